@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NBVAL = $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120
 PIP_QUIET := $(if $(V),,--quiet)
 
-.PHONY: help demo lab test static lint js unit notebooks browser attack gallery bench gpu clean again
+.PHONY: api help demo lab test static lint js unit notebooks browser attack gallery bench gpu clean again
 # one thing at a time also under `make -j`: the steps share the same few cores
 .NOTPARALLEL:
 
@@ -21,6 +21,7 @@ help:
 	@echo '             browser; also one by one: make lint | js | unit | notebooks | browser'
 	@echo 'make attack  kills, races, damaged files, hostile texts, for a minute (XFM_ATTACK=long: an hour)'
 	@echo 'make gallery draw all views in Chromium into docs/'
+	@echo 'make api     write the pages of the public names into build/api'
 	@echo 'make bench   run the benchmarks that the README quotes'
 	@echo 'make gpu     check and time training on a CUDA GPU; where there is none it says so, and does nothing'
 	@echo 'make clean   remove .venv, caches and build leftovers; runs/ stays'
@@ -71,6 +72,12 @@ browser: $(VENV)/dev.stamp
 # part of `make unit`, and alone; XFM_ATTACK=long takes an hour (docs/reliability.md)
 attack: $(VENV)/dev.stamp
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/attack
+
+# the rooms whose names are public
+api: $(VENV)/dev.stamp
+	@$(PY) -m pdoc --output-directory build/api $(addprefix xfm.,explain plots recipes report study tasks lab train) xfm xfm_widgets \
+	  '!xfm[.](base|check|cli|config|data|diagnostics|files|flow|guests|interop|interventions|model|objectives|published|runs)' \
+	&& echo "build/api/index.html"
 
 gallery: $(VENV)/dev.stamp
 	@$(PY) scripts/make_screenshots.py

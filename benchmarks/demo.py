@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from xfm.plots.curves import constant_levels
+from xfm.plots.curve_records import constant_levels
 from xfm.study.study_metrics import HELD_OUT, held_out
 from xfm.train import Run
 

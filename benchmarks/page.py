@@ -23,9 +23,9 @@ from playwright.sync_api import sync_playwright
 
 import xfm
 from xfm_widgets import esm
-from xfm_widgets.base import STATIC
 from xfm_widgets.page_model import page_model
 from xfm_widgets.pages import PAGE, script_json
+from xfm_widgets.view import STATIC
 
 SENTENCE = "two big dogs and a small car below the tree on the left"
 CALL = """
@@ -57,7 +57,7 @@ CALL = """
 
 def page(lab: Any) -> str:
     """The model and a picture in a file of its own."""
-    model, offline = STATIC / "model.js", STATIC / "offline.js"
+    model, offline = STATIC / "page_model" / "page_xfm.js", STATIC / "offline.js"
     call = CALL.format(
         decoded=esm.export(offline, "decoded"),
         create=esm.export(model, "createModel"),

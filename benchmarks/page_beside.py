@@ -23,9 +23,9 @@ from playwright.sync_api import sync_playwright
 
 import xfm
 from xfm_widgets import esm
-from xfm_widgets.base import STATIC
 from xfm_widgets.page_model import page_model
 from xfm_widgets.pages import PAGE, script_json
+from xfm_widgets.view import STATIC
 
 PATCHES = 36  # of a picture
 SENTENCE = "two big dogs and a small car below the tree on the left"
@@ -49,7 +49,8 @@ print(view.comm.comm_id)
 
 def page(lab: Any) -> str:
     """The model, a picture and a text in a file of its own."""
-    model, offline, questions = STATIC / "model.js", STATIC / "offline.js", STATIC / "questions.js"
+    model, questions = (STATIC / "page_model" / f"page_{name}.js" for name in ("xfm", "questions"))
+    offline = STATIC / "offline.js"
     call = CALL.format(
         decoded=esm.export(offline, "decoded"),
         create=esm.export(model, "createModel"),

@@ -17,9 +17,9 @@ from typing import Any
 import xfm
 from xfm import recipes
 from xfm.base.files import write_atomically
+from xfm.base.numbers import p_value
 from xfm.objectives import OBJECTIVES
 from xfm.study import Study
-from xfm.study.formatting import p_value
 from xfm.study.variance import Share
 from xfm.tasks import Result, evaluate_run, find_result, from_json
 

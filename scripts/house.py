@@ -2,13 +2,16 @@
 
     python scripts/house.py
 
-Exit status 1 where a room is over its budget, an import points upward, a name stands twice, or a file, a function, a
-nesting or a signature is larger than `LIMITS`. Line counts include blank lines and comments.
+Exit status 1 where a room is over its budget, an import points upward, a name stands twice, a file, a function, a
+nesting or a signature is larger than `LIMITS`, a page or a message has a phrase that a reader of the field stops at, or
+the locals that say nothing have become more. Line counts include blank lines and comments.
 """
 
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -32,6 +35,11 @@ STOREYS: dict[str, dict[str, int]] = {
 ROOMS = [room for storey in STOREYS.values() for room in storey]
 AFTERNOON = ("config", "model", "flow", "objectives", "recipes", "train/loop", "train/optimizer")  # the core, to read
 AFTERNOON_LINES = 3900
+PHRASES = re.compile(
+    r"\b(one's own|a coin|comes? along|is said|told apart|way out|of the way back|without looking)\b", re.IGNORECASE
+)
+SAY_NOTHING = {*"own found known said each parts drawn left kept asked some told".split()}  # as names of locals
+MOST_SAY_NOTHING = 742  # assignments: fewer with every change, never more
 VIEWS, TOOLS = 5300, 3600  # lines of the views' Python; of studies/, scripts/ and benchmarks/
 LIMITS = {"lines of a file": 250, "lines of a function": 50, "levels": 4, "arguments": 7}
 
@@ -115,6 +123,27 @@ def repeated() -> dict[str, list[str]]:
     return {stem: [str(p.relative_to(ROOT)) for p in named if p.stem == stem] for stem, n in counts.items() if n > 1}
 
 
+def phrases() -> list[str]:
+    """Where code, pages, notebooks and views have a phrase of PHRASES."""
+    kinds = ("*.py", "*.md", "*.js", "*.ipynb", "*.jinja")
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", *kinds], capture_output=True, text=True, check=True)
+    found = []
+    for name in listed.stdout.split():
+        if name.startswith(("tests/", "widgets/tests/")) or name == "scripts/house.py" or not (ROOT / name).exists():
+            continue
+        lines = (ROOT / name).read_text("utf-8").splitlines()
+        found += [f"{name}:{n}: {m[0]!r}" for n, line in enumerate(lines, 1) for m in PHRASES.finditer(line)]
+    return found
+
+
+def say_nothing() -> int:
+    """How many assignments are to a name of SAY_NOTHING."""
+    views = (ROOT / "widgets" / "xfm_widgets").rglob("*.py")
+    trees = [ast.parse(path.read_text("utf-8")) for path in (*modules(), *views)]
+    names = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return sum(node.id in SAY_NOTHING and isinstance(node.ctx, ast.Store) for node in names)
+
+
 def sizes() -> dict[str, tuple[int, int]]:
     """What has a budget: its lines and its budget."""
     rooms = {
@@ -143,11 +172,13 @@ def main() -> int:
     print("\n".join(f"{name}: {n:,} of {most:,} lines" for name, (n, most) in found.items() if name not in ROOMS))
     pointing = [f"{path.relative_to(ROOT)}:{line}: {name} stands above" for path, line, name in edges()]
     twice = [f"{stem}: {', '.join(where)}" for stem, where in repeated().items()]
-    faults = {"over budget": budget_faults(), "imports that point upward": pointing, "names that stand twice": twice,
+    faults = {"over budget": budget_faults(), "phrases": phrases(),
+              "imports that point upward": pointing, "names that stand twice": twice,
               "over size": oversized([*modules(), *(ROOT / "widgets" / "xfm_widgets").rglob("*.py")])}  # fmt: skip
     for what, rows in faults.items():
         print(f"{what}: {len(rows)}", *rows, sep="\n  ")
-    return int(any(faults.values()))
+    print(f"locals that say nothing: {(count := say_nothing())}, not more than {MOST_SAY_NOTHING}")
+    return int(any(faults.values()) or count > MOST_SAY_NOTHING)
 
 
 if __name__ == "__main__":

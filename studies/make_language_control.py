@@ -13,16 +13,49 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 import xfm
+from xfm.base.fields import one_of, require
 from xfm.base.files import write_atomically
-from xfm.tasks import format_lines, language_control, to_json
+from xfm.config import SCRATCH, RunConfig
+from xfm.data.source import Split
+from xfm.interop.pretrained_encoders import KINDS, fitting, sources
+from xfm.tasks import TASKS, EvalContext, Result, format_lines, to_json
+from xfm.tasks.context import reproducibly
+from xfm.train.pretrained import started_model
 
 OUT = Path(__file__).with_name("language_control.json")
+PROBES = ("lexnames", "pairs")  # the tasks that ask the language encoder alone
+
+
+def language_control(
+    config: RunConfig, encoder: str, tasks: Iterable[str] = PROBES, split: Split = "test", seed: int = 0
+) -> list[Result]:
+    """The language probes, on the samples that a run of this config is probed with, of another encoder: "bert:DIR" or
+    "roberta:DIR". Its rows are those of `evaluate`, their conditions with " of " and the encoder's kind after them.
+
+    It is no part of an evaluation: it costs minutes. ConfigError for what names no language encoder, and for another
+    task; CheckpointError for files that are none.
+    """
+    found = sources(encoder)
+    alone = len(found) == 1 and KINDS[found[0].kind] == "text"
+    require(alone, "encoder", encoder, "bert:DIR or roberta:DIR")
+    for task in (tasks := list(tasks)):
+        one_of("task", task, PROBES)
+    # A config of its own sizes; one fusion layer, for nothing is asked of it
+    plain = {"flow.mim_target": "self", **SCRATCH}
+    own = config.replace({**plain, "model.fusion_depth": 1, **fitting(found[0])})
+    model, tokenizer, _ = started_model(own, found)
+    context = EvalContext(model, own, tokenizer, split, seed)
+    with reproducibly(model):
+        results = [replace(r, family=TASKS[task].family) for task in tasks for r in TASKS[task].score(context)]
+    return [replace(r, condition=f"{r.condition} of {found[0].kind}") for r in results if r.condition != "bag of words"]
 
 
 def minilm() -> str:

@@ -17,13 +17,13 @@ from typing import Any
 
 import pandas as pd
 import torch
+from relations import Row, Sizes, measure_relations
 
 import xfm
 from xfm import plots
 from xfm.base.files import append_json_lines, read_json_lines, write_atomically
 from xfm.data.source import Split
 from xfm.tasks import EvalContext
-from xfm.tasks.relations import Row, Sizes, measure_relations
 
 FOLDER = Path(__file__).parent / "relations"
 OF_RUN = ("run", "seed", "relation_negatives", "split")

@@ -17,7 +17,7 @@ from xfm.tasks.retrieval_set import RetrievalSet, retrieval_set
 
 TOLERANCE = 1e-4
 DECODE = """
-import { createModel } from "./model.js";
+import { createModel } from "./page_model/page_xfm.js";
 const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
 const coded = (floats) => Buffer.from(floats.buffer, floats.byteOffset, floats.byteLength).toString("base64");
 const payload = { ...data.payload, weights: new DataView(bytes(data.payload.weights).buffer) };

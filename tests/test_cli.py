@@ -1,6 +1,7 @@
 """The command `xfm`, as a shell meets it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ from glue_files import write as write_glue
 from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.data_commands import Preview
+from xfm.cli.finetune_command import Finetune
+from xfm.cli.pretrain_command import Pretrain
 from xfm.cli.results import Evaluate, Runs
-from xfm.cli.training_commands import Finetune, Pretrain
 from xfm.lab import CHECKPOINTS
+from xfm.runs.signals import Terminated
 from xfm.tasks.finetuning.config import recipe
 from xfm.train import Run
 
@@ -55,12 +58,34 @@ def test_each_command_is_understood(words: str, kind: type) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (KeyboardInterrupt("saved after step 3"), 130, "xfm: interrupted; saved after step 3\n"),
+        (KeyboardInterrupt(), 130, "xfm: interrupted; what was saved stays\n"),
+        (Terminated(signal.SIGTERM, "saved after step 3"), 143, "xfm: terminated; saved after step 3\n"),
+    ],
+)
+def test_a_signal_ends_the_command_with_128_and_its_number(
+    raised: BaseException, status: int, said: str, monkeypatch, capsys
+) -> None:
+    def run(self: Runs) -> None:
+        raise raised
+
+    monkeypatch.setattr(Runs, "run", run)
+    with pytest.raises(SystemExit) as end:
+        main(["runs"])
+    assert end.value.code == status
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["pretrain", "dmo"], "did you mean 'demo'"),
         (["pretrain", "demo+no_guidance"], "+stage1"),
         (["pretrain", "smoke", "--train.lr", "-1"], "train.lr = -1.0"),
         (["evaluate", "nowhere"], "no run here"),
+        (["evaluate", "demo", "--tasks"], "--tasks = '': must be one name or more of all, downstream, language, "),
         (["pretrain", "--seed", "3", "small"], "recipe = 'small': must be the first word, whose options follow it"),
         (["pretrain", "--seed", "3", "own", "--data", "x.csv"], "the first word: xfm pretrain own --data"),
         (["pretrain", "demo", "--data=x.csv"], "must be behind the recipe 'own'"),

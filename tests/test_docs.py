@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -31,37 +32,11 @@ def script(name: str) -> ModuleType:
     return module
 
 
-api_docs, doc_tables = script("api_docs"), script("doc_tables")
+doc_tables = script("doc_tables")
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
-
-
-# ---- public names
-
-
-def test_the_list_of_public_names_is_what_the_script_makes() -> None:
-    assert read("docs/api.md") == api_docs.page(), "run python scripts/api_docs.py"
-
-
-def test_every_public_name_has_a_docstring() -> None:
-    assert api_docs.lacking() == []
-
-
-def test_every_public_name_stands_in_the_list() -> None:
-    page = read("docs/api.md")
-    for module in api_docs.modules().values():
-        for name in module.names or ():
-            section = page[page.index(f"\n## {module.name}\n") + 4 :].split("\n## ")[0]
-            assert re.search(rf"^\* `(class )?{name}\b", section, re.M), f"{module.name}.{name}"
-
-
-def test_one_import_is_enough() -> None:
-    code = "import xfm; print(xfm.explain.METHODS and xfm.plots.Figure and xfm.study.Study and xfm.report.write_report)"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    with pytest.raises(AttributeError, match="no attribute 'plot'"):
-        _ = xfm.plot
 
 
 # ---- tables and numbers
@@ -252,9 +227,7 @@ EXTENSIONS = re.split(r"^## ", read("docs/extend.md"), flags=re.M)[1:]
 
 
 def extended(section: str, root: Path) -> str:
-    """Makes a copy of both packages with the section's files and changes; returns the code of its examples."""
-    for folder in ("xfm", "widgets/xfm_widgets"):
-        shutil.copytree(ROOT / folder, root / folder)  # compiled once, for all copies
+    """Makes the section's files and changes in a copy of both packages; returns the code of its examples."""
     code = ""
     for language, path, block in BLOCKS.findall(section):
         if language == "diff":
@@ -265,6 +238,21 @@ def extended(section: str, root: Path) -> str:
         else:
             code += block
     return code
+
+
+def copied(root: Path) -> Path:
+    """With a copy of both packages in it."""
+    for folder in ("xfm", "widgets/xfm_widgets"):
+        shutil.copytree(ROOT / folder, root / folder)  # compiled once, for all copies
+    return root
+
+
+def run(code: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """Runs code in a new process, with the packages of `root`."""
+    paths = os.pathsep.join(map(str, (root, root / "widgets")))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore::UserWarning", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, check=False)
 
 
 def change(path: Path, diff: str) -> None:
@@ -278,12 +266,34 @@ def change(path: Path, diff: str) -> None:
 
 @pytest.mark.parametrize("section", EXTENSIONS, ids=[s.split("\n")[0] for s in EXTENSIONS])
 def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> None:
-    code = extended(section, tmp_path)
+    code = extended(section, copied(tmp_path))
     assert code
-    paths = os.pathsep.join(map(str, (tmp_path, tmp_path / "widgets")))
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore::UserWarning", "-c", code]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    ran = run(code, tmp_path)
+    assert ran.returncode == 0, ran.stderr
+
+
+REPORTED = """
+from xfm import pretrain, recipes, report, tasks
+from xfm.train import Run
+
+config = recipes.get("smoke").replace({"name": "run", "train.steps": 1, "train.warmup": 1, **CHANGES})
+list(pretrain(config))
+run = Run.of(config, "runs")
+results = tasks.evaluate_run(run.folder, ["caption_length", "language"])
+run.write({"evaluation.json": tasks.to_json(results)})  # two tasks are all: time
+page = report.write_report(run).read_text("utf-8")
+assert all(("whole or half caption" in page, ("which of two images" in page) == bool(CHANGES)))
+"""
+ON = {"objectives.uniformity.weight": 0.1, "objectives.which_of_two.weight": 0.5}
+
+
+@pytest.mark.parametrize("changes", [{}, ON], ids=["off", "on"])
+def test_a_run_has_its_report_where_every_extension_of_the_page_is_there(changes: dict, tmp_path: Path) -> None:
+    """All at once; a loss, an encoder, a source and an ablation are off until they are asked for."""
+    copied(tmp_path)
+    for section in EXTENSIONS:
+        extended(section, tmp_path)
+    ran = run(f"CHANGES = {changes}\n{REPORTED}", tmp_path)
     assert ran.returncode == 0, ran.stderr
 
 
@@ -309,11 +319,12 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             assert heading in anchors, f"{page.name}: {target}#{heading}"
 
 
-def test_the_map_names_every_room() -> None:
+def test_the_map_shows_every_room_in_its_order() -> None:
     text = read("docs/architecture.md")
-    rooms = {p.relative_to(ROOT / "xfm").parts[0].removesuffix(".py") for p in (ROOT / "xfm").rglob("*.py")}
-    lacking = {room for room in rooms - {"__init__", "pretrained"} if not re.search(rf"`{room}(\.py|/)`", text)}
-    assert not lacking
+    rooms = runpy.run_path(str(ROOT / "scripts" / "house.py"))["ROOMS"]
+    assert re.findall(r"^\| `(\w+)(?:\.py|/)` \|", text, re.M) == rooms
+    picture = text.split("```")[1]
+    assert {*re.findall(r"[a-z]+(?=\*? →)", picture), *re.findall(r"(?<=→ )[a-z]+", picture)} == {*rooms}
 
 
 # ---- notebooks

@@ -80,6 +80,13 @@ def test_the_stop_leaves_no_path_from_a_fusion_loss_to_the_text_encoder(publishe
         assert not any(reached) if stopped else all(reached), name
 
 
+def test_where_the_config_says_nothing_the_losses_of_the_fusion_encoder_are_stopped() -> None:
+    p = batches.pretraining(flow__text_gradient={})
+    for name, loss in losses(p).items():
+        reached = [g is not None for g in text_gradients(p, loss)] if loss.requires_grad else []
+        assert any(reached) == (name.split("/")[1] in ("itc", "mlm")), name
+
+
 def test_without_the_stop_every_text_loss_reaches_all_of_the_text_encoder(plain) -> None:
     for name, loss in losses(plain).items():
         if not name.endswith("/mim"):

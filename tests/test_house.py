@@ -137,8 +137,8 @@ KERNELS_CODE = {"page_weights.js: import("}  # of a view's own kernel's code, as
 
 
 def test_views_make_no_html_of_text_and_ask_no_network() -> None:
-    scripts = [*(ROOT / "widgets" / "xfm_widgets" / "static").glob("*.*s")]
-    assert {"frame.js", "shared.css", "gradient_flow.js"} <= {path.name for path in scripts}
+    scripts = [*(ROOT / "widgets" / "xfm_widgets" / "static").rglob("*.*s")]
+    assert {"frame.js", "shared.css", "gradient_flow.js", "page_xfm.js"} <= {path.name for path in scripts}
     found = [f"{p.name}: {m.group()}" for p in scripts for m in UNSAFE.finditer(read(p))]
     assert set(found) == KERNELS_CODE and len(found) == 1, "\n".join(found)
 

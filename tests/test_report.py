@@ -363,6 +363,16 @@ def test_the_abstract_says_what_was_trained(changes: dict, sentence: str) -> Non
     assert sentence in " ".join(abstract(recipes.smoke().replace(changes), rows(), 1000, 240.0))
 
 
+def test_the_abstract_counts_the_results_whose_interval_excludes_their_baseline() -> None:
+    compared = [r for r in rows() if r.baseline is not None]
+    apart = [r for r in compared if r.baseline < r.low or r.baseline > r.high]
+    counts = (
+        f"{len(compared)} of {len(rows())} results have a baseline; {len(apart)} of their 95 % intervals exclude it."
+    )
+    assert 0 < len(apart) < len(compared)
+    assert abstract(recipes.smoke(), rows(), 1000, 240.0)[-1] == counts
+
+
 @pytest.mark.parametrize(
     ("recipe", "changes"),
     [

@@ -19,7 +19,7 @@ import traitlets
 import xfm_widgets as xw
 from xfm.base.files import write_atomically
 from xfm_widgets import payloads
-from xfm_widgets.base import STATIC, View
+from xfm_widgets.view import STATIC, View
 
 TARGET = STATIC / "payloads.d.ts"
 HEAD = "// Made by widgets/payload_types.py of xfm_widgets/payloads.py and of the views' traits: change those.\n"

@@ -1,20 +1,31 @@
 """X-FM: a vision-language foundation model to train, take apart and look into.
 
-`import xfm` is enough: `xfm.explain`, `xfm.plots` and the other rooms are loaded when they are first used.
+`import xfm` is enough: each name is loaded when it is first used, so the command line answers before torch is there.
 """
 
-from importlib import import_module
-from typing import Any
+TYPE_CHECKING = False  # for type checkers and completers, who take it as true
+if TYPE_CHECKING:
+    from . import explain, plots, recipes, report, study
+    from .lab import Lab, load
+    from .runs.run import Run
+    from .study import Study
+    from .tasks import evaluate
+    from .train import pretrain
 
-from .lab import Lab, load
-from .train import Run, pretrain
-
-__all__ = ["Lab", "Run", "load", "pretrain"]
+__all__ = ["Lab", "Run", "Study", "evaluate", "explain", "load", "plots", "pretrain", "recipes", "report", "study"]
 __version__ = "0.1.0"
-_LAZY = ("downstream", "evaluation", "explain", "interop", "plots", "report", "study")  # the others are loaded by now
+_HOME = {"Lab": "lab", "Run": "runs.run", "Study": "study", "evaluate": "tasks", "load": "lab", "pretrain": "train"}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f".{name}", __name__)
+def __getattr__(name: str) -> object:
+    from importlib import import_module, util
+
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    if name[:1] != "_" and util.find_spec(f"{__name__}.{name}"):
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

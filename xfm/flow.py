@@ -95,7 +95,7 @@ class Flow:
 
     @cached_property
     def pairings(self) -> dict[str, FusionBatch]:  # by loss
-        return {o: self.objective(o).pairing(self) for o in self.reading("fused")}
+        return {o: self.objective(o).paired(self, o) for o in self.reading("fused")}
 
     @one_pass
     def fusion(self) -> Pass:  # (N, L, D): one for the pairings of all losses

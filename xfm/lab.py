@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .base.fields import ConfigError, nearest, one_of, require
+from .base.fields import ConfigError, nearest, require
 from .base.strings import shown
 from .config import RunConfig
 from .data import Dataset, dataset
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .tasks.finetuning.task import Answer
     from .tasks.finetuning.task_run import TaskRun
 
-__all__ = ["Lab", "checkpoints", "load"]
+__all__ = ["Lab", "beside", "checkpoints", "load"]
 
 CHECKPOINTS = Path(__file__).parent / "pretrained"  # how each was made stands in its README.md
 
@@ -36,6 +36,11 @@ CHECKPOINTS = Path(__file__).parent / "pretrained"  # how each was made stands i
 def checkpoints() -> list[str]:
     """The names of the checkpoints that come with the package."""
     return sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
+
+
+def beside(run: Path) -> Path:
+    """Where fine-tunings of a run's folder lie: in its root; of a checkpoint that comes with the package, in runs/."""
+    return Path("runs") if run.parent == CHECKPOINTS else run.parent.parent
 
 
 GUESTS = {"open_clip": "openclip", "hf_clip": "huggingface"}  # prefix -> the module of xfm.guests that opens it
@@ -156,26 +161,24 @@ class Lab:
         return train_to_end(recipe(task, self.run.folder, steps, **changes), root, progress=True)
 
     def task(self, name: str) -> TaskRun:
-        """The fine-tuning that comes with the run, in its folder `tasks/`. ConfigError where there is none of this
-        name: `finetune` makes one."""
-        from .tasks.finetuning.task_run import TaskRun
+        """The fine-tuning for a task that comes with the run, in its folder `tasks/`, or that `xfm finetune` has left
+        beside the run. ConfigError, with the command that makes one, where there is none."""
+        from .tasks.finetuning.trained import trained
 
-        there = sorted(path.parent.name for path in self.run.folder.glob("tasks/*/finetune.json"))
-        one_of("task", name, there)
-        return TaskRun.open(self.run.folder / "tasks" / name)
+        return trained(self.run, name, beside(self.run.folder))
 
     def ask(self, image: ImageLike, question: str) -> list[Answer]:
         """The likeliest answers to a question of a picture, with their probabilities, by the head of the task `vqa`
-        that comes with the run: lab.ask("picture.png", "how many objects are there?")[0].value"""
+        of the run: lab.ask("picture.png", "how many objects are there?")[0].value"""
         return self._tuned("vqa").answers((question,), (self._prepared(image),))
 
     def caption(self, image: ImageLike) -> str:
-        """A sentence about a picture, by the head of the task `captioning` that comes with the run."""
+        """A sentence about a picture, by the head of the task `captioning` of the run."""
         return self._tuned("captioning").answers((), (self._prepared(image),))[0].value
 
     def judge(self, statement: str, left: ImageLike, right: ImageLike) -> Answer:
         """Whether a statement is true of two pictures, and the probability of that answer, by the head of the task
-        `nlvr2` that comes with the run."""
+        `nlvr2` of the run."""
         return self._tuned("nlvr2").answers((statement,), (self._prepared(left), self._prepared(right)))[0]
 
     def _prepared(self, image: ImageLike) -> Any:
@@ -191,13 +194,10 @@ class Lab:
         self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None
     ) -> AttributionInputs:
         """A picture and a text as what explanations are asked about (`explain.make_inputs`); or what `scene` returns,
-        with its caption or, with `about`, the phrase that names an object (`explain.scene_inputs`) or one's own data's
-        region (`explain.example_inputs`)."""
+        with its caption or, with `about`, the phrase that names an object or a region (`explain.example_inputs`)."""
         from . import explain
 
         given: Any = image
-        if hasattr(given, "objects"):
-            return explain.scene_inputs(self.model, self.tokenizer, given, target, about)
         if hasattr(given, "regions"):
             return explain.example_inputs(self.model, self.tokenizer, given, target, about)
         return explain.make_inputs(self.model, self.tokenizer, given, text, target)

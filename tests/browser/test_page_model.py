@@ -262,12 +262,12 @@ lab = xfm.load("demo")
 scene = lab.scene(7, objects=2)
 play = xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text)
 pad = xw.GroundingPad.of(lab.model, lab.tokenizer, scene)
-sent, tell, hear, free = [], xw.base.View.send, xw.base.View.set_state, threading.Lock()
-xw.base.View.send = lambda view, content, buffers=None: (sent.append(next(iter(content))), tell(view, content, buffers))
+sent, tell, hear, free = [], xw.View.send, xw.View.set_state, threading.Lock()
+xw.View.send = lambda view, content, buffers=None: (sent.append(next(iter(content))), tell(view, content, buffers))
 def set_state(view, state):
     with free:  # where comms have a thread of their own, a cell that runs does not keep them
         hear(view, state)
-xw.base.View.set_state = set_state
+xw.View.set_state = set_state
 """
 BUSY = """
 with free:

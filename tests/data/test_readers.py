@@ -256,6 +256,28 @@ def test_a_bad_row_is_named_with_its_line_and_not_used(row: str, tmp_path: Path)
         assert FileSource(spec, 48, unreadable=0.1).provides == {"pairs", "images", "texts"}
 
 
+WRITTEN = {  # how the picture of a row is written -> the recovery hint
+    "{elsewhere}/0.png": "leads out of the folder of the data: refused. Copy the pictures into that folder, or move",
+    "linked/0.png": "leads out of the folder of the data: refused. Copy the pictures into that folder, or move",
+    r"photos\0.png": r"Write its path from there, with / between folders, not \\\. `xfm",
+    r"C:\photos\0.png": r"Write its path from there, with / between folders, not \\\. `xfm",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_path_that_no_row_can_use_is_said_once_and_how_to_write_it(written: str, tmp_path: Path) -> None:
+    names = photographs(tmp_path / "elsewhere")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/linked").symlink_to(tmp_path / "elsewhere")
+    row = written.replace("{elsewhere}", str(tmp_path / "elsewhere"))
+    spec = table(tmp_path / "data", [f"{row.replace('0.png', name)},a dog" for name in names])
+    with pytest.raises(ConfigError, match=WRITTEN[written]) as error:
+        FileSource(spec, 48, unreadable=0.02)
+    said = str(error.value)
+    assert "12 of 12 rows cannot be used: captions.csv:2: " in said and said.count("captions.csv:") == 1
+    assert "raise data.unreadable" not in said, "which would not help"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -264,11 +286,18 @@ def test_a_bad_row_is_named_with_its_line_and_not_used(row: str, tmp_path: Path)
         ("a.csv", b"image,captoin\n", "did you mean 'caption'"),
         ("a.csv", b"image\nx.png\n", "neither a column 'caption' nor"),
         ("a.csv", b"image,caption, caption\nx.png,a,b\n", "column = 'caption': must be there once, not 2 times"),
-        ("a.csv", "image,caption\nx.png,caf\xe9\n".encode("latin-1"), "save it as UTF-8"),
-        ("a.csv", b"\xff\xfeimage", "not in UTF-8 after line 0"),
+        (
+            "a.csv",
+            "image,caption\nx.png,caf\xe9\n".encode("latin-1"),
+            "a.csv:2: byte 0xe9 is not UTF-8. Save the file as",
+        ),
+        ("a.csv", b"\xff\xfeimage", "a.csv:1: byte 0xff is not UTF-8"),
+        ("a.csv", b"image,caption\n" + 3000 * b"x.png,a\n" + b"x.png,caf\xe9\n", "a.csv:3002: byte 0xe9"),
         ("a.csv", b'image,"caption\nx.png,a\n', "a.csv:1: stray quote in the header: 'image,\"caption'"),
-        ("a.jsonl", b"\xff\xfe{}", "not in UTF-8"),
-        ("a.txt", b"caf\xe9", "not in UTF-8"),
+        ("a.jsonl", b"\xff\xfe{}", "a.jsonl:1: byte 0xff is not UTF-8"),
+        ("a.jsonl", b"{}\n\n" + b'{"caption": "\xc3"}\n', "a.jsonl:3: byte 0xc3 is not UTF-8"),
+        ("a.txt", b"a dog\n" * 5000 + b"caf\xe9", "a.txt:5001: byte 0xe9 is not UTF-8"),
+        ("a.json", b'[\n{"caption": "caf\xe9"}]', "a.json:2: byte 0xe9 is not UTF-8"),
         ("a.json", b"{", "no JSON"),
         ("a.json", b"[" * 100_000, "no JSON"),
         ("a.json", b"{}", "its format is not to be told"),

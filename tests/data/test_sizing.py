@@ -9,7 +9,7 @@ from photographs import captions, photographs, table
 from xfm import pretrain, recipes
 from xfm.check.source_check import check
 from xfm.cli import main, parse
-from xfm.cli.training_commands import Pretrain
+from xfm.cli.pretrain_command import Pretrain
 from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.files import sizing

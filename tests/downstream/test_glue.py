@@ -18,6 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from xfm import cli
 from xfm.base.fields import ConfigError
+from xfm.data.source import Split
 from xfm.lab import CHECKPOINTS
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import recipe
@@ -100,13 +101,14 @@ def test_the_mean_of_accuracy_and_f1_is_sklearns(pairs: list[tuple[int, int]]) -
     assert mean_of_both.value(said, true) == pytest.approx(wanted, abs=1e-12)
 
 
-def change(name: str, line: int, column: int, value: str | None) -> Callable[[Path], None]:
-    """Another value in a cell, or (None) no such cell."""
+def change(name: str, line: int, column: int | slice, value: str | None) -> Callable[[Path], None]:
+    """Another value in a cell or several, or (None) no such cell."""
 
     def apply(folder: Path) -> None:
         lines = (folder / name).read_text("utf-8").split("\n")
         cells = lines[line - 1].split("\t")
-        cells[column : column + 1] = [] if value is None else [value]
+        where = slice(column, column + 1) if isinstance(column, int) else column
+        cells[where] = [] if value is None else [value]
         lines[line - 1] = "\t".join(cells)
         (folder / name).write_text("\n".join(lines), "utf-8")
 
@@ -133,7 +135,10 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("sst2", lambda f: (f / "dev.tsv").write_text("sentence\tlabel\n"), r"dev\.tsv: has no rows"),
     ("sst2", lambda f: (f / "dev.tsv").write_text(""), r"dev\.tsv:1: has no column 'sentence'"),
     ("cola", lambda f: (f / "dev.tsv").write_text(""), r"dev\.tsv: has no rows"),
-    ("sst2", lambda f: (f / "dev.tsv").write_bytes(b"sentence\tlabel\ngood\t1\n\xff\t0\n"), r"dev\.tsv: not in UTF-8"),
+    ("sst2", lambda f: (f / "dev.tsv").write_bytes(b"sentence\tlabel\ngood\t1\n\xff\t0\n"), r"dev\.tsv:3: byte 0xff"),
+    ("sst2", change("dev.tsv", 4, 0, " "), r"dev\.tsv:4: sentence is empty"),
+    ("sst2", change("train.tsv", 4, 0, ""), r"train\.tsv:4: sentence is empty"),
+    ("qqp", change("dev.tsv", 7, slice(3, 5), "\t"), r"dev\.tsv:7: question1 and question2 are empty"),
     ("sst2", lambda f: (f / "train.tsv").write_text("sentence\tlabel\ngood\t1\n"), r"train\.tsv: is too small"),
 ]  # fmt: skip
 
@@ -174,6 +179,15 @@ def test_a_thousandth_of_the_training_rows_may_be_broken(tmp_path: Path) -> None
         else:
             with pytest.raises(ConfigError, match=r"train\.tsv:1002: has 2 cells"):
                 opened("qqp", folder).size("train")
+
+
+def test_an_empty_text_of_two_is_asked_and_counted(tmp_path: Path) -> None:
+    """QQP as published has such questions, in its training and its tests."""
+    task = opened("qqp", write("qqp", tmp_path))
+    files: dict[str, tuple[Split, ...]] = {"train": ("train", "validation"), "dev": ("test",)}
+    for file, parts in files.items():
+        with pytest.warns(UserWarning, match=rf"1 of {ROWS} rows .*{file}\.tsv:5: question2 is empty"):
+            assert any("" in item.texts for part in parts for item in task.read(part))
 
 
 def test_texts_are_cut_the_longer_one_first(tmp_path: Path) -> None:

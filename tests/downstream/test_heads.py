@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from photographs import captions
 
 import xfm
+from xfm import cli
 from xfm.base.fields import ConfigError
 from xfm.lab import Lab
+from xfm.tasks.finetuning import finetune
 from xfm.tasks.finetuning.config import controls
 from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.own.text_tasks import Lexname
+from xfm.train import Run
 
 TASKS = ("captioning", "nlvr2", "vqa")
 
@@ -63,9 +71,49 @@ def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab)
     assert judged.value == lab.task("nlvr2").answers()[0]["answer"] and 0.5 <= judged.confidence <= 1
 
 
-def test_a_head_that_is_not_there(lab: Lab) -> None:
-    with pytest.raises(ConfigError, match=r"task = 'vqq'.*'captioning', 'nlvr2', 'vqa'.*did you mean 'vqa'"):
+def test_a_task_that_there_is_not(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match=r"task = 'vqq'.*'captioning', 'vqa', 'nlvr2'.*did you mean 'vqa'"):
         lab.task("vqq")
+
+
+def test_a_head_that_the_checkpoint_has_not_names_what_trains_it(lab: Lab, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        lab.task("lexname")
+    command = f"xfm finetune lexname {shlex.quote(str(lab.run.folder))}"
+    said = f"has no head of this task (it has captioning, nlvr2, vqa). Train it: {command}"
+    assert str(error.value).endswith(said)
+
+
+@pytest.mark.parametrize(("root", "option"), [("runs", ""), ("of mine", " --root 'of mine'")])
+def test_the_command_of_a_missing_head_makes_it(root: str, option: str, tmp_path: Path, monkeypatch, lab: Lab) -> None:
+    """Whichever root the run is in, and not for another run of that name."""
+    monkeypatch.chdir(tmp_path)
+    folder, other = Path(root, lab.config.name, "seed0"), Path("other", lab.config.name, "seed0")
+    for copied in (folder, other):
+        shutil.copytree(lab.run.folder, copied, ignore=shutil.ignore_patterns("tasks"))
+    own = xfm.load(folder)
+    image, said = np.zeros((9, 9, 3), np.uint8), r"has no head of this task \(it has none\)\. Train it: "
+    for ask in (lambda: own.caption(image), lambda: own.ask(image, "how many?"), lambda: own.task("lexname")):
+        with pytest.raises(ConfigError, match=said) as error:
+            ask()
+    command = str(error.value).partition("Train it: ")[2]
+    assert command == f"xfm finetune lexname {shlex.quote(str(folder))}{option}"
+    monkeypatch.setattr(finetune, "VALIDATED", 20)
+    monkeypatch.setattr(Lexname, "tested", 20)
+    cli.main([*shlex.split(command)[1:], *"--train.steps 2 --train.warmup 0".split()])
+    assert own.task("lexname").folder == Path(root, f"{lab.config.name}@lexname", "seed0")
+    shutil.copytree(own.task("lexname").folder, Path("other", f"{lab.config.name}@lexname", "seed0"))
+    with pytest.raises(ConfigError, match=said):
+        xfm.load(other).task("lexname")
+
+
+def test_a_head_of_user_data_is_asked_for_with_the_data(tmp_path: Path, lab: Lab) -> None:
+    run = Run(tmp_path, lab.config.replace({"data.sources": [captions(tmp_path)]}))
+    with pytest.raises(ConfigError, match=r"Train it: xfm finetune captioning .* --data PATH, where PATH is COCO's"):
+        Lab(run).task("captioning")
+    with pytest.raises(ConfigError, match=r"No data can train it: it needs objects, which .* does not provide"):
+        Lab(run).task("concept")
 
 
 def test_each_is_above_its_controls(lab: Lab) -> None:

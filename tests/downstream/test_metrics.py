@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm.base import seeding
-from xfm.tasks.finetuning.task_metrics import Metric, binary_f1, matthews, pearson
-from xfm.tasks.result import RESAMPLES, bootstrap_interval
+from xfm.tasks.result import RESAMPLES, Measure, binary_f1, bootstrap_interval, matthews, pearson
 
 labels = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=40)
 values = st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=40)
@@ -42,14 +42,20 @@ def test_who_says_one_thing_of_all_correlates_with_nothing() -> None:
     assert pearson.value([2.0] * 4, [1.0, 2.0, 3.0, 4.0]) == 0 and matthews.value([1] * 4, [1, 0, 1, 1]) == 0
 
 
+def interval(measure: Measure, said: Any, true: Any, groups: np.ndarray | None, key: object) -> tuple[float, float]:
+    result = measure.result(("", ""), said, true, groups, (key,), seed=0, split="test")
+    assert result.value == measure.value(said, true)
+    return result.low, result.high
+
+
 @pytest.mark.parametrize("metric", [matthews, binary_f1, pearson])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_an_interval_is_of_resampled_items(metric: Metric, grouped: bool) -> None:
+def test_an_interval_is_of_resampled_items(metric: Measure, grouped: bool) -> None:
     rng = np.random.default_rng(0)
     true = rng.integers(0, 2, 30)
     said = np.where(rng.random(30) < 0.8, true, 1 - true)
     groups = np.arange(30) // 2 if grouped else None
-    found = metric.interval(list(said), list(true), groups, "key")
+    found = interval(metric, list(said), list(true), groups, "key")
     each = [np.flatnonzero(np.arange(30) // 2 == g) for g in range(15)] if grouped else [[i] for i in range(30)]
     drawn = seeding.rng("bootstrap", "key").integers(len(each), size=(RESAMPLES, len(each)))
     again = [(np.concatenate([each[g] for g in row])).astype(int) for row in drawn]
@@ -59,16 +65,16 @@ def test_an_interval_is_of_resampled_items(metric: Metric, grouped: bool) -> Non
 
 def test_a_mean_is_one_of_them() -> None:
     scores = np.random.default_rng(1).random(50)
-    same = Metric("mean", lambda said, true: scores).interval([0] * 50, [0] * 50, None, 3)
+    same = interval(Measure("mean", lambda said, true: scores), [0] * 50, [0] * 50, None, 3)
     assert same == bootstrap_interval(scores, None, 3)
 
 
 def test_of_what_a_metric_is_not_about_it_says_nothing() -> None:
     """One item of a part, and a hit: a resample without it has no number, and is not a miss."""
-    about = Metric("one", lambda said, true: np.array(said, float), about=lambda true: np.array(true) == "here")
+    about = Measure("one", lambda said, true: np.array(said, float), about=lambda true: np.array(true) == "here")
     said, true = [1] + [0] * 9, ["here"] + ["there"] * 9
     assert about.value(said, true) == 1
-    assert about.interval(said, true, None, 3) == pytest.approx((0.025, 1))  # as of one hit, not of ten items
+    assert interval(about, said, true, None, 3) == pytest.approx((0.025, 1))  # as of one hit, not of ten items
     several = [1, 0, 1, 0], ["here", "here", "here", "there"]
     expected = bootstrap_interval([1, 0, 1], [0, 0, 1], 3)
-    assert about.interval(*several, np.array([0, 0, 1, 1]), 3) == expected, "groups of the others are none of it"
+    assert interval(about, *several, np.array([0, 0, 1, 1]), 3) == expected, "groups of the others are none of it"

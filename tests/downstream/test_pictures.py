@@ -19,13 +19,13 @@ from xfm.base import seeding
 from xfm.base.fields import ConfigError
 from xfm.data.world import openmoji
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.baselines import from_pixels
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Frozen, Item, Task
 from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.finetuning.text_baselines import from_pixels
 from xfm.tasks.own import TASKS
 from xfm.tasks.own.picture_tasks import DrawnPictures, UnseenConcept
 from xfm.train import Run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -266,8 +267,11 @@ def test_a_simple_list_with_and_without_a_test(tmp_path: Path, answered: bool, s
 def test_a_question_is_longer_in_a_test(tmp_path: Path) -> None:
     for split in ("train", "test"):
         edit(vqa_simple(tmp_path) / f"{split}.json", lambda rows: [row | {"question": "why " * 60} for row in rows])
-        words = task("vqa", tmp_path).items(split)[0].texts[0].split()  # type: ignore[arg-type]
-        assert len(words) == {"train": 30, "test": 50}[split]
+        most = {"train": 30, "test": 50}[split]
+        said = rf"6 of 6 questions are cut to {most} words, as .*{split}\.json\[0\] \(60 words\)"
+        with pytest.warns(UserWarning, match=said):
+            words = task("vqa", tmp_path).items(split)[0].texts[0].split()  # type: ignore[arg-type]
+        assert len(words) == most
 
 
 @pytest.mark.parametrize("inner", ["data", ""])
@@ -452,6 +456,7 @@ BROKEN: list[tuple[str, Callable[[Path], Any], Callable[[Path], Any], str]] = [
     (*REFS, lambda f: write(f / "refs.json", {"a": 1}), r"refs\.json: has no list 'refs'"),
     (*REFS, lambda f: write(f / "instances.json", [1]), r"instances\.json: a list: must be a mapping"),
     (*REFS, entry("refs.json", lambda r: 3), r"refs\.json\[2\]: no row: 3.*mend the entry"),
+    (*REFS, entry("refs.json", with_({"sentences": []})), r"\[2\]: no sentences: sentences = \[\].*take it out"),
     (*REFS, entry("refs.json", with_({"sentences": 3})), r"refs\.json\[2\]: no sentences: .*3"),
     (*REFS, entry("refs.json", with_({"split": "trial"})), r"refs\.json\[2\]: unknown split: .*'trial'"),
     (*REFS, entry("refs.json", with_({"split": ["a"]})), r"refs\.json\[2\]: unknown split: "),
@@ -464,6 +469,29 @@ BROKEN: list[tuple[str, Callable[[Path], Any], Callable[[Path], Any], str]] = [
 ]
 OUTSIDE = [(-3, 0, 10, 10), (0, -3, 10, 10), (55, 0, 7, 10), (0, 35, 10, 9), (60.2, 3, 0.5, 5), (0, 0, 900, 9)]
 BROKEN += [(*REFS, entry("refs.json", with_({"bbox": b})), r"refs\.json\[2\]: box outside.*60 x 40") for b in OUTSIDE]
+
+
+LONG: list[tuple[str, Callable[[Path], Any], Callable[[Path], None], str]] = [
+    (*NLVR, line(DEV, with_({"sentence": "so " * 31})), r"sentences .*dev\.json:3"),
+    (*REFS, entry("refs.json", with_({"sentences": ["so " * 31]})), r"sentences .*refs\.json\[2\]"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "lengthens", "said"), LONG, ids=["statements", "phrases"])
+def test_a_text_that_is_cut_is_counted(
+    name: str, make: Callable[[Path], Any], lengthens: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    make(tmp_path)
+    read = task(name, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for split in SPLITS:
+            read.size(split)  # type: ignore[arg-type]
+    lengthens(tmp_path)
+    read = task(name, tmp_path)
+    with pytest.warns(UserWarning, match=rf"1 of \d+ {said} \(31 words\)"):
+        for split in SPLITS:
+            read.size(split)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name, make, breaks, said", BROKEN, ids=[f"{n}-{s[:40]}" for n, _, _, s in BROKEN])

@@ -50,6 +50,10 @@ def test_phrases_of_one_box_are_of_one_object() -> None:
     assert grounding.any_object_box(owner, true).tolist() == pytest.approx([1, 1, 1, *[1 / 3] * 4])
 
 
+def test_a_box_is_right_from_half_an_overlap() -> None:
+    assert grounding.is_correct(torch.tensor([0, 0.01, 0.49, 0.5, 1])).tolist() == [0, 0, 0, 1, 1]
+
+
 @pytest.mark.parametrize("again", ["thing", "another thing"])
 def test_one_phrase_for_several_objects_has_no_known_upper_bound(again: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)]

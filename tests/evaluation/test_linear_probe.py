@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from xfm.base import seeding
-from xfm.tasks import linear_probe
+from xfm.tasks import baselines, linear_probe
 from xfm.tasks.result import bootstrap_interval
 
 
@@ -59,7 +59,7 @@ def test_the_neighbours_are_the_nearest_by_cosine() -> None:
 @given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abcd"), min_size=1))
 def test_the_majority_is_sklearns(trained: list[str], tested: list[str]) -> None:
     dummy = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(trained), 1)), trained)
-    assert linear_probe.majority(trained, tested) == dummy.score(np.zeros((len(tested), 1)), tested)
+    assert baselines.majority(trained, tested) == dummy.score(np.zeros((len(tested), 1)), tested)
 
 
 @pytest.mark.parametrize("fit", [linear_probe.linear_probe, linear_probe.nearest_neighbours])

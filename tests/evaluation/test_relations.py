@@ -8,26 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import relations
 import torch
+from relations import Row, Sizes, attention_heads, draw_questions, masked, measure_relations, pictures, probes
+from relations.patched_relations import patching_rows
+from relations.relation_questions import Question
+from relations.states import layer_states
 
 from xfm import plots
 from xfm.config import ConfigError
 from xfm.data.world.grammar import is_true
 from xfm.model import ImageTokens
-from xfm.tasks import EvalContext, linear_probe, relations
-from xfm.tasks.relations import (
-    Row,
-    Sizes,
-    attention_heads,
-    draw_questions,
-    masked,
-    measure_relations,
-    pictures,
-    probes,
-)
-from xfm.tasks.relations.patched_relations import patching_rows
-from xfm.tasks.relations.relation_questions import Question
-from xfm.tasks.relations.states import layer_states
+from xfm.tasks import EvalContext, linear_probe
 
 
 @pytest.fixture(scope="module")

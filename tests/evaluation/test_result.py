@@ -12,16 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from xfm.tasks.result import (
-    Result,
-    bootstrap_interval,
-    compare_results,
-    find_result,
-    format_lines,
-    from_json,
-    results_table,
-    to_json,
-)
+from xfm.tasks.result import Result, bootstrap_interval, from_json, to_json
+from xfm.tasks.result_tables import compare_results, find_result, format_lines, results_table
 
 ROW = Result("grounding", "", "acc@0.5", 0.5, 0.4, 0.6, 90, 0.08, "best constant box", 1.0, 0, "test")
 numbers = st.floats(allow_nan=False, allow_infinity=False)

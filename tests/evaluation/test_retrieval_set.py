@@ -1,5 +1,6 @@
 """A retrieval set has the ranks of the retrieval task."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -129,3 +130,10 @@ def test_a_query_of_ones_own_is_scored_as_one_of_the_sets(model, config, tokeniz
 def test_what_is_no_query_is_refused(model, config, tokenizer, small, query, direction, said) -> None:
     with pytest.raises(ConfigError, match=said):
         query_scorer(model, config, tokenizer, small)(query, direction)
+
+
+def test_a_model_without_itc_is_refused(model, config, tokenizer) -> None:
+    without = copy.deepcopy(model)
+    del without.objectives["itc"]
+    with pytest.raises(ConfigError, match=r"objectives = .*: must be with itc"):
+        retrieval_set(without, config, tokenizer, 2)

@@ -13,10 +13,12 @@ from xfm import recipes
 from xfm.base import seeding
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
-from xfm.explain.attribution import METHODS, SHARE, TARGET, attribute, plain_method
-from xfm.explain.inputs import AttributionInputs, make_inputs
+from xfm.explain.attribution import SHARE, TARGET, Attribution
+from xfm.explain.ground_truth_inputs import scene_inputs
+from xfm.explain.inputs import AttributionInputs
+from xfm.explain.method_table import METHODS, attribute
 from xfm.explain.methods import attention_methods
-from xfm.explain.scene_inputs import scene_inputs
+from xfm.explain.prepare_inputs import make_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
@@ -70,9 +72,9 @@ def test_of_a_linear_model_each_part_gets_what_it_adds(linear, method):
     text, patches = contributions(linear)
     torch.testing.assert_close(attribution.patches, patches, atol=2e-4, rtol=1e-3)
     torch.testing.assert_close(linear.words.joined(attribution.text), linear.words.joined(text), atol=2e-4, rtol=1e-3)
-    assert METHODS[method].signed
-    if METHODS[method].complete:
-        assert attribution.gap == pytest.approx(0, abs=1e-3)
+    assert attribution.signed and attribution.unit == TARGET
+    if method != "ablation":
+        assert attribution.complete and attribution.gap == pytest.approx(0, abs=1e-3)
 
 
 def test_occlusion_averages_over_windows(linear):
@@ -216,8 +218,10 @@ def test_every_method_explains_every_target(model, method, target):
     assert torch.equal(torch.get_rng_state(), random) and (np.random.get_state()[1] == numpy).all()
     assert attribution.text.shape == (len(inputs.pieces),) and attribution.image.shape == SCENE.image.shape[:2]
     assert attribution.text.isfinite().all() and attribution.patches.abs().sum() > 0
-    assert METHODS[method].signed or (attribution.text.min() >= 0 and attribution.patches.min() >= 0)
-    assert (attribution.pairings == 0) == METHODS[method].baseline
+    assert attribution.signed or (attribution.text.min() >= 0 and attribution.patches.min() >= 0)
+    assert attribution.signed == (attribution.unit == TARGET), "numbers of one unit are said to be"
+    assert (attribution.unit == SHARE) == (method in ("raw attention", "rollout"))
+    assert (attribution.pairings == 0) == (method in ("random", "centre", "edges"))
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -254,7 +258,7 @@ def test_a_model_that_diverged_explains_nothing():
     broken = build(CONFIG)
     with torch.no_grad():
         broken.fusion.layers[0].mlp.fc1.weight.fill_(float("nan"))
-    with pytest.raises(ConfigError, match="the method 'saliency', pieces = 'NaN or infinite'"):
+    with pytest.raises(ConfigError, match="the method 'saliency', text = 'NaN or infinite'"):
         attribute(make_inputs(broken, TOKENIZER, SCENE.image, "a cat"), "saliency")
 
 
@@ -263,35 +267,63 @@ def zeros(inputs: AttributionInputs) -> tuple[Tensor, Tensor]:
 
 
 WRONG = {
-    "swapped": (lambda text, patches: (patches, text), r"pieces.shape = \(36,\): must be \({L},\)"),
+    "swapped": (lambda text, patches: (patches, text), r"text.shape = \(36,\): must be \({L},\)"),
     "a grid": (lambda text, patches: (text, patches.view(6, 6)), r"patches.shape = \(6, 6\): must be \(36,\)"),
     "a pooled patch": (lambda text, patches: (text, torch.cat([patches, patches[:1]])), r"\(37,\): must be \(36,\)"),
     "a scalar": (lambda text, patches: (text, patches.sum()), r"patches.shape = \(\): must be \(36,\)"),
-    "one row": (lambda text, patches: patches, "'of type Tensor': must be two rows"),
-    "three rows": (lambda text, patches: (text, patches, patches), "'3 of them': must be two rows"),
-    "nothing": (lambda text, patches: None, "'of type NoneType': must be two rows"),
     "words": (lambda text, patches: (text, ["a"] * 36), "patches = .*: must be numbers"),
-    "none in it": (lambda text, patches: (None, patches), "pieces = None: must be numbers"),
+    "none in it": (lambda text, patches: (None, patches), "text = None: must be numbers"),
     "NaN": (lambda text, patches: (text, patches / 0), "patches = 'NaN or infinite': must be finite"),
-    "infinite": (lambda text, patches: (text + float("inf"), patches), "pieces = 'NaN or infinite': must be finite"),
+    "infinite": (lambda text, patches: (text + float("inf"), patches), "text = 'NaN or infinite': must be finite"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_a_new_method_returns_is_checked(inputs, case):
-    wrong, said = WRONG[case]
-    said = said.replace("{L}", str(len(inputs.pieces)))
-    with pytest.raises(ConfigError, match=rf"the method 'of my own'.*{said}"):
-        attribute(inputs, "of my own", own=plain_method(lambda asked: wrong(*zeros(asked))))
+    wrong, message = WRONG[case]
+    with pytest.raises(ConfigError, match=rf"the method 'mine'.*{message.replace('{L}', str(len(inputs.pieces)))}"):
+        attribute(inputs, lambda asked: Attribution.of(asked, *wrong(*zeros(asked))), name="mine")
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (zeros, "the method 'zeros' returned a tuple: it must return an Attribution"),
+        (lambda inputs: None, "returned a NoneType: it must return an Attribution"),
+        (lambda: None, r"cannot be called as f\(inputs\) .*may name seed and progress"),
+        (lambda inputs, picture: None, r"cannot be called as f\(inputs\) \(missing a required argument: 'picture'\)"),
+        (3, r"method = 3: must be one of explain.METHODS, or a function f\(inputs\) -> Attribution"),
+    ],
+)
+def test_what_is_no_method_is_refused_in_a_sentence(inputs, method, message):
+    with pytest.raises(ConfigError, match=message):
+        attribute(inputs, method)
 
 
 @pytest.mark.parametrize("like", [lambda t: t, lambda t: t.numpy(), lambda t: t.tolist(), lambda t: t.double()])
 def test_a_new_method_may_return_any_kind_of_numbers(inputs, like):
-    found = attribute(inputs, "mine", own=plain_method(lambda asked: tuple(like(t) for t in zeros(asked)), unit="px"))
-    assert (found.method, found.unit, found.text.dtype, found.patches.shape) == ("mine", "px", torch.float32, (36,))
+    def all_alike(asked: AttributionInputs) -> Attribution:
+        return Attribution.of(asked, *(like(t) for t in zeros(asked)), unit="px")
+
+    found = attribute(inputs, all_alike)
+    assert (found.method, found.unit, found.text.dtype, found.patches.shape) == (
+        "all_alike",
+        "px",
+        torch.float32,
+        (36,),
+    )
+    assert found.score == pytest.approx(inputs.score()) and found.function is all_alike and found.gap is None
 
 
-def test_only_numbers_of_one_unit_are_said_to_be():
-    units = {unit: {name for name, m in METHODS.items() if m.unit == unit} for unit in (TARGET, SHARE)}
-    assert units[SHARE] == {"raw attention", "rollout"}
-    assert units[TARGET] == {name for name, m in METHODS.items() if m.signed}
+def test_seed_and_progress_are_passed_to_the_methods_that_name_them(inputs, monkeypatch):
+    passed = []
+
+    def seeded(asked: AttributionInputs, progress: bool, seed: int = 7) -> Attribution:
+        passed.append((seed, progress))
+        return Attribution.of(asked, *zeros(asked), complete=True)
+
+    monkeypatch.setitem(METHODS, "seeded", seeded)
+    found = attribute(inputs, "seeded", 3, progress=True)
+    assert passed == [(3, True)] and found.gap == pytest.approx(-inputs.total_effect(), abs=1e-4)
+    with pytest.raises(ConfigError, match="name = 'saliency': must be a name that no other method"):
+        attribute(inputs, seeded, name="saliency")

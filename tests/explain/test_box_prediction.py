@@ -11,7 +11,7 @@ from xfm import recipes
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain.box_prediction import box_predictor, phrase_boxes, presence
-from xfm.explain.inputs import make_inputs
+from xfm.explain.prepare_inputs import make_inputs
 from xfm.explain.tracing import trace
 from xfm.explain.vocabulary import SeenWords
 from xfm.model.modes import eval_mode

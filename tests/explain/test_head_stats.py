@@ -14,7 +14,7 @@ from xfm.base import seeding
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain import head_stats
-from xfm.explain.scene_inputs import scene_inputs
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model.modes import eval_mode
 

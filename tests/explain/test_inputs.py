@@ -11,11 +11,11 @@ from xfm import recipes
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.data.world.grammar import plural
-from xfm.explain.attribution import attribute
 from xfm.explain.box_prediction import box_predictor
-from xfm.explain.inputs import encode_text, make_inputs
-from xfm.explain.masked_prediction import masked_predictor
-from xfm.explain.scene_inputs import said_once, scene_inputs
+from xfm.explain.ground_truth_inputs import said_once, scene_inputs
+from xfm.explain.mask_predictions import masked_predictor
+from xfm.explain.method_table import attribute
+from xfm.explain.prepare_inputs import encode_text, make_inputs
 from xfm.explain.tracing import trace
 from xfm.model.modes import eval_mode
 

@@ -9,9 +9,9 @@ import pytest
 from xfm import recipes
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
-from xfm.explain.inputs import make_inputs
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.patching import activation_patching
-from xfm.explain.scene_inputs import scene_inputs
+from xfm.explain.prepare_inputs import make_inputs
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from xfm import recipes
-from xfm.base.fields import ConfigError
 from xfm.data import dataset
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.randomisation import model_parts, randomise_weights
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()
@@ -39,9 +38,5 @@ def test_attributions_change_with_the_weights_that_they_are_of(model):
     assert rows[0].image == pytest.approx(1) and rows[0].text == pytest.approx(1)  # attention does not know the heads
     assert rows[-1].image < 0.9
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    for row in randomise_weights(make, model, "edges", "independent"):
+    for row in randomise_weights(make, model, "edges"):
         assert row.image == pytest.approx(1)  # it does not know the model at all
-    alone = randomise_weights(make, model, "saliency", "independent")
-    assert [row.part for row in alone] == [row.part for row in rows]
-    with pytest.raises(ConfigError, match=r"how = 'cascade'.*did you mean 'cascading'"):
-        randomise_weights(make, model, "saliency", "cascade")

@@ -1,17 +1,12 @@
-"""A trace against the model's own outputs; its axes and its files."""
+"""A trace against the model's own outputs; its axes."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
 
 from xfm import recipes
 from xfm.base.fields import ConfigError
-from xfm.base.files import FileError
 from xfm.data import dataset
 from xfm.explain.tracing import Trace, trace
 from xfm.model.modes import eval_mode
@@ -80,51 +75,6 @@ def test_the_model_is_left_as_it_was(model):
     assert model.training and all(p.grad is None for p in model.parameters())
     assert torch.equal(torch.get_rng_state(), random)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-
-
-def test_saved_and_loaded_it_is_the_same(traced, tmp_path):
-    file = traced.save(tmp_path / "one")
-    assert [f.name for f in tmp_path.iterdir()] == [file.name] == ["one.safetensors"]
-    again = Trace.load(tmp_path / "one")
-    assert (again.text, again.words, again.patches, again.scores, again.boxes, again.target) == (
-        traced.text,
-        traced.words,
-        traced.patches,
-        traced.scores,
-        traced.boxes,
-        "itm",
-    )
-    assert np.array_equal(again.image, traced.image)
-    for name, attention in traced.maps.items():
-        assert torch.equal(again.maps[name].weights, attention.weights)
-        assert torch.equal(again.maps[name].gradients, attention.gradients)
-    assert all(torch.equal(again.states[n], s) for n, s in traced.states.items())
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"no trace", save({"image": torch.zeros(3)}), save({}, {"trace": "[" * 9999})]
-)
-def test_what_is_no_trace_is_refused(content, tmp_path):
-    (tmp_path / "one.safetensors").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"one.safetensors: not a trace that was saved here"):
-        Trace.load(tmp_path / "one")
-    with pytest.raises(ConfigError, match=r"two.safetensors: not a trace"):
-        Trace.load(tmp_path / "two")
-
-
-def test_a_saved_trace_is_whole_or_the_old_one_stays(traced, tmp_path, monkeypatch):
-    hostile = replace(traced, text="a \ud800 \0 lion", boxes={"\u202e</script>": (0, 0, 1, 1)})
-    file = hostile.save(tmp_path / "one")
-    assert Trace.load(tmp_path / "one").text == hostile.text and Trace.load(tmp_path / "one").boxes == hostile.boxes
-    old = file.read_bytes()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("xfm.base.files.os.replace", full)
-    with pytest.raises(FileError, match=r"one.safetensors: cannot be written \(No space left"):
-        traced.save(tmp_path / "one")
-    assert file.read_bytes() == old and len(list(tmp_path.iterdir())) == 1
 
 
 def test_compact_is_a_byte_a_weight_and_close(traced):

@@ -9,8 +9,9 @@ import torch
 
 from xfm import recipes
 from xfm.data import dataset
-from xfm.explain.attribution import METHODS, attribute
-from xfm.explain.inputs import AttributionInputs, encode_text, make_inputs
+from xfm.explain.inputs import AttributionInputs
+from xfm.explain.method_table import METHODS, attribute
+from xfm.explain.prepare_inputs import encode_text, make_inputs
 from xfm.explain.targets import Target, word_target
 from xfm.explain.tracing import capture_attention
 from xfm.model.modes import eval_mode

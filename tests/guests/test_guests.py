@@ -21,8 +21,11 @@ import xfm
 from xfm import explain, recipes
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
-from xfm.explain.guest_inputs import GuestInputs
+from xfm.explain.targets import ITM, box_target
+from xfm.explain.token_axes import TokenAxis
+from xfm.explain.tracing import capture_attention
 from xfm.guests import openclip
+from xfm.guests.guest_inputs import GuestInputs
 
 GUESTS = [*small_guests.CONFIGS, "hugging face"]
 TEXT = "A photo of a red lion!"
@@ -75,7 +78,7 @@ def test_it_scores_as_the_library_does(guest: Any, picture: np.ndarray, name: st
 def test_attention_that_pools_stands_where_a_class_token_would(guest: Any, picture: np.ndarray) -> None:
     lab = guest("small-sigmoid")
     inputs, traced = lab.inputs(picture, TEXT), lab.trace(picture, TEXT)
-    pool = explain.capture_attention(inputs, False)[0]["vision pool"].weights[0, :, 0]
+    pool = capture_attention(inputs, False)[0]["vision pool"].weights[0, :, 0]
     assert torch.equal(traced.maps["vision"].weights[-1, :, 0, 1:], pool)
     assert traced.maps["vision"].weights[0, :, 0].abs().sum() == 0
     assert torch.equal(lab.attribute(picture, TEXT, "raw attention").patches, pool.mean(0))
@@ -187,7 +190,7 @@ def test_what_a_word_adds(guest: Any, picture: np.ndarray) -> None:
         lab.inputs(picture, TEXT, "word lino")
 
 
-@pytest.mark.parametrize("target", ["itm", "box x", "nonsense", explain.ITM, explain.box_target("x")])
+@pytest.mark.parametrize("target", ["itm", "box x", "nonsense", ITM, box_target("x")])
 def test_questions_that_it_cannot_answer(guest: Any, picture: np.ndarray, target: Any) -> None:
     with pytest.raises(ConfigError, match=r"compares pictures with texts.*'itc'"):
         guest("small-clip").inputs(picture, TEXT, target)
@@ -312,13 +315,36 @@ def test_a_folder_whose_weights_are_not_whole_is_refused(hugging_face: Path, tmp
         xfm.load(f"hf_clip:{tmp_path / 'half'}")
 
 
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (
+            ("preprocessor_config.json",),
+            "lacks the image processor's preprocessor_config.json, or processor_config.json",
+        ),
+        (("tokenizer.json", "vocab.json"), "lacks the tokenizer's tokenizer.json, or vocab.json and merges.txt"),
+    ],
+)
+def test_a_folder_without_processor_or_tokenizer_is_refused(
+    gone: tuple[str, ...], said: str, hugging_face: Path, tmp_path: Path
+) -> None:
+    """Without a tokenizer's files transformers makes one by which every word is the end of the text."""
+    shutil.copytree(hugging_face, tmp_path / "part")
+    for name in gone:
+        (tmp_path / "part" / name).unlink()
+    with pytest.raises(ConfigError, match=said):
+        xfm.load(f"hf_clip:{tmp_path / 'part'}")
+    page = (Path(__file__).resolve().parents[2] / "docs/add-a-model.md").read_text("utf-8")
+    assert all(f"`{name}`" in page for name in gone)
+
+
 def test_pieces_find_their_characters() -> None:
     text = "Two Lions, résumé 🦁"
     pieces = open_clip.tokenizer.SimpleTokenizer()
     named = [pieces.decode([i]) for i in pieces.encode(text)]
     spans = openclip._spans(text, named)
     assert all(first < last for first, last in spans) and spans == sorted(spans)
-    assert explain.TokenAxis and text[spans[1][0] : spans[1][1]] == "Lions"
+    assert TokenAxis and text[spans[1][0] : spans[1][1]] == "Lions"
 
 
 def test_a_second_library_is_under_a_hundred_lines() -> None:

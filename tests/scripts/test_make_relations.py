@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 
+import make_relations as script
 import pandas as pd
 import pytest
-
-from xfm.tasks.relations import Row
-
-PATH = Path(__file__).parents[2] / "studies" / "make_relations.py"
+from relations import Row
 
 
 def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = spec_from_file_location("make_relations", PATH)
-    assert spec and spec.loader
-    spec.loader.exec_module(script := module_from_spec(spec))
     asked, print_of = [], {"a": "f1", "b": "f2"}
 
     def measure(context, sizes) -> list[Row]:

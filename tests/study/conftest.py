@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.study import Study, results_csv, statistics, study_json
-from xfm.study.formatting import p_value
+from xfm.base.numbers import p_value
+from xfm.study import Study, results_csv, statistics, store
 from xfm.study.study_metrics import Measured, Metric
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -77,7 +77,7 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
             if (variant, seed) not in lost:
                 blocks.append(results_csv.block(study.spec, variant, seed, rows, 60.0))
     results_csv.append(study.table, "".join(blocks))
-    study_json.write_baselines(study.folder / "baselines.json", KNOWN)
+    store.write_baselines(study.folder / "baselines.json", KNOWN)
     return study
 
 
@@ -100,7 +100,7 @@ def planned(name: str, shift: Mapping[str, tuple[float, ...]], noise: float, fol
         shutil.copy(ROOT / "studies" / other / "spec.json", folder / other)
     study = Study.load(folder / name)
     results_csv.append(study.table, "".join(blocks))
-    study_json.write_baselines(study.folder / "baselines.json", JUDGED)
+    store.write_baselines(study.folder / "baselines.json", JUDGED)
     return study
 
 

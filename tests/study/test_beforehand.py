@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import pytest
 from study.conftest import METRICS, PRIMARY, TINY, made_up, tiny
 
 from xfm.config import ConfigError
-from xfm.study import Spec, Study, design_tables, runner, study_json, study_sentences
-from xfm.study.corrections import gatekeeping, holm
-from xfm.study.e_values import e_process
+from xfm.study import Spec, Study, design_tables, runner, store, study_sentences
+from xfm.study.corrections import gatekeeping
 from xfm.study.effects import empty_levels
 from xfm.study.failure_scoring import at_floor, gains
 from xfm.study.study_metrics import FLOOR, SHUT, Measured, Metric
@@ -26,7 +24,6 @@ STUDIES = Path(__file__).parents[2] / "studies"
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
 PLAN = {
     "gatekeeping": True,
-    "sequential": True,
     "margins": {NAMING: 0.02},
     "detectable": {LOSS: 0.01},
     "admission": {LOSS: "no_mim"},
@@ -55,15 +52,14 @@ def test_older_specs_are_read_and_written_as_they_are():
 
 
 def test_the_hash_is_of_what_is_said_and_of_nothing_else():
-    spec = planned(sequential=False)
+    spec = planned()
     tree = json.loads(spec.to_json())
     assert Spec.from_json(json.dumps(dict(reversed(tree.items())))).hash == spec.hash
     others = {"margins": {}, "question": "Did it?", "gatekeeping": False, "hypotheses": [], "admission": {}}
     others |= {"detectable": {LOSS: 0.02}, "would_change": ""}
-    changed = [planned(sequential=False, **{name: value}).hash for name, value in others.items()]
+    changed = [planned(**{name: value}).hash for name, value in others.items()]
     assert len({spec.hash, *changed}) == 8
     assert Spec(**{**vars_of(spec), "seeds": (7, 8)}).hash != spec.hash
-    assert Spec(**{**vars_of(planned()), "seeds": (7, 8)}).hash == planned().hash, "seeds of a sequential one may grow"
 
 
 def vars_of(spec: Spec) -> dict:
@@ -93,7 +89,7 @@ def test_a_broken_plan_says_what_is_wrong(broken, message):
 
 @pytest.mark.parametrize("level", ["baseline", "step 0"])
 def test_a_variant_may_not_be_called_as_the_rows_beside_it(level):
-    with pytest.raises(ConfigError, match=r"must be another label: results\.csv has rows"):
+    with pytest.raises(ConfigError, match=r"must be another label: the tables have .* rows"):
         Study("s", "smoke", {f"xfm ({level})": "xfm"})
 
 
@@ -110,32 +106,22 @@ def measuring(monkeypatch):
 
 def test_results_of_another_split_are_not_mixed(tmp_path, measuring):
     tiny("s", tmp_path).run()
-    with pytest.raises(ConfigError, match="has results on split = 'test'; give the study of another split"):
+    with pytest.raises(ConfigError, match="has results on split = 'test'; give the other split its own study"):
         tiny("s", tmp_path, split="validation")
 
 
 @pytest.fixture
 def admitting(measuring, monkeypatch):
-    monkeypatch.setattr("xfm.study.study.require_admitted", lambda *_: None)
+    monkeypatch.setattr("xfm.study.runner.require_admitted", lambda *_: None)
     rows = [Measured("vision", "acc", 0.5, 1)]
     monkeypatch.setattr("xfm.study.untrained.measure", lambda *_: Untrained(rows, 1.0))
 
 
-def test_seeds_may_be_added_to_a_sequential_study_alone(tmp_path, admitting):
+def test_seeds_are_not_added_to_a_confirmatory_study(tmp_path, admitting):
     given = {"confirmatory": True, "primary": ["acc"]}
-    for sequential in (True, False):
-        name = f"s{sequential}"
-        tiny(name, tmp_path, seeds=[3, 4], sequential=sequential, **given).run()
-        if not sequential:
-            with pytest.raises(ConfigError, match="has another seeds, and results"):
-                tiny(name, tmp_path, seeds=[3, 4, 5], sequential=False, **given)
-            continue
-        more = tiny(name, tmp_path, seeds=[3, 4, 5], sequential=True, **given)
-        more.run()
-        assert set(more.results()["seed"]) == {3, 4, 5}
-        for seeds in ([3, 4], [3, 5, 4], [5, 3, 4, 6]):
-            with pytest.raises(ConfigError, match="has another seeds, and results"):
-                tiny(name, tmp_path, seeds=seeds, sequential=True, **given)
+    tiny("s", tmp_path, seeds=[3, 4], **given).run()
+    with pytest.raises(ConfigError, match="has another seeds, and results"):
+        tiny("s", tmp_path, seeds=[3, 4, 5], **given)
 
 
 @pytest.mark.parametrize(
@@ -169,23 +155,6 @@ def test_an_exploration_cannot_be_called_confirmatory_afterwards(tmp_path, admit
         Study.load(study.folder, study.runs)
 
 
-def test_evidence_is_counted_without_a_gap(invented):
-    """Seeds that end before earlier ones would make another sequence of each look."""
-    lost = (("no_stop_gradient", 4),)
-    whole, torn = (invented_with(invented, lost) for lost in ((), lost))
-    own = torn.set_index("metric").loc[LOSS]
-    assert own["n"] == 4 and "6 of 10 pairs missing, 5 of them there and waiting for an earlier seed" in own["note"]
-    first = whole.set_index("metric").loc[LOSS]
-    assert first["n"] == 10 and own["e"] != first["e"]
-    assert torn.set_index("metric").loc["grounding, acc@0.5", "n"] == 9, "judged by its interval"
-
-
-def invented_with(invented, lost) -> pd.DataFrame:
-    study = invented({"no_stop_gradient": 2.0}, lost=lost, sequential=True, confirmatory=True)
-    shutil.rmtree(study.folder) if not (table := study.effects()).empty and not lost else None
-    return table
-
-
 @pytest.mark.parametrize("field", ["seed", "name"])
 def test_what_a_study_sets_itself_no_variant_may_change(tmp_path, field):
     for where in ({"variants": {"xfm": {}, "b": {field: 5}}}, {"changes": {field: 5}}):
@@ -200,7 +169,7 @@ def test_a_confirmation_that_is_not_whole_says_so(invented):
     page = " ".join(study.report().read_text("utf-8").split())
     assert "A confirmatory study of X-FM, incomplete ·" in page
     assert page.count("Incomplete: 19 of 20 runs. A study that confirms is read when it is whole.") == 2
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("xfm", 9): "diverged"})
+    store.write_failed(study.folder / "failed.json", study.spec, {("xfm", 9): "diverged"})
     assert "ncomplete" not in study.report().read_text("utf-8"), "a run that failed twice is a result"
 
 
@@ -282,7 +251,7 @@ def test_two_runs_of_a_seed_that_failed_are_not_as_good_as_each_other(invented):
     lost = [(variant, seed) for variant in ("xfm", *SHIFT) for seed in (3, 4)]
     study = invented(SHIFT, lost=tuple(lost), margins={NAMING: 0.02})
     before = study.effects().set_index(["variant", "metric"])
-    study_json.write_failed(study.folder / "failed.json", study.spec, dict.fromkeys(lost, "the warm start failed"))
+    store.write_failed(study.folder / "failed.json", study.spec, dict.fromkeys(lost, "the warm start failed"))
     after = study.effects().set_index(["variant", "metric"])
     for variant in SHIFT:
         assert after.loc[(variant, NAMING), "n"] == 10 and before.loc[(variant, NAMING), "n"] == 8
@@ -306,20 +275,6 @@ def test_gates_that_cannot_reach_the_level_are_named_all_the_same(invented):
     first = table[table["role"] == "primary"]
     assert set(first["judged_by"]) == {"interval"} and set(first["correction"]) == {"gatekeeping"}
     assert "p (gates)" in study.to_markdown() and "Holm" not in study.report().read_text("utf-8")
-
-
-def test_a_sequential_study_is_tested_by_e_values_in_the_order_of_its_seeds(invented):
-    seeds = [9, 2, 5, 1, 7, 3, 8, 4]
-    study = invented(SHIFT, sequential=True, seeds=seeds, primary=[NAMING])
-    table = study.effects()
-    rows = study.pairs().query("metric == @NAMING and variant == 'no_stop_gradient'").set_index("seed")
-    e = e_process(rows.loc[seeds, "difference"].to_numpy())
-    found = table.query("metric == @NAMING").set_index("variant")
-    assert found.loc["no_stop_gradient", "e"] == pytest.approx(e[-1])
-    assert found.loc["no_stop_gradient", "p"] == pytest.approx(1 / e.max())
-    assert found["p_holm"].tolist() == pytest.approx(holm(found["p"]).tolist())
-    other = table.query("metric == @LOSS")
-    assert (other["p"] < 0.01).any() and set(other["judged_by"]) == {"interval"}, "of others the exact test"
 
 
 def test_margins_are_tested_and_said(invented):

@@ -14,7 +14,7 @@ from scipy import stats
 from study.conftest import METRICS, PRIMARY
 
 from xfm.config import ConfigError
-from xfm.study import StudyError, study_json, study_sentences
+from xfm.study import StudyError, store, study_sentences
 from xfm.study.comparisons import dominates, front, intervals, mean_ranks, on_front, ratio
 from xfm.study.statistics import paired
 
@@ -192,7 +192,7 @@ def test_whether_the_reference_is_on_the_front_is_said_with_what_shows_more(inve
 
 def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):
     study = invented(TWO, lost=(("no_guidance", 3), ("neither", 4)))
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 3): "nan"})
+    store.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 3): "nan"})
     table = study.pareto()
     assert set(table["n"]) == {9}, "a failed run is there, one that was not made is none"
     rows = table.set_index(["variant", "metric"])
@@ -250,7 +250,7 @@ def test_mean_ranks_of_a_study_are_by_family(invented):
     assert table.loc["vision-language", "metrics"].unique().tolist() == [2] and "vision" not in table.index, "held out"
     assert table.loc[("vision-language", "neither"), "rank"] == pytest.approx(1, abs=0.2)
     assert table.loc[("language", "neither"), "rank"] == pytest.approx(4, abs=0.2), "a loss"
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("neither", s): "x" for s in range(10)})
+    store.write_failed(study.folder / "failed.json", study.spec, {("neither", s): "x" for s in range(10)})
     assert study.mean_ranks().set_index(["family", "variant"]).loc[("language", "neither"), "n"] == 10, "it has results"
 
 

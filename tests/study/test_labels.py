@@ -205,7 +205,7 @@ def test_what_is_no_line_of_text_is_no_label(label):
 
 @pytest.mark.parametrize("label", [*formatting.HEADINGS, formatting.GATES])
 def test_a_column_of_the_tables_is_no_label(label):
-    with pytest.raises(ConfigError, match=r"variants: label = .*: must be another label: the tables have columns of"):
+    with pytest.raises(ConfigError, match=r"variants: label = .*: must be another label: the tables have columns"):
         spec("xfm", label)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import html
 
-import numpy as np
 import pytest
 from study.conftest import KNOWN, METRICS, PRIMARY, made_up, tiny
 
 from xfm.config import ConfigError
-from xfm.study import Study, admission, results_csv, runner, study_json, study_sentences
+from xfm.study import Study, admission, results_csv, runner, store, study_sentences
 from xfm.study.formatting import number
 from xfm.study.spec import Spec
 from xfm.study.study_metrics import SHUT, Measured, Metric
@@ -67,27 +66,12 @@ def test_what_is_better_on_all_metrics_is_named(invented):
 
 def test_a_failed_runs_note_is_in_the_unit_of_the_effect(invented):
     study = invented({"no_stop_gradient": 0.5}, lost=(("no_stop_gradient", 3),))
-    study_json.write_failed(
+    store.write_failed(
         study.folder / "failed.json", study.spec, {("no_stop_gradient", 3): "RuntimeError: out of memory"}
     )
     row = study.effects().set_index("metric").loc[NAMING]
     pairs = study.pairs().query("metric == @NAMING and not failed")["difference"]
     assert row["note"].endswith(f"without it the difference is {number(pairs.mean(), '%', '+')}")
-
-
-def test_a_sequential_study_of_few_seeds_says_that_nothing_would_be_found_and_by_what_it_tests(invented):
-    study = invented({"no_stop_gradient": 0.1, "no_guidance": 0.1}, sequential=True, seeds=range(4))
-    primary = study.effects().query("role == 'primary' and judged_by == 'Holm'")
-    page = html.unescape(study.report().read_text("utf-8"))
-    if len(primary) and np.isinf(primary["detectable"]).any():
-        assert "no effect, however large, would be found in 80 % of such studies" in page
-    assert "inf would" not in page and ">inf<" not in page
-
-
-def test_the_caption_names_the_test_that_was_made(invented):
-    many = invented({"no_stop_gradient": 0.1}, seeds=range(20), sequential=True)
-    page = html.unescape(many.report().read_text("utf-8"))
-    assert "of primary metrics 1 / the largest e-value so far, of others random sign-flip permutation test" in page
 
 
 def test_the_front_is_beside_the_reference_whatever_else_effects_are_beside(invented):

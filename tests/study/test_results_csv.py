@@ -36,6 +36,14 @@ def test_what_was_appended_is_read_exactly(tmp_path):
     assert len(results_csv.read(tmp_path / "none.csv", SPEC)) == 0
 
 
+@pytest.mark.parametrize("metric", ["=1+1", "+1", "-1", "@x", "'=1"])
+def test_what_a_spreadsheet_would_compute_has_an_apostrophe_before_it(tmp_path, metric):
+    path = tmp_path / "results.csv"
+    results_csv.append(path, results_csv.block(SPEC, "xfm", 0, [Measured("language", metric, -0.5, 3)], 1.0))
+    assert path.read_text("utf-8").splitlines()[1].split(",")[4] == f"'{metric}"
+    assert results_csv.read(path, SPEC)["metric"].tolist() == [metric]
+
+
 @given(st.data())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_wherever_the_file_is_cut_only_whole_runs_are_left_and_it_goes_on(tmp_path, data):

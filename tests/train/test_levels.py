@@ -10,7 +10,7 @@ import torch
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.model.batch import IGNORE
-from xfm.plots.curves import constant_levels as told
+from xfm.plots.curve_records import constant_levels as told
 from xfm.train import Run, constant_baselines
 from xfm.train.constant_baselines import constant_levels
 

@@ -114,6 +114,8 @@ def test_dropout_is_of_the_rest() -> None:
 def test_the_warm_start_has_a_seed_of_its_own() -> None:
     start = prior_runs.stage1(recipes.get("smoke+stage1+vary_warm_start").replace({"seed": OTHER}))
     assert start == prior_runs.stage1(recipes.get("smoke+stage1").replace({"seed": OTHER}))
+    each = [prior_runs.stage1(recipes.get("smoke+stage1").replace({"seed": n})) for n in range(3)]
+    assert [run.seed for run in each] == [0, 1, 2] and len({run.fingerprint for run in each}) == 3
     shared = {
         prior_runs.stage1(recipes.get("smoke+stage1+vary_data").replace({"seed": n})).fingerprint for n in range(3)
     }

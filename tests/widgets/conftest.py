@@ -9,7 +9,7 @@ import conforming
 import pytest
 
 from xfm_widgets import payloads
-from xfm_widgets.base import View
+from xfm_widgets.view import View
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ import xfm_widgets as xw
 from xfm import plots, recipes
 from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.explain.attribution import Attribution, Method
+from xfm.explain.attribution import Attribution
 from xfm.explain.faithfulness import FaithfulnessReport
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.inputs import AttributionInputs
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.objectives import build
@@ -171,15 +171,15 @@ def test_begun_without_methods_it_has_all_of_those_that_are_added():
 def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     """Methods are added in place: of METHODS from the page or by name, and of one's own, which are checked."""
 
-    def bright(inputs: AttributionInputs) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.zeros(len(inputs.pieces)), torch.arange(len(inputs.patches)).float()
+    def bright(inputs: AttributionInputs, signed: bool = False) -> Attribution:
+        return Attribution.of(inputs, torch.zeros(len(inputs.pieces)), torch.arange(len(inputs.patches)), signed=signed)
 
     assert view.add("bright patches", bright) is view
     assert view.methods == ["saliency", "occlusion", "bright patches"] == view.payload["methods"]
     assert [a.target for a in view.shown() if a.method == "bright patches"] == ["itm", "itc"]
     drawn = [f for f in view.payload["found"] if f["method"] == "bright patches"]
     assert len(drawn) == 2 and all(len(f["trust"]) > 6 and f["verdict"] for f in drawn)
-    view.add("bright patches", Method(lambda inputs, seed, progress: bright(inputs), signed=True))  # the cell run again
+    view.add("bright patches", lambda inputs: bright(inputs, signed=True))  # the cell run again
     assert len(view.payload["found"]) == 6 and view.payload["found"][-1]["signed"]
     assert "rollout" in view.payload["more"] and not {"shapley", "saliency"} & {*view.payload["more"]}
     view._handle_custom_msg({"do": "add", "of": "rollout"}, [])
@@ -188,7 +188,7 @@ def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     view._handle_custom_msg({"do": "add", "of": "no such"}, [])
     view._handle_custom_msg({"do": "add", "of": "object"}, [])
     with pytest.raises(ConfigError, match=r"the method 'wrong', patches.shape = \(3,\): must be \(36,\)"):
-        view.add("wrong", lambda inputs: (torch.zeros(len(inputs.pieces)), torch.zeros(3)))
+        view.add("wrong", lambda inputs: Attribution.of(inputs, torch.zeros(len(inputs.pieces)), torch.zeros(3)))
     with pytest.raises(ConfigError, match="name = 'saliency': must be another one"):
         view.add("saliency", bright)
     with pytest.raises(ConfigError, match=r"method = 'roll out': must be one of .*'rollout'"):

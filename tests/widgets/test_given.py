@@ -17,7 +17,7 @@ from xfm.base.fields import ConfigError
 from xfm.base.files import FileError
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
-from xfm_widgets.curves import png
+from xfm_widgets.run_curves import png
 
 WORDS = TokenAxis(("<s>", "a", "lion", "</s>"), (-1, 0, 1, -1), ("a", "lion"))
 BOX = {"box": (1, 1, 4, 4)}

@@ -13,7 +13,9 @@ import torch
 from test_plots import said
 
 import xfm_widgets as xw
+from xfm.base.images import prepare
 from xfm.config import ConfigError
+from xfm.data.source import CaptionedImage, Region
 from xfm.explain.box_prediction import box_predictor, phrase_boxes
 from xfm.model.modes import eval_mode
 from xfm.tasks import EvalContext
@@ -239,6 +241,25 @@ def test_a_scene_of_another_size_is_shown_as_the_model_sees_it():
     assert view.payload["pictures"][0]["height"] == side
     halved = {phrase: [x / 2 for x in box] for phrase, box in phrase_boxes(scene).items()}
     assert view.payload["pictures"][0]["boxes"] == halved
+
+
+def test_of_several_boxes_of_a_phrase_the_one_that_is_found_counts():
+    """As in user data, where a picture has two dogs."""
+    from xfm import recipes
+    from xfm.data import dataset
+    from xfm.objectives import build
+
+    config = recipes.smoke()
+    model, words, side = build(config), dataset(config).tokenizer(), config.model.vision.image_size
+    image = prepare(IMAGE, side)
+    x, y, w, h = (pixels / side for pixels in box_predictor(model, words, image)("a dog")["box"])
+    found = Region("a dog", (x + w / 2, y + h / 2, w, h))
+    elsewhere = [Region("a dog", (0.01, 0.01, 0.02, 0.02)), Region("a dog", (0.99, 0.99, 0.02, 0.02))]
+    for place in range(3):
+        regions = (*elsewhere[:place], found, *elsewhere[place:])
+        view = xw.GroundingPad.of(model, words, CaptionedImage(image, regions=regions))
+        assert view.data()["phrase"].tolist() == ["a dog"]
+        assert view.data()["IoU"].tolist() == [pytest.approx(1, abs=1e-3)]
 
 
 def test_of_scenes_it_has_their_boxes_and_credit():

@@ -27,9 +27,9 @@ from xfm.explain.tracing import AttentionMap, Trace
 from xfm.study import Study
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.retrieval_set import RetrievalSet
-from xfm_widgets.base import View
 from xfm_widgets.pages import script_json
 from xfm_widgets.task_answers import Answered
+from xfm_widgets.view import View
 
 WORDS = TokenAxis(("<s>", "li", "on", "</s>"), (-1, 0, 0, -1), ("lion",))
 IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)

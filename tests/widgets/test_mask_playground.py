@@ -13,7 +13,7 @@ import xfm_widgets as xw
 from xfm import recipes
 from xfm.config import ConfigError, MaskConfig
 from xfm.data import dataset
-from xfm.explain.masked_prediction import masked_predictor
+from xfm.explain.mask_predictions import masked_predictor
 from xfm.explain.token_axes import TokenAxis
 from xfm.objectives import build
 

@@ -43,7 +43,7 @@ AXIS = TokenAxis(("<s>", "a", "</s>"), (-1, 0, -1), ("a",))
 # ---- tokens
 
 TOKENIZE = """
-import { createTokenizer } from "./tokenizer.js";
+import { createTokenizer } from "./page_model/page_tokenizer.js";
 const tokenizer = createTokenizer(data.tokenizer);
 answer(data.texts.map((text) => { const { ids, pieces, owner, words } = tokenizer.tokens(text, 1e9);
   return [ids, pieces, owner, words, tokenizer.encode(text, 30)]; }));
@@ -90,7 +90,7 @@ def test_what_is_no_text_is_refused_on_both_sides(text: str) -> None:
     with pytest.raises(ConfigError):
         lab.inputs(np.zeros((48, 48, 3), np.uint8), text)
     script = """
-import { createTokenizer } from "./tokenizer.js";
+import { createTokenizer } from "./page_model/page_tokenizer.js";
 try { createTokenizer(data.tokenizer).tokens(data.text, 62); answer("taken"); }
 catch (error) { answer(error instanceof RangeError); }
 """
@@ -162,7 +162,7 @@ def test_pictures_of_any_size_become_the_same_pixels() -> None:
     if int(PIL.__version__.partition(".")[0]) < 13:  # which resize what is high in the other order
         given = [(picture, side) for picture, side in given if len(picture) <= picture.shape[1]]
     pictures = [{"rgba": coded(p.tobytes()), "width": p.shape[1], "height": p.shape[0], "side": s} for p, s in given]
-    script = "import { prepared } from './picture.js';\n" + RESIZE
+    script = "import { prepared } from './page_model/page_picture.js';\n" + RESIZE
     for (picture, side), found in zip(given, javascript.run(script, pictures), strict=True):
         expected = prepare(Image.fromarray(picture, "RGBA"), side)
         np.testing.assert_array_equal(np.frombuffer(base64.b64decode(found), np.uint8), expected.ravel())
@@ -271,8 +271,8 @@ def test_the_shipped_checkpoint_says_what_it_says_in_pytorch() -> None:
 ATTRIBUTE = (
     DECODE
     + """
-import * as attribution from "./attribute.js";
-import { question } from "./targets.js";
+import * as attribution from "./page_model/page_attribution.js";
+import { question } from "./page_model/page_targets.js";
 answer(data.cases.map(({ rgb, text, objects, word }) => {
   const given = model.inputs(bytes(rgb), text);
   const group = attribution.objectGroups(model.grid ** 2, objects);
@@ -327,8 +327,8 @@ def test_attributions_without_gradients_are_those_of_python() -> None:
 FAITHFUL = (
     DECODE
     + """
-import { faithfulness, stepsTo } from "./faithfulness.js";
-import { question } from "./targets.js";
+import { faithfulness, stepsTo } from "./page_model/page_faithfulness.js";
+import { question } from "./page_model/page_targets.js";
 const floats = (base64) => new Float32Array(bytes(base64).buffer);
 const ended = (steps) => {
   for (;;) {
@@ -395,9 +395,9 @@ PHRASES = [
 QUESTIONS = (
     DECODE
     + """
-import { grounder } from "./grounding.js";
-import { guess, similarities, trace } from "./questions.js";
-import { question, removals } from "./targets.js";
+import { grounder } from "./page_model/page_grounding.js";
+import { guess, similarities, trace } from "./page_model/page_questions.js";
+import { question, removals } from "./page_model/page_targets.js";
 const plain = (value) => {
   if (value instanceof DataView) return coded(value);
   if (Array.isArray(value)) return value.map(plain);
@@ -467,7 +467,7 @@ def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None
             view.to_html(tmp_path / "view.html", model=model).read_text("utf-8") for model in (False, True)
         )
         assert "createModel" not in without and len(without) < 500_000
-        assert 4_000_000 < len(alive) < 6_000_000 and "$alive." in alive
+        assert 4_000_000 < len(alive) < 6_000_000 and "$page_kernel." in alive
 
 
 def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from matplotlib import colormaps
 import xfm_widgets as xw
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.tracing import AttentionMap
-from xfm.plots.curves import smooth
+from xfm.plots.curve_records import smooth
 from xfm.plots.palette import DIVERGING, opacity
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.retrieval_set import RetrievalSet
@@ -43,11 +43,11 @@ import { ranking } from "./ranking.js";
 answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), truth, itm && itm.map(Number), reranked)));
 """
 JUDGED = """
-import { verdict } from "./faithfulness.js";
+import { verdict } from "./page_model/page_faithfulness.js";
 answer(data.map(({ scores, baselines, beyond }) => verdict(scores, baselines, beyond)));
 """
 ROLLED = """
-import { bimodalRollout, rolledOut } from "./attribute.js";
+import { bimodalRollout, rolledOut } from "./page_model/page_attribution.js";
 const rows = Object.fromEntries(Object.entries(data).map(([name, layers]) =>
   [name, layers.map((layer) => layer.map((row) => Float32Array.from(row)))]));
 const plain = (matrix) => matrix.map((row) => [...row]);

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +50,26 @@ def test_a_trace_of_base_is_one_message_below_8_mb():
     base = example(pieces=30, grid=14, depth=12, heads=12)  # 197 image tokens
     (sent,) = xw.TraceExplorer(base).payload["traces"].values()
     assert 12 * 12 * 197**2 < size(sent) <= trace_explorer.LIMIT == 8_000_000
+
+
+def test_a_page_above_what_marimo_shows_says_so_and_what_to_do(tmp_path: Path):
+    base = xw.TraceExplorer(example(pieces=12, grid=14, depth=12, heads=12))
+    said = r"^TraceExplorer: 8\.\d MB .* 8 MB .* marimo shows: open the file .* MARIMO_OUTPUT_MAX_BYTES=18000000$"
+    with pytest.warns(UserWarning, match=said) as warned:
+        path = base.to_html(tmp_path / "base.html")
+    assert warned[0].filename == __file__ and 8_000_000 < path.stat().st_size < 9_000_000
+    with pytest.warns(UserWarning, match=r"^TraceExplorer: \d+\.\d MB .* 8 MB "):
+        base.embed()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xw.TraceExplorer(example()).to_html(tmp_path / "small.html")
+
+
+def test_a_frame_has_a_byte_a_character_in_python_and_the_same_page():
+    view = xw.TraceExplorer({"“one” − α": example()})
+    frame, page = str(view.embed()), view._page()
+    assert not page.isascii() and frame.isascii()
+    assert html.unescape(frame.partition('srcdoc="')[2].removesuffix('"></iframe>')) == page
 
 
 def test_a_word_shows_its_row_and_a_patch_its_column():

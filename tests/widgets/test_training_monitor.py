@@ -21,7 +21,7 @@ import xfm_widgets as xw
 from xfm import recipes
 from xfm.config import RunConfig
 from xfm.train import Run
-from xfm_widgets.curves import POINTS, Curves, panel
+from xfm_widgets.run_curves import POINTS, Curves, panel
 
 LONG = 120
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { beside } from "../xfm_widgets/static/beside.js";
-import { pageModel } from "../xfm_widgets/static/page_weights.js";
+import { pageModel } from "../xfm_widgets/static/page_model/page_weights.js";
 
 const soon = () => new Promise((done) => setTimeout(done, 2));
 
@@ -226,7 +226,7 @@ test("the weights come part by part, once a page", async () => {
   assert.deepEqual(asked, [["model", "once 0", "once 3", "once 6"], ["model"]]);
   assert.deepEqual([...new Uint8Array(sent[0].payload.weights.buffer)], bytes);
   assert.equal(sent[0].payload, sent[1].payload);
-  assert.deepEqual([sent[0].alive, sent[1].alive === sent[0].alive], [{ code: "of once" }, true]);
+  assert.deepEqual([sent[0].kernels, sent[1].kernels === sent[0].kernels], [{ code: "of once" }, true]);
   assert.deepEqual([sent[0].payload.config, sent[0].given[0].getUint8(0)], [1, 9]);
 });
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from . import figures
     from .ablation_explorer import AblationExplorer
     from .attribution_lab import AttributionLab
-    from .base import View
     from .gradient_flow import GradientFlow
     from .grounding_pad import GroundingPad
     from .mask_playground import MaskPlayground
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from .task_explorer import TaskExplorer
     from .trace_explorer import TraceExplorer
     from .training_monitor import TrainingMonitor
+    from .view import View
 
 __all__ = [
     "AblationExplorer",
@@ -40,7 +40,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     if name == "figures":
         return import_module(".figures", __name__)
-    home = "base" if name == "View" else re.sub(r"\B[A-Z]", r"_\g<0>", name).lower()
+    home = re.sub(r"\B[A-Z]", r"_\g<0>", name).lower()
     return getattr(import_module(f".{home}", __name__), name)
 
 

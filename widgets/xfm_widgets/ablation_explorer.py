@@ -11,16 +11,17 @@ import numpy as np
 from xfm import plots
 from xfm.base.fields import one_of
 from xfm.objectives import losses_by_stream
-from xfm.plots.curves import HELD_OUT
+from xfm.plots.curve_records import HELD_OUT
 from xfm.plots.effect_intervals import forest, paired_seeds
 from xfm.plots.probe_figures import interval, series
 from xfm.plots.style import message_figure
+from xfm.report.text_tables import to_latex, to_markdown
 from xfm.study import Study
-from xfm.study.formatting import select, to_latex, to_markdown
+from xfm.study.study_metrics import select
 
-from .base import View
 from .choices import Name, Option, Place, Text
-from .curves import panel
+from .run_curves import panel
+from .view import View
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,6 @@ from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST
 from xfm.plots.style import message_figure
 
-from .alive_view import AliveView
 from .attributions import (
     by_word,
     checked_masks,
@@ -29,9 +28,10 @@ from .attributions import (
     page_target,
     rescorer,
 )  # fmt: skip
-from .base import encodable
 from .choices import Flag, Names, Place, Places, Share, told
-from .own_picture import decoded_picture
+from .live_page import LivePage
+from .uploaded_picture import decoded_picture
+from .view import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,12 @@ __all__ = ["AttributionLab"]
 
 Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 SHOWN = 6  # methods at once
-IN_PAGE = ("raw attention", "rollout", "occlusion", "ablation", "object ablation", "shapley")  # without gradients
+_SHARE = {"signed": False, "unit": "share of attention", "complete": False}
+_CHANGE = {"signed": True, "unit": "the target's unit", "complete": False}
+IN_PAGE = {  # methods that need no gradients, with what the attributions say of their numbers
+    "raw attention": _SHARE, "rollout": _SHARE, "occlusion": _CHANGE, "ablation": _CHANGE, "object ablation": _CHANGE,
+    "shapley": _CHANGE | {"complete": True},
+}  # fmt: skip
 OBJECTS = "object ablation"  # needs masks of them
 NONE = "No attribution to show: AttributionLab.of(questions, methods) makes them."
 SINGLES = 60  # scores that an export has computed before, at most
@@ -60,7 +65,7 @@ UNITS = {
 }
 
 
-class AttributionLab(AliveView):
+class AttributionLab(LivePage):
     """Attributions of one picture and one text, for one or several targets, and removals.
 
     AttributionLab.of([scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")])
@@ -166,22 +171,18 @@ class AttributionLab(AliveView):
         view.tell(payload=cast(dict[str, Any], view.payload) | view._found() | {"takes": view._model is not None})
         return view
 
-    def add(
-        self, name: str, method: Callable[[AttributionInputs], Any] | Method | None = None, seed: int = 0
-    ) -> AttributionLab:
-        """Attributes all questions by one more method, and shows it: one of METHODS, or under a name of its own a
-        function from `AttributionInputs` to numbers for pieces (L,) and patches (P,), or a `Method`, which can say that
-        they are signed. A name of one's own may be used again: the newer one stays.
+    def add(self, name: str, method: Method | None = None, seed: int = 0) -> AttributionLab:
+        """Attributes all questions by one more method, and shows it: one of METHODS, or a function f(inputs) ->
+        Attribution under a name of its own, which may be used again: the newer one stays.
 
         ConfigError in a view that `of` has not made, for a name that METHODS has, and as `attribute` raises it.
         """
-        from xfm.explain.attribution import METHODS, Method, plain_method
+        from xfm.explain.method_table import METHODS
 
         require(bool(self._inputs), "add", name, "called on what AttributionLab.of has made: it has the questions")
         require(isinstance(name, str) and bool(name), "name", name, "the method's name")
         require(method is None or name not in METHODS, "name", name, "another one: explain.METHODS has a method of it")
-        own = method if method is None or isinstance(method, Method) else plain_method(method)
-        found = explained(self._inputs, [name], seed, own=own)
+        found = explained(self._inputs, [method or name], seed, name=name)
         self._pairs = [*(pair for pair in self._pairs if pair[0].method != name), *found]
         self.tell(payload=cast(dict[str, Any], self.payload) | self._found())
         if NONE in self._standing:  # it was begun without any that could be shown
@@ -193,24 +194,19 @@ class AttributionLab(AliveView):
     _WITHOUT_MODEL = "only what AttributionLab.of(inputs) makes of an X-FM, with targets by name, knows its model"
 
     def _given(self) -> dict[str, Any]:
-        from xfm.explain.attribution import METHODS
-
-        methods = {
-            n: {"signed": METHODS[n].signed, "unit": METHODS[n].unit, "complete": METHODS[n].complete} for n in IN_PAGE
-        }
-        return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": methods}
+        return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}
 
     def show(self, picture: ImageLike) -> None:
         """Another picture in place of that one, any image (see `images.prepare`), with the same text and targets,
         by those of METHODS that are shown. Of its objects no masks are known. ConfigError for what is no image, and in
         a view that `of` has not made of an X-FM."""
-        from xfm.explain.attribution import METHODS
-        from xfm.explain.inputs import make_inputs
+        from xfm.explain.method_table import METHODS
+        from xfm.explain.prepare_inputs import make_inputs
 
         require(self._model is not None, "picture", "one's own", "shown by what AttributionLab.of(...) made of an X-FM")
         model, tokenizer, targets = cast(tuple, self._model)
         asked = [make_inputs(model, tokenizer, picture, i.text, i.target.name) for i in self._inputs]
-        methods = [name for name in self.methods if name in METHODS and name != OBJECTS] or [IN_PAGE[2]]
+        methods = [name for name in self.methods if name in METHODS and name != OBJECTS] or ["occlusion"]
         self._pairs = explained(asked, methods)
         self._model = model, tokenizer, [target | {"truth": None} for target in targets]
         self._inputs, self._image, self._covers, self._score = asked, asked[0].image, {}, rescorer(asked)
@@ -241,11 +237,11 @@ class AttributionLab(AliveView):
 
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
-        from xfm.explain.attribution import METHODS
+        from xfm.explain.method_table import METHODS, SLOW
 
         methods = self._all("method")
         known = {*methods} if self._covers else {*methods, OBJECTS}
-        quick = [name for name, method in METHODS.items() if not method.slow and name not in known]
+        quick = [name for name in METHODS if name not in SLOW and name not in known]
         found = [packed(a, report) for a, report in self._pairs]
         more, targets = quick if self._inputs else [], self._all("target")
         units = {target: UNITS.get(target.partition(" ")[0], "") for target in targets}

@@ -111,7 +111,7 @@ def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
     """A `payloads.PageTarget`, with what a report has of baselines; None for a target that a page does not know."""
-    from xfm.explain.inputs import encode_text
+    from xfm.explain.prepare_inputs import encode_text
     from xfm.explain.targets import TARGETS
 
     target, truth = inputs.target, {"truth": page_truth(inputs, report)}
@@ -176,18 +176,18 @@ def checked_masks(objects: Mapping[str, np.ndarray] | None, side: int) -> dict[s
 
 def explained(
     inputs: Sequence[AttributionInputs],
-    methods: Sequence[str],
+    methods: Sequence[str | Method],
     seed: int = 0,
     sensitive: bool = False,
-    own: Method | None = None,
+    name: str = "",
 ) -> list[tuple[Attribution, FaithfulnessReport]]:
-    """Each question by each method. Errors as `attribute`."""
-    from xfm.explain.attribution import attribute
+    """Each question by each method, a function under `name`. Errors as `attribute`."""
     from xfm.explain.faithfulness import faithfulness_report
+    from xfm.explain.method_table import attribute
     from xfm.model.modes import eval_mode
 
     with eval_mode(inputs[0].model):
-        found = [(i, attribute(i, method, seed, own=own)) for i in inputs for method in methods]
+        found = [(i, attribute(i, method, seed, name=name)) for i in inputs for method in methods]
         return [(a, faithfulness_report(i, a, seed, sensitive)) for i, a in found]
 
 

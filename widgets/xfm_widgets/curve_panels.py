@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from xfm.plots.curves import CONSTANT, HELD_OUT
+from xfm.plots.curve_records import CONSTANT, HELD_OUT
 
-from .curves import Curves, is_dense, order, panel
 from .figures import CurvePanel
+from .run_curves import Curves, is_dense, order, panel
 
 __all__ = ["Named", "curves_of", "panels_of"]
 

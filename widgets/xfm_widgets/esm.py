@@ -5,7 +5,7 @@ Each module becomes a function that is called once and returns what it exports, 
     const $numbers = (() => { ...; return { clamp }; })();
     const $frame = (() => { const { clamp } = $numbers; ...; return { frame }; })();
 
-so no name can meet another module's. Understood are static imports of names from files beside, and exports of
+so no name can meet another module's. Understood are static imports of names from files of the views, and exports of
 declarations, of names and of a default expression; anything else is refused, since it could not be joined faithfully.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 __all__ = ["JoinError", "export", "join"]
 
+BESIDE = re.compile(r"(?:\./|\.\./)(?:[\w-]+/)?[\w.-]+\.js")
 IMPORT = re.compile(r'^import \{([^{}]*)\} from "([^"]+)";[^\S\n]*$', re.MULTILINE)
 EXPORTED_NAMES = re.compile(r"^export \{([^{}]*)\};[^\S\n]*$", re.MULTILINE)
 EXPORTED_DECLARATION = re.compile(r"^export (?=(?:async function|function|class|const)\*? +([\w$]+))", re.MULTILINE)
@@ -83,8 +84,10 @@ def parse(path: Path) -> Module:
     imports = []
     for match in IMPORT.finditer(source):
         names, target = match.groups()
-        if not re.fullmatch(r"\./[\w.-]+\.js", target):
-            raise JoinError(f"{path.name} imports {target!r}: must be a file beside it, as ./name.js")
+        if not BESIDE.fullmatch(target):
+            raise JoinError(
+                f"{path.name} imports {target!r}: must be a file of the views, as ./name.js or ../folder/name.js"
+            )
         imports.append(((path.parent / target).resolve(), tuple(renamed(names))))
     exports = {name: name for name in EXPORTED_DECLARATION.findall(source)}
     for names in EXPORTED_NAMES.findall(source):

@@ -13,9 +13,9 @@ from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure
 
 from . import figures
-from .base import View, encodable
 from .choices import Flag, Names, Option, Place, Share, told
 from .payloads import Encoder, EncoderNorms, FlowLoss, FlowRecord, LossKind
+from .view import View, encodable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,17 +21,17 @@ from xfm.plots.arrays import finite, numbers
 from xfm.plots.palette import STRONGEST
 
 from . import figures
-from .alive_view import AliveView
-from .base import encodable
 from .choices import Flag, Place, Share, Text, Texts, told
-from .own_picture import decoded_picture
+from .live_page import LivePage
+from .uploaded_picture import decoded_picture
+from .view import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.data import Dataset
+    from xfm.data.source import Example
     from xfm.data.tokenizer import Tokenizer
-    from xfm.data.world.scenes import Scene
     from xfm.explain.vocabulary import SeenWords
     from xfm.model import XFM
 
@@ -65,7 +67,7 @@ class Picture:
                 "found": self.found}  # fmt: skip
 
 
-class GroundingPad(AliveView):
+class GroundingPad(LivePage):
     """A picture; type or pick a phrase, and see where it is found, and how far to trust that.
 
     GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through
@@ -122,13 +124,15 @@ class GroundingPad(AliveView):
         cls,
         model: XFM,
         tokenizer: Tokenizer,
-        scenes: Scene | Sequence[Scene],
+        scenes: Example | Sequence[Example],
         data: Dataset | None = None,
         **traits: Any,
     ) -> GroundingPad:
-        """Scenes with their phrases and credit; `data`: what the model was trained on, so that a phrase's words that
+        """Scenes, or examples of user data, with their phrases and credit; of a phrase with several boxes that one is
+        true which the prediction overlaps most. `data`: what the model was trained on, so that a phrase's words that
         were never seen are named. ConfigError for no scene."""
         from xfm import explain
+        from xfm.explain.box_prediction import region_box
 
         scenes = list(scenes) if isinstance(scenes, Sequence) else [scenes]
         require(bool(scenes), "scenes", scenes, "one or more")
@@ -136,13 +140,14 @@ class GroundingPad(AliveView):
 
         def asker(image: ImageLike) -> tuple[np.ndarray, Ground]:
             drawn = prepare(image, model.config.vision.image_size)
-            return drawn, explain.box_predictor(model, tokenizer, drawn, seen)
+            return drawn, cache(explain.box_predictor(model, tokenizer, drawn, seen))
 
-        def given(scene: Scene) -> Given:
+        def given(scene: Example) -> Given:
             drawn, ground = asker(scene.image)
-            scale = len(drawn) / len(scene.image)  # both are square
-            boxes = {p: [scale * side for side in box] for p, box in explain.phrase_boxes(scene).items()}
-            return drawn, boxes, ground
+            named: dict[str, list[Any]] = {}
+            for region in scene.regions:
+                named.setdefault(region.text, []).append(region_box(region, len(drawn)))
+            return drawn, {phrase: _nearest(boxes, ground, phrase) for phrase, boxes in named.items()}, ground
 
         first, *further = map(given, scenes)
         credit = "; ".join(dict.fromkeys(s.credit for s in scenes if s.credit))
@@ -265,6 +270,15 @@ def _picture(image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Gro
     for phrase in boxes:
         require(isinstance(phrase, str), "boxes", phrase, "boxes by phrase, of type str")
     return Picture(drawn, {phrase: _box_of(box, f"boxes[{shown(phrase)}]") for phrase, box in boxes.items()}, ground)
+
+
+def _nearest(boxes: list[Any], ground: Ground, phrase: str) -> Sequence[float]:
+    """Of the boxes that a phrase names the one that its prediction overlaps most: of several dogs any may be meant."""
+    if len(boxes) > 1:
+        with suppress(ConfigError):  # which the view says when it asks
+            predicted = ground(phrase)["box"]
+            return max(boxes, key=lambda box: _overlap(box, predicted) or 0)
+    return boxes[0]
 
 
 def _doubts(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,17 +19,17 @@ from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST
 
 from . import figures
-from .alive_view import AliveView
 from .attributions import finite
-from .base import encodable
 from .choices import Place, Places, Share, told
-from .own_picture import decoded_picture
+from .live_page import LivePage
+from .uploaded_picture import decoded_picture
+from .view import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xfm.explain.guests import Guest
     from xfm.explain.token_axes import TokenAxis
+    from xfm.guests.guest import Guest
     from xfm.model import XFM
 
 __all__ = ["MaskPlayground"]
@@ -50,7 +50,7 @@ class Answer:
     target: str | None = None
 
 
-class MaskPlayground(AliveView):
+class MaskPlayground(LivePage):
     """Paint on the picture, click words: what X-FM makes of what is left.
 
     MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
@@ -106,7 +106,7 @@ class MaskPlayground(AliveView):
         """Any image (see `images.prepare`) and a text. A guest guesses nothing, and the view says why. ConfigError
         for what is no image, and for a text that is empty or too long."""
         from xfm import explain
-        from xfm.explain.guests import Guest
+        from xfm.guests.guest import Guest
 
         if isinstance(model, Guest):
             inputs = model.inputs(image, text)

@@ -1,5 +1,5 @@
-"""X-FM as a page holds it: config, tokenizer and weights of a model, for `static/model.js`. docs/page-model.md has the
-browser's side, and what the weights' eight bits cost."""
+"""Config, tokenizer and weights of an X-FM, as `static/page_model/page_xfm.js` reads them. docs/page-model.md has the
+browser's side, and the cost of eight-bit weights."""
 
 from __future__ import annotations
 

@@ -6,10 +6,13 @@ import base64
 import html
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MODULE", "PAGE", "Embedded", "script_json"]
+__all__ = ["MODULE", "PAGE", "Embedded", "script_json", "warn_of_size"]
+
+MARIMO_MOST = 8_000_000  # bytes of one output that marimo shows, unless it is configured to show more
 
 PROTOTYPE = re.compile('(?<=[{ ])"__proto__":')  # a key, which an expression would not take as one
 PAGE = """<!doctype html>
@@ -44,13 +47,27 @@ class Embedded:
     height: int  # pixels
 
     def __str__(self) -> str:
-        return (
+        text = (
             f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" width="100%" height="{self.height}" '
             f'style="border: 0" srcdoc="{html.escape(self.page)}"></iframe>'
         )
+        # marimo counts Python's bytes, which are two or four for every character where one is not Latin
+        return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
     def _repr_html_(self) -> str:
         return str(self)
+
+
+def warn_of_size(html: str, view: str) -> None:
+    """Warns of what marimo would replace by an error message; a file's own tab and other hosts show it."""
+    size = len(html.encode())
+    if size > MARIMO_MOST:
+        warnings.warn(
+            f"{view}: {size / 1e6:.1f} MB of HTML are above the {MARIMO_MOST / 1e6:.0f} MB of one output that marimo "
+            "shows: open the file of to_html in a browser, or start marimo with MARIMO_OUTPUT_MAX_BYTES="
+            f"{-(-size // 10**6) * 2_000_000}",
+            stacklevel=3,
+        )
 
 
 def script_json(value: Any) -> str:

@@ -18,10 +18,10 @@ from xfm.plots.arrays import finite, numbers
 from xfm.plots.style import message_figure
 
 from . import figures
-from .alive_view import AliveView
-from .base import encodable
 from .choices import Flag, Option, Place, Selected, Text, told
-from .own_picture import decoded_picture
+from .live_page import LivePage
+from .uploaded_picture import decoded_picture
+from .view import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ DIRECTIONS, ORDERS = ("text to image", "image to text"), ("ITC", "ITM re-ranked"
 MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
 
 
-class RetrievalExplorer(AliveView):
+class RetrievalExplorer(LivePage):
     """Ranked answers with the true ones marked, before and after ITM re-ranking, and a map to brush.
 
     RetrievalExplorer.of(model, config, tokenizer)    # and queries of one's own: a sentence, a picture

@@ -15,7 +15,6 @@ from xfm.plots import Figure
 from xfm.plots.style import message_figure
 
 from . import figures
-from .base import View, encodable
 from .choices import Option, Place, Text, told
 from .task_answers import (
     Answered,
@@ -29,6 +28,7 @@ from .task_answers import (
     encoded_picture,
     matches,
 )
+from .view import View, encodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -245,7 +245,7 @@ class TaskExplorer(View):
     def attribute(self, picture: int = 0, methods: Sequence[str] = METHODS, **traits: Any) -> AttributionLab:
         """What the answer of model `which` to the item is due to, each number of a box by itself: in its texts and in
         one of its pictures, the others being as they are. ConfigError for a picture that there is not."""
-        from xfm.explain.inputs import make_inputs
+        from xfm.explain.prepare_inputs import make_inputs
 
         from .attribution_lab import AttributionLab
 

@@ -19,12 +19,12 @@ from xfm.plots.palette import STRONGEST
 from xfm.plots.style import message_figure
 
 from . import figures
-from .alive_view import AliveView
-from .base import encodable
 from .choices import Flag, Name, Option, Place, Share, Text, told
 from .figures import AttentionSide
-from .own_picture import decoded_picture
+from .live_page import LivePage
 from .traces import MAPS, finite, made_of, measured, packed, patch_names, rollouts, size
+from .uploaded_picture import decoded_picture
+from .view import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ GIVEN, OWN = "given", "your own"  # labels of what `of` makes
 LIMIT = 8_000_000  # bytes of a message: some hosts of notebooks refuse more
 
 
-class TraceExplorer(AliveView):
+class TraceExplorer(LivePage):
     """What looks at what. Choose a word or a patch on either side; the other answers.
 
     TraceExplorer.of(model, tokenizer, image, text)     # and sentences and pictures of one's own, beside the given

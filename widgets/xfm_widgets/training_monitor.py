@@ -12,16 +12,16 @@ import traitlets
 
 from xfm.base.images import ImageLike
 from xfm.plots import Figure
-from xfm.plots.curves import HELD_OUT
+from xfm.plots.curve_records import HELD_OUT
 from xfm.train import Run
 
 from . import figures
-from .background import Background, Work
-from .base import View, encodable, shorten
 from .choices import Flag, Option, Place, Places, Share, told
 from .curve_panels import Named, curves_of, panels_of
-from .curves import GROUPS, Curves, Record, begins, described, has_panel, label, of_run, order, png, stamp
 from .kernel import hear_between_cells, hear_page
+from .pausable_work import Background, Work
+from .run_curves import GROUPS, Curves, Record, begins, described, has_panel, label, of_run, order, png, stamp
+from .view import View, encodable, shorten
 
 if TYPE_CHECKING:
     import pandas as pd

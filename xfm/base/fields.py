@@ -9,17 +9,39 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from .strings import brief, shown
 
-__all__ = ["ConfigError", "Table", "build", "changed", "differences", "leaves", "nearest", "one_of", "positive",
-           "require", "shares", "to_tree", "typed", "types", "unknown_field"]  # fmt: skip
+__all__ = ["NOT_NEGATIVE", "POSITIVE", "ConfigError", "Count", "Fraction", "Group", "Range", "Rate", "Share", "Size",
+           "Table", "Weight", "build", "changed", "differences", "leaves", "nearest", "one_of", "positive", "require",
+           "to_tree", "typed", "types", "unknown_field"]  # fmt: skip
 
 
 FINITE = sys.float_info.max
 ENTRIES, KEY = 100, 50  # of an open group: the most, and the most characters of a name
 NEAREST = 100  # characters of the longest name that is compared with others
+
+
+class Range(NamedTuple):
+    """Range of a number, declared in its field's type: `Annotated[float, Range(0, 180, "in [0, 180] (degrees)")]`."""
+
+    least: float
+    most: float
+    allowed: str  # for the error message
+    above: bool = False  # without `least` itself
+    below: bool = False  # without `most` itself
+
+    def __contains__(self, value: Any) -> bool:
+        least = value > self.least if self.above else value >= self.least
+        return least and (value < self.most if self.below else value <= self.most)
+
+
+POSITIVE = Range(0, FINITE, "positive", above=True)
+NOT_NEGATIVE = Range(0, FINITE, "0 or positive")
+Count, Size = Annotated[int, POSITIVE], Annotated[int, NOT_NEGATIVE]
+Rate, Weight = Annotated[float, POSITIVE], Annotated[float, NOT_NEGATIVE]
+Share, Fraction = Annotated[float, Range(0, 1, "in [0, 1]")], Annotated[float, Range(0, 1, "in [0, 1)", below=True)]
 
 
 class ConfigError(ValueError):
@@ -46,14 +68,21 @@ def positive(config: object, group: str, *names: str, zero: bool = False) -> Non
         require(value > 0 or (zero and value == 0), f"{group}{name}", value, "0 or positive" if zero else "positive")
 
 
-def shares(config: object, group: str, *names: str) -> None:
-    """Every named field of a config is in [0, 1]."""
-    for name in names:
-        require(0 <= getattr(config, name) <= 1, f"{group}{name}", getattr(config, name), "in [0, 1]")
+class Group:
+    """Base class of a config's dataclasses, which checks their fields: `class TrainConfig(Group, path="train.")`."""
+
+    _path = ""
+
+    def __init_subclass__(cls, path: str = "") -> None:
+        cls._path = path
+
+    def __post_init__(self) -> None:
+        typed(self, self._path)
 
 
 def typed(config: Any, group: str) -> None:
-    """Every field of a config is of its type: a number that is finite, a name that is allowed, a group of its class."""
+    """Checks that each field of a config has its type (a finite number, a name from a list, a dataclass), then that
+    each number is in the range of its type. Raises ConfigError."""
     for name, kind in types(type(config)).items():
         value, where = getattr(config, name), f"{group}{name}"
         if get_origin(kind) is Literal:
@@ -69,6 +98,10 @@ def typed(config: Any, group: str) -> None:
                 _require_type(f"{where}.{key}", entry, values)
         else:
             _require_type(where, value, kind)
+    for name, allowed in _ranges(type(config)).items():
+        values = getattr(config, name)
+        for key, value in values.items() if isinstance(values, Mapping) else [("", values)]:
+            require(value in allowed, f"{group}{name}.{key}".rstrip("."), value, allowed.allowed)
 
 
 def _require_type(where: str, value: object, kind: Any) -> None:
@@ -89,6 +122,15 @@ def _require_type(where: str, value: object, kind: Any) -> None:
 def types(cls: Any) -> dict[str, Any]:
     """Field -> resolved type of a dataclass."""
     return get_type_hints(cls)
+
+
+@lru_cache
+def _ranges(cls: Any) -> dict[str, Range]:
+    """Field -> range of a dataclass's numbers; of an open group, that of its entries."""
+    hints = get_type_hints(cls, include_extras=True)
+    kinds = {name: get_args(hint)[1] if get_origin(hint) is Mapping else hint for name, hint in hints.items()}
+    annotated = {name: kind.__metadata__[0] for name, kind in kinds.items() if get_origin(kind) is Annotated}
+    return {name: allowed for name, allowed in annotated.items() if isinstance(allowed, Range)}
 
 
 def nearest(name: str, names: Iterable[str], before: str = "", after: str = "") -> str:

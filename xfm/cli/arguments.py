@@ -5,29 +5,26 @@ from __future__ import annotations
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import tyro
 
 from .. import recipes
 from ..base.fields import require
 from ..config import RunConfig
-from ..data.remote import is_remote
-from ..files.file_source import EMBEDDED
-from ..files.readers import READERS
-from ..files.sizing import own
-from ..lab import CHECKPOINTS, checkpoints
-from ..model.replicas import launched
-from ..objectives import OBJECTIVES
-from ..tasks.finetuning.config import recipe as finetuning
-from ..tasks.own import TASKS
 from .checkpoint_commands import ExportCheckpoint, ImportCheckpoint
 from .data_commands import DataCheck, Preview
+from .pretrain_command import Pretrain
 from .results import Evaluate, Runs, Study
-from .training_commands import Finetune, Pretrain
+
+if TYPE_CHECKING:
+    from .finetune_command import Finetune
 
 __all__ = ["parse"]
 
-Command = Pretrain | Finetune | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint
+Command: TypeAlias = (
+    "Pretrain | Finetune | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint"
+)
 COMMANDS = {
     "study": Study,
     "evaluate": Evaluate,
@@ -48,7 +45,8 @@ USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 .
        xfm import-checkpoint FILE --tokenizer DIR --out RUN
        xfm export-checkpoint RUN --out FILE
 
-Each explains itself with --help. Recipes: {recipes}. Changes: {changes}. Tasks: {tasks}."""
+Each explains itself with --help. Recipes: {recipes}.
+Changes: no_stop_gradient, no_guidance, ... (docs/ablations.md). Tasks: xfm finetune lists them."""
 
 
 def parse(argv: list[str]) -> Command:
@@ -57,6 +55,9 @@ def parse(argv: list[str]) -> Command:
         paths, rest = _own_data(argv[2:])
         if not paths and {"-h", "--help"} & {*rest}:
             return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=Pretrain("own", recipes.demo()))
+        from ..files.sizing import own
+        from ..model.replicas import launched
+
         sized = own(paths, unreadable=_unreadable(rest))
         if not launched()[0]:
             print(f"own: {sized.picked}\n{sized.expect}")
@@ -79,8 +80,7 @@ def parse(argv: list[str]) -> Command:
         words = name.split()
         if argv[: len(words)] == words:
             return tyro.cli(command, prog=f"xfm {name}", args=argv[len(words) :])
-    names = {"recipes": recipes.RECIPES, "changes": recipes.changes(), "tasks": TASKS}
-    usage = USAGE.format(**{what: ", ".join(each) for what, each in names.items()})
+    usage = USAGE.format(recipes=", ".join(recipes.RECIPES))
     if argv in (["-h"], ["--help"]):
         print(usage)
         sys.exit(0)
@@ -90,6 +90,11 @@ def parse(argv: list[str]) -> Command:
 def _finetune(argv: list[str]) -> Finetune:
     """The task and the run are words; the recipe for both, and for the data, shots and seed that the options name, is
     the default of the options. The data's path becomes absolute, so that they are found from anywhere."""
+    from ..lab import CHECKPOINTS, checkpoints
+    from ..tasks.finetuning.config import recipe as finetuning
+    from ..tasks.own import TASKS
+    from .finetune_command import Finetune
+
     named = [*(word for word in argv[:2] if not word.startswith("-"))]
     if len(named) < 2 and not {"-h", "--help"} & {*argv}:
         sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
@@ -132,6 +137,10 @@ def _value(argv: list[str], option: str) -> str:
 
 
 def _absolute(spec: str) -> str:
+    from ..data.remote import is_remote
+    from ..files.file_source import EMBEDDED
+    from ..files.readers import READERS
+
     form, colon, path = spec.partition(":")
     if spec in EMBEDDED or is_remote(spec):
         return spec
@@ -142,6 +151,10 @@ def _absolute(spec: str) -> str:
 def _with_losses(config: RunConfig, argv: list[str]) -> RunConfig:
     """The config with an entry, switched off, for each further loss that the options name: they set its fields."""
     options = [option.replace("text-gradient", "text_gradient") for option in argv]
+    if not any(option.startswith(("--objectives.", "--flow.text_gradient.")) for option in options):
+        return config
+    from ..objectives import OBJECTIVES  # brings torch
+
     groups = {"objectives.{}.weight": config.objectives, "flow.text_gradient.{}": config.flow.text_gradient}
     fields = [
         field.format(loss)

@@ -10,7 +10,7 @@ import tyro
 
 from .. import recipes
 from ..base.fields import ConfigError, require
-from ..data.source import Split
+from ..config.data import Split
 from .printing import lines
 
 __all__ = ["DataCheck", "Preview"]

@@ -12,7 +12,6 @@ import tyro
 from ..base.fields import require
 from ..base.strings import printable
 from ..config import ConfigError, RunConfig
-from ..lab import CHECKPOINTS
 from .printing import ROOT, print_results
 
 if TYPE_CHECKING:
@@ -38,8 +37,11 @@ class Evaluate:
     def run(self) -> None:
         from ..data.remote import allow
         from ..tasks import evaluate_run
+        from ..tasks.world import FAMILIES, TASKS
         from ..train import Run
 
+        names = ", ".join(("all", "downstream", *FAMILIES, *TASKS))
+        require(bool(self.tasks), "--tasks", "", f"one name or more of {names}; leave --tasks out for all")
         if self.fetch:
             allow(Run.open(self.run_folder).config.data.sources)
         if self.tasks == ("downstream",):
@@ -48,10 +50,11 @@ class Evaluate:
 
     def _fine_tune(self, run: Run) -> None:
         """The run that the paper's table has in a line."""
+        from ..lab import beside
         from ..tasks import format_lines
         from ..tasks.finetuning.table import EMBEDDED, finetuned, table
 
-        root = ROOT if self.run_folder.parent.parent == CHECKPOINTS.parent else self.run_folder.parent.parent
+        root = beside(self.run_folder)
         kinds = {"pretrained": False, "no pre-training": True}
         rows = {name: finetuned(run, EMBEDDED, root, scratch, progress=True) for name, scratch in kinds.items()}
         print(format_lines([result for results in rows.values() for result in results]))
@@ -98,7 +101,7 @@ class Runs:
     """Read every file and compare it with the run's manifest.json; exit status 1 where one is damaged."""
 
     def run(self) -> None:
-        from ..study.run_labels import readable
+        from ..study.variants import readable
         from ..tasks import Result, compare_results, evaluate_run
         from ..train import Run
 

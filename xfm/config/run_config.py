@@ -7,53 +7,40 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from ..base.fields import Table, build, changed, one_of, positive, require, to_tree, typed, unknown_field
+from ..base.fields import Count, Group, Range, Table, build, changed, one_of, require, to_tree, typed, unknown_field
 from ..base.strings import parse_json
 from .data import STREAMS, DataConfig
 from .encoders import ModelConfig
 from .losses import PAPER, FlowConfig, ObjectiveConfig
 from .training import TrainConfig
 
-__all__ = ["LATER", "SOURCES", "RunConfig", "from_dict", "from_json"]
-
 SOURCES = ("warm_start", "weights", "data", "masks", "negatives", "rest")  # of randomness
+Seed = Annotated[int, Range(0, 2**63 - 1, "in [0, 2**63)")]
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
 # Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
 LATER = {
     "model": ("cross_attention",),
     "data": ("sources", "weights", "tokenizer", "augment", "styles", "relation_negatives"),
-    "flow": (
-        "standardise_target",
-        "ema_momentum",
-        "top_layers",
-        "prototypes",
-        "fusion_gradient",
-        "stopped_share",
-        "masked_share",
-        "gradvac_decay",
-        "image_gradient",
-        "l2sp",
-        "ewc",
-        "mlm_distillation",
-    ),
+    "flow": ("standardise_target", "ema_momentum", "top_layers", "prototypes", "fusion_gradient", "stopped_share",
+             "masked_share", "gradvac_decay", "image_gradient", "l2sp", "ewc", "mlm_distillation"),
     "train": ("shards", "accumulate", "text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr"),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Group):
     """Everything a run depends on. `name` is recipe[+ablation...]; the folder is `runs/<name>/seed<seed>`."""
 
     name: str = "base"
-    seed: int = 0
+    seed: Seed = 0
     # "" from scratch, "stage1" or "stage1:text" (the language encoder alone; trained at need, cached), a run folder, or
     # others' encoders (docs/published-model.md):
     init_from: str = ""  # "roberta:DIR", "bert:DIR", "beit:FILE", "roberta:DIR,beit:FILE"
-    stage1_steps: int = 300
+    stage1_steps: Count = 300
     # sources of randomness with a seed of their own: {"data": 3} trains on the batches of seed 3
-    seed_of: Mapping[str, int] = field(default_factory=Table)
+    seed_of: Mapping[str, Seed] = field(default_factory=Table)
     model: ModelConfig = field(default_factory=ModelConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     # the model's losses by name, each with its head; one that is not here is no part of the model
@@ -80,45 +67,31 @@ class RunConfig:
         return self.flow.taught_by_run and self.flow.teacher.startswith("+") and self.weight("mim") > 0
 
     def __post_init__(self) -> None:
-        typed(self, "")
-        positive(self, "", "stage1_steps")
-        require(0 <= self.seed < 2**63, "seed", self.seed, "in [0, 2**63)")
-        require(
-            _names_folder(self.name),
-            "name",
-            self.name,
+        super().__post_init__()
+        folder = (
             f"the name of a folder in printable characters, at most {NAME} bytes, without / and \\, and without a dot "
-            "or a space at an end (where the terminal's characters are not understood, set PYTHONUTF8=1)",
+            "or a space at an end (where the terminal's characters are not understood, set PYTHONUTF8=1)"
         )
-        for source, seed in self.seed_of.items():
+        require(_names_folder(self.name), "name", self.name, folder)
+        for source in self.seed_of:
             one_of("seed_of", source, SOURCES)
-            require(0 <= seed < 2**63, f"seed_of.{source}", seed, "in [0, 2**63)")
         for name, objective in self.objectives.items():
             typed(objective, f"objectives.{name}.")
-            require(objective.weight >= 0, f"objectives.{name}.weight", objective.weight, "0 (off) or positive")
-            require(0 <= objective.start < 1, f"objectives.{name}.start", objective.start, "in [0, 1)")
         if unknown := [loss for loss in self.flow.text_gradient if loss not in (*self.objectives, *PAPER)]:
             raise unknown_field(f"flow.text_gradient.{unknown[0]}", self.objectives)
         frozen_target = self.flow.mim_target == "frozen" and self.weight("mim") > 0
-        require(
-            not frozen_target or "vision" in self._started,
-            "flow.mim_target",
-            "frozen",
+        warm = (
             "used with a warm start of the vision encoder, or the target is random: name the recipe with +stage1 (as "
             "demo+stage1+no_guidance), whose place --init-from RUN or beit:FILE then takes; in Python, set init_from "
-            "in the same replace",
+            "in the same replace"
         )
+        require(not frozen_target or "vision" in self._started, "flow.mim_target", "frozen", warm)
         self._check_interventions()
         self._check_parts()
         mask, patches = self.data.mask.image_patches, self.model.vision.patches
         require(0 < mask < patches, "data.mask.image_patches", mask, f"between 1 and {patches - 1} (patches - 1)")
-        longest = max(self.data.caption_tokens, self.data.text_tokens) + 2
-        require(
-            longest <= self.model.text.positions,
-            "model.text.positions",
-            self.model.text.positions,
-            f"at least {longest} (longest text + 2)",
-        )
+        longest, positions = max(self.data.caption_tokens, self.data.text_tokens) + 2, self.model.text.positions
+        require(longest <= positions, "model.text.positions", positions, f"at least {longest} (longest text + 2)")
 
     @property
     def _started(self) -> set[str]:
@@ -137,9 +110,8 @@ class RunConfig:
         for size_of, size in sizes.items():
             for name, part in (("shards", "a shard"), ("accumulate", "a part")):
                 parts = getattr(self.train, name)
-                allowed = (
-                    f"at most {max(1, size // 2)}: two of the {size} {words.get(size_of, size_of)} {part}, or more"
-                )
+                most, items = max(1, size // 2), f"{size} {words.get(size_of, size_of)}"
+                allowed = f"at most {most}: two of the {items} {part}, or more"
                 require(size == 0 or size >= 2 * parts or parts == 1, f"train.{name}", parts, allowed)
 
     def _check_interventions(self) -> None:
@@ -152,11 +124,8 @@ class RunConfig:
             require("text" in self._started, f"flow.{name}", getattr(flow, name), start)
             trains = "0 where MLM is off: set objectives.mlm.weight and data.texts"
             require(name == "l2sp" or learns, f"flow.{name}", getattr(flow, name), trains)
-        own = (
-            "another where MLM, whose gradient says which numbers are its own, is off: set objectives.mlm.weight and "
-            "data.texts"
-        )
-        require(flow.fusion_gradient != "masked" or learns, "flow.fusion_gradient", "masked", own)
+        mlm = "another where MLM, which chooses the numbers to mask, is off: set objectives.mlm.weight and data.texts"
+        require(flow.fusion_gradient != "masked" or learns, "flow.fusion_gradient", "masked", mlm)
         if name := flow.steers:
             whole = "at its default with train.strategy fsdp: no process has all weights (ddp has)"
             require(self.train.strategy == "ddp", f"flow.{name}", getattr(flow, name), whole)

@@ -10,18 +10,18 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 import numpy as np
 
 from ..base import seeding
 from ..base.images import ImageLike, prepare
 from ..config import ConfigError
+from ..config.data import Split
 
 __all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "Missed", "PairSource", "Region",
            "Source", "Split"]  # fmt: skip
 
-Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
 SPLITS: tuple[Split, ...] = get_args(Split)  # the last two only where a source knows what its examples show
 Missed = dict[str, str]  # what could not be used: where it lies, file:line, and why
 Box = tuple[float, float, float, float]  # (cx, cy, w, h) as shares of the picture's sides

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +111,8 @@ def objective_gradients(
     for objective in (name for name in OBJECTIVES if config.weight(name) > 0):
         with eval_mode(pretraining), torch.enable_grad(), use_group(Alone()):  # a main process alone asks
             flows = [pretraining.flow(batch, stream, (objective,), key) for stream in batch]
-            losses = [model.objectives[objective](flow).loss for flow in flows if flow.active]
+            loss: Any = model.objectives[objective]
+            losses = [loss.computed(flow, objective).loss for flow in flows if flow.active]
             if not losses:
                 continue
             total = torch.stack(losses).sum()

@@ -4,31 +4,46 @@
     inputs = explain.make_inputs(model, tokenizer, image, text, target="itm")
     attribution = explain.attribute(inputs, "integrated gradients")
 
-`__init__.pyi` lists the names; each is loaded when it is first used, so `from xfm import explain` loads no captum.
+A name is loaded from its module when it is first used, so `from xfm import explain` loads no captum.
 """
 
 from __future__ import annotations
 
-import ast
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
-_HOME = {  # name -> its module; None: it is a module
-    alias.name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom) for alias in node.names
+_NAMES = {
+    "attention_capture": "attentions capture",
+    "attribution": "SHARE TARGET Attribution",
+    "box_prediction": "box_predictor phrase_boxes",
+    "faithfulness": "BASELINES faithfulness_report perturbation_curves truth_scores",
+    "ground_truth_inputs": "example_inputs said_once scene_inputs",
+    "inputs": "AttributionInputs",
+    "interventions": "ablate_heads head_importance objective_effects pruning_curve removal_effects",
+    "leaderboards": "leaderboard leaderboard_scenes",
+    "mask_predictions": "masked_predictor",
+    "method_table": "METHODS SLOW attribute",
+    "methods.attention_methods": "bimodal_rollout",
+    "patching": "activation_patching",
+    "prepare_inputs": "make_inputs",
+    "randomisation": "randomise_weights",
+    "scores": "SCORES",
+    "targets": "Target",
+    "tracing": "AttentionMap Trace trace",
+    "vocabulary": "seen_words",
 }
+_MODULE = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["head_stats", *_MODULE]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    module = import_module(f".{_HOME[name] or name}", __name__)
-    globals()[name] = value = getattr(module, name) if _HOME[name] else module
+    module = import_module(f".{_MODULE.get(name, name)}", __name__)
+    globals()[name] = value = getattr(module, name) if name in _MODULE else module
     return value
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(__all__)

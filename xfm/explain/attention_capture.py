@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import torch
@@ -78,83 +79,79 @@ def capture(model: nn.Module, pattern: str = "*", gradients: bool = False) -> It
     module has such a name; at the end where passes ran and no attention of such a name was seen.
     """
     modules = {name: module for name, module in model.named_modules() if name and not isinstance(module, nn.Softmax)}
-    if not any(fnmatchcase(name, pattern) for name in modules):
-        known = attentions(model)
-        hint = nearest(pattern, known, after=" ")
-        raise ConfigError(f"pattern = {pattern!r}: fits no attention; {hint}there are {', '.join(known) or 'none'}")
-    captured, seen, running, ran = Captured(gradients), set(), [], False
+    captured = Captured(gradients)
     taps = {name: captured._tap(name) for name in modules if fnmatchcase(name, pattern)}
-
-    def tap_of_running() -> tuple[nn.Module, _Tap] | None:
-        name, module = running[-1] if running else ("", None)
-        if module is None or isinstance(module, Attention):  # ours has a tap of its own
-            return None
-        seen.add(name)
-        return (module, taps[name]) if name in taps else None
-
-    def enter(name: str, module: nn.Module) -> None:
-        nonlocal ran
-        ran = True
-        running.append((name, module))
-
-    def leave(*_: object) -> None:
-        running.pop()
-
+    if not taps:
+        raise _fits_none(pattern, "no attention", attentions(model))
+    mode = _Explicit(taps)
     with ExitStack() as stack:
         for name, module in modules.items():
-            if isinstance(module, Attention):
-                seen.add(name)
-                if name in taps:
-                    stack.callback(setattr, module, "tap", module.tap)
-                    module.tap = taps[name]
-            stack.enter_context(module.register_forward_pre_hook(lambda m, _, name=name: enter(name, m)))
-            stack.enter_context(module.register_forward_hook(leave, always_call=True))
-        stack.enter_context(_Explicit(tap_of_running))
+            if isinstance(module, Attention) and name in taps:
+                stack.callback(setattr, module, "tap", module.tap)
+                module.tap = taps[name]
+            stack.enter_context(module.register_forward_pre_hook(partial(mode.enter, name)))
+            stack.enter_context(module.register_forward_hook(mode.leave, always_call=True))
+        stack.enter_context(mode)
         yield captured
-    if ran and not captured.calls:
-        hint = nearest(pattern, seen, after=" ")
-        known = ", ".join(seen) or "none that torch computes in a form that can be seen; SDPA and a plain softmax are"
-        raise ConfigError(f"pattern = {pattern!r}: fits no attention that ran; {hint}there are {known}")
+    if mode.ran and not captured.weights:
+        raise _fits_none(pattern, "no attention that ran", mode.seen)
+
+
+def _fits_none(pattern: str, what: str, names: Iterable[str]) -> ConfigError:
+    listed = ", ".join(names) or "none that torch computes in a form that can be seen; SDPA and a plain softmax are"
+    return ConfigError(f"pattern = {pattern!r}: fits {what}; {nearest(pattern, names, after=' ')}there are {listed}")
 
 
 def attentions(model: nn.Module) -> dict[str, nn.Module]:
     """Dotted name -> every attention of the model that is known to be one before it runs: X-FM's own, torch's, and the
     innermost modules whose classes are called so. `capture` finds others when they run."""
-    own = (Attention, nn.MultiheadAttention)
-    called = {n: m for n, m in model.named_modules() if isinstance(m, own) or "attention" in type(m).__name__.lower()}
+    kinds = (Attention, nn.MultiheadAttention)
+    called = {n: m for n, m in model.named_modules() if isinstance(m, kinds) or "attention" in type(m).__name__.lower()}
     outer = {n for n in called for inner in called if inner.startswith(f"{n}.")}
     return {n: m for n, m in called.items() if n not in outer}
 
 
 class _Explicit(TorchFunctionMode):
-    """Attention in its plain form, so that its weights can be seen and have gradients, where `tap_of_running` names a
-    tap: SDPA, `multi_head_attention_forward` (`nn.MultiheadAttention`, CLIP's ResNets), and a softmax over the keys
+    """Attention in its plain form, so that its weights can be seen and have gradients, where a module with a tap runs:
+    SDPA, `multi_head_attention_forward` (`nn.MultiheadAttention`, CLIP's ResNets), and a softmax over the keys
     (B, H, Q, K)."""
 
-    def __init__(self, tap_of_running: Callable[[], tuple[nn.Module, _Tap] | None]):
+    def __init__(self, taps: Mapping[str, _Tap]):
         super().__init__()
-        self._tap_of_running = tap_of_running
+        self.seen: dict[str, None] = {}  # names of the attentions that ran
+        self.ran = False
+        self._taps, self._running = taps, list[tuple[str, nn.Module]]()
+
+    def enter(self, name: str, module: nn.Module, _: object) -> None:
+        self.ran = True
+        self._running.append((name, module))
+        if isinstance(module, Attention):
+            self.seen[name] = None
+
+    def leave(self, *_: object) -> None:
+        self._running.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         attends = func in (F.scaled_dot_product_attention, F.multi_head_attention_forward)
-        if not attends and not (func in _SOFTMAX and _over_keys(*args, **kwargs)):
+        if not self._running or (not attends and not (func in _SOFTMAX and _over_keys(*args, **kwargs))):
             return func(*args, **kwargs)
-        if (tapped := self._tap_of_running()) is None:
+        name, module = self._running[-1]
+        if isinstance(module, Attention):  # which has a tap of its own
             return func(*args, **kwargs)
-        module, tap = tapped
+        self.seen[name] = None
+        if (tap := self._taps.get(name)) is None:
+            return func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
             return _scaled_dot_product(tap, getattr(module, "num_heads", 1), *args, **kwargs)
-        if func is F.multi_head_attention_forward:
-            return multi_head(tap, *args, **kwargs)
-        return tap(func(*args, **kwargs))
+        return multi_head(tap, *args, **kwargs) if attends else tap(func(*args, **kwargs))
 
 
 def _over_keys(input: Tensor, dim: int | None = None, *_: Any, **rest: Any) -> bool:  # torch's names
     return input.ndim == 4 and dim in (-1, 3)
 
 
-def _scaled_dot_product(
+def _scaled_dot_product(  # the arguments and names of torch's function
     tap: _Tap,
     heads: int,
     query: Tensor,

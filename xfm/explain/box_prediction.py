@@ -12,84 +12,102 @@ from torch import Tensor
 from ..base import seeding
 from ..base.fields import require
 from ..base.images import ImageLike
+from ..data.source import Example, Region
 from ..data.streams import region_patches
 from ..data.tokenizer import Tokenizer
-from ..data.world.scenes import Scene
 from ..model import XFM, ImageTokens
 from ..model.modes import eval_mode
 from ..objectives.bbp import corners, overlap
 from .attention_capture import capture
-from .inputs import AttributionInputs, make_inputs, prepare_image
+from .inputs import AttributionInputs
+from .prepare_inputs import make_inputs, prepare_image
 from .targets import Outputs, full_mask
 from .token_axes import TokenAxis
 from .vocabulary import SeenWords
 
-__all__ = ["Box", "box_predictor", "phrase_boxes", "presence"]
+__all__ = ["Box", "box_predictor", "phrase_boxes", "presence", "region_box"]
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 MASKED, HIDDEN = 24, 0.3  # pictures that are asked for candidates, and the share of patches hidden in each
 SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidates, at most
 
 
-def phrase_boxes(scene: Scene) -> dict[str, Box]:
-    """phrase -> the true box of the object that it names."""
-    pairs = zip(scene.phrases, scene.objects, strict=True)
-    return {phrase.text: (float(o.x), float(o.y), float(o.width), float(o.height)) for phrase, o in pairs}
+def phrase_boxes(example: Example) -> dict[str, Box]:
+    """phrase -> the true box of the region that it names; of several regions, as two dogs of user data, the first."""
+    found: dict[str, Box] = {}
+    for region in example.regions:
+        found.setdefault(region.text, region_box(region, len(example.image)))
+    return found
+
+
+def region_box(region: Region, side: int) -> Box:
+    """In a picture of so many pixels a side."""
+    cx, cy, w, h = (side * share for share in region.box)
+    return round(cx - w / 2, 6), round(cy - h / 2, 6), round(w, 6), round(h, 6)
 
 
 def box_predictor(
     model: XFM, tokenizer: Tokenizer, image: ImageLike, seen: SeenWords | None = None
 ) -> Callable[[str], dict[str, Any]]:
-    """`predict(phrase)` for any image (see `xfm.base.images.prepare`): BBP's prediction from the whole image, as in the
-    evaluation, with what tells whether to trust it. Modes are left as they were.
+    """`predict(phrase)` for one image: BBP's box from the whole image, with what tells whether to trust it.
 
-    predict(phrase) is a dict of
-    box: x, y, width, height in pixels of the prepared image.
-    pieces, attention: the word pieces (L), and the cross-attention (layers, heads, L, 1 + P) float32, from each piece
-    to the pooled image token and the patches, rows summing to 1. The head reads the box from piece 0, `<s>`.
-    presence: see `presence`, of the phrase and the box; None where the model has no ITM.
-    candidates: up to three boxes, each with its "share" and its "presence": where BBP points in 24 copies of the
-    picture, a random 30 % of the patches of each hidden; boxes with an IoU of 0.5 or more count as one, whose mean it
-    is, and the share is of the 24.
-    split: (word, its pieces) of each word that the tokenizer has no token for.
-    never_seen: what of the phrase no text of a training picture has, by `seen`; None without.
+    Args:
+        image: any image that `xfm.base.images.prepare` accepts.
+        seen: words of the training pictures' texts, for "never_seen".
 
-    ConfigError for what is no image; `predict` raises it for a phrase without a word, one that is too long, and a box
-    that is not finite.
+    Returns:
+        A function of a phrase that returns a dict of
+        box: x, y, width, height in pixels of the prepared image.
+        pieces, attention: the word pieces (L), and the cross-attention (layers, heads, L, 1 + P) float32 from each
+        piece to the pooled image token and the patches. The head reads the box from piece 0, `<s>`.
+        presence: see `presence`, of the phrase and the box; None where the model has no ITM.
+        candidates: up to three boxes with their "share" and "presence": where BBP points in 24 copies of the picture, a
+        random 30 % of the patches of each hidden. Boxes with an IoU of 0.5 or more count as one, their mean.
+        split: (word, its pieces) of each word that the tokenizer has no token for.
+        never_seen: what of the phrase no text of a training picture has; None without `seen`.
+
+    Raises:
+        ConfigError: for what is no image; `predict` raises it for a phrase without a word, one that is too long, and a
+            box that is not finite.
     """
     prepared, _ = prepare_image(model, image)
-    side, cross = model.config.vision.image_size, model.stacks["fusion"].attention("cross", "*")
-
-    def in_pixels(box: Tensor) -> Box:
-        cx, cy, w, h = (share * side for share in box.tolist())
-        return cx - w / 2, cy - h / 2, w, h
 
     def predict(phrase: str) -> dict[str, Any]:
         require(isinstance(phrase, str) and bool(phrase.strip()), "phrase", phrase, "some words")
-        inputs = make_inputs(model, tokenizer, prepared, phrase)
-        with eval_mode(model), torch.no_grad():
-            with capture(model, cross) as captured:
-                out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
-            box = out.head("bbp").boxes(out.fused)
-            require(all(map(math.isfinite, box[0].tolist())), "box", box[0].tolist(), "finite: the model has diverged")
-            others, shares = _candidates(inputs)
-            fits = presence(out, torch.cat([box, others])) if "itm" in model.objectives else [None] * (1 + len(others))
-        attention = torch.stack([weights[0] for weights in captured.weights.values()]).float().cpu().numpy()
-        candidates = [
-            {"box": in_pixels(other), "share": share, "presence": fit}
-            for other, share, fit in zip(others, shares, fits[1:], strict=True)
-        ]
-        return {
-            "box": in_pixels(box[0]),
-            "attention": attention,
-            "pieces": inputs.words.pieces,
-            "presence": fits[0],
-            "candidates": candidates,
-            "split": _split(inputs.words),
-            "never_seen": None if seen is None else seen.never(phrase),
-        }
+        never_seen = None if seen is None else seen.never(phrase)
+        return _predicted(make_inputs(model, tokenizer, prepared, phrase)) | {"never_seen": never_seen}
 
     return predict
+
+
+@torch.no_grad()
+def _predicted(inputs: AttributionInputs) -> dict[str, Any]:
+    model, side = inputs.model, len(inputs.image)
+    with eval_mode(model):
+        with capture(model, model.stacks["fusion"].attention("cross", "*")) as captured:
+            out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
+        box = out.head("bbp").boxes(out.fused)
+        require(all(map(math.isfinite, box[0].tolist())), "box", box[0].tolist(), "finite: the model has diverged")
+        others, shares = _candidates(inputs)
+        fits = presence(out, torch.cat([box, others])) if "itm" in model.objectives else [None] * (1 + len(others))
+    candidates = [
+        {"box": _in_pixels(other, side), "share": share, "presence": fit}
+        for other, share, fit in zip(others, shares, fits[1:], strict=True)
+    ]
+    return {
+        "box": _in_pixels(box[0], side),
+        "attention": torch.stack([weights[0] for weights in captured.weights.values()]).float().cpu().numpy(),
+        "pieces": inputs.words.pieces,
+        "presence": fits[0],
+        "candidates": candidates,
+        "split": _split(inputs.words),
+    }
+
+
+def _in_pixels(box: Tensor, side: int) -> Box:
+    """(4,) as (cx, cy, w, h) in shares of the side."""
+    cx, cy, w, h = (share * side for share in box.tolist())
+    return cx - w / 2, cy - h / 2, w, h
 
 
 def presence(out: Outputs, boxes: Tensor) -> list[float]:
@@ -116,14 +134,14 @@ def _candidates(inputs: AttributionInputs) -> tuple[Tensor, list[float]]:
     out = inputs.outputs(*inputs.mask(keep, torch.ones(MASKED, len(inputs.pieces), dtype=torch.bool)))
     boxes = out.head("bbp").boxes(out.fused).cpu()
     same = overlap(*torch.broadcast_tensors(boxes[:, None], boxes))[0] >= SAME
-    left, means, shares = torch.ones(MASKED, dtype=torch.bool), [], []
-    while left.any() and len(means) < CANDIDATES:
-        members = same[(same & left).sum(1).argmax()] & left
+    remaining, means, shares = torch.ones(MASKED, dtype=torch.bool), [], []
+    while remaining.any() and len(means) < CANDIDATES:
+        members = same[(same & remaining).sum(1).argmax()] & remaining
         if not members.any():  # not finite: like no other
             break
         means.append(boxes[members].mean(0))
         shares.append(members.float().mean().item())
-        left &= ~members
+        remaining &= ~members
     return (torch.stack(means) if means else boxes[:0]).to(inputs.patches.device), shares
 
 

@@ -18,8 +18,9 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from ..base import seeding
-from .attribution import Attribution, Method, attribute, normalise_positive
+from .attribution import Attribution, normalise_positive
 from .inputs import AttributionInputs
+from .method_table import attribute
 from .methods.captum_methods import seeded_globals
 from .scores import ALIKE
 
@@ -42,9 +43,6 @@ class FaithfulnessReport:
     gap: float | None  # completeness
     beyond: tuple[float, float] | None = None  # how much less infidelity than ALIKE: 95 %, over the masked subsets
 
-    def lift(self, score: str, over: str) -> float:
-        return self.scores[score] - self.baselines[over][score]
-
     def __str__(self) -> str:
         """In one line, each score next to the baselines'."""
         parts = []
@@ -56,24 +54,19 @@ class FaithfulnessReport:
 
 
 def faithfulness_report(
-    inputs: AttributionInputs,
-    attribution: Attribution,
-    seed: int = 0,
-    sensitive: bool = True,
-    own: Method | None = None,
+    inputs: AttributionInputs, attribution: Attribution, seed: int = 0, sensitive: bool = True
 ) -> FaithfulnessReport:
-    """All scores that the inputs allow. `sensitive`: sensitivity too, which runs the method, or your `own`, NEIGHBOURS
-    times more."""
+    """All scores that the inputs allow. `sensitive`: sensitivity too, which runs the method NEIGHBOURS times more."""
     scores = truth_scores(inputs, attribution)
     scores |= {name: curve.area for name, curve in perturbation_curves(inputs, attribution, seed).items()}
-    errors = _errors(inputs, attribution, seed)
+    errors = infidelity(inputs, attribution, seed)
     scores["infidelity"] = errors.mean().item()
     if sensitive:
-        scores["sensitivity"] = sensitivity(inputs, attribution.method, seed, own)
+        scores["sensitivity"] = sensitivity(inputs, attribution, seed)
     names = BASELINES if inputs.truth is not None else ()
     baselines = {name: truth_scores(inputs, attribute(inputs, name, seed)) for name in names}
     alike = replace(attribution, patches=torch.ones_like(attribution.patches), text=torch.ones_like(attribution.text))
-    of_alike = _errors(inputs, alike, seed)
+    of_alike = infidelity(inputs, alike, seed)
     baselines[ALIKE] = {"infidelity": of_alike.mean().item()}
     low, high = stats.ttest_1samp((of_alike - errors).numpy(), 0).confidence_interval()
     beyond = (float(low), float(high)) if np.isfinite(low) else None
@@ -143,15 +136,14 @@ def perturbation_curves(inputs: AttributionInputs, attribution: Attribution, see
     return {name: Curve(share, scores) for (name, share), scores in zip(shares.items(), by_curve, strict=True)}
 
 
-def infidelity(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> float:
+def infidelity(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> Tensor:
     """captum's infidelity (Yeh et al., 2019) over masked subsets of patches and pieces, with the best scale of the
     numbers, relative to an attribution of zeros: 0 explains all changes of the score, 1 none. NaN: there are none. The
-    subsets are of all sizes, so numbers that are all alike explain a part: what the share of masked parts does."""
-    return _errors(inputs, attribution, seed).mean().item()
+    subsets are of all sizes, so numbers that are all alike explain a part: what the share of masked parts does.
 
-
-def _errors(inputs: AttributionInputs, attribution: Attribution, seed: int) -> Tensor:
-    """(SUBSETS,) each subset's part of the infidelity, which is their mean: captum gives the mean alone."""
+    Returns:
+        (SUBSETS,) each subset's part; the infidelity is their mean, which is all that captum gives.
+    """
     keep = inputs.keep_all
     with seeded_globals("infidelity", seed):
         share = torch.rand(SUBSETS, 1)  # of all parts, another one each time
@@ -159,18 +151,19 @@ def _errors(inputs: AttributionInputs, attribution: Attribution, seed: int) -> T
     hidden[1] &= ~inputs.fixed
     without = inputs.masked_scores(*(part & ~gone for part, gone in zip(keep, hidden, strict=True)))
     changes = inputs.masked_scores(*(part[None] for part in keep)) - without
-    told = hidden[0].float() @ attribution.patches + hidden[1].float() @ attribution.text
-    scale = (told @ changes) / (told @ told).clamp_min(torch.finfo(told.dtype).tiny)
-    return (scale * told - changes).square() / changes.square().mean()
+    predicted = hidden[0].float() @ attribution.patches + hidden[1].float() @ attribution.text
+    scale = (predicted @ changes) / (predicted @ predicted).clamp_min(torch.finfo(predicted.dtype).tiny)
+    return (scale * predicted - changes).square() / changes.square().mean()
 
 
-def sensitivity(inputs: AttributionInputs, method: str, seed: int = 0, own: Method | None = None) -> float:
+def sensitivity(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> float:
     """captum's maximum sensitivity (Yeh et al., 2019): the largest change of the numbers, relative to their norm, when
     embedded patches and pieces are shifted by up to NOISE standard deviations."""
+    method = attribution.function or attribution.method
 
     def explain(embedded: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         shifted = [replace(inputs, patches=p, pieces=w) for p, w in zip(*embedded, strict=True)]
-        rows = [attribute(each, method, seed, own=own) for each in shifted]
+        rows = [attribute(shift, method, seed, name=attribution.method) for shift in shifted]
         return torch.stack([r.patches for r in rows]), torch.stack([r.text for r in rows])
 
     def perturb(embedded: tuple[Tensor, ...], _: float = 0) -> tuple[Tensor, ...]:

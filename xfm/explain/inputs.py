@@ -6,42 +6,27 @@ Both are differentiable, and both can be masked as in pretraining: a patch becom
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from ..base.fields import ConfigError, nearest, require
-from ..base.images import ImageLike, prepare
-from ..base.strings import shown
+from ..base.fields import require
+from ..base.html_card import card, clipped, picture, table
+from ..base.numbers import significant
 from ..data.tokenizer import Tokenizer
 from ..diagnostics import hooks
-from ..model import XFM
-from ..model.batch import normalise
 from ..model.modes import eval_mode
-from .targets import Outputs, Target, full_mask, model_outputs, named_target, word_target
-from .token_axes import PatchAxis, TokenAxis, token_axis
+from .targets import Outputs, Target, full_mask, model_outputs
+from .token_axes import PatchAxis, TokenAxis
 
-__all__ = ["BATCH", "AttributionInputs", "Site", "check_text", "encode_text", "make_inputs", "prepare_image",
-           "resized"]  # fmt: skip
+__all__ = ["BATCH", "AttributionInputs", "Site", "Through"]
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH = 128  # forward passes at once
 Through = Callable[[Tensor], Tensor]
-
-
-@runtime_checkable
-class Asked(Protocol):
-    """A model that makes its own inputs: a `guests.Guest`."""
-
-    def inputs(
-        self, image: ImageLike, text: str, target: str | Target, objects: Mapping[str, np.ndarray] | None
-    ) -> AttributionInputs: ...
 
 
 class Site(NamedTuple):
@@ -56,7 +41,7 @@ class Site(NamedTuple):
 class AttributionInputs:
     """Made by `make_inputs` or `scene_inputs`; the model has to be in eval mode when it is called (`eval_mode`)."""
 
-    model: Any  # an XFM, or a `guests.Guest`
+    model: Any  # an XFM, or a `guests.guest.Guest`
     target: Target
     image: np.ndarray  # (side, side, 3) uint8, as the model sees it
     text: str
@@ -101,13 +86,13 @@ class AttributionInputs:
 
     def sites(self) -> dict[str, Site]:
         """By the attention map's name."""
-        axes, found = {"text": "words", "image": "patches"}, {}
+        axes, sites = {"text": "words", "image": "patches"}, {}
         for stack in self.model.stacks.values():
             layers = range(len(hooks.layers(self.model, stack)))
             for name, site in stack.attentions.items() if layers else ():
                 modules = [stack.attention(name, layer) for layer in layers]
-                found[name] = Site(modules, axes[site.queries], axes[site.keys])
-        return found
+                sites[name] = Site(modules, axes[site.queries], axes[site.keys])
+        return sites
 
     def traced(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """(layer, head, query, key) by map, as a pass has them -> of the words and of the pooled token and the patches,
@@ -147,104 +132,17 @@ class AttributionInputs:
         require(bool(self.objects), "objects", self.objects, "given: masks by phrase, as `scene_inputs` has them")
         return {name: self.grid.shares(torch.from_numpy(mask)) >= 0.1 for name, mask in self.objects.items()}
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.words.words)} words, {len(self.patches)} patches"
+        return f"{type(self).__name__}({clipped(self.target.name)} of {clipped(self.text)!r}, {sizes})"
+
+    def _repr_html_(self) -> str:
+        rows = [("text", self.text), ("pieces", " ".join(self.words.pieces)), ("target", self.target.name),
+                ("score", significant(self.score())), ("objects", ", ".join(self.objects) or "not known"),
+                ("patches", f"{self.grid.grid} × {self.grid.grid}")]  # fmt: skip
+        return card(f"{self.target.name} of “{self.text}”", picture(self.image, self.credit), table(("", ""), rows))
+
 
 def _nothing_of(*sides: Tensor) -> Tensor:
     """(B,) zeros of sides (B, N, D): where a target does not read one, its gradient there is 0 instead of missing."""
     return torch.stack([0 * side.sum((1, 2), dtype=torch.float32) for side in sides]).sum(0)
-
-
-def make_inputs(
-    model: XFM,
-    tokenizer: Tokenizer,
-    image: ImageLike,
-    text: str,
-    target: str | Target = "itm",
-    objects: Mapping[str, np.ndarray] | None = None,
-) -> AttributionInputs:
-    """Any image (see `xfm.base.images.prepare`) and a text.
-
-    `target`: "itm", "itc", "box x" (or y, width, height), "word lion" (masks that word of the text and predicts it), or
-    a `Target`. `objects`: masks (side, side) bool by phrase, of the prepared image. ConfigError for what is no image, a
-    text that is empty or too long, an unknown target, a word that the text does not have, and masks of another size.
-    """
-    check_text(text)
-    require(isinstance(target, str | Target), "target", target, "a name, or a Target")
-    for phrase in objects or {}:
-        require(isinstance(phrase, str), "objects", phrase, "masks by phrase, of type str")
-    if isinstance(model, Asked):
-        return model.inputs(image, text, target, objects)
-    prepared, pixels = prepare_image(model, image)
-    word = target.removeprefix("word ") if isinstance(target, str) and target.startswith("word ") else ""
-    ids, places = encode_text(model, tokenizer, text, word)
-    seen = [tokenizer.mask_id if place in places else token for place, token in enumerate(ids)]
-    all_masked = [ids[0], *[tokenizer.mask_id] * (len(ids) - 2), ids[-1]]
-    with torch.no_grad(), eval_mode(model):
-        pieces, masked_pieces = model.text.embed(torch.tensor([seen, all_masked], device=model.device))
-        patches = model.vision.embed(pixels)[0]
-        mask_token = getattr(model.vision, "mask_token", None)
-        if mask_token is None:  # an encoder that MIM does not train: the mean colour instead
-            masked_patches = model.vision.embed(torch.zeros_like(pixels))[0]
-        else:
-            masked_patches = mask_token.to(patches.dtype).expand_as(patches)
-    if word:
-        target = word_target(word, places, [ids[place] for place in places])
-    axis = token_axis(tokenizer, text, ids)
-    names = tuple("<mask>" if place in places else piece for place, piece in enumerate(axis.pieces))
-    side, size = model.config.vision.image_size, model.config.vision.patch_size
-    masks = {phrase: np.asarray(mask, bool) for phrase, mask in (objects or {}).items()}
-    for phrase, mask in masks.items():
-        require(mask.shape == (side, side), f"objects[{shown(phrase)}].shape", mask.shape, f"({side}, {side})")
-    return AttributionInputs(
-        model,
-        named_target(target) if isinstance(target, str) else target,
-        prepared,
-        text,
-        replace(axis, pieces=names),
-        PatchAxis(side // size, size),
-        patches,
-        pieces,
-        masked_patches,
-        masked_pieces,
-        torch.tensor(seen) == torch.tensor(all_masked),
-        masks,
-        tokenizer=tokenizer,
-    )
-
-
-def check_text(text: object) -> None:
-    """ConfigError for what is no text, has no character to read, or cannot be encoded."""
-    require(isinstance(text, str), "text", text, "of type str")
-    assert isinstance(text, str)
-    require(bool(text.strip()), "text", text, "some words: of an empty text there is nothing to explain")
-    require(not _SURROGATE.search(text), "text", text, "without lone surrogates, which no encoding has")
-
-
-def resized(mask: np.ndarray, side: int) -> np.ndarray:
-    """(H, W) bool as a model sees it, (side, side): each pixel has its nearest's value."""
-    return np.array(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)) > 0
-
-
-def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
-    """As the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on the model's device.
-
-    ConfigError as `xfm.base.images.prepare` raises it.
-    """
-    prepared = prepare(image, model.config.vision.image_size)
-    pixels = torch.from_numpy(prepared).permute(2, 0, 1)[None].to(model.device)
-    return prepared, normalise(pixels).to(model.dtype)
-
-
-def encode_text(model: XFM, tokenizer: Tokenizer, text: str, word: str = "") -> tuple[list[int], list[int]]:
-    """The ids of a text, and the places among them of a word that it has.
-
-    ConfigError for a text that is empty or too long, and for a word that it does not have, with the nearest one.
-    """
-    check_text(text)
-    longest = model.config.text.positions - 2  # RoBERTa counts from PAD + 1
-    span = re.search(rf"\b{re.escape(word)}\b", text) if word else None
-    if word and not span:
-        hint = nearest(word, re.findall(r"\w+", text), after=" ")
-        raise ConfigError(f"target = {shown('word ' + word)}: the text has no such word; {hint}it is {shown(text)}")
-    ids, places = tokenizer.encode_with_spans(text, [(*span.span(), "")] if span else [])
-    require(len(ids) <= longest, "text", f"{text[:40]}... ({len(ids)} tokens)", f"of at most {longest} tokens")
-    return ids, [*range(*places[0])] if places else []

@@ -45,15 +45,15 @@ def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iter
     ConfigError for an attention or a head that the model does not have.
     """
     one_of("fill", fill, ("zero", "mean"))
-    known, chosen = attentions(model), {}
+    by_name, chosen = attentions(model), {}
     for name, head in heads:
-        module: Any = known.get(name)
+        module: Any = by_name.get(name)
         if module is None:
-            hint = nearest(name, known, after=" ")
-            raise ConfigError(f"heads: no attention {name!r}; {hint}there are {', '.join(known)}")
-        own = isinstance(module, Attention)
-        require(own or isinstance(module, nn.MultiheadAttention), f"attention {name}", type(module).__name__, HEADED)
-        count, out = (module.heads, module.out) if own else (module.num_heads, module.out_proj)
+            hint = nearest(name, by_name, after=" ")
+            raise ConfigError(f"heads: no attention {name!r}; {hint}there are {', '.join(by_name)}")
+        ours = isinstance(module, Attention)
+        require(ours or isinstance(module, nn.MultiheadAttention), f"attention {name}", type(module).__name__, HEADED)
+        count, out = (module.heads, module.out) if ours else (module.num_heads, module.out_proj)
         require(0 <= head < count, f"head of {name}", head, f"0 to {count - 1}")
         chosen.setdefault(id(out.weight), (count, []))[1].append(head)
     with _Ablation(chosen, fill):
@@ -80,8 +80,8 @@ class _Ablation(TorchFunctionMode):
         """(..., H d) of one pass: (B, Q), (Q, B), or the tokens of packed texts."""
         by_head = states.unflatten(-1, (count, -1)).clone()
         part = by_head[..., heads, :]
-        own = tuple(range(part.ndim - 2))
-        by_head[..., heads, :] = part.mean(own, keepdim=True).expand_as(part) if self.fill == "mean" else 0
+        tokens = tuple(range(part.ndim - 2))
+        by_head[..., heads, :] = part.mean(tokens, keepdim=True).expand_as(part) if self.fill == "mean" else 0
         return by_head.flatten(-2)
 
 
@@ -91,10 +91,6 @@ class HeadImportance:
 
     frame: pd.DataFrame  # place (the attention map), layer, head; ablation (|change| of the target), attention,
     heads: list[Head]  # ... attention x gradient; and each row's head, for `ablate_heads`
-
-    def agreement(self, one: str = "ablation", other: str = "attention x gradient") -> float:
-        """Spearman's rank correlation of two columns over all heads."""
-        return float(self.frame.corr("spearman", numeric_only=True).to_dict()[one][other])
 
 
 def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
@@ -106,14 +102,14 @@ def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") ->
     require(bool(inputs), "inputs", inputs, "at least one")
     model, rows, heads = inputs[0].model, [], []
     with eval_mode(model):
-        before = [each.score() for each in inputs]
-        maps = [capture_attention(each)[0] for each in inputs]
+        before = [one.score() for one in inputs]
+        maps = [capture_attention(one)[0] for one in inputs]
         sites = {place: stack for stack in model.stacks.values() for place in stack.attentions if place in maps[0]}
         for place, stack in sites.items():
             for layer, head in product(*map(range, maps[0][place].weights.shape[:2])):
                 heads.append((stack.attention(place, layer), head))
                 with ablate_heads(model, heads[-1:], fill):
-                    after = [each.score() for each in inputs]
+                    after = [one.score() for one in inputs]
                 pairs = [(m[place].weights[layer, head], m[place].gradients[layer, head]) for m in maps]  # type: ignore[index]
                 measures = {
                     "ablation": [abs(a - b) for a, b in zip(after, before, strict=True)],

@@ -20,10 +20,11 @@ from ..base.fields import one_of, require
 from ..data.tokenizer import Tokenizer
 from ..data.world.scenes import Scene, World
 from ..model import XFM
-from .attribution import METHODS, attribute
+from .attribution import Method
 from .faithfulness import BASELINES, faithfulness_report
+from .ground_truth_inputs import said_once, scene_inputs
+from .method_table import METHODS, SLOW, attribute
 from .randomisation import attribution_correlation, randomised_copy
-from .scene_inputs import said_once, scene_inputs
 from .scores import SCORES
 from .targets import Target
 
@@ -35,7 +36,7 @@ __all__ = ["CHECK", "COLUMNS", "QUICK", "Leaderboard", "asked_about", "higher", 
 RESAMPLES = 2000
 CHECK = ("weights drawn anew, image", "weights drawn anew, text")  # rank correlations, near 0 for what tells the model
 COLUMNS = (*SCORES, *CHECK, "completeness gap", "milliseconds")
-QUICK = tuple(name for name, method in METHODS.items() if not method.slow)
+QUICK = tuple(name for name in METHODS if name not in SLOW)
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Leaderboard:
 
     def markdown(self) -> str:
         """Means, methods x scores; the best of each score, baselines too, in bold."""
-        wide = self.table().pivot(index="method", columns="score", values="mean")
-        wide = wide.loc[[m for m in METHODS if m in wide.index], [s for s in COLUMNS if s in wide.columns]]
+        wide: Any = self.table().pivot(index="method", columns="score", values="mean")
+        wide = wide.reindex(index=self.rows["method"].unique(), columns=[s for s in COLUMNS if s in wide.columns])
         best = {s: wide[s].max() if higher(s) else wide[s].min() for s in wide.columns if s in SCORES}
         lines = [["method", *wide.columns], ["---"] * (1 + len(wide.columns))]
         for method, row in wide.iterrows():
@@ -76,27 +77,31 @@ def leaderboard(
     model: XFM,
     tokenizer: Tokenizer,
     scenes: Sequence[Scene],
-    methods: Iterable[str] = QUICK,
+    methods: Iterable[str | Method] = QUICK,
     target: str | Target = "itm",
-    seed: int = 0,
     workers: int = 0,
     progress: bool = False,
 ) -> Leaderboard:
-    """Every method on one object a scene, the objects in turn, so that each has ground truth of its own: on its phrase,
-    or with the target "name" on its name, masked in the caption.
+    """Score every method on one object a scene, the objects in turn, so that each has ground truth.
 
-    `workers`: processes, one thread each (0: in this one); the scores are the same. A target of one's own must then be
-    of a module's functions, which can be sent there. Methods that sample are not scored
-    by sensitivity. ConfigError for an unknown method, and for no scenes.
+    Args:
+        methods: names of METHODS, or functions f(inputs) -> Attribution; those of SLOW are not scored by sensitivity.
+        target: asked of the object's phrase, or "name": the object's name, masked in the caption.
+        workers: processes, one thread each (0: in this one); the scores are the same. Functions and targets of yours
+            must then be a module's, which can be sent there.
+
+    Raises:
+        ConfigError: for an unknown method, and for no scenes.
     """
     import pandas as pd
     from tqdm.auto import tqdm
 
     methods = tuple(dict.fromkeys([*BASELINES, *methods]))
     for method in methods:
-        one_of("method", method, METHODS)
+        if isinstance(method, str):
+            one_of("method", method, METHODS)
     require(bool(scenes), "scenes", scenes, "at least one")
-    scored = _Scored(model, randomised_copy(model, seed), tokenizer, scenes, methods, target, seed)
+    scored = _Scored(model, randomised_copy(model), tokenizer, scenes, methods, target)
     context = "spawn" if workers else None  # a forked process cannot differentiate where CUDA is in use
     loader = DataLoader(scored, batch_size=None, num_workers=workers, multiprocessing_context=context)
     return Leaderboard(pd.DataFrame([row for rows in tqdm(loader, "scenes", disable=not progress) for row in rows]))
@@ -127,9 +132,8 @@ class _Scored(Dataset[list[dict[str, Any]]]):
     randomised: XFM
     tokenizer: Tokenizer
     scenes: Sequence[Scene]
-    methods: Sequence[str]
+    methods: Sequence[str | Method]
     target: str | Target
-    seed: int
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -141,14 +145,15 @@ class _Scored(Dataset[list[dict[str, Any]]]):
             for model in (self.model, self.randomised)
         )
         for method in self.methods:
-            attribution = attribute(inputs, method, self.seed)
-            scores = faithfulness_report(inputs, attribution, self.seed, sensitive=not METHODS[method].slow).scores
-            check = attribution_correlation("all", attribution, attribute(of_randomised, method, self.seed))
+            attribution = attribute(inputs, method)
+            name, sensitive = attribution.method, attribution.method not in SLOW
+            scores = faithfulness_report(inputs, attribution, sensitive=sensitive).scores
+            check = attribution_correlation("all", attribution, attribute(of_randomised, method))
             scores |= dict(zip(CHECK, (check.image, check.text), strict=True))
             scores["milliseconds"] = 1000 * attribution.seconds
             if attribution.gap is not None:
                 scores["completeness gap"] = abs(attribution.gap)
-            rows += [{"scene": i, "method": method, "score": name, "value": v} for name, v in scores.items()]
+            rows += [{"scene": i, "method": name, "score": score, "value": v} for score, v in scores.items()]
         return rows
 
 

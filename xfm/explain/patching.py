@@ -48,10 +48,10 @@ def activation_patching(
     with texts of different lengths.
     """
     model = clean.model
-    known: dict[str, nn.Module] = {name: module for name, module in model.named_modules() if name}
-    chosen = {name: module for name, module in known.items() if fnmatchcase(name, pattern)}
+    modules: dict[str, nn.Module] = {name: module for name, module in model.named_modules() if name}
+    chosen = {name: module for name, module in modules.items() if fnmatchcase(name, pattern)}
     if not chosen:
-        raise ConfigError(f"pattern = {pattern!r}: fits no module; {nearest(pattern, known, after=' ')}".rstrip())
+        raise ConfigError(f"pattern = {pattern!r}: fits no module; {nearest(pattern, modules, after=' ')}".rstrip())
     with eval_mode(model):
         with hooks.record(chosen) as states:
             clean_score = clean.score()

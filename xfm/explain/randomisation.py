@@ -5,22 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from ..base.fields import one_of
 from ..model import XFM, initialise
-from .attribution import Attribution, attribute
-from .guests import Guest
+from .attribution import Attribution, Method
 from .inputs import AttributionInputs
+from .method_table import attribute
+from .prepare_inputs import ForeignModel
 
 __all__ = ["RankCorrelation", "attribution_correlation", "model_parts", "randomise_weights", "randomised_copy"]
 
-How = Literal["cascading", "independent"]
 _SEED = 1  # of new weights, added to what `initialise` is given
 
 
@@ -34,44 +33,45 @@ class RankCorrelation:
 
 
 def randomise_weights(
-    make: Callable[[Any], AttributionInputs], model: XFM | Guest, method: str, how: How = "cascading", seed: int = 0
+    make: Callable[[Any], AttributionInputs], model: XFM | ForeignModel, method: str | Method, seed: int = 0
 ) -> list[RankCorrelation]:
-    """The model's attribution against those with parts of the model randomised: from the target downwards, each part
-    with those before it ("cascading"), or alone ("independent"). `make`: the inputs of a model."""
-    one_of("how", how, ("cascading", "independent"))
-    trained, fresh = model.state_dict(), randomised_copy(model, seed)
+    """The model's attribution against those with its parts randomised one after the other, from the target downwards.
+    `make`: the inputs of a model."""
+    trained: Any = model
+    weights, fresh = trained.state_dict(), randomised_copy(model, seed)
     random = {name: value.clone() for name, value in fresh.state_dict().items()}
-    before, correlations, chosen = attribute(make(model), method, seed), [], set()
+    before, correlations = attribute(make(model), method, seed), []
     for part, names in model_parts(model).items():
-        chosen = chosen | names if how == "cascading" else names
-        fresh.load_state_dict({name: random[name] if name in chosen else trained[name] for name in trained})
+        weights = weights | {name: random[name] for name in names}
+        fresh.load_state_dict(weights)
         correlations.append(attribution_correlation(part, before, attribute(make(fresh), method, seed)))
     return correlations
 
 
-def randomised_copy(model: XFM | Guest, seed: int = 0) -> Any:
+def randomised_copy(model: XFM | ForeignModel, seed: int = 0) -> Any:
     """A copy with all weights initialised anew; a guest's are drawn with the mean and the deviation of each tensor."""
     fresh = copy.deepcopy(model)
-    if isinstance(fresh, Guest):
+    if isinstance(fresh, ForeignModel):
         fresh.redraw(_SEED + seed)
     else:
         initialise(fresh, _SEED + seed)
     return fresh
 
 
-def model_parts(model: XFM | Guest) -> dict[str, set[str]]:
+def model_parts(model: XFM | ForeignModel) -> dict[str, set[str]]:
     """From the target downwards: part -> the names of its weights."""
-    names, parts = list(model.state_dict()), {}
-    if isinstance(model, Guest):
+    whole: Any = model
+    names, parts = list(whole.state_dict()), {}
+    if isinstance(model, ForeignModel):
         for depth, prefixes in model.layers():
             parts[f"layer {depth}"] = {name for name in names if name.startswith(prefixes)}
         return parts | {"the rest": set(names) - set().union(*parts.values())}
     parts["heads"] = {name for name in names if name.startswith("objectives.")}
     encoders = [stack for name, stack in model.stacks.items() if name != "fusion"]
     for label, stacks in (("fusion layer", [model.stacks["fusion"]]), ("encoders' layer", encoders)):
-        lists = [each for stack in stacks for each in (stack.layers, *stack.per_layer)]
+        lists = [prefix for stack in stacks for prefix in (stack.layers, *stack.per_layer)]
         for layer in reversed(range(max(len(model.get_submodule(stack.layers)) for stack in stacks))):  # type: ignore[arg-type]
-            prefixes = tuple(f"{each}.{layer}." for each in lists)
+            prefixes = tuple(f"{prefix}.{layer}." for prefix in lists)
             parts[f"{label} {layer}"] = {name for name in names if f"{name}.".startswith(prefixes)}
     parts["embeddings"] = set(names) - set().union(*parts.values())
     return parts

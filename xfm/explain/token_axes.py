@@ -60,7 +60,7 @@ class PatchAxis:
         return repeat(values, "... (y x) -> ... (y p) (x q)", y=self.grid, p=self.size, q=self.size)
 
     def shares(self, mask: Tensor) -> Tensor:
-        """(side, side) bool -> (patches,): the share of each patch that is in the mask."""
+        """(side, side) numbers, or a mask -> (patches,): the mean in each patch, of a mask the share that it covers."""
         return mask.float().unfold(0, self.size, self.size).unfold(1, self.size, self.size).mean((-1, -2)).flatten()
 
 

@@ -9,40 +9,34 @@ Words have gradients of ITM although X-FM's training stops them: the stop-gradie
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
 from torch import Tensor
 
-from ..base.fields import ConfigError, one_of, require
-from ..base.files import write_atomically
+from ..base.fields import one_of, require
+from ..base.html_card import card, clipped, picture, table
 from ..base.images import ImageLike, pixels
-from ..base.strings import parse_json, shown
+from ..base.numbers import significant
+from ..base.strings import shown
 from ..data.tokenizer import Tokenizer
 from ..diagnostics import hooks
 from ..model import XFM
 from ..model.modes import eval_mode
 from .attention_capture import capture
-from .inputs import AttributionInputs, make_inputs
+from .inputs import AttributionInputs
+from .prepare_inputs import make_inputs
 from .targets import ITC, ITM, Outputs, Target
 from .token_axes import PatchAxis, TokenAxis
 
 __all__ = ["AttentionMap", "Trace", "capture_attention", "trace"]
 
-_METADATA = "trace"  # the key of what is no array
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AttentionMap:
     """One attention of all layers and heads."""
 
@@ -50,6 +44,9 @@ class AttentionMap:
     queries: str  # "words" or "patches"
     keys: str
     gradients: Tensor | None = None  # of the target by the weights, the same shape
+
+    def __repr__(self) -> str:
+        return f"AttentionMap({self.queries} to {self.keys}, {_sizes(self.weights)})"
 
     def compact(self) -> tuple[Tensor, Tensor]:
         """(uint8 of the same shape, scale of each row (layer, head, query)): weights are about uint8 / 255 * scale."""
@@ -63,7 +60,7 @@ class AttentionMap:
         return AttentionMap(self.weights - other.weights, self.queries, self.keys)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trace:
     """Any image (see `images.prepare`) of (side, side) pixels and a text. ConfigError for what is none, and for
     maps that are not of its words and patches.
@@ -97,55 +94,33 @@ class Trace:
             tokens = sizes[attention.queries], sizes[attention.keys]
             for kind in ("weights", "gradients"):
                 if (values := getattr(attention, kind)) is not None:
-                    own, allowed = tuple(values.shape), f"(layers, heads, {tokens[0]}, {tokens[1]})"
+                    shape, allowed = tuple(values.shape), f"(layers, heads, {tokens[0]}, {tokens[1]})"
                     same = values.shape == attention.weights.shape
-                    require(len(own) == 4 and own[2:] == tokens and same, f"{where}.{kind}.shape", own, allowed)
+                    require(len(shape) == 4 and shape[2:] == tokens and same, f"{where}.{kind}.shape", shape, allowed)
                     require(values.dtype.is_floating_point, f"{where}.{kind}.dtype", values.dtype, "real numbers")
 
     def __sub__(self, other: Trace) -> dict[str, AttentionMap]:
         """Map by map this one's weights minus another's, of another model, step or variant on the same input."""
         return {name: attention - other.maps[name] for name, attention in self.maps.items()}
 
-    def save(self, path: str | Path) -> Path:
-        """Writes `path`.safetensors, arrays with the rest as its metadata, and returns its path. FileError where the
-        system refuses it; an old file is kept then."""
-        arrays = {f"states/{name}": states for name, states in self.states.items()}
-        arrays["image"] = torch.from_numpy(self.image)
-        for name, attention in self.maps.items():
-            arrays[f"weights/{name}"] = attention.weights
-            if attention.gradients is not None:
-                arrays[f"gradients/{name}"] = attention.gradients
-        rest = {name: getattr(self, name) for name in ("text", "scores", "target", "boxes")}
-        rest |= {"words": dataclasses.asdict(self.words), "patches": dataclasses.asdict(self.patches)}
-        rest["maps"] = {name: [attention.queries, attention.keys] for name, attention in self.maps.items()}
-        file = Path(f"{path}.safetensors")
-        content = {name: array.contiguous() for name, array in arrays.items()}
-        write_atomically(file, save(content, {_METADATA: json.dumps(rest)}))
-        return file
+    def __repr__(self) -> str:
+        return f"Trace({clipped(self.text)!r}, maps {', '.join(self.maps)}, {self._scored()})"
 
-    @classmethod
-    def load(cls, path: str | Path) -> Trace:
-        """What `save` wrote under this path. ConfigError, which names the file, for anything else."""
-        file = Path(f"{path}.safetensors")
-        try:
-            arrays = load(file.read_bytes())
-            with safe_open(file, "pt") as opened:
-                rest: dict[str, Any] = parse_json((opened.metadata() or {})[_METADATA])
-            maps = {
-                name: AttentionMap(arrays[f"weights/{name}"], queries, keys, arrays.get(f"gradients/{name}"))
-                for name, (queries, keys) in rest.pop("maps").items()
-            }
-            return cls(
-                image=arrays["image"].numpy(),
-                words=TokenAxis(**{name: tuple(value) for name, value in rest.pop("words").items()}),
-                patches=PatchAxis(**rest.pop("patches")),
-                maps=maps,
-                states={n.removeprefix("states/"): t for n, t in arrays.items() if n.startswith("states/")},
-                boxes={phrase: tuple(box) for phrase, box in rest.pop("boxes").items()},
-                **rest,
-            )
-        except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigError(f"{file}: not a trace that was saved here ({shown(error)}); save it again") from error
+    def _repr_html_(self) -> str:
+        maps = table(
+            ("attention", "from", "to", "layers, heads, queries, keys", "gradients"),
+            [(name, a.queries, a.keys, _sizes(a.weights), "–" if a.gradients is None else f"of {self.target}")
+             for name, a in self.maps.items()],
+        )  # fmt: skip
+        states = table(("states", "layers + 1, tokens, width"), [(n, _sizes(t)) for n, t in self.states.items()])
+        return card(f"“{self.text}”: {self._scored()}", picture(self.image), maps, states)
+
+    def _scored(self) -> str:
+        return ", ".join(f"{name} {significant(score)}" for name, score in self.scores.items())
+
+
+def _sizes(values: Tensor) -> str:
+    return " × ".join(map(str, values.shape))
 
 
 def trace(
@@ -163,20 +138,20 @@ def trace(
     image, a text that is too long, an unknown target, and scores that are not finite.
     """
     require(isinstance(target, str | Target), "target", target, "a name, or a Target")
-    known = {phrase: _checked_box(phrase, box) for phrase, box in (boxes or {}).items()}
+    checked_boxes = {phrase: _checked_box(phrase, box) for phrase, box in (boxes or {}).items()}
     inputs = make_inputs(model, tokenizer, image, text, target or (ITM if "itm" in model.objectives else ITC))
     with eval_mode(model), ExitStack() as stack:
         modules = {name: hooks.layers(model, layers) for name, layers in model.stacks.items()}
         modules = {name: layers for name, layers in modules.items() if layers}
         first = {name: next(iter(layers.values())) for name, layers in modules.items()}
         entered = stack.enter_context(hooks.record(first, inputs=True))
-        left = {name: stack.enter_context(hooks.record(layers)) for name, layers in modules.items()}
+        returned = {name: stack.enter_context(hooks.record(layers)) for name, layers in modules.items()}
         maps, out = capture_attention(inputs, bool(target))
     scores = {name: getattr(out, name).item() for name in ("itm", "itc") if name in model.objectives}
     finite = all(map(math.isfinite, scores.values()))
     require(finite, "scores", scores, "finite: the picture or the weights are not, or the model has diverged")
     states = {}
-    for name, by_layer in left.items():
+    for name, by_layer in returned.items():
         layers = [hooks.tokens(t) for t in (*entered[name], *(layer[0] for layer in by_layer.values()))]
         if len({layer.shape for layer in layers}) == 1:
             states[name] = torch.cat(layers).float().cpu()
@@ -191,7 +166,7 @@ def trace(
         states,
         scores,
         inputs.target.name if target else "",
-        known,
+        checked_boxes,
     )
 
 

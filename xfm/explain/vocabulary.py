@@ -25,13 +25,13 @@ class SeenWords:
     def never(self, phrase: str) -> list[str]:
         """What of a phrase no text of a training picture has: names that were held out, then single words, each once,
         lower-cased."""
-        text, found = phrase.lower(), list[str]()
+        text, unseen = phrase.lower(), list[str]()
         for name in sorted(self.held_out, key=len, reverse=True):
             pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
             if re.search(pattern, text):
                 text = re.sub(pattern, " ", text)
-                found.append(name)
-        return list(dict.fromkeys([*found, *(word for word in _WORD.findall(text) if word not in self.words)]))
+                unseen.append(name)
+        return list(dict.fromkeys([*unseen, *(word for word in _WORD.findall(text) if word not in self.words)]))
 
 
 def seen_words(data: Dataset) -> SeenWords:

@@ -109,7 +109,10 @@ class FileSource(Skipping):
         of_rows = "rows", [problem for problem in problems if not problem.part], row_count(spec)
         for what, wrong, of in (of_rows, ("regions", parts, len(parts) + phrases)):
             if wrong and (not self.records or len(wrong) > unreadable * of):
-                self._stop(len(wrong), of, what, "; ".join(map(str, wrong[:3])))
+                first = dict[str, Problem]()  # of each kind
+                for problem in wrong:
+                    first.setdefault(problem.kind, problem)
+                self._stop(len(wrong), of, what, "; ".join(map(str, [*first.values()][:3])))
             if wrong:
                 said = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
                 warnings.warn(f"source {shown(spec)}: {said}", stacklevel=2)
@@ -263,10 +266,12 @@ class FileSource(Skipping):
         return f"{count} of {self._pictures} pictures"
 
     def _stop(self, count: int, of: int, what: str, which: str) -> None:
+        some = count < of
+        allowed = f", more than data.unreadable = {self.limit:g} allows" if some else ""
+        remedy = "raise data.unreadable, or mend them (a training that has begun with these then needs another --name)"
         raise ConfigError(
-            f"source {shown(self.spec)}: {count} of {of} {what} cannot be used, more than data.unreadable = "
-            f"{self.limit:g} allows: {which}. `xfm data check` lists them; raise data.unreadable, or mend them (a "
-            "training that has begun with these then needs another --name)"
+            f"source {shown(self.spec)}: {count} of {of} {what} cannot be used{allowed}: {which}. "
+            f"`xfm data check` lists them; {remedy if some else 'mend them'}"
         )
 
     def _identify(self) -> list[bytes]:

@@ -9,14 +9,15 @@ import numpy as np
 
 from ..base.fields import require
 from ..base.images import ImageLike
-from ..explain.attribution import Attribution, attribute
-from ..explain.guest_inputs import GuestInputs
-from ..explain.guests import Guest
-from ..explain.own_data import example_inputs
-from ..explain.scene_inputs import scene_inputs
+from ..explain.attribution import Attribution, Method
+from ..explain.ground_truth_inputs import example_inputs
+from ..explain.inputs import AttributionInputs
+from ..explain.method_table import attribute
+from ..explain.prepare_inputs import make_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
 from ..tasks.retrieval_set import RetrievalSet
+from .guest import Guest
 
 __all__ = ["GuestLab"]
 
@@ -26,15 +27,11 @@ class GuestLab:
     a file, of any size; the model's own transform prepares them."""
 
     def __init__(self, model: Guest):
-        self.model = model
+        self.model: Any = model
+        self.tokenizer = model.tokenizer
 
     def __repr__(self) -> str:
         return f"GuestLab: {self.model.label}"
-
-    @property
-    def tokenizer(self) -> Any:
-        """The guest's own."""
-        return self.model.tokenizer
 
     def inputs(
         self,
@@ -43,25 +40,24 @@ class GuestLab:
         target: str | Target = "itc",
         about: int | None = None,
         among: Sequence[str] = (),
-    ) -> GuestInputs:
+    ) -> AttributionInputs:
         """A picture and a text as what explanations are asked about: "itc", "word lion", or with `among` which of
         several texts the picture belongs to. Or a scene or an example, as `Lab.inputs` takes it."""
         given: Any = image
         if hasattr(given, "regions"):
-            ask: Any = scene_inputs if hasattr(given, "objects") else example_inputs
-            return ask(self.model, self.tokenizer, given, target, about)
-        return self.model.inputs(image, text, self.model.among(text, among) if among else target)
+            return example_inputs(self.model, self.tokenizer, given, target, about)
+        target = self.model.among(text, among) if among else target
+        return make_inputs(self.model, self.tokenizer, image, text, target)
 
     def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:
         """Every attention of one picture and one text in either tower: see `explain.trace`."""
-        model: Any = self.model
-        return trace(model, self.tokenizer, image, text, target, **options)
+        return trace(self.model, self.tokenizer, image, text, target, **options)
 
     def attribute(
         self,
         image: ImageLike | Any,
         text: str = "",
-        method: str = "generic attention",
+        method: str | Method = "generic attention",
         target: str | Target = "itc",
         about: int | None = None,
         among: Sequence[str] = (),
@@ -76,7 +72,7 @@ class GuestLab:
         default the first to the first, and so on. ConfigError for different numbers."""
         require(len(images) == len(texts), "texts", len(texts), f"{len(images)}, as many as there are images")
         pictures, sentences = self.model.features_of_images(images), self.model.features_of_texts(texts)
-        drawn = np.stack([self.model.image(image)[0] for image in images])
+        prepared = np.stack([self.model.image(image)[0] for image in images])
         true = np.eye(len(texts), dtype=bool) if truth is None else np.asarray(truth, bool)
         features = pictures.float().cpu().numpy(), sentences.float().cpu().numpy()
-        return RetrievalSet(drawn, tuple(texts), features[0] @ features[1].T, *features, true)
+        return RetrievalSet(prepared, tuple(texts), features[0] @ features[1].T, *features, true)

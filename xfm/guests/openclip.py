@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..base.fields import ConfigError, require
 from ..base.strings import brief, printable, shown
-from ..explain.guests import Guest, Tokens, Tower
 from ..interop.clip import preprocessing, tagged
+from .guest import Guest, Tokens, Tower
 
 __all__ = ["OpenClip", "open_model"]
 
@@ -31,9 +31,9 @@ def open_model(name: str, pretrained: str | os.PathLike[str] = "", tokenizer: st
     has one of the hub's (SigLIP). ConfigError, which says what to fetch and how to give it, for anything else."""
     import open_clip
 
-    known, given = open_clip.list_models(), os.fspath(pretrained)
-    if name not in known:
-        near = difflib.get_close_matches(name[:100], known, cutoff=0)
+    names, given = open_clip.list_models(), os.fspath(pretrained)
+    if name not in names:
+        near = difflib.get_close_matches(name[:100], names, cutoff=0)
         raise ConfigError(
             f"load({shown('open_clip:' + name)}): open_clip has no such model; near are {', '.join(near)}"
         )
@@ -80,21 +80,21 @@ def _tokenizer(name: str, text: dict[str, Any], folder: str, local: bool) -> Any
         raise ConfigError(f"tokenizer = {shown(folder)}: no such folder; {fetch}")
     options: Any = {"local_files_only": True} if local or folder else {}
     try:
-        found = open_clip.tokenizer.HFTokenizer(
+        loaded = open_clip.tokenizer.HFTokenizer(
             os.path.abspath(folder) if folder else hub,
             context_length=text.get("context_length", 77),
             tokenizer_mode=text.get("tokenizer_mode"),
             **text.get("tokenizer_kwargs") or {},
             **options,
         )
-        largest = max([*found.tokenizer.get_vocab().values(), *found(["a lion"])[0].tolist()])
+        largest = max([*loaded.tokenizer.get_vocab().values(), *loaded(["a lion"])[0].tolist()])
     except Exception as error:  # not there, or a foreign folder: transformers raises as many kinds
         lacking = f"tokenizer = {shown(folder)}: holds none that can be read" if folder else f"model = {shown(name)}: "
         lacking += "" if folder else f"its tokenizer, {hub}, is not on this machine"
         raise ConfigError(f"{lacking} ({brief(error)}); {fetch}") from error
     rows = text.get("vocab_size", 49408)
     require(largest < rows, "tokenizer", folder or hub, f"this model's: it has ids to {largest}, the table {rows} rows")
-    return found
+    return loaded
 
 
 def _how_to_fetch(name: str, tag: str) -> str:
@@ -130,34 +130,27 @@ class OpenClip(Guest):
         self._end: int = getattr(net, "text_eos_id", None) or getattr(text, "eos_id", 0)
         self._longest: int = net.context_length
 
-    @property
-    def logit_scale(self) -> float:
-        net: Any = self.net
-        return net.logit_scale.exp().item()
-
     def prepare(self, picture: np.ndarray) -> Tensor:
         return self._transform(Image.fromarray(picture))
 
     def image_features(self, pictures: Tensor) -> Tensor:
-        net: Any = self.net
-        return net.encode_image(pictures)
+        return self.net.encode_image(pictures)
 
     def text_features(self, ids: Tensor) -> Tensor:
-        net: Any = self.net
-        return net.encode_text(ids)
+        return self.net.encode_text(ids)
 
     def tokenise(self, text: str) -> Tokens:
         ids: list[int] = self.tokenizer([text])[0].tolist()
-        own = getattr(self.tokenizer, "tokenizer", None)  # Hugging Face's
-        if own is None:
+        inner = getattr(self.tokenizer, "tokenizer", None)  # Hugging Face's
+        if inner is None:
             middle: list[int] = self.tokenizer.encode(text)
             special = {self.tokenizer.sot_token_id: "<start>", self.tokenizer.eot_token_id: "<end>"}
             named, count = [self.tokenizer.decode([i]) for i in middle], len(middle) + 2
             start = 1
         else:
             cleaned = self.tokenizer.clean_fn(text)  # SigLIP's has no capitals and no punctuation
-            middle = own(cleaned, add_special_tokens=False).input_ids
-            named, count, start = [own.decode([i]) for i in middle], len(own(cleaned).input_ids), 0
+            middle = inner(cleaned, add_special_tokens=False).input_ids
+            named, count, start = [inner.decode([i]) for i in middle], len(inner(cleaned).input_ids), 0
             while start < len(ids) and middle and ids[start] != middle[0]:
                 start += 1
             special = {}
@@ -207,10 +200,10 @@ def _spans(text: str, pieces: list[str]) -> list[tuple[int, int]]:
         wanted = piece.strip().lower()
         while at < len(text) and text[at].isspace():
             at += 1
-        found = lowered.find(wanted, at) if wanted and "�" not in wanted else -1
-        if found < 0:
+        begin = lowered.find(wanted, at) if wanted and "�" not in wanted else -1
+        if begin < 0:
             spans.append((at, min(at + 1, len(text))))
         else:
-            spans.append((found, found + len(wanted)))
-            at = found + len(wanted)
+            spans.append((begin, begin + len(wanted)))
+            at = begin + len(wanted)
     return spans

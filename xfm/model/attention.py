@@ -18,8 +18,6 @@ from .kernels.fused_attention import Mix, Spread
 from .kernels.rows import take
 from .packing import Packing
 
-__all__ = ["Attention", "Shared", "additive", "weights_joined_once"]
-
 Joined = tuple[Tensor, Tensor]  # weight and bias
 
 HIDDEN = -1e9  # logit of a key that may not be seen: its weight is exactly 0, and a row of such keys stays finite

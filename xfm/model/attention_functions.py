@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from .batch import widen
 
-__all__ = ["FUNCTIONS", "Additive", "Cosine", "Dot", "General", "widen"]
-
 
 class Dot(nn.Module):
     """q · k (Luong et al., 2015). No parameters."""

@@ -14,9 +14,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "FusionBatch", "Images", "LossOut", "MimTarget", "Pairs", "Regions", "Stream", "Texts",
-           "TokenBatch", "normalise", "on_device", "sent", "standardise", "tree_map", "widen"]  # fmt: skip
-
 # CLIP's normalisation, as in the published code: of RGB in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -102,7 +99,8 @@ class LossOut:
     report: dict[str, Tensor] = field(default_factory=dict)  # scalars to log; their graphs are let go
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "report", {name: value.detach() for name, value in self.report.items()})
+        report = {name: v.detach() if isinstance(v, Tensor) else v for name, v in self.report.items()}
+        object.__setattr__(self, "report", report)
 
 
 T = TypeVar("T")

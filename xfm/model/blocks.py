@@ -11,8 +11,6 @@ from .attention import Attention, Shared
 from .kernels.dropout import Dropout
 from .packing import Packing
 
-__all__ = ["MLP", "DropPath", "TextLayer", "VisionBlock"]
-
 
 class MLP(nn.Sequential):
     """Linear to `hidden`, GELU, Linear back: (..., width) -> (..., width)"""

@@ -20,8 +20,6 @@ from ..base import seeding
 from . import ImageTokens
 from .batch import PAD
 
-__all__ = ["RANDOM", "Pass", "draws", "join", "one_pass", "run"]
-
 RANDOM = RLock()  # torch's generator is one for all threads
 # What is made by passes, in the order of what needs what, by the losses' reading that asks for it.
 ASKED = {

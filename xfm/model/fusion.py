@@ -13,8 +13,6 @@ from .blocks import TextLayer
 from .packing import Packing
 from .stacks import AttentionSite, Stack
 
-__all__ = ["FusionEncoder", "ImageTokens"]
-
 
 @dataclass(frozen=True)
 class ImageTokens:

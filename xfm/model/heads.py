@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LMHead", "compared", "pooled", "two_layer_head"]
-
 
 def two_layer_head(width: int, outputs: int) -> nn.Sequential:
     """Linear to twice the width, LayerNorm, GELU, Linear: X-FM's ITM and box heads."""

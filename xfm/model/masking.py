@@ -12,8 +12,6 @@ import numpy as np
 
 from .batch import UNKNOWN
 
-__all__ = ["block_mask", "mask_tokens", "span_positions"]
-
 TRIES = 10  # at one block, before the remainder is filled uniformly
 LEAST_ASPECT = 0.3  # of a block, height to width; the largest is its inverse
 

@@ -16,8 +16,6 @@ from ..config import TextConfig, VisionConfig
 from .attention import prefers_explicit
 from .stacks import AttentionSite, Stack
 
-__all__ = ["OpenClipText", "OpenClipVision", "Projection"]
-
 Draw = tuple[str, float, float]
 IMAGE = AttentionSite("attn", "image", "image")
 

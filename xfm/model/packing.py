@@ -10,8 +10,6 @@ from torch import Tensor
 from .kernels.device import waits
 from .kernels.rows import put, take
 
-__all__ = ["Packing", "chosen"]
-
 
 def chosen(mask: Tensor, multiple: int = 32) -> Tensor:
     """The places (K,) of what a mask, flattened, shows, in order, and then of some that it hides: up to a multiple on a

@@ -17,8 +17,6 @@ from torch.utils.checkpoint import checkpoint
 
 Tokens = Literal["text", "image"]
 
-__all__ = ["AttentionSite", "Stack", "checkpoint_layers", "layers_of"]
-
 
 @dataclass(frozen=True)
 class AttentionSite:

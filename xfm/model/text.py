@@ -13,8 +13,6 @@ from .kernels.dropout import Dropout
 from .packing import Packing
 from .stacks import AttentionSite, Stack
 
-__all__ = ["BertEncoder", "TextEncoder", "position_ids"]
-
 
 def position_ids(ids: Tensor) -> Tensor:
     """(B, L) token ids -> RoBERTa's positions: counted over tokens that are not <pad>, from PAD + 1; pads get PAD."""

@@ -10,8 +10,6 @@ from ..config import VisionConfig
 from .blocks import VisionBlock
 from .stacks import AttentionSite, Stack
 
-__all__ = ["VisionEncoder", "patchify", "relative_index", "sine_cosine"]
-
 
 def patchify(image: Tensor, size: int) -> Tensor:
     """(B, 3, H, W) -> (B, P, 3 size²), patches row by row, each as (channel, y, x)."""

@@ -17,8 +17,6 @@ from .stacks import Stack
 from .text import BertEncoder, TextEncoder
 from .vision import VisionEncoder
 
-__all__ = ["TEXT_ENCODERS", "VISION_ENCODERS", "XFM", "encoders", "initialise"]
-
 # Another encoder is a file in this folder and a line here; it has the methods of the one that is there.
 VISION_ENCODERS: dict[str, Callable[..., Any]] = {"beit": VisionEncoder, "open_clip": OpenClipVision}
 TEXT_ENCODERS: dict[str, Callable[..., Any]] = {"roberta": TextEncoder, "bert": BertEncoder, "open_clip": OpenClipText}

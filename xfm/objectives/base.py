@@ -16,13 +16,11 @@ from torch import Tensor, nn
 
 from ..config import RunConfig
 from ..flow import Flow
-from ..model.batch import IGNORE, UNKNOWN, Images, LossOut, Stream, TokenBatch, widen
+from ..model.batch import IGNORE, UNKNOWN, FusionBatch, Images, LossOut, Stream, TokenBatch, widen
 from ..model.kernels.rows import take
 from ..model.packing import chosen
 from ..model.replicas import peers
-
-__all__ = ["Kind", "Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "unigram",
-           "widen"]  # fmt: skip
+from .declared import Declared, check_gradient, checked_loss, checked_pairing
 
 Measure = Literal["loss", "accuracy"]
 Kind = Literal["text", "image", "contrast", "fusion"]
@@ -35,9 +33,9 @@ class Objective(nn.Module, ABC):
     A loss that reads "fused" also has `pairing(flow) -> FusionBatch`, which says which texts meet which images.
     """
 
-    title: str  # "image–text matching"
-    streams: tuple[str, ...]  # whose batches it learns from: pairs, regions, images, texts
-    reads: tuple[str, ...]  # of the flow: text, masked_text, image, masked_image, mim_target, features, fused
+    title: str = ""  # "image–text matching"
+    streams: tuple[str, ...] = ()  # whose batches it learns from: pairs, regions, images, texts
+    reads: tuple[str, ...] = ()  # of the flow: text, masked_text, image, masked_image, mim_target, features, fused
     provides: tuple[str, ...] = ()  # what its head adds to the flow for all losses: "features" (contrastive embeddings)
     text_gradient: float = 1.0  # default scale of its gradient into the language encoder; 0 is the paper's stop
     new_heads: bool = True  # no warm start brings its parameters: PyTorch's Linear init, and a higher learning rate
@@ -89,6 +87,19 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, flow: Flow) -> LossOut: ...
+
+    def paired(self, flow: Flow, name: str) -> FusionBatch:
+        """Its pairing, under its registered name. ConfigError where that is not as declared."""
+        return checked_pairing(self, flow, name)
+
+    def computed(self, flow: Flow, name: str, trained: bool = False) -> LossOut:
+        """Its loss, under its registered name. ConfigError where that is not as declared, and (`trained`) where no
+        encoder that it reads has a gradient of it."""
+        reader = Declared(flow, name, self.reads)
+        out = checked_loss(self, reader, name)
+        if trained:
+            check_gradient(self, reader, name, out)
+        return out
 
 
 def mean_over(total: Tensor, count: Tensor | int) -> Tensor:

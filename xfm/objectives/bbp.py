@@ -14,8 +14,6 @@ from ..model.batch import FusionBatch, LossOut
 from ..model.heads import two_layer_head
 from .base import Level, Objective, mean_over, widen
 
-__all__ = ["BBP", "constant_box", "corners", "overlap"]
-
 SMALLEST_STEP = 1e-3  # of the search for the best constant box, as a share of the picture's side
 
 

@@ -17,8 +17,6 @@ from ..model.batch import IGNORE, PAD, FusionBatch, LossOut
 from ..model.heads import LMHead
 from .base import Level, Objective, hidden_tokens, masked_language_loss, unigram
 
-__all__ = ["IMLM"]
-
 
 class IMLM(Objective):
     """Cross-entropy (nats) of hidden caption tokens, read off the fused text."""

@@ -15,8 +15,6 @@ from ..model.batch import LossOut
 from ..model.replicas import gathered
 from .base import Level, Measure, Objective, widen
 
-__all__ = ["ITC"]
-
 RANGE = (0.001, 0.5)  # of the temperature
 
 

@@ -16,8 +16,6 @@ from ..model.encoder_calls import Pass, run
 from ..model.heads import two_layer_head
 from .base import Level, Measure, Objective, mean_over, widen
 
-__all__ = ["ITM", "draw", "negative_weights"]
-
 POSITIVE = 1 / 3  # of the pairings: one true, one with another picture, one with another text
 
 

@@ -13,8 +13,6 @@ from ..model.batch import LossOut, MimTarget, standardise
 from ..model.replicas import peers
 from .base import Objective, mean_over, widen
 
-__all__ = ["MIM", "constant_loss"]
-
 
 def _target_width(config: RunConfig) -> int:
     """Width of the target's patches where it is not the vision encoder's own outputs, else 0. A run that teaches is as

@@ -14,8 +14,6 @@ from ..model.batch import IGNORE, LossOut
 from ..model.heads import LMHead
 from .base import Level, Objective, hidden_tokens, masked_language_loss, mean_over, unigram
 
-__all__ = ["MLM"]
-
 
 class MLM(Objective):
     """Cross-entropy (nats) of hidden tokens of sentences."""

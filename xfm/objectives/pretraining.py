@@ -17,20 +17,20 @@ from ..model.attention import weights_joined_once
 from ..model.batch import Batch
 from ..model.encoder_calls import join
 from ..model.stacks import checkpoint_layers
+from .declared import check_declaration
 from .registry import OBJECTIVES
-
-__all__ = ["Pretraining", "build", "check_losses", "losses_by_stream", "weighted_sum", "weights_at"]
 
 Key = tuple[object, ...]
 Teacher = Callable[..., Tensor] | None
 
 
 def check_losses(config: RunConfig) -> None:
-    """ConfigError for a loss that is not in `OBJECTIVES`, for one that reads contrastive features where no loss of the
-    config has the heads for them, for a fusion loss without a fusion encoder, and for a gradient scale of a loss that
-    does not cross from text to pictures."""
+    """ConfigError for a loss that is not in `OBJECTIVES` or declares what cannot be, for one that reads contrastive
+    features where no loss of the config has the heads for them, for a fusion loss without a fusion encoder, and for a
+    gradient scale of a loss that does not cross from text to pictures."""
     for name in config.objectives:
         one_of("objectives", name, OBJECTIVES)
+        check_declaration(name, OBJECTIVES[name])
     losses = {name: OBJECTIVES[name] for name in config.objectives}
     provided = {tensor for loss in losses.values() for tensor in loss.provides}
     for name, loss in losses.items():
@@ -83,6 +83,7 @@ class Pretraining(nn.Module):
         """The teachers: see `Flow`."""
         super().__init__()
         self.model, self.config, self.mim_teacher, self.mlm_teacher = model, config, mim_teacher, mlm_teacher
+        self.checked: set[str] = set()  # "stream/objective", where a gradient was seen to reach an encoder
         self.layered = config.train.checkpoint_activations or config.train.strategy == "fsdp"
         if config.train.checkpoint_activations:
             checkpoint_layers(model)
@@ -115,7 +116,10 @@ class Pretraining(nn.Module):
             join([*flows.values()])
             for stream, flow in flows.items():
                 for name in flow.active:
-                    out = self.model.objectives[name](flow)
+                    objective: Any = self.model.objectives[name]
+                    first = torch.is_grad_enabled() and f"{stream}/{name}" not in self.checked
+                    out = objective.computed(flow, name, trained=first)
                     losses[f"{stream}/{name}"] = out.loss
+                    self.checked |= {f"{stream}/{name}"} if first else set()
                     report |= {f"{stream}/{name}/{k}": v for k, v in out.report.items()}
         return losses, report

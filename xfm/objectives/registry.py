@@ -8,6 +8,4 @@ from .itm import ITM
 from .mim import MIM
 from .mlm import MLM
 
-__all__ = ["OBJECTIVES"]
-
 OBJECTIVES: dict[str, type[Objective]] = {"mlm": MLM, "mim": MIM, "itc": ITC, "itm": ITM, "imlm": IMLM, "bbp": BBP}

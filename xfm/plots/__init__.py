@@ -1,10 +1,8 @@
 """Figures from plain arrays, tables and records, never from a model. Each shows itself in a notebook."""
 
 from .charts import bars, heads, heatmap, lines, scatter
-from .curves import learning_curves, throughput
 from .effect_intervals import forest, paired_seeds
 from .effect_map import effect_map
-from .evaluation import evaluation, evaluation_pages
 from .example_pictures import (
     grounding_examples,
     hidden_patches,
@@ -13,10 +11,13 @@ from .example_pictures import (
     retrieval_examples,
     scenes,
 )
-from .explanations import attention, attention_matrices, attributions, insertion_deletion, leaderboard, patch_maps
-from .gradients import gradient_scales, gradient_table
-from .probe_figures import READINGS, cosines, probes
+from .explanations import attention, attention_matrices, attributions, patch_maps
+from .gradients import cosines, gradient_scales, gradient_table
+from .learning_curves import learning_curves, throughput
+from .method_scores import insertion_deletion, leaderboard
+from .probe_figures import READINGS, probes
 from .relations import forced_choices, probe_layers
+from .result_dots import evaluation, evaluation_pages
 from .style import Figure
 
 __all__ = ["READINGS", "Figure", "attention", "attention_matrices", "attributions", "bars", "cosines", "effect_map",

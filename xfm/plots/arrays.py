@@ -23,7 +23,7 @@ def numbers(values: Any, name: str, *shapes: tuple[int | None, ...]) -> np.ndarr
         raise ConfigError(f"{name}: a {type(values).__name__} that is no array of numbers ({error})") from error
     require(array.dtype.kind in "biuf", f"{name}.dtype", str(array.dtype), "real numbers")
     fits = any(
-        len(shape) == array.ndim and all(n in (None, own) for n, own in zip(shape, array.shape, strict=True))
+        len(shape) == array.ndim and all(n in (None, length) for n, length in zip(shape, array.shape, strict=True))
         for shape in shapes
     )
     allowed = " or ".join(str(shape).replace("None", "any") for shape in shapes)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
 
+from ..base.numbers import number
 from .labels import clip
-from .palette import AXIS, BLUE, DIVERGING, GREEN, GREY, ORANGE, PURPLE
+from .palette import AXIS, BLUE, DIVERGING, GREEN, GREY, LIGHT, ORANGE, PURPLE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled
+from .svg import FIXED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LINES", "bars", "heads", "heatmap", "lines", "scatter"]
+__all__ = ["HATCHED", "LINES", "NO_PATH", "Cells", "bars", "cells_of", "draw_cells", "heads", "heatmap", "lines",
+           "scatter"]  # fmt: skip
 
+NO_PATH = "–"
+PLAIN: dict[str, Any] = {"edgecolor": "white", "linewidth": 1.2, "facecolor": "white"}
+HATCHED: dict[str, Any] = {"hatch": "////", "edgecolor": LIGHT, "facecolor": "white", "linewidth": 0}
 LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"))  # colour, dash, marker
 
 
@@ -86,10 +95,11 @@ def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
     require(table, "rows")
     names = [clip(name, 24) for name in table.columns]
     figure = new_figure(WIDTH, 0.3 * len(table) + 1.8 + 0.05 * max(0, max(map(len, names)) - 14), title)
-    axes = figure.subplots()
-    _cells(axes, table, DIVERGING, Normalize(-1, 1), digits)
-    axes.set_xticks(range(table.shape[1]), names, rotation=45, ha="right", fontsize=SIZE)
-    axes.set_yticks(range(len(table)), table.index, fontsize=SIZE)
+    axes, scale = figure.subplots(), ScalarMappable(Normalize(-1, 1), DIVERGING)
+    draw_cells(axes, cells_of(table), table.index, names, scale, lambda value: number(value, digits=digits))
+    axes.tick_params(axis="x", rotation=45)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment("right")
     return figure
 
 
@@ -100,24 +110,51 @@ def heads(frame: pd.DataFrame, title: str = "Heads: importance by ablation, and 
     measures = [c for c in frame.columns if c not in ("place", "layer", "head")]
     places = list(dict.fromkeys(frame["place"]))
     figure = new_figure(WIDTH, 0.9 + 1.35 * len(measures), title)
-    panels = figure.subplots(len(measures), len(places), squeeze=False)
-    for (i, j), axes in np.ndenumerate(panels):
-        own = frame[frame["place"] == places[j]].pivot(index="layer", columns="head", values=measures[i])
-        _cells(axes, own, "cividis", Normalize(0, frame[measures[i]].to_numpy(float).max()), 2)
-        axes.set_xticks(range(own.shape[1]))
-        axes.set_yticks(range(own.shape[0]))
+    for (i, j), axes in np.ndenumerate(figure.subplots(len(measures), len(places), squeeze=False)):
+        table = frame[frame["place"] == places[j]].pivot(index="layer", columns="head", values=measures[i])
+        scale = ScalarMappable(Normalize(0, frame[measures[i]].to_numpy(float).max()), "cividis")
+        draw_cells(axes, cells_of(table), table.index, table.columns, scale, partial(number, digits=2))
         axes.set_title("" if i else places[j], fontsize=SIZE + 1)
         axes.set_xlabel("head" if i == len(measures) - 1 else "", fontsize=SIZE)
         axes.set_ylabel("" if j else f"{measures[i]}\nlayer", fontsize=SIZE)
     return figure
 
 
-def _cells(axes: Axes, table: pd.DataFrame, colours: str | Colormap, norm: Normalize, digits: int) -> None:
-    """Coloured, and printed in black or white, whichever is legible."""
-    drawn = axes.imshow(table, cmap=colours, norm=norm, aspect="auto")
-    for (y, x), value in np.ndenumerate(table.to_numpy(float)):
-        if math.isfinite(value):
-            dark = np.dot(drawn.to_rgba(value)[:3], (0.3, 0.59, 0.11)) < 0.5
-            text = f"{value:.{digits}f}".replace("-", "−")
-            axes.text(x, y, text, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
+Cells = Mapping[tuple[int, int], "float | None"]  # by (column, row); None: there is no number
+
+
+def cells_of(table: pd.DataFrame) -> Cells:
+    """A table of numbers cell by cell: None and, in a column of floats, NaN are missing."""
+    floats = [dtype.kind != "O" for dtype in table.dtypes]
+    missing = table.isna() & (table.map(lambda value: value is None) | floats)
+    values = table.astype(object).where(~missing, None).to_numpy()
+    return {(x, y): value for (y, x), value in np.ndenumerate(values)}
+
+
+def draw_cells(
+    axes: Axes,
+    cells: Cells,
+    rows: Iterable[object],
+    columns: Iterable[object],
+    scale: ScalarMappable,
+    form: Callable[[float], str],
+) -> None:
+    """Squares in the colour of their number, which stands in them in black or white, whichever is legible; hatched and
+    – where there is none, white where it has no place on the scale, as 0 on a logarithmic one."""
+    colours: Any = scale
+    for axis, names in ((axes.xaxis, list(columns)), (axes.yaxis, list(rows))):
+        axis.set_ticks([place + 0.5 for place in range(len(names))], [str(name) for name in names], fontsize=SIZE)
+        axis.set_view_interval(0, len(names), ignore=True)
+    axes.yaxis.set_inverted(True)
+    axes.tick_params(length=0)
     axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    for (x, y), value in cells.items():
+        look, ink, gid = (HATCHED, GREY, None) if value is None else (PLAIN, "black", None)
+        if value is not None and math.isfinite(value) and not np.ma.is_masked(colours.norm(value)):
+            colour: Any = colours.to_rgba(value)
+            ink, gid = "white" if np.dot(colour[:3], (0.3, 0.59, 0.11)) < 0.5 else "black", FIXED
+            look = PLAIN | {"facecolor": colour}
+        axes.add_patch(Rectangle((x, y), 1, 1, **look))
+        text = NO_PATH if value is None else form(value)
+        axes.text(x + 0.5, y + 0.52, text, ha="center", va="center", fontsize=SIZE - 0.5, color=ink, gid=gid)

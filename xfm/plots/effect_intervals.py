@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from ..base.numbers import significant
 from .effect_words import LEVELS, SHARE, compared_with, known_levels, unit_name, with_interval
 from .outlier_arrows import far, mark_far
 from .palette import AXIS, BLUE, GREY, ORANGE, PURPLE
@@ -150,7 +151,7 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
         for variant in away:
             axes.set_xlim(axes.get_xlim())  # as it is without them
             beyond = means[variant] - means[row.against]
-            mark_far(axes, beyond, variants.index(variant), f"{means[variant]:.3g}", True)
+            mark_far(axes, beyond, variants.index(variant), significant(means[variant]), True)
         label = f"{row.unit}, {row.better} is better" if row.better else row.unit
         label = "\n".join([label, *known_levels(row)])
         span = tuple(axes.dataLim.intervalx)

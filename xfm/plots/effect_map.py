@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
+from ..base.numbers import number
 from .effect_words import SHARE, compared_with, known_levels, unit_name
 from .palette import DIVERGING
 from .style import Figure, require, styled
@@ -51,7 +52,7 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.5, gid=FIXED))
         if beyond:
             axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, fill=False, edgecolor="black", linewidth=2))
-        text = (f"{value:+.2f}" if share != 1 else f"{value:+.3f}").replace("-", "−")
+        text = number(row.effect, row.unit, digits=2 if share != 1 else 3, sign=True)
         dark = sum(c * w for c, w in zip(colour, (0.3, 0.59, 0.11), strict=False)) < 0.5
         look: dict[str, Any] = {"color": "white" if dark else "black", "fontweight": "bold" if beyond else "normal"}
         axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", gid=FIXED, **look)

@@ -5,38 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..base.numbers import amount, interval, number
+
 __all__ = ["LEVELS", "SHARE", "compared_with", "known_levels", "unit_name", "with_interval"]
 
 SHARE = {"%": 100.0}  # shares are shown in per cent
-LEVELS = {"baseline": "baseline", "step_0": "before training"}  # of a metric, by their columns
+LEVELS = {"baseline": "baseline", "step_0": "before training"}  # reference values of a metric, by their columns
 
 
 def with_interval(row: Any) -> str:
-    """The difference and its interval in words."""
-    share, digits = SHARE.get(row.unit, 1.0), 1 if row.unit == "%" else 3
-    effect, low, high = (f"{share * x:+.{digits}f}".replace("-", "−") for x in (row.effect, row.low, row.high))
-    return f"{effect} ({low} to {high})"
+    """The difference and its interval: "+1.2 (+0.3 to +2.1)"."""
+    digits = 1 if row.unit == "%" else 3
+    ends = interval(row.low, row.high, row.unit, digits=digits, sign=True)
+    return f"{number(row.effect, row.unit, digits=digits, sign=True)} ({ends})"
 
 
-def _level(value: float, row: Any) -> str:
-    return (f"{100 * value:.2f} %" if row.unit == "%" else f"{value:.4f}").replace("-", "−")
+def _level(value: float, unit: str) -> str:
+    return amount(value, "%") if unit == "%" else number(value)
 
 
 def compared_with(rows: Sequence[Any]) -> str:
-    """The values of what is compared with: one, or the least to the greatest; "" where there are no pairs yet."""
+    """The values of the references: one, or the least to the greatest; "" where there are no pairs yet."""
     values = [row.mean_against for row in rows if row.n]
-    if not values:
-        return ""
-    return " to ".join(dict.fromkeys(_level(value, rows[0]) for value in (min(values), max(values))))
+    ends = (min(values), max(values)) if values else ()
+    return " to ".join(dict.fromkeys(_level(value, rows[0].unit) for value in ends))
 
 
 def known_levels(row: Any) -> list[str]:
-    """A metric's levels in words: a panel may have no room for their lines."""
+    """A metric's reference values in words: a panel may have no room for their lines."""
     named = {"baseline": f" ({row.baseline_name})", "step_0": ""}
-    values = {name: getattr(row, name) for name in LEVELS}
-    return [f"{LEVELS[n]} {_level(value, row)}{named[n]}" for n, value in values.items() if value == value]
+    levels = {name: _level(getattr(row, name), row.unit) for name in LEVELS}
+    return [f"{LEVELS[name]} {level}{named[name]}" for name, level in levels.items() if level]
 
 
 def unit_name(row: Any) -> str:
-    """Of differences."""
+    """Unit of a difference."""
     return "percentage points" if row.unit == "%" else row.unit

@@ -42,11 +42,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """A picture: how it is drawn, the lines below it, what is said above it (and above the next)."""
+    """A picture: how it is drawn, and the lines below it."""
 
     draw: Callable[[Axes], object]
-    below: Sequence[Line] = ()
-    above: object = ""
+    below: Sequence[Line]
 
 
 def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figure:
@@ -54,21 +53,18 @@ def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figur
     side = WIDTH / columns - 0.35
     rows = -(-len(cards) // columns)
     texts = [[Line(wrap(t.text, side, SIZE, "    "), t.colour, t.weight) for t in card.below] for card in cards]
-    lines = [sum(1 + t.text.count("\n") for t in own) for own in texts]
-    titles = [wrap(card.above, 2 * side) for card in cards]
+    lines = [sum(1 + t.text.count("\n") for t in below) for below in texts]
     most = sum(max(lines[i : i + columns]) for i in range(0, len(cards), columns))
-    most += sum(max(t.count("\n") + bool(t) for t in titles[i : i + columns]) for i in range(0, len(cards), columns))
     width = max(min(columns, len(cards)) * WIDTH / columns, WIDTH / 2)
     figure = new_figure(width, 0.55 + rows * (side + 0.3) + most * _LINE / 72, title, credit)
     panels = figure.subplots(rows, min(columns, len(cards)), squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
         axes.set_anchor("S")
-    for axes, card, own, above in zip(panels, cards, texts, titles, strict=False):
+    for axes, card, below in zip(panels, cards, texts, strict=False):
         card.draw(axes)
-        axes.set_title(above, fontsize=SIZE, fontweight="normal")
         down = 3.0
-        for t in own:
+        for t in below:
             look: dict[str, Any] = {"color": t.colour, "weight": t.weight, "fontsize": SIZE, "va": "top"}
             axes.annotate(t.text, (0, 0), (0, -down), "axes fraction", "offset points", **look)
             down += _LINE * (1 + t.text.count("\n"))
@@ -77,21 +73,16 @@ def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figur
 
 def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
     """Every pixel a square, in a vector file as well."""
-    drawn = pixels(image, name)
-    return lambda axes: axes.imshow(drawn, interpolation="none")
+    picture = pixels(image, name)
+    return lambda axes: axes.imshow(picture, interpolation="none")
 
 
 @styled
-def images(images: Mapping[str, ImageLike], title: str = "", columns: int = 4, credit: str = "") -> Figure:
+def images(images: Mapping[str, ImageLike], title: str = "", credit: str = "") -> Figure:
     """Any images (see `xfm.base.images.prepare`) by their names. ConfigError for what is none."""
     require(images, "pictures")
-    side = WIDTH / columns - 0.35
-    long = any("\n" in wrap(name, side) for name in images)  # then below, where there is room for lines
-    cards = [
-        Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))] if long else (), "" if long else name)
-        for name, image in images.items()
-    ]
-    return sheet(cards, columns, title, credit)
+    cards = [Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))]) for name, image in images.items()]
+    return sheet(cards, 4, title, credit)
 
 
 @styled
@@ -108,7 +99,7 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
 
 @styled
 def hidden_patches(
-    images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", columns: int = 6, credit: str = ""
+    images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", credit: str = ""
 ) -> Figure:
     """Any images (see `images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
     (P,) bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
@@ -123,7 +114,7 @@ def hidden_patches(
         hidden = square_mask(mask, f"masks[{i}]")
         below = [Line(f"{hidden.sum()} of {len(hidden)} hidden")]
         cards.append(Card(partial(draw, picture=pixels(image, f"images[{i}]"), mask=hidden), below))
-    return sheet(cards, columns, title, credit)
+    return sheet(cards, 6, title, credit)
 
 
 def square_mask(mask: Any, name: str) -> np.ndarray:
@@ -222,8 +213,8 @@ def masked_word_examples(
     cards = []
     for e in examples:
         for name, image, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
-            above = f"“{e.caption}”" if name == "its picture" else ""
-            cards.append(Card(_picture(image), [Line(name, GREY), *_guesses(guesses, e.word)], above))
+            caption = [Line(f"“{e.caption}”")] if name == "its picture" else []
+            cards.append(Card(_picture(image), [Line(name, GREY), *_guesses(guesses, e.word), *caption]))
     return sheet(cards, 2 * columns, title, credit)
 
 

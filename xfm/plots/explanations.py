@@ -1,4 +1,4 @@
-"""Attributions and attention over pictures and words, and how faithful attribution methods are."""
+"""Attributions and attention over pictures and words."""
 
 from __future__ import annotations
 
@@ -16,28 +16,22 @@ from matplotlib.patches import Patch
 
 from ..base.fields import one_of
 from ..base.images import ImageLike, pixels
+from ..base.numbers import significant
 from ..base.strings import shown
 from ..explain.head_stats import entropy
-from ..explain.scores import SCORES
 from .arrays import finite, numbers
 from .example_pictures import Card, Line, sheet
 from .labels import clip
-from .palette import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, opacity
+from .palette import AXIS, BLUE, DARK, DIVERGING, GREY, INK, ORANGE, opacity
 from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled, wrap
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..explain.attribution import Attribution
-    from ..explain.faithfulness import Curve
     from ..explain.tracing import Trace
 
-__all__ = ["attention", "attention_matrices", "attributions", "colour_scale", "insertion_deletion", "leaderboard",
-           "overlay", "patch_maps"]  # fmt: skip
+__all__ = ["attention", "attention_matrices", "attributions", "colour_scale", "overlay", "patch_maps"]
 
 _BAR = 0.19  # inches: a word's bar
-# methods that never ask the model, and the dashes of their means
-_KNOW_NOTHING: dict[str, Any] = {"random": ":", "centre": "--", "edges": "-."}
 _MAPS = {"language": "words to words, language encoder", "vision": "patches to patches, vision encoder",
          "fusion": "words to words, fusion encoder", "cross": "words to patches, fusion encoder"}  # fmt: skip
 
@@ -48,7 +42,6 @@ def attributions(
     attributions: Sequence[Attribution],
     truth: np.ndarray | Sequence[np.ndarray | None] | None = None,
     title: str = "",
-    columns: int = 4,
     credit: str = "",
     notes: Sequence[str] = (),
 ) -> Figure:
@@ -61,15 +54,15 @@ def attributions(
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
-    columns = min(columns, len(attributions))
+    columns = min(4, len(attributions))
     rows, bars = -(-len(attributions) // columns), _BAR * len(attributions[0].by_word())
     beside = zip(attributions, notes or [""] * len(attributions), strict=True)
     lines = [[_scales(one), *note.split("\n")] for one, note in beside]
-    said = ["\n".join(wrap(line, COLUMN - 0.1, SIZE - 1, "  ") for line in own if line) for own in lines]
-    below = 0.14 * max((1 + note.count("\n") for note in said), default=0)
+    below = ["\n".join(wrap(line, COLUMN - 0.1, SIZE - 1, "  ") for line in texts if line) for texts in lines]
+    room = 0.14 * max((1 + note.count("\n") for note in below), default=0)
     titles = [wrap(one.method, COLUMN - 0.3, SIZE + 1, most=40) for one in attributions]
-    above = 0.17 * max(each.count("\n") for each in titles)
-    width, height = columns * COLUMN + 0.2, rows * (COLUMN + bars + below + above + 0.15) + 0.9
+    above = 0.17 * max(name.count("\n") for name in titles)
+    width, height = columns * COLUMN + 0.2, rows * (COLUMN + bars + room + above + 0.15) + 0.9
     credit = wrap(credit, width - 0.2, 7.5, most=2000)
     figure = new_figure(width, height + 0.13 * credit.count("\n"), title)
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[COLUMN - 0.2, bars + 0.01] * rows)
@@ -77,14 +70,14 @@ def attributions(
         axes.set_axis_off()
     pairs = zip(panels[::2].flat, panels[1::2].flat, strict=True)
     truths = truth if isinstance(truth, Sequence) else [truth] * len(attributions)
-    drawn = [*zip(attributions, titles, said, truths, strict=True)]
-    for (picture, words), (one, name, note, outlined) in zip(pairs, drawn, strict=False):
+    contents = [*zip(attributions, titles, below, truths, strict=True)]
+    for (picture, words), (one, name, note, outlined) in zip(pairs, contents, strict=False):
         overlay(picture, picture_below, one.image.numpy(), one.signed, outlined)
         picture.set_title(name, fontsize=SIZE + 1)
         _word_bars(words, one)
         look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
         words.annotate(note, (0, 0), (0, -3), "axes fraction", "offset points", **look)
-    handles = _key(attributions, any(each is not None and np.any(each) for each in truths))
+    handles = _key(attributions, any(mask is not None and np.any(mask) for mask in truths))
     credited: dict[str, Any] = {"title": credit, "title_fontsize": 7.5}
     key = figure.legend(handles=handles, loc="outside lower left", ncols=max(1, 2 * columns - 1), **credited)
     key.set_alignment("left")  # the credit is the legend's title: a figure's own would lie across it
@@ -113,26 +106,27 @@ def patch_maps(
     """A panel a map: any image (see `images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
     its own, up to the number below it. ConfigError for what is no image, and for maps of another size."""
     require(maps, "maps")
-    drawn, cards = pixels(image), []
+    picture, cards = pixels(image), []
     for name, values in maps.items():
-        said = f"maps[{shown(name)}]"
-        draw = partial(overlay, image=drawn, values=values, signed=signed, name=said)
-        cards.append(Card(draw, [Line(_most(numbers(values, said, drawn.shape[:2]), signed), GREY)], name))
+        where = f"maps[{shown(name)}]"
+        draw = partial(overlay, image=picture, values=values, signed=signed, name=where)
+        most = _most(numbers(values, where, picture.shape[:2]), signed)
+        cards.append(Card(draw, [Line(str(name)), Line(most, GREY)]))
     return sheet(cards, columns, title, credit)
 
 
 def _scales(one: Attribution) -> str:
     """What the fullest colour and the longest bar stand for."""
-    drawn = {"patches": one.patches.numpy(), "words": np.array([*one.by_word().values()])}
-    most = [f"{_most(of, one.signed).removeprefix('most ')} ({name})" for name, of in drawn.items() if finite(of).any()]
+    sides = {"patches": one.patches.numpy(), "words": np.array([*one.by_word().values()])}
+    most = [f"{_most(of, one.signed).removeprefix('most ')} ({name})" for name, of in sides.items() if finite(of).any()]
     return f"most {', '.join(most)}" * bool(most)
 
 
 def _most(values: np.ndarray, signed: bool) -> str:
     """The number that has the fullest colour."""
-    known = finite(values).ravel()
-    most = float(known[np.abs(known).argmax()])
-    return "most " + (f"{most:+.2g}" if signed else f"{most:.2g}").replace("-", "−")
+    flat = finite(values).ravel()
+    most = float(flat[np.abs(flat).argmax()])
+    return f"most {'+' * (signed and most >= 0)}{significant(most, 2)}"
 
 
 def overlay(
@@ -173,13 +167,13 @@ def _word_bars(axes: Axes, one: Attribution) -> None:
     values = finite(np.array(list(words.values())))
     most = max(float(np.abs(values).max()), 1e-12) if len(values) else 1.0
     lowest = -1.0 if one.signed else 0.0
-    left = lowest - 0.55 * (1 - lowest)  # a third of the width is the words'
+    edge = lowest - 0.55 * (1 - lowest)  # a third of the width is the words'
     colours = [ORANGE if v < 0 else BLUE for v in values] if one.signed else colormaps["cividis"](values / most)
     axes.barh(range(len(words)), values / most, color=colours, height=0.7)
     for y, word in enumerate(words):
-        axes.text(left, y, clip(word, 11), va="center", fontsize=SIZE - 1)
+        axes.text(edge, y, clip(word, 11), va="center", fontsize=SIZE - 1)
     axes.axvline(0, color=AXIS, linewidth=0.8)
-    axes.set_xlim(left, 1.0)
+    axes.set_xlim(edge, 1.0)
     axes.set_ylim(len(words) - 0.4, -0.6)
 
 
@@ -191,7 +185,7 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
 
     ConfigError for another map.
     """
-    one_of("map", map, [name for name, own in trace.maps.items() if own.keys == "patches"])
+    one_of("map", map, [name for name, one in trace.maps.items() if one.keys == "patches"])
     weights, by_words = trace.maps[map].weights, trace.maps[map].queries == "words"  # (layer, head, query, key)
     rows = weights[:, :, piece : piece + 1] if by_words else weights[:, :, 1:]
     chosen, spread = rows.mean(2), entropy(rows if by_words else weights)
@@ -203,17 +197,18 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
     for (layer, head), axes in np.ndenumerate(figure.subplots(layers, heads, squeeze=False)):
         row = chosen[layer, head]
         overlay(axes, pixels(trace.image), trace.patches.pixels(row[1:]).numpy(), signed=False)
-        said = f"most {float(row.max()):.2f}, {float(spread[layer, head]):.1f} nats"
-        axes.set_xlabel(f"head {head}: {said}", fontsize=7)
+        numbers_below = f"most {float(row.max()):.2f}, {float(spread[layer, head]):.1f} nats"
+        axes.set_xlabel(f"head {head}: {numbers_below}", fontsize=7)
         axes.set_ylabel("" if head else f"layer {layer}", fontsize=SIZE)
     return figure
 
 
 @styled
-def attention_matrices(trace: Trace, map: str = "language", layer: int = -1, title: str = "") -> Figure:
-    """A matrix a head: how much each word piece (row) attends to each (column). ConfigError for maps of patches."""
-    one_of("map", map, [name for name, own in trace.maps.items() if own.keys == own.queries == "words"])
-    weights, pieces = trace.maps[map].weights[layer].numpy(), trace.words.pieces
+def attention_matrices(trace: Trace, map: str = "language", title: str = "") -> Figure:
+    """A matrix a head of the last layer: how much each word piece (row) attends to each (column). ConfigError for maps
+    of patches."""
+    one_of("map", map, [name for name, one in trace.maps.items() if one.keys == one.queries == "words"])
+    weights, pieces = trace.maps[map].weights[-1].numpy(), trace.words.pieces
     figure = new_figure(WIDTH, 3.3, title or f"Attention, {_MAPS[map]}: rows attend to columns")
     for head, axes in enumerate(figure.subplots(1, len(weights), sharey=True, squeeze=False)[0]):
         axes.imshow(weights[head], cmap="cividis", vmin=0)
@@ -221,69 +216,4 @@ def attention_matrices(trace: Trace, map: str = "language", layer: int = -1, tit
         axes.set_xticks(range(len(pieces)), [clip(piece, 14) for piece in pieces], rotation=90, fontsize=SIZE)
         axes.set_yticks(range(len(pieces)), [clip(piece, 14) for piece in pieces], fontsize=SIZE)
         axes.grid(visible=False)
-    return figure
-
-
-@styled
-def insertion_deletion(
-    curves: Mapping[str, Mapping[str, Curve]],
-    ylabel: str = "score",
-    title: str = "The target's score as parts are inserted and deleted",
-) -> Figure:
-    """Insertion and deletion, of pictures and of texts: a line a method. `curves`: method -> what
-    `explain.faithfulness.perturbation_curves` returned."""
-    require(curves, "curves")
-    names = [*next(iter(curves.values()))]  # of a single word there is no order to insert it in
-    figure = new_figure(WIDTH, 1.35 * len(names), title)
-    panels = figure.subplots(len(names) // 2, 2, squeeze=False)
-    styles = [(colour, dash) for dash in ("-", "--", ":") for colour in (BLUE, ORANGE, GREEN, PURPLE, DARK)]
-    for axes, name in zip(panels.flat, names, strict=True):
-        for i, (method, by_score) in enumerate(curves.items()):
-            colour, dash = styles[i % len(styles)]
-            curve = by_score[name]
-            axes.plot(curve.shares * 100, curve.scores, color=colour, linestyle=dash, linewidth=1.7, label=method)
-        axes.set_title(f"{name} ({'higher' if SCORES[name].higher_is_better else 'lower'} is better)")
-        what = "patches" if name.endswith("image") else "word pieces"
-        axes.set(xlabel=f"{what} {'inserted' if name.startswith('insertion') else 'deleted'} (%)", ylabel=ylabel)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(curves), 5))
-    return figure
-
-
-@styled
-def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attribution methods, scored") -> Figure:
-    """A panel a score, a row a method: means with 95 % intervals; those that know nothing of the model are grey, and
-    lines of their own.
-
-    `table`: rows with method, score, mean, low, high, as `Leaderboard.table` has them.
-    """
-    require(table, "rows")
-    methods = list(dict.fromkeys(table["method"]))
-    columns = min(3, len(scores))
-    rows = -(-len(scores) // columns)
-    figure = new_figure(WIDTH, rows * (0.2 * len(methods) + 0.75) + 0.4, title)
-    panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes, score in zip(panels.flat, scores, strict=False):
-        own = table[table["score"] == score].set_index("method")
-        for y, method in enumerate(methods):
-            if method in own.index:
-                row, colour = own.loc[method], GREY if method in _KNOW_NOTHING else BLUE
-                axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
-                axes.plot(row["mean"], y, "o", color=colour, markersize=5)
-        for base, dash in _KNOW_NOTHING.items():
-            if base in own.index:
-                axes.axvline(own.loc[base, "mean"], color=AXIS, linestyle=dash, linewidth=1)
-        axes.set_yticks(range(len(methods)), methods, fontsize=SIZE)
-        axes.set_ylim(len(methods) - 0.4, -0.6)
-        axes.set_title(clip(score, 50))
-        better = "right is better" if score in SCORES and SCORES[score].higher_is_better else "left is better"
-        randomised = score.startswith("weights drawn anew")  # a rank correlation, and no SCORE
-        axes.set_xlabel("0: changes with the model's weights" if randomised else better, fontsize=SIZE)
-    for axes in panels.flat[len(scores) :]:
-        axes.set_visible(False)
-    known = [base for base in _KNOW_NOTHING if base in methods]
-    handles = [Line2D([], [], color=AXIS, linestyle=_KNOW_NOTHING[base], linewidth=1, label=base) for base in known]
-    grey = Line2D([], [], color=GREY, marker="o", markersize=5, linewidth=2, label="knows nothing of the model")
-    if handles:
-        figure.legend(handles=[grey, *handles], loc="outside lower left", ncols=4)
     return figure

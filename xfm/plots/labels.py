@@ -88,14 +88,14 @@ def _relabel(axis: Axis, lines: int, characters: int) -> None:
     """The texts that were given for its ticks."""
     if isinstance(axis.get_major_locator(), FixedLocator):
         given = axis.get_major_formatter().format_ticks(list(axis.get_majorticklocs()))
-        if (kept := [_within(label, lines, characters) for label in given]) != given:
-            axis.set_ticklabels(kept)
+        if (shown := [_within(label, lines, characters) for label in given]) != given:
+            axis.set_ticklabels(shown)
 
 
 def _within(text: object, lines: int, characters: int) -> str:
-    kept = str(text)[: 4 * lines * characters].split("\n")
-    cut = [clip(line, characters) for line in kept[:lines]]
-    more = len(kept) > lines or sum(map(len, kept)) + len(kept) - 1 < len(str(text))
+    shown = str(text)[: 4 * lines * characters].split("\n")
+    cut = [clip(line, characters) for line in shown[:lines]]
+    more = len(shown) > lines or sum(map(len, shown)) + len(shown) - 1 < len(str(text))
     return "\n".join(cut) + "…" * (more and not cut[-1].endswith("…"))
 
 

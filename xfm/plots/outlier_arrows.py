@@ -12,7 +12,7 @@ from .palette import BLUE
 
 __all__ = ["far", "mark_far"]
 
-_FAR = 4  # times as far away as the others go: as widgets/xfm_widgets/static/far.js
+_FAR = 4  # times as far away as the others go: as widgets/xfm_widgets/static/far_spans.js
 
 
 def far(spans: Mapping[str, tuple[float, float]]) -> set[str]:

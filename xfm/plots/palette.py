@@ -5,25 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = [
-    "AXIS",
-    "BLUE",
-    "DARK",
-    "DIVERGING",
-    "GOLD",
-    "GREEN",
-    "GREY",
-    "GRID",
-    "INK",
-    "LIGHT",
-    "ORANGE",
-    "PALETTE",
-    "PURPLE",
-    "SHADE",
-    "STRONGEST",
-    "TINT",
-    "opacity",
-]
+__all__ = ["AXIS", "BLUE", "DARK", "DIVERGING", "GOLD", "GREEN", "GREY", "GRID", "INK", "LIGHT", "ORANGE", "PALETTE",
+           "PURPLE", "SHADE", "STRONGEST", "TINT", "opacity"]  # fmt: skip
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
 PALETTE = {
@@ -45,22 +28,7 @@ PALETTE = {
 }
 # Numbers around 0: positive is blue, negative orange, in figures and in views.
 BLUE, ORANGE, GREEN, PURPLE, GOLD, INK, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
-    PALETTE[name][0]
-    for name in (
-        "blue",
-        "orange",
-        "green",
-        "purple",
-        "gold",
-        "text",
-        "grey",
-        "dark",
-        "axis",
-        "light",
-        "grid",
-        "shade",
-        "tint",
-    )
+    PALETTE[name][0] for name in "blue orange green purple gold text grey dark axis light grid shade tint".split()
 )
 # Of signed numbers: orange below zero, blue above it, as bars and words are; the views' colour.js has the same.
 DIVERGING = LinearSegmentedColormap.from_list(

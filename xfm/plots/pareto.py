@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ..base.numbers import difference_unit, percent
 from .effect_words import SHARE
 from .outlier_arrows import far
 from .palette import AXIS, BLUE, GREY, ORANGE
@@ -66,9 +67,9 @@ def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
         look["marker"] = "s"
         handles.append(Line2D([], [], **look, color=GREY, mfc="white", label="not asked: baseline"))
     empty = [Line2D([], [], linestyle="", label=name) for name in names]
-    told = "In per cent: in how many studies of resampled seeds the variant is on the front of all metrics"
+    note = "In per cent: in how many studies of resampled seeds the variant is on the front of all metrics"
     figure.legend(handles=empty, loc="outside lower left", ncols=columns, handlelength=0, handletextpad=0, fontsize=8.5,
-                  title=told, title_fontsize=8.5, alignment="left")  # fmt: skip
+                  title=note, title_fontsize=8.5, alignment="left")  # fmt: skip
     wide = 2 if len(handles) > 3 else 3  # not wider than its panel
     figure.axes[-1].legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=wide, fontsize=8,
                            borderaxespad=0.2, columnspacing=1.0, handletextpad=0.3)  # fmt: skip
@@ -174,10 +175,10 @@ def _place(row: Any) -> tuple[float, tuple[float, float]]:
 
 
 def _name(number: int, variant: str, row: Any, reference: str) -> str:
-    share = f"{100 * row.probability:.0f} %  " if row.probability == row.probability else ""
-    said = ["reference"] * (variant == reference) + ["dominated"] * bool(row.dominated_by)
-    return f"{number}  {share}{variant}" + (f" ({', '.join(said)})" if said else "")
+    share = f"{percent(row.probability, 0)}  " if row.probability == row.probability else ""
+    marks = ["reference"] * (variant == reference) + ["dominated"] * bool(row.dominated_by)
+    return f"{number}  {share}{variant}" + (f" ({', '.join(marks)})" if marks else "")
 
 
 def _unit(row: Any) -> str:
-    return f"{'points' if row.unit == '%' else row.unit}, {row.better} is better"
+    return f"{difference_unit(row.unit)}, {row.better} is better"

@@ -1,4 +1,4 @@
-"""Figures of the training probe's records: how objectives' gradients agree, and how the encoders move."""
+"""The training probe's readings over the steps: gradients, and how far the encoders move."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.patches import Rectangle
 
-from .gradients import HATCHED, LINES, NO_PATH, PLAIN
-from .palette import AXIS, BLUE, DIVERGING, GREEN, GREY, ORANGE, PURPLE
+from .charts import LINES
+from .palette import AXIS, BLUE, GREEN, GREY, ORANGE, PURPLE
 from .style import WIDTH, Figure, new_figure, require, styled
-from .svg import FIXED
 
-__all__ = ["READINGS", "cosines", "cycle", "interval", "probes", "series"]
+__all__ = ["READINGS", "cycle", "interval", "probes", "series"]
 
 Record = Mapping[str, Any]  # what `xfm.diagnostics.training_probe.TrainingProbe` returned
 Reading = Callable[[Record], float | None]
-_SCALE = Normalize(-1, 1)
 
 
 def _total(norms: Iterable[float | None]) -> float | None:
     """The norm of gradients together, were they at right angles; None: there is none."""
-    known = [norm for norm in norms if norm is not None]
-    return math.hypot(*known) if known else None
+    present = [norm for norm in norms if norm is not None]
+    return math.hypot(*present) if present else None
 
 
 def _language(objective: str) -> Reading:
@@ -65,47 +60,10 @@ READINGS: dict[str, Reading] = {
 
 
 @styled
-def cosines(record: Record, title: str = "") -> Figure:
-    """The cosine of every two objectives' gradients on the language and on the vision encoder, as if nothing were
-    stopped: 1 pulls the same way, -1 against each other. Hatched: one of them has no path there."""
-    encoders = record["cosine"]
-    names = sorted({o for pairs in encoders.values() for pair in pairs for o in pair.split()})
-    require(names, "cosines of gradients")
-    side = (len(names) - 1) * 0.5
-    figure = new_figure(len(encoders) * (side + 0.9), side + 1.5, title)
-    panels = figure.subplots(1, len(encoders), squeeze=False)[0]
-    for axes, (encoder, pairs) in zip(panels, encoders.items(), strict=True):
-        axes.set(xlim=(0, len(names) - 1), ylim=(len(names) - 1, 0), aspect="equal")
-        axes.set_title(f"{encoder} encoder")
-        for column, one in enumerate(names[:-1]):
-            for row, other in enumerate(names[column + 1 :], column):
-                value = pairs.get(f"{one} {other}")
-                look, ink, gid = (HATCHED, GREY, None)
-                if value is not None:
-                    look, gid = PLAIN | {"facecolor": DIVERGING(_SCALE(value))}, FIXED
-                    ink = "white" if abs(value) > 0.6 else "black"
-                axes.add_patch(Rectangle((column, row), 1, 1, **look))
-                text = NO_PATH if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
-                axes.text(column + 0.5, row + 0.52, text, ha="center", va="center", fontsize=8, color=ink, gid=gid)
-        ticks = [n + 0.5 for n in range(len(names) - 1)]
-        axes.set_xticks(ticks, [n.upper() for n in names[:-1]])
-        axes.set_yticks(ticks, [n.upper() for n in names[1:]])
-        axes.tick_params(length=0)
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
-    place: dict[str, Any] = {"location": "bottom", "shrink": 0.5, "aspect": 30, "ticks": [-1, 0, 1]}
-    place |= {"label": f"cosine, as if nothing were stopped;  {NO_PATH} no path"}
-    bar = figure.colorbar(ScalarMappable(_SCALE, DIVERGING), ax=panels, **place)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    return figure
-
-
-@styled
 def probes(
     runs: Mapping[str, Sequence[Sequence[Record]]],
     readings: Sequence[str] = tuple(READINGS),
     title: str = "",
-    columns: int = 3,
 ) -> Figure:
     """A panel for each of READINGS asked for, over the steps; a line for each variant of `runs`, the mean over its
     seeds (a list of records each), with the 95 % interval of the mean (t) where there are at least two.
@@ -118,7 +76,7 @@ def probes(
     panels = {name: {variant: series(seeds, READINGS[name]) for variant, seeds in runs.items()} for name in readings}
     panels = {name: lines for name, lines in panels.items() if any(len(steps) for steps, _ in lines.values())}
     require(panels, "probes")
-    columns = min(columns, len(panels))
+    columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH * columns / 3 + 0.3, 2.1 * rows + 0.6, title)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -137,10 +95,10 @@ def probes(
         axes.set_xlabel("step", fontsize=8.5)
         axes.tick_params(labelsize=8)
     pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in grid.flat]
-    found = {label: line for panel in pairs for line, label in panel}  # no panel need have all
-    if len(runs) > 1 and found:
-        labels = [variant for variant in runs if variant in found]
-        handles = [found[label] for label in labels]
+    by_label = {label: line for panel in pairs for line, label in panel}  # no panel need have all
+    if len(runs) > 1 and by_label:
+        labels = [variant for variant in runs if variant in by_label]
+        handles = [by_label[label] for label in labels]
         columns = max(1, min(4, int(figure.get_figwidth() / (0.5 + 0.075 * max(map(len, labels))))))
         bands = "mean over the seeds, with its 95 % interval" if any(len(seeds) > 1 for seeds in runs.values()) else ""
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, title=bands, alignment="left")
@@ -157,9 +115,9 @@ def cycle() -> Iterator[tuple[str, str, str]]:
 
 def series(seeds: Sequence[Sequence[Record]], read: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Steps (T,) at which every seed has a value, and the values (seeds, T)."""
-    found = [{r["step"]: v for r in records if (v := read(r)) is not None} for records in seeds]
-    steps = sorted(set.intersection(*map(set, found))) if found else []
-    return np.array(steps), np.array([[values[step] for step in steps] for values in found])
+    per_seed = [{r["step"]: v for r in records if (v := read(r)) is not None} for records in seeds]
+    steps = sorted(set.intersection(*map(set, per_seed))) if per_seed else []
+    return np.array(steps), np.array([[values[step] for step in steps] for values in per_seed])
 
 
 def interval(values: np.ndarray) -> np.ndarray | None:

@@ -32,23 +32,23 @@ def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
     """A panel for what each probe is asked (PANELS), a line a position: solid with its 95 % interval, dashed the same
     probe of the untrained model, dotted the control task; grey is chance.
 
-    `table`: a row a run, site and condition, as `evaluation.relations.Row` has them: condition, encoder, layer,
+    `table`: a row a run, site and condition, as studies/relations has them: condition, encoder, layer,
     position, value, low, high. Of several runs the mean is drawn, with the t interval over them; of one its own.
     ValueError where there is nothing to draw.
     """
-    panels = {name: own for name, (asked, of) in PANELS.items() if len(own := _of(table, asked, of))}
+    panels = {name: rows for name, (question, of) in PANELS.items() if len(rows := _of(table, question, of))}
     require(panels, "probes")
     figure = new_figure(WIDTH, 3.3, title)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=[
-        len(own.groupby(["encoder", "layer"])) + 1 for own in panels.values()])[0]  # fmt: skip
-    for axes, (name, own) in zip(grid, panels.items(), strict=True):
-        _panel(axes, own)
+        len(rows.groupby(["encoder", "layer"])) + 1 for rows in panels.values()])[0]  # fmt: skip
+    for axes, (name, rows) in zip(grid, panels.items(), strict=True):
+        _panel(axes, rows)
         axes.set_title(name, fontsize=9)
     grid[0].set(ylabel="accuracy (%)", ylim=(30, 103))
     names = {"": "trained", "untrained": "untrained", "control": "control task"}
     looks: dict[str, Any] = {kind: {"linestyle": dash, "marker": marker} for kind, (dash, marker) in LOOKS.items()}
-    drawn = [kind for kind in names if any((own["kind"] == kind).any() for own in panels.values())]
-    handles = [Line2D([], [], color=GREY, markersize=4, label=names[kind], **looks[kind]) for kind in drawn]
+    kinds = [kind for kind in names if any((rows["kind"] == kind).any() for rows in panels.values())]
+    handles = [Line2D([], [], color=GREY, markersize=4, label=names[kind], **looks[kind]) for kind in kinds]
     figure.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
 
@@ -56,9 +56,9 @@ def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
 @styled
 def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
     """A line a choice between a true caption and one that is false: its share of right answers with the 95 % interval;
-    grey is a coin. Full dots have an interval above it.
+    grey is chance. Full dots have an interval above it.
 
-    `table`: a row a run and choice, as `evaluation.relations.Row` has them: condition, position, value, low, high; and
+    `table`: a row a run and choice, as studies/relations has them: condition, position, value, low, high; and
     `group`, where groups of runs stand side by side. Of several runs the mean is drawn, with the t interval over them;
     of one its own. ValueError where there is nothing to draw.
     """
@@ -80,24 +80,26 @@ def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
         axes.plot([], [], "os^"[i % 3] + "-", **look, label=clip(group, 60))
     axes.axvline(50, color=GREY, linewidth=1)
     axes.set_yticks(range(len(names)), [clip(name, 40) for name in names], fontsize=SIZE)
-    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; full: above a coin (grey)")
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; full: above chance (grey)")
     axes.grid(visible=False, axis="y")
     if len(groups) > 1:
         figure.legend(ncols=3, loc="outside lower center")
     return figure
 
 
-def _of(table: pd.DataFrame, asked: str, encoders: Sequence[str]) -> pd.DataFrame:
+def _of(table: pd.DataFrame, question: str, encoders: Sequence[str]) -> pd.DataFrame:
     """Its rows, with what each line is ("", "untrained", "control") and its place along the depth."""
-    kinds = {asked: "", f"{asked}, untrained": "untrained"} | ({"control": "control"} if asked == "relation" else {})
-    own: Any = table[table["condition"].isin(kinds) & table["encoder"].isin(encoders)]
-    return own.assign(kind=own["condition"].map(kinds), rank=own["encoder"].map([*encoders].index))
+    kinds = {question: "", f"{question}, untrained": "untrained"}
+    if question == "relation":
+        kinds["control"] = "control"
+    rows: Any = table[table["condition"].isin(kinds) & table["encoder"].isin(encoders)]
+    return rows.assign(kind=rows["condition"].map(kinds), rank=rows["encoder"].map([*encoders].index))
 
 
-def _panel(axes: Axes, own: Any) -> None:
-    places = sorted({tuple(place) for place in own[["rank", "layer", "encoder"]].itertuples(index=False)})
+def _panel(axes: Axes, rows: Any) -> None:
+    places = sorted({tuple(place) for place in rows[["rank", "layer", "encoder"]].itertuples(index=False)})
     x_of = {place[:2]: x for x, place in enumerate(places)}
-    for colour, (position, at) in zip(COLOURS * 3, own.groupby("position", sort=False), strict=False):
+    for colour, (position, at) in zip(COLOURS * 3, rows.groupby("position", sort=False), strict=False):
         for kind, (dash, marker) in LOOKS.items():
             points = [(x_of[key], *_mean(runs)) for key, runs in at[at["kind"] == kind].groupby(["rank", "layer"])]
             if not points:

@@ -20,18 +20,8 @@ from .labels import SIZE, make_legible, wrap
 from .palette import AXIS, GREY, GRID
 from .svg import themed
 
-__all__ = [
-    "COLUMN",
-    "SIZE",
-    "WIDTH",
-    "Figure",
-    "bare",
-    "message_figure",
-    "new_figure",
-    "require",
-    "styled",
-    "wrap",
-]
+__all__ = ["COLUMN", "SIZE", "WIDTH", "Figure", "bare", "message_figure", "new_figure", "require", "styled",
+           "wrap"]  # fmt: skip
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 
+from ..base.numbers import percent
 from .effect_intervals import panels
-from .effect_words import SHARE
+from .effect_words import SHARE, unit_name
 from .palette import BLUE, GREY, ORANGE
 from .style import SIZE, Figure, require, styled
 
@@ -43,17 +44,16 @@ def spread(rows: pd.DataFrame, variants: Sequence[str], reference: str, title: s
             if whole:
                 axes.axvline(row.sd * scale, **_WHOLE, zorder=1)
             elif row.share == row.share:
-                axes.text(1.0, y - 0.3, f"{100 * row.share:.0f} %", transform=axes.get_yaxis_transform(), ha="right",
+                axes.text(1.0, y - 0.3, percent(row.share, 0), transform=axes.get_yaxis_transform(), ha="right",
                           fontsize=SIZE, color=look["color"])  # fmt: skip
         axes.set(xlim=(0, None), ylim=(len(variants) - 0.5, -0.6))
-        unit = "percentage points" if each[0].unit == "%" else each[0].unit
-        axes.set_xlabel(f"standard deviation, {unit}", fontsize=SIZE)
+        axes.set_xlabel(f"standard deviation, {unit_name(each[0])}", fontsize=SIZE)
     dot: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     handles = [
         Line2D([], [], **_WHOLE, label=f"{reference}: everything varies"),
         Line2D([], [], **dot, label="less than all of it (95 %)"),
         Line2D([], [], **dot, mfc="white", label="perhaps all of it, or more"),
     ]
-    told = "In per cent: of the variance where everything varies. Sources interact: shares need not sum to 100"
-    figure.legend(handles=handles, loc="outside lower left", ncols=3, title=told, title_fontsize=SIZE, alignment="left")
+    note = "In per cent: of the variance where everything varies. Sources interact: shares need not sum to 100"
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, title=note, title_fontsize=SIZE, alignment="left")
     return figure

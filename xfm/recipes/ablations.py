@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from ..config import SOURCES, FusionGradient
-from ..objectives.registry import OBJECTIVES
-
-__all__ = ["LEVELS", "ablations", "changes"]
 
 FIXED = 1000  # a seed that no study has: of the sources that a variant does not vary
 
 
 def ablations() -> dict[str, dict[str, Any]]:
     """Name -> the fields that it changes, and no other; one name `no_<loss>` for each loss of `OBJECTIVES`."""
+    from ..objectives.registry import OBJECTIVES  # brings torch, which `xfm pretrain --help` does without
+
     no_stop = {
         f"flow.text_gradient.{o}": 1.0 for o, loss in OBJECTIVES.items() if loss.crosses() and loss.text_gradient < 1
     }

@@ -6,8 +6,6 @@ from ..config import FlowConfig, ObjectiveConfig, RunConfig, TrainConfig
 from ..objectives.registry import OBJECTIVES
 from . import with_changes
 
-__all__ = ["stage1", "stage1_losses", "teacher"]
-
 
 def stage1_losses(config: RunConfig) -> tuple[str, ...]:
     """Those that train the warm start: with init_from "stage1:text" the language encoder's alone."""

@@ -11,23 +11,9 @@ from typing import Any
 
 from ..base.fields import nearest, require
 from ..base.strings import shown
-from ..config import (
-    ConfigError,
-    DataConfig,
-    MaskConfig,
-    ModelConfig,
-    ObjectiveConfig,
-    RunConfig,
-    TextConfig,
-    TrainConfig,
-    VisionConfig,
-)
-from .ablations import LEVELS, ablations, changes
-from .specialists import SPECIALISTS, beit_like, bert_like, clip_like, fused
-
-__all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
-           "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "study",
-           "styles", "with_changes"]  # fmt: skip
+from ..config import ConfigError, DataConfig, RunConfig, TrainConfig
+from .ablations import changes
+from .specialists import SPECIALISTS
 
 
 def scratch_std(width: int) -> float:
@@ -35,53 +21,37 @@ def scratch_std(width: int) -> float:
     return round(0.02 * (768 / width) ** 0.5, 4)
 
 
+def _of(group: str, **fields: Any) -> dict[str, Any]:
+    """Changes of one group's fields, by dotted name."""
+    return {f"{group}.{field}": value for field, value in fields.items()}
+
+
+def _joining_at(share: float) -> dict[str, Any]:
+    """The fusion losses start after this share of the steps."""
+    return {f"objectives.{loss}.start": share for loss in ("itm", "imlm", "bbp")}
+
+
 def demo() -> RunConfig:
     """Four to eight minutes on two cores: 100 concepts, 48 px, every objective; from one object to four.
     Muon learns in half of AdamW's steps (docs/results.md); `+adamw` is the paper's optimizer.
     """
-    return RunConfig(
-        name="demo",
-        model=ModelConfig(
-            vision=VisionConfig(
-                48, 8, width=96, depth=3, heads=3, drop_path=0.0, layer_scale=1.0, absolute_positions=True
+    return base().replace(
+        {
+            "name": "demo",
+            **_of("model.vision", image_size=48, patch_size=8, width=96, depth=3, heads=3, drop_path=0.0),
+            **_of("model.vision", layer_scale=1.0, absolute_positions=True),
+            **_of(
+                "model.text", vocabulary=4096, positions=64, width=96, depth=3, heads=3, intermediate=384, dropout=0.0
             ),
-            text=TextConfig(4096, positions=64, width=96, depth=3, heads=3, intermediate=384, dropout=0.0),
-            fusion_depth=2,
-            embed_dim=96,
-            init_std=scratch_std(96),
-        ),
-        objectives={
-            "mlm": ObjectiveConfig(),
-            "mim": ObjectiveConfig(weight=0.5, start=0.5),
-            "itc": ObjectiveConfig(),
-            "itm": ObjectiveConfig(start=0.3),
-            "imlm": ObjectiveConfig(weight=1.5, start=0.3),
-            "bbp": ObjectiveConfig(weight=4.0, start=0.3),
-        },
-        data=DataConfig(
-            pairs=64,
-            fusion_batch=24,
-            regions=48,
-            region_images=16,
-            images=8,
-            texts=64,
-            caption_tokens=20,
-            text_tokens=32,
-            single_until=0.45,
-            full_from=0.6,
-            mask=MaskConfig(image_patches=14, smallest_block=4),
-        ),
-        train=TrainConfig(
-            steps=750,
-            lr=9e-4,
-            muon_lr=4e-3,
-            warmup=40,
-            precision="native",
-            threads=1,
-            shards=2,
-            save_every=200,
-            validate_every=200,
-        ),
+            **_of("model", fusion_depth=2, embed_dim=96, init_std=scratch_std(96)),
+            **_of("objectives.mim", weight=0.5, start=0.5),
+            **_joining_at(0.3) | {"objectives.imlm.weight": 1.5, "objectives.bbp.weight": 4.0},
+            **_of("data", concepts=100, pairs=64, fusion_batch=24, regions=48, region_images=16, images=8, texts=64),
+            **_of("data", caption_tokens=20, text_tokens=32, single_until=0.45, full_from=0.6),
+            **_of("data.mask", image_patches=14, smallest_block=4),
+            **_of("train", steps=750, lr=9e-4, muon_lr=4e-3, warmup=40, save_every=200, validate_every=200),
+            **_of("train", precision="native", threads=1, shards=2),
+        }
     )
 
 
@@ -91,28 +61,14 @@ def pretrained() -> RunConfig:
     thread."""
     return demo().replace(
         {
-            "name": "pretrained",
-            "init_from": "stage1:text",
-            "stage1_steps": 40_000,
-            "model.vision.width": 128,
-            "model.vision.heads": 4,
-            "model.text.width": 128,
-            "model.text.heads": 4,
-            "model.text.intermediate": 512,
-            "model.embed_dim": 128,
-            "model.init_std": scratch_std(128),
-            **{f"objectives.{o}.start": 0.06 for o in ("itm", "imlm", "bbp")},
-            "data.fusion_batch": 32,
-            "data.single_until": 0.15,
-            "data.full_from": 0.3,
-            "train.steps": 5000,
-            "train.threads": 1,
-            "train.shards": 1,
-            "train.lr": 8e-4,
-            "train.text_lr_scale": 0.1,
-            "train.warmup": 150,
-            "train.save_every": 500,
-            "train.validate_every": 500,
+            **{"name": "pretrained", "init_from": "stage1:text", "stage1_steps": 40_000},
+            **_of("model.vision", width=128, heads=4),
+            **_of("model.text", width=128, heads=4, intermediate=512),
+            **_of("model", embed_dim=128, init_std=scratch_std(128)),
+            **_joining_at(0.06),
+            **_of("data", fusion_batch=32, single_until=0.15, full_from=0.3),
+            **_of("train", steps=5000, lr=8e-4, text_lr_scale=0.1, warmup=150, save_every=500, validate_every=500),
+            **_of("train", threads=1, shards=1),
         }
     )
 
@@ -125,33 +81,17 @@ def small() -> RunConfig:
     return demo().replace(
         {
             "name": "small",
-            "train.muon_lr": 0.0,
-            "model.vision": VisionConfig(64, 8, width=192, depth=4, heads=6, layer_scale=1.0, absolute_positions=True),
-            "model.text": TextConfig(8192, positions=66, width=192, depth=4, heads=6, intermediate=768),
-            "model.fusion_depth": 3,
-            "model.embed_dim": 192,
-            "model.init_std": scratch_std(192),
+            **_of("model.vision", image_size=64, width=192, depth=4, heads=6, drop_path=0.1),
+            **_of(
+                "model.text", vocabulary=8192, positions=66, width=192, depth=4, heads=6, intermediate=768, dropout=0.1
+            ),
+            **_of("model", fusion_depth=3, embed_dim=192, init_std=scratch_std(192)),
             "objectives.mim.start": 0.3,
-            "data.concepts": 400,
-            "data.pairs": 128,
-            "data.fusion_batch": 0,
-            "data.regions": 96,
-            "data.region_images": 32,
-            "data.images": 64,
-            "data.workers": 4,
-            "data.caption_tokens": 30,
-            "data.text_tokens": 64,
-            "data.mask.image_patches": 24,
-            "data.mask.smallest_block": 6,
-            "train.precision": "auto",
-            "train.compile": True,
-            "train.threads": 0,
-            "train.shards": 1,
-            "train.steps": 6000,
-            "train.lr": 1e-3,
-            "train.warmup": 300,
-            "train.save_every": 500,
-            "train.validate_every": 500,
+            **_of("data", concepts=400, pairs=128, fusion_batch=0, regions=96, region_images=32, images=64, workers=4),
+            **_of("data", caption_tokens=30, text_tokens=64),
+            **_of("data.mask", image_patches=24, smallest_block=6),
+            **_of("train", steps=6000, lr=1e-3, muon_lr=0.0, warmup=300, save_every=500, validate_every=500),
+            **_of("train", precision="auto", compile=True, threads=0, shards=1),
         }
     )
 
@@ -160,7 +100,6 @@ def base() -> RunConfig:
     """The paper's sizes, batch and optimizer (its 4M configuration); the data are this project's."""
     return RunConfig(
         name="base",
-        model=ModelConfig(),
         data=DataConfig(concepts=800, pairs=96, regions=96, region_images=32, images=96, texts=256),
         train=TrainConfig(steps=200_000, lr=1e-4, warmup=2500, save_every=2000, validate_every=2000),
     )
@@ -170,32 +109,13 @@ def smoke() -> RunConfig:
     """Seconds: the demo's code paths at a size that learns nothing. For tests, and notebooks under test."""
     return demo().replace(
         {
-            "name": "smoke",
-            "model.vision.width": 32,
-            "model.vision.heads": 2,
-            "model.vision.depth": 2,
-            "model.text.width": 32,
-            "model.text.heads": 2,
-            "model.text.depth": 2,
-            "model.text.intermediate": 64,
-            "model.text.vocabulary": 1024,
-            "model.fusion_depth": 1,
-            "model.init_std": scratch_std(32),
-            "data.pairs": 8,
-            "data.fusion_batch": 4,
-            "data.regions": 6,
-            "data.region_images": 3,
-            "data.images": 4,
-            "data.texts": 4,
-            "data.caption_tokens": 40,
-            "data.workers": 0,
-            "train.precision": "auto",
-            "train.shards": 1,
-            "train.steps": 12,
-            "train.warmup": 3,
-            "train.save_every": 5,
-            "train.validate_every": 6,
-            "stage1_steps": 4,
+            **{"name": "smoke", "stage1_steps": 4},
+            **_of("model.vision", width=32, heads=2, depth=2),
+            **_of("model.text", width=32, heads=2, depth=2, intermediate=64, vocabulary=1024),
+            **_of("model", fusion_depth=1, init_std=scratch_std(32)),
+            **_of("data", pairs=8, fusion_batch=4, regions=6, region_images=3, images=4, texts=4),
+            **_of("data", caption_tokens=40, workers=0),
+            **_of("train", steps=12, warmup=3, save_every=5, validate_every=6, precision="auto", shards=1),
         }
     )
 
@@ -211,18 +131,10 @@ def study() -> RunConfig:
     nine of the warm start."""
     return demo().replace(
         {
-            "name": "study",
-            "train.muon_lr": 0.0,
-            "init_from": "stage1:text",
-            "stage1_steps": 10_000,
-            **{f"objectives.{o}.start": 0.06 for o in ("itm", "imlm", "bbp")},
-            "data.texts": 32,
-            "data.single_until": 0.25,
-            "data.full_from": 0.4,
-            "train.steps": 1200,
-            "train.shards": 1,
-            "train.save_every": 300,
-            "train.validate_every": 1200,
+            **{"name": "study", "init_from": "stage1:text", "stage1_steps": 10_000},
+            **_joining_at(0.06),
+            **_of("data", texts=32, single_until=0.25, full_from=0.4),
+            **_of("train", steps=1200, muon_lr=0.0, shards=1, save_every=300, validate_every=1200),
         }
     )
 
@@ -243,13 +155,15 @@ def get(name: str) -> RunConfig:
 def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
     """With these changes, all at once, on what the specialists among them make of the config. ConfigError as `get`, and
     for two that give one field different values, or that each hold the seeds which the other varies."""
+    if not names:
+        return config
     merged: dict[str, Any] = {}
     known: dict[str, Any] = changes() | SPECIALISTS
     chosen = {name_of_change: _look_up(known, name_of_change, "change") for name_of_change in names}
     for specialist in (n for n in chosen if n in SPECIALISTS):
         config = SPECIALISTS[specialist](config)
     by_field: dict[str, str] = {}
-    for name, fields in ((n, _of_config(config, f)) for n, f in chosen.items() if n not in SPECIALISTS):
+    for name, fields in ((n, of_config(config, f)) for n, f in chosen.items() if n not in SPECIALISTS):
         for field in (f for f in fields if f in merged and (merged[f] != fields[f] or f.startswith("seed_of."))):
             values = f"{field} = {shown(merged[field])} and {shown(fields[field])}"
             raise ConfigError(f"+{by_field[field]} and +{name} contradict each other: {values}; leave one of them out")
@@ -258,7 +172,7 @@ def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
     return config.replace(merged)
 
 
-def _of_config(config: RunConfig, fields: dict[str, Any]) -> dict[str, Any]:
+def of_config(config: RunConfig, fields: dict[str, Any]) -> dict[str, Any]:
     """The fields without those of losses that the config does not have: an ablation adds none."""
     groups = ("objectives.", "flow.text_gradient.")
     lost = {f for f in fields for g in groups if f.startswith(g) and f[len(g) :].split(".")[0] not in config.objectives}

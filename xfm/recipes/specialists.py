@@ -10,15 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import nn
-
 from ..base.fields import Table
 from ..config import RunConfig
-from ..model import XFM
-from ..objectives.registry import OBJECTIVES
-
-__all__ = ["SPECIALISTS", "beit_like", "bert_like", "clip_like", "fused", "parameters"]
 
 
 def bert_like(config: RunConfig) -> RunConfig:
@@ -38,6 +31,8 @@ def beit_like(config: RunConfig) -> RunConfig:
 
 def fused(config: RunConfig) -> RunConfig:
     """All of X-FM's losses at once, and neither of its techniques: no stop-gradient, and MIM predicts pixels."""
+    from ..objectives.registry import OBJECTIVES  # brings torch
+
     lifted = {f"flow.text_gradient.{o}": 1.0 for o in config.objectives if OBJECTIVES[o].crosses()}
     return config.replace({**lifted, "flow.mim_target": "pixels"})
 
@@ -72,9 +67,14 @@ SPECIALISTS: dict[str, Callable[[RunConfig], RunConfig]] = {
 @functools.cache  # a study's spec asks for many, and is read often
 def parameters(config: RunConfig) -> int:
     """How many parameters of a config's model learn: all, but for an encoder that no loss reads. No memory is taken."""
+    import torch
+
+    from ..model import XFM
+    from ..objectives.registry import OBJECTIVES
+
     kinds = {OBJECTIVES[name].kind() for name in config.objectives if config.weight(name) > 0}
     with torch.device("meta"):
-        losses: dict[str, nn.Module] = {n: OBJECTIVES[n](config) for n in config.objectives}
+        losses: dict[str, torch.nn.Module] = {n: OBJECTIVES[n](config) for n in config.objectives}
         model = XFM(config.model, losses)
     unread = "text." if kinds == {"image"} else "vision." if kinds == {"text"} else "\n"
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(unread))
@@ -106,6 +106,8 @@ def _grown(config: RunConfig, encoder: str, wanted: int) -> RunConfig:
 def _only(config: RunConfig, losses: tuple[str, ...], streams: tuple[str, ...]) -> RunConfig:
     """With these losses, on from the start, without a fusion encoder, on these streams alone; and without a warm start
     that would train none of them."""
+    from ..objectives.registry import OBJECTIVES
+
     kept = {n: dataclasses.replace(o, start=0.0) for n, o in config.objectives.items() if n in losses}
     crossing = {n: scale for n, scale in config.flow.text_gradient.items() if n in losses}
     off = {f"data.{stream}": 0 for stream in ("pairs", "regions", "images", "texts") if stream not in streams}

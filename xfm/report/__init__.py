@@ -15,7 +15,7 @@ from ..data.tokenizer import Tokenizer
 from ..diagnostics.gradient_table import GradientTable, gradient_table, without_teacher
 from ..model import XFM
 from ..objectives import Pretraining
-from ..recipes import ablations
+from ..recipes import ablations, of_config
 from ..tasks import evaluate_run, examples
 from ..tasks.failure_examples import Examples, right_and_wrong
 from ..train import Run, RunError
@@ -41,7 +41,7 @@ def gradient_tables(run: Run) -> dict[str, GradientTable]:
     batch = Streams(config.replace(sizes), run.tokenizer(), "validation")[config.train.steps]
     tables = {}
     for title, scale in _SCALES.items():
-        changed = config.replace(dict.fromkeys(ablations()["no_stop_gradient"], scale))
+        changed = config.replace(dict.fromkeys(of_config(config, ablations()["no_stop_gradient"]), scale))
         tables[title] = gradient_table(Pretraining(model, changed), batch)
     return tables
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..base.numbers import duration, listed, percent
 from ..config import RunConfig
 from ..data import dataset
 from ..data.skipped_items import count_skipped
@@ -58,7 +59,7 @@ def _templates() -> Environment:
     jinja = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    jinja.filters |= {"percent": run_sentences.percent, "duration": run_sentences.duration}
+    jinja.filters |= {"percent": percent, "duration": duration}
     return jinja
 
 
@@ -87,7 +88,7 @@ def render(
               "parameters": parameters, "differing": differing, "command": reproduce.command(config),
               "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
               "left_out": count_skipped(records), "split": split, "gradients": gradients,
-              "data": run_sentences.listed([source.name for source in data.sources]), "licences": data.licences,
+              "data": listed([source.name for source in data.sources]), "licences": data.licences,
               "optimizers": run_sentences.optimizers(config.train), "drawn": "relations" in data.provides}  # fmt: skip
     abstract = run_sentences.abstract(config, results, parameters.total(), seconds)
     title = f"{config.name}, seed {config.seed}"

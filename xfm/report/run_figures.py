@@ -9,16 +9,16 @@ from functools import partial
 from typing import Any
 
 from .. import plots
+from ..base.numbers import percent
 from ..base.workers import gather
 from ..config import RunConfig
 from ..diagnostics.gradient_table import GradientTable
 from ..objectives.base import Measure
 from ..plots import Figure
-from ..plots.curves import by_objective
+from ..plots.curve_records import by_objective
 from ..runs.run import Record
 from ..tasks import Result
 from ..tasks.failure_examples import Examples, Grounded, Masked, Retrieved, right_and_wrong
-from .run_sentences import percent
 
 __all__ = ["SHOWN", "ReportFigure", "drawn", "evaluation", "examples", "gradients", "throughput", "training"]
 

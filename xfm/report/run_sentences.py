@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..base.numbers import duration, interval, listed, percent
 from ..config import RunConfig, TrainConfig
 from ..objectives import OBJECTIVES, losses_by_stream
 from ..tasks import Result
 
-__all__ = ["abstract", "duration", "listed", "losses", "optimizers", "percent"]
+__all__ = ["abstract", "losses", "optimizers"]
 
 _HEADLINES = {  # what a model does, by task, metric and condition
     ("image to text", "R@1", "ITC"): "finds a picture’s caption in",
@@ -31,9 +32,9 @@ def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seco
     start = "from a warm start" if config.init_from else "from scratch"
     target = config.flow.mim_target
     guidance = "on" if target == "self" else f"off (the MIM target is “{target}”)"
-    told = [f"stop-gradient is {stop}"] if scales else []  # where a loss is on that it concerns
-    told += [f"guidance is {guidance}"] if "mim" in on else []
-    techniques = f" The paper’s {', its '.join(told)}." if told else ""
+    active = [f"stop-gradient is {stop}"] if scales else []  # where a loss is on that it concerns
+    active += [f"guidance is {guidance}"] if "mim" in on else []
+    techniques = f" The paper’s {', its '.join(active)}." if active else ""
     sentences = [
         f"One training of X-FM: {parameters:,} parameters, {config.train.steps:,} steps {start}, in "
         f"{duration(seconds)}.{techniques}"
@@ -53,8 +54,8 @@ def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seco
 
 def _headline(does: str, r: Result) -> str:
     baseline = "" if r.baseline is None else f"; {r.baseline_name}: {percent(r.baseline)}"
-    interval = f"{percent(r.low)[:-2]} to {percent(r.high)}{baseline}"
-    return f"{does} {percent(r.value)} of {r.n:,} cases ({interval})"
+    ends = f"{interval(r.low, r.high, '%', digits=1)}\u00a0%"
+    return f"{does} {percent(r.value)} of {r.n:,} cases ({ends}{baseline})"
 
 
 def losses(config: RunConfig) -> list[dict[str, Any]]:
@@ -77,20 +78,3 @@ def optimizers(train: TrainConfig) -> str:
     muon = f"Muon for the layers’ matrices (learning rate {train.muon_lr:g}) and " if train.muon_lr else ""
     sgd = f"; the language encoder by SGD with momentum (learning rate {train.text_sgd_lr:g})"
     return f"{muon}{adamw}{sgd if train.text_sgd_lr else ''}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c" """
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def percent(share: float) -> str:
-    """A share, in per cent."""
-    return f"{100 * share:.1f}\u00a0%".replace("-", "−")
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -4,7 +4,6 @@ from .command import command
 from .results_csv import StudyError
 from .spec import Spec
 from .study import Study
-from .study_sentences import conclusions
 from .variants import grid
 
-__all__ = ["Spec", "Study", "StudyError", "command", "conclusions", "grid"]
+__all__ = ["Spec", "Study", "StudyError", "command", "grid"]

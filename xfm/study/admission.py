@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ..base.numbers import amount, interval
 from ..config import ConfigError
-from . import results_csv, study_json
-from .failure_scoring import counted, gains
-from .formatting import number
+from .measurements import Measurements
 from .preregistration import read_spec
 from .spec import Spec
 from .statistics import FEWEST, mean_interval
@@ -61,27 +60,28 @@ def require_admitted(spec: Spec, root: Path) -> None:
 
 def _admission(spec: Spec, metric: str, root: Path, explored: list[str]) -> Admission:
     variant = spec.admitted_by(metric)
-    parts = [_explored(root / name, spec.configs[variant].fingerprint, metric) for name in explored]
-    rows: Any = pd.concat([rows for rows, _, _ in parts]).drop_duplicates("seed") if parts else pd.DataFrame()
-    known = next((metrics[metric] for _, metrics, _ in parts if metric in metrics), None)
-    if own_target(metric):  # of a loss against each run's own targets no direction is better
+    studies = [Measurements.read(root / name, read_spec(root / name)) for name in explored]
+    labels = [_label(data.spec, spec.configs[variant].fingerprint) for data in studies]
+    parts = [_gains(data, label, metric) for data, label in zip(studies, labels, strict=True)]
+    rows: Any = pd.concat(parts).drop_duplicates("seed") if parts else pd.DataFrame()
+    known = next((data.metrics[metric] for data in studies if metric in data.metrics), None)
+    if own_target(metric):  # for a loss against each run's own targets no direction is better
         rows = rows[:0]
     better, unit, name = (known.better, known.unit, known.baseline_name) if known else ("", "", "")
     if not len(rows):
-        same = any(there for _, _, there in parts)
+        same = any((data.results["variant"] == label).any() for data, label in zip(studies, labels, strict=True))
         nan = float("nan")
         why = _nothing(spec, variant, explored, same, bool(known))
         return Admission(metric, variant, 0, nan, nan, nan, nan, name, better, unit, False, why)
-    _, low, high = mean_interval(rows["gain"])
+    low, high = map(float, mean_interval(rows["gain"])[1:])
     mean, level, n = float(rows["value"].mean()), float(rows["level"].mean()), len(rows)
     low_end, high_end = (level + low, level + high) if better == "higher" else (level - high, level - low)
     why = ""
     if n < FEWEST:
         why = f"{variant} has {n} seeds in {', '.join(explored)}; an interval needs {FEWEST}"
     elif not low > 0:
-        shown = [f"{number(x, unit)} {unit}" for x in (mean, low_end, high_end, level)]
-        why = f"{variant} has {shown[0]} ({shown[1]} to {shown[2]}, {n} seeds), and the baseline ({name}) is {shown[3]}"
-        why += f"; {better} is better"
+        reached = f"{amount(mean, unit)} ({interval(low_end, high_end, unit)}, {n} seeds)"
+        why = f"{variant} has {reached}, and the baseline ({name}) is {amount(level, unit)}; {better} is better"
     return Admission(metric, variant, n, mean, low_end, high_end, level, name, better, unit, not why, why)
 
 
@@ -94,16 +94,10 @@ def _nothing(spec: Spec, variant: str, explored: list[str], same: bool, known: b
     return "has no baseline, or no better direction" if known else f"was not measured in {', '.join(explored)}"
 
 
-def _explored(folder: Path, fingerprint: str, metric: str) -> tuple[pd.DataFrame, dict, bool]:
-    """What `outcomes.gains` has of the metric, of the variant with that config; what is known of the metrics; and
-    whether there is a run of that variant."""
-    spec, table = read_spec(folder), folder / "results.csv"
-    label = next((label for label, config in spec.configs.items() if config.fingerprint == fingerprint), "")
-    metrics = study_json.read_baselines(folder / "baselines.json")
-    rows: Any = results_csv.read(table, spec)
-    failed = study_json.read_failed(folder / "failed.json", spec)
-    lost = {*failed} - {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
-    levels: Any = results_csv.levels(table, spec)
-    values = counted(rows[rows["metric"] == metric], lost, metrics, levels)
-    found: Any = gains(values, levels, metrics)
-    return found[found["variant"] == label], metrics, bool((rows["variant"] == label).any())
+def _label(spec: Spec, fingerprint: str) -> str:
+    """What an exploration calls the variant with a config's fingerprint; "" where it has none."""
+    return next((label for label, config in spec.configs.items() if config.fingerprint == fingerprint), "")
+
+
+def _gains(data: Measurements, variant: str, metric: str) -> Any:
+    return data.gains[(data.gains["metric"] == metric) & (data.gains["variant"] == variant)]

@@ -1,54 +1,141 @@
-"""Several variants at once, over the seeds that all of them have: contrasts, the Pareto front, mean ranks.
-
-Values are (seeds, variants, metrics); failures are in them as the worst of their metric.
-"""
+"""All variants of a study at once, over the seeds that they share: the Pareto front, mean ranks, the main table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from ..base import seeding
-from .statistics import FEWEST, t_quantile
+from ..base.fields import require
+from ..base.numbers import number
+from ..base.strings import printable
+from ..config import ConfigError
+from .measurements import Measurements, complete, lacking
+from .results_csv import StudyError
+from .statistics import FEWEST, mean_interval
+from .study_metrics import FAMILIES, SIGN, Metric, own_target
 
-__all__ = ["Front", "contrast", "dominates", "front", "intervals", "mean_ranks", "on_front", "ratio"]
+__all__ = ["by_field", "mean_ranks", "pareto"]
 
 RESAMPLES = 2000
 _AT_ONCE = 4_000_000  # comparisons
+_AXES = (2, 3)  # metrics of a front
 
 
-def contrast(values: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """The weighted sum of a metric's values (seeds, variants), seed by seed -> (seeds,)"""
-    return values @ np.asarray(weights, float)
+def pareto(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+    """A row a variant x metric, for two or three metrics ((): the primary ones), over the seeds that all variants have.
+
+    Returns:
+        mean, low, high (t, 95 %), effect against the reference with effect_low and effect_high (paired t, uncorrected),
+        baseline, lacking (a specialist without this metric stands at the baseline); and for the variant: front
+        (whether its means are on it), probability (the fraction of studies with resampled seeds in which they are), and
+        dominated_by, the variants that are better on every metric, interval by interval.
+
+    Raises:
+        ConfigError: For metrics without a better direction.
+        StudyError: Where there are no seeds with all results.
+    """
+    if not len(data.values):
+        raise StudyError(f"{data.spec.name}: there are no results yet. Call study.run() first")
+    chosen = data.chosen(metrics)
+    require(len(chosen) in _AXES, "metrics", chosen, "two or three, as one of language, vision and vision-language")
+    _require_direction(data, chosen)
+    variants, none = list(data.spec.variants), {pair for pair in lacking(data.values) if pair[1] in chosen}
+    values = complete(_at_baseline(data, none), chosen, variants, data.spec.seeds)
+    if not len(values):
+        names = ", ".join(chosen)
+        raise StudyError(f"{data.spec.name}: at no seed have all variants {names}. Run the missing ones first")
+    signs = [SIGN[data.metrics[m].better] for m in chosen]
+    there, probability, dominated = front(values * signs, data.spec.name, *chosen)
+    means = mean_interval(values)
+    differences = mean_interval(values - values[:, [variants.index(data.spec.compared_with[0])]])
+    rows = []
+    for v, variant in enumerate(variants):
+        better = ", ".join(variants[u] for u in np.flatnonzero(dominated[v]))
+        of_variant = {"n": len(values), "front": bool(there[v]), "probability": float(probability[v])}
+        for m, metric in enumerate(chosen):
+            known = data.metrics[metric]
+            row = {"variant": variant, "metric": metric, "family": data.families[metric]}
+            row |= {"better": known.better, "unit": known.unit}
+            row |= {name: float(x[v, m]) for name, x in zip(("mean", "low", "high"), means, strict=True)}
+            names = ("effect", "effect_low", "effect_high")
+            row |= {name: float(x[v, m]) for name, x in zip(names, differences, strict=True)}
+            row |= {"baseline": data.baselines.get(metric, np.nan), "lacking": (variant, metric) in none}
+            rows.append(row | of_variant | {"dominated_by": better})
+    return pd.DataFrame(rows)
 
 
-def intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and 95 % t interval over the first axis, the seeds; NaN ends of fewer than three, NaN of none."""
-    n = len(values)
-    mean = values.mean(0) if n else np.full(values.shape[1:], np.nan)
+def mean_ranks(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+    """A row a family x variant: the mean rank over the family's metrics (1 is the best, ties share), with its 95 % t
+    interval over the seeds; a failed run is last. Of a family: the variants that have any of its metrics, the metrics
+    and seeds that all of them have. `metrics`: keys; all but controls and held-out losses."""
+    values, rows = data.values, []
+    chosen = data.chosen(metrics) if metrics else data.judged()
+    _require_direction(data, chosen)
+    for family in FAMILIES:
+        measured: Any = values[(values["family"] == family) & values["metric"].isin(chosen)]
+        variants = [v for v in data.spec.variants if (measured["variant"] == v).any()]
+        of_metric = measured.groupby("metric", sort=False)["variant"].nunique()
+        if shared := [m for m, n in of_metric.items() if n == len(variants)]:
+            signs = np.array([SIGN[data.metrics[m].better] for m in shared])
+            failed = data.complete(shared, variants, "failed") > 0
+            ranked = np.where(failed, -np.inf, data.complete(shared, variants) * signs)
+            ranks = stats.rankdata(-ranked, axis=1).mean(2)  # (seeds, variants)
+            for variant, *numbers in zip(variants, *mean_interval(ranks), strict=True):
+                row = {"family": family, "variant": variant, "metrics": len(shared), "n": len(ranks)}
+                rows.append(row | dict(zip(("rank", "low", "high"), map(float, numbers), strict=True)))
+    return pd.DataFrame(rows, columns=["family", "variant", "metrics", "n", "rank", "low", "high"])
+
+
+def by_field(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+    """The study as the paper's main table, in text: a row a metric with its baseline, grouped by field, and each
+    field's mean ranks; a column a variant, its cells "mean (low to high)" over its own seeds (t, 95 %), "" where it has
+    no such metric. `metrics`: keys; the first of each task and the primary ones."""
+    values, judged, primary = data.values, data.judged(), data.spec.primary
+    there = [m for m in dict.fromkeys(values["metric"]) if m in judged or m in primary]
+    chosen = data.chosen(metrics) if metrics else _first_of_tasks(there, primary)
+    ranked_metrics = [m for m in chosen if m in judged]
+    ranks = mean_ranks(data, ranked_metrics) if ranked_metrics else pd.DataFrame(columns=["family"])
+    variants = [v for v in data.spec.variants if v in {*values["variant"]}]
+    rows = []
+    for family in (f for f in FAMILIES if f in {*values["family"]}):
+        for metric in (m for m in chosen if data.families.get(m) == family):
+            known, runs = data.metrics.get(metric, Metric()), values[values["metric"] == metric]
+            baseline = number(data.baselines.get(metric, np.nan), known.unit)
+            baseline = f"{baseline} ({known.baseline_name})" if baseline else ""
+            means: Any = {v: mean_interval(own) for v, own in runs.groupby("variant")["value"]}
+            row = {"field": family, "metric": printable(metric), "baseline": baseline}
+            rows.append(row | {v: _cell(means[v], known.unit) if v in means else "" for v in variants})
+        ranked: Any = ranks[ranks["family"] == family].set_index("variant")
+        if len(ranked) and ranked["n"].iloc[0]:  # else they have no seed in common yet
+            name = f"mean rank, {ranked['metrics'].iloc[0]} metrics"
+            cells = {v: _cell(ranked.loc[v, ["rank", "low", "high"]], "") for v in ranked.index}
+            rows.append({"field": family, "metric": name, "baseline": ""} | {v: cells.get(v, "") for v in variants})
+    return pd.DataFrame(rows, columns=["field", "metric", "baseline", *variants], dtype=str)
+
+
+def front(values: np.ndarray, *key: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The Pareto front of (seeds, variants, metrics), higher is better; the resampling is a function of `key`.
+
+    Returns:
+        For each variant whether its means are on the front; the fraction of studies, their seeds resampled with all
+        their runs, in which they are (NaN for fewer than three); and (variants, variants), by which variants it is
+        dominated: on every metric, by the 95 % interval of their differences seed by seed, uncorrected.
+    """
+    n, variants, metrics = values.shape
     if n < FEWEST:
-        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = values.std(0, ddof=1) * t_quantile(n) / np.sqrt(n)
-    return mean, mean - half, mean + half
-
-
-def ratio(above: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
-    """The ratio of two means over the seeds, (seeds,) each, paired, with its 95 % interval: all r for which a t-test of
-    above - r * below finds nothing (Fieller, 1954). Without ends (infinite) where `below` is not shown to differ from
-    0: then no ratio is excluded for good; NaN of fewer than three seeds."""
-    n, a, b = len(above), float(above.mean()), float(below.mean())
-    share = a / b if b else np.nan
-    if n < FEWEST:
-        return share, np.nan, np.nan
-    (aa, ab), (_, bb) = np.cov(above, below) * t_quantile(n) ** 2 / n
-    square, half, rest = b * b - bb, a * b - ab, a * a - aa  # of r: square * r * r - 2 * half * r + rest <= 0
-    if square <= 0:
-        return share, -np.inf, np.inf
-    root = np.sqrt(max(0.0, half * half - square * rest))
-    return share, float((half - root) / square), float((half + root) / square)
+        return on_front(values.mean(0)), np.full(variants, np.nan), np.zeros((variants, variants), bool)
+    counts = seeding.rng("pareto", *key).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+    means = np.einsum("rs,svm->rvm", counts, values)
+    chunk = max(1, _AT_ONCE // (variants**2 * metrics))
+    share = np.mean(np.concatenate([on_front(means[i : i + chunk]) for i in range(0, RESAMPLES, chunk)]), 0)
+    better = (mean_interval(values[:, :, None, :] - values[:, None, :, :]).low > 0).all(-1)
+    return on_front(values.mean(0)), share, better.T
 
 
 def on_front(means: np.ndarray) -> np.ndarray:
@@ -59,38 +146,30 @@ def on_front(means: np.ndarray) -> np.ndarray:
     return np.asarray(~beaten.any(-1))
 
 
-def dominates(values: np.ndarray) -> np.ndarray:
-    """(seeds, variants, metrics), higher is better -> (variants, variants): whether the first is better than the second
-    on every metric, by the 95 % interval of their differences seed by seed, uncorrected; with three seeds or more."""
-    _, low, _ = intervals(values[:, :, None, :] - values[:, None, :, :])
-    return np.asarray((low > 0).all(-1))
+def _at_baseline(data: Measurements, none: Collection[tuple[str, str]]) -> pd.DataFrame:
+    """`values`, with the baseline at each of its seeds for a metric that a variant lacks."""
+    seeds: Any = data.values[["variant", "seed"]].drop_duplicates()
+    rows = [
+        seeds[seeds["variant"] == variant].assign(metric=metric, value=data.baselines[metric])
+        for variant, metric in sorted(none)
+        if metric in data.baselines
+    ]
+    return pd.concat([data.values, *rows], ignore_index=True)
 
 
-@dataclass(frozen=True)
-class Front:
-    """Of each variant, (variants,)."""
-
-    there: np.ndarray  # whether its means are on the front
-    probability: np.ndarray  # share of the studies, their seeds resampled, in which they are; NaN: fewer than three
-    dominated: np.ndarray  # (variants, variants): by which it is dominated on every metric, interval by interval
+def _require_direction(data: Measurements, metrics: Collection[str]) -> None:
+    for metric in metrics:
+        if not data.directed(metric) or own_target(metric):
+            raise ConfigError(f"metrics = {metric!r}: is a control: neither direction is better. Choose another one")
 
 
-def front(values: np.ndarray, *key: object) -> Front:
-    """The Pareto front of (seeds, variants, metrics), higher is better; the resampling a function of `key`. Seeds are
-    drawn with all their runs, so that variants stay paired."""
-    n, variants, metrics = values.shape
-    if n < FEWEST:
-        shape = variants, variants
-        return Front(on_front(values.mean(0)), np.full(variants, np.nan), np.zeros(shape, bool))
-    counts = seeding.rng("pareto", *key).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
-    means = np.einsum("rs,svm->rvm", counts, values)
-    chunk = max(1, _AT_ONCE // (variants**2 * metrics))
-    share = np.mean(np.concatenate([on_front(means[i : i + chunk]) for i in range(0, RESAMPLES, chunk)]), 0)
-    return Front(on_front(values.mean(0)), share, dominates(values).T)
+def _first_of_tasks(metrics: Collection[str], primary: Collection[str]) -> list[str]:
+    """The first metric of each task, whatever part or condition it is of, and the primary ones."""
+    first = {re.split(r" \(|, ", metric)[0]: metric for metric in reversed([*metrics])}
+    return [metric for metric in metrics if metric in primary or metric in first.values()]
 
 
-def mean_ranks(values: np.ndarray, failed: np.ndarray | None = None) -> np.ndarray:
-    """(seeds, variants, metrics), higher is better -> (seeds, variants): of each seed the mean rank over the metrics, 1
-    is the best, ties share theirs. Those that `failed` (of the same shape) are last, below the worst that did not."""
-    ranked = values if failed is None else np.where(failed, -np.inf, values)
-    return stats.rankdata(-ranked, axis=1).mean(2)
+def _cell(mean_low_high: Iterable[Any], unit: str) -> str:
+    digits = 1 if unit == "%" else 2
+    mean, low, high = (number(float(x), unit, digits=digits) for x in mean_low_high)
+    return f"{mean} ({low} to {high})" if low else mean

@@ -19,10 +19,13 @@ import pandas as pd
 from ..base.fields import one_of, require
 from ..base.files import write_atomically
 from ..base.strings import parse_json
-from . import study_json
-from .spec_fields import require_text
+from . import store
+from .measurements import Measurements
+from .results_csv import StudyError
+from .spec import Spec
+from .variants import require_text
 
-__all__ = ["HELD", "Answer", "Answers", "digest", "of_pairs", "read", "require_answers", "write"]
+__all__ = ["HELD", "Answer", "Answers", "digest", "read", "record", "table"]
 
 HELD = ("holds", "holds in part", "does not hold", "not decided")
 _NAME = "answers.json"
@@ -44,14 +47,6 @@ class Answers(NamedTuple):
     results: str  # `digest` of what was read
 
 
-def of_pairs(hypotheses: Iterable[tuple[str, str]]) -> tuple[Answer, ...]:
-    """ConfigError for anything but (held, why)."""
-    given = list(hypotheses) if isinstance(hypotheses, Iterable) and not isinstance(hypotheses, str) else None
-    good = given is not None and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given)
-    require(good, "hypotheses", hypotheses, 'a list of pairs, as [("holds", "why"), ...]')
-    return tuple(Answer(*pair) for pair in given or ())
-
-
 def digest(results: pd.DataFrame) -> str:
     """Twelve hex digits of the runs' values (Study.results), in whatever order they finished."""
     columns = (results[name].tolist() for name in ("variant", "seed", "metric", "value"))
@@ -69,8 +64,17 @@ def require_answers(question: object, hypotheses: Sequence[Answer], asked: Seque
         require_text(f"hypothesis {i}: why", answer.why)
 
 
-def write(folder: Path, answers: Answers) -> None:
-    """Replaces what was answered before."""
+def record(folder: Path, data: Measurements, question: str, hypotheses: Sequence[tuple[str, str]] = ()) -> None:
+    """Writes answers.json in the place of what was written before: an answer in words to the question, and to each
+    hypothesis of the spec, in their order, one of HELD and why. ConfigError for anything else. StudyError where a study
+    that confirms has runs to do: it is read once, when it is whole."""
+    given = list(hypotheses) if isinstance(hypotheses, Iterable) and not isinstance(hypotheses, str) else None
+    good = given is not None and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given)
+    require(good, "hypotheses", hypotheses, 'a list of pairs, as [("holds", "why"), ...]')
+    answers = Answers(question, tuple(Answer(*pair) for pair in given or ()), digest(data.results))
+    require_answers(question, answers.hypotheses, data.spec.hypotheses)
+    if data.spec.confirms and data.to_do:
+        raise StudyError(f"{folder}: runs to do: {data.to_do}. A study that confirms is read when it is whole")
     tree = answers._asdict() | {"hypotheses": [answer._asdict() for answer in answers.hypotheses]}
     write_atomically(folder / _NAME, json.dumps(tree, indent=1, ensure_ascii=False) + "\n")
 
@@ -78,7 +82,7 @@ def write(folder: Path, answers: Answers) -> None:
 def read(folder: Path, asked: Sequence[str]) -> Answers | None:
     """None where nothing is answered yet. StudyError for another content, as for more hypotheses than are `asked`."""
     path = folder / _NAME
-    with study_json.explained(path, "must have question, hypotheses (held and why of each) and results", _WAY_OUT):
+    with store.explained(path, "must have question, hypotheses (held and why of each) and results", _WAY_OUT):
         try:
             tree = parse_json(path.read_text("utf-8"))
         except FileNotFoundError:
@@ -87,3 +91,10 @@ def read(folder: Path, asked: Sequence[str]) -> Answers | None:
         require_answers(answers.question, answers.hypotheses, asked)
         require_text("results", answers.results)
         return answers
+
+
+def table(folder: Path, spec: Spec) -> pd.DataFrame:
+    """A row a hypothesis that `record` wrote an answer to: hypothesis, held, why."""
+    answers = read(folder, spec.hypotheses)
+    rows = zip(spec.hypotheses, answers.hypotheses, strict=True) if answers else []
+    return pd.DataFrame([(asked, *answer) for asked, answer in rows], columns=["hypothesis", "held", "why"])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,131 +11,71 @@ import pandas as pd
 
 from ..base.fields import one_of, require
 from ..config import ConfigError
-from . import comparisons, results_csv
-from .failure_scoring import at_floor, complete, counted, gains
+from .measurements import Measurements
 from .spec import Spec
-from .statistics import FEWEST, paired
+from .statistics import FEWEST, mean_interval, paired, t_quantile
 from .study_metrics import FLOOR, Metric
 
-__all__ = ["Contrasts", "combinations"]
+__all__ = ["combinations", "contrast", "interaction", "recovered", "share"]
 
 _SHARE = ["metric", "n", "share", "low", "high", "whole", "whole_low", "whole_high"]
+Weights = Mapping[str, float]
 
 
-class Contrasts(ABC):
-    """The part of a Study that weighs variants against each other, over its tables."""
+def contrast(data: Measurements, weights: Weights, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+    """A row a metric: the weighted sum of variants, seed by seed, as {"no_guidance": 1, "xfm": -1}: n, effect, low and
+    high (paired t, 95 %), p (sign flips), d, detectable; all uncorrected. `metrics`: keys; the primary ones, or all
+    where there are none."""
+    _require_weights(data.spec, "weights", weights)
+    rows = []
+    for metric in data.chosen(metrics):
+        result = paired(_sums(data, metric, list(weights), weights))
+        differs = "different" if result.low > 0 or result.high < 0 else "no difference shown"
+        verdict = "" if result.n < FEWEST else FLOOR if metric in data.at_floor else differs
+        known = data.metrics.get(metric, Metric())
+        row = {"metric": metric, **result._asdict(), "verdict": verdict, "unit": known.unit, "better": known.better}
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("metric") if rows else pd.DataFrame()
 
-    spec: Spec
-    folder: Path
-    table: Path
 
-    @abstractmethod
-    def results(self) -> pd.DataFrame: ...
-    @abstractmethod
-    def failed(self) -> dict[tuple[str, int], str]: ...
-    @abstractmethod
-    def metrics(self) -> dict[str, Metric]: ...
+def interaction(
+    data: Measurements, first: str, second: str, both: str = "", metrics: str | Iterable[str] = ()
+) -> pd.DataFrame:
+    """The contrast of a 2 x 2: what `both` changes do beyond the sum of what each does alone, against the reference: 0
+    where effects add. "": the variant that changes what the two change; ConfigError where there is none."""
+    together = {(a, b): c for a, b, c in combinations(data.spec)}
+    both = both or together.get((first, second), "") or together.get((second, first), "")
+    if not both:
+        raise ConfigError(f"both = '': no variant changes what {first!r} and {second!r} change. Name one")
+    four = (both, first, second, data.spec.compared_with[0])
+    require(len(set(four)) == len(four), "both, first, second", four[:3], f"three variants other than {four[3]}")
+    return contrast(data, dict(zip(four, (1, -1, -1, 1), strict=True)), metrics)
 
-    def levels(self) -> pd.DataFrame:
-        """What stands beside runs: variant, seed, metric, level ("baseline": of this run's results; "step 0": what its
-        initial weights give, after the warm start; of the variants that others are compared with), value. Studies of
-        before these were kept have none, and one baseline a metric (`metrics`)."""
-        rows: Any = results_csv.levels(self.table, self.spec)
-        return rows[rows["seed"].isin(self.spec.seeds)].reset_index(drop=True)
 
-    def contrast(self, weights: Mapping[str, float], metrics: str | Iterable[str] = ()) -> pd.DataFrame:
-        """A row a metric: the weighted sum of variants, seed by seed, as {"no_guidance": 1, "xfm": -1}: n, effect, low
-        and high (paired t, 95 %), p (sign flips), e, d, detectable; all uncorrected. `metrics`: keys; the primary ones,
-        or all where none is."""
-        self._require_weights("weights", weights)
-        values, known = self._counted(), self.metrics()
-        chosen, rows = self._chosen(values, metrics), []
-        of_these: Any = values[values["metric"].isin(chosen)]
-        floor = at_floor(gains(of_these, self.levels(), known))
-        for metric in chosen:
-            own = complete(values, [metric], list(weights), self.spec.seeds)[:, :, 0]
-            found = paired(comparisons.contrast(own, [*weights.values()]))
-            differs = "different" if found.low > 0 or found.high < 0 else "no difference shown"
-            verdict = "" if found.n < FEWEST else FLOOR if metric in floor else differs
-            of = known.get(metric, Metric())
-            rows.append({"metric": metric, **asdict(found), "verdict": verdict, "unit": of.unit, "better": of.better})
-        return pd.DataFrame(rows).set_index("metric") if rows else pd.DataFrame()
+def share(data: Measurements, part: Weights, whole: Weights, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+    """A row a metric: how large one contrast is beside another, as a technique's effect in one regime beside its effect
+    in the reference's: n (seeds that all of them have), share with low and high (95 %, Fieller's theorem; infinite
+    where the whole itself is not shown), and whole with whole_low and whole_high (paired t, 95 %); uncorrected.
+    `metrics`: keys; the primary ones, or all where there are none."""
+    for name, weights in (("part", part), ("whole", whole)):
+        _require_weights(data.spec, name, weights)
+    return pd.DataFrame(_shares(data, part, whole, metrics), columns=_SHARE)
 
-    def interaction(self, first: str, second: str, both: str = "", metrics: str | Iterable[str] = ()) -> pd.DataFrame:
-        """The contrast of a 2 x 2: what `both` changes do beyond the sum of what each does alone, against the
-        reference: 0 where effects add. "": the variant that changes what the two
-        change; ConfigError where there is none."""
-        together = {(a, b): c for a, b, c in combinations(self.spec)}
-        both = both or together.get((first, second), "") or together.get((second, first), "")
-        if not both:
-            raise ConfigError(f"both = '': no variant changes what {first!r} and {second!r} change; name one")
-        four = (both, first, second, self.spec.compared_with[0])
-        require(len(set(four)) == len(four), "both, first, second", four[:3], f"three variants other than {four[3]}")
-        return self.contrast(dict(zip(four, (1, -1, -1, 1), strict=True)), metrics)
 
-    def share(
-        self, part: Mapping[str, float], whole: Mapping[str, float], metrics: str | Iterable[str] = ()
-    ) -> pd.DataFrame:
-        """A row a metric: how large one contrast is beside another, as what a technique does in one regime of what it
-        does in the reference's: n (seeds that all of them have), share with low and high (95 %, Fieller's theorem;
-        infinite where the whole itself is not shown), and whole with whole_low and whole_high (paired t, 95 %);
-        uncorrected. `metrics`: keys; the primary ones, or all where none is."""
-        for name, weights in (("part", part), ("whole", whole)):
-            self._require_weights(name, weights)
-        return pd.DataFrame(self._shares(self._counted(), part, whole, metrics), columns=_SHARE)
-
-    def recovered(self, start: str, goal: str, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
-        """A row a further variant x metric: how much of the way from one variant to another it goes (0: none, 1: all),
-        as of what a technique wins, without it: variant, and what `share` says of it - start, the part, and of
-        goal - start, the whole."""
-        for name, variant in (("start", start), ("goal", goal)):
-            one_of(name, variant, self.spec.variants)
-        require(start != goal, "goal", goal, "another variant than start")
-        values, whole = self._counted(), {goal: 1, start: -1}
-        rows = [
-            [variant, *row]
-            for variant in self.spec.variants
-            if variant not in (start, goal)
-            for row in self._shares(values, {variant: 1, start: -1}, whole, metrics)
-        ]
-        return pd.DataFrame(rows, columns=["variant", *_SHARE])
-
-    def _shares(
-        self, values: pd.DataFrame, part: Mapping[str, float], whole: Mapping[str, float], metrics: str | Iterable[str]
-    ) -> Iterator[list[Any]]:
-        """The rows of `share`, of `values` as `counted` has them."""
-        arms = list({**part, **whole})
-        both = [[weights.get(arm, 0.0) for arm in arms] for weights in (part, whole)]
-        for metric in self._chosen(values, metrics):
-            own = complete(values, [metric], arms, self.spec.seeds)[:, :, 0]
-            if len(own):
-                above, below = (comparisons.contrast(own, weights) for weights in both)
-                numbers = [*comparisons.ratio(above, below), *map(float, comparisons.intervals(below))]
-                yield [metric, len(own), *numbers]
-
-    def _require_weights(self, field: str, weights: Mapping[str, float]) -> None:
-        require(isinstance(weights, Mapping) and bool(weights), field, weights, "a mapping of variants to numbers")
-        for variant, weight in weights.items():
-            one_of(field, variant, self.spec.variants)
-            good = isinstance(weight, int | float) and np.isfinite(weight)
-            require(good, f"{field}.{variant}", weight, "a finite number")
-
-    def _counted(self) -> pd.DataFrame:
-        return counted(self.results(), self.failed(), self.metrics(), self.levels())
-
-    def _chosen(self, values: pd.DataFrame, metrics: str | Iterable[str]) -> list[str]:
-        """Keys that were measured: those asked for, else the primary ones, else all. ConfigError for another."""
-        there = [*dict.fromkeys(values["metric"])]
-        keys = [metrics] if isinstance(metrics, str) else [*metrics]
-        keys = there if keys == ["all"] else [key for key in keys if key not in ("", "primary")]
-        keys = keys or [*self.spec.primary] or there
-        for key in keys if there else []:
-            one_of("metrics", key, there)
-        return keys if there else []
+def recovered(data: Measurements, start: str, goal: str, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+    """A row a further variant x metric: the fraction of the gap between two variants that it closes (0: none, 1: all):
+    variant, and the columns of `share`; the part is variant - start, the whole goal - start."""
+    for name, variant in (("start", start), ("goal", goal)):
+        one_of(name, variant, data.spec.variants)
+    require(start != goal, "goal", goal, "another variant than start")
+    others = [variant for variant in data.spec.variants if variant not in (start, goal)]
+    whole = {goal: 1, start: -1}
+    rows = [[v, *row] for v in others for row in _shares(data, {v: 1, start: -1}, whole, metrics)]
+    return pd.DataFrame(rows, columns=["variant", *_SHARE])
 
 
 def combinations(spec: Spec) -> list[tuple[str, str, str]]:
-    """Of a reference that changes nothing: two variants, and the one that changes what they change together."""
+    """Two variants, and the one that changes what they change together; none where the reference changes something."""
     if spec.variants.get(spec.compared_with[0]):
         return []
     changes = {label: frozenset(map(repr, fields.items())) for label, fields in spec.variants.items() if fields}
@@ -148,3 +85,41 @@ def combinations(spec: Spec) -> list[tuple[str, str, str]]:
         for c in changes
         if c not in (a, b) and changes[a] | changes[b] == changes[c] and changes[a].isdisjoint(changes[b])
     ]
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
+    """Ratio of two means over the seeds, (seeds,) each, paired, with its 95 % interval: all r for which a t-test of
+    above - r * below shows nothing (Fieller, 1954). Infinite ends where `below` is not shown to differ from 0, as no
+    ratio is excluded then; NaN for fewer than three seeds."""
+    n, a, b = len(above), float(above.mean()), float(below.mean())
+    quotient = a / b if b else np.nan
+    if n < FEWEST:
+        return quotient, np.nan, np.nan
+    (aa, ab), (_, bb) = np.cov(above, below) * t_quantile(n) ** 2 / n
+    square, half, rest = b * b - bb, a * b - ab, a * a - aa  # of r: square * r * r - 2 * half * r + rest <= 0
+    if square <= 0:
+        return quotient, -np.inf, np.inf
+    root = np.sqrt(max(0.0, half * half - square * rest))
+    return quotient, float((half - root) / square), float((half + root) / square)
+
+
+def _sums(data: Measurements, metric: str, arms: list[str], weights: Weights) -> np.ndarray:
+    """The weighted sum of a metric, (seeds,), at the seeds that all `arms` have."""
+    return data.complete([metric], arms)[:, :, 0] @ np.array([weights.get(arm, 0.0) for arm in arms], float)
+
+
+def _shares(data: Measurements, part: Weights, whole: Weights, metrics: str | Iterable[str]) -> Iterator[list[Any]]:
+    """The rows of `share`."""
+    arms = list({**part, **whole})
+    for metric in data.chosen(metrics):
+        above, below = (_sums(data, metric, arms, weights) for weights in (part, whole))
+        if len(above):
+            yield [metric, len(above), *ratio(above, below), *map(float, mean_interval(below))]
+
+
+def _require_weights(spec: Spec, field: str, weights: Weights) -> None:
+    require(isinstance(weights, Mapping) and bool(weights), field, weights, "a mapping of variants to numbers")
+    for variant, weight in weights.items():
+        one_of(field, variant, spec.variants)
+        good = isinstance(weight, int | float) and np.isfinite(weight)
+        require(good, f"{field}.{variant}", weight, "a finite number")

@@ -3,219 +3,222 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from .corrections import gatekeeping, holm
-from .failure_scoring import at_floor, counted, gains, lacking
-from .formatting import number
-from .spec import Spec
-from .statistics import ALPHA, FEWEST, Equivalence, can_reach, equivalence, paired
-from .study_metrics import FAMILIES, FLOOR, SHUT, Metric, own_target
+from ..base.fields import one_of, require
+from ..base.numbers import number
+from .measurements import Measurements, lacking
+from .preregistration import require_all_measured
+from .results_csv import StudyError
+from .statistics import ALPHA, FEWEST, Equivalence, can_reach, gatekeeping, holm, paired
+from .statistics import equivalence as tost
+from .study_metrics import FAMILIES, FLOOR, SHUT
 
-__all__ = ["COLUMNS", "effects", "empty_levels", "informative", "pairs", "unpaired"]
+__all__ = ["COLUMNS", "effects", "equivalence", "no_pairs", "pairs", "unpaired"]
 
 COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
-           "effect", "low", "high", "p", "p_min", "p_holm", "correction", "e", "d", "detectable", "stated", "margin",
+           "effect", "low", "high", "p", "p_min", "p_holm", "correction", "d", "detectable", "stated", "margin",
            "p_equivalent", "equivalent", "verdict", "judged_by", "better", "unit", "against", "note"]  # fmt: skip
 
 
-def pairs(
-    results: pd.DataFrame,
-    references: Mapping[str, str],
-    failed: Collection[tuple[str, int]] = (),
-    metrics: Mapping[str, Metric] | None = None,
-    levels: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """The differences: variant, against, metric, family, seed, value, value_against, difference, failed (either run),
-    both_failed. Failures count as `counted` says; two of a seed tie."""
-    return _paired(counted(results, failed, metrics, levels), references)
-
-
-def _paired(values: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
-    left: Any = values[values["variant"].isin([*references])]
+def pairs(data: Measurements, against: str = "") -> pd.DataFrame:
+    """A row a variant x metric x seed, the differences that `effects` is made of: variant, against, metric, family,
+    seed, value, value_against, difference, failed (either run), both_failed."""
+    references = data.spec.references(against or data.spec.reference)
+    left: Any = data.values[data.values["variant"].isin([*references])]
     left = left.assign(against=left["variant"].map(dict(references)).astype(str))
-    right = values.drop(columns="family").rename(columns={"variant": "against"})
+    right = data.values.drop(columns="family").rename(columns={"variant": "against"})
     both = left.merge(right, on=["metric", "against", "seed"], suffixes=("", "_against"))
     ours, theirs = both["failed"], both.pop("failed_against")
     both["difference"] = both["value"] - both["value_against"]
     return both.assign(failed=ours | theirs, both_failed=ours & theirs)
 
 
-def effects(
-    results: pd.DataFrame,
-    references: Mapping[str, str],
-    spec: Spec,
-    failed: Collection[tuple[str, int]] = (),
-    metrics: Mapping[str, Metric] | None = None,
-    levels: pd.DataFrame | None = None,
-    declared: bool = True,
-) -> pd.DataFrame:
-    """Of every variant that `references` compares with another, and every metric that both have; primary metrics first,
-    and these have a row even without a pair, unless one of the two is a specialist that has no such metric.
+def effects(data: Measurements, against: str = "") -> pd.DataFrame:
+    """A row a variant x metric: variant - against, paired by seed; primary metrics first.
 
-    The adjusted p is over the primary metrics and all variants, by Holm or through the spec's gates; the verdict on
-    these follows it, at .05. Everything else, and a primary metric where so many tests on so few seeds could not reach
-    .05, is judged by its own 95 % interval, uncorrected. The detectable effect is at the level of the test that judges:
-    .05 divided by the tests of the family. Where no variant leaves the baseline behind, no effect is claimed, and of a
-    gate that is shut no test. `levels`: see Study.levels; not `declared`: against other variants than the spec says,
-    which no correction, margin or stated effect was meant for.
+    Args:
+        against: A variant or, in a grid over several, the one to compare with in each cell; "": "xfm", or the first
+            where there is none. Against another than the spec's there is no correction, margin or stated effect.
+
+    Returns:
+        role ("primary", "secondary", "control"), family, n (pairs), mean and mean_against, baseline and its name,
+        step_0 (before training), effect with low and high (paired t, 95 %), p (sign-flip permutation), p_min (the
+        smallest that n pairs can give), p_holm (over primary metrics x variants, through the gates where there are
+        any), its correction ("Holm", "gatekeeping"; "" for other metrics), d, detectable (the smallest true effect
+        detected in 80 % of studies with n pairs, at the level of the judging test), stated (the one in the spec),
+        margin, p_equivalent and equivalent (TOST, uncorrected, without pairs of two failed runs), verdict (FLOOR where
+        no variant beats the baseline, SHUT behind a shut gate), judged_by ("Holm", "gatekeeping", "interval"; the
+        interval also where so many tests on so few seeds cannot reach .05), better, unit, note (what is missing or
+        failed). A primary metric has a row even without a pair, except for a specialist that has no such metric.
+
+    Raises:
+        ConfigError: For an unknown `against`, and for a metric of the spec that was not measured.
     """
-    metrics, primary, n = metrics or {}, spec.primary, len(spec.seeds)
-    compared = _compared(metrics)
-    tests = len(references) * (1 if spec.gatekeeping else len(primary))
-    values = counted(results, failed, metrics, levels)
-    differences = _paired(values, references)
-    order = {seed: i for i, seed in enumerate(spec.seeds)}  # of e-values: not that in which the runs ended
-    differences = differences.sort_values("seed", key=lambda seeds: seeds.map(order), kind="stable")
-    groups = dict(iter(differences.groupby(["variant", "metric"])))
-    families = _families(results, primary)
-    corrected = declared and bool(primary) and can_reach(tests, n, spec.sequential)
-    correction = "gatekeeping" if spec.gatekeeping else "Holm"
-    stated, margins = (spec.detectable, spec.margins) if declared else ({}, {})
-    rows = []
-    for metric in families:
-        known, by_family = compared.get(metric, Metric()), corrected and metric in primary
-        for variant, against in references.items():
-            there: Any = groups.get((variant, metric), differences[:0])
-            group = there
-            if by_family and spec.sequential:
-                group = _without_gap(there, spec.seeds)
-            if len(there) or metric in primary:
-                row = {
-                    "variant": variant,
-                    "metric": metric,
-                    "role": _role(metric, primary, compared),
-                    "family": families[metric],
-                    "mean": group["value"].mean(),
-                    "mean_against": group["value_against"].mean(),
-                    "correction": correction if declared and metric in primary else "",
-                    "judged_by": correction if by_family else "interval",
-                    "against": against,
-                    "stated": stated.get(metric, np.nan),
-                    "margin": (margin := margins.get(metric, np.nan)),
-                    "note": _note(group, n, known.unit, waiting=len(there) - len(group)),
-                }
-                within = equivalence(informative(group), margin) if margin == margin else None
-                row |= {"p_equivalent": within.p if within else np.nan, "equivalent": _equivalent(within)}
-                judge, level = (spec.judge, ALPHA / tests) if by_family else ("interval", ALPHA)
-                rows.append(row | known._asdict() | asdict(paired(group["difference"], judge, level)))
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    return _effects(data, against or data.spec.reference).copy()
+
+
+@lru_cache(maxsize=4)  # a page asks several times, and each takes a second for a hundred runs
+def _effects(data: Measurements, against: str) -> pd.DataFrame:
+    spec, references = data.spec, data.spec.references(against)
+    if {*data.results["variant"]} & {*references.values()}:  # a specialist alone has not all metrics
+        require_all_measured(spec, data.families)
+    declared = references == spec.references(spec.reference)
+    table = pd.DataFrame(_rows(data, references, declared, against), columns=COLUMNS)
     first: Any = (table["role"] == "primary") & declared
     table["p_holm"] = np.nan
     if first.any():
         p = table.loc[first, "p"].to_numpy()  # metric by metric, the variants of each
-        shape = len(primary), len(references)
+        shape = len(spec.primary), len(references)
         table.loc[first, "p_holm"] = gatekeeping(p.reshape(shape).T).T.ravel() if spec.gatekeeping else holm(p)
-    levels = empty_levels() if levels is None else levels
-    _add_levels(table, levels)
-    floor = at_floor(gains(values, levels, metrics))
-    shut = _shut(table, primary)  # before those go that are not asked: what was not asked opens no gate
-    table = _asked(table, results)  # the others count in the family's size: plans cannot know them
-    each = cast(list[Any], list(table.itertuples()))
-    table["verdict"] = [_verdict(row, row.metric in floor, (row.variant, row.metric) in shut) for row in each]
+    _add_levels(table, data.levels)
+    shut = _shut(table, spec.primary)  # before the rows go that were not measured: these open no gate
+    table = _asked(table, data.results)  # the others count in the family's size: plans cannot know them
+    rows = cast(list[Any], list(table.itertuples()))
+    floor = data.at_floor
+    table["verdict"] = [_verdict(row, row.metric in floor, (row.variant, row.metric) in shut) for row in rows]
     return table
 
 
-def _without_gap(group: Any, seeds: Sequence[int]) -> Any:
-    """The pairs of the first seeds up to the first that has none yet. Evidence may be looked at at any time where it
-    grows at its end alone; pairs that come in between others would make another sequence of each look."""
-    there = {*group["seed"]}
-    return group[group["seed"].isin([*itertools.takewhile(there.__contains__, seeds)])]
-
-
-def empty_levels() -> pd.DataFrame:
-    """Of a study that has kept none."""
-    kinds = {"variant": str, "seed": int, "metric": str, "level": str, "value": float}
-    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
-
-
-def _add_levels(table: pd.DataFrame, levels: pd.DataFrame) -> None:
-    """step_0, of what a row is compared with, and its mean baseline where that differs between the runs."""
-    of_each: Any = levels.groupby(["level", "variant", "metric"])["value"].mean()
-    means = of_each.to_dict()
-    for column, level in (("step_0", "step 0"), ("own", "baseline")):
-        keys = [(level, *key) for key in table[["against", "metric"]].itertuples(index=False, name=None)]
-        table[column] = pd.Series([means.get(key, np.nan) for key in keys], table.index, float)
-    table["baseline"] = table["baseline"].astype(float).fillna(table.pop("own"))
-
-
-def unpaired(
-    results: pd.DataFrame,
-    against: str,
-    primary: Sequence[str],
-    metrics: Mapping[str, Metric] | None = None,
-    levels: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """The same table where there is no pair yet: of every variant, also `against`, and every metric that was measured
-    the mean over its runs."""
-    families, known, rows = _families(results, primary), _compared(metrics or {}), []
-    groups: Any = results.groupby(["metric", "variant"], sort=False)
-    for (metric, variant), own in groups:
+def _rows(data: Measurements, references: Mapping[str, str], declared: bool, against: str) -> list[dict[str, Any]]:
+    """The rows of `effects`, before what is computed over several of them. Not `declared`: against other variants than
+    the spec says, which no correction, margin or stated effect was meant for."""
+    spec, families = data.spec, _families(data)
+    groups = dict(iter(pairs(data, against).groupby(["variant", "metric"])))
+    none = next(iter(groups.values()), pairs(data, against))[:0]
+    corrected = declared and bool(spec.primary) and can_reach(spec.tests, len(spec.seeds))
+    correction = "gatekeeping" if spec.gatekeeping else "Holm"
+    stated, margins = (spec.detectable, spec.margins) if declared else ({}, {})
+    rows = []
+    for metric, (variant, other) in itertools.product(families, references.items()):
+        primary, group, known = metric in spec.primary, groups.get((variant, metric), none), data.compared(metric)
+        if not len(group) and not primary:
+            continue
+        by_family, margin = corrected and primary, margins.get(metric, np.nan)
+        within = tost(informative(group), margin) if margin == margin else None
+        judge, level = ("sign flips", ALPHA / spec.tests) if by_family else ("interval", ALPHA)
         row = {
             "variant": variant,
             "metric": metric,
-            "role": _role(metric, primary, known),
+            "role": _role(data, metric),
             "family": families[metric],
-            "mean": own["value"].mean(),
+            "mean": group["value"].mean(),
+            "mean_against": group["value_against"].mean(),
+            "correction": correction if declared and primary else "",
+            "judged_by": correction if by_family else "interval",
+            "against": other,
+            "stated": stated.get(metric, np.nan),
+            "margin": margin,
+            "p_equivalent": within.p if within else np.nan,
+            "equivalent": _equivalent(within),
+            "note": _note(group, len(spec.seeds), known.unit),
+        }
+        rows.append(row | known._asdict() | paired(group["difference"], judge, level)._asdict())
+    return rows
+
+
+def unpaired(data: Measurements, against: str = "") -> pd.DataFrame:
+    """The columns of `effects` for a study without a pair: the mean of each metric over the runs of every variant, also
+    of `against`."""
+    families, rows = _families(data), []
+    groups: Any = data.results.groupby(["metric", "variant"], sort=False)
+    for (metric, variant), runs in groups:
+        row = {
+            "variant": variant,
+            "metric": metric,
+            "role": _role(data, metric),
+            "family": families[metric],
+            "mean": runs["value"].mean(),
             "correction": "",
             "judged_by": "interval",
             "verdict": "",
-            "against": against,
-            "note": f"no pairs yet: the mean of {len(own)} run{'s' * (len(own) > 1)}",
+            "against": against or data.spec.reference,
+            "note": f"no pairs yet: the mean of {len(runs)} run{'s' * (len(runs) > 1)}",
         }
-        rows.append(row | known.get(metric, Metric())._asdict() | asdict(paired([])))
+        rows.append(row | data.compared(metric)._asdict() | paired([])._asdict())
     rows.sort(key=lambda row: [*families].index(row["metric"]))
     numbers = ("mean_against", "baseline", "step_0", "p_holm", "stated", "margin", "p_equivalent")
     table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).assign(equivalent="")
-    _add_levels(table, empty_levels() if levels is None else levels)
+    _add_levels(table, data.levels)
     return table
 
 
+def equivalence(data: Measurements, metric: str, margin: float | None = None, against: str = "") -> pd.DataFrame:
+    """A row a variant: whether its difference on `metric` is shown to be within `margin` either way (TOST at .05, by
+    the 90 % interval; fewer than three pairs never show it). None: the margin of the spec; one that is chosen after the
+    results is exploratory. ConfigError for an unknown metric, StudyError without pairs."""
+    margin = data.spec.margins.get(metric) if margin is None else margin
+    good = isinstance(margin, int | float) and 0 < margin < math.inf
+    require(good, "margin", margin, "a positive number, in the metric's unit, here or in the spec's margins")
+    assert margin is not None
+    differences = pairs(data, against)
+    if not len(differences):
+        raise StudyError(no_pairs(data))
+    one_of("metric", metric, differences["metric"].unique())
+    groups = differences[differences["metric"] == metric].groupby("variant", sort=False)
+    rows = [{"variant": variant, **asdict(tost(informative(group), margin))} for variant, group in groups]
+    return pd.DataFrame(rows).set_index("variant")
+
+
+def no_pairs(data: Measurements) -> str:
+    """Why a study has no effects yet."""
+    alone = "the study has one variant, and nothing to compare it with"
+    why = alone if len(data.spec.variants) == 1 else "at no seed have a variant and its reference both results"
+    return f"No pairs yet: {why}; {len(data.finished)} of {len(data.runs)} runs have results."
+
+
+def _add_levels(table: pd.DataFrame, levels: pd.DataFrame) -> None:
+    """Adds step_0, of the row's reference, and its mean baseline where that differs between the runs."""
+    groups: Any = levels.groupby(["level", "variant", "metric"])["value"].mean()
+    means = groups.to_dict()
+    for column, level in (("step_0", "step 0"), ("of_runs", "baseline")):
+        keys = [(level, *key) for key in table[["against", "metric"]].itertuples(index=False, name=None)]
+        table[column] = pd.Series([means.get(key, np.nan) for key in keys], table.index, float)
+    table["baseline"] = table["baseline"].astype(float).fillna(table.pop("of_runs"))
+
+
 def _asked(table: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
-    """Without the rows of which one of the two is a specialist that has no such metric."""
+    """Without the rows in which one of the two is a specialist that has no such metric."""
     none = lacking(results)
     keys: Any = table[["variant", "against", "metric"]].itertuples(index=False, name=None)
     rows: Any = table[np.array([not {(v, m), (other, m)} & none for v, other, m in keys], bool)]
     return rows.reset_index(drop=True)
 
 
-def _compared(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
-    """What is known of them between two runs: of a loss against each run's own targets no direction is better."""
-    return {key: known._replace(better="") if own_target(key) else known for key, known in metrics.items()}
+def _role(data: Measurements, metric: str) -> str:
+    """A control is known to have no better direction; a metric of which nothing is known is secondary."""
+    control = metric in data.metrics and not data.compared(metric).better
+    return "primary" if metric in data.spec.primary else "control" if control else "secondary"
 
 
-def _role(metric: str, primary: Collection[str], metrics: Mapping[str, Metric]) -> str:
-    """A control is known to have no better direction; what nothing is known of is secondary."""
-    known = metrics.get(metric)
-    return "primary" if metric in primary else "control" if known and not known.better else "secondary"
-
-
-def _families(results: pd.DataFrame, primary: Sequence[str]) -> dict[str, str]:
+def _families(data: Measurements) -> dict[str, str]:
     """Metric -> its family, "" where it was not measured; primary metrics first, then by family."""
-    families = dict(results[["metric", "family"]].drop_duplicates().itertuples(index=False))
+    primary, families = data.spec.primary, data.families
     others = sorted((m for m in families if m not in primary), key=lambda m: FAMILIES.index(families[m]))
     return {metric: families.get(metric, "") for metric in (*primary, *others)}
 
 
 def _shut(table: pd.DataFrame, primary: Sequence[str]) -> set[tuple[str, str]]:
-    """(variant, metric) of the primary metrics through whose gate nothing came: the one before was not rejected."""
+    """(variant, metric) of the primary metrics whose gate is shut: the test before was not rejected."""
     gated: Any = table[table["judged_by"] == "gatekeeping"].set_index(["variant", "metric"])["p_holm"]
     following = dict(itertools.pairwise(primary))
     return {(variant, following[m]) for (variant, m), p in gated.items() if m in following and not p <= ALPHA}
 
 
 def informative(group: Any) -> Any:
-    """The differences without those of two runs that failed, which would be a tie: worst against worst, not as good."""
+    """The differences without those of two failed runs, which would be a tie: worst against worst, not as good."""
     return group.loc[~group["both_failed"].astype(bool), "difference"]
 
 
 def _verdict(row: Any, floor: bool, shut: bool) -> str:
-    """ "" where there are too few pairs."""
+    """ "" for too few pairs."""
     if row.n < FEWEST:
         return ""
     if floor or shut:
@@ -226,19 +229,18 @@ def _verdict(row: Any, floor: bool, shut: bool) -> str:
     return "different" if way is None else "better" if way else "worse"
 
 
-def _equivalent(found: Equivalence | None) -> str:
-    """ "" where no margin was stated, or there are too few pairs."""
-    return "" if found is None or found.n < FEWEST else "yes" if found.equivalent else "not shown"
+def _equivalent(result: Equivalence | None) -> str:
+    """ "" without a stated margin, or for too few pairs."""
+    return "" if result is None or result.n < FEWEST else "yes" if result.equivalent else "not shown"
 
 
-def _note(group: Any, seeds: int, unit: str, waiting: int) -> str:
+def _note(group: Any, seeds: int, unit: str) -> str:
     n, lost = len(group), int(group["failed"].sum())
     few = f"fewer than {FEWEST} pairs: no interval, no p" if n < FEWEST else ""
     few = few if n else "no pairs yet"
     missing = f"{seeds - n} of {seeds} pairs missing" if n < seeds else ""
-    missing += f", {waiting} of them there and waiting for an earlier seed" if waiting else ""
     without = group.loc[~group["failed"].astype(bool), "difference"]
-    alone = f"without {'it' if lost == 1 else 'them'} the difference is {number(without.mean(), unit, '+')}"
-    counted = f"{lost} with a failed run, counted as the worst value" if lost else ""
-    counted += f"; {alone}" if lost and len(without) else ""
-    return "; ".join(filter(None, (few, missing, counted)))
+    alone = f"without {'it' if lost == 1 else 'them'} the difference is {number(without.mean(), unit, sign=True)}"
+    failures = f"{lost} with a failed run, counted as the worst value" if lost else ""
+    failures += f"; {alone}" if lost and len(without) else ""
+    return "; ".join(filter(None, (few, missing, failures)))

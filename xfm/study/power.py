@@ -16,8 +16,8 @@ from scipy import stats
 
 from ..config import RunConfig
 from .spec import Spec
-from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, t_quantile
-from .study_metrics import Metric
+from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, mean_interval
+from .study_metrics import SIGN, Metric
 
 __all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed", "upper_limit"]
 
@@ -48,19 +48,19 @@ def level(spec: Spec, metric: str) -> float:
 
 
 def _corrected(spec: Spec, metric: str) -> bool:
-    return metric in spec.primary and spec.tests > 0 and can_reach(spec.tests, len(spec.seeds), spec.sequential)
+    return metric in spec.primary and spec.tests > 0 and can_reach(spec.tests, len(spec.seeds))
 
 
-def seeds_needed(tests: int, sequential: bool = False) -> int:
-    """The fewest seeds with which so many tests could confirm anything at all."""
-    return next(n for n in range(1, 64) if can_reach(tests, n, sequential))
+def seeds_needed(tests: int) -> int:
+    """Fewest seeds with which so many tests could confirm anything at all."""
+    return next(n for n in range(1, 64) if can_reach(tests, n))
 
 
 def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
     """A row a comparison x metric (the primary ones, or all that explorations have where none is).
 
     sd: of the paired differences, of the same comparison where an exploration has it, else pooled over all that it has;
-    `pairs` of them. detectable: the true mean difference that what judges (the interval, sign flips or e-values) finds
+    `pairs` of them. detectable: the true mean difference that what judges (the interval, or sign flips) finds
     at `alpha` in 80 % of studies with the spec's seeds; at_most: the same at the upper 80 % limit of the sd.
     reference: its mean in the exploration. All NaN, and a note, where there are too few.
     """
@@ -75,7 +75,7 @@ def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
             same = {name: _labels(pilot.configs, spec, variant, against) for name, pilot in pilots.items()}
             row = {"metric": metric, "unit": known.unit, "variant": variant, "against": against}
             row |= {"baseline": known.baseline, "alpha": (alpha := level(spec, metric))}
-            test = len(spec.seeds), alpha, spec.judge if _corrected(spec, metric) else "interval"
+            test = len(spec.seeds), alpha, "sign flips" if _corrected(spec, metric) else "interval"
             rows.append(row | _row(own, same, known, variant, against, test))
     numbers = ("sd", "detectable", "at_most", "alpha", "baseline", "reference")
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
@@ -158,6 +158,5 @@ def _floor(values: np.ndarray, known: Metric) -> str:
     baseline. Nothing where that cannot be said."""
     if known.baseline is None or not known.better or len(values) < FEWEST:
         return ""
-    half = t_quantile(len(values)) * values.std(ddof=1) / math.sqrt(len(values))
-    gain = (values.mean() - known.baseline) * (1 if known.better == "higher" else -1)
-    return "" if gain > half else "the reference is at the baseline: harm to what is not learnt cannot be seen"
+    gain = mean_interval((values - known.baseline) * SIGN[known.better])
+    return "" if gain.low > 0 else "the reference is at the baseline: harm to what is not learnt cannot be seen"

@@ -1,11 +1,13 @@
-"""Statistics of paired runs: mean difference, interval, exact p, e-value, the detectable effect, equivalence."""
+"""Statistics of paired runs: mean differences with intervals, exact p, the detectable effect, equivalence, and the
+correction of a primary family: Holm's, or gates through which one metric after the other is tested."""
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,13 +15,12 @@ from scipy import optimize, stats
 from statsmodels.stats.weightstats import DescrStatsW
 
 from ..base import seeding
-from . import e_values
-from .e_values import smallest
 
 __all__ = ["ALPHA", "EXACT", "FEWEST", "POWER", "Effect", "Equivalence", "Judge", "can_reach", "detectable",
-           "deviation", "equivalence", "mean_interval", "paired", "sign_flip", "smallest_p", "t_quantile"]  # fmt: skip
+           "deviation", "equivalence", "gatekeeping", "holm", "mean_interval", "paired", "sign_flip", "smallest_p",
+           "t_quantile"]  # fmt: skip
 
-Judge = Literal["interval", "sign flips", "e-values"]
+Judge = Literal["interval", "sign flips"]
 ALPHA, POWER = 0.05, 0.8
 FEWEST = 3  # pairs for an interval and a p
 EXACT = 16  # pairs up to which all sign flips are enumerated; beyond, so many random ones:
@@ -30,76 +31,72 @@ _STUDIES, _AT_ONCE = 4000, 2**23  # simulated studies, and their flips
 _LARGEST = 1000.0  # standard deviations that a detectable effect is looked for up to
 
 
-@dataclass(frozen=True)
-class Effect:
-    """Of n paired differences. NaN: fewer than three pairs."""
+class Interval(NamedTuple):
+    """A mean and the ends of its 95 % t interval; arrays of the values' shape without its first axis."""
+
+    mean: Any
+    low: Any
+    high: Any
+
+
+class Effect(NamedTuple):
+    """Statistics of n paired differences. NaN: fewer than three pairs."""
 
     n: int
     effect: float  # their mean
     low: float  # its paired-t interval, 95 %
     high: float
-    p: float  # sign-flip permutation test of the mean, two-sided, exact up to 16 pairs; by e-values: 1 / the largest
-    p_min: float  # the smallest p that n pairs can give (by e-values: n equal ones)
+    p: float  # sign-flip permutation test of the mean, two-sided, exact up to 16 pairs
+    p_min: float  # the smallest p that n pairs can give
     d: float  # Cohen's d of the differences: mean / standard deviation
-    detectable: float  # the smallest true mean that the test which judges finds at `alpha` in 80 % of studies
-    e: float  # the e-value of n pairs in their order: evidence against there being no effect, valid at any n
+    detectable: float  # smallest true mean that the judging test detects at `alpha` in 80 % of studies
 
 
-def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
-    """The mean of n values and its t interval, 95 %; of fewer than three the mean alone, the rest NaN. Where all are
-    equal but for rounding the interval has no width."""
+def mean_interval(values: ArrayLike) -> Interval:
+    """Mean over the first axis with its t interval, 95 %. NaN ends for fewer than three values, a NaN mean for none.
+    Values that are equal but for rounding give an interval without width."""
     x = np.asarray(values, float)
-    n, mean = len(x), float(x.mean()) if len(x) else math.nan
-    if n < FEWEST:
-        return mean, math.nan, math.nan
-    half = float(deviation(x)) * t_quantile(n) / math.sqrt(n)
-    return mean, mean - half, mean + half
+    n, mean = len(x), x.mean(0) if len(x) else np.full(x.shape[1:], np.nan)
+    half = deviation(x) * t_quantile(n) / math.sqrt(n) if n >= FEWEST else np.full_like(mean, np.nan)
+    return Interval(mean, mean - half, mean + half)
 
 
 @functools.cache
 def t_quantile(n: int) -> float:
-    """The quantile that a two-sided 95 % interval of n values reaches to."""
+    """Quantile of Student's t for a two-sided 95 % interval of n values."""
     return float(stats.t.ppf(1 - ALPHA / 2, n - 1))
 
 
 def deviation(x: np.ndarray) -> np.ndarray:
-    """The standard deviation (...) of n values (n, ...), n - 1 in the denominator; 0 of values that are equal but for
+    """Standard deviation (...) of n values (n, ...), n - 1 in the denominator; 0 for values that are equal but for
     rounding."""
-    found = x.std(0, ddof=1)
-    return np.where(found <= 1e-12 * np.abs(x).max(0), 0.0, found)
+    sd = x.std(0, ddof=1)
+    return np.where(sd <= 1e-12 * np.abs(x).max(0), 0.0, sd)
 
 
 def paired(differences: ArrayLike, judge: Judge = "interval", alpha: float = ALPHA) -> Effect:
-    """Statistics of paired differences (n,), finite, in the order of the seeds. `judge`, at `alpha`: what the
-    detectable effect is of; by e-values, which hold at whatever n, p is theirs in place of the permutation test's.
+    """Statistics of paired differences (n,), finite. Fewer than three have a mean only; equal ones have an interval
+    without width, and d is 0 or infinite.
 
-    With fewer than three there is only the mean. Where all are equal the interval has no width; then d is 0 or
-    infinite.
+    Args:
+        judge: The test whose detectable effect is given, at `alpha`.
     """
     x = np.asarray(differences, float)
-    n = len(x)
-    mean, low, high = mean_interval(x)
+    n, (mean, low, high) = len(x), map(float, mean_interval(x))
     if n < FEWEST:
-        return Effect(n, mean, *[math.nan] * 7)
-    sd, e = float(deviation(x)), e_values.e_process(x)
+        return Effect(n, mean, *[math.nan] * 6)
+    sd = float(deviation(x))
     d = mean / sd if sd else math.copysign(math.inf, mean) if mean else 0.0
-    sequential = judge == "e-values"
-    p = min(1.0, 1 / float(e.max())) if sequential else _p(tuple(x))
-    found = sd * size if math.isfinite(size := detectable(n, alpha, judge)) else size
-    return Effect(n, mean, low, high, p, smallest_p(n, sequential), d, found, float(e[-1]))
-
-
-@functools.lru_cache(maxsize=2**14)  # a report asks for each many times
-def _p(differences: tuple[float, ...]) -> float:
-    return float(sign_flip(np.asarray(differences)))
+    least = sd * size if math.isfinite(size := detectable(n, alpha, judge)) else size
+    return Effect(n, mean, low, high, float(sign_flip(x)), smallest_p(n), d, least)
 
 
 def sign_flip(x: np.ndarray) -> np.ndarray:
-    """Differences (n, ...) -> two-sided p (...) of their mean, were each as likely to have the other sign: the share of
-    sign flips, the differences as they are among them, whose mean is at least as far from 0."""
+    """Two-sided p (...) of the mean of differences (n, ...): the fraction of sign flips, the observed signs among them,
+    whose mean is at least as far from 0."""
     signs = _signs(len(x))
-    each = (x / np.maximum(np.abs(x).max(0), np.finfo(float).tiny)).reshape(len(x), -1)
-    blocks = np.array_split(each, math.ceil(signs.shape[0] * each.shape[1] / _BATCH), axis=1)
+    scaled = (x / np.maximum(np.abs(x).max(0), np.finfo(float).tiny)).reshape(len(x), -1)
+    blocks = np.array_split(scaled, math.ceil(signs.shape[0] * scaled.shape[1] / _BATCH), axis=1)
     means = (np.abs(signs @ block / len(x)).round(12) for block in blocks)  # equal but for rounding is equal
     return np.concatenate([(mean >= mean[0]).mean(0) for mean in means]).reshape(x.shape[1:])
 
@@ -113,25 +110,21 @@ def _signs(n: int) -> np.ndarray:
     return np.concatenate([np.ones((1, n)), drawn])
 
 
-def smallest_p(n: int, sequential: bool = False) -> float:
-    """The p of n differences of one sign; sequential: of n equal ones."""
-    if sequential:
-        return min(1.0, 1 / float(e_values.e_process(np.ones(n)).max(initial=1.0)))
+def smallest_p(n: int) -> float:
+    """p of n differences of one sign."""
     return 2 / 2**n if n <= EXACT else 1 / (_DRAWS + 1)
 
 
-def can_reach(tests: int, n: int, sequential: bool = False) -> bool:
+def can_reach(tests: int, n: int) -> bool:
     """Whether the corrected p of the smallest of so many tests on n pairs each can be at most .05."""
-    return tests * smallest_p(n, sequential) <= ALPHA
+    return tests * smallest_p(n) <= ALPHA
 
 
 @functools.cache
 def detectable(n: int, alpha: float = ALPHA, judge: Judge = "interval") -> float:
-    """Cohen's d that what judges, two-sided, at `alpha` finds on n pairs with a probability of .8: the interval of the
-    paired t-test; or sign flips or e-values, by simulation. Infinite where no n differences could pass. Of many pairs
-    flips find what the t-test does: of 15 within 3 % at .05 / 24."""
-    if judge == "e-values":
-        return e_values.detectable(n, alpha, POWER)
+    """Cohen's d that the judging test, two-sided at `alpha`, detects on n pairs with a probability of .8: the paired
+    t-test, or sign flips by simulation. Infinite where no n differences can reach `alpha`. From 15 pairs on, both agree
+    within 3 % at .05 / 24."""
     if judge == "sign flips" and n < _MANY:
         return _detectable_by_flips(n, alpha)
     at_least = stats.f.isf(alpha, 1, n - 1)  # t squared is F; statsmodels' solver fails, or errs, at some n
@@ -143,15 +136,28 @@ def detectable(n: int, alpha: float = ALPHA, judge: Judge = "interval") -> float
 
 
 def _detectable_by_flips(n: int, alpha: float) -> float:
-    """Of normal differences. A flip and its opposite are as far from 0: half of them will do."""
+    """For normal differences. A flip and its opposite are as far from 0: half of them suffice."""
+    if smallest_p(n) > alpha:
+        return math.inf
     flips = _signs(n)[: 2 ** (n - 1)]
     noise = seeding.rng("power of sign flips", n).normal(size=(n, min(_STUDIES, _AT_ONCE // len(flips))))
 
-    def found(d: float) -> float:
+    def rate(d: float) -> float:
         means = np.abs(flips @ (noise + d))
         return float(np.mean((means >= means[0] - 1e-9).mean(0) <= alpha))
 
-    return smallest(found, POWER) if smallest_p(n) <= alpha else math.inf
+    return _smallest(rate)
+
+
+def _smallest(rate: Callable[[float], float], most: float = 64.0) -> float:
+    """Smallest effect whose detection rate reaches POWER; infinite where the rate at `most` does not."""
+    low, high = 0.0, most
+    if rate(most) < POWER:
+        return math.inf
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (low, middle) if rate(middle) >= POWER else (middle, high)
+    return high
 
 
 @dataclass(frozen=True)
@@ -168,8 +174,8 @@ class Equivalence:
 
 
 def equivalence(differences: ArrayLike, margin: float) -> Equivalence:
-    """Whether paired differences (n,) are smaller than `margin` either way, at .05; with fewer than three it is not
-    shown, and there is only the mean."""
+    """Whether paired differences (n,) are smaller than `margin` either way, at .05; fewer than three never show it, and
+    have a mean only."""
     x = np.asarray(differences, float)
     if len(x) < FEWEST:
         return Equivalence(len(x), float(x.mean()) if len(x) else math.nan, math.nan, math.nan, margin, math.nan, False)
@@ -178,3 +184,57 @@ def equivalence(differences: ArrayLike, margin: float) -> Equivalence:
     with np.errstate(divide="ignore", invalid="ignore"):  # all are equal
         p = float(sample.ttost_mean(-margin, margin)[0])
     return Equivalence(len(x), float(x.mean()), low, high, margin, p, p <= ALPHA)
+
+
+def holm(p: ArrayLike) -> np.ndarray:
+    """Holm's adjustment over a family. A test without p yet (NaN) counts in the family's size, as if it gave 1."""
+    raw = np.asarray(p, float)
+    if not len(raw):
+        return raw
+    # statsmodels' multipletests collects garbage in every call, which takes longer than a study's whole table
+    filled = np.nan_to_num(raw, nan=1.0)
+    order = np.argsort(filled)
+    adjusted = np.empty_like(filled)
+    adjusted[order] = np.minimum(np.maximum.accumulate(filled[order] * np.arange(len(filled), 0, -1)), 1.0)
+    return np.where(np.isnan(raw), np.nan, adjusted)
+
+
+def gatekeeping(p: ArrayLike) -> np.ndarray:
+    """Adjusted p of comparisons whose metrics are tested in their order: p (comparisons, metrics) -> the same shape.
+    A test without p yet (NaN) closes its gate, as if it gave 1.
+
+    The graphical procedure of Bretz, Maurer, Brannath and Posch (2009, algorithm 2). Every comparison begins with an
+    equal share of the level at its first metric; what rejects passes its share on to its next metric, and after the
+    last one to the first of the other comparisons, equally. Of one metric it is Holm's, of one comparison a fixed
+    sequence; the family-wise error stays at the level whatever is true.
+    """
+    raw = np.asarray(p, float)
+    comparisons, metrics = raw.shape
+    flat, size = np.nan_to_num(raw, nan=1.0).ravel(), raw.size
+    share, passes = np.zeros(size), np.zeros((size, size))
+    share[::metrics] = 1 / max(comparisons, 1)
+    for i in range(size):
+        if (i + 1) % metrics:
+            passes[i, i + 1] = 1
+        elif comparisons > 1:
+            passes[i, ::metrics] = 1 / (comparisons - 1)
+            passes[i, i + 1 - metrics] = 0
+    adjusted, left, largest = np.ones(size), np.ones(size, bool), 0.0
+    while (share[left] > 0).any():
+        at = np.divide(flat, share, out=np.full(size, np.inf), where=left & (share > 0))
+        j = int(at.argmin())
+        adjusted[j] = largest = min(max(largest, at[j]), 1.0)
+        left[j] = False
+        share, passes = _without(j, share, passes, left)
+    return np.where(np.isnan(raw), np.nan, adjusted.reshape(raw.shape))
+
+
+def _without(j: int, share: np.ndarray, passes: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The graph after j is rejected: its share goes along its edges, and edges to it go on to where it led."""
+    share = np.where(left, share + share[j] * passes[j], 0.0)
+    back = passes[:, j] * passes[j]  # from each node to j and back
+    through = passes + np.outer(passes[:, j], passes[j])
+    passes = np.divide(through, 1 - back[:, None], out=np.zeros_like(passes), where=back[:, None] < 1)
+    passes = passes * np.outer(left, left)
+    np.fill_diagonal(passes, 0.0)
+    return share, passes

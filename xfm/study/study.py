@@ -1,52 +1,63 @@
-"""The study: `Study("stop", variants=["xfm", "no_stop_gradient"], seeds=range(10)).run()`."""
+"""The study: `Study("stop", variants=["xfm", "no_stop_gradient"], seeds=range(10)).run()`.
+
+A facade: what it computes are functions of `Measurements`, what it shows is drawn and written by `xfm.report`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import wraps
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import pandas as pd
 
-from ..base.fields import one_of, require, unknown_field
-from ..plots.curves import StreamCurves
+from ..base.fields import require, unknown_field
 from ..runs.run import Record
 from ..train import Run
-from . import code_pin, curves_jsonl, diagnostics_jsonl, machines, plan, results_csv, study_json, untrained
-from .admission import require_admitted
-from .effects import effects, informative, pairs
-from .failure_scoring import NOT_YET
-from .folder import alone, settle
+from . import code_pin, conclusions, plan, results_csv, runner, store, untrained
+from .admission import Admission, admissions
+from .comparisons import by_field, mean_ranks, pareto
+from .contrasts import contrast, interaction, recovered, share
+from .effects import effects, equivalence, pairs
+from .measurements import Measurements
 from .plan import Plan
 from .power import Pilot
-from .preregistration import (
-    read_spec,
-    require_answerable,
-    require_fresh,
-    require_measured,
-    require_primary,
-    require_unchanged,
-)
-from .results_csv import StudyError
-from .runner import Key, run_missing
+from .preregistration import read_spec, require_all_measured, require_fresh, require_unchanged
 from .spec import PLAN, Spec
-from .statistics import equivalence
-from .study_metrics import Metric
-from .telling import Telling
-from .time_left import Times
+from .store import Key
+from .study_metrics import Metric, Metrics
+from .variance import median_shares, spread
 from .variants import BASELINE, VariantSpec, labelled, plain
-from .worker import Outcome
+
+if TYPE_CHECKING:
+    from ..plots import Figure
+    from ..plots.curve_records import StreamCurves
 
 __all__ = ["PAPER", "Study"]
 
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
+P, T = ParamSpec("P"), TypeVar("T")
 
 
-class Study(Telling):
+def _of_measurements(function: Callable[Concatenate[Measurements, P], T]) -> Callable[Concatenate[Study, P], T]:
+    """A function of measurements as a method of Study, with its documentation."""
+
+    @wraps(function)
+    def method(self: Study, *args: P.args, **kwargs: P.kwargs) -> T:
+        return function(self.measurements, *args, **kwargs)
+
+    return method
+
+
+def _pages() -> Any:
+    return import_module("xfm.report.study_page")  # late: pages stand above this room, and studies run without them
+
+
+class Study:
     """Variants x seeds of a recipe: trained, measured, compared seed by seed.
 
     `<root>/<name>/` holds spec.json and results.csv, from which alone the study resumes; run folders lie under `runs`,
@@ -81,7 +92,7 @@ class Study(Telling):
         self.spec = Spec(name, recipe, labelled(variants), confirmatory=confirmatory, **of_all)
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
-        self._effects: tuple[tuple[Any, ...], pd.DataFrame] = (), pd.DataFrame()  # the last, and what they are made of
+        self._measured: tuple[tuple[str, ...], Measurements | None] = (), None  # the last, and the files' content
         if confirmatory:
             require_fresh(self.spec, Path(root))
         require_unchanged(self.spec, self.folder)
@@ -96,91 +107,14 @@ class Study(Telling):
         return cls(**fields, root=folder.parent, runs=runs)
 
     def run(self, executor: Executor | None = None, workers: int = 1, show: bool | None = None) -> None:
-        """Trains and measures what is not there yet: in this process, in so many `workers` of one thread each, or on
-        any executor of concurrent.futures (whose processes take one job at a time). Each finished run goes to
-        results.csv at once. A run that fails is tried once more, then kept in failed.json until a later call succeeds;
-        the others go on. Interrupted, what was trained is saved, and the same call goes on.
+        """Trains and measures the runs without results, in this process, in `workers` of one thread each, or on any
+        executor of concurrent.futures. Each finished run goes to results.csv at once; interrupted, the same call goes
+        on. A run that fails twice is kept in failed.json until a later call succeeds. `show`: see Progress.
 
-        `show`: see Progress. One process at a time runs a study: StudyError where another does. Before anything is
-        trained it raises ConfigError where a metric of the spec is none of those that are measured (see `measurable`)
-        and, before a confirmatory study has results, where a primary one is not admitted (see admission); and
-        CodeChanged where the package is not the one that the results are of (see `accept_code`); so do the workers.
-        """
-        require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
-        allowed = "an executor of concurrent.futures, or None; `workers` is how many processes"
-        require(executor is None or isinstance(executor, Executor), "executor", executor, allowed)
-        with alone(self.folder):
-            require_unchanged(self.spec, self.folder)
-            results_csv.mend(self.table)
-            measured = results_csv.runs(self.table, self.spec)
-            if not measured:  # what has results was admitted before them, or is from before the rule
-                require_admitted(self.spec, self.folder.parent)
-            settle(self.spec, self.folder, measured)
-            self.failed()  # one that cannot be read is said now, not after hours of training
-            todo = [key for key in self._keys() if key not in measured]
-            reasons = self._train(todo, len(measured), executor, workers, show) if todo else {}
-            study_json.write_failed(self.folder / "failed.json", self.spec, reasons)
-        if reasons:
-            lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
-            head = f"{self.spec.name}: {len(reasons)} of {len(self._keys())} runs failed twice and count as the worst"
-            warnings.warn("\n".join((f"{head}; the same study tries them again", *lines)), stacklevel=2)
-
-    def _train(
-        self, todo: list[Key], measured: int, executor: Executor | None, workers: int, show: bool | None
-    ) -> dict[Key, str]:
-        """Of what has failed twice, why. Nothing is trained by changed code, or for a metric that there is not."""
-        require_answerable(self.spec)
-        pin = code_pin.begin(self.folder, measured, self.spec)
-        if executor is None and (torn := machines.torn_here(self.spec, self.folder, todo)):
-            warnings.warn(torn, stacklevel=3)
-        families = dict(self.results()[["metric", "family"]].itertuples(index=False, name=None))
-        if not {*self.spec.primary, *self.spec.margins, *self.spec.detectable} <= {*families}:
-            families = untrained.of(self.spec, self.folder, executor).families
-        self._require_measured(families)
-
-        def record(key: Key, outcome: Outcome) -> None:
-            code_pin.keep(self.folder, pin)
-            if outcome.found:
-                code_pin.note_found(self.folder, *key)
-            self._record(key, outcome)
-
-        def failed(key: Key, why: str) -> None:  # at once: the call may be interrupted
-            path = self.folder / "failed.json"
-            study_json.write_failed(path, self.spec, study_json.read_failed(path, self.spec) | {key: why})
-
-        times = Times.of(self.spec, self._seconds())
-        return run_missing(self.spec, self.runs, todo, record, failed, executor, workers, show, pin.files, times)
-
-    def _record(self, key: Key, outcome: Outcome) -> None:
-        rows, known = outcome.rows, self.metrics()
-        if (metrics := study_json.merge(known, rows)) != known:
-            study_json.write_baselines(self.folder / "baselines.json", metrics)
-        diagnostics_jsonl.lines(self.folder).append(key, outcome.probes)
-        curves_jsonl.lines(self.folder).append(key, outcome.curves)
-        machines.lines(self.folder).append(key, outcome.machine)
-        block = results_csv.block(self.spec, *key, rows, outcome.seconds, outcome.untrained)
-        results_csv.append(self.table, block)  # last: it counts
-
-    def _require_measured(self, families: Mapping[str, str]) -> None:
-        require_primary(self.spec.primary, families)
-        require_measured("margins", self.spec.margins, families)
-        require_measured("detectable", self.spec.detectable, families)
-
-    def _keys(self) -> list[Key]:
-        return [(variant, seed) for seed in self.spec.seeds for variant in self.spec.variants]
-
-    def _finished(self) -> set[Key]:
-        return results_csv.runs(self.table, self.spec) & {*self._keys()}
-
-    def failed(self) -> dict[Key, str]:
-        """The runs that failed twice and have no results since, and why."""
-        left = {*self._keys()} - self._finished()
-        reasons = study_json.read_failed(self.folder / "failed.json", self.spec)
-        return {key: why for key, why in reasons.items() if key in left}
-
-    def metrics(self) -> dict[str, Metric]:
-        """What is known of each metric: its baseline, its unit, which direction is better (baselines.json)."""
-        return study_json.read_baselines(self.folder / "baselines.json")
+        Raises StudyError where another process runs the study; ConfigError, before anything is trained, where a metric
+        of the spec is not measured (see `measurable`) or a primary one of a confirmatory study not admitted; and
+        CodeChanged where the package is not the one that the results are of (see `accept_code`)."""
+        runner.run(self.spec, self.folder, self.runs, executor, workers, show)
 
     def measurable(self, executor: Executor | None = None) -> pd.DataFrame:
         """A row for each metric that the study's tasks measure: metric, family, unit, baseline and its name, better,
@@ -188,106 +122,136 @@ class Study(Telling):
         here or on `executor`, which may take minutes; untrained.json keeps it."""
         return untrained.of(self.spec, self.folder, executor).table()
 
-    def _seconds(self) -> dict[str, float]:
-        """The median training, by variant, of those that have results."""
-        runs: Any = self.results().drop_duplicates(["variant", "seed"])
-        return runs.groupby("variant")["seconds"].median().to_dict()
-
     def plan(self, workers: int = 1) -> Plan:
-        """What it will take and could find, before anything is trained: arms, runs, shared warm starts, hours on this
-        machine, disk, and of each metric the minimum detectable effect, from the paired differences of the studies in
-        `explored`. A few steps of each arm are timed, and an untrained model is measured once: minutes. In a notebook
-        it is tables; `print` has it as text. ConfigError for a metric of the spec that will not be measured."""
+        """What the study will take and could find: arms, runs, shared warm starts, hours on this machine, disk, and for
+        each metric the minimum detectable effect, from the paired differences of the studies in `explored`. A few steps
+        of each arm are timed, and an untrained model is measured once: minutes. In a notebook it is tables; `print` has
+        it as text. ConfigError for a metric of the spec that will not be measured."""
         require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
         measured = untrained.of(self.spec, self.folder)
-        self._require_measured(measured.families)
+        require_all_measured(self.spec, measured.families)
         explored = [Study.load(self.folder.parent / name, self.runs) for name in self.spec.explored]
         pilots = {study.spec.name: Pilot(study.pairs(), study.metrics(), study.spec.configs) for study in explored}
-        finished = self._finished()
-        todo = [key for key in self._keys() if key not in finished]
-        return plan.make(self.spec, self.runs, todo, self._seconds(), measured, pilots, workers)
+        data = self.measurements
+        todo = [key for key in data.runs if key not in data.finished]
+        return plan.make(self.spec, self.runs, todo, data.seconds(), measured, pilots, workers)
+
+    def admission(self) -> pd.DataFrame:
+        """A row a primary metric: whether the reference (or the variant that the spec's `admission` names) beats the
+        baseline in the studies that explored, by the lower end of its 95 % interval over their seeds; mean, low, high,
+        baseline, and why it is not admitted."""
+        return pd.DataFrame(admissions(self.spec, self.folder.parent), columns=list(Admission._fields))
 
     def accept_code(self, reason: str) -> str:
         """Goes on with a package that has changed since the study's first result: pins it as it is now, and keeps old
         hash, new hash, changed files and the reason in code.json, for the report. Returns what was done."""
-        with alone(self.folder):
-            return code_pin.accept(self.folder, reason, len(self._finished()))
+        with store.alone(self.folder):
+            return code_pin.accept(self.folder, reason, len(self.measurements.finished))
 
     def run_of(self, variant: str, seed: int) -> Run:
         """The run of a variant and seed, with its folder, there or not."""
         return Run.of(self.spec.config(variant, seed), self.runs)
 
-    def missing(self) -> pd.DataFrame:
-        """The runs without results, and why: variant, seed, why."""
-        finished, failed = self._finished(), self.failed()
-        rows = [(*key, failed.get(key, NOT_YET)) for key in self._keys() if key not in finished]
-        return pd.DataFrame(rows, columns=["variant", "seed", "why"])
+    @property
+    def measurements(self) -> Measurements:
+        """Everything measured so far, read anew when a file has changed. StudyError where one holds something else."""
+        names = ("results.csv", "baselines.json", "failed.json")
+        files = tuple(results_csv.content(self.folder / name) for name in names)
+        content, data = self._measured
+        if data is None or content != files:
+            data = Measurements.read(self.folder, self.spec)
+            self._measured = files, data
+        return data
 
     def results(self) -> pd.DataFrame:
         """A row a run x metric: variant, seed, fingerprint, family, metric, value, n (samples), seconds (of training).
         StudyError where results.csv holds something else, or results of other configs."""
-        rows: Any = results_csv.read(self.table, self.spec)
-        return rows[rows["seed"].isin(self.spec.seeds)].reset_index(drop=True)
+        return self.measurements.results.copy()
+
+    def levels(self) -> pd.DataFrame:
+        """Reference values of runs: variant, seed, metric, level ("baseline": of this run's results; "step 0": of its
+        initial weights, after the warm start, for variants that others are compared with), value. Older studies have
+        none, and one baseline a metric (`metrics`)."""
+        return self.measurements.levels.copy()
+
+    def metrics(self) -> dict[str, Metric]:
+        """Baseline, unit and better direction of each metric (baselines.json)."""
+        return dict(self.measurements.metrics)
+
+    def failed(self) -> dict[Key, str]:
+        """The runs that failed twice and have no results since, and why."""
+        return dict(self.measurements.failed)
+
+    def missing(self) -> pd.DataFrame:
+        """The runs without results, and why: variant, seed, why."""
+        return self.measurements.missing()
 
     def probes(self) -> dict[str, list[list[Record]]]:
         """The training probe's records, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
-        return diagnostics_jsonl.read(self.folder, self._keys())
+        return store.probes(self.folder, self.measurements.runs)
 
     def curves(self) -> dict[str, list[StreamCurves]]:
         """The losses of training, by variant and seed: "loss", "stream/objective", and held out "validation/...", each
         with the steps done (T,) and the values (T,), at most 60. Variants and seeds without any are left out."""
-        return curves_jsonl.read(self.folder, self._keys())
+        return store.curves(self.folder, self.measurements.runs)
 
-    def effects(self, against: str = "") -> pd.DataFrame:
-        """A row a variant x metric: variant - against, paired by seed; primary metrics first.
+    effects = _of_measurements(effects)
+    pairs = _of_measurements(pairs)
+    equivalence = _of_measurements(equivalence)
+    contrast = _of_measurements(contrast)
+    interaction = _of_measurements(interaction)
+    share = _of_measurements(share)
+    recovered = _of_measurements(recovered)
+    pareto = _of_measurements(pareto)
+    mean_ranks = _of_measurements(mean_ranks)
+    by_field = _of_measurements(by_field)
+    learnt = _of_measurements(Measurements.learnt)
+    spread = _of_measurements(spread)
+    median_shares = _of_measurements(median_shares)
 
-        role ("primary", "secondary", "control"), family, n (pairs), mean and mean_against, baseline and its name,
-        step_0 (before training), effect with low and high (paired t, 95 %), p (sign-flip permutation; of a sequential
-        study's primary metrics by e-values), p_min (the smallest that n pairs can give), p_holm (over primary metrics x
-        variants, through the gates where there are any), its correction ("Holm", "gatekeeping"; "" of other metrics), e
-        (see e_values), d, detectable (the smallest true effect found in 80 % of studies with n pairs), stated (the one
-        in the spec), margin, p_equivalent and equivalent (TOST, uncorrected, without pairs of which both runs failed),
-        verdict (FLOOR where no variant leaves the baseline behind, SHUT where gatekeeping tested nothing) and what it
-        is judged_by ("Holm", "gatekeeping", "interval"), better ("higher", "lower"), note (what is missing or failed).
+    def answer(self, question: str, hypotheses: Sequence[tuple[str, str]] = ()) -> None:
+        """Writes the study's answers, for its report: one in words to its question and, to each hypothesis of the spec
+        in order, whether it held ("holds", "holds in part", "does not hold", "not decided") and why. ConfigError for
+        anything else. StudyError where a study that confirms has runs to do: it is read once, when it is whole."""
+        conclusions.record(self.folder, self.measurements, question, hypotheses)
 
-        `against` names a variant or, of a grid over several, the one to compare with in each cell; "": "xfm", or the
-        first where that is none; against another than the spec's there is no correction, margin or stated effect.
-        ConfigError for an unknown one, and for a metric of the spec that was not measured.
-        """
-        references, failed, metrics = self._judged(against)
-        made_of = (results_csv.content(self.table), *references.items(), *failed.items(), *metrics.items())
-        if self._effects[0] != made_of:  # a report asks nine times, and each takes a second of a hundred runs
-            results = self.results()
-            if set(results["variant"]) & set(references.values()):  # a specialist alone has not all metrics
-                self._require_measured(dict(results[["metric", "family"]].itertuples(index=False, name=None)))
-            declared = references == self.spec.references(self.spec.reference)
-            table = effects(results, references, self.spec, failed, metrics, self.levels(), declared)
-            self._effects = made_of, table
-        return self._effects[1].copy()
+    def answers(self) -> pd.DataFrame:
+        """What `answer` wrote: hypothesis, held, why. StudyError where answers.json holds something else."""
+        return conclusions.table(self.folder, self.spec)
 
-    def pairs(self, against: str = "") -> pd.DataFrame:
-        """A row a variant x metric x seed: the differences that `effects` is made of."""
-        return pairs(self.results(), *self._judged(against), self.levels())
+    def figure(
+        self,
+        kind: Literal["effects", "seeds", "map", "pareto", "spread", "probes"] = "effects",
+        metrics: Metrics = "",
+        against: str = "",
+    ) -> Figure:
+        """Draws the study; where there is nothing to draw yet the figure says so. `metrics`: "primary", "all", or keys;
+        "": the primary ones where there are any. ConfigError for an unknown one.
 
-    def _judged(self, against: str) -> tuple[dict[str, str], dict[Key, str], dict[str, Metric]]:
-        return self.spec.references(against or self.spec.reference), self.failed(), self.metrics()
+        effects: a panel a metric, the variants' effects, seeds as dots, intervals. seeds: every run's value, a line a
+        seed. map: one metric over a two-way grid. pareto: two or three metrics, which variants are on their front.
+        spread: standard deviations over the runs, beside the reference's. probes: gradients and encoders over the
+        steps, where runs were probed."""
+        return _pages().figure(self, kind, metrics, against)
 
-    def equivalence(self, metric: str, margin: float | None = None, against: str = "") -> pd.DataFrame:
-        """A row a variant: whether its difference on `metric` is shown to be within `margin` either way (TOST at .05,
-        by the 90 % interval; with fewer than three pairs it is not). None: the margin of the spec; one that is chosen
-        after the results is exploratory. ConfigError for an unknown metric, StudyError where there are no pairs yet."""
-        margin = self.spec.margins.get(metric) if margin is None else margin
-        good = isinstance(margin, int | float) and 0 < margin < math.inf
-        require(good, "margin", margin, "a positive number, in the metric's unit, here or in the spec's margins")
-        assert margin is not None
-        differences = self.pairs(against)
-        if not len(differences):
-            raise StudyError(f"{self.table}: {self._no_pairs()}")
-        one_of("metric", metric, differences["metric"].unique())
-        groups = differences[differences["metric"] == metric].groupby("variant", sort=False)
-        found = {variant: equivalence(informative(group), margin) for variant, group in groups}
-        rows = [{"variant": variant, **dataclasses.asdict(one)} for variant, one in found.items()]
-        return pd.DataFrame(rows).set_index("variant")
+    def to_markdown(self, metrics: Metrics = "", against: str = "") -> str:
+        """The effects as a Markdown table; primary metrics bold. Without pairs a sentence, and the means that there
+        are. For a study that asks how much runs vary (Spec.of_spread) the standard deviations."""
+        return _pages().markdown(self, metrics, against)
+
+    def to_latex(self, metrics: Metrics = "", against: str = "") -> str:
+        """The same as a LaTeX tabular of the package booktabs."""
+        return _pages().latex(self, metrics, against)
+
+    def report(self, path: str | Path = "", against: str = "") -> Path:
+        """Writes one self-contained page (report.html in the study's folder, unless `path` says where): question and
+        design, admission, effects in sentences, figures and a table, answers, seeds, limits. Returns its path."""
+        return _pages().write(self, path, against)[0]
+
+    def save(self, against: str = "") -> list[Path]:
+        """Writes the report, the figures (PNG, PDF) and the tables of all metrics (Markdown, LaTeX). Returns their
+        paths."""
+        return _pages().save(self, against)
 
 
 def _several(field: str, values: Any) -> tuple[Any, ...]:

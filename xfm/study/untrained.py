@@ -29,13 +29,17 @@ from ..tasks import answerable, evaluate
 from ..tasks.finetuning.config import MeasuredSplit
 from ..tasks.finetuning.table import startable
 from ..tasks.finetuning.test_split import untrained
+from ..train import Run
+from ..train.gradient_interventions import Steering
+from ..train.prepare import initial_model
 from ..train.step import HELD_OUT_BATCHES
+from ..train.teachers import mim_teacher
 from . import code_pin
 from .execute import InProcess
 from .spec import FINETUNE, Spec
 from .study_metrics import HELD_OUT, Measured, Metric, evaluated, held_out
 
-__all__ = ["Untrained", "config_of", "losses", "measure", "of", "startable_of"]
+__all__ = ["Untrained", "at_step_zero", "config_of", "losses", "measure", "of", "startable_of"]
 
 _FILE = "untrained.json"
 
@@ -101,6 +105,18 @@ def losses(pretraining: Pretraining, tokenizer: Tokenizer) -> dict[str, float]:
                 key = f"{HELD_OUT}/{name}"
                 sums[key] = sums.get(key, 0.0) + float(value) / HELD_OUT_BATCHES
     return sums
+
+
+def at_step_zero(run: Run, tasks: Sequence[str], split: MeasuredSplit) -> list[Measured]:
+    """The evaluation, and the held-out losses, of the weights that a finished run began with: those of its warm start,
+    where it had one. A fine-tuned task has a control of its own for that ("scratch")."""
+    config, tokenizer = run.config, run.tokenizer()
+    model = initial_model(run).to("cuda" if torch.cuda.is_available() else "cpu")
+    steering = Steering.of(model, config, lambda: model, tokenizer)
+    teachers = steering.teacher or mim_teacher(run, model.device), steering.mlm_teacher
+    held = losses(Pretraining(model, config, *teachers), tokenizer)
+    results = evaluate(model.eval(), config, tokenizer, split=split, tasks=tasks) if tasks else ()
+    return evaluated(results) + held_out(held, config)
 
 
 def of(spec: Spec, folder: Path, executor: Executor | None = None) -> Untrained:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,15 +10,16 @@ import pandas as pd
 from scipy import stats
 
 from ..base import seeding
+from .measurements import Measurements
 from .statistics import ALPHA, FEWEST, deviation
 from .study_metrics import FAMILIES, Metric
 
-__all__ = ["Pairing", "Share", "Spread", "median_share", "median_table", "pairing", "share", "spread", "spread_table"]
+__all__ = ["Pairing", "Share", "learnt_metrics", "median_share", "median_shares", "pairing", "share", "spread"]
 
 RESAMPLES = 2000
 
 
-class Spread(NamedTuple):
+class Deviation(NamedTuple):
     """A standard deviation, in the metric's unit."""
 
     sd: float
@@ -27,9 +28,9 @@ class Spread(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Of one variance in another."""
+    """Share of one variance in another."""
 
-    share: float  # of the other's variance
+    share: float
     share_low: float  # 95 %, by F (of normal values, drawn independently); of `median_share` by resampled runs
     share_high: float
 
@@ -41,13 +42,13 @@ class Pairing(NamedTuple):
     worth: float  # how many unpaired seeds of each of two variants tell as much of their difference as one pair
 
 
-def spread(values: np.ndarray) -> Spread:
-    """Of the values of n runs, (n,); NaN ends of fewer than three."""
+def standard_deviation(values: np.ndarray) -> Deviation:
+    """Standard deviation of n runs, (n,); NaN ends for fewer than three."""
     n, sd = len(values), float(deviation(values)) if len(values) > 1 else np.nan
     if n < FEWEST:
-        return Spread(sd, np.nan, np.nan)
+        return Deviation(sd, np.nan, np.nan)
     low, high = (sd * np.sqrt((n - 1) / stats.chi2.ppf(q, n - 1)) for q in (1 - ALPHA / 2, ALPHA / 2))
-    return Spread(sd, float(low), float(high))
+    return Deviation(sd, float(low), float(high))
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> Share:
@@ -109,38 +110,46 @@ def pairing(a: np.ndarray, b: np.ndarray) -> Pairing:
     return Pairing(float(np.corrcoef(a, b)[0, 1]), float(both / of_difference) if of_difference else np.inf)
 
 
-def spread_table(
-    values: pd.DataFrame, known: Mapping[str, Metric], variants: Sequence[str], reference: str, metrics: Sequence[str]
-) -> pd.DataFrame:
-    """The rows of Study.spread; `values`: as of `outcomes.counted`."""
-    runs: Any = values.pivot(index="seed", columns=["metric", "variant"], values="value")
-    rows = []
-    for metric in metrics:
+def spread(data: Measurements, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
+    """A row a variant x metric: n runs, their standard deviation sd with its 95 % interval (sd_low, sd_high); the share
+    of the reference's variance (share_low, share_high), which for a variant that fixes all sources of randomness but
+    one (`vary_data`, ...) is that source's; and, at the seeds that both have, correlation with the reference, and
+    worth: how many unpaired seeds a pair is worth."""
+    runs: Any = data.values.pivot(index="seed", columns=["metric", "variant"], values="value")
+    reference, rows = data.spec.compared_with[0], []
+    for metric in data.chosen(metrics):
         whole: Any = runs.get((metric, reference), pd.Series(dtype=float)).dropna()
-        for variant in (v for v in variants if (metric, v) in runs):
-            own: Any = runs[metric, variant].dropna()
-            both = own.index.intersection(whole.index)
-            row = {"variant": variant, "metric": metric, "unit": known.get(metric, Metric()).unit, "n": len(own)}
-            row |= spread(own.to_numpy())._asdict()
+        for variant in (v for v in data.spec.variants if (metric, v) in runs):
+            part: Any = runs[metric, variant].dropna()
+            both = part.index.intersection(whole.index)
+            unit = data.metrics.get(metric, Metric()).unit
+            row = {"variant": variant, "metric": metric, "unit": unit, "n": len(part)}
+            row |= standard_deviation(part.to_numpy())._asdict()
             if variant != reference:
-                row |= share(own.to_numpy(), whole.to_numpy())._asdict()
-                row |= pairing(own[both].to_numpy(), whole[both].to_numpy())._asdict()
+                row |= share(part.to_numpy(), whole.to_numpy())._asdict()
+                row |= pairing(part[both].to_numpy(), whole[both].to_numpy())._asdict()
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def median_table(
-    values: pd.DataFrame, variants: Sequence[str], reference: str, metrics: Sequence[str], *key: object
-) -> pd.DataFrame:
-    """The rows of Study.median_shares; `values`: as of `outcomes.counted`."""
-    rows = []
+def median_shares(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+    """A row a family x variant but the reference: the median of its shares (see `spread`) over the family's metrics,
+    with a 95 % interval over resampled runs (share_low, share_high); metrics, and n runs. `metrics`: keys; all that
+    were learnt, but controls and held-out losses, whose batches depend on the seed."""
+    values, reference, rows = data.values, data.spec.compared_with[0], []
+    chosen = data.chosen(metrics) if metrics else learnt_metrics(data)
     for family in FAMILIES:
-        own: Any = values[(values["family"] == family) & values["metric"].isin(metrics)]
-        runs: Any = own.pivot(index="seed", columns=["variant", "metric"], values="value")
-        for variant in (v for v in variants if v != reference):
-            shared = [m for m in own["metric"].unique() if {(variant, m), (reference, m)} <= {*runs.columns}]
-            if shared:
+        measured: Any = values[(values["family"] == family) & values["metric"].isin(chosen)]
+        runs: Any = measured.pivot(index="seed", columns=["variant", "metric"], values="value")
+        for variant in (v for v in data.spec.variants if v != reference):
+            keys = measured["metric"].unique()
+            if shared := [m for m in keys if {(variant, m), (reference, m)} <= {*runs.columns}]:
                 ours, theirs = (runs[v][shared].dropna().to_numpy() for v in (variant, reference))
                 row = {"family": family, "variant": variant, "metrics": len(shared), "n": len(ours)}
-                rows.append(row | median_share(ours, theirs, *key, family, variant)._asdict())
+                rows.append(row | median_share(ours, theirs, data.spec.name, family, variant)._asdict())
     return pd.DataFrame(rows, columns=["family", "variant", "metrics", "n", *Share._fields])
+
+
+def learnt_metrics(data: Measurements) -> list[str]:
+    """Metrics whose spread says something: at its baseline a metric varies by chance, held-out losses with batches."""
+    return [metric for metric in data.judged() if metric not in data.at_floor]

@@ -1,4 +1,4 @@
-"""What needs no encoder: a bag of words for texts and pairs of them, and the principal components of raw pixels."""
+"""Baselines: what a number of a task must beat. A bag of words, raw pixels, the most frequent label, a box."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
+from torch import Tensor
 
-from .linear_probe import select_penalty
+from ..objectives.bbp import overlap
+from .linear_probe import linear_probe, select_penalty
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-__all__ = ["bag_of_words", "pixel_components"]
+__all__ = ["bag_of_words", "best_constant_box", "from_pixels", "from_words", "majority", "pixel_components"]
 
 Sample = tuple[str, ...]  # one text, or the two of a pair
+Predictor = Callable[[Sequence[Any]], list[Any]]  # of a task's items
+AT_ONCE = 4_000_000  # overlaps
+SIDE = 64  # pixels of a picture's side, at most
 PENALTIES = {1: (0.1, 0.3, 1.0), 2: (0.01, 0.1, 1.0)}  # by the number of texts
 
 
@@ -63,3 +70,50 @@ def pixel_components(train: Sequence[np.ndarray], most: int) -> Callable[[Sequen
 
 def _flat(pictures: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([picture.ravel() for picture in pictures]).astype(np.float32) / 255
+
+
+def from_words(train: Sequence[Any], numbers: bool = False) -> Predictor | None:
+    """A bag of words; with `numbers` the targets are numbers. None where the items cannot be fitted."""
+    groups: Any = [item.group for item in train]
+    groups = groups if all(type(group) is int for group in groups) else None
+    try:
+        predict = bag_of_words([item.texts for item in train], [item.target for item in train], groups, numbers)
+    except ValueError:  # scikit-learn's: one label, no word
+        return None
+    return lambda items: predict([item.texts for item in items]).tolist()
+
+
+def from_pixels(train: Sequence[Any], most: int, picture: Callable[[Any], np.ndarray]) -> Predictor | None:
+    """Logistic regression on at most so many principal components of the pixels that `picture` makes of an item's.
+    None where the items cannot be fitted."""
+
+    def small(items: Sequence[Any]) -> list[np.ndarray]:
+        return [_small(picture(item.images[0])) for item in items]
+
+    components, targets = pixel_components(shown := small(train), most), [item.target for item in train]
+    try:
+        probe = linear_probe(components(shown), targets)
+    except ValueError:  # scikit-learn's: one label
+        return None
+    return lambda items: probe.predict(components(small(items))).tolist()
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8, S <= SIDE: a larger picture's pixels are averaged."""
+    if len(picture) <= SIDE:
+        return picture
+    pixels = torch.tensor(picture).permute(2, 0, 1).float()
+    return F.adaptive_avg_pool2d(pixels, SIDE).round().byte().permute(1, 2, 0).numpy()
+
+
+def majority(train: ArrayLike, test: ArrayLike) -> float:
+    """Accuracy of always predicting the most frequent training label; of equally frequent ones, the first."""
+    labels, counts = np.unique(train, return_counts=True)
+    return float((np.asarray(test) == labels[counts.argmax()]).mean())
+
+
+def best_constant_box(candidates: Tensor, boxes: Tensor, iou: float = 0.5) -> Tensor:
+    """(4,): of the candidates (C, 4) the box that overlaps most often with boxes (R, 4) by so much."""
+    at_once = max(1, AT_ONCE // len(boxes))
+    overlaps = (overlap(*torch.broadcast_tensors(few[:, None], boxes))[0] for few in candidates.split(at_once))
+    return candidates[torch.cat([(each >= iou).sum(1) for each in overlaps]).argmax()]

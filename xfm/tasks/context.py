@@ -19,10 +19,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from ..base import seeding
-from ..base.fields import one_of, require
+from ..base.fields import ConfigError, one_of, require
 from ..config import RunConfig
 from ..data import Dataset, dataset
-from ..data.source import SPLITS, Example, Source, Split
+from ..data.source import CAPABILITIES, SPLITS, Example, Source, Split
 from ..data.streams import filled, pixels
 from ..data.tokenizer import Tokenizer
 from ..data.world.scenes import Scene, World
@@ -32,7 +32,7 @@ from ..model import XFM, FusionEncoder, ImageTokens
 from ..model.batch import normalise
 from ..model.modes import eval_mode
 from .pairings import of_pairings
-from .result import Better, Result, bootstrap_interval
+from .result import Result, measured
 
 __all__ = ["BATCH", "EvalContext", "NothingToAsk", "reproducibly"]
 
@@ -86,8 +86,10 @@ class EvalContext:
 
     def source_with(self, capability: str) -> Source:
         """The first source of the data that provides it (keys of `data.source.CAPABILITIES`), your own before those
-        that come along."""
+        that come along. ConfigError where there is none."""
         providing = [source for source in self.source.sources if capability in source.provides]
+        if not providing:
+            raise ConfigError(f"{self.source.name}: provides no {capability}: {CAPABILITIES[capability]}")
         return min(providing, key=lambda source: source.name in EMBEDDED)
 
     @property
@@ -128,18 +130,13 @@ class EvalContext:
         baseline: tuple[float, str] | None = None,
         upper_bound: float | None = None,
         groups: ArrayLike | None = None,
-        better: Better = "higher",
-        unit: str = "%",
-        lowest: float = 0.0,
+        **more: Any,
     ) -> Result:
-        """The mean of per-sample `scores` (n,) with its interval. `baseline`: its value and its name; samples of one of
-        the `groups` (n,) are resampled together; `lowest`: what a score can be."""
-        scores = np.asarray(scores, float)
-        # The key has no condition: all conditions of a task are resampled alike, so their intervals can be compared.
-        interval = bootstrap_interval(scores, groups, self.seed, self.split, task, lowest=lowest)
-        level, name = (None, "") if baseline is None else (float(baseline[0]), baseline[1])
-        numbers = float(scores.mean()), *interval, len(scores), level, name, upper_bound
-        return Result(task, condition, metric, *numbers, self.seed, self.split, better=better, unit=unit)
+        """`measured` of per-sample `scores` (n,). The key of the resampling has no condition: all conditions of a task
+        are resampled alike, so their intervals can be compared."""
+        key, drawn = (self.seed, self.split, task), {"seed": self.seed, "split": self.split}
+        fields = {"upper_bound": upper_bound, **drawn, **more}
+        return measured((task, condition, metric), scores, key, baseline, groups, **fields)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [self.tokenizer.encode(text, self.config.data.caption_tokens) for text in texts]

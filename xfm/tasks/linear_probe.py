@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import Pipeline
 
-__all__ = ["correct", "linear_probe", "majority", "nearest_neighbours", "select_penalty",
-           "without_convergence_warnings"]  # fmt: skip
+__all__ = ["correct", "linear_probe", "nearest_neighbours", "select_penalty", "without_convergence_warnings"]
 
 PENALTIES = (1.0, 0.1, 0.01)  # scikit-learn's C, from a weak penalty to a strong one
 FOLDS = 5  # every fifth group of the training samples chooses among them
@@ -82,9 +81,3 @@ def without_convergence_warnings() -> Iterator[None]:
 def correct(classifier: Any, x: Any, y: ArrayLike) -> np.ndarray:
     """(n,) 1 where the classifier predicts the label, else 0."""
     return (classifier.predict(x) == np.asarray(y)).astype(float)
-
-
-def majority(train: ArrayLike, test: ArrayLike) -> float:
-    """Accuracy of always predicting the most frequent training label; of equally frequent ones, the first."""
-    labels, counts = np.unique(train, return_counts=True)
-    return float((np.asarray(test) == labels[counts.argmax()]).mean())

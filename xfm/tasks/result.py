@@ -1,13 +1,13 @@
-"""One number of an evaluation with its sample size, baseline, upper bound and 95 % bootstrap interval."""
+"""One number of a task, and how it is measured: value, sample size, baseline, upper bound, 95 % bootstrap interval."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,12 +16,10 @@ from ..base import seeding
 from ..base.fields import types
 from ..base.strings import brief, parse_json, shown
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["Better", "Measure", "Result", "binary_f1", "bootstrap_interval", "from_json", "matthews", "measured",
+           "pearson", "ratio", "to_json"]  # fmt: skip
 
-__all__ = ["Better", "Result", "bootstrap_interval", "compare_results", "find_result", "format_lines", "from_json",
-           "results_table", "to_json"]  # fmt: skip
-
+OfMeans = Callable[[np.ndarray], np.ndarray]  # means (..., k) -> the metric (...)
 Better = Literal["higher", "lower", ""]  # "": a control condition, which no model is meant to be good at
 RESAMPLES = 2000
 BLOCK = 4_000_000  # draws at once
@@ -47,12 +45,17 @@ class Result:
     better: Better = "higher"
     unit: str = "%"  # "%": a share, shown in per cent; "nats"
 
+    @property
+    def key(self) -> str:
+        """How studies name the metric."""
+        return ", ".join(filter(None, (self.task, self.condition, self.metric)))
+
 
 def bootstrap_interval(
     scores: ArrayLike,
     groups: ArrayLike | None,
     *key: object,
-    of_means: Callable[[np.ndarray], np.ndarray] | None = None,
+    of_means: OfMeans | None = None,
     lowest: float = 0.0,
 ) -> tuple[float, float]:
     """95 % percentile-bootstrap interval of the mean of `scores` (n,), or of a function of the means (..., k) of (n, k)
@@ -82,55 +85,102 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def results_table(results: Sequence[Result]) -> pd.DataFrame:
-    """One row a result, the columns in the order of `Result`'s fields."""
-    import pandas as pd
+def measured(
+    named: tuple[str, str, str],
+    scores: ArrayLike,
+    key: Sequence[object],
+    baseline: tuple[float, str] | None = None,
+    groups: ArrayLike | None = None,
+    of_means: OfMeans | None = None,
+    **fields: Any,
+) -> Result:
+    """The Result of per-sample `scores`, with its interval: all numbers of tasks are made here.
 
-    return pd.DataFrame([dataclasses.asdict(r) for r in results], columns=[f.name for f in dataclasses.fields(Result)])
-
-
-def format_lines(results: Sequence[Result]) -> str:
-    """The table for a terminal, one line a result; an upper bound of 1 is not shown."""
-    rows = [("task", "metric", "value", "95 % interval", "n", "baseline", "upper_bound")]
-    for r in results:
-        baseline = "" if r.baseline is None else f"{r.baseline:.3f} {r.baseline_name}"
-        upper_bound = "" if r.upper_bound is None or r.upper_bound == 1 else f"{r.upper_bound:.3f}"
-        interval = f"{r.low:.3f} to {r.high:.3f}"
-        rows.append((_title(r), r.metric, f"{r.value:.3f}", interval, str(r.n), baseline, upper_bound))
-    return _align(rows)
-
-
-def compare_results(runs: Mapping[str, Sequence[Result]]) -> str:
-    """Evaluations of several runs for a terminal: one line a number, one column a run, each with its 95 % interval.
-
-    A line whose split and seed are not the default ones (test, 0) names them.
+    Args:
+        named: task, condition, metric.
+        scores, groups, of_means: as in `bootstrap_interval`.
+        key: what the resampling is a function of.
+        baseline: its value and its name.
+        fields: `lowest` as in `bootstrap_interval`, and the other fields of Result.
     """
-    cells: dict[tuple[str, ...], dict[str, str]] = {}
-    for name, results in runs.items():
-        for r in results:
-            draws = "" if (r.split, r.seed) == ("test", 0) else f" [{r.split}, seed {r.seed}]"
-            row = cells.setdefault((_title(r) + draws, r.metric), {})
-            row[name] = f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})"
-    return _align([("task", "metric", *runs), *((*key, *(row.get(n, "") for n in runs)) for key, row in cells.items())])
+    scores = np.asarray(scores, float)
+    value = scores.mean() if of_means is None else of_means(scores.mean(0))
+    interval = bootstrap_interval(scores, groups, *key, of_means=of_means, lowest=fields.pop("lowest", 0.0))
+    level, name = (None, "") if baseline is None else (float(baseline[0]), baseline[1])
+    numbers = {"value": float(value), "low": interval[0], "high": interval[1], "n": len(scores)}
+    return Result(*named, **numbers, baseline=level, baseline_name=name, **{"upper_bound": None, **fields})  # type: ignore[arg-type]
 
 
-def _title(result: Result) -> str:
-    return f"{result.task}, {result.condition}".removesuffix(", ")
+class Measure(NamedTuple):
+    """A metric of a whole split, as a function of the means of what each item contributes: a bootstrap of items is then
+    exact for correlations as well as for shares."""
+
+    name: str
+    of_items: Callable[[Sequence[Any], Sequence[Any]], np.ndarray]  # predicted, true -> (n,) or (n, k)
+    of_means: OfMeans | None = None  # None: the mean of (n,)
+    unit: str = "%"
+    best: float = 1.0  # what a perfect model has
+    about: Callable[[Sequence[Any]], np.ndarray] = lambda targets: np.ones(len(targets), bool)  # (n,): what it is of
+
+    def parts(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+        """(n, k): of all items, also of those that it is not of."""
+        return np.asarray(self.of_items(predicted, targets), float).reshape(len(targets), -1)
+
+    def value(self, predicted: Sequence[Any], targets: Sequence[Any]) -> float:
+        means = self.parts(predicted, targets)[self.about(targets)].mean(0)
+        return float(means[0] if self.of_means is None else self.of_means(means))
+
+    def result(
+        self,
+        named: tuple[str, str],
+        predicted: Sequence[Any],
+        targets: Sequence[Any],
+        groups: np.ndarray | None,
+        key: Sequence[object],
+        **fields: Any,
+    ) -> Result:
+        """`measured` of the items that it is of; `named`: task and condition; `groups` (n,) of all items."""
+        about = self.about(targets)
+        parts, groups = self.parts(predicted, targets)[about], None if groups is None else groups[about]
+        parts = parts[:, 0] if self.of_means is None else parts
+        fields |= {"groups": groups, "of_means": self.of_means, "upper_bound": self.best, "unit": self.unit}
+        return measured((*named, self.name), parts, key, **fields)
 
 
-def _align(rows: Iterable[Sequence[str]]) -> str:
-    rows = [[brief(cell) for cell in row] for row in rows]  # a foreign file's texts may hold anything
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """0 where both are 0, as in scikit-learn."""
+    return np.where(below > 0, above / np.where(below > 0, below, 1), 0.0)
 
 
-def find_result(results: Sequence[Result], task: str, metric: str, condition: str = "") -> Result:
-    """The result of a task, metric and condition. KeyError, which lists all keys, where there is none."""
-    for r in results:
-        if (r.task, r.metric, r.condition) == (task, metric, condition):
-            return r
-    keys = ", ".join(f"{(r.task, r.metric, r.condition)}" for r in results)
-    raise KeyError(f"no result {(task, metric, condition)}; there are {keys}")
+def _confusion(predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+    """(n, 4): true positive, false positive, false negative, true negative of labels 1 and 0"""
+    p, t = np.asarray(predicted, bool), np.asarray(targets, bool)
+    return np.stack([p & t, p & ~t, ~p & t, ~p & ~t], 1)
+
+
+def _f1(m: np.ndarray) -> np.ndarray:
+    return ratio(2 * m[..., 0], 2 * m[..., 0] + m[..., 1] + m[..., 2])
+
+
+def _matthews(m: np.ndarray) -> np.ndarray:
+    tp, fp, fn, tn = np.moveaxis(m, -1, 0)
+    return ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+
+
+def _moments(predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+    """(n, 5): x, y, and their squares and product"""
+    x, y = np.asarray(predicted, float), np.asarray(targets, float)
+    return np.stack([x, y, x * x, y * y, x * y], 1)
+
+
+def _pearson(m: np.ndarray) -> np.ndarray:
+    x, y, xx, yy, xy = np.moveaxis(m, -1, 0)
+    return ratio(xy - x * y, np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0)))
+
+
+binary_f1 = Measure("F1", _confusion, _f1)
+matthews = Measure("Matthews correlation", _confusion, _matthews)
+pearson = Measure("Pearson correlation", _moments, _pearson)
 
 
 def to_json(results: Sequence[Result]) -> str:

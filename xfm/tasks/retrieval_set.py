@@ -98,8 +98,9 @@ def retrieval_set(
     """The first `n` pairs of the retrieval task, as `evaluate` draws and scores them; the model's mode is restored.
 
     `checked`: every text is true of one picture alone; without, pairs come as they are drawn. RuntimeError where the
-    world is too small for `n` checked pairs.
+    world is too small for `n` checked pairs. ConfigError where the data have no pairs, or the model no ITC.
     """
+    require("itc" in model.objectives, "objectives", list(model.objectives), "with itc, which retrieval is by")
     context = EvalContext(model, config, tokenizer, split, seed)
     drawn = context.examples("retrieval", retrieval.ATTEMPTS if checked else n)
     pairs = retrieval.distinct_pairs(drawn, n) if checked else list(drawn)

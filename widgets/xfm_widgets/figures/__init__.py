@@ -2,10 +2,10 @@
 
 from .compare_runs import CurvePanel, compare_runs
 from .flow_diagram import flow_diagram
-from .grounding import grounding
-from .masked_prediction import masked_prediction
 from .plot_answers import Said, plot_answers
 from .plot_attention import AttentionSide, plot_attention
+from .plot_grounding import grounding
+from .plot_masked_prediction import masked_prediction
 from .plot_retrieval import plot_retrieval
 
 __all__ = ["AttentionSide", "CurvePanel", "Said", "compare_runs", "flow_diagram", "grounding", "masked_prediction",

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from xfm.plots import Figure
-from xfm.plots.curves import smooth
+from xfm.plots.curve_records import smooth
 from xfm.plots.labels import clip
 from xfm.plots.palette import GREY, SHADE
 from xfm.plots.probe_figures import cycle

@@ -5,8 +5,8 @@ import { themeInks } from "./colour.js";
 import { arrowKeys, button, select } from "./controls.js";
 import { keysOf, node, uniqueId } from "./dom.js";
 import { drawPairs, drawSmall } from "./effect_plots.js";
-import { change, effectSentence, effectText, levelsSentence, named, UNCORRECTED, verdict } from "./effect_words.js";
-import { far } from "./far.js";
+import { change, effectSentence, effectText, levelsSentence, named, UNCORRECTED, verdict } from "./effect_sentence.js";
+import { far } from "./far_spans.js";
 import { frame } from "./frame.js";
 import { float32, several } from "./numbers.js";
 import { matching } from "./searching.js";
@@ -14,7 +14,7 @@ import { studyCurves } from "./study_curves.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { AblationExplorerTraits, StudyEffect, StudyMetric } from "./payloads.d.ts" */
-/** @import { Pair } from "./effect_words.js" */
+/** @import { Pair } from "./effect_sentence.js" */
 /** @import { Inks } from "./colour.js" */
 
 const LIST = /** @type {const} */ ([210, 22]); // CSS pixels of a small plot

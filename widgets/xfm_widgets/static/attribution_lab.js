@@ -16,8 +16,8 @@ import {
   strengthSlider,
   thumbnail,
 } from "./overlay.js";
-import { pictureSender } from "./own_picture.js";
 import { CROSS, drawLines, HATCH } from "./patch_marks.js";
+import { pictureSender } from "./picture_upload.js";
 import { removalScores, scoreBars } from "./removal_scores.js";
 import { scaleEnd } from "./scales.js";
 import { columnHeads, trustOf } from "./trust.js";

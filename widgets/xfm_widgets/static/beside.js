@@ -4,7 +4,7 @@
 import { uniqueId } from "./dom.js";
 import { emitter } from "./events.js";
 
-/** @import { Kernel } from "./alive.js" */
+/** @import { Kernel } from "./page_model/page_kernel.js" */
 /** @import { Model } from "./host.d.ts" */
 
 const CHOOSES = ["hide at random"]; // acts that only choose: Python is told what was chosen

@@ -1,12 +1,13 @@
 // @ts-check
 // What surrounds every view: heading, tools, messages, controls, body, credit, a line for screen readers, a table.
-import { chosen } from "./choices.js";
+
 import { isDark, onThemeChange } from "./colour.js";
 import { node, uniqueId } from "./dom.js";
 import { short } from "./numbers.js";
 import { download, toolbar } from "./toolbar.js";
+import { chosen } from "./view_state.js";
 
-/** @import { Choices } from "./choices.js" */
+/** @import { Choices } from "./view_state.js" */
 /** @import { Model } from "./host.d.ts" */
 /** @import { Tools } from "./payloads.d.ts" */
 /** @typedef {{ columns: string[], rows: unknown[][] }} Table */

@@ -5,11 +5,11 @@ import { sequential } from "./colour.js";
 import { arrowKeys, button, select, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
 import { CANDIDATES, numberedCandidates, PRESENCE, percent, presenceText, wordDoubts } from "./doubts.js";
-import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
+import { addNewest } from "./newest.js";
 import { clamp, float32, short, uint8 } from "./numbers.js";
 import { fit, paintGround, paintWeights, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
-import { pictureSender } from "./own_picture.js";
+import { pictureSender } from "./picture_upload.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { GroundingPadTraits } from "./payloads.d.ts" */

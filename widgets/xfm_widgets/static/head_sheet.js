@@ -1,6 +1,6 @@
 // @ts-check
 // All heads on one canvas, sorted, each as its row over the patches or as its matrix over the words; below it its largest.
-import { difference, headMatrix, queryRow } from "./attention.js";
+import { difference, headMatrix, queryRow } from "./attention_rows.js";
 import { canvas, font, outline, pen, pointerAt, resize } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { arrowKeys, select } from "./controls.js";

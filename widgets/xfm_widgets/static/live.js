@@ -2,7 +2,7 @@
 // A view beside a kernel that answers in the page, too, once the model has come: it is asked for when the view is shown.
 import { beside } from "./beside.js";
 import { node } from "./dom.js";
-import { pageModel, rest } from "./page_weights.js";
+import { pageModel, rest } from "./page_model/page_weights.js";
 
 /** @import { Host, View } from "./host.d.ts" */
 
@@ -11,7 +11,7 @@ const NOTE = "Answered in this page; Python's answer is to come.";
 
 /**
  * @param {View<any>} view
- * @param {string} name of the function of alive.js that answers it
+ * @param {string} name of the function of page_kernel.js that answers it
  * @returns {View<any>}
  */
 export const live = (view, name) => ({
@@ -36,9 +36,9 @@ export const live = (view, name) => ({
       if (isOver) return;
       const asked = pageModel(model);
       stopAsking = asked.dispose;
-      const { payload, alive, given } = await asked.sent;
+      const { payload, kernels, given } = await asked.sent;
       await rest();
-      if (!isOver) both.answer(alive[name](payload, given));
+      if (!isOver) both.answer(kernels[name](payload, given));
     }
     begin().catch(() => {}); // a host that cannot: Python answers, as before
     return () => {

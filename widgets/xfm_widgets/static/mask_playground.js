@@ -7,7 +7,7 @@ import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { fixed, float32, mean, short, uint8, withMinus } from "./numbers.js";
 import { fit, opacityOf, paintGround, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
-import { pictureSender } from "./own_picture.js";
+import { pictureSender } from "./picture_upload.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { GuessedPiece, HiddenParts, MaskedPiece, MaskPlaygroundTraits } from "./payloads.d.ts" */

@@ -1,10 +1,11 @@
 // @ts-check
 // The training monitor's panels: a chart a curve, what is known of it before it comes, its values in words.
+
+import { lateMean, standsAtChance } from "./at_chance.js";
 import { canvas, pointerAt, resize } from "./canvas.js";
 import { lineChart } from "./chart.js";
 import { lineStyle } from "./colour.js";
 import { node } from "./dom.js";
-import { lateMean, standsAtChance } from "./learnt.js";
 import { clamp, short } from "./numbers.js";
 
 /** @import { Model } from "./host.d.ts" */

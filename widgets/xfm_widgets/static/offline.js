@@ -1,11 +1,12 @@
 // @ts-check
 // The same view in a page of its own, or in anyone's page: no Jupyter, no kernel, no network.
-import { checked, chosen, readState } from "./choices.js";
+
 import { node } from "./dom.js";
 import { emitter } from "./events.js";
+import { checked, chosen, readState } from "./view_state.js";
 
-/** @import { Kernel } from "./alive.js" */
-/** @import { Choices } from "./choices.js" */
+/** @import { Kernel } from "./page_model/page_kernel.js" */
+/** @import { Choices } from "./view_state.js" */
 /** @import { Model, View } from "./host.d.ts" */
 /** @import { Limit } from "./payloads.d.ts" */
 /** @typedef {Record<string, Limit>} Limits */

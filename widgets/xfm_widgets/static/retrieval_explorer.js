@@ -5,10 +5,10 @@ import { themeInks } from "./colour.js";
 import { arrowKeys, button, select, toggle } from "./controls.js";
 import { node } from "./dom.js";
 import { noneBelongs, wordDoubts } from "./doubts.js";
-import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
+import { addNewest } from "./newest.js";
 import { clamp, fixed, float32, several, uint8 } from "./numbers.js";
-import { pictureDrop, readPicture } from "./own_picture.js";
+import { pictureDrop, readPicture } from "./picture_upload.js";
 import { ranking } from "./ranking.js";
 import { retrievalMap } from "./retrieval_map.js";
 

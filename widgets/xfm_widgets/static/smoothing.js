@@ -1,5 +1,5 @@
 // @ts-check
-// The running mean of the training monitor. xfm.plots.curves.smooth is the same, and a test compares the two.
+// The running mean of the training monitor. xfm.plots.curve_records.smooth is the same, and a test compares the two.
 
 /**
  * Of each point: the mean of the finite values of the last `span` steps, its own included; NaN where there is none.

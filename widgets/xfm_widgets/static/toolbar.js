@@ -1,12 +1,13 @@
 // @ts-check
 // The tools that every view has: undo, reset, words explained, its state as text, files of it, a larger view.
-import { readState, stateText } from "./choices.js";
+
 import { button, usable } from "./controls.js";
 import { node, svgNode, uniqueId } from "./dom.js";
 import { presenting } from "./present.js";
 import { pngPicture, svgPicture } from "./snapshot.js";
+import { readState, stateText } from "./view_state.js";
 
-/** @import { chosen } from "./choices.js" */
+/** @import { chosen } from "./view_state.js" */
 /** @import { Props } from "./dom.js" */
 /** @import { Model } from "./host.d.ts" */
 /** @import { Tools } from "./payloads.d.ts" */

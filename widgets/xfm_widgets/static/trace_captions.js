@@ -2,7 +2,7 @@
 // What the weights of one head, of several, or of a rollout are, what a row of them adds up to, what colours reach to.
 import { short, withMinus } from "./numbers.js";
 
-/** @import { HeadMode } from "./attention.js" */
+/** @import { HeadMode } from "./attention_rows.js" */
 /** @import { Side } from "./payloads.d.ts" */
 
 const MODES = {

@@ -6,7 +6,7 @@ import { frame } from "./frame.js";
 import { headDetail } from "./head_detail.js";
 import { headSheet } from "./head_sheet.js";
 import { strengthSlider } from "./overlay.js";
-import { pictureSender } from "./own_picture.js";
+import { pictureSender } from "./picture_upload.js";
 import { modeCaption, sumCaption } from "./trace_captions.js";
 import { sidePanel } from "./trace_side.js";
 import { traceState } from "./trace_state.js";

@@ -1,13 +1,13 @@
 // @ts-check
 // What TraceExplorer shows of its traces: which map, layer and heads are chosen, and the weights and colours of that.
-import { attended, difference } from "./attention.js";
+import { attended, difference } from "./attention_rows.js";
 import { diverging, sequential } from "./colour.js";
 import { clamp } from "./numbers.js";
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { PackedTrace, Side, TraceExplorerTraits } from "./payloads.d.ts" */
 /** @import { Rgb } from "./colour.js" */
-/** @import { HeadMode, Way } from "./attention.js" */
+/** @import { HeadMode, Way } from "./attention_rows.js" */
 /** @typedef {(weight: number) => Rgb} Paint */
 /** @typedef {ReturnType<typeof traceState>} TraceState */
 

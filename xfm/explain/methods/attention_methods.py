@@ -13,37 +13,40 @@ import torch
 from torch import Tensor
 
 from ...base.fields import ConfigError
+from ..attribution import SHARE, Attribution
 from ..head_stats import rollout as _rollout
 from ..inputs import AttributionInputs
 from ..tracing import AttentionMap, capture_attention
 
-__all__ = ["Rows", "attention_gradient", "bimodal_rollout", "generic", "layer_gradients", "raw", "rollout"]
+__all__ = ["attention_gradient", "bimodal_rollout", "generic", "layer_gradients", "raw", "rollout"]
 
 Rows = tuple[Tensor, Tensor]  # word pieces (L,), patches (P,)
 
 
-def raw(inputs: AttributionInputs) -> Rows:
+def raw(inputs: AttributionInputs) -> Attribution:
     """The last layer's weights from the token that the target is read from, mean over heads, and over the tokens of a
     word of several."""
     maps, _ = capture_attention(inputs, gradients=False)
-    return _last_layer({name: attention.weights.mean(1) for name, attention in maps.items()}, inputs, torch.mean)
+    rows = _last_layer({name: attention.weights.mean(1) for name, attention in maps.items()}, inputs, torch.mean)
+    return Attribution.of(inputs, *rows, unit=SHARE)
 
 
-def attention_gradient(inputs: AttributionInputs) -> Rows:
+def attention_gradient(inputs: AttributionInputs) -> Attribution:
     """The same of weight x gradient, its positive part, summed over the tokens: so is the score."""
-    return _last_layer(_weight_gradient(capture_attention(inputs)[0]), inputs, torch.sum)
+    return Attribution.of(inputs, *_last_layer(_weight_gradient(capture_attention(inputs)[0]), inputs, torch.sum))
 
 
-def rollout(inputs: AttributionInputs) -> Rows:
+def rollout(inputs: AttributionInputs) -> Attribution:
     """Attention rollout (Abnar and Zuidema, 2020), continued through cross-attention: see `bimodal_rollout`."""
     maps, _ = capture_attention(inputs, gradients=False)
     if inputs.target.places is None:
         _require(maps, "language", "vision")
         means = {name: attention.weights.mean(1) for name, attention in maps.items()}
         text, image = (_read(_encoder_rollout(maps[name]), name, means, inputs) for name in ("language", "vision"))
-        return text, image
-    text, image = (rolled[list(inputs.target.places)].mean(0) for rolled in bimodal_rollout(maps)[-1])
-    return text, image[1:]
+    else:
+        text, image = (rolled[list(inputs.target.places)].mean(0) for rolled in bimodal_rollout(maps)[-1])
+        image = image[1:]
+    return Attribution.of(inputs, text, image, unit=SHARE)
 
 
 def bimodal_rollout(maps: Mapping[str, AttentionMap]) -> list[Rows]:
@@ -64,7 +67,7 @@ def bimodal_rollout(maps: Mapping[str, AttentionMap]) -> list[Rows]:
     return steps
 
 
-def generic(inputs: AttributionInputs) -> Rows:
+def generic(inputs: AttributionInputs) -> Attribution:
     """Generic attention explainability (Chefer, Gur and Wolf, 2021): equations 5-9 within a modality, 8-11 across.
 
     What a token keeps of itself, the identity that the relevance of words starts from, is left out.
@@ -79,18 +82,18 @@ def generic(inputs: AttributionInputs) -> Rows:
     for layer in maps["language"]:
         text = text + layer @ text
     if places is None:
-        text = _read(text, "language", maps, inputs, itself=False)
-        return text, _read(image, "vision", maps, inputs, itself=False)
+        sides = (("language", text), ("vision", image))
+        return Attribution.of(inputs, *(_read(tokens, name, maps, inputs, itself=False) for name, tokens in sides))
     memory = _memory(_normalised(image), attention)
     across = torch.zeros(len(text), memory.shape[1])
     for within, cross in zip(maps["fusion"], maps["cross"], strict=True):
         text, across = text + within @ text, across + within @ across
         across = across + _normalised(text).T @ cross @ memory
     read = list(places)
-    return (text - torch.eye(len(text)))[read].sum(0), across[read, 1:].sum(0)
+    return Attribution.of(inputs, (text - torch.eye(len(text)))[read].sum(0), across[read, 1:].sum(0))
 
 
-def layer_gradients(inputs: AttributionInputs) -> Rows:
+def layer_gradients(inputs: AttributionInputs) -> Attribution:
     """After LeGrad (Bousselham et al., 2024): positive gradients by the weights, mean over heads and queries, summed
     over layers. LeGrad reads the target anew at each layer; here it is the last layer's."""
     maps, _ = capture_attention(inputs)
@@ -98,7 +101,9 @@ def layer_gradients(inputs: AttributionInputs) -> Rows:
     summed = {n: m.gradients.clamp_min(0).mean((1, 2)).sum(0) for n, m in maps.items() if m.gradients is not None}
     text, image = (summed[name] + summed.get(f"{name} pool", 0) for name in ("language", "vision"))
     text, image = text[: len(inputs.pieces)], image[-len(inputs.patches) :]
-    return (text + summed["fusion"], image + _share_pooled(summed["cross"])) if "fusion" in summed else (text, image)
+    if "fusion" in summed:
+        text, image = text + summed["fusion"], image + _share_pooled(summed["cross"])
+    return Attribution.of(inputs, text, image)
 
 
 def _require(maps: Mapping[str, object], *names: str) -> None:

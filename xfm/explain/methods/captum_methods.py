@@ -1,7 +1,7 @@
 """captum's methods on an image and a text at once.
 
 captum sees two inputs, embedded patches (B, P, D) and embedded pieces (B, L, D), and returns two of that shape, which
-become numbers for pieces (L,) and patches (P,). Baselines are masked patches and pieces.
+are summed to a number a patch (P,) and a piece (L,). Baselines are masked patches and pieces.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from ...base import seeding
 from ...model.encoder_calls import RANDOM
+from ..attribution import TARGET, Attribution
 from ..inputs import BATCH, AttributionInputs
-from .attention_methods import Rows
 
 __all__ = ["ablation", "grad_cam", "gradient_shap", "input_gradient", "integrated", "objects", "occlusion", "saliency",
            "seeded_globals", "shapley", "smooth"]  # fmt: skip
 
+Rows = tuple[Tensor, Tensor]  # word pieces (L,), patches (P,)
 STEPS = 32  # of integrated gradients
 SMOOTH = 20  # noisy copies of SmoothGrad ...
 NOISE = 0.15  # ... by so much of the inputs' range (Smilkov et al., 2017: .1 to .2)
@@ -32,39 +33,43 @@ ORDERS = 25  # of Shapley sampling
 WINDOW = 2  # patches a side of occlusion
 
 
-def saliency(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def saliency(inputs: AttributionInputs) -> Attribution:
     """The norm of the gradient (Simonyan et al., 2013)."""
-    return _rows(ca.Saliency(inputs).attribute(_embedded(inputs), abs=False), torch.linalg.vector_norm)
+    gradients = ca.Saliency(inputs).attribute(_embedded(inputs), abs=False)
+    return Attribution.of(inputs, *_rows(gradients, torch.linalg.vector_norm))
 
 
-def smooth(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def smooth(inputs: AttributionInputs, seed: int = 0) -> Attribution:
     """SmoothGrad: the norm of the mean gradient over noisy inputs."""
     deviations = tuple(NOISE * (t.max() - t.min()).item() for t in _embedded(inputs))
     with seeded_globals("smoothgrad", seed):
         gradients: Any = ca.NoiseTunnel(ca.Saliency(inputs)).attribute(
             _embedded(inputs), nt_type="smoothgrad", nt_samples=SMOOTH, stdevs=deviations, abs=False
         )
-    return _rows(gradients, torch.linalg.vector_norm)
+    return Attribution.of(inputs, *_rows(gradients, torch.linalg.vector_norm))
 
 
-def input_gradient(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def input_gradient(inputs: AttributionInputs) -> Attribution:
     """Input x gradient."""
-    return _rows(ca.InputXGradient(inputs).attribute(_embedded(inputs)))
+    return _changes(inputs, *_rows(ca.InputXGradient(inputs).attribute(_embedded(inputs))))
 
 
-def integrated(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def integrated(inputs: AttributionInputs) -> Attribution:
     """Integrated gradients (Sundararajan et al., 2017) from everything masked to everything as it is."""
-    method = ca.IntegratedGradients(inputs)
-    return _rows(method.attribute(_embedded(inputs), _baselines(inputs), n_steps=STEPS, internal_batch_size=BATCH))
+    values = ca.IntegratedGradients(inputs).attribute(
+        _embedded(inputs), _baselines(inputs), n_steps=STEPS, internal_batch_size=BATCH
+    )
+    return _changes(inputs, *_rows(values), complete=True)
 
 
-def gradient_shap(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def gradient_shap(inputs: AttributionInputs, seed: int = 0) -> Attribution:
     """GradientSHAP (Lundberg and Lee, 2017)."""
     with seeded_globals("gradient shap", seed):
-        return _rows(ca.GradientShap(inputs).attribute(_embedded(inputs), _baselines(inputs), n_samples=SHAP))
+        values = ca.GradientShap(inputs).attribute(_embedded(inputs), _baselines(inputs), n_samples=SHAP)
+    return _changes(inputs, *_rows(values), complete=True)
 
 
-def occlusion(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def occlusion(inputs: AttributionInputs, progress: bool = False) -> Attribution:
     """Windows of 2 x 2 patches, and single pieces, masked (Zeiler and Fergus, 2014)."""
     patches, pieces = _embedded(inputs)
     side, width = inputs.grid.grid, patches.shape[-1]
@@ -85,30 +90,33 @@ def occlusion(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
             perturbations_per_eval=BATCH,
             show_progress=progress,
         )
-    return values[1][0, :, 0].cpu(), values[0][0, 0].flatten().cpu()  # the same over the width of a patch
+    return _changes(inputs, values[1][0, :, 0], values[0][0, 0].flatten())  # the same over the width of a patch
 
 
-def ablation(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def ablation(inputs: AttributionInputs, progress: bool = False) -> Attribution:
     """Each patch masked, and each word."""
-    return _by_groups(ca.FeatureAblation(inputs), inputs, torch.arange(len(inputs.patches)), progress)
+    groups = torch.arange(len(inputs.patches))
+    return _changes(inputs, *_by_groups(ca.FeatureAblation(inputs), inputs, groups, progress))
 
 
-def objects(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def objects(inputs: AttributionInputs, progress: bool = False) -> Attribution:
     """Each object masked, all its patches at once, the background too; and each word. ConfigError without objects."""
     groups = torch.zeros(len(inputs.patches), dtype=torch.long)
     for i, mask in enumerate(inputs.object_patches().values(), 1):
         groups[mask] = i
-    return _by_groups(ca.FeatureAblation(inputs), inputs, groups.unique(return_inverse=True)[1], progress)
+    groups = groups.unique(return_inverse=True)[1]
+    return _changes(inputs, *_by_groups(ca.FeatureAblation(inputs), inputs, groups, progress))
 
 
-def shapley(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def shapley(inputs: AttributionInputs, seed: int = 0, progress: bool = False) -> Attribution:
     """Shapley values of patches and words together, by sampled orders (Castro et al., 2009)."""
     method, patches = ca.ShapleyValueSampling(inputs), torch.arange(len(inputs.patches))
     with seeded_globals("shapley", seed):
-        return _by_groups(method, inputs, patches, progress, n_samples=ORDERS)
+        values = _by_groups(method, inputs, patches, progress, n_samples=ORDERS)
+    return _changes(inputs, *values, complete=True)
 
 
-def grad_cam(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+def grad_cam(inputs: AttributionInputs) -> Attribution:
     """Grad-CAM (Selvaraju et al., 2017) on the outputs of the two encoders: channels x places."""
     patches, pieces = nn.Identity(), nn.Identity()
     side = inputs.grid.grid
@@ -126,8 +134,12 @@ def grad_cam(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
         ca.LayerGradCam(forward, layer).attribute(_embedded(inputs), relu_attributions=True)
         for layer in (pieces, patches)
     ]
-    text, image = values
-    return text.flatten().detach().cpu(), image.flatten().detach().cpu()
+    return Attribution.of(inputs, *(value.flatten() for value in values))
+
+
+def _changes(inputs: AttributionInputs, pieces: Tensor, patches: Tensor, complete: bool = False) -> Attribution:
+    """Parts of the target's change when everything is masked."""
+    return Attribution.of(inputs, pieces, patches, signed=True, unit=TARGET, complete=complete)
 
 
 def _embedded(inputs: AttributionInputs) -> tuple[Tensor, Tensor]:
@@ -154,14 +166,12 @@ def _by_groups(method: Any, inputs: AttributionInputs, groups: Tensor, progress:
             show_progress=progress,
             **options,
         )
-    patches, pieces = (
-        (value[0, :, 0] / mask.bincount()[mask]).cpu() for value, mask in zip(values, masks, strict=True)
-    )
+    patches, pieces = (value[0, :, 0] / mask.bincount()[mask] for value, mask in zip(values, masks, strict=True))
     return pieces, patches
 
 
 def _rows(values: Sequence[Tensor], reduce: Callable[..., Tensor] = torch.sum) -> Rows:
-    patches, pieces = (reduce(t.detach()[0], dim=-1).cpu() for t in values)
+    patches, pieces = (reduce(t.detach()[0], dim=-1) for t in values)
     return pieces, patches
 
 

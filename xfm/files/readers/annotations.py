@@ -70,6 +70,8 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
 
     def make(where: str, ref: Any) -> Record:
         texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in _list(ref, "sentences")]
+        if not texts:
+            raise Unusable("no sentences", "sentences = []: must have one or more")
         image, known = _get(images, ref.get("image_id")), _get(objects, ref.get("ann_id"))
         picture = find(folders, image.get("file_name") or ref.get("file_name"))
         segmentation = ref.get("segmentation") or known.get("segmentation")

@@ -17,7 +17,7 @@ from ...base.fields import one_of, require
 from ...base.strings import brief, parse_json, shown
 from ...config import ConfigError
 from ...data.source import Split
-from .content import state, telling
+from .content import state, telling, utf8_lines
 
 __all__ = ["PICTURES", "SPLIT_NAMES", "UNREAD", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored",
            "Unusable", "load_json", "matching", "phrase", "record", "required", "spelt", "unread"]  # fmt: skip
@@ -155,11 +155,15 @@ class Root:
             real = os.path.realpath(real)
         inside = os.path.join(self.folder, "")
         if not real.startswith(inside):
-            raise Unusable("outside the folder", f"image = {shown(name)} leads out of the folder of the data: refused")
+            remedy = "Copy the pictures into that folder, or move the file that names them to a folder above them"
+            way = f"image = {shown(name)} leads out of the folder of the data: refused"
+            raise Unusable("outside the folder", f"{way}. {remedy}")
         if not os.path.isfile(real):
             if (other := spelt(Path(path))) != Path(path):
                 return self.picture(str(other))
-            raise Unusable("no such file", f"image = {shown(name)} is not in the folder of the data")
+            windows = "\\" in name and os.sep != "\\"
+            hint = ". Write its path from there, with / between folders, not \\" if windows else ""
+            raise Unusable("no such file", f"image = {shown(name)} is not in the folder of the data{hint}")
         if os.path.splitext(name)[1].lower() in UNREAD:
             raise unread(name)
         return Stored(self.folder, real[len(inside) :])
@@ -238,11 +242,13 @@ def spelt(path: Path) -> Path:
 
 
 def load_json(path: Path) -> Any:
-    """Raises ConfigError, which names the file, where it cannot be read or is no JSON."""
+    """Raises ConfigError, which names the file, where it cannot be read, is not UTF-8 or is no JSON."""
     try:
-        return parse_json(path.read_text(encoding="utf-8-sig"))
+        text = "".join(utf8_lines(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    try:
+        return parse_json(text)
     except ValueError as error:
         raise ConfigError(f"{path}: no JSON ({brief(error)})") from error
 

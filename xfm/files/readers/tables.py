@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ...base.strings import brief, parse_json, shown
 from ...config import ConfigError
+from .content import utf8_lines
 from .records import PICTURES, Problem, Record, Root, Unusable, columns, record, rows
 
 __all__ = ["read_json_lines", "read_table", "read_texts"]
@@ -22,13 +23,12 @@ LINES = 10  # that a row of a table may take: cells in quotes have line breaks
 
 def read_table(path: Path, delimiter: str = ",") -> Iterator[Record | Problem]:
     """CSV, or TSV by its delimiter: a header with image and caption, or phrase and box. Rows of one picture are one."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        found = _cells(path, file, delimiter)
-        names = [name.strip() for name in _header(path, found)]
-        columns(path, names, ["image"], COLUMNS)
-        if "caption" not in names and not {"phrase", "box"} <= {*names}:
-            raise ConfigError(f"{path}: has neither a column 'caption' nor the columns 'phrase' and 'box'")
-        yield from rows(((where, _named(names, cells)) for where, cells in found), _maker(path))
+    found = _cells(path, delimiter)
+    names = [name.strip() for name in _header(path, found)]
+    columns(path, names, ["image"], COLUMNS)
+    if "caption" not in names and not {"phrase", "box"} <= {*names}:
+        raise ConfigError(f"{path}: has neither a column 'caption' nor the columns 'phrase' and 'box'")
+    yield from rows(((where, _named(names, cells)) for where, cells in found), _maker(path))
 
 
 def _header(path: Path, found: Iterator[tuple[str, Any]]) -> list[str]:
@@ -46,16 +46,12 @@ def _named(names: list[str], cells: Any) -> Any:
     return dict(zip(names, cells, strict=True))
 
 
-def _cells(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[str, list[str] | Unusable]]:
+def _cells(path: Path, delimiter: str) -> Iterator[tuple[str, list[str] | Unusable]]:
     """(file:line, cells) of each row that is not empty. A quote that is not closed would make one row of all that
     follow: it costs its own line alone, and those after it are rows of their own."""
-    number, ahead = 1, deque[str]()
+    number, ahead, lines = 1, deque[str](), utf8_lines(path, newline="")
     while True:
-        try:
-            ahead.extend(islice(file, LINES - len(ahead)))
-        except UnicodeDecodeError as error:
-            last = number - 1 + len(ahead)
-            raise ConfigError(f"{path}: not in UTF-8 after line {last} ({brief(error)}); save it as UTF-8") from error
+        ahead.extend(islice(lines, LINES - len(ahead)))
         if not ahead:
             return
         cells, used = _row(ahead, delimiter)
@@ -130,11 +126,4 @@ def read_texts(path: Path) -> Iterator[Record | Problem]:
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """(file:line, line) of those that are not empty."""
-    with open(path, encoding="utf-8-sig") as file:
-        number = 0
-        try:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield f"{path.name}:{number}", line
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{path}: not in UTF-8 after line {number} ({brief(error)}); save it as UTF-8") from error
+    return ((f"{path.name}:{number}", line) for number, line in enumerate(utf8_lines(path), 1) if line.strip())

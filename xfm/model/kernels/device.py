@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["waits"]
-
 
 def waits(device: torch.device) -> bool:
     """Whether the host would have to wait for the device to learn a number that it computes: for any but the CPU.

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from .device import waits
 
-__all__ = ["Dropout", "dropout", "noise"]
-
 LEVELS = 2**16
 
 

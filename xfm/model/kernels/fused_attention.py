@@ -12,8 +12,6 @@ from torch import Tensor
 from ..batch import widen
 from .dropout import noise
 
-__all__ = ["Mix", "Spread"]
-
 
 class Mix(torch.autograd.Function):
     """`model.attention.explicit` without a tap."""

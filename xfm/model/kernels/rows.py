@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["put", "take"]
-
 
 class _Take(torch.autograd.Function):
     """torch's own backward of index_select is six times as slow on a CPU, that of indexing twenty times, and the sum of

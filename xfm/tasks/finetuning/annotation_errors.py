@@ -3,6 +3,7 @@ out."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 from ...base.fields import ConfigError
 from ...base.strings import brief, parse_json, shown
+from ...files.readers.content import utf8_lines
 from ...files.readers.records import Unusable, load_json, spelt
-from .protocol import CAPTION_WORDS, caption_text
+from .protocol import caption_text
 
-__all__ = ["Ids", "cleaned", "entry", "json_lines", "listed", "readable", "text_of", "there", "value_of"]
+__all__ = ["Cut", "Ids", "cleaned", "entry", "json_lines", "listed", "readable", "text_of", "there", "value_of"]
 
 
 @contextmanager
@@ -44,15 +46,15 @@ def listed(path: Path, tree: Any = None) -> Iterator[tuple[str, Any]]:
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     """file:line and entry of a file of JSON lines; empty ones are none. ConfigError for what is no JSON."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({brief(error)}); must be JSON lines in UTF-8") from error
+        lines = [*utf8_lines(path, newline="\n")]
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 yield f"{path}:{number}", parse_json(line)
             except ValueError as error:
-                said = f"no JSON ({brief(error)}): {shown(line)}"
+                said = f"no JSON ({brief(error)}): {shown(line.rstrip())}"
                 raise ConfigError(f"{path}:{number}: {said}; must be one JSON object a line") from error
 
 
@@ -82,11 +84,34 @@ def readable(name: str, text: Any, blank: bool) -> str:
     return text
 
 
-def cleaned(name: str, text: str, words: int = CAPTION_WORDS) -> str:
-    """A caption or phrase as `caption_text` has it. Unusable where that leaves nothing."""
-    if not (left := caption_text(text, words)):
+def cleaned(name: str, text: str) -> str:
+    """A caption or phrase as `caption_text` has it, of any length. Unusable where that leaves nothing."""
+    if not (left := caption_text(text, None)):
         raise Unusable(f"empty {name}", f"{name} = {shown(text)}: has no words, only marks")
     return left
+
+
+class Cut:
+    """Cuts texts to the `most` words that a protocol reads, and counts those that lose some."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.name, self.most = name, most
+        self.count = self.total = 0
+        self.first = ""
+
+    def __call__(self, where: str, text: str) -> str:
+        """The text, which stands at `where`, as it is read: cleaned, with one space between two words."""
+        words = text.split(" ")
+        self.total += 1
+        if len(words) > self.most:
+            self.count += 1
+            self.first = self.first or f"{where} ({len(words):,} words)"
+        return " ".join(words[: self.most])
+
+    def warn(self) -> None:
+        if self.count:
+            said = f"{self.count:,} of {self.total:,} {self.name} are cut to {self.most} words, as {self.first}"
+            warnings.warn(said, stacklevel=3)
 
 
 class Ids(dict[Any, str]):

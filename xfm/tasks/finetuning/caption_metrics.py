@@ -18,8 +18,8 @@ from ...base.fields import ConfigError
 from ...data.world.grammar import Caption, Relation, is_true
 from ...data.world.objects import Object
 from ...data.world.parsing import readings
+from ..result import Measure, ratio
 from .protocol import caption_text
-from .task_metrics import Metric, ratio
 
 __all__ = ["BLEU", "CIDER", "TRUTH", "Reference", "library", "word_metrics"]
 
@@ -51,7 +51,7 @@ def library() -> Any:
 
 def words(text: str) -> str:
     """What is compared of a text: its words, single spaces between them."""
-    return caption_text(text, len(text))
+    return caption_text(text, None)
 
 
 def _scored(scorer: Any, said: Sequence[str], references: Sequence[Reference]) -> Any:
@@ -126,16 +126,16 @@ def _alone(claimed: Caption, relation: Relation) -> Caption:
     return Caption("", things, (Relation(0, relation.word, 1),))
 
 
-CIDER = Metric("CIDEr", _cider, best=10.0)
-BLEU = Metric("BLEU-4", _bleu_counts, _bleu)
+CIDER = Measure("CIDEr", _cider, best=10.0)
+BLEU = Measure("BLEU-4", _bleu_counts, _bleu)
 TRUTH = (
-    Metric("true captions", claims, lambda m: m[..., 0]),
-    Metric("names right", claims, lambda m: ratio(m[..., 1], m[..., 2])),
-    Metric("counts right", claims, lambda m: ratio(m[..., 3], m[..., 2])),
-    Metric("relations right", claims, lambda m: ratio(m[..., 4], m[..., 5])),
+    Measure("true captions", claims, lambda m: m[..., 0]),
+    Measure("names right", claims, lambda m: ratio(m[..., 1], m[..., 2])),
+    Measure("counts right", claims, lambda m: ratio(m[..., 3], m[..., 2])),
+    Measure("relations right", claims, lambda m: ratio(m[..., 4], m[..., 5])),
 )
 
 
-def word_metrics() -> tuple[Metric, ...]:
+def word_metrics() -> tuple[Measure, ...]:
     """CIDEr and BLEU-4; none where the library is not installed."""
     return (CIDER, BLEU) if find_spec("pycocoevalcap") else ()

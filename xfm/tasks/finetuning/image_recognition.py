@@ -23,7 +23,8 @@ from ...data.world.grammar import templates
 from ...data.world.scenes import World
 from ...model import XFM
 from ...model.batch import normalise
-from ..result import Result, bootstrap_interval
+from ..linear_probe import linear_probe
+from ..result import Result, measured
 
 __all__ = ["SHOTS", "DualEncoder", "Recognition", "pictures", "recognition", "zero_shot"]
 
@@ -110,11 +111,9 @@ def recognition(
     images, truth = encoder.features_of_images(test[0]), np.asarray(test[1])
 
     def row(task: str, condition: str, scores: np.ndarray) -> Result:
-        interval = bootstrap_interval(scores, None, seed, task, condition)
-        numbers = float(scores.mean()), *interval, len(scores), 1 / len(names), "chance", 1.0
-        return Result(task, condition, "accuracy", *numbers, seed, "test", family="vision")
-
-    from ..linear_probe import linear_probe  # late: scikit-learn takes a second
+        fields = {"upper_bound": 1.0, "seed": seed, "split": "test", "family": "vision"}
+        chance = 1 / len(names), "chance"
+        return measured((task, condition, "accuracy"), scores, (seed, task, condition), chance, **fields)
 
     def probed(few: np.ndarray) -> np.ndarray:
         with warnings.catch_warnings():

@@ -12,13 +12,13 @@ _DROPPED = re.compile(r"[,.'!?\"()*#:;~]")
 CAPTION_WORDS, QUESTION_WORDS = 30, 30  # in training; captioning keeps 40 words, tests 50 of a question
 
 
-def caption_text(text: str, words: int = CAPTION_WORDS) -> str:
-    """A caption as the multimodal tasks read it: lower case, no punctuation, at most so many words."""
+def caption_text(text: str, words: int | None = CAPTION_WORDS) -> str:
+    """A caption as the multimodal tasks read it: lower case, no punctuation, at most so many words (None: all)."""
     text = _DROPPED.sub(" ", text.lower()).replace("-", " ").replace("/", " ").replace("<person>", "person")
     return " ".join(text.split()[:words])
 
 
-def question_text(text: str, words: int = QUESTION_WORDS) -> str:
+def question_text(text: str, words: int | None = QUESTION_WORDS) -> str:
     """A question likewise; its runs of spaces stay, as published, and count as words."""
     text = _DROPPED.sub(" ", text.lower()).replace("-", " ").replace("/", " ").rstrip(" ")
     return " ".join(text.split(" ")[:words])

@@ -24,7 +24,7 @@ from ...data.source import Split
 from ...data.tokenizer import Tokenizer
 from ...model import XFM
 from ...model.batch import END, normalise
-from .task_metrics import Metric
+from ..result import Measure
 
 __all__ = ["Answer", "Family", "Frozen", "Hidden", "Item", "Protocol", "Task", "TaskBatch", "likeliest"]
 
@@ -202,9 +202,9 @@ class Task(ABC):
         """How right each is, (n,) in [0, 1]."""
         return np.array([p == t for p, t in zip(predicted, targets, strict=True)], float)
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         """What is reported; validation chooses by the first."""
-        return (Metric(self.metric, self.scores),)
+        return (Measure(self.metric, self.scores),)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """What to say of every item without looking at it, from the training targets, and what that is called."""

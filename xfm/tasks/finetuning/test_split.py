@@ -99,15 +99,12 @@ def _rated(
     **more: Any,
 ) -> list[Result]:
     """A row a metric of which there are items; `below`: the baseline's predictions and its name."""
-    own, rows = _numbered(groups), []
-    for measure in task.measures():
-        if not (n := int(measure.about(targets).sum())):
-            continue
-        interval = measure.interval(said, targets, own, config.seed, config.split, task.name)
-        value, level = (measure.value(values, targets) for values in (said, below[0]))
-        numbers = value, *interval, n, level, below[1], measure.best
-        named, drawn = (task.title, condition, measure.name), (config.seed, config.split)
-        rows.append(Result(*named, *numbers, *drawn, family=task.family, unit=measure.unit, **more))
+    numbered, rows = _numbered(groups), []
+    fields = {"seed": config.seed, "split": config.split, "family": task.family, **more}
+    for measure in (m for m in task.measures() if m.about(targets).any()):
+        baseline, key = (measure.value(below[0], targets), below[1]), (config.seed, config.split, task.name)
+        named = task.title, condition
+        rows.append(measure.result(named, said, targets, numbered, key, baseline=baseline, **fields))
     return rows
 
 

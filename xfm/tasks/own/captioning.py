@@ -14,13 +14,14 @@ from ...data.source import Split
 from ...data.world.parsing import without_opening
 from ...model import XFM, ImageTokens
 from ...model.batch import END, IGNORE
+from ..finetuning.annotation_errors import Cut
 from ..finetuning.caption_metrics import BLEU, CIDER, TRUTH, Reference, library, word_metrics
 from ..finetuning.captioned import READS, captioned
 from ..finetuning.decoder import Decoder, next_tokens, smoothed_cross_entropy
 from ..finetuning.generation import beam_search, greedy
 from ..finetuning.protocol import caption_text
 from ..finetuning.task import Answer, Item, TaskBatch
-from ..finetuning.task_metrics import Metric
+from ..result import Measure
 from .both import OfTheWorld
 
 __all__ = ["Captioning"]
@@ -49,8 +50,10 @@ class Captioning(OfTheWorld):
 
     def read(self, split: Split) -> list[Item]:
         library()  # what it is measured by is there
-        every = captioned(self.path, split).items()
-        return [Item((), (p,), Reference(*(caption_text(text, WORDS) for text in texts))) for p, texts in every]
+        every, cut = captioned(self.path, split).items(), Cut("captions", WORDS)
+        items = [Item((), (p,), Reference(*(cut(p, caption_text(t, None)) for t in texts))) for p, texts in every]
+        cut.warn()
+        return items
 
     def said(self, item: Item) -> Sequence[str]:
         return item.target.captions
@@ -105,7 +108,7 @@ class Captioning(OfTheWorld):
         first = self.measures()[0]
         return first.parts(predicted, targets)[:, 0] / first.best
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         return (CIDER, BLEU) if self.path else (*TRUTH, *word_metrics())
 
 

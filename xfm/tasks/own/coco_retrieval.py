@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...data.source import Example, Split
 from ...model import XFM, ImageTokens
 from ...objectives.itm import draw
+from ..finetuning.annotation_errors import Cut
 from ..finetuning.captioned import READS, captioned
 from ..finetuning.pair_scores import (
     candidates,
@@ -24,9 +25,9 @@ from ..finetuning.pair_scores import (
     rescored,
     two_way_ranks,
 )
-from ..finetuning.protocol import caption_text
+from ..finetuning.protocol import CAPTION_WORDS, caption_text
 from ..finetuning.task import CHUNK, Answer, Hidden, Item, TaskBatch
-from ..finetuning.task_metrics import Metric, ratio
+from ..result import Measure, ratio
 from ..world.retrieval import distinct_pairs
 from .both import OfTheWorld
 
@@ -55,8 +56,11 @@ class Retrieval(OfTheWorld):
     tested = 500
 
     def read(self, split: Split) -> list[Item]:
-        pictures = enumerate(captioned(self.path, split).items())
-        return [_item(caption_text(text), picture, i) for i, (picture, texts) in pictures for text in texts]
+        pictures, cut = enumerate(captioned(self.path, split).items()), Cut("captions", CAPTION_WORDS)
+        asked = [(picture, i, caption_text(text, None)) for i, (picture, texts) in pictures for text in texts]
+        items = [_item(cut(picture, text), picture, i) for picture, i, text in asked]
+        cut.warn()
+        return items
 
     def embedded_size(self, split: Split) -> int | None:
         return None if split == "train" else self.tested
@@ -114,14 +118,14 @@ class Retrieval(OfTheWorld):
         """Whether the picture is found first, by the published ranking."""
         return _found(RANKINGS[0], "picture", (1,), predicted, targets)[:, 0]
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         """R@k from either side, in the mean over pictures and captions, and r_mean, the mean of these six; validation
         chooses by that of ITM."""
-        rows: list[Metric] = []
+        rows: list[Measure] = []
         for ranking in RANKINGS:
-            rows.append(Metric(f"{ranking} r_mean", partial(_both, ranking), _mean_of_both))
+            rows.append(Measure(f"{ranking} r_mean", partial(_both, ranking), _mean_of_both))
             for side in SIDES:
-                rows += [Metric(f"{ranking} {side} R@{k}", partial(_found, ranking, side, (k,)), _share) for k in KS]
+                rows += [Measure(f"{ranking} {side} R@{k}", partial(_found, ranking, side, (k,)), _share) for k in KS]
         return tuple(rows)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:

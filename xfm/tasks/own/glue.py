@@ -36,10 +36,11 @@ from ...data.source import Split
 from ...files.readers.records import spelt
 from ...model import XFM
 from ...model.batch import END
+from ..baselines import from_words
 from ..finetuning.glue_files import rows
 from ..finetuning.task import Answer, Item, Protocol, Task, TaskBatch
 from ..finetuning.task_heads import TextClassifier
-from ..finetuning.task_metrics import Metric, binary_f1, matthews, pearson
+from ..result import Measure, binary_f1, matthews, pearson
 from .text_tasks import Texts
 
 __all__ = ["COLA", "GLUE", "MNLI", "MRPC", "QNLI", "QQP", "RTE", "SST2", "STSB"]
@@ -50,7 +51,7 @@ NUMBER = {"0": 0, "1": 1}
 ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
 SCORES = 0.0, 5.0  # of STS-B
 
-mean_of_both = Metric(
+mean_of_both = Measure(
     "mean of accuracy and F1", binary_f1.of_items, lambda m: (m[..., 0] + m[..., 3] + binary_f1.of_means(m)) / 2
 )
 
@@ -105,10 +106,9 @@ class GlueFiles(Task):
         return found
 
     def _items(self, path: Path, training: bool = False) -> list[Item]:
-        needed = (*self.columns, self.label_column)
         return [
             Item(tuple(row[name] for name in self.columns), (), self.parsed(f"{where}: label", row[self.label_column]))
-            for where, row in rows(path, needed, self.header, training)
+            for where, row in rows(path, self.columns, self.label_column, self.header, training)
         ]
 
     def encode(self, texts: Sequence[str]) -> list[int]:
@@ -144,7 +144,7 @@ class COLA(GlueLabels):
     header = ("source", "label", "mark", "sentence")
     columns, names, protocol = ("sentence",), NUMBER, Protocol(3e-5, 20, 32)
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         return (matthews,)
 
 
@@ -165,8 +165,8 @@ class MRPC(GlueLabels):
     test_files: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("dev.tsv", "msr_paraphrase_test.txt")}
     names, protocol = NUMBER, Protocol(5e-5, 20, 32)
 
-    def measures(self) -> tuple[Metric, ...]:
-        return mean_of_both, Metric("accuracy", self.scores), binary_f1
+    def measures(self) -> tuple[Measure, ...]:
+        return mean_of_both, Measure("accuracy", self.scores), binary_f1
 
 
 class QQP(GlueLabels):
@@ -176,8 +176,8 @@ class QQP(GlueLabels):
     columns, label_column = ("question1", "question2"), "is_duplicate"
     names, protocol = NUMBER, Protocol(2e-5, 5, 32)
 
-    def measures(self) -> tuple[Metric, ...]:
-        return Metric("accuracy", self.scores), binary_f1
+    def measures(self) -> tuple[Measure, ...]:
+        return Measure("accuracy", self.scores), binary_f1
 
 
 class MNLI(GlueLabels):
@@ -245,15 +245,13 @@ class STSB(GlueFiles):
         """1 where it is met, 0 where it is missed by the whole range."""
         return 1 - (np.abs(np.subtract(predicted, targets)) / SCORES[1]).clip(0, 1)
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         return (pearson,)
 
     def prior(self, targets: Sequence[Any]) -> tuple[float, str]:
         return float(np.mean(targets)), "mean"
 
     def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
-        from ..finetuning.text_baselines import from_words  # late: scikit-learn takes a second
-
         return from_words(train, numbers=True)
 
 

@@ -18,11 +18,11 @@ from ...data.world.statements import statement
 from ...files.readers.annotations import find
 from ...files.readers.records import Root, Stored, Unusable, spelt
 from ...model import XFM
-from ..finetuning.annotation_errors import Ids, entry, json_lines, text_of, there, value_of
-from ..finetuning.protocol import caption_text
+from ..finetuning.annotation_errors import Cut, Ids, entry, json_lines, text_of, there, value_of
+from ..finetuning.protocol import CAPTION_WORDS, caption_text
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..finetuning.task_heads import TwoPictureClassifier
-from ..finetuning.task_metrics import Metric
+from ..result import Measure
 from .both import OfTheWorld
 
 __all__ = ["NLVR2", "Stated"]
@@ -50,8 +50,8 @@ class NLVR2(OfTheWorld):
         " in images/train/<directory>, images/dev, images/test1"
     )
 
-    def measures(self) -> tuple[Metric, ...]:
-        return Metric(self.metric, self.scores), Metric("consistency", _consistent, _per_sentence)
+    def measures(self) -> tuple[Measure, ...]:
+        return Measure(self.metric, self.scores), Measure("consistency", _consistent, _per_sentence)
 
     def truth(self, target: Stated) -> bool:
         return target.is_true
@@ -99,7 +99,7 @@ def _per_sentence(means: np.ndarray) -> np.ndarray:
 
 
 def _items(path: Path, roots: list[Root]) -> list[Item]:
-    items, ids = list[Item](), Ids()
+    items, ids, cut = list[Item](), Ids(), Cut("sentences", CAPTION_WORDS)
     for where, row in json_lines(path):
         with entry(where):
             identifier = ids.new("identifier", text_of(row, "identifier"), where)
@@ -110,8 +110,9 @@ def _items(path: Path, roots: list[Root]) -> list[Item]:
                 raise Unusable("unknown label", f"label = {shown(label)}: must be 'True' or 'False'")
             group, sentence = "-".join(parts[:2]), "-".join((*parts[:2], parts[3]))
             pictures = [_picture(roots, row.get("directory"), f"{'-'.join(parts[:3])}-img{i}.png") for i in (0, 1)]
-            text = caption_text(text_of(row, "sentence"))
+            text = cut(where, caption_text(text_of(row, "sentence"), None))
             items.append(Item((text,), tuple(p.path for p in pictures), Stated(is_true, sentence), group))
+    cut.warn()
     return items
 
 

@@ -21,6 +21,7 @@ from ...data.world import openmoji
 from ...data.world.scenes import ATTEMPTS, Scene, World
 from ...data.world.styles import STYLES
 from ...model import XFM
+from ..baselines import from_pixels
 from ..finetuning.labelled import Labelled
 from ..finetuning.task import Item, TaskBatch
 from ..finetuning.task_heads import ImageClassifier
@@ -45,8 +46,6 @@ class Pictures(Labelled):
         return head(model, batch.images[0])
 
     def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
-        from ..finetuning.text_baselines import from_pixels  # late: scikit-learn takes a second
-
         return from_pixels(train, self.config.model.vision.width, self.picture)
 
 

@@ -23,12 +23,13 @@ from ...files.readers.records import Problem, Record, Unusable, matching
 from ...model import XFM
 from ...model.heads import two_layer_head
 from ...objectives.bbp import overlap
-from ..finetuning.annotation_errors import cleaned, entry
+from ..baselines import best_constant_box
+from ..finetuning.annotation_errors import Cut, cleaned, entry
 from ..finetuning.augment import around, changed, mirrors
-from ..finetuning.protocol import inclusive_iou
+from ..finetuning.protocol import CAPTION_WORDS, inclusive_iou
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..finetuning.task_heads import fused_token
-from ..finetuning.task_metrics import Metric
+from ..result import Measure
 from .both import OfTheWorld
 
 __all__ = ["BoxHead", "Grounding", "Named"]
@@ -92,7 +93,7 @@ class Grounding(OfTheWorld):
 
     def read(self, split: Split) -> list[Item]:
         path = _refs(self.folder(), self.reads)
-        size_of, items = cache(upright_size), list[Item]()
+        size_of, items, cut = cache(upright_size), list[Item](), Cut("sentences", CAPTION_WORDS)
         for record in read_refcoco(path):
             if isinstance(record, Problem):
                 raise ConfigError(f"{path.parent}: {record}; mend the entry, or take it out")
@@ -100,7 +101,8 @@ class Grounding(OfTheWorld):
                 if record.split is None:
                     raise Unusable("no split", "split = '': must be train, val, test, testA or testB")
                 if record.split == split:
-                    items += _of_record(record, size_of)
+                    items += _of_record(record, size_of, cut)
+        cut.warn()
         return self.some(items, path, split)
 
     def varied(self, index: int, rng: np.random.Generator) -> Item:
@@ -139,21 +141,20 @@ class Grounding(OfTheWorld):
             return np.array([_hit(p, t) for p, t in zip(predicted, targets, strict=True)], float)
         return (overlap(torch.tensor(predicted), torch.tensor(targets))[0] >= HIT).double().numpy()
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         parts = sorted({item.target.part for item in self._own("test")}) if self.path else []
         return *super().measures(), *(self._of_part(name) for name in parts if len(parts) > 1)
 
-    def _of_part(self, part: str) -> Metric:
+    def _of_part(self, part: str) -> Measure:
         def about(targets: Sequence[Named]) -> np.ndarray:
             return np.array([target.part == part for target in targets])
 
-        return Metric(f"{self.metric} {part}", self.scores, about=about)
+        return Measure(f"{self.metric} {part}", self.scores, about=about)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """The box among the targets that is right most often."""
         boxes = torch.tensor([self.truth(target) for target in targets[:TRIED]])
-        hits = torch.stack([(overlap(box.expand_as(boxes), boxes)[0] >= HIT).double().mean() for box in boxes])
-        return boxes[int(hits.argmax())].tolist(), "best constant box"
+        return best_constant_box(boxes, boxes, HIT).tolist(), "best constant box"
 
 
 def _hit(box: Sequence[float], named: Named) -> bool:
@@ -169,7 +170,7 @@ def _refs(folder: Path, reads: str) -> Path:
     return found[0]
 
 
-def _of_record(record: Record, size_of: Any) -> list[Item]:
+def _of_record(record: Record, size_of: Any, cut: Cut) -> list[Item]:
     """An item a sentence. Unusable for a box that is not in the picture, and a sentence of marks alone."""
     picture, items = record.picture, list[Item]()
     assert picture is not None
@@ -182,5 +183,6 @@ def _of_record(record: Record, size_of: Any) -> list[Item]:
             outside = f"bbox = {shown(phrase.box)} is not inside the {width} x {height} pixels of {picture.name}"
             raise Unusable("box outside the picture", f"{outside}; x, y, width, height are meant")
         target = Named(phrase.box, size, record.part)
-        items.append(Item((cleaned("sentence", phrase.text),), (path,), target, picture.name))
+        text = cut(record.where, cleaned("sentence", phrase.text))
+        items.append(Item((text,), (path,), target, picture.name))
     return items

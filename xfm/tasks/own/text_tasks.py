@@ -15,6 +15,7 @@ from ...base import seeding
 from ...data.source import Split
 from ...data.wordnet import sentences
 from ...model import XFM
+from ..baselines import from_words
 from ..finetuning.labelled import Labelled
 from ..finetuning.task import Hidden, Item, TaskBatch
 from ..finetuning.task_heads import PairClassifier, TextClassifier
@@ -41,8 +42,6 @@ class Texts(Labelled):
         return head(model, batch.ids, batch.mask)
 
     def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
-        from ..finetuning.text_baselines import from_words  # late: scikit-learn takes a second
-
         return from_words(train)
 
 

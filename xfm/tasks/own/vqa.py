@@ -21,13 +21,13 @@ from ...data.world.scenes import MOST
 from ...files.readers.annotations import find, image_folders
 from ...files.readers.records import Root, Unusable, load_json, matching, required, spelt
 from ...model import XFM
-from ..finetuning.annotation_errors import Ids, entry, listed, readable, text_of, there, value_of
+from ..finetuning.annotation_errors import Cut, Ids, entry, listed, readable, text_of, there, value_of
 from ..finetuning.answer_ranking import answer_loss, nll, question_states, rank
 from ..finetuning.decoder import Decoder
 from ..finetuning.protocol import QUESTION_WORDS, question_text
 from ..finetuning.task import Answer, Item, TaskBatch
-from ..finetuning.task_metrics import Metric
 from ..finetuning.vqa_score import normalised, soft_accuracy
+from ..result import Measure
 from .both import OfTheWorld
 
 __all__ = ["VQA"]
@@ -60,8 +60,8 @@ class VQA(OfTheWorld):
         " perhaps test.json, lists of {question_id, image, question, answer}"
     )
 
-    def measures(self) -> tuple[Metric, ...]:
-        return (Metric("soft accuracy" if self.path else self.metric, self.scores),)
+    def measures(self) -> tuple[Measure, ...]:
+        return (Measure("soft accuracy" if self.path else self.metric, self.scores),)
 
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         if not self.path:
@@ -180,11 +180,11 @@ def _simple(path: Path, words: int) -> list[Item]:
 
 
 def _items(rows: Any, folders: list[Root], words: int) -> Iterator[Item]:
-    ids = Ids()
+    ids, cut = Ids(), Cut("questions", words)
     for where, row in rows:
         with entry(where):
             ids.new("question_id", value_of(row, "question_id", int, str), where)
-            question = question_text(text_of(row, "question"), words)
+            question = cut(where, question_text(text_of(row, "question"), None))
             answers = value_of(row, "answer", str, list)
             answers = [answers] if isinstance(answers, str) else answers
             given = tuple(normalised(readable("answer", answer, blank=True)) for answer in answers)
@@ -192,6 +192,7 @@ def _items(rows: Any, folders: list[Root], words: int) -> Iterator[Item]:
                 raise Unusable("no answer", f"answer = {shown(answers)}: has none that is not blank")
             picture = find(folders, value_of(row, "image", str))
             yield Item((question,), (picture.path,), given, picture.name)
+    cut.warn()
 
 
 def _half(items: list[Item], split: Split) -> list[Item]:

@@ -12,6 +12,7 @@ from ...data.source import Example
 from ...data.world.scenes import MOST, Scene
 from ...objectives.bbp import overlap
 from ...recipes import LEVELS
+from ..baselines import best_constant_box
 from ..context import EvalContext
 from ..result import Result
 
@@ -23,7 +24,6 @@ HARDER = ("rotated", "alike", "cluttered", "occluded", "hard")
 HARD_SCENES = 200  # of each level
 SCENES = 560  # of one to four objects: about 420 have several
 IOU = 0.5  # at which a box counts as correct
-AT_ONCE = 4_000_000  # overlaps
 
 
 def score(context: EvalContext) -> list[Result]:
@@ -129,11 +129,8 @@ def _runs(owner: Tensor) -> tuple[list[int], list[int]]:
 
 
 def _best_constant(boxes: Tensor, grid_alone: bool) -> Tensor:
-    """(4,) the box that is correct most often for boxes (R, 4): of a grid of positions and sizes which has those of the
-    drawn world, and of the boxes themselves unless the `grid_alone` is asked for."""
+    """(4,) the best constant box of a grid of positions and sizes, which has those of the drawn world, and of the boxes
+    (R, 4) themselves unless the `grid_alone` is asked for."""
     centre, size = torch.linspace(0.14, 0.86, 10), torch.linspace(0.2, 0.6, 9)
     grid = torch.cartesian_prod(centre, centre, size, size)
-    asked = grid if grid_alone else torch.cat([grid, boxes])
-    at_once = max(1, AT_ONCE // len(boxes))
-    accuracy = [is_correct(box_iou(chunk[:, None], boxes)).mean(1) for chunk in asked.split(at_once)]
-    return asked[torch.cat(accuracy).argmax()]
+    return best_constant_box(grid if grid_alone else torch.cat([grid, boxes]), boxes, IOU)

@@ -36,7 +36,7 @@ def score(context: EvalContext) -> list[Result]:
     most = (labels == log_probability.argmax()).double().mean().item(), "most frequent token"
     return [
         context.result("language", "", "accuracy", correct, most, None, sentence),
-        context.result("language", "", "loss (nats)", loss, unigram, None, sentence, "lower", "nats"),
+        context.result("language", "", "loss (nats)", loss, unigram, None, sentence, better="lower", unit="nats"),
     ]
 
 

@@ -7,10 +7,9 @@ from collections.abc import Collection
 import numpy as np
 
 from ...data.wordnet import Sentence
-from ..baselines import bag_of_words
+from ..baselines import bag_of_words, majority
 from ..context import EvalContext
 from ..language_finetuning import LabelledTexts, compare_with_bag_of_words
-from ..linear_probe import majority
 from ..result import Result
 
 __all__ = ["NEEDS", "score"]

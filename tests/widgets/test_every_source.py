@@ -1,0 +1,161 @@
+"""Every view of every kind of source: it is built, drawn, tabled and written, or says in one sentence what it lacks."""
+
+from __future__ import annotations
+
+import tarfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from photographs import captions, photographs, table, write_json
+
+import xfm
+import xfm_widgets as xw
+from xfm import recipes
+from xfm.base.fields import ConfigError
+from xfm.lab import CHECKPOINTS
+from xfm.study import Study
+from xfm.tasks.finetuning.task import Item
+from xfm.train import Run, pretrain
+from xfm_widgets.task_answers import Answered
+
+BRIEF = {"train.steps": 2, "train.warmup": 1, "train.probe_every": 1}
+DRAWN = {"model.text.vocabulary": 4096, "data.tokenizer": str(CHECKPOINTS / "demo" / "tokenizer.json")}  # quick
+OWN = {"name": "own", "model.text.vocabulary": 261}  # the bytes
+COUNT = 12  # pictures
+
+
+def boxed(folder: Path) -> str:
+    rows = [f"{name},picture {i},the thing {i},{i} 5 20 20" for i, name in enumerate(photographs(folder, COUNT))]
+    return table(folder, rows, "image,caption,phrase,box")
+
+
+def boxes_alone(folder: Path) -> str:
+    names = photographs(folder, COUNT)
+    rows = [f"{name},{phrase},{i} 5 20 20" for i, name in enumerate(names) for phrase in (f"the thing {i}", "a thing")]
+    return table(folder, [*rows, f"{names[0]},a thing,9 9 9 9"], "image,phrase,box")
+
+
+def folder_of_classes(folder: Path) -> str:
+    for kind in ("owl", "red_fox"):
+        photographs(folder / kind, COUNT)
+    photographs(folder / "owl", 2 * COUNT)
+    return f"folder:{folder}"
+
+
+def folder_without_classes(folder: Path) -> str:
+    photographs(folder, COUNT)
+    return f"folder:{folder}"
+
+
+def shards(folder: Path) -> str:
+    with tarfile.open(folder / "shard-000.tar", "w") as tar:
+        for i, name in enumerate(photographs(folder, COUNT)):
+            (folder / f"{i}.txt").write_text(f"picture {i}", "utf-8")
+            tar.add(folder / name, f"{i:04}.png")
+            tar.add(folder / f"{i}.txt", f"{i:04}.txt")
+    return str(folder / "shard-{000..000}.tar")
+
+
+def coco(folder: Path) -> str:
+    images = [{"id": i, "file_name": name} for i, name in enumerate(photographs(folder / "images", COUNT))]
+    said = [{"image_id": i, "caption": f"picture {i}"} for i in range(COUNT)]
+    things = [{"image_id": i, "category_id": 1, "bbox": [k, 5, 20, 20]} for i in range(COUNT) for k in (5, 25)]
+    write_json(folder / "annotations/captions_train.json", {"images": images, "annotations": said})
+    kinds = {"images": images, "annotations": things, "categories": [{"id": 1, "name": "dog"}]}
+    write_json(folder / "annotations/instances_train.json", kinds)
+    return f"coco:{folder}"
+
+
+def texts(folder: Path) -> str:
+    return table(folder, [f"text number {i}" for i in range(COUNT)], "text number", "words.txt")
+
+
+SOURCES: dict[str, Callable[[Path], str] | None] = {
+    "drawn world": None, "captions": captions, "captions with boxes": boxed, "boxes alone": boxes_alone,
+    "folder": folder_of_classes, "folder without classes": folder_without_classes, "shards": shards, "coco": coco,
+    "texts": texts,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def source(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def lab(source: str, tmp_path_factory: pytest.TempPathFactory) -> xfm.Lab:
+    """A model of two steps on a source."""
+    folder, make = tmp_path_factory.mktemp("source"), SOURCES[source]
+    own = DRAWN if make is None else OWN | {"data.sources": [make(folder)]}
+    config = recipes.smoke().replace(BRIEF | own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of streams that the source does not feed
+        for _ in pretrain(config, folder / "runs"):
+            pass
+    return xfm.load(Run.of(config, folder / "runs").folder)
+
+
+def ablation(lab: xfm.Lab) -> xw.View:
+    sources = list(lab.config.data.sources)
+    changes = BRIEF | ({"data.sources": sources} if sources else {})
+    variants, root = ["xfm", "no_stop_gradient"], lab.run.folder / "studies"
+    return xw.AblationExplorer(Study("own", "smoke", variants, seeds=[0], changes=changes, root=root))
+
+
+def task(lab: xfm.Lab) -> xw.View:
+    scenes = [lab.scene(i) for i in range(2)]
+    items = [Item((scene.text,), (scene.image,), scene.regions[0].box if scene.regions else "") for scene in scenes]
+    return xw.TaskExplorer("a task", items.__getitem__, [Answered("mine", [item.target for item in items], [1, 0])])
+
+
+def pad(lab: xfm.Lab) -> xw.View:
+    view = xw.GroundingPad.of(lab.model, lab.tokenizer, [lab.scene(0), lab.scene(1)], data=lab.data)
+    assert [*view.payload["pictures"][0]["boxes"]] == [*dict.fromkeys(r.text for r in lab.scene(0).regions)]
+    return view
+
+
+VIEWS: dict[str, Callable[[Any], xw.View]] = {
+    "AblationExplorer": ablation,
+    "AttributionLab": lambda lab: xw.AttributionLab.of(lab.inputs(lab.scene(0)), ["occlusion"]),
+    "GradientFlow": lambda lab: xw.GradientFlow(lab.run.probes()),
+    "GroundingPad": pad,
+    "MaskPlayground": lambda lab: xw.MaskPlayground.of(
+        lab.model, lab.tokenizer, lab.scene(0).image, lab.scene(0).text, lab.config.data.mask, hidden_patches=[0]
+    ),
+    "RetrievalExplorer": lambda lab: xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, data=lab.data),
+    "TaskExplorer": task,
+    "TraceExplorer": lambda lab: xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(0).image, lab.scene(0).text),
+    "TrainingMonitor": lambda lab: xw.TrainingMonitor(lab.run),
+}
+
+
+SPEECHLESS, BLIND, UNPAIRED = "text = '': must be some words", "its sources provide no images", "provides no pairs: "
+ASK_TEXT = ("AttributionLab", "MaskPlayground", "TraceExplorer")
+ASK_SCENES = (*ASK_TEXT, "GroundingPad", "TaskExplorer")
+LACKS = {  # what a view may say instead
+    **{(source, view): SPEECHLESS for source in ("boxes alone", "folder without classes") for view in ASK_TEXT},
+    **{("texts", view): BLIND for view in ASK_SCENES},
+    **{(source, "RetrievalExplorer"): UNPAIRED for source in ("boxes alone", "folder without classes", "texts")},
+    # a spec of a study holds no lists yet
+    **{(source, "AblationExplorer"): "changes.data.sources = " for source, make in SOURCES.items() if make},
+}
+
+
+def test_every_view_is_asked() -> None:
+    assert {*VIEWS} == {*xw.__all__} - {"View", "figures"}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_it_works_or_says_what_it_lacks(name: str, source: str, lab: xfm.Lab, tmp_path: Path) -> None:
+    try:
+        view = VIEWS[name](lab)
+    except ConfigError as error:
+        assert LACKS.get((source, name), "nothing") in str(error) and "\n" not in str(error), error
+        return
+    assert view.payload and (view.message == "" or name == "AblationExplorer")
+    assert len(view.figure().bytes()) > 1000
+    assert list(view.data().columns)
+    assert view.to_html(tmp_path / "view.html").stat().st_size > 10_000

@@ -1,0 +1,327 @@
+"""Views that hold their model: what they are told in a page, without Python, is what Python tells them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import javascript
+import numpy as np
+import pytest
+import torch
+from page import coded, few_pairs, near, small
+from PIL import Image
+
+import xfm
+import xfm_widgets as xw
+from xfm import explain
+from xfm.config import ConfigError, MaskConfig
+from xfm.explain.vocabulary import SeenWords
+from xfm_widgets.page_model import as_in_page
+
+# One kernel on a model that only remembers; `steps` set traits or ask for acts; a picture is decoded to `rgba`.
+KERNEL = """
+import * as $page_kernel from "./page_model/page_kernel.js";
+import * as $offline from "./offline.js";
+const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
+const coded = (view) => Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString("base64");
+const { size: [height, width], rgba } = data.picture;
+const brush = { drawImage() {}, getImageData: () => ({ data: new Uint8ClampedArray(bytes(rgba)) }) };
+globalThis.createImageBitmap = async (blob) => {
+  if (blob.size < 9) throw new Error("no picture");
+  return { width, height, close() {} };
+};
+const canvas = () => ({ width: 0, height: 0, append() {}, setAttribute() {}, getContext: () => brush });
+globalThis.document = { createElement: canvas };
+const traits = $offline.decoded(data.traits), listeners = {}, told = [];
+const host = {
+  limits: { scene: { count: 1 }, methods: {}, removed_objects: {} },
+  get: (name) => traits[name],
+  on: (event, act) => (listeners[event] ??= []).push(act),
+  set(name, value) {
+    if (traits[name] === value) return;
+    traits[name] = value;
+    for (const act of listeners[`change:${name}`] ?? []) act();
+  },
+};
+const acts = new Function("$page_kernel", "$offline", `return ${data.kernel}`)($page_kernel, $offline)(host);
+const settled = async () => {
+  do await new Promise((done) => setTimeout(done, 30));
+  while (traits.message.startsWith("Computing"));
+};
+const plain = (value) => {
+  if (value instanceof DataView) return coded(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (!value || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+};
+for (const { set, send } of data.steps) {
+  if (set) for (const [name, value] of Object.entries(set)) host.set(name, value);
+  if (send) acts[send[0]](send[1] ?? "", host);
+  await settled();
+  const seen = { ...traits, allowed: host.limits.methods.of };
+  told.push(Object.fromEntries(data.read.map((name) => [name, plain(seen[name])])));
+}
+answer(told);
+"""
+PICTURE = np.random.default_rng(3).integers(0, 256, (50, 90, 3)).astype(np.uint8)
+SENT = "a" * 40  # its file, in base64: the canvas that decodes it is a stand-in
+
+
+def told(view: Any, steps: list[dict[str, Any]], read: list[str]) -> list[dict[str, Any]]:
+    """The traits `read` after each step, of the kernel that a file of the view has."""
+    rgba = np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)])
+    traits = {n: v for n, v in view.get_state().items() if n in view.traits() and not n.startswith("_")}
+    return javascript.run(
+        KERNEL,
+        {"kernel": view._kernel(), "steps": steps,
+         "traits": plain({n: traits[n] for n in {*view.choices(), *read, "payload", "message"} & {*traits}}),
+         "read": read, "picture": {"size": PICTURE.shape[:2], "rgba": coded(rgba.tobytes())}},
+    )  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """JSON, bytes as a page has them."""
+    if isinstance(value, (bytes, memoryview)):
+        return {"$bytes": coded(bytes(value))}
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+# ---- retrieval
+
+
+def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model = as_in_page(lab.model)
+    view = xw.RetrievalExplorer.of(model, lab.config, lab.tokenizer, few_pairs(lab, model))
+    view._seen = SeenWords(frozenset({"a", "big", "lion", "red"}), ("car",))
+    typed, long = "a big lion below a qwertz car", "lion " * 90
+    steps = [
+        {"set": {"typed": typed}},
+        {"set": {"typed": long}},
+        {"send": ["picture", SENT]},
+        {"send": ["picture", ""]},
+        {"set": {"typed": typed}},
+        {"set": {"typed": " "}},
+    ]
+    found = told(view, steps, ["own_scores", "message", "direction", "own"])
+    view.typed = typed
+    near(found[0]["own_scores"], view.own_scores, "own")
+    answer = view.own_scores["text to image"]
+    assert answer["never_seen"] == ["car", "below", "qwertz"] and [word for word, _ in answer["split"]] == ["qwertz"]
+    told_by_page = found[0]["own_scores"]["text to image"]
+    assert told_by_page["never_seen"] == answer["never_seen"]
+    assert told_by_page["split"] == [[word, pieces] for word, pieces in answer["split"]]
+    assert not found[0]["message"] and f"it may have {lab.config.data.caption_tokens}" in found[1]["message"]
+    view.typed = long
+    assert found[1]["own_scores"] == view.own_scores == {}, "of the query before, which is there no longer"
+    view.ask_with(PICTURE)
+    own = found[2]["own_scores"]
+    near(own, view.own_scores, "own")
+    assert (found[2]["direction"], found[2]["own"], found[2]["message"]) == ("image to text", True, "")
+    assert "no picture" in found[3]["message"] and found[3]["own_scores"] == own
+    assert [*found[4]["own_scores"]] == ["image to text", "text to image"]
+    view.typed = " "
+    assert found[5]["own_scores"] == own and not found[5]["message"] and [*view.own_scores] == ["image to text"]
+
+
+# ---- grounding
+
+
+def test_phrases_in_pictures_of_ones_own_are_found_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model, scenes = as_in_page(lab.model), [lab.scene(7, objects=2), lab.scene(8)]
+    view = xw.GroundingPad.of(model, lab.tokenizer, scenes)
+    typed, first = "a yellow thing", scenes[1].phrases[0].text
+    steps = [{"set": {"phrase": typed}}, {"set": {"scene": 1}}, {"send": ["picture", SENT]}, {"set": {"phrase": typed}},
+             {"set": {"phrase": "a " * 90}}, {"set": {"scene": 0}}]  # fmt: skip
+    found = told(view, steps, ["newest", "phrase", "scene", "message"])
+    view.phrase = typed
+    near(found[0]["newest"], {**view.newest, "answer": {**view.newest["answer"], "iou": None}}, "typed")
+    assert (found[1]["scene"], found[1]["phrase"]) == (1, first)
+    assert (found[2]["scene"], found[2]["phrase"]) == (2, "")
+    view.add(PICTURE)
+    assert (view.scene, view.phrase) == (2, "")
+    view.phrase = typed
+    near(found[3]["newest"], view.newest, "own picture")
+    assert "it may have" in found[4]["message"] and found[5]["phrase"] == scenes[0].phrases[0].text
+
+
+def test_words_never_seen_are_named_in_the_page() -> None:
+    lab = xfm.load("demo")
+    view = xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7))
+    assert view._model is not None
+    view._model = *view._model[:2], SeenWords(frozenset({"the"}), ("flute",))
+    found = told(view, [{"set": {"phrase": "the Yak, the flute"}}], ["newest"])
+    assert found[0]["newest"]["answer"]["never_seen"] == ["flute", "yak"]
+
+
+# ---- what is hidden
+
+
+def test_what_is_hidden_in_a_picture_of_ones_own_is_guessed_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+    text, read = scene.caption.text, ["answer", "pixels", "payload", "credit", "hidden_patches"]
+    view = xw.MaskPlayground.of(
+        model, lab.tokenizer, scene.image, text, credit="someone", mask=MaskConfig(image_patches=12)
+    )
+    hidden = {"hidden_patches": [0, 7, 8], "hidden_pieces": [1, 3]}
+    steps = [{"set": hidden}, {"send": ["picture", SENT]}, {"send": ["hide at random"]}]
+    found = told(view, steps, read)
+    for name, value in hidden.items():
+        setattr(view, name, value)
+    near(found[0]["answer"], view.answer, "answer")
+    view.show(PICTURE)
+    for name in ("answer", "payload", "pixels", "credit"):
+        near(found[1][name], getattr(view, name), name)
+    assert view.credit == "" and view.figure()
+    assert len(found[2]["hidden_patches"]) == 12 and found[2]["answer"]["of"]["patches"] == found[2]["hidden_patches"]
+
+
+# ---- attribution
+
+LAB_STEPS = [
+    {"set": {"removed_words": [1]}},
+    {"set": {"removed_objects": ["__proto__"], "removed_patches": [0, 1]}},
+    {"set": {"removed_words": [], "removed_objects": [], "removed_patches": []}},
+    *({"send": ["add", name]} for name in ("raw attention", "rollout", "ablation", "object ablation", "shapley")),
+    {"send": ["add", "saliency"]},
+    {"set": {"methods": ["occlusion", "rollout", "object ablation"]}},
+    {"send": ["picture", SENT]},
+]
+
+
+def test_removals_and_methods_in_the_page_are_pythons() -> None:
+    lab = xfm.load("demo")
+    model = as_in_page(small({"model.vision.image_size": 24, "model.fusion_depth": 2}))
+    masks = {"a lion": np.zeros((24, 24), bool), "__proto__": np.zeros((24, 24), bool)}
+    masks["a lion"][:16, :10], masks["__proto__"][8:, 14:] = True, True
+    image = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
+    targets = ("itm", "itc", "box x", "word lion")
+    asked = [explain.make_inputs(model, lab.tokenizer, image, "a lion", target, masks) for target in targets]
+    asked = [replace(i, truth=masks["a lion"], name_pieces=torch.arange(len(i.pieces)) == 2) for i in asked]
+    view = xw.AttributionLab.of(asked, ["occlusion"], removed_words=[0], credit="someone")
+    read = ["scores", "payload", "methods", "message", "removed_objects", "credit"]
+    *found, _, own = told(view, LAB_STEPS, read)
+    for step, removed in enumerate(LAB_STEPS[:3]):
+        for name, value in removed["set"].items():
+            setattr(view, name, value)
+        near(found[step]["scores"], view.scores, "scores")
+    for name in found[-1]["methods"][1:]:
+        view.add(name)
+    assert found[-1]["methods"] == view.methods and len(view.methods) == 6 and found[-1]["message"] == ""
+    assert found[2]["payload"]["more"] == ["raw attention", "rollout", "ablation", "object ablation", "shapley"]
+    assert found[-1]["payload"]["more"] == [] and found[-1]["payload"]["methods"] == view.payload["methods"]
+    near(found[-1]["payload"]["found"][4:], view.payload["found"][4:], "found")
+    for one in found[-1]["payload"]["found"]:  # where the name is masked one word is left, which has no order
+        assert len(one["trust"]) == (7 if one["target"] == "word lion" else 9)
+    view.methods = ["occlusion", "rollout", "object ablation"]
+    view.show(PICTURE)
+    for name in ("image", "objects", "methods"):
+        near(own["payload"][name], view.payload[name], f"payload.{name}")
+    near(*(sorted(p["found"], key=lambda a: (a["method"], a["target"])) for p in (own["payload"], view.payload)), "own")
+    near(own["scores"], view.scores, "scores of the reader's own picture")
+    assert own["methods"] == view.methods and "object ablation" not in own["methods"]
+    assert own["message"] == "Not computed in this page, which has no gradients: object ablation."
+    assert (own["removed_objects"], own["credit"], view.credit) == ([], "", "")
+
+
+def test_a_method_of_a_state_is_computed_when_it_is_opened() -> None:
+    lab = xfm.load("demo")
+    view = xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion"), ["occlusion"])
+    message = "Not restored: something else."
+    steps = [{"set": {"methods": ["occlusion", "rollout"], "message": message}}]
+    (found,) = told(view, steps, ["payload", "methods", "message", "allowed"])
+    assert found["payload"]["methods"] == found["methods"] == ["occlusion", "rollout"] and found["message"] == message
+    assert "rollout" in found["allowed"], "the page's own state can be opened in it"
+    view._open('{"view": "AttributionLab", "choices": {"methods": ["rollout", "none"]}}')
+    assert view.methods == ["rollout"] and view.payload["methods"] == ["occlusion", "rollout"]
+    assert "methods = 'none'" in view.message
+
+
+def test_a_lab_with_a_target_of_ones_own_has_no_model() -> None:
+    lab = xfm.load("demo")
+    own = explain.Target("twice itm", lambda out: 2 * out.itm, "itm")
+    view = xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion", own), ["occlusion"])
+    with pytest.raises(ConfigError, match="with targets by name"):
+        view.to_html("view.html", model=True)
+
+
+# ---- attention
+
+
+def test_a_sentence_of_ones_own_is_traced_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+    text, typed = scene.caption.text, "two unbelievably big lions"
+    view = xw.TraceExplorer.of(model, lab.tokenizer, scene.image, text)
+    steps = [{"set": {"typed": typed}}, {"set": {"typed": "a " * 90}}, {"set": {"typed": ""}},
+             {"send": ["picture", SENT]}]  # fmt: skip
+    found = told(view, steps, ["sent", "a", "message"])
+    for step, value in ((0, typed), (2, "")):
+        view.typed = value
+        near(found[step]["sent"], view.sent, "sent")
+    assert "it may have" in found[1]["message"] and found[1]["sent"] == found[0]["sent"]
+    view.show(PICTURE)
+    near(found[3]["sent"], view.sent, "own picture")
+    assert (found[3]["a"], found[3]["message"], view.a) == ("your own", "", "your own")
+
+
+def test_python_traces_sentences_of_ones_own() -> None:
+    lab = xfm.load("demo")
+    view = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion", typed="two red cars")
+    assert view.payload["traces"]["your own"]["pieces"] == ["<s>", "two", "red", "cars", "</s>"] and view.a == "given"
+    view.typed = "a " * 90
+    assert "tokens" in view.message and len(view._traces["your own"].words.pieces) == 5
+    view.typed, view.a = "a car", "your own"
+    assert view.message == "" and view.figure() and len(view.payload["traces"]["your own"]["pieces"]) == 4
+    plain = xw.TraceExplorer(view._traces["given"])
+    plain.typed = "a car"
+    assert "TraceExplorer.of" in plain.message and plain.payload["takes"] is False
+
+
+@pytest.mark.parametrize(
+    "kind", ["AttributionLab", "GroundingPad", "MaskPlayground", "RetrievalExplorer", "TraceExplorer"]
+)
+def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str) -> None:
+    lab = xfm.load("demo")
+    views = {
+        "AttributionLab": lambda: xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion"), ["generic attention"]),
+        "GroundingPad": lambda: xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7)),
+        "MaskPlayground": lambda: xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
+        "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
+        "TraceExplorer": lambda: xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
+    }
+    view = views[kind]()
+    for wrong, said in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most")):
+        view._hear(view, {"do": "picture", "of": wrong}, [])
+        assert said in view.message
+    view._hear(view, {"do": "picture", "of": coded(png(PICTURE))}, [])
+    assert view.message == ""
+    if isinstance(view, xw.AttributionLab):
+        assert view.methods == ["generic attention"] and view.figure() and view.payload["objects"] == []
+        assert view._given()["targets"][0]["truth"] is None and "object ablation" not in view.payload["more"]
+    if isinstance(view, xw.GroundingPad):
+        view.phrase = "a thing"
+        assert view.scene == 1 and len(view.payload["pictures"]) == 2 and view.found["a thing"]["box"]
+        assert len(view.data()) == 1 and view.figure()
+
+
+def test_only_a_pad_with_a_model_takes_pictures() -> None:
+    lab = xfm.load("demo")
+    scene = lab.scene(7)
+    view = xw.GroundingPad(scene.image, {}, explain.box_predictor(lab.model, lab.tokenizer, scene.image))
+    assert view.payload["takes"] is False
+    view._hear(view, {"do": "picture", "of": coded(png(PICTURE))}, [])
+    assert "asker" in view.message and view.scene == 0
+
+
+def png(picture: np.ndarray) -> bytes:
+    import io
+
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return content.getvalue()

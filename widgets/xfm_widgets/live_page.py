@@ -1,0 +1,135 @@
+"""Views whose model can run in the page: in a file of its own, where Python is not, and beside a kernel, which then
+need not be waited for.
+
+A page that shows such a view asks for the model once it is idle: first what it is, "model", and where no other view of
+that page has brought it yet, part by part, its "weights", with the code that runs it. From then on it answers itself
+what it asks Python for, too, and is told what Python is done with: a "turn" (a number) with choices, an "act" (a name)
+with what it asks for else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xfm.base.fields import ConfigError
+
+from . import esm
+from .page_model import page_model
+from .pages import script_json
+from .view import OFFLINE, PAGE_KERNEL, STATIC, View, encodable
+
+if TYPE_CHECKING:
+    from xfm.data.tokenizer import Tokenizer
+    from xfm.model import XFM
+
+__all__ = ["LivePage"]
+
+LIVE = STATIC / "live.js"  # answers a view in the page, beside Python
+PART = 500_000  # bytes of the weights at once: Jupyter's server drops what is beyond 1 MB a second
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A model on its way to a page."""
+
+    digest: str
+    weights: bytes
+    rest: dict[str, Any]  # "payload": a `payloads.PageModelPayload` without its weights; "code": an ES module
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any]) -> Parcel:
+        weights, others = payload["weights"], {name: part for name, part in payload.items() if name != "weights"}
+        code = f"{esm.join(PAGE_KERNEL)}\nexport default {esm.constant(PAGE_KERNEL)};\n"
+        rest = encodable({"payload": others, "code": code})
+        digest = hashlib.sha256(json.dumps(rest).encode() + weights).hexdigest()
+        return cls(digest, weights, rest)
+
+
+class LivePage(View, abstract=True):
+    """A view that holds its model, where it is made `of` one. page_kernel.js has a function of each one's name,
+    which is told what `_given` returns."""
+
+    _model: tuple[XFM, Tokenizer, Any] | None = None  # the third is the view's own
+    _parcel: Parcel | None = None
+
+    def _given(self) -> Any:
+        """JSON, with bytes for arrays, that the page needs beside the model."""
+        raise NotImplementedError
+
+    @classmethod
+    def _answers(cls) -> str:
+        """The name of the function that answers the view in a page."""
+        return cls.__name__[0].lower() + cls.__name__[1:]
+
+    @classmethod
+    def _module(cls) -> str:
+        modules, live = esm.join(cls._script, LIVE), esm.export(LIVE, "live")
+        return f"{modules}\nexport default {live}({esm.export(cls._script)}, '{cls._answers()}');\n"
+
+    def _kernel(self) -> str:
+        if self._model is None:
+            return ""
+        model, tokenizer, _ = self._model
+        answers = esm.export(PAGE_KERNEL, self._answers())
+        return f"{answers}({decoded_json(page_model(model, tokenizer))}, {decoded_json(self._given())})"
+
+    # ---- beside a kernel
+
+    def _acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {**super()._acts(), "model": self._send_model, "weights": self._send_weights}
+
+    def _hear(self, widget: Any, content: Any, buffers: Any) -> None:
+        super()._hear(widget, content, buffers)
+        if isinstance(content, dict) and isinstance(act := content.get("act"), str):
+            self.send({"done": act})
+
+    def set_state(self, sync_data: Any) -> None:
+        super().set_state(sync_data)
+        if isinstance(sync_data, dict) and isinstance(turn := sync_data.get("turn"), int):
+            self.send({"answered": turn})
+
+    def _posted(self) -> Parcel | None:
+        """None where there is no model that a page can run."""
+        if self._parcel is None and self._model is not None:
+            with suppress(ConfigError):
+                self._parcel = Parcel.of(page_model(*self._model[:2]))
+        return self._parcel
+
+    def _send_model(self, _: str) -> None:
+        if parcel := self._posted():
+            buffers: list[bytes] = []
+            given = encodable(apart(self._given(), buffers))
+            self.send({"model": {"digest": parcel.digest, "size": len(parcel.weights), "given": given}}, buffers)
+
+    def _send_weights(self, of: str) -> None:
+        """`of`: a digest, and the byte where the part begins."""
+        digest, _, at = of.partition(" ")
+        if not (parcel := self._posted()) or parcel.digest != digest or not (at.isascii() and at.isdigit()):
+            return
+        begin = int(at)
+        self.send(
+            {"part": {"digest": digest, "at": begin} | ({} if begin else parcel.rest)},
+            [parcel.weights[begin : begin + PART]],
+        )
+        if begin + PART >= len(parcel.weights):
+            self._parcel = None  # the page has it: megabytes for nobody
+
+
+def decoded_json(value: Any) -> str:
+    """JSON as an expression in a <script>, each bytes as a DataView, in a page that has offline.js."""
+    return f"{esm.export(OFFLINE, 'decoded')}({script_json(value)})"
+
+
+def apart(value: Any, buffers: list[bytes]) -> Any:
+    """The same JSON with {"$buffer": i} for each bytes, which is put behind `buffers`."""
+    if isinstance(value, bytes):
+        buffers.append(value)
+        return {"$buffer": len(buffers) - 1}
+    if isinstance(value, Mapping):
+        return {key: apart(inner, buffers) for key, inner in value.items()}
+    return [apart(inner, buffers) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,151 @@
+"""Any image and text as what explanations are asked about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base.fields import ConfigError, nearest, require
+from ..base.images import ImageLike, prepare
+from ..base.strings import shown
+from ..data.tokenizer import Tokenizer
+from ..model import XFM
+from ..model.batch import normalise
+from ..model.modes import eval_mode
+from .inputs import AttributionInputs
+from .targets import Target, named_target, word_target
+from .token_axes import PatchAxis, token_axis
+
+__all__ = ["ForeignModel", "check_text", "checked_masks", "encode_text", "make_inputs", "no_such_word", "prepare_image"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@runtime_checkable
+class ForeignModel(Protocol):
+    """A model that makes its own inputs and knows its own layers: a `guests.guest.Guest`."""
+
+    def inputs(
+        self, image: ImageLike, text: str, target: str | Target, objects: Mapping[str, np.ndarray] | None
+    ) -> AttributionInputs: ...
+
+    def redraw(self, seed: int) -> None: ...
+
+    def layers(self) -> list[tuple[int, tuple[str, ...]]]: ...
+
+
+def make_inputs(
+    model: XFM,
+    tokenizer: Tokenizer,
+    image: ImageLike,
+    text: str,
+    target: str | Target = "itm",
+    objects: Mapping[str, np.ndarray] | None = None,
+) -> AttributionInputs:
+    """Prepare one image and one text for an explanation of one target.
+
+    Args:
+        image: any image that `xfm.base.images.prepare` accepts.
+        target: "itm", "itc", "box x" (or y, width, height), "word lion" (masks that word of the text and predicts it),
+            or a `Target`.
+        objects: masks (side, side) bool of the prepared image by phrase.
+
+    Raises:
+        ConfigError: for what is no image, text or target, a word that the text lacks, and masks of another size.
+    """
+    check_text(text)
+    require(isinstance(target, str | Target), "target", target, "a name, or a Target")
+    if isinstance(model, ForeignModel):
+        return model.inputs(image, text, target, objects)
+    prepared, pixels = prepare_image(model, image)
+    word = target.removeprefix("word ") if isinstance(target, str) and target.startswith("word ") else ""
+    ids, places = encode_text(model, tokenizer, text, word)
+    seen = [tokenizer.mask_id if place in places else token for place, token in enumerate(ids)]
+    all_masked = [ids[0], *[tokenizer.mask_id] * (len(ids) - 2), ids[-1]]
+    with torch.no_grad(), eval_mode(model):
+        pieces, masked_pieces = model.text.embed(torch.tensor([seen, all_masked], device=model.device))
+        patches, masked_patches = _embedded(model, pixels)
+    if word:
+        target = word_target(word, places, [ids[place] for place in places])
+    axis = token_axis(tokenizer, text, ids)
+    names = tuple("<mask>" if place in places else piece for place, piece in enumerate(axis.pieces))
+    return AttributionInputs(
+        model,
+        named_target(target) if isinstance(target, str) else target,
+        prepared,
+        text,
+        replace(axis, pieces=names),
+        PatchAxis(model.config.vision.grid, model.config.vision.patch_size),
+        patches,
+        pieces,
+        masked_patches,
+        masked_pieces,
+        torch.tensor(seen) == torch.tensor(all_masked),
+        checked_masks(objects, len(prepared)),
+        tokenizer=tokenizer,
+    )
+
+
+def _embedded(model: XFM, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Patches of an image (1, 3, side, side) as they are and masked, (P, D) each."""
+    patches = model.vision.embed(pixels)[0]
+    mask_token = getattr(model.vision, "mask_token", None)
+    if mask_token is None:  # an encoder that MIM does not train: the mean colour instead
+        return patches, model.vision.embed(torch.zeros_like(pixels))[0]
+    return patches, mask_token.to(patches.dtype).expand_as(patches)
+
+
+def checked_masks(objects: Mapping[str, np.ndarray] | None, side: int) -> dict[str, np.ndarray]:
+    """Masks of objects as bool. ConfigError for a phrase that is no text and a mask that is not (side, side)."""
+    masks = {}
+    for phrase, mask in (objects or {}).items():
+        require(isinstance(phrase, str), "objects", phrase, "masks by phrase, of type str")
+        masks[phrase] = np.asarray(mask, bool)
+        shape = masks[phrase].shape
+        require(shape == (side, side), f"objects[{shown(phrase)}].shape", shape, f"({side}, {side})")
+    return masks
+
+
+def check_text(text: object) -> None:
+    """ConfigError for what is no text, has no character to read, or cannot be encoded."""
+    require(isinstance(text, str), "text", text, "of type str")
+    assert isinstance(text, str)
+    require(bool(text.strip()), "text", text, "some words: of an empty text there is nothing to explain")
+    require(not _SURROGATE.search(text), "text", text, "without lone surrogates, which no encoding has")
+
+
+def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
+    """As the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on the model's device.
+
+    ConfigError as `xfm.base.images.prepare` raises it.
+    """
+    prepared = prepare(image, model.config.vision.image_size)
+    pixels = torch.from_numpy(prepared).permute(2, 0, 1)[None].to(model.device)
+    return prepared, normalise(pixels).to(model.dtype)
+
+
+def encode_text(model: XFM, tokenizer: Tokenizer, text: str, word: str = "") -> tuple[list[int], list[int]]:
+    """The ids of a text, and the places among them of a word that it has.
+
+    ConfigError for a text that is empty or too long, and for a word that it does not have, with the nearest one.
+    """
+    check_text(text)
+    longest = model.config.text.positions - 2  # RoBERTa counts from PAD + 1
+    span = re.search(rf"\b{re.escape(word)}\b", text) if word else None
+    if word and not span:
+        raise no_such_word(word, text)
+    ids, places = tokenizer.encode_with_spans(text, [(*span.span(), "")] if span else [])
+    require(len(ids) <= longest, "text", f"{text[:40]}... ({len(ids)} tokens)", f"of at most {longest} tokens")
+    return ids, [*range(*places[0])] if places else []
+
+
+def no_such_word(word: str, text: str) -> ConfigError:
+    """The error for a target word that the text does not have, with the nearest one."""
+    hint = nearest(word, re.findall(r"\w+", text), after=" ")
+    return ConfigError(f"target = {shown('word ' + word)}: the text has no such word; {hint}it is {shown(text)}")

@@ -1,0 +1,164 @@
+"""A study's figures: each drawn by its kind, and all of a page in their sections with their captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from ..base.fields import one_of
+from ..config import ConfigError
+from ..plots import Figure
+from ..plots.effect_intervals import forest, nothing, paired_seeds
+from ..plots.effect_map import effect_map
+from ..plots.pareto import pareto as pareto_figure
+from ..plots.probe_figures import probes
+from ..plots.variance_components import spread as spread_figure
+from ..study import Study, StudyError, store
+from ..study.comparisons import pareto
+from ..study.effects import effects, no_pairs, pairs, unpaired
+from ..study.study_metrics import HELD_OUT, Metrics, select
+from ..study.variance import learnt_metrics, spread
+from ..study.variants import cell, grid_cells
+from .run_figures import ReportFigure
+
+__all__ = ["KINDS", "StudyFigures", "judge"]
+
+KINDS = ("effects", "seeds", "map", "pareto", "spread", "probes")
+_MOST = 1000  # rows of a figure, over its panels: some twenty screens
+_TOO_MANY = (
+    "{metrics} metrics and {variants} variants make this figure too high to read: the table has all numbers, and "
+    "study.figure({name!r}, metrics=[...]) draws some."
+)
+_CAPTIONS = {
+    "effects": "Mean difference to {against} with its 95\u00a0% interval (paired t); above it the seeds’ own "
+    "differences. Orange: the baseline relative to {against}. Full: shown to differ, {test}.",
+    "spread": "Standard deviation of each variant’s runs with its 95\u00a0% interval; dashed: where every source "
+    "varies. In per cent: the share of that variance. Full: shown to be less than all of it.",
+    "pareto": "Mean differences to {against}, 95\u00a0% intervals (paired t, uncorrected); right and up are better. "
+    "Full: on the Pareto front; in per cent: the fraction of studies with resampled seeds in which it is. Orange: "
+    "baseline. Square: a specialist without one of the two metrics, at its baseline.",
+    "map": "Mean difference in each cell of the grid; framed: its 95\u00a0% interval leaves zero out (uncorrected).",
+    "seeds": "Every run’s value, runs of one seed joined by a line; bars are means; the dotted line is the baseline.",
+    "probes": "On one fixed held-out batch: means over the seeds with 95\u00a0% intervals. Gradients are unweighted; "
+    "held back: what the stop-gradient keeps from the language encoder. Drift: |w − w₀| / |w₀| from the initial "
+    "weights. CKA: a layer’s states against the initial ones.",
+}
+_TESTS = {
+    "Holm": "by Holm’s p ≤ 0.05",
+    "gatekeeping": "by p ≤ 0.05 through the gates",
+    "interval": "by an interval without zero, uncorrected",
+}
+
+
+def judge(table: pd.DataFrame) -> str:
+    """What judges the primary metrics of a table of effects: "Holm", "gatekeeping", or "interval" (uncorrected)."""
+    judged = table[table["role"] == "primary"]["judged_by"]
+    return next((by for by in judged if by != "interval"), "interval")
+
+
+@dataclass(frozen=True)
+class StudyFigures:
+    """A study as it is now, against one reference."""
+
+    study: Study
+    against: str
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The effects; the means of what there is, where there are no pairs yet."""
+        data = self.study.measurements
+        table = effects(data, self.against)
+        return table if (table["n"] > 0).any() else unpaired(data, self.against)
+
+    @property
+    def paired(self) -> bool:
+        return bool((self.table["n"] > 0).any())
+
+    @cached_property
+    def spread(self) -> pd.DataFrame | None:
+        """For a study that asks how much runs vary, the spread of the metrics that were learnt."""
+        data = self.study.measurements
+        return spread(data, learnt_metrics(data) or "all") if data.spec.of_spread and self.paired else None
+
+    def draw(self, kind: str, metrics: Metrics = "") -> Figure:
+        """See Study.figure."""
+        one_of("figure", kind, KINDS)
+        study, data = self.study, self.study.measurements
+        variants, title = list(study.spec.variants), f"{study.spec.name} ({study.spec.kind})"
+        reference = study.spec.compared_with[0]
+        if kind == "probes":
+            return self._probes(title)
+        if not (self.paired or (kind == "seeds" and len(self.table))):
+            return nothing(no_pairs(data), title)
+        if kind == "spread":
+            return spread_figure(spread(data, metrics), variants, reference, f"{title}: how much runs vary")
+        if kind == "pareto":
+            return pareto_figure(pareto(data, metrics), reference, title)
+        table = select(self.table, metrics)
+        if kind == "effects":
+            title = f"{title}: difference to {self.against}, 95 % intervals, paired by seed"
+            return forest(table, pairs(data, self.against), variants, title)
+        if kind == "seeds":
+            return paired_seeds(table, data.results, variants, f"{title}: every run")
+        frame = grid_cells(table)
+        return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {self.against}")
+
+    def _probes(self, title: str) -> Figure:
+        records = self.study.probes()
+        if not records:
+            return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
+        with store.explained(self.study.folder / "probes.jsonl", "must be the training probe's records"):
+            return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
+
+    def sections(self) -> dict[str, list[ReportFigure]]:
+        """A page's figures: primary metrics before all others, and maps where the variants are a two-way grid."""
+        table, primary = self.table, self.study.spec.primary
+        others = [*dict.fromkeys(table[(table["role"] == "secondary") & (table["better"] != "")]["metric"])]
+        first: Metrics = "" if primary else others
+        figures = {"effects": self._compared(others) if self.paired and self.spread is None else []}
+        if self.spread is not None:
+            keys = list(dict.fromkeys(self.spread["metric"]))
+            figures["effects"] = [self._panels("spread", "spread", "How much runs vary", keys)]
+        empty = ReportFigure("seeds", "All runs", "", {}, note="There are no results yet.")
+        there = len(table) and first != []
+        figures["seeds"] = [self._panels("seeds", "seeds", "All runs", first) if there else empty]
+        probed = bool(self.study.probes())
+        figures["probes"] = (
+            [self._figure("probes", "probes", "Training probe: gradients and encoders")] if probed else []
+        )
+        return figures
+
+    def _compared(self, others: Sequence[str]) -> list[ReportFigure]:
+        """The figures of effects."""
+        primary, figures = self.study.spec.primary, []
+        if primary:
+            figures.append(self._panels("effects", "effects", "Effects, primary metrics", "", judge(self.table)))
+        if others:
+            kind, name = ("secondary", "effects-other") if primary else ("all", "effects")
+            figures.append(self._panels(name, "effects", f"Effects, {kind} metrics", others))
+        if len(primary) > 1:
+            with suppress(StudyError, ConfigError):  # at no seed are all there yet; or one has no better direction
+                figures.append(self._figure("pareto", "pareto", "Pareto front", primary))
+        with suppress(ConfigError):  # the variants are no grid
+            for metric in primary or [m for m in others if not m.startswith(f"{HELD_OUT}/")]:
+                figures.append(self._figure(f"map-{len(figures)}", "map", f"Map of {metric}", metric))
+        return figures
+
+    def _panels(self, name: str, kind: str, title: str, metrics: Metrics, by: str = "interval") -> ReportFigure:
+        """A figure of a panel a metric, where it is not too high to read."""
+        rows = select(self.table, metrics)
+        count, variants = rows["metric"].nunique(), rows["variant"].nunique()
+        if count * variants > _MOST:
+            note = _TOO_MANY.format(metrics=count, variants=variants, name=kind)
+            return ReportFigure(name, title, "", {}, note=note)
+        return self._figure(name, kind, title, list(dict.fromkeys(rows["metric"])), by)
+
+    def _figure(self, name: str, kind: str, title: str, metrics: Any = "", by: str = "interval") -> ReportFigure:
+        against = self.study.spec.compared_with[0] if kind == "pareto" else self.against
+        caption = _CAPTIONS[kind].format(against=against, test=_TESTS[by])
+        return ReportFigure(name, title, caption, {f"{title}: the table has all numbers": self.draw(kind, metrics)})
