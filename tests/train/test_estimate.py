@@ -10,7 +10,7 @@ from xfm import cli, recipes
 from xfm.data import dataset
 from xfm.objectives import build, weights_at
 from xfm.train import estimate as module
-from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, _spoken, estimate, timed_steps
+from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, estimate, timed_steps
 
 SMOKE = recipes.get("smoke")
 
@@ -132,14 +132,6 @@ def test_precision_halves_what_is_kept() -> None:
 )
 def test_numbers_have_a_prefix(number, text) -> None:
     assert _si(number) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(3, "3 seconds"), (119, "119 seconds"), (150, "2.5 minutes"), (9000, "2.5 hours"), (200_000, "2.3 days")],
-)
-def test_times_are_spoken(seconds, text) -> None:
-    assert _spoken(seconds) == text
 
 
 def test_what_is_trained_first_is_named_and_not_counted() -> None:

@@ -53,7 +53,7 @@ class Manifest:
         self._write(before | new | {name: [(size, _hash(self.folder / name, size))] for name, size in there.items()})
 
     def remove(self, names: Iterable[str] | None = None) -> None:
-        """Removes files, in this order, and what is said of them; without `names` all that it names."""
+        """Removes files, in this order, with their entries; without `names` all that it names."""
         named = self._named()
         names = [*named] if names is None else [*names]
         for name in names:

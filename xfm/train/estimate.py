@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..base.numbers import duration, listed
 from ..config import ANCHORS, SCRATCH, STREAMS, RunConfig
 from ..data import dataset
 from ..data.streams import Streams
@@ -67,7 +68,7 @@ class Estimate:
             "FLOPs": f"{_si(self.step_flops)} a step with all losses, {_si(self.run_flops)} in {steps:,} steps{part}",
             "memory": f"{_gigabytes(sum(self.memory.values()))} at least: "
             + ", ".join(f"{name} {_gigabytes(size)}" for name, size in self.memory.items()),
-            "time": f"about {_spoken(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
+            "time": f"about {duration(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
             f"the mean of {TIMED_STEPS} but for those that warm up{part}, at {_si(self.run_flops / seconds)}FLOP/s",
         }
         saved, kept = self.disk.values()
@@ -79,7 +80,7 @@ class Estimate:
         if self.config.has_teacher:
             first.append(f"the teacher, {prior_runs.teacher(self.config).train.steps:,} steps")
         if first:
-            rows["before"] = f"{' and '.join(first)}, where not there yet: not counted here"
+            rows["before"] = f"{listed(first)}, where not there yet: not counted here"
         width = max(map(len, rows))
         return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
 
@@ -230,10 +231,3 @@ def _si(number: float) -> str:
     """Three digits and a prefix: "1.23 T"."""
     power = max(0, int(math.log10(max(number, 1)) // 3))
     return f"{number / 1000**power:.3g} {' kMGTPEZY'[power].strip()}"
-
-
-def _spoken(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
