@@ -22,7 +22,7 @@ from xfm.base.fields import to_tree
 from xfm.base.files import write_atomically
 from xfm.lab import CHECKPOINTS
 from xfm.runs.run import WEIGHTS
-from xfm.runs.weights import packed_state
+from xfm.runs.weights import packed
 from xfm.tasks import format_lines
 from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
 from xfm.tasks.finetuning.finetune import train_to_end
@@ -62,7 +62,7 @@ def publish(run: TaskRun, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = json.dumps(to_tree(run.config) | {"run": BESIDE}, indent=2) + "\n"
     TaskRun(folder, run.config).write(
-        {CONFIG: config, WEIGHTS: packed_state(rounded), ANSWERS: answers, RESULTS: to_json(results)}
+        {CONFIG: config, WEIGHTS: packed(rounded), ANSWERS: answers, RESULTS: to_json(results)}
     )
     if (size := (folder / WEIGHTS).stat().st_size) > LARGEST:
         raise SystemExit(f"{folder / WEIGHTS}: has {size:,} bytes; {LARGEST:,} at most")

@@ -208,7 +208,7 @@ def test_nothing_is_fetched_for_a_config_that_came_with_a_run_folder(served: str
     run = Run.of(config, tmp_path)
     run.make()
     run.claim()
-    run.write({"model.safetensors": packed(build(config)), "tokenizer.json": words(config), "DONE": ""})
+    run.write({"model.safetensors": packed(build(config).state_dict()), "tokenizer.json": words(config), "DONE": ""})
     for ask in (
         lambda: evaluate_run(run.folder, "retrieval"),
         lambda: load(run.folder).scene(0),

@@ -25,7 +25,7 @@ from xfm.runs.folder import METRICS, STATE, WEIGHTS, Folder
 from xfm.runs.manifest import MANIFEST
 from xfm.runs.run_lock import HOLDER, when_free
 from xfm.runs.signals import StopRequest, Terminated, uncut
-from xfm.runs.weights import packed_state
+from xfm.runs.weights import packed
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.train import Run, RunBusy, RunError
@@ -52,7 +52,7 @@ def records(until: int) -> list[dict[str, Any]]:
 
 def save(folder: Folder[Any], step: int, start: int = 0, **changes: Any) -> None:
     lines = {METRICS: records(step)[start:]}
-    folder.save_state(step, TENSORS | changes, lines, {WEIGHTS: packed_state(TENSORS["model"])})
+    folder.save_state(step, TENSORS | changes, lines, {WEIGHTS: packed(TENSORS["model"])})
 
 
 @pytest.fixture

@@ -202,7 +202,7 @@ def test_what_the_published_model_cannot_be_is_not_exported(run: Run, tmp_path: 
     for (field, value), said in refused.items():
         other = Run(tmp_path / field, run.config.replace({field: value}))
         other.make()
-        weights = packed(build(other.config))
+        weights = packed(build(other.config).state_dict())
         other.write({"config.json": other.config.to_json(), "model.safetensors": weights, "DONE": ""})
         with pytest.raises(CheckpointError, match=said):
             export_checkpoint(other.folder, tmp_path / "other.th")

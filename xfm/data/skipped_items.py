@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from ..base.files import Record
 from ..base.strings import brief, shown
 from ..model.replicas import broadcast_from_main, objects_of_all
 from .source import Missed, Source
 
 __all__ = ["SkippedItems", "Skipping", "count_skipped", "skipped_items"]
-
-Record = dict[str, Any]
 
 
 class Skipping(Source):

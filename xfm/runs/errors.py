@@ -33,7 +33,7 @@ SIZES = ("model.vision.width", "model.vision.depth", "model.text.width", "model.
 
 
 class RunError(FileError):
-    """A run folder that cannot be used as asked: the message names the file and says what to do. Nothing good is lost."""
+    """A run folder that cannot be used as asked: the message names the file and what to do. Nothing good is lost."""
 
 
 class RunBusy(RunError):

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 import torch
 
 from ..base.fields import differences, to_tree
-from ..base.files import append_json_lines, read_json_lines
+from ..base.files import Record, append_json_lines, read_json_lines
 from ..base.strings import shown
 from ..config.training import Precision, TrainConfig
 from .errors import RunError, is_out_of_memory
@@ -30,7 +30,6 @@ from .weights import not_finite
 
 __all__ = ["METRICS", "STATE", "WEIGHTS", "Folder", "Record", "environment"]
 
-Record = dict[str, Any]
 METRICS, WEIGHTS, STATE = "metrics.jsonl", "model.safetensors", "state.pt"
 
 

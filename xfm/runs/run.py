@@ -24,7 +24,7 @@ from ..model import XFM
 from ..objectives import build
 from .errors import RunError
 from .folder import METRICS, STATE, WEIGHTS, Folder, Record, environment
-from .weights import load_into, packed, packed_state, undrawn
+from .weights import load_into, packed, undrawn
 
 __all__ = ["INIT", "METRICS", "PROBES", "STATE", "WEIGHTS", "Record", "Run", "config_differences",
            "environment"]  # fmt: skip
@@ -101,11 +101,11 @@ class Run(Folder[RunConfig]):
     ) -> None:
         """State dicts of model and optimizer after `step` steps; `lines`: the records since the last save."""
         state = {"model": weights, "optimizer": optimizer}
-        self.save_state(step, state, lines, {WEIGHTS: packed_state(weights)})
+        self.save_state(step, state, lines, {WEIGHTS: packed(weights)})
 
     def keep_weights(self, weights: Mapping[str, Tensor], step: int) -> None:
         """A copy of the weights after `step` steps, which no later step replaces."""
-        self.write({kept_name(step): packed_state(weights)})
+        self.write({kept_name(step): packed(weights)})
 
     def resume(self, model: XFM, optimizer: torch.optim.Optimizer) -> int:
         """Loads the last save, if there is one, and returns how many steps are done. Errors as `load_state`."""
@@ -125,7 +125,7 @@ class Run(Folder[RunConfig]):
         if self.has(PROBES):
             self.keep(PROBES, before=done + 1)  # theirs are steps done, from 0
         if done:
-            self.write({WEIGHTS: packed(model)})
+            self.write({WEIGHTS: packed(model.state_dict())})
         for step in (step for step in self.kept() if step > done):
             (self.folder / kept_name(step)).unlink()
         for temporary in self.folder.glob(TEMPORARY):

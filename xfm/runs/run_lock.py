@@ -14,19 +14,17 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
 
-from ..base.files import FileError, explain_os_error, write_atomically
+from ..base.files import FileError, Record, explain_os_error, write_atomically
 from ..model.replicas import broadcast_from_main, launched
 from .errors import RunBusy, RunError
 from .signals import StopRequest, Terminated, ending_raises, uncut
 
 __all__ = ["RunLock", "when_free"]
 
-Record = dict[str, Any]
 HOLDER = ".lock-holder"  # of a run folder: who trains it
 
 _live: dict[Path, RunLock] = {}

@@ -16,7 +16,7 @@ from ..model import XFM
 from .errors import RunError
 from .manifest import Manifest
 
-__all__ = ["load_into", "not_finite", "packed", "packed_state", "read_weights", "undrawn"]
+__all__ = ["load_into", "not_finite", "packed", "read_weights", "undrawn"]
 
 DRAWN = (Tensor.uniform_, Tensor.normal_, Tensor.copy_)
 
@@ -33,13 +33,8 @@ class undrawn(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def packed(model: XFM) -> bytes:
-    """Parameters and buffers as the bytes of a safetensors file."""
-    return packed_state(model.state_dict())
-
-
-def packed_state(weights: Mapping[str, Tensor]) -> bytes:
-    """The same of a state dict."""
+def packed(weights: Mapping[str, Tensor]) -> bytes:
+    """A state dict as the bytes of a safetensors file."""
     return save({name: tensor.contiguous() for name, tensor in weights.items()})
 
 

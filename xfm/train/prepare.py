@@ -116,7 +116,7 @@ def _start_of_run(config: RunConfig, source: Run) -> dict[str, Any]:
         brings = (*(f"{OBJECTIVES[n].kind().replace('image', 'vision')}." for n in trained), *heads)
     model = build(config)
     load_into(model, source.folder / WEIGHTS, brings, fresh=TARGET_HEAD)
-    return {"tokenizer.json": source.tokenizer().backend.to_str(pretty=True), INIT: packed(model)}
+    return {"tokenizer.json": source.tokenizer().backend.to_str(pretty=True), INIT: packed(model.state_dict())}
 
 
 def _keep_data(run: Run, data: Dataset) -> None:

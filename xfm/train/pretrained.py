@@ -27,7 +27,7 @@ def start_of_files(config: RunConfig, files: Sequence[Source]) -> dict[str, byte
     """The run's files that its training starts from, by name. Raises as `started_model`."""
     model, tokenizer, said = started_model(config, files)
     words = tokenizer.backend.to_str(pretty=True)
-    return {"tokenizer.json": words, STARTED: json.dumps(said, indent=1) + "\n", INIT: packed(model)}
+    return {"tokenizer.json": words, STARTED: json.dumps(said, indent=1) + "\n", INIT: packed(model.state_dict())}
 
 
 def started_model(config: RunConfig, files: Sequence[Source]) -> tuple[XFM, Tokenizer, list[dict]]:

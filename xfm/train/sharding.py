@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator, FullyShardedDataParallelPlugin
 from accelerate.utils import DistributedType
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
+from ..model.replicas import launched
 from ..model.stacks import layers_of
 from ..objectives import Pretraining
 
@@ -72,7 +73,7 @@ def _like(parameter: Tensor, t: Tensor) -> Tensor:
 
 def is_sharded(module: nn.Module) -> bool:
     """Whether its parameters are."""
-    if not _several():
+    if launched()[1] == 1:
         return False
     from torch.distributed.fsdp import FSDPModule
 
@@ -85,15 +86,11 @@ def whole(t: Any) -> Any:
 
 
 def _is_part(t: Any) -> bool:
-    if not _several():
+    if launched()[1] == 1:
         return False
     from torch.distributed.tensor import DTensor
 
     return isinstance(t, DTensor)
-
-
-def _several() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
 
 
 def gathering(keep: bool) -> Callable[[Any], Any]:

@@ -24,7 +24,7 @@ from ...runs.errors import NonFiniteLoss
 from ...runs.folder import METRICS, STATE, WEIGHTS, Record
 from ...runs.run_lock import RunLock, when_free
 from ...runs.signals import uncut
-from ...runs.weights import packed_state
+from ...runs.weights import packed
 from ...train import Run
 from ...train.accelerator import make_accelerator
 from ...train.optimizer import parameter_groups, set_rate
@@ -152,7 +152,7 @@ class _Loop:
         if self.best:  # else nothing has learnt
             self.tuned.load_learnt(self.best)
         results, answers = tested(self.tuned, self.config)
-        self.run.write({WEIGHTS: packed_state(self.tuned.learnt())})
+        self.run.write({WEIGHTS: packed(self.tuned.learnt())})
         self.run.write({ANSWERS: answers, RESULTS: to_json(results)})
         (self.run.folder / STATE).unlink(missing_ok=True)  # as large as all the rest, and of no more use
 
