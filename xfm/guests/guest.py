@@ -1,7 +1,4 @@
-"""A dual encoder of another library as explanations see it: what it has to say of itself, and the rest.
-
-`xfm.guests` has open_clip's models and Hugging Face's CLIP; docs/add-a-model.md says how to bring another.
-"""
+"""A dual encoder of another library as explanations see it; docs/add-a-model.md says how to bring another."""
 
 from __future__ import annotations
 
@@ -106,8 +103,8 @@ class Guest(nn.Module):
     def image(self, image: ImageLike) -> tuple[np.ndarray, Tensor]:
         """Any picture (see `xfm.base.images`), by the model's own transform -> what the patches cover of it: to draw,
         (S, S, 3) uint8, and as the model takes it, (3, S, S)."""
-        covered = self.side // self.patch * self.patch
-        values = self.prepare(pixels(image))[:, :covered, :covered]
+        side = self.side // self.patch * self.patch
+        values = self.prepare(pixels(image))[:, :side, :side]
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
         picture = ((values.cpu() * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
         return picture.permute(1, 2, 0).contiguous().numpy(), values.to(self.device)
@@ -132,9 +129,9 @@ class Guest(nn.Module):
         fixed = torch.tensor([start == end for start, end in spans])
         middle = table.weight.detach().float().mean(0).to(embedded.dtype)
         patches = rearrange(values, "c (y p) (x q) -> (y x) (c p q)", p=self.patch, q=self.patch)
-        question, left_out = self._asked(target, text), None
-        if isinstance(target, str) and target.startswith("word "):
-            left_out = _of_word(target.removeprefix("word "), text, words.owner, words.words) & ~fixed
+        word = target.removeprefix("word ") if isinstance(target, str) and target.startswith("word ") else ""
+        question = replace(ITC, name=f"itc by {word}") if word else self._asked(target, text)
+        left_out = _of_word(word, text, words.owner, words.words) & ~fixed if word else None
         return GuestInputs(
             self,
             question,
@@ -170,8 +167,8 @@ class Guest(nn.Module):
         """(N, E) of length 1."""
         for text in texts:
             check_text(text)
+        rows = [torch.tensor([self.tokenise(text).ids], device=self.device) for text in texts]
         with eval_mode(self):
-            rows = [torch.tensor([self.tokenise(text).ids], device=self.device) for text in texts]
             return torch.cat([F.normalize(self.text_features(ids), dim=-1) for ids in rows])
 
     @torch.no_grad()
@@ -182,8 +179,6 @@ class Guest(nn.Module):
             return torch.cat([F.normalize(self.image_features(picture), dim=-1) for picture in rows])
 
     def _asked(self, target: str | Target, text: str) -> Target:
-        if isinstance(target, str) and target.startswith("word "):
-            return replace(ITC, name=f"itc by {target.removeprefix('word ')}")
         chosen = TARGETS.get(target, target) if isinstance(target, str) else target
         if not isinstance(chosen, Target) or chosen.head not in self.objectives:
             name = target if isinstance(target, str) else target.name
