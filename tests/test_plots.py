@@ -406,10 +406,10 @@ def test_masked_words_are_guessed_beside_both_pictures() -> None:
     words = [t.get_text() for t in texts(figure)]
     assert len(figure.axes) == 6 and words.count("its picture") == words.count("another") == 3
     assert {
-        "dog 71 %\u00a0✓",
-        "cat 20 %",
-        "� <1 %",
-        "pig 50 %",
+        "dog 71\u00a0%\u00a0✓",
+        "cat 20\u00a0%",
+        "� <1\u00a0%",
+        "pig 50\u00a0%",
         "(dog)",
         CREDIT,
     } <= set(words)
