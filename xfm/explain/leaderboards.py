@@ -119,7 +119,7 @@ def leaderboard_scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
 
 
 def asked_about(scene: Scene, i: int, target: str | Target = "itm") -> int:
-    """Which object the i-th scene of a leaderboard is asked about."""
+    """Index of the object that the i-th scene of a leaderboard asks about."""
     askable = [*said_once(scene)] if target == "name" else range(len(scene.objects))
     return askable[i % len(askable)]
 

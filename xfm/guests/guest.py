@@ -27,7 +27,7 @@ __all__ = ["DualOutputs", "Guest", "Tokens", "Tower"]
 
 @dataclass(frozen=True)
 class Tower:
-    """Where a guest's encoder has what; names are dotted, from `net`."""
+    """Places of a guest's encoder, as dotted names from `net`."""
 
     attentions: tuple[str, ...] = ()  # its self-attentions, the first layer's first; (): none over tokens
     read: int | None = 0  # the token that the feature is read from; None: the mean of the patches
@@ -88,7 +88,7 @@ class Guest(nn.Module):
 
     @property
     def logit_scale(self) -> float:
-        """What cosines are multiplied by before a softmax over classes."""
+        """Factor of cosines before a softmax over classes."""
         learnt = getattr(self.net, "logit_scale", None)
         return 100.0 if learnt is None else learnt.exp().item()
 
@@ -203,7 +203,7 @@ class Guest(nn.Module):
 
 @dataclass(frozen=True)
 class DualOutputs:
-    """Of B pictures and texts, of length 1."""
+    """Features of B pictures and texts, of length 1."""
 
     image: Tensor  # (B, E)
     text: Tensor  # (B, E)

@@ -62,13 +62,13 @@ class GuestLab:
         about: int | None = None,
         among: Sequence[str] = (),
     ) -> Attribution:
-        """Which words and patches a target is due to, by one of `explain.METHODS`: see `explain.attribute`."""
+        """Attribution of a target to words and patches, by one of `explain.METHODS` or a function."""
         return attribute(self.inputs(image, text, target, about, among), method)
 
     def retrieval_set(
         self, images: Sequence[ImageLike], texts: Sequence[str], truth: np.ndarray | None = None
     ) -> RetrievalSet:
-        """What `RetrievalExplorer` shows of N pictures and N texts; `truth` (N, N) bool: which belong together, by
+        """Data of `RetrievalExplorer` for N pictures and N texts; `truth` (N, N) bool: which belong together, by
         default the first to the first, and so on. ConfigError for different numbers."""
         require(len(images) == len(texts), "texts", len(texts), f"{len(images)}, as many as there are images")
         features = self.model.features_of_images(images), self.model.features_of_texts(texts)

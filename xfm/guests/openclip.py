@@ -167,7 +167,7 @@ class OpenClip(Guest):
 
 
 def _image_tower(visual: Any, side: int) -> tuple[Tower, int]:
-    """Where it has what, and the pixels of a patch's side."""
+    """Places of the image encoder, and the pixels of a patch's side."""
     blocks: Any = getattr(getattr(visual, "transformer", None), "resblocks", None)
     if blocks is not None and getattr(visual, "attn_pool", None) is None:
         names = tuple(f"visual.transformer.resblocks.{i}.attn" for i in range(len(blocks)))

@@ -60,7 +60,7 @@ def evaluation_pages(results: Sequence[Result]) -> list[list[Result]]:
 
 
 def _rows(results: Sequence[Result]) -> list[_Row]:
-    """Of each task its heading, with what its results have in common, and its results."""
+    """Each task's heading, with what its results have in common, and its results."""
     y, rows = 0.0, []
 
     def add(text: str, note: str = "", result: Result | None = None) -> None:
