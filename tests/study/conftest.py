@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.study import Study, results_csv, statistics, store
 from xfm.base.numbers import p_value
+from xfm.study import Study, results_csv, statistics, store
 from xfm.study.study_metrics import Measured, Metric
 
 os.environ["ACCELERATE_USE_CPU"] = "true"

@@ -157,7 +157,7 @@ def make(
             {"variant": variant, "fields": len(changes), "runs": len(spec.seeds), "to_do": len(configs),
              "to_train": len(left), "steps": config.train.steps, "step_seconds": step, "disk": _bytes(config)}
         )  # fmt: skip
-    arms = pd.DataFrame(rows)
+    arms: Any = pd.DataFrame(rows)
     seconds = {"training": float((arms["to_train"] * arms["steps"] * arms["step_seconds"]).fillna(0).sum())}
     for kind, needed in first.items():
         seconds[f"{kind}s"] = sum(pace(c) * c.train.steps for c in needed.values())

@@ -132,20 +132,20 @@ def _planned(
     run_of: dict[Job, Key] = {}
     shared: dict[Path, Job] = {}
 
-    def job(name: str, kind: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
+    def job(name: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
         path = progress / str(order := len(run_of) + len(shared))
         call = (code_pin.checked, code, measure, config.to_json(), str(runs), tasks, str(path), *measured)
-        return Job(name, call, path, config.train.steps, kind=kind, measures=bool(tasks), order=order)
+        return Job(name, call, path, config.train.steps, order=order)
 
     for variant, seed in todo:
         config, step_0 = spec.config(variant, seed), variant in spec.compared_with
-        run = job(f"{variant}, seed {seed}", variant, config, spec.tasks, spec.split, step_0)
+        run = job(f"{variant}, seed {seed}", config, spec.tasks, spec.split, step_0)
         run_of[run] = variant, seed
         waiting = first
         for kind, need in before(Run.of(config, runs)).items():
             folder = Run.of(need, runs).folder
             if folder not in shared:
-                shared[folder] = job(f"{kind} of seed {seed}", kind, need, ())
+                shared[folder] = job(f"{kind} of seed {seed}", need, ())
                 waiting.append(shared[folder])
             waiting = shared[folder].then
         waiting.append(run)
