@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from study.conftest import METRICS, PRIMARY, TINY, made_up, tiny
+from study.conftest import METRICS, PRIMARY, TINY, made_up, measurements, tiny
 
 from xfm.config import ConfigError
-from xfm.study import Spec, Study, design_tables, runner, study_json, study_sentences
-from xfm.study.corrections import gatekeeping, holm
-from xfm.study.e_values import e_process
-from xfm.study.effects import empty_levels
-from xfm.study.failure_scoring import at_floor, gains
+from xfm.report import sentences
+from xfm.study import Spec, Study, runner, study_json
+from xfm.study.statistics import gatekeeping
 from xfm.study.study_metrics import FLOOR, SHUT, Measured, Metric
 from xfm.study.untrained import Untrained
 from xfm.study.worker import Outcome
@@ -26,7 +23,6 @@ STUDIES = Path(__file__).parents[2] / "studies"
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
 PLAN = {
     "gatekeeping": True,
-    "sequential": True,
     "margins": {NAMING: 0.02},
     "detectable": {LOSS: 0.01},
     "admission": {LOSS: "no_mim"},
@@ -55,15 +51,14 @@ def test_older_specs_are_read_and_written_as_they_are():
 
 
 def test_the_hash_is_of_what_is_said_and_of_nothing_else():
-    spec = planned(sequential=False)
+    spec = planned()
     tree = json.loads(spec.to_json())
     assert Spec.from_json(json.dumps(dict(reversed(tree.items())))).hash == spec.hash
     others = {"margins": {}, "question": "Did it?", "gatekeeping": False, "hypotheses": [], "admission": {}}
     others |= {"detectable": {LOSS: 0.02}, "would_change": ""}
-    changed = [planned(sequential=False, **{name: value}).hash for name, value in others.items()]
+    changed = [planned(**{name: value}).hash for name, value in others.items()]
     assert len({spec.hash, *changed}) == 8
     assert Spec(**{**vars_of(spec), "seeds": (7, 8)}).hash != spec.hash
-    assert Spec(**{**vars_of(planned()), "seeds": (7, 8)}).hash == planned().hash, "seeds of a sequential one may grow"
 
 
 def vars_of(spec: Spec) -> dict:
@@ -116,26 +111,9 @@ def test_results_of_another_split_are_not_mixed(tmp_path, measuring):
 
 @pytest.fixture
 def admitting(measuring, monkeypatch):
-    monkeypatch.setattr("xfm.study.study.require_admitted", lambda *_: None)
+    monkeypatch.setattr("xfm.study.train_study.require_admitted", lambda *_: None)
     rows = [Measured("vision", "acc", 0.5, 1)]
     monkeypatch.setattr("xfm.study.untrained.measure", lambda *_: Untrained(rows, 1.0))
-
-
-def test_seeds_may_be_added_to_a_sequential_study_alone(tmp_path, admitting):
-    given = {"confirmatory": True, "primary": ["acc"]}
-    for sequential in (True, False):
-        name = f"s{sequential}"
-        tiny(name, tmp_path, seeds=[3, 4], sequential=sequential, **given).run()
-        if not sequential:
-            with pytest.raises(ConfigError, match="has another seeds, and results"):
-                tiny(name, tmp_path, seeds=[3, 4, 5], sequential=False, **given)
-            continue
-        more = tiny(name, tmp_path, seeds=[3, 4, 5], sequential=True, **given)
-        more.run()
-        assert set(more.results()["seed"]) == {3, 4, 5}
-        for seeds in ([3, 4], [3, 5, 4], [5, 3, 4, 6]):
-            with pytest.raises(ConfigError, match="has another seeds, and results"):
-                tiny(name, tmp_path, seeds=seeds, sequential=True, **given)
 
 
 @pytest.mark.parametrize(
@@ -169,23 +147,6 @@ def test_an_exploration_cannot_be_called_confirmatory_afterwards(tmp_path, admit
         Study.load(study.folder, study.runs)
 
 
-def test_evidence_is_counted_without_a_gap(invented):
-    """Seeds that end before earlier ones would make another sequence of each look."""
-    lost = (("no_stop_gradient", 4),)
-    whole, torn = (invented_with(invented, lost) for lost in ((), lost))
-    own = torn.set_index("metric").loc[LOSS]
-    assert own["n"] == 4 and "6 of 10 pairs missing, 5 of them there and waiting for an earlier seed" in own["note"]
-    first = whole.set_index("metric").loc[LOSS]
-    assert first["n"] == 10 and own["e"] != first["e"]
-    assert torn.set_index("metric").loc["grounding, acc@0.5", "n"] == 9, "judged by its interval"
-
-
-def invented_with(invented, lost) -> pd.DataFrame:
-    study = invented({"no_stop_gradient": 2.0}, lost=lost, sequential=True, confirmatory=True)
-    shutil.rmtree(study.folder) if not (table := study.effects()).empty and not lost else None
-    return table
-
-
 @pytest.mark.parametrize("field", ["seed", "name"])
 def test_what_a_study_sets_itself_no_variant_may_change(tmp_path, field):
     for where in ({"variants": {"xfm": {}, "b": {field: 5}}}, {"changes": {field: 5}}):
@@ -199,7 +160,7 @@ def test_a_confirmation_that_is_not_whole_says_so(invented):
     study = invented({"no_stop_gradient": 1.0}, lost=(("xfm", 9),), confirmatory=True)
     page = " ".join(study.report().read_text("utf-8").split())
     assert "A confirmatory study of X-FM, incomplete ·" in page
-    assert page.count("Incomplete: 19 of 20 runs. A study that confirms is read when it is whole.") == 2
+    assert page.count("Incomplete: 19 of 20 runs.") == 2
     study_json.write_failed(study.folder / "failed.json", study.spec, {("xfm", 9): "diverged"})
     assert "ncomplete" not in study.report().read_text("utf-8"), "a run that failed twice is a result"
 
@@ -236,11 +197,11 @@ def test_gates_are_in_the_order_in_which_primary_metrics_are_named(invented):
     assert pytest.approx(gatekeeping(p)) == first["p_holm"].to_numpy().reshape(3, 2).T
     assert set(first["judged_by"]) == {"gatekeeping"} and study.spec.tests == 2
     assert ((first["p_holm"] <= 0.05) == first["verdict"].isin(["better", "worse"])).all()
-    assert "p (gates)" in study.to_markdown() and "gatekeeping" in " ".join(study_sentences.design(study.spec))
+    assert "p (gates)" in study.to_markdown() and "gatekeeping" in " ".join(sentences.design(study.spec))
     labels = [text.get_text() for text in study.figure("effects", NAMING).legends[0].get_texts()]
     assert "differs (p ≤ 0.05 through the gates)" in labels
     page = study.report().read_text("utf-8")
-    assert "of primary metrics by p through the gates" in page and "Holm" not in page
+    assert "for primary metrics by p through the gates" in page and "Holm" not in page
 
 
 def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equal(invented):
@@ -256,10 +217,8 @@ def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equ
     assert table.loc[("no_guidance", NAMING), "verdict"] == SHUT == table.loc[("no_guidance", PRIMARY[1]), "verdict"]
     assert table.loc[("no_guidance", NAMING), "low"] > 0, "an interval without zero"
     assert table.loc[("no_stop_gradient", NAMING), "verdict"] == "better"
-    (said,) = [
-        s for s in study_sentences.conclusions(study.effects()) if s.startswith(f"no_guidance against xfm, {NAMING}")
-    ]
-    assert SHUT in said and "would be found" not in said and "TOST" in said
+    (said,) = [s for s in sentences.conclusions(study.effects()) if s.startswith(f"no_guidance − xfm on {NAMING}")]
+    assert SHUT in said and "would be detected" not in said and "TOST" in said
     labels = [text.get_text() for text in study.figure("effects", NAMING).legends[0].get_texts()]
     assert "no difference shown (or not tested)" in labels and SHUT in study.to_markdown()
 
@@ -272,8 +231,8 @@ def test_against_another_than_the_specs_nothing_was_declared(invented):
     assert len(first) and set(first["judged_by"]) == {"interval"} and set(first["correction"]) == {""}
     assert other[["p_holm", "margin", "stated", "p_equivalent"]].isna().all(axis=None)
     assert (
-        "uncorrected interval" in study_sentences.abstract(other, 30)[0]
-        and "Holm" in study_sentences.abstract(own, 30)[0]
+        "uncorrected interval" in sentences.study_abstract(other, 30)[0]
+        and "Holm" in sentences.study_abstract(own, 30)[0]
     )
 
 
@@ -291,35 +250,12 @@ def test_two_runs_of_a_seed_that_failed_are_not_as_good_as_each_other(invented):
         assert study.equivalence(NAMING).loc[variant, "p"] == pytest.approx(p)
 
 
-def test_what_could_be_found_is_said_of_the_least_and_the_widest_spread(invented):
-    study = invented(SHIFT, noise=0.3, detectable={NAMING: 1e-4})
-    found = study.effects().query("metric == @NAMING").set_index("variant")["detectable"]
-    (row,) = [r for r in design_tables.power(study.spec, study.effects()).itertuples() if r.metric == NAMING]
-    least, widest = (f"{100 * found[v]:.2f} points ({v})" for v in (found.idxmin(), found.idxmax()))
-    assert row[3] == f"{least} to {widest}" and row[2] == "0.01 points"
-    assert design_tables.short(study.spec, study.effects()) == [f"{NAMING} (no_stop_gradient, no_guidance)"]
-
-
 def test_gates_that_cannot_reach_the_level_are_named_all_the_same(invented):
     study = invented({"no_stop_gradient": 0.7, "no_guidance": 0.1}, gatekeeping=True, seeds=range(4))
     table = study.effects()
     first = table[table["role"] == "primary"]
     assert set(first["judged_by"]) == {"interval"} and set(first["correction"]) == {"gatekeeping"}
     assert "p (gates)" in study.to_markdown() and "Holm" not in study.report().read_text("utf-8")
-
-
-def test_a_sequential_study_is_tested_by_e_values_in_the_order_of_its_seeds(invented):
-    seeds = [9, 2, 5, 1, 7, 3, 8, 4]
-    study = invented(SHIFT, sequential=True, seeds=seeds, primary=[NAMING])
-    table = study.effects()
-    rows = study.pairs().query("metric == @NAMING and variant == 'no_stop_gradient'").set_index("seed")
-    e = e_process(rows.loc[seeds, "difference"].to_numpy())
-    found = table.query("metric == @NAMING").set_index("variant")
-    assert found.loc["no_stop_gradient", "e"] == pytest.approx(e[-1])
-    assert found.loc["no_stop_gradient", "p"] == pytest.approx(1 / e.max())
-    assert found["p_holm"].tolist() == pytest.approx(holm(found["p"]).tolist())
-    other = table.query("metric == @LOSS")
-    assert (other["p"] < 0.01).any() and set(other["judged_by"]) == {"interval"}, "of others the exact test"
 
 
 def test_margins_are_tested_and_said(invented):
@@ -332,8 +268,8 @@ def test_margins_are_tested_and_said(invented):
         assert (row["equivalent"] == "yes") == alone.loc[variant, "equivalent"]
         assert (row["margin"], row["stated"]) == (0.01, 0.02)
     assert set(table.xs(LOSS, level="metric")["equivalent"]) == {""}
-    said = [s for s in study_sentences.conclusions(study.effects()) if "TOST" in s]
-    assert len(said) == 2 and sum("; equivalent within ±1.00 (TOST, p " in one for one in said) == 1
+    said = [s for s in sentences.conclusions(study.effects()) if "TOST" in s]
+    assert len(said) == 2 and sum(" Equivalent within ±1.00 points (TOST, p " in one for one in said) == 1
     with pytest.raises(ConfigError, match="margin = None: must be a positive"):
         study.equivalence(LOSS)
 
@@ -350,10 +286,9 @@ def test_at_the_floor_no_effect_is_claimed(invented, tmp_path):
     row = table.query("metric == @LOSS").iloc[0]
     assert row["p_holm"] <= 0.05 and row["low"] > 0, "it would be an effect"
     assert row["verdict"] == FLOOR and table.query("metric == @NAMING")["verdict"].iloc[0] == "better"
-    said = [s for s in study_sentences.conclusions(table) if FLOOR in s]
-    why = "no interval leaves the baseline (unigram, 4.0500 nats) behind, and no effect is claimed."
-    assert said == [f"{LOSS}: {FLOOR}: {why}"]
-    assert LOSS not in " ".join(study_sentences.abstract(table, 20)) and FLOOR in study.to_markdown()
+    said = [s for s in sentences.conclusions(table) if FLOOR in s]
+    assert said == [f"{LOSS}: {FLOOR} (unigram, 4.0500 nats), so no effect is claimed."]
+    assert LOSS not in " ".join(sentences.study_abstract(table, 20)) and FLOOR in study.to_markdown()
     marks = [line for line in study.figure("effects", LOSS).axes[0].lines if line.get_marker() == "o"]
     assert marks[-1].get_markerfacecolor() == "white"
     one = invented({"no_stop_gradient": -4.0, "xfm": 1.5}, variants=["xfm", "no_stop_gradient"], root=tmp_path / "one")
@@ -368,8 +303,8 @@ def test_of_models_that_have_learnt_nothing_few_studies_claim_an_effect(tmp_path
     both = [pd.DataFrame({"value": (own - shift).ravel(), "variant": v}, index) for v, shift in (("a", 0), ("b", 0.05))]
     values = pd.concat(both).reset_index()
     known: Any = dict.fromkeys(range(studies), Metric("higher", "%", 0.5, "chance"))
-    floor = at_floor(gains(values, empty_levels(), known))
-    assert 1 - len(floor) / studies == pytest.approx(0.025, abs=0.011), "one-sided"
+    data = measurements(planned(), values.assign(family="vision"), known)
+    assert 1 - len(data.at_floor) / studies == pytest.approx(0.025, abs=0.011), "one-sided"
 
 
 def test_the_report_of_an_exploration_says_what_it_is_measured_on(tmp_path):

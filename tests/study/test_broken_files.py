@@ -92,7 +92,7 @@ def test_a_field_of_the_spec_may_be_anything(study, field):
     path = study.folder / "spec.json"
     tree = json.loads(path.read_text())
     right = {"changes": [{}], "variants": [], "primary": [[]], "explored": [[]], "confirmatory": [], "tasks": [[]]}
-    right |= {"gatekeeping": [True], "sequential": [True], "admission": [{}], "hypotheses": [[]]}
+    right |= {"gatekeeping": [True], "admission": [{}], "hypotheses": [[]]}
     right |= {key: [{}, {"a": 1}, {"xfm": 1}] for key in ("margins", "detectable")}
     right |= {key: ["", "x", "a/b", "../x"] for key in ("question", "would_change")}
     for value in WRONG:

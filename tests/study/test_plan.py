@@ -16,9 +16,9 @@ from xfm.cli import main
 from xfm.config import ConfigError
 from xfm.objectives import build
 from xfm.recipes import prior_runs
-from xfm.study import Study, e_values, plan, power, untrained
+from xfm.study import Study, plan, power, untrained
 from xfm.study.power import Pilot, detectable_effects
-from xfm.study.statistics import detectable, smallest_p
+from xfm.study.statistics import detectable
 from xfm.study.study_metrics import Measured
 from xfm.study.untrained import Untrained
 from xfm.train import Run
@@ -62,18 +62,6 @@ def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level():
     assert (
         row(detectable_effects(too_few, {"before": Pilot(frame(differences), KNOWN, spec().configs)}))["alpha"] == 0.05
     )
-
-
-def test_of_a_sequential_study_it_is_that_of_the_test_by_e_values():
-    sequential = spec(primary=[LOSS], sequential=True, seeds=range(100, 110))
-    found = row(detectable_effects(sequential, {"before": Pilot(frame([0.1, 0.3, 0.2, 0.6]), KNOWN, spec().configs)}))
-    assert found["detectable"] == pytest.approx(found["sd"] * e_values.detectable(10, 0.05, 0.8))
-    assert found["detectable"] > found["sd"] * detectable(10), "evidence valid at any time costs power"
-    assert power.seeds_needed(2, sequential=True) > power.seeds_needed(2)
-    few = spec(primary=[LOSS], sequential=True, seeds=range(100, 106))  # enough for sign flips, not for e-values
-    assert smallest_p(6) <= 0.05 < smallest_p(6, sequential=True)
-    found = row(detectable_effects(few, {"before": Pilot(frame([0.1, 0.3, 0.2, 0.6]), KNOWN, spec().configs)}))
-    assert found["detectable"] == pytest.approx(found["sd"] * detectable(6)), "judged by its interval"
 
 
 def test_planned_by_the_upper_limit_a_study_has_its_power_four_times_in_five():
