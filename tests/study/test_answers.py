@@ -116,6 +116,3 @@ def test_shipped_studies_that_confirm_say_what_came_of_their_hypotheses(path) ->
         return
     found = read(study.folder, study.spec.hypotheses)
     assert found is not None and found.results == digest(study.results())
-    shown = words_of(study.folder / "report.html")
-    assert shown.count(found.question) == 2
-    assert all(answer.why in shown for answer in found.hypotheses)
