@@ -12,7 +12,7 @@ from study.conftest import PRIMARY, measurements
 
 from xfm.config import ConfigError
 from xfm.study import Study
-from xfm.study.effects import effects, unpaired
+from xfm.study.effects import effects
 from xfm.study.spec import Spec
 from xfm.study.study_metrics import Metric
 
@@ -62,8 +62,6 @@ def test_losses_against_different_targets_are_not_better_or_worse() -> None:
     columns = ["role", "better", "verdict"]
     assert [*table.loc[LOSS, columns]] == ["secondary", "lower", "better"]
     assert [*table.loc[MIM, columns]] == ["control", "", "different"] and table.loc[MIM, "effect"] < 0
-    alone = unpaired(data).set_index("metric")
-    assert set(alone.loc[MIM, "role"]) == {"control"} and set(alone.loc[LOSS, "role"]) == {"secondary"}
 
 
 def test_no_front_and_no_rank_is_of_them() -> None:

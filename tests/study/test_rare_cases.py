@@ -83,7 +83,7 @@ def test_the_front_is_beside_the_reference_whatever_else_effects_are_beside(inve
 
 def test_a_study_that_was_never_run_has_a_page(tmp_path):
     study = Study("new", variants=["xfm"], seeds=[1], root=tmp_path / "deep" / "er", runs=tmp_path)
-    assert "There are no results yet." in study.report().read_text("utf-8")
+    assert "No pairs yet" in study.report().read_text("utf-8")
 
 
 def test_what_a_specialist_is_not_asked_opens_no_gate(invented):
