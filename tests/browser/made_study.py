@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xfm.study import Study, results_csv, study_json
+from xfm.study import Study, results_csv, store
 from xfm.study.study_metrics import Measured, Metric
 
 VARIANTS = ("xfm", "no_stop_gradient", "neither")
@@ -30,7 +30,7 @@ def made(root: Path, seeds: int = 6, missing: int = 0) -> Study:
     study = Study("made", "smoke+stage1", VARIANTS, **settings)
     study.folder.mkdir(parents=True)
     (study.folder / "spec.json").write_text(study.spec.to_json(), "utf-8")
-    study_json.write_baselines(study.folder / "baselines.json", KNOWN)
+    store.write_baselines(study.folder / "baselines.json", KNOWN)
     rng = np.random.default_rng(0)
     keys = [(v, s) for s in range(seeds) for v in VARIANTS]
     for variant, seed in keys[: len(keys) - missing]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.study import Spec, Study, results_csv, study_json
+from xfm.study import Spec, Study, results_csv, store
 from xfm.study.measurements import Measurements
 from xfm.study.study_metrics import Measured, Metric
 
@@ -67,7 +67,7 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
             if (variant, seed) not in lost:
                 blocks.append(results_csv.block(study.spec, variant, seed, rows, 60.0))
     results_csv.append(study.table, "".join(blocks))
-    study_json.write_baselines(study.folder / "baselines.json", KNOWN)
+    store.write_baselines(study.folder / "baselines.json", KNOWN)
     return study
 
 

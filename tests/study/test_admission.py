@@ -11,7 +11,7 @@ from scipy import stats
 from study.conftest import METRICS, PRIMARY, made_up
 
 from xfm.config import ConfigError
-from xfm.study import Study, results_csv, runner, study_json, untrained
+from xfm.study import Study, results_csv, runner, store, untrained
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.untrained import Untrained
 from xfm.study.worker import Outcome
@@ -112,7 +112,7 @@ def test_a_run_that_failed_counts_as_the_worst(look, confirm):
     for line in ("xfm,5", "xfm (baseline),5"):
         kept = [row for row in study.table.read_text().splitlines() if not row.startswith(line)]
         study.table.write_text("\n".join(kept) + "\n")
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("xfm", 5): "nan"})
+    store.write_failed(study.folder / "failed.json", study.spec, {("xfm", 5): "nan"})
     (row,) = confirm().admission().itertuples()
     assert row.n == 6 and row.low < 0.3 < row.mean < 0.65, "as far below as its baseline"
 
@@ -126,7 +126,7 @@ def test_every_run_is_compared_with_its_own_baseline(look, confirm):
         rows = [Measured("vision-language", NAMING, level + 0.05 + 0.001 * seed, 9, known)]
         text = results_csv.block(study.spec, "xfm", seed, rows, 1.0)
         results_csv.append(study.table, text)
-    study_json.write_baselines(study.folder / "baselines.json", {NAMING: Metric("higher", "%", None, "differs")})
+    store.write_baselines(study.folder / "baselines.json", {NAMING: Metric("higher", "%", None, "differs")})
     (row,) = confirm().admission().itertuples()
     assert row.admitted and row.baseline == pytest.approx(0.55) and row.low > 0.55, "the seeds differ by more"
 

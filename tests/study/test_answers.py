@@ -11,7 +11,7 @@ import pytest
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.study import Study, StudyError, study_json
+from xfm.study import Study, StudyError, store
 from xfm.study.conclusions import HELD, digest, read
 
 ASKED = ("H1: without the stop the loss is higher.", "H2: X-FM names more.")
@@ -64,7 +64,7 @@ def test_what_confirms_is_read_when_it_is_whole(invented) -> None:
         study.answer(SUM, WORDS)
     assert not (study.folder / "answers.json").exists()
     assert "Nothing yet: a study that confirms is read when it is whole (runs to do: 1)" in report(study)
-    study_json.write_failed(study.folder / "failed.json", study.spec, {lost[0]: "diverged"})
+    store.write_failed(study.folder / "failed.json", study.spec, {lost[0]: "diverged"})
     study.answer(SUM, WORDS)  # a run that failed twice is a result
     assert len(study.answers()) == 2
 

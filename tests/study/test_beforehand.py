@@ -13,7 +13,7 @@ from study.conftest import METRICS, PRIMARY, TINY, made_up, measurements, tiny
 
 from xfm.config import ConfigError
 from xfm.report import sentences
-from xfm.study import Spec, Study, runner, study_json
+from xfm.study import Spec, Study, runner, store
 from xfm.study.statistics import gatekeeping
 from xfm.study.study_metrics import FLOOR, SHUT, Measured, Metric
 from xfm.study.untrained import Untrained
@@ -88,7 +88,7 @@ def test_a_broken_plan_says_what_is_wrong(broken, message):
 
 @pytest.mark.parametrize("level", ["baseline", "step 0"])
 def test_a_variant_may_not_be_called_as_the_rows_beside_it(level):
-    with pytest.raises(ConfigError, match=r"must be another label: results\.csv has rows"):
+    with pytest.raises(ConfigError, match=r"must be another label: the tables have .* rows"):
         Study("s", "smoke", {f"xfm ({level})": "xfm"})
 
 
@@ -105,15 +105,22 @@ def measuring(monkeypatch):
 
 def test_results_of_another_split_are_not_mixed(tmp_path, measuring):
     tiny("s", tmp_path).run()
-    with pytest.raises(ConfigError, match="has results on split = 'test'; give the study of another split"):
+    with pytest.raises(ConfigError, match="has results on split = 'test'; give the other split its own study"):
         tiny("s", tmp_path, split="validation")
 
 
 @pytest.fixture
 def admitting(measuring, monkeypatch):
-    monkeypatch.setattr("xfm.study.train_study.require_admitted", lambda *_: None)
+    monkeypatch.setattr("xfm.study.runner.require_admitted", lambda *_: None)
     rows = [Measured("vision", "acc", 0.5, 1)]
     monkeypatch.setattr("xfm.study.untrained.measure", lambda *_: Untrained(rows, 1.0))
+
+
+def test_seeds_are_not_added_to_a_confirmatory_study(tmp_path, admitting):
+    given = {"confirmatory": True, "primary": ["acc"]}
+    tiny("s", tmp_path, seeds=[3, 4], **given).run()
+    with pytest.raises(ConfigError, match="has another seeds, and results"):
+        tiny("s", tmp_path, seeds=[3, 4, 5], **given)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +168,7 @@ def test_a_confirmation_that_is_not_whole_says_so(invented):
     page = " ".join(study.report().read_text("utf-8").split())
     assert "A confirmatory study of X-FM, incomplete ·" in page
     assert page.count("Incomplete: 19 of 20 runs.") == 2
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("xfm", 9): "diverged"})
+    store.write_failed(study.folder / "failed.json", study.spec, {("xfm", 9): "diverged"})
     assert "ncomplete" not in study.report().read_text("utf-8"), "a run that failed twice is a result"
 
 
@@ -241,7 +248,7 @@ def test_two_runs_of_a_seed_that_failed_are_not_as_good_as_each_other(invented):
     lost = [(variant, seed) for variant in ("xfm", *SHIFT) for seed in (3, 4)]
     study = invented(SHIFT, lost=tuple(lost), margins={NAMING: 0.02})
     before = study.effects().set_index(["variant", "metric"])
-    study_json.write_failed(study.folder / "failed.json", study.spec, dict.fromkeys(lost, "the warm start failed"))
+    store.write_failed(study.folder / "failed.json", study.spec, dict.fromkeys(lost, "the warm start failed"))
     after = study.effects().set_index(["variant", "metric"])
     for variant in SHIFT:
         assert after.loc[(variant, NAMING), "n"] == 10 and before.loc[(variant, NAMING), "n"] == 8

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from study.conftest import tiny
+from study.conftest import ROOT, tiny
 
 from xfm.config import ConfigError
 from xfm.study import StudyError, code_pin, command, runner
@@ -17,9 +18,16 @@ from xfm.study.code_pin import CodeChanged
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome, measure
 
+sys.path.insert(0, str(ROOT / "scripts"))
+import house
+
 SMALL = {
     "flow.py": "the stop\n",
     "train/loop.py": "steps\n",
+    "objectives/mlm.py": "a loss\n",
+    "study/worker.py": "measures\n",
+    "study/spec.py": "plans\n",
+    "plots/charts.py": "bars\n",
     "report/page.html.jinja": "page\n",
     "pretrained/demo/model.safetensors": "weights",
     "train/__pycache__/loop.cpython-311.pyc": "bytes",
@@ -58,24 +66,43 @@ def study(tmp_path, monkeypatch, package):
     return tiny("pinned", tmp_path, seeds=[0, 1])
 
 
-def test_the_hash_is_of_the_sources_alone(package):
+def test_the_hash_is_of_the_sources_that_decide_a_number(package):
     files = code_pin.package_files()
-    assert {*files} == {
-        "flow.py", "report/page.html.jinja", "train/loop.py"}  # fmt: skip
+    assert {*files} == {"flow.py", "objectives/mlm.py", "study/worker.py", "train/loop.py"}
     whole = code_pin.digest(files)
     (package / "flow.py").write_bytes(b"the stop\r\n")
-    (package / "pretrained/demo/model.safetensors").write_text("others")
+    for shown in ("plots/charts.py", "report/page.html.jinja", "study/spec.py", "pretrained/demo/model.safetensors"):
+        (package / shown).write_text("others")
     assert code_pin.digest(code_pin.package_files()) == whole
     (package / "flow.py").write_text("no stop\n")
     assert code_pin.digest(code_pin.package_files()) != whole
-    (package / "flow.py").rename(package / "current.py")
-    assert {*code_pin.package_files()} - {*files} == {"current.py"}
+    (package / "objectives/mlm.py").rename(package / "objectives/masked.py")
+    assert {*code_pin.package_files()} - {*files} == {"objectives/masked.py"}
 
 
-def test_the_real_package_is_whole():
-    files = code_pin.package_files()
-    assert {"flow.py", "study/code_pin.py", "report/study.html.jinja"} <= {*files}
-    assert not [name for name in files if "pycache" in name or name.startswith("pretrained/")]
+def test_what_pinned_files_import_is_pinned():
+    """But for the names and the plumbing listed here, which change no number."""
+    files = {path for path in code_pin.package_files() if path.endswith(".py")}
+    assert {"flow.py", "objectives/mlm.py", "tasks/result.py", "study/worker.py"} <= files
+    assert files >= code_pin._FILES, "every file that is named is there"
+    without = {"plots/curves.py", "plots/__init__.py", "study/__init__.py", "study/spec.py", "study/code_pin.py"}
+    without |= {"study/live_progress.py", "study/execute.py"}  # beside results.csv
+    without |= {"explain/inputs.py", "explain/patching.py"}  # of tasks/relations/patched_relations.py, no study's task
+    root, missing = code_pin._ROOT, set()
+    for path in files:
+        for _, name in house.imports((root / path).read_text("utf-8"), ("xfm", *Path(path).parent.parts)):
+            module = name.split(".")
+            while module and not (found := _source(root.parent, module)):
+                module.pop()
+            if module[1:] and found not in files:
+                missing.add(found)
+    assert missing <= without, "pin these, or say why not"
+
+
+def _source(parent: Path, module: list[str]) -> str:
+    """The file of a module, named from xfm/ on; "" where there is none."""
+    places = parent.joinpath(*module).with_suffix(".py"), parent.joinpath(*module, "__init__.py")
+    return next((str(place.relative_to(parent / "xfm")) for place in places if place.is_file()), "")
 
 
 def test_it_is_pinned_with_the_first_result_and_not_before(study, monkeypatch):
@@ -114,10 +141,13 @@ def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study,
     study.run()
     before = study.table.read_text()
     (package / "flow.py").write_text("no stop\n")
-    (package / "model.py").write_text("new\n")
+    (package / "model").mkdir()
+    (package / "model/xfm.py").write_text("new\n")
     reload(monkeypatch)
     grown = tiny("pinned", tmp_path, seeds=[0, 1, 2])
-    with pytest.raises(CodeChanged, match=r"xfm/flow.py and xfm/model.py\. Put the files back.*--accept-code") as error:
+    with pytest.raises(
+        CodeChanged, match=r"xfm/flow.py and xfm/model/xfm.py\. Put the files back.*--accept-code"
+    ) as error:
         grown.run()
     assert isinstance(error.value, StudyError) and study.table.read_text() == before and not grown.failed()
     assert len(grown.missing()) == 2 and len(grown.effects()) == 1, "what is there is still told"
@@ -132,11 +162,38 @@ def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study,
     pin = code_pin.read(study.folder)
     assert pin and pin.files == code_pin.package_files()
     assert pin.accepted == [
-        {"old": old, "new": new, "changed": ["flow.py", "model.py"], "runs": 4, "reason": "<b>names</b> only"}
+        {"old": old, "new": new, "changed": ["flow.py", "model/xfm.py"], "runs": 4, "reason": "<b>names</b> only"}
     ]
     page = grown.report(tmp_path / "report.html").read_text()
-    assert f"After 4 runs the package changed from {old} to {new} (xfm/flow.py and xfm/model.py)" in page
+    assert f"After 4 runs the package changed from {old} to {new} (xfm/flow.py and xfm/model/xfm.py)" in page
     assert "<b>names</b>" not in page and "&lt;b&gt;names" in page
+
+
+@pytest.mark.parametrize("path, refused", [("plots/charts.py", False), ("study/spec.py", False),
+                                           ("objectives/mlm.py", True), ("study/worker.py", True)])  # fmt: skip
+def test_a_changed_plot_does_not_refuse_a_study_and_a_changed_loss_does(
+    study, package, tmp_path, monkeypatch, path, refused
+):
+    study.run()
+    old = json.loads((study.folder / "code.json").read_text())
+    old["files"] |= {"plots/charts.py": "0" * 12, "evaluation/tasks.py": "1" * 12}  # as pins of every file had it
+    (study.folder / "code.json").write_text(json.dumps(old))
+    (package / path).write_text("changed\n")
+    reload(monkeypatch)
+    grown = tiny("pinned", tmp_path, seeds=[0, 1, 2])
+    if refused:
+        with pytest.raises(CodeChanged, match=f": xfm/{path}. Put the files back"):
+            grown.run()
+        assert "accepted: " in grown.accept_code("the same to the last digit")
+        assert json.loads((study.folder / "code.json").read_text())["accepted"][0]["changed"] == [path]
+    grown.run()
+    assert len(grown.missing()) == 0
+
+
+@pytest.mark.parametrize("folder", [path.parent for path in (ROOT / "studies").glob("*/code.json")])
+def test_committed_pins_load_and_are_told(folder):
+    pin = code_pin.read(folder)
+    assert pin and len(pin.files) > 300 and code_pin.sentences(pin)
 
 
 def test_a_package_that_changes_under_a_running_study_ends_it(study, package, monkeypatch):
@@ -147,7 +204,7 @@ def test_a_package_that_changes_under_a_running_study_ends_it(study, package, mo
     monkeypatch.setattr(runner, "measure", edits)
     with pytest.raises(CodeChanged, match=r"worker: .*xfm/flow.py"):
         study.run()
-    assert len(study._finished()) <= 1 and not study.failed(), "no run has failed by it"
+    assert len(study.measurements.finished) <= 1 and not study.failed(), "no run has failed by it"
 
 
 def test_a_process_with_old_modules_is_to_be_restarted(study, package, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from study.conftest import METRICS, PRIMARY
 
 from xfm.config import ConfigError
 from xfm.report import sentences
-from xfm.study import StudyError, study_json
+from xfm.study import StudyError, store
 from xfm.study.comparisons import front, on_front
 from xfm.study.contrasts import ratio
 from xfm.study.statistics import mean_interval, paired
@@ -189,7 +189,7 @@ def test_whether_the_reference_is_on_the_front_is_said_with_what_shows_more(inve
 
 def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):
     study = invented(TWO, lost=(("no_guidance", 3), ("neither", 4)))
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 3): "nan"})
+    store.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 3): "nan"})
     table = study.pareto()
     assert set(table["n"]) == {9}, "a failed run is there, one that was not made is none"
     rows = table.set_index(["variant", "metric"])
@@ -253,7 +253,7 @@ def test_mean_ranks_of_a_study_are_by_family(invented):
     ranks = np.mean([stats.rankdata(-values[metric], axis=1) for metric in both], 0)
     means = dict(zip(values["naming, accuracy"].columns, ranks.mean(0), strict=True))
     assert table.loc["vision-language", "rank"].to_dict() == pytest.approx(means)
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("neither", s): "x" for s in range(10)})
+    store.write_failed(study.folder / "failed.json", study.spec, {("neither", s): "x" for s in range(10)})
     assert study.mean_ranks().set_index(["family", "variant"]).loc[("language", "neither"), "n"] == 10, "it has results"
     lines = study.table.read_text("utf-8").splitlines(keepends=True)
     study.table.write_text("".join(line for line in lines if not line.startswith("neither,3,")))

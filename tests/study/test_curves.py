@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from xfm.study import curves_jsonl
+from xfm.study import worker
 
 
 @pytest.mark.parametrize("steps", [1, 2, 59, 60, 61, 119, 240, 1000, 7919])
@@ -15,13 +15,13 @@ def test_a_curve_has_at_most_60_points_each_the_mean_of_its_steps(steps: int):
     rng = np.random.default_rng(steps)
     losses = rng.normal(size=steps)
     records = [{"step": i, "loss": float(losses[i]), "texts/mlm": 1.0, "texts/mlm/accuracy": 0.5} for i in range(steps)]
-    (line,) = curves_jsonl.thinned(records)
+    (line,) = worker.thinned(records)
     every = math.ceil(steps / 60)
     naive = [losses[i : i + every].mean() for i in range(0, steps, every)]
     assert line["curves"].keys() == {"loss", "texts/mlm"} and len(line["steps"]) <= 60
     assert line["steps"] == [min(i + every, steps) for i in range(0, steps, every)]
     assert line["curves"]["loss"] == pytest.approx(naive) and set(line["curves"]["texts/mlm"]) == {1.0}
-    assert curves_jsonl.thinned(records) == [line]
+    assert worker.thinned(records) == [line]
 
 
 def test_a_loss_that_joins_later_held_out_ones_and_what_is_not_finite_have_gaps():
@@ -31,12 +31,12 @@ def test_a_loss_that_joins_later_held_out_ones_and_what_is_not_finite_have_gaps(
     records[99]["validation/pairs/itm"] = 0.6
     for record in records[:2]:
         record |= {"loss": math.nan, "texts/mlm": 1.0}
-    (line,) = curves_jsonl.thinned(records)
+    (line,) = worker.thinned(records)
     assert line["steps"] == [*range(2, 121, 2)] and line["curves"]["loss"][:2] == [None, 1.0]
     joined = line["curves"]["pairs/itm"]
     assert joined[:30] == [None] * 30 and joined[30:32] == [61.0, 62.5]
     assert [at for at, v in zip(line["steps"], line["curves"]["validation/pairs/itm"], strict=True) if v] == [100]
-    assert curves_jsonl.thinned([]) == curves_jsonl.thinned([{"step": 3}]) == []
+    assert worker.thinned([]) == worker.thinned([{"step": 3}]) == []
 
 
 def test_a_trained_study_has_the_curves_of_its_runs(measured):

@@ -13,7 +13,7 @@ from study.conftest import KNOWN, METRICS, PRIMARY
 from xfm.base.numbers import number
 from xfm.config import ConfigError
 from xfm.report import sentences, study_figures
-from xfm.study import StudyError, command, grid, study_json
+from xfm.study import StudyError, command, grid, store
 from xfm.study.study_metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -74,12 +74,12 @@ def test_a_table_is_the_callers_own_and_of_what_the_files_hold_now(invented):
     without = [line for line in whole.splitlines(True) if not line.startswith("no_stop_gradient,9,")]
     study.table.write_text("".join(without))
     assert {*study.effects()["n"]} == {9}
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_stop_gradient", 9): "MemoryError"})
+    store.write_failed(study.folder / "failed.json", study.spec, {("no_stop_gradient", 9): "MemoryError"})
     assert {*study.effects()["n"]} == {10} and study.effects()["note"].str.contains("failed").all()
     study.table.write_text(whole)
     pd.testing.assert_frame_equal(study.effects(), first)
     turned = Metric("higher", "nats", 4.05, "unigram")
-    study_json.write_baselines(study.folder / "baselines.json", KNOWN | {PRIMARY[0]: turned})
+    store.write_baselines(study.folder / "baselines.json", KNOWN | {PRIMARY[0]: turned})
     assert study.effects().set_index("metric").loc[PRIMARY[0], "better"] == "higher" != first["better"].iloc[0]
 
 
@@ -96,7 +96,7 @@ def test_two_seeds_have_an_effect_without_p_and_the_table_says_why(invented):
 def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
     study = invented(SHIFT, lost=(("xfm", 2), ("no_guidance", 2), ("no_guidance", 4), ("no_guidance", 5)))
     failed = [("xfm", 2), ("no_guidance", 2), ("no_guidance", 4)]
-    study_json.write_failed(
+    store.write_failed(
         study.folder / "failed.json", study.spec, dict.fromkeys(failed, "TrainingError: the loss is nan")
     )
     assert study.missing()["why"].tolist() == ["TrainingError: the loss is nan"] * 3 + ["not run yet"]
@@ -123,7 +123,7 @@ def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invent
     study, none = invented(SHIFT, lost=[("no_guidance", 4)]), "naming, accuracy"
     text = study.table.read_text("utf-8").splitlines(keepends=True)
     study.table.write_text("".join(line for line in text if not (line.startswith("no_guidance,") and none in line)))
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
+    store.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
     pairs = study.pairs().query("variant == 'no_guidance'")
     assert none not in set(pairs["metric"]) and (pairs.groupby("metric").size() == 10).all()
     ranks = study.mean_ranks([none, "grounding, acc@0.5"]).query("family == 'vision-language'")
@@ -137,7 +137,7 @@ def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invent
 def test_tables_leave_out_controls_which_nothing_makes_better(invented):
     """A bag of words knows what it knows whatever the variant is."""
     study, control = invented(SHIFT), "grounding, acc@0.5"
-    study_json.write_baselines(study.folder / "baselines.json", KNOWN | {control: KNOWN[control]._replace(better="")})
+    store.write_baselines(study.folder / "baselines.json", KNOWN | {control: KNOWN[control]._replace(better="")})
     assert control in set(study.effects()["metric"])
     for text in (study.to_markdown("all"), study.to_latex("all"), study.report().read_text("utf-8")):
         assert "grounding" not in text and "naming" in text
@@ -146,7 +146,7 @@ def test_tables_leave_out_controls_which_nothing_makes_better(invented):
 
 def test_of_a_variant_all_of_whose_runs_failed_every_metric_is_the_worst(invented):
     study = invented(SHIFT, lost=[("no_guidance", seed) for seed in range(10)])
-    study_json.write_failed(
+    store.write_failed(
         study.folder / "failed.json", study.spec, {("no_guidance", seed): "killed" for seed in range(10)}
     )
     table = study.effects().query("variant == 'no_guidance'").set_index("metric")
@@ -156,7 +156,7 @@ def test_of_a_variant_all_of_whose_runs_failed_every_metric_is_the_worst(invente
 def test_a_failed_run_is_no_better_than_the_worst_baseline_where_runs_have_their_own(invented):
     study, metric = invented(SHIFT, lost=[("no_guidance", 4)]), "grounding, acc@0.5"
     assert KNOWN[metric].baseline is None
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
+    store.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
     fingerprint = study.spec.fingerprint("xfm", 0)
     with study.table.open("a") as file:
         file.write(f'xfm (baseline),0,{fingerprint},vision-language,"{metric}",0.0625,400,60.0\n')
@@ -166,8 +166,8 @@ def test_a_failed_run_is_no_better_than_the_worst_baseline_where_runs_have_their
 
 def test_where_no_direction_is_better_a_failed_run_is_no_pair(invented):
     study = invented(SHIFT, lost=[("no_guidance", 4)])
-    study_json.write_baselines(study.folder / "baselines.json", KNOWN | {"grounding, acc@0.5": Metric("", "%")})
-    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
+    store.write_baselines(study.folder / "baselines.json", KNOWN | {"grounding, acc@0.5": Metric("", "%")})
+    store.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
     table = study.effects()
     assert (
         row(table, "no_guidance", "grounding, acc@0.5")["n"] == 9 and row(table, "no_guidance", PRIMARY[2])["n"] == 10
@@ -272,8 +272,8 @@ def test_a_baseline_that_differs_between_runs_is_none():
     one, other = (
         Measured("vision", "m", 0.5, 9, Metric("higher", "%", level, "wrong picture")) for level in (0.1, 0.2)
     )
-    assert study_json.merge(study_json.merge({}, [one]), [one])["m"] == one.known
-    assert study_json.merge({"m": one.known}, [other])["m"] == Metric("higher", "%", None, "differs between runs")
+    assert store.merge(store.merge({}, [one]), [one])["m"] == one.known
+    assert store.merge({"m": one.known}, [other])["m"] == Metric("higher", "%", None, "differs between runs")
 
 
 @pytest.mark.parametrize(("name", "content"), [("baselines.json", "[1]"), ("failed.json", "[1]"), ("failed.json", "{")])

@@ -10,21 +10,20 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from xfm.study import Study, live_progress, progress_file, runner
+from xfm.study import Study, live_progress, runner
 from xfm.study.code_pin import CodeChanged
 from xfm.study.execute import InProcess, Job, execute
-from xfm.study.worker import Outcome
 
 from .conftest import tiny
 
 LOG: list[str] = []
-OUTCOME = Outcome([], 1.0, [], [])
 
 
 def work(name: str, failures: int = 0) -> str:
@@ -45,16 +44,9 @@ def made(name: str, failures: int = 0, then: tuple[Job, ...] = ()) -> Job:
 def run(*first: Job, executor=None, slots: float = 1) -> tuple[list[str], dict[str, str]]:
     """The outcomes in their order, and what failed and why."""
     LOG.clear()
-    outcomes: list[str] = []
-    why: dict[str, str] = {}
-    execute(
-        list(first),
-        executor or InProcess(),
-        slots,
-        lambda job, outcome: outcomes.append(outcome),
-        lambda job, error: why.update({job.name: str(error)}),
-    )
-    return outcomes, why
+    results = [*execute(first, executor or InProcess(), slots)]
+    why = {job.name: str(outcome) for job, outcome in results if isinstance(outcome, Exception)}
+    return [outcome for job, outcome in results if job.name not in why], why
 
 
 def test_what_waited_for_a_job_comes_next_and_in_its_order():
@@ -72,8 +64,7 @@ def test_a_warm_start_of_several_seeds_does_not_bring_their_runs_before_the_next
     assert kinds.count("warm start") == 4, "one a seed, and one that all share"
     for job in runner._with_later(first):
         job.call = (work, job.name)
-    trained = []
-    execute(first, InProcess(), 1, lambda job, _: trained.append(run_of.get(job)), pytest.fail)
+    trained = [run_of.get(job) for job, _ in execute(first, InProcess(), 1)]
     assert [seed for _, seed in filter(None, trained)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
@@ -92,13 +83,10 @@ def test_what_waits_for_a_failed_job_fails_with_its_reason_and_is_not_tried():
     assert LOG == ["start", "start", "c"]
 
 
-def test_an_error_of_the_caller_ends_it_all():
-    def done(job: Job, outcome: str) -> None:
-        raise KeyError(outcome)
-
+def test_a_caller_that_stops_leaves_the_rest():
     LOG.clear()
-    with pytest.raises(KeyError):
-        execute([made("a"), made("b")], InProcess(), 1, done, lambda job, error: None)
+    with closing(execute([made("a"), made("b")], InProcess(), 1)) as outcomes:
+        next(outcomes)
     assert LOG == ["a"]
 
 
@@ -108,11 +96,9 @@ def test_changed_code_is_no_failure_of_a_run_and_ends_it_all():
         raise CodeChanged("worker: ...")
 
     LOG.clear()
-    why: dict[str, str] = {}
-    jobs = [Job("a", (changed,), Path("a"), 10), made("b")]
     with pytest.raises(CodeChanged):
-        execute(jobs, InProcess(), 1, lambda job, outcome: None, lambda job, error: why.update({job.name: str(error)}))
-    assert LOG == ["changed"] and not why
+        list(execute([Job("a", (changed,), Path("a"), 10), made("b")], InProcess(), 1))
+    assert LOG == ["changed"]
 
 
 def test_any_executor_will_do_and_one_that_was_shut_down_fails_every_job():
@@ -169,50 +155,74 @@ def records(run: str, steps: int):
     return [{"run": run, "step": i} for i in range(steps)]
 
 
-def test_progress_is_noted_at_most_once_a_second(tmp_path, monkeypatch):
+def test_progress_is_reported_once_a_second_at_most(tmp_path, monkeypatch):
     now = iter(range(0, 100))
-    monkeypatch.setattr(progress_file.time, "monotonic", lambda: next(now) * 0.25)
+    monkeypatch.setattr(live_progress.time, "monotonic", lambda: next(now) * 0.25)
     noted: list[int] = []
-    monkeypatch.setattr(progress_file, "write", lambda path, done: noted.append(done))
-    progress_file.report([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
+    monkeypatch.setattr(Path, "write_text", lambda path, text: noted.append(int(text)))
+    live_progress.report([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
     assert noted == [0, 3, 7], "a warm start's steps are not the run's"
 
 
-def test_a_note_is_read_back_and_a_missing_or_torn_one_is_nothing(tmp_path):
-    progress_file.write(tmp_path / "note", 7)
-    assert progress_file.read(tmp_path / "note") == 7
+def test_a_missing_or_torn_report_is_nothing(tmp_path):
     (tmp_path / "note").write_text("")
-    assert progress_file.read(tmp_path / "note") == progress_file.read(tmp_path / "none") == 0
+    assert live_progress.read(tmp_path / "note") == live_progress.read(tmp_path / "none") == 0
 
 
 def test_a_job_stops_when_its_study_is_gone_but_not_where_it_never_saw_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress_file, "_EVERY", 0)
+    monkeypatch.setattr(live_progress, "_EVERY", 0)
     folder = tmp_path / "notes"
-    progress_file.report(records("run", 3), "run", folder / "note")
+    live_progress.report(records("run", 3), "run", folder / "note")
     folder.mkdir()
 
     def train():
         yield from records("run", 2)
+        assert live_progress.read(folder / "note") == 2
         (folder / "note").unlink()
         folder.rmdir()
         yield from records("run", 2)
 
-    with pytest.raises(progress_file.Stopped, match="goes on from step 1"):
-        progress_file.report(train(), "run", folder / "note")
+    with pytest.raises(live_progress.Stopped, match="goes on from step 1"):
+        live_progress.report(train(), "run", folder / "note")
+
+
+def jobs_of(folder: Path, *names: str) -> list[Job]:
+    return [Job(name, (), folder / name, 10) for name in names]
 
 
 def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
-    start, a, b = (Job(name, (), tmp_path / name, 10) for name in ("start", "a", "b"))
+    start, a, b = jobs_of(tmp_path, "start", "a", "b")
     with live_progress.Progress("stop", [start, a, b], runs=5, ready=3, show=True) as view:
-        view.ended(start, of_run=False, outcome=OUTCOME)
-        progress_file.write(a.progress_file, 4)
+        view.ended(start, of_run=False, found=False)
+        a.progress_file.write_text("4")
         view.update()
-        assert (view.done, view.total, view.running) == (14, 30, 1)
-        view.ended(a, of_run=True, outcome=OUTCOME)
+        assert (sum(view.steps.values()), view.total) == (14, 30) and str(view).startswith("3 of 5 runs, 1 running")
+        view.ended(a, of_run=True, found=False)
         view.ended(b, of_run=True)
-    assert view.counts() == "4 of 5 runs, 0 running, 1 failed"
+    assert str(view).startswith("4 of 5 runs, 0 running, 1 failed")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and lines[0].startswith("stop: 4 of 5 runs, 0 running; about ")
-    with live_progress.Progress("stop", [a], runs=5, ready=3, show=None) as view:
-        view.ended(a, of_run=True, outcome=OUTCOME)
+    with live_progress.Progress("stop", [a], runs=5, ready=3) as view:
+        view.ended(a, of_run=True, found=False)
     assert capsys.readouterr().err == "", "nothing in a file, unless asked for"
+
+
+def test_the_time_to_go_is_that_of_steps_done_here(tmp_path, monkeypatch):
+    """Neither those before a resume, nor those of a run that was there, nor those of one that failed."""
+    now = [100.0]
+    monkeypatch.setattr(live_progress.time, "monotonic", lambda: now[0])
+    fresh, resumed, found, failed = jobs_of(tmp_path, "fresh", "resumed", "found", "failed")
+    view = live_progress.Progress("stop", [fresh, resumed, found, failed], runs=4, ready=0)
+    view.ended(found, of_run=True, found=True)
+    view.ended(failed, of_run=True)
+    resumed.progress_file.write_text("6")
+    view.update()
+    assert math.isnan(view.seconds_left)
+    now[0] += 60
+    for job, steps in ((fresh, 2), (resumed, 8)):
+        job.progress_file.write_text(str(steps))
+        view.update()
+    fresh.progress_file.write_text("4")
+    view.update()
+    assert view.seconds_left == pytest.approx(60 / 4 * 8), "four steps in a minute, eight to go"
+    assert str(view).endswith("; about 2 min to go")

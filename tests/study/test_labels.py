@@ -215,7 +215,7 @@ def test_what_is_no_line_of_text_is_no_label(label):
 
 @pytest.mark.parametrize("label", [*HEADINGS, GATES])
 def test_a_column_of_the_tables_is_no_label(label):
-    with pytest.raises(ConfigError, match=r"variants: label = .*: must be another label: the tables have columns of"):
+    with pytest.raises(ConfigError, match=r"variants: label = .*: must be another label: the tables have columns"):
         spec("xfm", label)
 
 

@@ -11,7 +11,7 @@ import torch
 from xfm import recipes
 from xfm.runs import precision
 from xfm.runs.precision import reached
-from xfm.study import Study, machines, runner, worker
+from xfm.study import Study, code_pin, runner, store, worker
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 
@@ -29,7 +29,7 @@ def trained_in(monkeypatch):
         machine = {"fp32": FP32, "bf16": BF16}[name]
         outcome = Outcome([Measured("language", "m", 1.0, 5, known)], 1.0, [], [], machine=[machine])
         monkeypatch.setattr(runner, "measure", lambda *_: outcome)
-        monkeypatch.setattr(machines, "reached", lambda asked: {"fp32": "fp32", "bf16": "bf16"}.get(asked, name))
+        monkeypatch.setattr(code_pin, "reached", lambda asked: {"fp32": "fp32", "bf16": "bf16"}.get(asked, name))
 
     return of
 
@@ -70,11 +70,11 @@ def test_seeds_that_two_machines_share_are_named(tmp_path, trained_in):
 
     lost(moved, "no_stop_gradient", 1)
     trained_in("fp32")
-    with pytest.warns(UserWarning, match=r"trains in fp32.* of seed 1 was .* another precision.*results\.csv"):
+    with pytest.warns(UserWarning, match=r"trains in fp32.* of seed 1 are in another precision.*results\.csv"):
         moved.run()
     page = moved.report(tmp_path / "report.html").read_text()
     assert "Trained in bf16: 3 runs and fp32: 1 run." in page
-    assert "Of seed 1 some runs are in another precision" in page
+    assert "Some runs of seed 1 are in another precision" in page
 
 
 def test_whole_seeds_may_be_of_another_machine(tmp_path, trained_in):
@@ -93,8 +93,8 @@ def test_a_precision_that_a_variant_asks_for_is_no_mixture(tmp_path, trained_in)
     asked = study(tmp_path, variants={"xfm": {}, "narrow": {"train.precision": "fp32"}})
     asked.run()
     assert "another precision" not in asked.report(tmp_path / "report.html").read_text()
-    assert [line["precision"] for line in machines.lines(asked.folder).read()] == ["bf16"] * 4
-    assert machines.sentences(asked.spec, asked.folder, [("xfm", 0), ("narrow", 0)]) == ["Trained in bf16: 1 run."]
+    assert [line["precision"] for line in store.read_records(asked.folder / "machines.jsonl")] == ["bf16"] * 4
+    assert code_pin.precisions(asked.spec, asked.folder, [("xfm", 0), ("narrow", 0)]) == ["Trained in bf16: 1 run."]
 
 
 def test_a_study_of_before_it_was_kept_says_nothing(tmp_path, trained_in):

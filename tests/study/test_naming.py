@@ -10,7 +10,7 @@ import pytest
 from xfm.cli import main
 from xfm.recipes import get
 from xfm.study import Study
-from xfm.study.run_labels import readable
+from xfm.study.variants import readable
 from xfm.tasks import Result, to_json
 
 VARIANTS = ["xfm", "no_stop_gradient", "neither", "no_guidance+train.lr=0.001", "pixels", "no_mlm"]

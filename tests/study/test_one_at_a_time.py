@@ -12,7 +12,7 @@ from study.conftest import tiny
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.study import Study, StudyError, command, diagnostics_jsonl, results_csv, runner, study_json
+from xfm.study import Study, StudyError, command, execute, results_csv, runner, store
 from xfm.study.study_metrics import Metric
 
 TRIES = 5
@@ -89,9 +89,9 @@ def test_what_was_noted_of_another_config_is_not_taken_over(tmp_path, quick):
     ours, theirs = (tiny("noted", tmp_path, **spec) for spec in rivals.SPECS)
     ours.folder.mkdir(parents=True)
     (ours.folder / "spec.json").write_text(ours.spec.to_json())
-    study_json.write_failed(ours.folder / "failed.json", ours.spec, {("xfm", 0): "diverged"})
-    study_json.write_baselines(ours.folder / "baselines.json", {"m": Metric("higher", "%", 0.5, "another")})
-    diagnostics_jsonl.lines(ours.folder).append(("xfm", 0), [{"step": 7}])
+    store.write_failed(ours.folder / "failed.json", ours.spec, {("xfm", 0): "diverged"})
+    store.write_baselines(ours.folder / "baselines.json", {"m": Metric("higher", "%", 0.5, "another")})
+    store.add_records(ours.folder / "probes.jsonl", ("xfm", 0), [{"step": 7}])
     theirs.run()
     assert theirs.metrics() == {"m": Metric("lower", "nats", 9.0, "untrained")}
     assert [record["step"] for seed in theirs.probes()["xfm"] for record in seed] == [0, 0]
@@ -102,11 +102,11 @@ def test_a_grown_exploration_keeps_what_was_noted(tmp_path, quick):
     ours = tiny("grown", tmp_path, seeds=[0])
     ours.run()
     more = tiny("grown", tmp_path, seeds=[0, 1])
-    study_json.write_failed(ours.folder / "failed.json", ours.spec, {("xfm", 1): "diverged"})
+    store.write_failed(ours.folder / "failed.json", ours.spec, {("xfm", 1): "diverged"})
     before = (ours.folder / "probes.jsonl").read_text()
     more.run()
     assert (ours.folder / "probes.jsonl").read_text().startswith(before)
-    assert len(more.missing()) == 0 and results_csv.runs(more.table, more.spec) == {*more._keys()}
+    assert len(more.missing()) == 0 and results_csv.runs(more.table, more.spec) == {*more.measurements.runs}
 
 
 @pytest.mark.parametrize("workers", [-1, 0, 1.5, 1.0, "x", True, False, None, [2], 10**400 * -1, "y" * 10_000_000])
@@ -131,20 +131,9 @@ def test_the_command_draws_anew_with_0_workers_alone(tmp_path, quick):
         command(str(study.folder), -1, runs=study.runs)
 
 
-def test_a_million_workers_are_as_many_as_there_are_runs(tmp_path, monkeypatch):
-    made = []
-
-    def note(executor, workers, jobs):
-        made.append((workers, jobs))
-        return chosen(executor, 1, jobs)
-
-    from xfm.study import execute
-
-    chosen = execute.executor_of
-    monkeypatch.setattr(runner, "executor_of", note)
-    monkeypatch.setattr(runner, "measure", rivals.outcome)
-    tiny("s", tmp_path).run(workers=10**6)
-    assert made == [(10**6, 2)] and len(execute.executor_of(None, 10**6, 2)[0]._pools) == 2  # type: ignore[attr-defined]
+def test_a_million_workers_are_as_many_as_there_are_runs():
+    with execute.executor_of(None, 10**6, 2) as (executor, slots):
+        assert slots == 2 and len(executor._pools) == 2  # type: ignore[attr-defined]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

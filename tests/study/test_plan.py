@@ -249,7 +249,7 @@ def test_without_primary_metrics_each_has_its_largest(tmp_path, timed, invented)
     }
     made = Study("next", root=explored.folder.parent, runs=tmp_path, **settings).plan()
     assert len(made.detectable) == 2 * 4
-    shown = made.found()
+    _, shown = made.tables()
     assert sorted(shown["metric"]) == sorted(KNOWN)
     largest = made.detectable.groupby("metric")["detectable"].max()
     assert {r.metric: r.detectable for r in shown.itertuples()}[LOSS] == f"{largest[LOSS]:.4f}"

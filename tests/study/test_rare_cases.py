@@ -11,7 +11,7 @@ from study.conftest import KNOWN, METRICS, PRIMARY, made_up, tiny
 from xfm.base.numbers import number
 from xfm.config import ConfigError
 from xfm.report import sentences
-from xfm.study import Study, admission, results_csv, runner, study_json
+from xfm.study import Study, admission, results_csv, runner, store
 from xfm.study.spec import Spec
 from xfm.study.study_metrics import SHUT, Measured, Metric
 from xfm.study.variants import changes
@@ -67,7 +67,7 @@ def test_what_is_better_on_all_metrics_is_named(invented):
 
 def test_a_failed_runs_note_is_in_the_unit_of_the_effect(invented):
     study = invented({"no_stop_gradient": 0.5}, lost=(("no_stop_gradient", 3),))
-    study_json.write_failed(
+    store.write_failed(
         study.folder / "failed.json", study.spec, {("no_stop_gradient", 3): "RuntimeError: out of memory"}
     )
     row = study.effects().set_index("metric").loc[NAMING]

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from xfm.report import sentences
-from xfm.study import diagnostics_jsonl, grid
+from xfm.study import grid, store
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 NAMING = "naming, accuracy"
@@ -69,12 +69,11 @@ def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):
     study = invented(SHIFT)
     path = study.folder / "probes.jsonl"
     record = {"step": 5, "drift": {"language": 0.123456789, "vision": None}, "cka": {"language": [1.0, 0.98765432]}}
-    lines = diagnostics_jsonl.lines(study.folder)
-    lines.append(("xfm", 3), [{**record, "step": 0}, record])
+    store.add_records(path, ("xfm", 3), [{**record, "step": 0}, record])
     with path.open("a") as file:
         file.write('{"variant": "xfm", "seed": 4, "step"')
-    lines.append(("xfm", 4), [record])
-    lines.append(("no_guidance", 4), [])
+    store.add_records(path, ("xfm", 4), [record])
+    store.add_records(path, ("no_guidance", 4), [])
     found = study.probes()
     assert found.keys() == {"xfm"} and [[r["step"] for r in seed] for seed in found["xfm"]] == [[0, 5], [5]]
     assert found["xfm"][1][0]["drift"] == {"language": 0.1235, "vision": None}

@@ -10,9 +10,10 @@ from study.conftest import tiny
 
 from xfm.cli import main
 from xfm.config import ConfigError
-from xfm.study import code_pin, command, runner, slurm
+from xfm.study import code_pin, command, execute, runner
 from xfm.study.code_pin import CodeChanged
-from xfm.study.slurm import Slurm, options
+from xfm.study.command import slurm_options as options
+from xfm.study.execute import Slurm
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def test_what_trains_nothing_takes_no_cluster_and_accepts_no_code(tell, tmp_path
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(slurm.importlib.sys.modules, "submitit", None)
+    monkeypatch.setitem(execute.importlib.sys.modules, "submitit", None)
     with pytest.raises(ConfigError, match=r'pip install "xfm-lab\[slurm\]"'):
         Slurm(tmp_path)
 
@@ -83,7 +84,7 @@ def test_its_end_cancels_what_is_left(tmp_path, monkeypatch):
     class Job:
         def result(self):
             while not cancelled:
-                slurm.threading.Event().wait(0.01)
+                execute.threading.Event().wait(0.01)
             raise RuntimeError("cancelled")
 
         def cancel(self, check=True):
@@ -93,14 +94,14 @@ def test_its_end_cancels_what_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster._cluster, "submit", lambda *_, **__: Job())
     running, waiting = cluster.submit(double, 1), cluster.submit(double, 2)
     while not running.running() or not cluster._jobs:
-        slurm.threading.Event().wait(0.01)
+        execute.threading.Event().wait(0.01)
     cluster.shutdown()
     assert len(cancelled) == 1 and waiting.cancelled()
     assert str(running.exception()) == "cancelled"
 
 
 def test_a_preempted_job_is_the_same_call_again():
-    again = slurm._Call(double).checkpoint(3)
+    again = execute._Call(double).checkpoint(3)
     assert again.function(*again.args) == ((6, os.getpid()), None)
 
 

@@ -44,7 +44,7 @@ def nothing_trains(monkeypatch):
     def refuse(*_):
         raise AssertionError("nothing is to be trained")
 
-    monkeypatch.setattr(runner, "run_missing", refuse)
+    monkeypatch.setattr(runner, "_outcomes", refuse)
     monkeypatch.setattr(worker, "train_to_end", refuse)
 
 

@@ -12,7 +12,7 @@ from made_study import METRICS, PRIMARY, VARIANTS, made
 
 import xfm_widgets as xw
 import xfm_widgets.ablation_explorer
-from xfm.study import Study, curves_jsonl
+from xfm.study import Study, store, worker
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
@@ -67,7 +67,7 @@ def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(
     for i, (variant, seed) in enumerate((variant, seed) for variant in VARIANTS for seed in range(2)):
         records = [{"step": s, "of": 12, "loss": 1.0 + i, "texts/mlm": 2.0 * i + s} for s in range(12 - seed)]
         records[5]["validation/texts/mlm"] = 3.0 + i
-        curves_jsonl.lines(study.folder).append((variant, seed), curves_jsonl.thinned(records))
+        store.add_records(study.folder / "curves.jsonl", (variant, seed), worker.thinned(records))
     found = xw.AblationExplorer(study).payload["curves"]
     band = found["MLM, texts: training loss"]["no_stop_gradient"]
     assert band["steps"] == [*range(1, 12)] and band["mean"][0] == 5.0 and (band["least"][0], band["most"][0]) == (4, 6)

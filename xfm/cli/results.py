@@ -98,7 +98,7 @@ class Runs:
     """Read every file and compare it with the run's manifest.json; exit status 1 where one is damaged."""
 
     def run(self) -> None:
-        from ..study.run_labels import readable
+        from ..study.variants import readable
         from ..tasks import Result, compare_results, evaluate_run
         from ..train import Run
 

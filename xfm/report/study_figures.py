@@ -18,13 +18,12 @@ from ..plots.effect_map import effect_map
 from ..plots.pareto import pareto as pareto_figure
 from ..plots.probe_figures import probes
 from ..plots.variance_components import spread as spread_figure
-from ..study import Study, StudyError, diagnostics_jsonl
+from ..study import Study, StudyError, store
 from ..study.comparisons import pareto
 from ..study.effects import effects, no_pairs, pairs
-from ..study.grid_cells import grid_cells
 from ..study.study_metrics import HELD_OUT, Metrics, select
 from ..study.variance import learnt_metrics, spread
-from ..study.variants import cell
+from ..study.variants import cell, grid_cells
 from .run_figures import ReportFigure
 
 __all__ = ["KINDS", "StudyFigures", "judge"]
@@ -110,7 +109,7 @@ class StudyFigures:
         records = self.study.probes()
         if not records:
             return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
-        with diagnostics_jsonl.lines(self.study.folder).explained():
+        with store.explained(self.study.folder / "probes.jsonl", "must be the training probe's records"):
             return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
 
     def sections(self) -> dict[str, list[ReportFigure]]:

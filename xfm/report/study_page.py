@@ -12,7 +12,7 @@ import pandas as pd
 from ..base.files import explain_os_error, write_atomically
 from ..data import dataset
 from ..plots import Figure
-from ..study import Study, code_pin, conclusions, machines
+from ..study import Study, code_pin, conclusions
 from ..study.comparisons import by_field
 from ..study.effects import no_pairs
 from ..study.statistics import EXACT
@@ -140,7 +140,7 @@ def _values(study: Study) -> dict[str, Any]:
     refused = [] if admission is None else [*admission[~admission["admitted"].astype(bool)]["metric"]]
     answers = conclusions.read(study.folder, spec.hypotheses)
     code = code_pin.sentences(code_pin.read(study.folder))
-    code += machines.sentences(spec, study.folder, data.finished)
+    code += code_pin.precisions(spec, study.folder, data.finished)
     return {
         "spec": spec,
         "licences": dataset(next(iter(spec.configs.values()))).licences,

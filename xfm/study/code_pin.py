@@ -1,12 +1,11 @@
-"""code.json of a study: which code its results are of, pinned with the first of them. A changed package is refused.
+"""Which code and machines a study's results are of: code.json and machines.jsonl. Changed code is refused.
 
-{"files": {"flow.py": "9f86d081884c", ...}, "unpinned": 0, "accepted": [{"old", "new", "changed", "runs", "reason"}],
- "found": [["xfm", 100], ...], "spec": {"hash", "confirmatory", "split", "tasks"}}
+{"files": {"flow.py": "9f86d081884c"}, "unpinned": 0, "accepted": [{"old", "new", "changed", "runs", "reason"}],
+ "found": [["xfm", 100]], "spec": {"hash", "confirmatory", "split", "tasks"}}
 
-`files`: a hash of every file of the package, but for the checkpoint that it brings; `unpinned`: the runs that were
-there before; `accepted`: the changes since, after how many runs, and why; `found`: the runs that were trained already
-when the study came to them, as another study's; `spec`: of the one that the first result is of, lest spec.json say
-another afterwards (see preregistration). Other packages' versions are in the runs' environment.json.
+files: hashes of the files that can change a number of a run or of its evaluation (`decides`); older pins have every
+file of the package, of which the others are no longer compared. unpinned: runs from before the pin. accepted: changes
+since, after how many runs, and why. found: runs that another study had trained already. spec: as of the first result.
 """
 
 from __future__ import annotations
@@ -14,10 +13,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import posixpath
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -25,20 +22,26 @@ from typing import Any
 
 from ..base.fields import require
 from ..base.files import explain_os_error, write_atomically
-from ..base.numbers import listed
+from ..base.numbers import count, listed
 from ..base.strings import parse_json
-from . import study_json
+from ..runs.precision import BY_MACHINE, reached
+from . import store
 from .results_csv import StudyError
 from .spec import Spec
 
-__all__ = ["CodeChanged", "CodePin", "Files", "accept", "begin", "checked", "digest", "keep", "note_found",
-           "package_files", "read", "sentences", "written"]  # fmt: skip
+__all__ = ["CodeChanged", "CodePin", "Files", "accept", "begin", "checked", "decides", "digest", "keep",
+           "mixed_precision", "note_found", "package_files", "precisions", "read", "sentences", "written"]  # fmt: skip
 
-Files = dict[str, str]  # path below xfm/ -> hash of the content
+Files = dict[str, str]  # path from xfm/ on -> hash of the content
 _ROOT = Path(__file__).parents[1]
-_NONE_OF_IT = {"__pycache__", ".ipynb_checkpoints", "pretrained"}  # folders
+_ROOMS = {"base", "config", "data", "diagnostics", "files", "interop", "interventions", "model", "objectives",
+          "recipes", "runs", "tasks", "train"}  # fmt: skip
+# of other rooms what training or evaluation calls; the rest of them shows, explains or plans
+_FILES = {"flow.py", "explain/attention_capture.py", "study/study_metrics.py", "study/untrained.py",
+          "study/worker.py"}  # fmt: skip
+_CACHES = {"__pycache__", ".ipynb_checkpoints"}
 _NAMED = 5  # files in a message
-_WAY_OUT = "Put a good copy back; without it the next run pins the code as it is, and says how many runs were before"
+_HINT = "Put a good copy back; without it the next run pins the code as it is, and says how many runs were before"
 
 
 class CodeChanged(StudyError):
@@ -47,32 +50,36 @@ class CodeChanged(StudyError):
 
 @dataclass(frozen=True)
 class CodePin:
-    """What code.json says."""
+    """The content of code.json."""
 
     files: Files
-    unpinned: int = 0  # runs whose code is not known
-    accepted: list[dict[str, Any]] = field(default_factory=list)  # old, new, changed, runs, reason
+    unpinned: int = 0
+    accepted: list[dict[str, Any]] = field(default_factory=list)
     found: list[list[Any]] = field(default_factory=list)  # variant, seed
-    spec: dict[str, Any] = field(default_factory=dict)  # `written`; {} of before it was kept
+    spec: dict[str, Any] = field(default_factory=dict)  # see `written`; {} in old pins
+
+
+def decides(path: str) -> bool:
+    """Whether a file, named from xfm/ on, can change a number of a run or of its evaluation."""
+    return path in _FILES or path.partition("/")[0] in _ROOMS
 
 
 def package_files() -> Files:
-    """The package as it lies on the disk: path -> twelve hex digits. A checkout's line ends make no difference."""
-    found = {}
-    for folder, folders, names in os.walk(_ROOT):
-        folders[:] = [name for name in folders if name not in _NONE_OF_IT and name[0] != "."]
-        below = os.path.relpath(folder, _ROOT).replace(os.sep, "/")
-        for name in names:
-            if name[0] != "." and not name.endswith(".pyc"):
-                path = os.path.join(folder, name)
-                status = os.stat(path)
-                found[posixpath.normpath(f"{below}/{name}")] = _hash(path, status.st_mtime_ns, status.st_size)
-    return found
+    """The deciding files of the package on the disk: path -> twelve hex digits, whatever their line ends."""
+    paths = [_ROOT / name for name in _FILES] + [path for room in _ROOMS for path in (_ROOT / room).rglob("*")]
+    files = {}
+    for path in paths:
+        name = path.relative_to(_ROOT)
+        hidden = any(part in _CACHES or part[0] == "." for part in name.parts)
+        if not hidden and path.suffix != ".pyc" and path.is_file():
+            status = path.stat()
+            files[name.as_posix()] = _hash(str(path), status.st_mtime_ns, status.st_size)
+    return files
 
 
 @lru_cache(4096)
 def _hash(path: str, *_: int) -> str:
-    """Of a file's content, read again when its time or size is another."""
+    """Hash of a file's content, read again when its time or size changes."""
     return hashlib.blake2b(Path(path).read_bytes().replace(b"\r\n", b"\n"), digest_size=6).hexdigest()
 
 
@@ -85,59 +92,56 @@ def digest(files: Mapping[str, str]) -> str:
 
 
 def _require_same(pinned: Mapping[str, str], where: str) -> None:
-    """CodeChanged, with the files and the way out, where the package on the disk is not the pinned one, or no longer
-    the one that this process has imported."""
-    now = package_files()
+    """CodeChanged, with the files, if the package on the disk or in this process is not the pinned one."""
+    now, pinned = package_files(), {path: content for path, content in pinned.items() if decides(path)}
     if now != pinned:
         raise CodeChanged(
             f"{where}: the package xfm is not what the study's results are of ({digest(pinned)}, now {digest(now)}): "
-            f"{_differing(pinned, now)}. Put the files back, or accept the change, for a reason that the report tells: "
-            'xfm study NAME --accept-code "why results stay comparable"'
+            f"{_listed(_differing(pinned, now))}. Put the files back, or accept the change, for a reason that the "
+            'report quotes: xfm study NAME --accept-code "why results stay comparable"'
         )
     if now != _IMPORTED:
         raise CodeChanged(
-            f"{where}: the package xfm has changed since this process imported it: {_differing(_IMPORTED, now)}. "
-            "Restart the process (in a notebook: the kernel)"
+            f"{where}: the package xfm has changed since this process imported it: "
+            f"{_listed(_differing(_IMPORTED, now))}. Restart the process (in a notebook: the kernel)"
         )
 
 
 def checked(pinned: Files, call: Callable[..., Any], *args: Any) -> Any:
-    """A job, in whatever process on whatever machine, that does not begin with another package than the study's."""
+    """Calls a job, in whatever process on whatever machine, unless its package is not the study's."""
     _require_same(pinned, "worker")
     return call(*args)
 
 
 def read(folder: Path) -> CodePin | None:
-    """None where nothing is pinned: no results yet, or no code.json beside them. StudyError for another content."""
+    """The pin; None without code.json. StudyError for another content."""
     path = folder / "code.json"
-    with study_json.explained(path, "must have files, unpinned, accepted, found and spec", _WAY_OUT):
+    with store.explained(path, "must have files, unpinned, accepted, found and spec", _HINT):
         try:
-            tree = parse_json(path.read_text("utf-8"))
+            pin = CodePin(**parse_json(path.read_text("utf-8")))
         except FileNotFoundError:
             return None
-        pin = CodePin(**tree)
         texts = isinstance(pin.files, dict) and all(isinstance(value, str) for value in pin.files.values())
         require(texts, "files", pin.files, "a mapping of paths to hashes")
         require(type(pin.unpinned) is int, "unpinned", pin.unpinned, "a whole number")
         for change in pin.accepted:
-            for name, kind in (("old", str), ("new", str), ("changed", list), ("runs", int), ("reason", str)):
-                require(type(change[name]) is kind, f"accepted: {name}", change[name], f"of type {kind.__name__}")
+            store.require_types(change, {"old": str, "new": str, "changed": list, "runs": int, "reason": str})
         for run in pin.found:
             whole = isinstance(run, list) and [*map(type, run)] == [str, int]
             require(whole, "found", run, "a variant and a seed")
-        for name, kind in (("hash", str), ("confirmatory", bool), ("split", str), ("tasks", list)) if pin.spec else ():
-            require(type(pin.spec[name]) is kind, f"spec: {name}", pin.spec[name], f"of type {kind.__name__}")
+        if pin.spec:
+            store.require_types(pin.spec, {"hash": str, "confirmatory": bool, "split": str, "tasks": list})
     return pin
 
 
 def written(spec: Spec) -> dict[str, Any]:
-    """What may not change once there are results: of one that confirms all of it, of any the split and the tasks."""
+    """What may not change after the first result: split and tasks; all of a confirmatory study."""
     return {"hash": spec.hash, "confirmatory": spec.confirmatory, "split": spec.split, "tasks": [*spec.tasks]}
 
 
 def begin(folder: Path, runs: int, spec: Spec) -> CodePin:
-    """What is pinned in a study of which `runs` have results; where nothing is, what will be: the package as it is.
-    CodeChanged where the package is another."""
+    """The pin of a study of which `runs` have results; without one, the package as it is, to be pinned. CodeChanged for
+    another package."""
     if not runs:
         with explain_os_error(folder / "code.json"):
             (folder / "code.json").unlink(missing_ok=True)
@@ -147,14 +151,14 @@ def begin(folder: Path, runs: int, spec: Spec) -> CodePin:
 
 
 def keep(folder: Path, pin: CodePin) -> None:
-    """Pins it, unless it is already."""
+    """Writes the pin unless it is there."""
     there = read(folder)
     if there is None or not there.spec:
         _write(folder, dataclasses.replace(there or pin, spec=pin.spec))
 
 
 def note_found(folder: Path, variant: str, seed: int) -> None:
-    """Keeps that a run was trained already, by whatever code."""
+    """Notes that another study has trained a run, by code that is not known."""
     pin = read(folder)
     if pin and [variant, seed] not in pin.found:
         _write(folder, dataclasses.replace(pin, found=[*pin.found, [variant, seed]]))
@@ -165,52 +169,81 @@ def _write(folder: Path, pin: CodePin) -> None:
 
 
 def accept(folder: Path, reason: str, runs: int) -> str:
-    """Pins the package as it is now; old and new hash, what differs and the reason stay in code.json. `runs`: how many
-    have results. Returns what was done, as a sentence. ConfigError without a reason, StudyError without a pin."""
+    """Pins the package as it is now, and keeps the change with its reason; `runs` have results. Returns a sentence.
+    ConfigError without a reason, StudyError without a pin."""
     good = isinstance(reason, str) and reason.isprintable() and 0 < len(reason.strip()) <= 1000
-    require(good, "accept-code", reason, "a reason, of one printable line, that the report will tell")
+    require(good, "accept-code", reason, "a reason, of one printable line, that the report quotes")
     pin = read(folder)
     if pin is None:
-        raise StudyError(f"{folder}: nothing to accept: no code is pinned yet. It is with the next result")
-    now = package_files()
-    if now == pin.files:
+        raise StudyError(f"{folder}: nothing to accept: no code is pinned yet. The next result pins it")
+    now, before = package_files(), {path: content for path, content in pin.files.items() if decides(path)}
+    if now == before:
         return f"the package is as pinned ({digest(now)}): nothing to accept"
-    changed = _names(pin.files, now)
+    changed = _differing(before, now)
     entry = {"old": digest(pin.files), "new": digest(now), "changed": changed, "runs": runs, "reason": reason.strip()}
     _write(folder, dataclasses.replace(pin, files=now, accepted=[*pin.accepted, entry]))
-    return f"accepted: {entry['old']} -> {entry['new']} ({_differing(pin.files, now)})"
+    return f"accepted: {entry['old']} -> {entry['new']} ({_listed(changed)})"
 
 
 def sentences(pin: CodePin | None) -> list[str]:
-    """What the report says of the code."""
+    """Sentences of the report on the code."""
     if pin is None:
         return []
-    told = [f"The code is pinned: package {digest(pin.files)} (code.json)."]
+    lines = [f"The code is pinned: package {digest(pin.files)} (code.json)."]
     if pin.unpinned:
-        told.append(f"{pin.unpinned} of the runs were made before it was, by code that is not known.")
+        lines.append(f"{pin.unpinned} of the runs were made before it was, by code that is not known.")
     for change in pin.accepted:
-        files = _listed(change["changed"])
-        runs = f"{change['runs']} run{'s' * (change['runs'] != 1)}"
-        told.append(
-            f"After {runs} the package changed from {change['old']} to {change['new']} ({files}), which was accepted: "
-            f"“{change['reason']}”."
+        lines.append(
+            f"After {count(change['runs'], 'run')} the package changed from {change['old']} to {change['new']} "
+            f"({_listed(change['changed'])}), which was accepted: “{change['reason']}”."
         )
     if pin.found:
-        counts = Counter(variant for variant, _ in pin.found)
-        each = listed([f"{variant}, {n} seed{'s' * (n > 1)}" for variant, n in counts.items()])
-        told.append(f"Trained already when the study came to them, by code that is not checked: {each}.")
-    return told
+        runs = [f"{variant}, {count(n, 'seed')}" for variant, n in Counter(v for v, _ in pin.found).items()]
+        lines.append(f"Trained already when the study came to them, by code that is not checked: {listed(runs)}.")
+    return lines
 
 
-def _names(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-
-
-def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    return _listed(_names(before, now))
 
 
 def _listed(names: list[str]) -> str:
     """Paths from the package on, the first few of many."""
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     return listed([*(f"xfm/{name}" for name in names[:_NAMED]), *more])
+
+
+def _precisions(spec: Spec, folder: Path) -> dict[store.Key, str]:
+    """Known precisions of runs whose config leaves it to the machine; the last of a repeated run."""
+    records = store.read_records(folder / "machines.jsonl")
+    free = {label for label, config in spec.configs.items() if config.train.precision in BY_MACHINE}
+    return {(r["variant"], r["seed"]): r["precision"] for r in records if r["variant"] in free}
+
+
+def mixed_precision(spec: Spec, folder: Path, todo: Collection[store.Key]) -> str:
+    """A warning if this machine would train `todo` in another precision than finished runs of their seed; else ""."""
+    here = {(seed, reached(spec.configs[variant].train.precision)) for variant, seed in todo}
+    there = {(seed, precision) for (_, seed), precision in _precisions(spec, folder).items()}
+    mixed = {seed for seed, own in here for other, precision in there if seed == other and own != precision}
+    if not mixed:
+        return ""
+    return (
+        f"{spec.name}: this machine trains in {listed(sorted({own for _, own in here}))}, finished runs of "
+        f"{_seeds(mixed)} are in another precision: their differences will not be of the variants alone. "
+        f"Finish them on the other machine, or delete their rows in {folder / 'results.csv'}"
+    )
+
+
+def precisions(spec: Spec, folder: Path, finished: Collection[store.Key]) -> list[str]:
+    """Sentences of the report on the runs' precision; none if it is not known."""
+    known = {key: precision for key, precision in _precisions(spec, folder).items() if key in finished}
+    if not known:
+        return []
+    kinds = [f"{kind}: {count(n, 'run')}" for kind, n in sorted(Counter(known.values()).items())]
+    mixed = {seed for _, seed in known if len({kind for (_, other), kind in known.items() if other == seed}) > 1}
+    warning = f"Some runs of {_seeds(mixed)} are in another precision: differences there are not of variants alone."
+    return [f"Trained in {listed(kinds)}.", *([warning] if mixed else [])]
+
+
+def _seeds(seeds: Collection[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {listed([*map(str, sorted(seeds))])}"

@@ -1,22 +1,24 @@
-"""What `xfm study NAME|SPEC` does: runs it, prints its effects, writes figures, tables and report; or says beforehand
-what can be measured, and what it will take."""
+"""`xfm study NAME|SPEC`: runs a study, prints its effects, writes its report; or prints its metrics or its plan."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import pandas as pd
 
 from ..base.fields import require
 from ..base.numbers import number
-from ..base.strings import printable
-from .slurm import Slurm, options
+from ..base.strings import parse_json, printable, shown
+from ..config import ConfigError
+from .execute import Slurm
 from .study import Study
 
-__all__ = ["command"]
+__all__ = ["command", "slurm_options"]
 
-_MANY = 100  # jobs of a cluster at the same time, unless `workers` says fewer
+_AT_ONCE = 100  # jobs of a cluster, unless `workers` says fewer
 
 
 def command(
@@ -28,10 +30,16 @@ def command(
     accept_code: str = "",
     slurm: Iterable[str] = (),
 ) -> Study:
-    """`what`: the name of a study under `root`, its folder, or its spec.json. With `workers` 0 nothing is trained: the
-    tables, figures and report of what is there are made anew. `tell`: nothing is trained either; the metrics, or the
-    plan. `accept_code`: why a changed package may go on with the study. `slurm`: "key=value", runs are jobs of a
-    cluster (see Slurm), `workers` of them at a time where that is more than one."""
+    """Runs a study and writes its report.
+
+    Args:
+        what: The name of a study under `root`, its folder, or its spec.json.
+        workers: Processes, or jobs of a cluster at a time; 0 trains nothing and writes the report anew.
+        runs: Folder of the run folders.
+        tell: Trains nothing and prints the metrics, or the plan.
+        accept_code: Why a changed package may go on with the study.
+        slurm: "key=value": runs are jobs of a cluster (see Slurm).
+    """
     require(workers > 0 or not [*slurm], "workers", workers, "1 or more with --slurm: 0 trains nothing")
     for field, given in (("accept_code", accept_code), ("slurm", [*slurm])):
         require(not (tell and given), field, given, f"left out with --{tell}, which trains nothing")
@@ -39,15 +47,15 @@ def command(
     if tell:
         print(study.plan(max(workers, 1)) if tell == "plan" else _metrics(study))
         return study
-    spec, missing, given = study.spec, study.missing(), options(slurm)
+    spec, missing, options = study.spec, study.missing(), slurm_options(slurm)
     print(
         f"{spec.name} ({spec.kind}): {len(spec.variants)} variants x {len(spec.seeds)} seeds of {spec.recipe}, "
         f"{len(missing)} runs to do"
     )
     if accept_code:
         print(study.accept_code(accept_code))
-    if given:
-        with Slurm(study.runs / ".slurm", workers if workers > 1 else _MANY, **given) as cluster:
+    if options:
+        with Slurm(study.runs / ".slurm", workers if workers > 1 else _AT_ONCE, **options) as cluster:
             study.run(cluster, show=True)
     elif workers != 0:
         study.run(workers=workers, show=True)
@@ -57,15 +65,26 @@ def command(
     return study
 
 
+def slurm_options(written: Iterable[str]) -> dict[str, Any]:
+    """Parameters of `Slurm` from "partition=gpu", "timeout_min=240". ConfigError for a text without "="."""
+    options: dict[str, Any] = {}
+    for text in written:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"slurm = {shown(text)}: must be key=value, as partition=gpu timeout_min=240")
+        try:
+            options[name] = parse_json(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
 def _metrics(study: Study) -> str:
-    """A line a metric: key, family, unit, baseline, untrained, better."""
-    table = study.measurable()
-    numbers = {
-        name: [number(v, u) for v, u in zip(table[name], table["unit"], strict=True)]
-        for name in ("baseline", "untrained")
-    }
-    numbers["baseline"] = [
-        " ".join(filter(None, pair)) for pair in zip(numbers["baseline"], table["baseline_name"], strict=True)
-    ]
-    told = table.assign(**numbers)[["metric", "family", "unit", "better", "baseline", "untrained"]].map(printable)
-    return told.to_string(index=False)
+    """A line per metric: key, family, unit, better, baseline, untrained."""
+    rows = [
+        (r.metric, r.family, r.unit, r.better, f"{number(r.baseline, r.unit)} {r.baseline_name}".strip(),
+         number(r.untrained, r.unit))
+        for r in study.measurable().itertuples()
+    ]  # fmt: skip
+    columns = ["metric", "family", "unit", "better", "baseline", "untrained"]
+    return pd.DataFrame(rows, columns=columns).map(printable).to_string(index=False)

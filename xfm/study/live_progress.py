@@ -1,4 +1,4 @@
-"""One view over all runs of a study, in a terminal or a notebook: steps done, time to go, runs done and failed."""
+"""Progress of a study's jobs: files that they write, and one live view of them in a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -6,52 +6,67 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from statistics import fmean
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from ..base.numbers import duration
-from . import progress_file
+from ..runs.run import Record
 from .execute import Job
-from .time_left import Times
-from .worker import Outcome
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Stopped", "read", "report"]
 
+_EVERY = 1.0  # seconds between two reports, or readings
 _NOTEBOOK = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)  # tqdm.auto knows where it is
-_EVERY = 1.0  # seconds between two readings of the progress files
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{elapsed}{postfix}]"  # the time to go is ours
+
+
+class Stopped(Exception):
+    """The study that asked for the job has ended; what was trained is saved."""
+
+
+def report(records: Iterable[Record], run: str, path: Path) -> None:
+    """Consumes the records of a training and writes the steps that `run` has done to a file, once a second at most.
+
+    Writes nothing if the file's folder cannot be seen, as on another machine. Raises Stopped once it is removed.
+    """
+    visible, due = path.parent.is_dir(), 0.0
+    for record in records:
+        if visible and (now := time.monotonic()) >= due:
+            due = now + _EVERY
+            if not path.parent.is_dir():
+                raise Stopped(f"{run}: the study was stopped; the same study goes on from step {record['step'] + 1}")
+            with suppress(OSError):  # progress is no reason to stop
+                path.write_text(str(record["step"] + 1 if record["run"] == run else 0))  # 0: its warm start comes first
+
+
+def read(path: Path) -> int:
+    """Steps done; 0 if none, or none that can be read at this moment, were reported."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 class Progress:
     """A context that shows, from a thread, what the jobs report: a bar on a terminal and in a notebook.
 
-    `show` True: where the output is a file as well, a line a run; False: nothing. The time to go is by what finished
-    runs of like kind took (`times`: those of before), `at_once` at a time; before the first of a kind has finished, by
-    the rate of those that run.
+    `show` True: a line per run if the output is a file; False: nothing. The time to go is that of the steps seen so
+    far, evaluations included.
     """
 
-    def __init__(
-        self,
-        title: str,
-        jobs: Sequence[Job],
-        runs: int,
-        ready: int,
-        show: bool | None,
-        at_once: float = 1,
-        times: Times | None = None,
-    ):
+    def __init__(self, title: str, jobs: Sequence[Job], runs: int, ready: int, show: bool | None = None):
         self.title, self.jobs, self.runs, self.ready, self.failed = title, jobs, runs, ready, 0
-        self.at_once, self.times = at_once, times or Times()
         self.over: set[Job] = set()
-        self.steps: dict[Job, int] = {}  # done so far ...
-        self._first: dict[Job, tuple[int, float]] = {}  # ... and when first told, at what time: a resume skips some
+        self.steps = dict.fromkeys(jobs, 0)  # done so far
+        self._first: dict[Job, int] = {}  # steps when first seen: a resume skips some
+        self._began = time.monotonic()
         self._lock = threading.RLock()
-        self.total, self.done, self.running = sum(job.steps for job in jobs), 0, 0
         interactive = _NOTEBOOK or sys.stderr.isatty()
         self._log = bool(show) and not interactive
-        hidden = not interactive or show is False
+        hidden, self.total = not interactive or show is False, sum(job.steps for job in jobs)
         self._bar = tqdm(desc=title, total=self.total, bar_format=_BAR, dynamic_ncols=True, disable=hidden)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -66,14 +81,15 @@ class Progress:
         self.update()
         self._bar.close()
 
-    def ended(self, job: Job, of_run: bool, outcome: Outcome | None = None) -> None:
-        """A job is over, without an `outcome` where it failed; `of_run`: one of the study's runs, no warm start."""
+    def ended(self, job: Job, of_run: bool, found: bool | None = None) -> None:
+        """Notes that a job is over. `of_run`: it is a run of the study, no warm start; `found`: it was trained already;
+        None: it has failed."""
         with self._lock:
             self.over.add(job)
-            self.ready += of_run and outcome is not None
-            self.failed += of_run and outcome is None
-            if outcome is not None:
-                self.times.add(job.kind, job.steps, outcome.seconds, outcome.measuring if job.measures else None)
+            self.ready += of_run and found is not None
+            self.failed += of_run and found is None
+            if found is not False:  # no steps of this call
+                self._first[job] = job.steps
         if self._log and of_run:
             self.update()
             print(f"{self.title}: {self}", file=sys.stderr, flush=True)
@@ -85,36 +101,24 @@ class Progress:
     def update(self) -> None:
         """Reads all progress files."""
         with self._lock:
-            over = self.over
-            self.steps = {job: job.steps if job in over else progress_file.read(job.progress_file) for job in self.jobs}
-            for job, done in self.steps.items():
-                if done and job not in over:
-                    self._first.setdefault(job, (done, time.monotonic()))
-            self.done = sum(self.steps.values())
-            self.running = sum(job not in over and done > 0 for job, done in self.steps.items())
+            for job in self.jobs:
+                if done := read(job.progress_file):
+                    self._first.setdefault(job, done)
+                self.steps[job] = job.steps if job in self.over else done
             self._bar.set_postfix_str(str(self), refresh=False)
-            self._bar.update(self.done - self._bar.n)
-
-    def counts(self) -> str:
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.ready} of {self.runs} runs, {self.running} running{failed}"
+            self._bar.update(sum(self.steps.values()) - self._bar.n)
 
     @property
     def seconds_left(self) -> float:
-        """NaN while nothing can be said yet."""
-        at_once = self.at_once if math.isfinite(self.at_once) else max(self.running, 1)  # as many as a cluster runs now
+        """Seconds to go; NaN before a step is seen."""
         with self._lock:
-            jobs = [job for job in self.jobs if job not in self.over]
-            return self.times.left(jobs, self.steps, at_once, self._rates())
-
-    def _rates(self) -> dict[str, float]:
-        """Seconds of a step, of each kind of which a job runs: the mean of its jobs."""
-        now, rates = time.monotonic(), dict[str, list[float]]()
-        for job, (first, since) in self._first.items():
-            if job not in self.over and (done := self.steps[job] - first):
-                rates.setdefault(job.kind, []).append((now - since) / done)
-        return {kind: fmean(each) for kind, each in rates.items()}
+            here = sum(self.steps[job] - self._first.get(job, 0) for job in self.jobs)
+            left = self.total - sum(self.steps.values())
+            return (time.monotonic() - self._began) * left / here if here else math.nan
 
     def __str__(self) -> str:
+        running = sum(done > 0 for job, done in self.steps.items() if job not in self.over)
+        counts = f"{self.ready} of {self.runs} runs, {running} running"
+        counts += f", {self.failed} failed" if self.failed else ""
         left = self.seconds_left
-        return self.counts() + (f"; about {duration(left)} to go" if left == left else "")
+        return counts + (f"; about {duration(left)} to go" if left == left else "")

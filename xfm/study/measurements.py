@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 
 from ..base.fields import one_of
-from . import results_csv, study_json
+from . import results_csv, store
 from .spec import Spec
 from .statistics import mean_interval
+from .store import Key
 from .study_metrics import HELD_OUT, SIGN, Metric, own_target
 
-__all__ = ["NOT_YET", "Key", "Measurements", "complete", "lacking"]
+__all__ = ["NOT_YET", "Measurements", "complete", "lacking"]
 
-Key = tuple[str, int]  # of a run: its variant and seed
 NOT_YET = "not run yet"  # why a run has no results
 _LEARNT = ["metric", "variant", "n", "value", "level", "gain", "low", "high", "learnt"]
 
@@ -45,9 +45,9 @@ class Measurements:
         rows, levels = results_csv.read(table, spec), results_csv.levels(table, spec)
         rows, levels = (own[own["seed"].isin(spec.seeds)].reset_index(drop=True) for own in (rows, levels))
         finished = {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
-        reasons = study_json.read_failed(folder / "failed.json", spec)
+        reasons = store.read_failed(folder / "failed.json", spec)
         failed = {key: why for key, why in reasons.items() if key not in finished}
-        return cls(spec, rows, levels, study_json.read_baselines(folder / "baselines.json"), failed)
+        return cls(spec, rows, levels, store.read_baselines(folder / "baselines.json"), failed)
 
     @property
     def runs(self) -> list[Key]:

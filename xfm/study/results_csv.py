@@ -1,7 +1,7 @@
-"""results.csv: a row a run x metric, appended as runs finish. A study resumes from it without run folders.
+"""results.csv: a row per run and metric, appended as runs finish; a study resumes from it without run folders.
 
-The last row of a run has its seconds, the others leave them empty: a run without them was torn and does not count. Rows
-of the variant "xfm (baseline)" are the baselines of xfm's run, those of "xfm (step 0)" what its untrained model gives.
+The last row of a run has its seconds, the others leave them empty: runs without seconds were torn and do not count.
+Rows of "xfm (baseline)" are the baselines of xfm's run, rows of "xfm (step 0)" the values of its initial weights.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -27,135 +26,106 @@ from .study_metrics import FAMILIES, Measured
 
 __all__ = ["StudyError", "append", "block", "content", "levels", "mend", "read", "runs", "seeds"]
 
-_TYPES = {
-    "variant": str,
-    "seed": int,
-    "fingerprint": str,  # of the run's config
-    "family": str,
-    "metric": str,
-    "value": float,
-    "n": int,  # samples
-    "seconds": float,  # of the run's training
-}
-_WAY_OUT = "Put a good copy back, or move the file away"
+_HINT = "Put a good copy back, or move the file away"
 _LARGEST = 32 * 2**20  # bytes, some 400,000 rows: they are read at once, and often
 _FORMULA = r"[=+\-@\t\r]"  # begins what a spreadsheet would compute, unless there is an apostrophe before it
 
 
 class StudyError(RuntimeError):
-    """A study's folder that cannot be used as asked: the message names the file and the way out."""
+    """A study's folder that cannot be used as asked: the message names the file and what to do."""
+
+
+def _escaped(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; `_unescaped` is its inverse."""
+    return f"'{text}" if re.match(f"'*{_FORMULA}", text) else text
+
+
+def _unescaped(text: str) -> str:
+    return text[1:] if text[:1] == "'" and re.match(f"'+{_FORMULA}", text) else text
+
+
+def _whole_number(text: str) -> int:
+    if 0 <= (value := int(text)) < 2**63:
+        return value
+    raise ValueError
+
+
+_WHOLE = "of type int, from 0 and below 2**63"
+_COLUMNS: dict[str, tuple[type, Callable[[str], Any], str]] = {  # dtype, reader, allowed
+    "variant": (str, _unescaped, "a label"),
+    "seed": (int, _whole_number, _WHOLE),
+    "fingerprint": (str, str, "a text"),  # of the run's config
+    "family": (str, lambda text: FAMILIES[FAMILIES.index(text)], f"one of {', '.join(FAMILIES)}"),
+    "metric": (str, _unescaped, "a text"),
+    "value": (float, float, "of type float"),
+    "n": (int, _whole_number, _WHOLE),  # samples
+    "seconds": (float, lambda text: float(text or "nan"), "of type float"),  # of the run's training
+}
 
 
 def block(
     spec: Spec, variant: str, seed: int, rows: Sequence[Measured], seconds: float, untrained: Sequence[Measured] = ()
 ) -> str:
-    """The lines of one run, after those of its baselines and of its `untrained` model: who has the run has these."""
+    """The lines of a run, preceded by those of its baselines and of its `untrained` model."""
     baselines = [r._replace(value=r.known.baseline) for r in rows if r.known.baseline is not None]
-    parts = [(f"{variant} ({level})", own, 0.0) for level, own in zip(LEVELS, (baselines, untrained), strict=True)]
-    return "".join(
-        _lines(_part(label, seed, spec.fingerprint(variant, seed), own, took))
-        for label, own, took in [*parts, (variant, rows, seconds)]
-    )
+    levels = [(f"{variant} ({level})", own, 0.0) for level, own in zip(LEVELS, (baselines, untrained), strict=True)]
+    lines = list[tuple[Any, ...]]()
+    for label, measured, took in [*levels, (variant, rows, seconds)]:
+        start = _escaped(label), seed, spec.fingerprint(variant, seed)
+        lines += [(*start, _escaped(r.family), _escaped(r.metric), r.value, r.n, "") for r in measured]
+        if measured:
+            lines[-1] = (*lines[-1][:-1], round(took, 2))
+    return _csv(lines)
 
 
-def _part(label: str, seed: int, fingerprint: str, rows: Sequence[Measured], seconds: float) -> list[Sequence[Any]]:
-    own = _inert(label), seed, fingerprint
-    ends = {len(rows) - 1: round(seconds, 2)}
-    return [[*own, _inert(r.family), _inert(r.metric), r.value, r.n, ends.get(i, "")] for i, r in enumerate(rows)]
-
-
-def _inert(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; `_active` is its inverse."""
-    return f"'{text}" if re.match(f"'*{_FORMULA}", text) else text
-
-
-def _active(text: str) -> str:
-    return text[1:] if text[:1] == "'" and re.match(f"'+{_FORMULA}", text) else text
-
-
-def _lines(rows: Iterable[Sequence[Any]]) -> str:
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
     lines: list[str] = []
-    ends = "\r\n"  # what has one of these is quoted, so that it is read as it was
+    ends = "\r\n"  # the writer quotes texts with one of these, so that they are read as they were
     file: Any = SimpleNamespace(write=lambda line: lines.append(f"{line.removesuffix(ends)}\n"))
     csv.writer(file, lineterminator=ends).writerows(rows)
     return "".join(lines)
 
 
 def append(path: Path, text: str) -> None:
-    """Adds the lines of a run, and the header to a new file, and waits until they are on the disk."""
+    """Adds the lines of a run, below a header in a new file, and waits until they are on the disk."""
     with explain_os_error(path), open(path, "ab") as file:
-        file.write((text if file.tell() else _lines([list(_TYPES)]) + text).encode("utf-8", "replace"))
+        file.write((text if file.tell() else _csv([list(_COLUMNS)]) + text).encode("utf-8", "replace"))
         file.flush()
         os.fsync(file.fileno())
 
 
 def read(path: Path, spec: Spec) -> pd.DataFrame:
-    """The rows of whole runs, of each run and metric the first. StudyError for what is no row, and for rows of another
-    config than the spec's."""
+    """Rows of whole runs, the first of each run and metric. StudyError for anything else, and for rows of a config that
+    is not the spec's."""
     frame: Any = _read(path, spec)
     return frame[frame["level"] == ""].drop(columns="level").reset_index(drop=True)
 
 
 def levels(path: Path, spec: Spec) -> pd.DataFrame:
-    """What stands beside runs: variant, seed, metric, level ("baseline", "step 0"), value. StudyError as `read`."""
+    """Rows beside the runs: variant, seed, metric, level ("baseline", "step 0"), value. StudyError as `read`."""
     frame: Any = _read(path, spec)
     return frame[frame["level"] != ""][["variant", "seed", "metric", "level", "value"]].reset_index(drop=True)
 
 
-def _read(path: Path, spec: Spec) -> pd.DataFrame:
-    frame: Any = _typed(path, content(path)).copy()
-    own = {label: (label, "") for label in frame["variant"].unique()}
-    own |= {f"{v} ({level})": (v, level) for v in spec.variants for level in LEVELS}
-    frame["level"] = frame["variant"].map({label: level for label, (_, level) in own.items()}).astype(str)
-    frame["variant"] = frame["variant"].map({label: variant for label, (variant, _) in own.items()}).astype(str)
-    frame["seconds"] = frame.groupby(["variant", "seed", "level"])["seconds"].transform("max")
-    frame = frame.drop_duplicates(["variant", "seed", "level", "metric"], ignore_index=True)
-    _check(frame, spec, path)
-    return frame
-
-
-@functools.lru_cache(maxsize=4)  # a report asks for the same text a hundred times
-def _typed(path: Path, text: str) -> pd.DataFrame:
-    rows = _rows(path, text)
-    return pd.DataFrame({name: _column(path, rows, name) for name in _TYPES}).astype(_TYPES)
-
-
-def _rows(path: Path, text: str) -> list[tuple[str, ...]]:
-    """The rows below the header as they are written, without what a kill or a power cut tore."""
-    whole = text.rpartition("\n")[0]  # a last line without its end is none
-    reader = csv.reader(io.StringIO(whole, newline=""))
-    try:
-        header, *rows = [row for row in map(tuple, reader) if row] or [tuple(_TYPES)]  # tuples: no burden on gc
-    except csv.Error as error:
-        raise StudyError(f"{path}, line {reader.line_num}: {error}. {_WAY_OUT}") from None
-    if header != tuple(_TYPES):
-        raise StudyError(f"{path}: begins with {shown(','.join(header))}: must be {','.join(_TYPES)!r}. {_WAY_OUT}")
-    ended = {row[:2] for row in rows if len(row) == len(_TYPES) and row[-1]}
-    rows = [row for row in rows if row[:2] in ended]
-    if short := next((row for row in rows if len(row) != len(_TYPES)), None):
-        raise StudyError(f"{path}: {shown(','.join(short))}: must have {', '.join(_TYPES)}. {_WAY_OUT}")
-    return rows
-
-
 def runs(path: Path, spec: Spec) -> set[tuple[str, int]]:
-    """The variants and seeds of all runs in the file. StudyError as `read`."""
+    """(variant, seed) of all runs in the file. StudyError as `read`."""
     return {*read(path, spec)[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)}
 
 
 def seeds(path: Path) -> set[int]:
-    """The seeds of all runs in the file, whatever spec they are of."""
+    """The seeds of all runs in the file, whatever their spec."""
     return {*_typed(path, content(path))["seed"]}
 
 
 def mend(path: Path) -> None:
-    """Takes what was torn out of the file, so that the next run begins a line of its own."""
+    """Removes torn runs, so that the next one begins a line."""
     before = content(path)
-    if before and (text := _lines([tuple(_TYPES), *_rows(path, before)])) != before:
+    if before and (text := _csv([tuple(_COLUMNS), *_rows(path, before)])) != before:
         write_atomically(path, text)
 
 
 def content(path: Path) -> str:
-    """The content, with its line ends as they are; "" where there is no file."""
+    """The file's text with its line ends; "" without a file."""
     try:
         if (size := path.stat().st_size) > _LARGEST:
             raise StudyError(
@@ -166,60 +136,65 @@ def content(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror or error}). {_WAY_OUT}") from error
+        raise StudyError(f"{path}: cannot be read ({error.strerror or error}). {_HINT}") from error
+
+
+def _read(path: Path, spec: Spec) -> pd.DataFrame:
+    frame: Any = _typed(path, content(path)).copy()
+    places = {label: (label, "") for label in frame["variant"].unique()}
+    places |= {f"{v} ({level})": (v, level) for v in spec.variants for level in LEVELS}
+    frame["level"] = frame["variant"].map({label: level for label, (_, level) in places.items()}).astype(str)
+    frame["variant"] = frame["variant"].map({label: variant for label, (variant, _) in places.items()}).astype(str)
+    frame["seconds"] = frame.groupby(["variant", "seed", "level"])["seconds"].transform("max")
+    frame = frame.drop_duplicates(["variant", "seed", "level", "metric"], ignore_index=True)
+    _require_spec(frame, spec, path)
+    return frame
+
+
+@functools.lru_cache(maxsize=4)  # a report asks for the same text a hundred times
+def _typed(path: Path, text: str) -> pd.DataFrame:
+    rows = _rows(path, text)
+    columns = {name: _column(path, rows, name) for name in _COLUMNS}
+    return pd.DataFrame(columns).astype({name: dtype for name, (dtype, _, _) in _COLUMNS.items()})
+
+
+def _rows(path: Path, text: str) -> list[tuple[str, ...]]:
+    """Rows below the header, without those that a kill or a power cut tore."""
+    whole = text.rpartition("\n")[0]  # a last line without its end is torn
+    reader = csv.reader(io.StringIO(whole, newline=""))
+    try:
+        header, *rows = [row for row in map(tuple, reader) if row] or [tuple(_COLUMNS)]  # tuples: no burden on gc
+    except csv.Error as error:
+        raise StudyError(f"{path}, line {reader.line_num}: {error}. {_HINT}") from None
+    if header != tuple(_COLUMNS):
+        raise StudyError(f"{path}: begins with {shown(','.join(header))}: must be {','.join(_COLUMNS)!r}. {_HINT}")
+    ended = {row[:2] for row in rows if len(row) == len(_COLUMNS) and row[-1]}
+    rows = [row for row in rows if row[:2] in ended]
+    if short := next((row for row in rows if len(row) != len(_COLUMNS)), None):
+        raise StudyError(f"{path}: {shown(','.join(short))}: must have {', '.join(_COLUMNS)}. {_HINT}")
+    return rows
 
 
 def _column(path: Path, rows: Sequence[Sequence[str]], name: str) -> list[Any]:
-    """The values of a column. StudyError, with its row, for the first that is none."""
-    at, kind, values = [*_TYPES].index(name), _TYPES[name], []
-    read: Any = _READERS.get(name, kind)
+    """The values of a column. StudyError, with its row, for the first wrong one."""
+    at, (_, reader, allowed), values = [*_COLUMNS].index(name), _COLUMNS[name], list[Any]()
     try:
-        values.extend(map(read, [row[at] for row in rows]))
+        values.extend(map(reader, [row[at] for row in rows]))
     except ValueError:
-        allowed = f"one of {', '.join(FAMILIES)}" if name == "family" else f"of type {kind.__name__}"
-        allowed += ", from 0 and below 2**63" if kind is int else ""
-        row = shown(",".join(rows[len(values)]))
-        raise StudyError(f"{path}: {row}: {name} must be {allowed}. {_WAY_OUT}") from None
+        raise StudyError(f"{path}: {shown(','.join(rows[len(values)]))}: {name} must be {allowed}. {_HINT}") from None
     return values
 
 
-def _whole_number(text: str) -> int:
-    if 0 <= (value := int(text)) < 2**63:
-        return value
-    raise ValueError
-
-
-def _family(text: str) -> str:
-    return FAMILIES[FAMILIES.index(text)]
-
-
-def _seconds(text: str) -> float:
-    return float(text) if text else math.nan
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "variant": _active,
-    "seed": _whole_number,
-    "family": _family,
-    "metric": _active,
-    "n": _whole_number,
-    "seconds": _seconds,
-}
-
-
-def _check(frame: pd.DataFrame, spec: Spec, path: Path) -> None:
-    """StudyError where a row is not of the config that the spec has for its variant and seed."""
-    way_out = "Give the changed study another name, or delete these rows and run it again"
+def _require_spec(frame: pd.DataFrame, spec: Spec, path: Path) -> None:
+    """StudyError for a row of another config than the spec has for its variant and seed."""
+    hint = "Give the changed study another name, or delete these rows and run it again"
     keys = frame[["variant", "seed", "fingerprint"]].drop_duplicates()
     for variant, seed, fingerprint in keys.itertuples(index=False):
         if variant not in spec.variants:
-            hint = nearest(variant, spec.variants, after=" ")
-            raise StudyError(
-                f"{path}: has results of {shown(variant)}, which is no variant of the spec; {hint}{way_out}"
-            )
-        wanted = spec.fingerprint(variant, int(seed))
-        if fingerprint != wanted:
+            near = nearest(variant, spec.variants, after=" ")
+            raise StudyError(f"{path}: has results of {shown(variant)}, which is no variant of the spec; {near}{hint}")
+        if fingerprint != (wanted := spec.fingerprint(variant, int(seed))):
             raise StudyError(
                 f"{path}: {variant!r}, seed {seed}, was measured with the config {shown(fingerprint)[1:-1]}; the "
-                f"spec's is now {wanted}: the spec, a recipe or a default has changed since. {way_out}"
+                f"spec's is now {wanted}: the spec, a recipe or a default has changed since. {hint}"
             )

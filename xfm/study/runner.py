@@ -5,83 +5,129 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from ..base.fields import require
 from ..base.files import explain_os_error
 from ..config import RunConfig
-from ..runs.signals import ending_raises
 from ..train import Run
 from ..train.start import before
-from . import code_pin
+from . import code_pin, results_csv, store, untrained
+from .admission import require_admitted
+from .code_pin import CodePin, Files
 from .execute import Job, execute, executor_of
 from .live_progress import Progress
-from .lock import held
+from .preregistration import require_all_measured, require_answerable, require_unchanged, write_spec
 from .spec import Spec
-from .time_left import Times
+from .store import Key
 from .worker import Outcome, measure
 
-__all__ = ["Key", "run_missing"]
+__all__ = ["run"]
 
-Key = tuple[str, int]  # of a run: its variant and seed
 _PROGRESS, _LOCK, _GONE = ".study-", ".lock", ".gone"  # names of progress folders, and within them
 
 
-def run_missing(
-    spec: Spec,
-    runs: Path,
-    todo: Sequence[Key],
-    record: Callable[[Key, Outcome], None],
-    note_failed: Callable[[Key, str], None],
-    executor: Executor | None,
-    workers: int,
-    show: bool | None,
-    code: code_pin.Files,
-    times: Times,
-) -> dict[Key, str]:
-    """Trains and measures the runs `todo`, passes each outcome to `record`, those that failed twice, and why, to
-    `note_failed`, and returns these. `code`: of the package, that the workers must have, too; `times`: of what was
-    finished before, by variant. Raises CodeChanged where the package is another. Ctrl-C, SIGTERM and SIGHUP wait until
-    the workers have saved."""
-    reasons: dict[Key, str] = {}
-    chosen, slots = executor_of(executor, workers, len(todo))
-    ending_raises(this := object(), True)
-    try:
-        with _progress_folder(runs) as folder:
-            first, run_of = _planned(spec, runs, todo, folder, code)
-            every = [*_with_later(first)]
-            total = len(spec.seeds) * len(spec.variants)
+def run(spec: Spec, folder: Path, runs: Path, executor: Executor | None, workers: int, show: bool | None) -> None:
+    """Trains and measures what a study lacks (see Study.run). StudyError if another process runs it, ConfigError for a
+    metric that is not measured or not admitted, CodeChanged for another package than that of its results."""
+    require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
+    allowed = "an executor of concurrent.futures, or None; `workers` is how many processes"
+    require(executor is None or isinstance(executor, Executor), "executor", executor, allowed)
+    table, failed = folder / "results.csv", folder / "failed.json"
+    with store.alone(folder):
+        require_unchanged(spec, folder)
+        results_csv.mend(table)
+        measured = results_csv.runs(table, spec)
+        if not measured:  # a study with results was admitted before them, or is from before the rule
+            require_admitted(spec, folder.parent)
+        write_spec(spec, folder, measured)
+        store.read_failed(failed, spec)  # refuses a broken one now, not after hours of training
+        todo = [(v, seed) for seed in spec.seeds for v in spec.variants if (v, seed) not in measured]
+        reasons = dict[Key, str]()
+        if todo:
+            pin = _admit(spec, folder, todo, len(measured), executor)
+            with executor_of(executor, workers, len(todo)) as chosen:
+                reasons = _train(spec, folder, _outcomes(spec, runs, todo, chosen, show, pin.files), pin)
+        store.write_failed(failed, spec, reasons)
+    if reasons:
+        lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
+        total = len(spec.seeds) * len(spec.variants)
+        head = f"{spec.name}: {len(reasons)} of {total} runs failed twice and count as the worst"
+        warnings.warn("\n".join((f"{head}; the same study tries them again", *lines)), stacklevel=3)
 
-            def done(job: Job, outcome: Outcome) -> None:
-                if job in run_of:
-                    found = outcome.found and job.tries == 1  # else this study trained it, before the try that failed
-                    record(run_of[job], outcome._replace(found=found))
-                view.ended(job, job in run_of, outcome)
 
-            def failed(job: Job, error: Exception) -> None:
-                if job in run_of:
-                    reasons[run_of[job]] = f"{type(error).__name__}: {error}"
-                    note_failed(run_of[job], reasons[run_of[job]])
-                view.ended(job, job in run_of)
+def _admit(spec: Spec, folder: Path, todo: Sequence[Key], measured: int, executor: Executor | None) -> CodePin:
+    """The pin of the code. Nothing is trained by changed code, or for a task or metric that cannot be measured."""
+    require_answerable(spec)
+    pin = code_pin.begin(folder, measured, spec)
+    if executor is None and (mixed := code_pin.mixed_precision(spec, folder, todo)):
+        warnings.warn(mixed, stacklevel=4)
+    rows = results_csv.read(folder / "results.csv", spec)
+    families = dict(rows[["metric", "family"]].itertuples(index=False, name=None))
+    if not {*spec.primary, *spec.margins, *spec.detectable} <= {*families}:
+        families = untrained.of(spec, folder, executor).families
+    require_all_measured(spec, families)
+    return pin
 
-            ready = total - len(todo)
-            with Progress(spec.name, every, total, ready, show, min(slots, len(todo)), times) as view:
-                execute(first, chosen, slots, done, failed)
-    finally:
-        if executor is None:
-            chosen.shutdown(cancel_futures=True)
-        ending_raises(this, False)
+
+def _train(spec: Spec, folder: Path, outcomes: Generator[tuple[Key, Any]], pin: CodePin) -> dict[Key, str]:
+    """Records all outcomes; returns the runs that failed twice, and why. Each is written at once: the call may be
+    interrupted."""
+    failed, reasons = folder / "failed.json", dict[Key, str]()
+    with closing(outcomes):
+        for key, outcome in outcomes:
+            if isinstance(outcome, Outcome):
+                _record(spec, folder, key, outcome, pin)
+            else:
+                reasons[key] = f"{type(outcome).__name__}: {outcome}"
+                store.write_failed(failed, spec, store.read_failed(failed, spec) | reasons)
     return reasons
 
 
+def _record(spec: Spec, folder: Path, key: Key, outcome: Outcome, pin: CodePin) -> None:
+    code_pin.keep(folder, pin)
+    if outcome.found:
+        code_pin.note_found(folder, *key)
+    known = store.read_baselines(folder / "baselines.json")
+    if (metrics := store.merge(known, outcome.rows)) != known:
+        store.write_baselines(folder / "baselines.json", metrics)
+    records = {"probes.jsonl": outcome.probes, "curves.jsonl": outcome.curves, "machines.jsonl": outcome.machine}
+    for name, lines in records.items():
+        store.add_records(folder / name, key, lines)
+    block = results_csv.block(spec, *key, outcome.rows, outcome.seconds, outcome.untrained)
+    results_csv.append(folder / "results.csv", block)  # last: it counts
+
+
+def _outcomes(
+    spec: Spec, runs: Path, todo: Sequence[Key], executor: tuple[Executor, float], show: bool | None, code: Files
+) -> Generator[tuple[Key, Any]]:
+    """Runs `todo` and yields each with its outcome; with an exception, if it failed twice."""
+    with _progress_folder(runs) as folder:
+        first, run_of = _planned(spec, runs, todo, folder, code)
+        jobs, total = [*_with_later(first)], len(spec.seeds) * len(spec.variants)
+        view = Progress(spec.name, jobs, total, total - len(todo), show)
+        with view, closing(execute(first, *executor)) as outcomes:
+            for job, outcome in outcomes:
+                found = None
+                if isinstance(outcome, Outcome):  # after a failed try it is there because this study trained it
+                    found = outcome.found and job.tries == 1
+                    outcome = outcome._replace(found=found)
+                if job in run_of:
+                    yield run_of[job], outcome
+                view.ended(job, job in run_of, found)
+
+
 def _planned(
-    spec: Spec, runs: Path, todo: Sequence[Key], progress: Path, code: code_pin.Files
+    spec: Spec, runs: Path, todo: Sequence[Key], progress: Path, code: Files
 ) -> tuple[list[Job], dict[Job, Key]]:
-    """The jobs to begin with, and which of all jobs are the study's runs. The variants of a seed share a warm start,
-    and a teacher: where one is still to be trained it is a job of its own, lest several wait for it. Where a warm start
-    serves several seeds they still come one after the other: a study that is stopped leaves whole seeds."""
+    """The jobs to begin with, and the run of each job of a run. Variants of a seed share a warm start and a teacher:
+    one that is to be trained is a job, so that none waits for it. Whole seeds come one after the other, also where
+    several share a warm start."""
     first: list[Job] = []
     run_of: dict[Job, Key] = {}
     shared: dict[Path, Job] = {}
@@ -114,20 +160,25 @@ def _with_later(jobs: Iterable[Job]) -> Iterator[Job]:
 
 @contextmanager
 def _progress_folder(runs: Path) -> Iterator[Path]:
-    """A folder for the progress files, locked while its study lives; those of studies that were killed are removed.
-    Jobs stop when it is gone, so it goes at once when this ends."""
+    """A folder for the progress files, locked while its study lives. Jobs stop when it is gone, so it goes at once at
+    the end."""
     with ExitStack() as ending:
         with explain_os_error(runs):
             runs.mkdir(parents=True, exist_ok=True)
-            with held(runs / ".studies.lock", timeout=60):  # a folder that is being made is not locked yet
-                for left in runs.glob(f"{_PROGRESS}*"):
-                    with suppress(OSError), held(left / _LOCK) as dead:  # Timeout is an OSError: it lives
-                        if dead:
-                            _remove(left)
+            with store.held(runs / ".studies.lock", timeout=60):  # a folder that is being made is not locked yet
+                _remove_dead(runs)
                 folder = Path(tempfile.mkdtemp(prefix=_PROGRESS, dir=runs))
                 ending.callback(_remove, folder)
-                ending.enter_context(held(folder / _LOCK))
+                ending.enter_context(store.held(folder / _LOCK))
         yield folder
+
+
+def _remove_dead(runs: Path) -> None:
+    """Removes the progress folders of killed studies."""
+    for folder in runs.glob(f"{_PROGRESS}*"):
+        with suppress(OSError), store.held(folder / _LOCK) as dead:  # Timeout is an OSError: it lives
+            if dead:
+                _remove(folder)
 
 
 def _remove(folder: Path) -> None:

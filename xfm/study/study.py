@@ -18,19 +18,18 @@ import pandas as pd
 from ..base.fields import require, unknown_field
 from ..runs.run import Record
 from ..train import Run
-from . import code_pin, conclusions, curves_jsonl, diagnostics_jsonl, plan, results_csv, untrained
+from . import code_pin, conclusions, plan, results_csv, runner, store, untrained
 from .admission import Admission, admissions
 from .comparisons import by_field, mean_ranks, pareto
 from .contrasts import contrast, interaction, recovered, share
 from .effects import effects, equivalence, pairs
-from .folder import alone
-from .measurements import Key, Measurements
+from .measurements import Measurements
 from .plan import Plan
 from .power import Pilot
 from .preregistration import read_spec, require_all_measured, require_fresh, require_unchanged
 from .spec import PLAN, Spec
+from .store import Key
 from .study_metrics import Metric, Metrics
-from .train_study import train
 from .variance import median_shares, spread
 from .variants import BASELINE, VariantSpec, labelled, plain
 
@@ -115,7 +114,7 @@ class Study:
         Raises StudyError where another process runs the study; ConfigError, before anything is trained, where a metric
         of the spec is not measured (see `measurable`) or a primary one of a confirmatory study not admitted; and
         CodeChanged where the package is not the one that the results are of (see `accept_code`)."""
-        train(self.spec, self.folder, self.runs, executor, workers, show)
+        runner.run(self.spec, self.folder, self.runs, executor, workers, show)
 
     def measurable(self, executor: Executor | None = None) -> pd.DataFrame:
         """A row for each metric that the study's tasks measure: metric, family, unit, baseline and its name, better,
@@ -146,7 +145,7 @@ class Study:
     def accept_code(self, reason: str) -> str:
         """Goes on with a package that has changed since the study's first result: pins it as it is now, and keeps old
         hash, new hash, changed files and the reason in code.json, for the report. Returns what was done."""
-        with alone(self.folder):
+        with store.alone(self.folder):
             return code_pin.accept(self.folder, reason, len(self.measurements.finished))
 
     def run_of(self, variant: str, seed: int) -> Run:
@@ -189,12 +188,12 @@ class Study:
 
     def probes(self) -> dict[str, list[list[Record]]]:
         """The training probe's records, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
-        return diagnostics_jsonl.read(self.folder, self.measurements.runs)
+        return store.probes(self.folder, self.measurements.runs)
 
     def curves(self) -> dict[str, list[StreamCurves]]:
         """The losses of training, by variant and seed: "loss", "stream/objective", and held out "validation/...", each
         with the steps done (T,) and the values (T,), at most 60. Variants and seeds without any are left out."""
-        return curves_jsonl.read(self.folder, self.measurements.runs)
+        return store.curves(self.folder, self.measurements.runs)
 
     effects = _of_measurements(effects)
     pairs = _of_measurements(pairs)

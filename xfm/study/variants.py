@@ -1,4 +1,4 @@
-"""Variants: what is changed, as dotted fields, under a label. Composed of names, overrides, and grids over fields.
+"""Variants: changed config fields under a label, composed of named changes, overrides and grids over fields.
 
 "no_stop_gradient", "neither+no_mim", "xfm" (nothing changed), "no_mim+train.lr=0.001", {"train.lr": 0.001}
 "clip_like+train.steps=4000": a specialist, and what is changed in it
@@ -16,25 +16,31 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from ..base.fields import leaves, nearest, require
 from ..base.strings import parse_json, shown
-from ..config import ConfigError
+from ..config import ConfigError, RunConfig
+from ..recipes import RECIPES, get
 from ..recipes import changes as named_changes
 from ..recipes.specialists import SPECIALISTS
 
-__all__ = ["BASELINE", "BETWEEN", "SPECIALIST", "Changes", "VariantSpec", "cell", "changes", "grid", "labelled",
-           "plain"]  # fmt: skip
+__all__ = ["BASELINE", "BETWEEN", "LONGEST", "SPECIALIST", "Changes", "VariantSpec", "cell", "changes", "grid",
+           "grid_cells", "labelled", "plain", "readable", "require_changes", "require_name",
+           "require_text"]  # fmt: skip
 
 Changes = dict[str, Any]  # dotted field -> value
 VariantSpec = str | Mapping[str, Any]  # one variant, as people write it
-BASELINE = "xfm"  # the name of what nothing is changed in
-BETWEEN = ", "  # the parts of a label that a grid made
-SPECIALIST = "specialist"  # no field of a config: what else of its recipe a variant is
+BASELINE = "xfm"  # the variant that changes nothing
+BETWEEN = ", "  # joins the parts of a grid's labels
+SPECIALIST = "specialist"  # no config field: names the specialist that a variant trains instead
+LONGEST = 1000  # characters of a label, a metric, a recipe, a question
+_NAME_BYTES = 200  # disks take 255, with what is added to a name while a file is written
+_FINGERPRINTED = re.compile(r"([^+]+)\+[0-9a-f]{12}")  # names of runs that a study trains
 
 
 def changes(written: VariantSpec) -> Changes:
-    """The dotted fields of one variant. ConfigError for an unknown name, with the nearest, and where two parts set one
-    field differently."""
+    """Dotted fields of one variant. ConfigError for an unknown name, and for parts that set a field differently."""
     if not isinstance(written, str):
         good = isinstance(written, Mapping) and all(isinstance(field, str) for field in written)
         require(good, "variant", written, "a name, or a mapping of dotted fields")
@@ -59,7 +65,7 @@ def _part(text: str, whole: str) -> Changes:
 
 
 def _parsed(text: str) -> Any:
-    """A value as JSON has it; anything else is a text."""
+    """A JSON value; any other text is itself."""
     try:
         return parse_json(text)
     except ValueError:
@@ -67,7 +73,7 @@ def _parsed(text: str) -> Any:
 
 
 def _expanded(field: str, value: Any) -> Changes:
-    """Single fields of one that may name several, as "flow.text_gradient.{itm,bbp}", and whose value may be a group."""
+    """Single fields of one that names several, as "flow.text_gradient.{itm,bbp}", or whose value is a group."""
     before, brace, rest = field.partition("{")
     if brace:
         names, _, after = rest.partition("}")
@@ -93,16 +99,16 @@ def _label(fields: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A group of a config as a mapping, and any other value as it is."""
+    """A config's group as a mapping; any other value as it is."""
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
 
 
 def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (BASELINE,)) -> dict[str, Changes]:
-    """Every combination of the fields' values, for every variant: label -> changes.
+    """Label -> changes of every combination of the fields' values, for every variant.
 
-    Labels are "train.lr=0.001, data.texts=8", after the variant's name where there are several of those. A field may
-    name several that move together, "flow.text_gradient.{itm,imlm,bbp}". ConfigError for a field without values, and
-    where a variant sets a field of the grid.
+    Labels are "train.lr=0.001, data.texts=8", preceded by the variant's name if there are several. A field may name
+    several that share a value, "flow.text_gradient.{itm,imlm,bbp}". ConfigError for a field without values, and for a
+    variant that sets a field of the grid.
     """
     variants = list(variants)
     for field, values in fields.items():
@@ -117,7 +123,7 @@ def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (BASELIN
 
 
 def labelled(variants: Mapping[str, VariantSpec] | Iterable[VariantSpec]) -> dict[str, Changes]:
-    """Label -> changes, of whatever way variants are written. ConfigError where a label comes twice."""
+    """Label -> changes of variants in any notation. ConfigError for a repeated label."""
     if isinstance(variants, Mapping):
         return {str(name): changes(written) for name, written in variants.items()}
     require(isinstance(variants, Iterable), "variants", variants, "a list of variants, or a mapping of labels to them")
@@ -132,8 +138,7 @@ def labelled(variants: Mapping[str, VariantSpec] | Iterable[VariantSpec]) -> dic
 
 
 def cell(name: str) -> dict[str, Any]:
-    """Field -> value (a finite number, or a text) of a label that `grid` made; the variant's name, where it has one, is
-    under ""."""
+    """Field -> value (a finite number or a text) of a label that `grid` made, and "" -> the variant's name, if any."""
     fields: dict[str, Any] = {}
     for piece in re.split(r", (?![^{]*\})", name):
         field, equals, text = piece.partition("=")
@@ -141,3 +146,81 @@ def cell(name: str) -> dict[str, Any]:
         number = isinstance(value, int | float) and abs(value) < math.inf
         fields[field if equals else ""] = (value if number else text) if equals else piece
     return fields
+
+
+def require_name(field: str, value: object) -> None:
+    """ConfigError unless the value can name a study and its folder on any disk."""
+    good = isinstance(value, str) and re.fullmatch(r"\w[\w.+-]*", value) and len(value.encode()) <= _NAME_BYTES
+    allowed = f"a folder's name: letters, digits and any of . _ + -, at most {_NAME_BYTES} bytes"
+    require(bool(good), field, value, allowed)
+
+
+def require_text(field: str, value: object) -> None:
+    """ConfigError unless the value is one printable line, the same in every table and file."""
+    good = isinstance(value, str) and value.isprintable() and value == value.strip() and len(value) <= LONGEST
+    allowed = f"a text of one printable line without blanks at its ends, 1 to {LONGEST:,} characters"
+    require(good and value != "", field, value, allowed)
+
+
+def require_changes(field: str, value: Any) -> None:
+    """ConfigError unless the value maps dotted fields, without those that the study sets; RunConfig checks the rest."""
+    require(isinstance(value, Mapping), field, value, "a mapping of dotted fields")
+    for name in value:
+        require_text(field, name)
+        require(name not in ("seed", "name"), f"{field}.{name}", value[name], "left out: `seeds` and the config say it")
+
+
+def grid_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of effects with their place `x`, `y` in a two-way grid, and its fields under `columns` and `rows`.
+
+    ConfigError for variants of no such grid, and for several metrics or several variants in a cell.
+    """
+    placed = [cell(label) for label in table["variant"]]
+    fields = list(dict.fromkeys(field for place in placed for field in place if field))
+    if len(fields) != 2 or any(field not in place for place in placed for field in fields):
+        raise ConfigError(
+            f"figure = 'map': the variants vary {', '.join(fields) or 'nothing'}: must be a grid over "
+            "two fields, as grid({field: values, field: values}, variants) makes it"
+        )
+    y, x = fields
+    frame = table.assign(x=[p[x] for p in placed], y=[p[y] for p in placed], columns=x, rows=y)
+    if frame.duplicated(["x", "y"]).any():
+        names = ", ".join(dict.fromkeys([*frame["metric"], *(p.get("", "") for p in placed)]))
+        raise ConfigError(
+            f"figure = 'map': several numbers a cell ({names}): name one metric, and one variant beside `against`"
+        )
+    return frame
+
+
+def readable(configs: Mapping[str, RunConfig]) -> dict[str, str]:
+    """Folder -> readable name of a run: "smoke no_stop_gradient, seed 0" if a study named it by a fingerprint, else the
+    folder. Two runs of one name have their folders behind it.
+
+    A variant is named by its changes to the recipe, without those that all the recipe's runs share; one variant alone
+    has all of them.
+    """
+    matches = {folder: match for folder, c in configs.items() if (match := _FINGERPRINTED.fullmatch(c.name))}
+    names = {folder: folder for folder in configs}
+    for recipe in dict.fromkeys(match[1] for match in matches.values()):
+        fields = {f: leaves(configs[f].to_dict()) for f, match in matches.items() if match[1] == recipe}
+        base = leaves(get(recipe).to_dict()) if recipe in RECIPES else next(iter(fields.values()))
+        for folder, values in fields.items():
+            others = [*fields.values(), *([base] if len({configs[f].name for f in fields}) == 1 else [])]
+            changed = {
+                field: values.get(field) for field in sorted({*values, *base} - {"name", "seed"})
+                if values.get(field) != base.get(field) and any(o.get(field) != values.get(field) for o in others)
+            }  # fmt: skip
+            names[folder] = f"{recipe} {_named(changed)}, seed {configs[folder].seed}"
+    taken = list(names.values())
+    return {folder: f"{name} ({folder})" if taken.count(name) > 1 else name for folder, name in names.items()}
+
+
+def _named(changed: Changes) -> str:
+    """Changed fields as named changes, the widest first, then as overrides."""
+    rest, parts = dict(changed), list[str]()
+    for name, fields in sorted(named_changes().items(), key=lambda item: -len(item[1])):
+        if fields.items() <= rest.items():
+            parts.append(name)
+            rest = {field: value for field, value in rest.items() if field not in fields}
+    parts += [f"{field}={v if isinstance(v, int | float) else shown(v)}" for field, v in rest.items()]
+    return "+".join(parts) or BASELINE
