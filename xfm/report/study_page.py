@@ -62,25 +62,21 @@ _SPREAD_LIMIT = (
 )
 
 
-def _now(study: Study, against: str) -> StudyFigures:
-    return StudyFigures(study, against or study.spec.reference)
-
-
 def figure(study: Study, kind: str = "effects", metrics: Metrics = "", against: str = "") -> Figure:
     """See Study.figure."""
-    return _now(study, against).draw(kind, metrics)
+    return StudyFigures(study, against or study.spec.reference).draw(kind, metrics)
 
 
 def markdown(study: Study, metrics: Metrics = "", against: str = "") -> str:
     """See Study.to_markdown."""
-    text, bold = _cells(_now(study, against), metrics)
+    text, bold = _cells(StudyFigures(study, against or study.spec.reference), metrics)
     why = f"{no_pairs(study.measurements)}\n\n" if bold is None else ""
     return why + (as_markdown(text, bold or [False] * len(text)) if len(text) else "")
 
 
 def latex(study: Study, metrics: Metrics = "", against: str = "") -> str:
     """See Study.to_latex."""
-    text, bold = _cells(_now(study, against), metrics)
+    text, bold = _cells(StudyFigures(study, against or study.spec.reference), metrics)
     why = f"% {no_pairs(study.measurements)}\n" if bold is None else ""
     return why + (as_latex(text, bold or [False] * len(text)) if len(text) else "")
 
@@ -114,7 +110,7 @@ def write(
 ) -> tuple[Path, dict[str, bytes]]:
     """Writes the report, and returns its path and its figures as files of these kinds ("png", "pdf"): contents by
     name."""
-    now = _now(study, against)
+    now = StudyFigures(study, against or study.spec.reference)
     figures, files = drawn(now.sections(), kinds)
     if not path:  # the folder of a study that was never run is not there
         with explain_os_error(study.folder):
@@ -162,10 +158,10 @@ def _results(study: Study, now: StudyFigures) -> dict[str, Any]:
         shown = sentences.spread(now.spread, median_shares(data), spec.reference)
         return {"abstract": shown, "conclusions": shown, "table": spread_cells(now.spread), "caption": _SPREAD,
                 "limit": _SPREAD_LIMIT, "fields": None, "incomplete": False}  # fmt: skip
-    incomplete = sentences.provisional(spec, data)
-    why = [no_pairs(data)]
+    incomplete, why = sentences.provisional(spec, data), [no_pairs(data)]
     abstract = sentences.study_abstract(table, len(data.finished)) if now.paired else why
-    concluded = [*sentences.conclusions(table), *sentences.several(data)] if now.paired else why
+    concluded = [*sentences.conclusions(table), *sentences.interactions(data)] if now.paired else why
+    concluded += [*sentences.gaps_closed(data), *sentences.front(data)] if now.paired else []
     fields = by_field(data)
     lacks = (fields == "").drop(columns="baseline").to_numpy().any()  # variants do not all have the same metrics
     return {
