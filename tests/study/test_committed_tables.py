@@ -1,8 +1,10 @@
 """Every committed study gives the same tables as when they were first read: `committed_tables.json` has of each table
 and column a hash of its texts, or a sum and a weighted sum of its numbers, which hold to 1e-9."""
 
+import functools
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
