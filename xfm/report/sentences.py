@@ -157,11 +157,6 @@ def _equivalence(row: Any) -> str:
     return f" {'Equivalent' if row.equivalent == 'yes' else 'Not shown to be equivalent'} within {margin} (TOST, {p})."
 
 
-def several(data: Measurements) -> list[str]:
-    """Findings on more than one effect at a time: interactions, the gap that a mend closes, the front."""
-    return [*interactions(data), *gaps_closed(data), *front(data)]
-
-
 def interactions(data: Measurements) -> list[str]:
     """Two variants and the one that changes what both change, on the primary metrics."""
     return [

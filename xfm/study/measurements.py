@@ -41,9 +41,9 @@ class Measurements:
     @classmethod
     def read(cls, folder: Path, spec: Spec) -> Measurements:
         """Reads results.csv, baselines.json and failed.json. StudyError where one holds something else."""
-        table = folder / "results.csv"
-        rows, levels = results_csv.read(table, spec), results_csv.levels(table, spec)
-        rows, levels = (own[own["seed"].isin(spec.seeds)].reset_index(drop=True) for own in (rows, levels))
+        path = folder / "results.csv"
+        rows, levels = results_csv.read(path, spec), results_csv.levels(path, spec)
+        rows, levels = (table[table["seed"].isin(spec.seeds)].reset_index(drop=True) for table in (rows, levels))
         finished = {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
         reasons = store.read_failed(folder / "failed.json", spec)
         failed = {key: why for key, why in reasons.items() if key not in finished}
