@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["PAPER", "Study"]
 
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _of_measurements(function: Callable[Concatenate[Measurements, P], T]) -> Callable[Concatenate[Study, P], T]:
