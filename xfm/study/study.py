@@ -246,6 +246,5 @@ class Study:
 
 
 def _several(field: str, values: Any) -> tuple[Any, ...]:
-    """Of a list; a text alone is one."""
     require(isinstance(values, Iterable), field, values, "a list")
     return (values,) if isinstance(values, str) else tuple(values)
