@@ -145,7 +145,7 @@ class StudyFigures:
 
     def _panels(self, name: str, kind: str, title: str, metrics: Metrics, by: str = "interval") -> ReportFigure:
         """A figure of a panel a metric, where it is not too high to read."""
-        rows = select(self.table, metrics)
+        rows: Any = select(self.table, metrics)
         count, variants = rows["metric"].nunique(), rows["variant"].nunique()
         if count * variants > _MOST:
             note = _TOO_MANY.format(metrics=count, variants=variants, name=kind)

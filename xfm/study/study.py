@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["PAPER", "Study"]
 
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _of_measurements(function: Callable[Concatenate[Measurements, P], T]) -> Callable[Concatenate[Study, P], T]:
@@ -245,6 +246,5 @@ class Study:
 
 
 def _several(field: str, values: Any) -> tuple[Any, ...]:
-    """Of a list; a text alone is one."""
     require(isinstance(values, Iterable), field, values, "a list")
     return (values,) if isinstance(values, str) else tuple(values)
