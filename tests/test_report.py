@@ -28,7 +28,7 @@ from xfm.plots.palette import PALETTE
 from xfm.report import gradient_tables, write_report
 from xfm.report.page import render
 from xfm.report.reproduce import command, departures
-from xfm.report.run_sentences import abstract, duration, listed, losses
+from xfm.report.run_sentences import abstract, losses
 from xfm.tasks import Result
 from xfm.tasks.failure_examples import Examples, Grounded, Masked, Retrieved
 
@@ -388,11 +388,6 @@ def test_the_command_trains_the_same_run_again(recipe: str, changes: dict) -> No
     assert nearest == recipe and {name: ours for name, (_, ours) in differing.items()} == changes
     program, *words = shlex.split(command(config))
     assert program == "xfm" and parse(words).config == config  # type: ignore[union-attr]
-
-
-def test_lists_and_durations_are_formatted() -> None:
-    assert [listed(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
-    assert [duration(s) for s in (3.2, 240, 9000)] == ["3 s", "4 min", "2.5 h"]
 
 
 @pytest.mark.parametrize(
