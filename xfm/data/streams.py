@@ -19,9 +19,9 @@ from ..base.fields import require
 from ..base.workers import CONTEXT, received
 from ..config import RunConfig
 from ..model.batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch
-from ..model.masking import block_mask, mask_tokens
 from . import Dataset, dataset
 from .false_captions import false_captions, joined
+from .masking import block_mask, mask_tokens
 from .remote import allow
 from .sentence_packing import Packed, packed, unpacked
 from .source import Box, Example, ItemKey, Missed, Source, Split
