@@ -18,9 +18,6 @@ from ..base import seeding
 from ..base.images import ImageLike, prepare
 from ..config import ConfigError
 
-__all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "Missed", "PairSource", "Region",
-           "Source", "Split"]  # fmt: skip
-
 Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
 SPLITS: tuple[Split, ...] = get_args(Split)  # the last two only where a source knows what its examples show
 Missed = dict[str, str]  # what could not be used: where it lies, file:line, and why

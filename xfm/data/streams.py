@@ -27,8 +27,6 @@ from .sentence_packing import Packed, packed, unpacked
 from .source import Box, Example, ItemKey, Missed, Source, Split
 from .tokenizer import Tokenizer
 
-__all__ = ["Streams", "filled", "loader", "pixels", "region_patches"]
-
 CAPTIONED = 0.5  # probability that the region stream has a picture's caption too, as an item without a box ...
 FEW = 2  # ... if there are so few regions: texts of a batch are padded to the longest, and phrases are short
 WHOLE: Box = (0.5, 0.5, 1.0, 1.0)
