@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from xfm.base import seeding
 from xfm.data import DATASETS, Dataset
 from xfm.data.masking import mask_tokens
-from xfm.data.source import PairSource
+from xfm.data.pair_source import PairSource
 from xfm.data.streams import Streams, filled
 from xfm.data.world.scenes import World
 from xfm.flow import Flow
