@@ -18,8 +18,8 @@ from xfm import Run, pretrain
 from xfm import tasks as evaluation
 from xfm.base import workers
 from xfm.config import ConfigError, RunConfig, from_json
+from xfm.data.source import SPLITS
 from xfm.data.tokenizer import Tokenizer
-from xfm.data.world.scenes import SPLITS
 from xfm.model import XFM
 from xfm.tasks import (
     Evaluation,
