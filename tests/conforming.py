@@ -1,4 +1,4 @@
-"""Whether a value that a view sends has its type of static/payloads.d.ts, which `tsc` checks the views' JavaScript by."""
+"""Whether a value that a view sends has its type of static/payloads.d.ts, by which `tsc` checks the JavaScript."""
 
 from __future__ import annotations
 

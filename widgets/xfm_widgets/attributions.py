@@ -110,7 +110,7 @@ def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
-    """A `PageTarget` of payloads.d.ts, with what a report has of baselines; None for a target that a page does not know."""
+    """A `PageTarget`, with what a report has of baselines; None for a target that a page does not know."""
     from xfm.explain.inputs import encode_text
     from xfm.explain.targets import TARGETS
 
