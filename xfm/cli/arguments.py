@@ -18,8 +18,8 @@ from ..files.sizing import own
 from ..lab import CHECKPOINTS, checkpoints
 from ..model.replicas import launched
 from ..objectives import OBJECTIVES
+from ..tasks import TRAINABLE
 from ..tasks.finetuning.config import recipe as finetuning
-from ..tasks.own import TASKS
 from .checkpoint_commands import ExportCheckpoint, ImportCheckpoint
 from .data_commands import DataCheck, Preview
 from .results import Evaluate, Runs, Study
@@ -79,7 +79,7 @@ def parse(argv: list[str]) -> Command:
         words = name.split()
         if argv[: len(words)] == words:
             return tyro.cli(command, prog=f"xfm {name}", args=argv[len(words) :])
-    names = {"recipes": recipes.RECIPES, "changes": recipes.changes(), "tasks": TASKS}
+    names = {"recipes": recipes.RECIPES, "changes": recipes.changes(), "tasks": TRAINABLE}
     usage = USAGE.format(**{what: ", ".join(each) for what, each in names.items()})
     if argv in (["-h"], ["--help"]):
         print(usage)
@@ -92,8 +92,8 @@ def _finetune(argv: list[str]) -> Finetune:
     the default of the options. The data's path becomes absolute, so that they are found from anywhere."""
     named = [*(word for word in argv[:2] if not word.startswith("-"))]
     if len(named) < 2 and not {"-h", "--help"} & {*argv}:
-        sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
-    task, folder = [*named, *(next(iter(TASKS)), "demo")[len(named) :]]
+        sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TRAINABLE)}")
+    task, folder = [*named, *(next(iter(TRAINABLE)), "demo")[len(named) :]]
     path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
     words = [word for each in argv[len(named) :] for word in (each.split("=", 1) if each[:2] == "--" else (each,))]
     for i, (option, value) in enumerate(pairwise(words), 1):

@@ -15,9 +15,8 @@ from ..base.fields import one_of, require, unknown_field
 from ..base.strings import parse_json, shown
 from ..config import ConfigError, RunConfig
 from ..recipes.specialists import SPECIALISTS
-from ..tasks import STANDARD, select_tasks
+from ..tasks import STANDARD, TRAINABLE, select_tasks
 from ..tasks.finetuning.config import MeasuredSplit
-from ..tasks.own import TASKS as FINETUNED
 from .formatting import GATES, HEADINGS
 from .spec_fields import LONGEST, require_amounts, require_changes, require_name, require_text
 from .statistics import Judge, can_reach
@@ -90,7 +89,7 @@ class Spec:
         except ValueError as error:
             raise ConfigError(f"tasks = {list(self.tasks)!r}: {error}") from None
         for task in self.finetuned:
-            one_of("tasks: finetune", task, FINETUNED)
+            one_of("tasks: finetune", task, TRAINABLE)
         if self.finetuned:
             fixed = any(config.seed_of for config in self.configs.values())
             allowed = "left out where variants set seed_of, which a fine-tuning's own draws do not follow"
