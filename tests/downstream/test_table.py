@@ -18,16 +18,15 @@ from xfm.data import dataset
 from xfm.objectives import build
 from xfm.study import Study
 from xfm.study.spec import Spec
-from xfm.tasks import Result
+from xfm.tasks import TRAINABLE, Result
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import table as module_of_table
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetuned_model import headed
 from xfm.tasks.finetuning.table import finetuned, startable, table
-from xfm.tasks.finetuning.task import Answer, Task
+from xfm.tasks.finetuning.task import Answer, Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own import TASKS
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three steps, a few items."""
     monkeypatch.setattr(module, "VALIDATED", 8)
     monkeypatch.setattr(test_split, "PRIOR", 200)
-    for task in TASKS.values():
+    for task in TRAINABLE.values():
         monkeypatch.setattr(task, "tested", 8)
 
     def quick(task: str, run: Any, **changes: Any):
@@ -50,13 +49,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_specialist_starts_the_tasks_of_its_field(name: str, family: str) -> None:
     config = recipes.get(f"smoke+{name}")
-    own = {t for t, task in TASKS.items() if task.family == family and not task.heads}
-    assert {t for t in TASKS if startable(config, t)} == own
+    own = {t for t, task in TRAINABLE.items() if task.family == family and not task.heads}
+    assert {t for t in TRAINABLE if startable(config, t)} == own
 
 
 def test_all_of_them_are_started_by_what_has_learnt_all() -> None:
     for name in ("smoke", "smoke+fused", "smoke+no_stop_gradient"):
-        assert all(startable(recipes.get(name), task) for task in TASKS), name
+        assert all(startable(recipes.get(name), task) for task in TRAINABLE), name
     assert not startable(recipes.get("smoke+no_imlm"), "vqa") and startable(recipes.get("smoke+no_imlm"), "nlvr2")
     contrast = recipes.get("smoke+clip_like")
     assert startable(contrast, "concept") and startable(contrast, "lexname") and not startable(contrast, "nlvr2")
@@ -148,8 +147,8 @@ def test_a_study_measures_fine_tuned_tasks_of_specialists_too(small: None, tmp_p
 
 def test_an_exploration_reads_no_test_item(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = set[str]()
-    items = Task.items
-    monkeypatch.setattr(Task, "items", lambda self, split, most=0: read.add(split) or items(self, split, most))
+    items = Trainable.items
+    monkeypatch.setattr(Trainable, "items", lambda self, split, most=0: read.add(split) or items(self, split, most))
     changes = {"train.steps": 2, "train.validate_every": 0, "train.save_every": 2}
     made = {"seeds": range(3), "tasks": "finetune:lexname", "root": tmp_path, "runs": tmp_path / "r"}
     study = Study("look", "smoke+bert_like", ["xfm", "train.lr=0.01"], changes=changes, split="validation", **made)

@@ -16,9 +16,8 @@ from ..base.fields import one_of, require, unknown_field
 from ..base.strings import parse_json, shown
 from ..config import ConfigError, RunConfig
 from ..recipes.specialists import SPECIALISTS
-from ..tasks import STANDARD, select_tasks
+from ..tasks import STANDARD, TRAINABLE, select_tasks
 from ..tasks.finetuning.config import MeasuredSplit
-from ..tasks.own import TASKS as FINETUNED
 from .statistics import can_reach
 from .study_metrics import GATES, HEADINGS
 from .variants import BASELINE, BETWEEN, LONGEST, SPECIALIST, Changes, require_changes, require_name, require_text
@@ -119,7 +118,7 @@ class Spec:
         except ValueError as error:
             raise ConfigError(f"tasks = {list(self.tasks)!r}: {error}") from None
         for task in self.finetuned:
-            one_of("tasks: finetune", task, FINETUNED)
+            one_of("tasks: finetune", task, TRAINABLE)
         if self.finetuned:
             free = not any(config.seed_of for config in self.configs.values())  # which fine-tuning does not follow
             require(free, "tasks", list(self.tasks), "without finetune: where variants set seed_of")
