@@ -19,9 +19,11 @@ from xfm.explain.attribution import Attribution
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.inputs import AttributionInputs
+from xfm.explain.method_table import attribute
 from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.objectives import build
+from xfm_widgets.attribution_lab import IN_PAGE
 from xfm_widgets.attributions import verdict
 
 WORDS = TokenAxis(("<s>", "li", "on", "here", "</s>"), (-1, 0, 0, 1, -1), ("lion", "here"))
@@ -166,6 +168,15 @@ def test_begun_without_methods_it_has_all_of_those_that_are_added():
     for each in (view, whole):
         each.removed_objects = [scene.phrases[0].text]
     assert view.scores == whole.scores and view.scores["after"] != view.scores["before"]
+
+
+def test_a_page_knows_what_its_methods_say_of_their_numbers():
+    config = recipes.smoke()
+    scene = dataset(config).world.scene("test", 1, 2)
+    asked = scene_inputs(build(config).eval(), dataset(config).tokenizer(), scene)
+    for name, facts in IN_PAGE.items():
+        made = attribute(asked, name)
+        assert facts == {"signed": made.signed, "unit": made.unit, "complete": made.complete}, name
 
 
 def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
