@@ -100,7 +100,7 @@ def by_field(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFr
     there = [m for m in dict.fromkeys(values["metric"]) if m in judged or m in primary]
     chosen = data.chosen(metrics) if metrics else _first_of_tasks(there, primary)
     ranked_metrics = [m for m in chosen if m in judged]
-    ranks = mean_ranks(data, ranked_metrics) if ranked_metrics else pd.DataFrame(columns=["family"])
+    ranks = mean_ranks(data, ranked_metrics) if ranked_metrics else pd.DataFrame(columns=["family", "variant"])
     variants = [v for v in data.spec.variants if v in {*values["variant"]}]
     rows = []
     for family in (f for f in FAMILIES if f in {*values["family"]}):
