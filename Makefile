@@ -51,7 +51,7 @@ lint: $(VENV)/dev.stamp
 
 # Node.js comes with pyright; biome and typescript from the npm registry, once (XFM_JS=required: must be there)
 js: $(VENV)/dev.stamp
-	@echo '== views: payload types, biome, tsc, node --test'
+	@echo '== views: biome, tsc, node --test'
 	@OMP_NUM_THREADS=1 $(PY) widgets/check.py
 
 unit: $(VENV)/dev.stamp

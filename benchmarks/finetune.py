@@ -23,9 +23,9 @@ import torch
 from xfm.base.files import write_atomically
 from xfm.lab import CHECKPOINTS
 from xfm.runs.run import environment
+from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning.config import controls, recipe
 from xfm.tasks.finetuning.finetune import train_to_end
-from xfm.tasks.own import TASKS
 
 HERE = Path(__file__).parent
 
@@ -53,7 +53,7 @@ def measured(task: str, root: Path) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    embedded = [name for name, task in TASKS.items() if task.embedded]
+    embedded = [name for name, task in TRAINABLE.items() if task.embedded]
     parser.add_argument("--tasks", nargs="+", choices=embedded, default=embedded)
     parser.add_argument("--root", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "finetune.json")

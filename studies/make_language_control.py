@@ -26,7 +26,7 @@ from xfm.base.files import write_atomically
 from xfm.config import SCRATCH, RunConfig
 from xfm.data.source import Split
 from xfm.interop.pretrained_encoders import KINDS, fitting, sources
-from xfm.tasks import TASKS, EvalContext, Result, format_lines, to_json
+from xfm.tasks import MEASURED, TASKS, EvalContext, Result, format_lines, to_json
 from xfm.tasks.context import reproducibly
 from xfm.train.pretrained import started_model
 
@@ -54,7 +54,7 @@ def language_control(
     model, tokenizer, _ = started_model(own, found)
     context = EvalContext(model, own, tokenizer, split, seed)
     with reproducibly(model):
-        results = [replace(r, family=TASKS[task].family) for task in tasks for r in TASKS[task].score(context)]
+        results = [replace(r, family=TASKS[task].family) for task in tasks for r in MEASURED[task].score(context)]
     return [replace(r, condition=f"{r.condition} of {found[0].kind}") for r in results if r.condition != "bag of words"]
 
 

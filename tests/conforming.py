@@ -1,46 +1,106 @@
-"""Whether a value has the shape that a TypedDict, or another type of xfm_widgets/payloads.py, says."""
+"""Whether a value that a view sends has its type of static/payloads.d.ts, by which `tsc` checks the JavaScript."""
 
 from __future__ import annotations
 
-import types
-import typing
-from typing import Any, Literal, Union
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from javascript import STATIC
+
+PLAIN = {"string": str, "boolean": bool, "DataView": bytes, "Int": int, "null": type(None), "number": float}
+TOKEN = re.compile(r'\s*("[^"]*"|[\w$]+|\[\]|.)')
+Types = Mapping[str, Any]  # by name: a type's text, or an interface's as {field: text}, "?" behind what may be missing
 
 
-def problems(value: Any, annotation: Any, where: str = "") -> list[str]:
-    if typing.is_typeddict(annotation):
-        return of_dictionary(value, annotation, where)
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Literal:
-        return [] if value in inner else [f"{where} is {value!r}, not one of {inner}"]
-    if origin in (Union, types.UnionType):
-        found = [problems(value, one, where) for one in inner]
-        return [] if [] in found else min(found, key=len)
-    if origin is list and isinstance(value, list):
-        return [p for i, item in enumerate(value) for p in problems(item, inner[0], f"{where}[{i}]")]
-    if origin is dict and isinstance(value, dict):
-        keys = [p for key in value for p in problems(key, inner[0], f"a key of {where}")]
-        return keys + [p for key, item in value.items() for p in problems(item, inner[1], f"{where}.{key}")]
-    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(inner):  # JSON has arrays alone
-        return [
-            p
-            for i, (item, one) in enumerate(zip(value, inner, strict=True))
-            for p in problems(item, one, f"{where}[{i}]")
-        ]
-    return [] if origin is None and plain(value, annotation) else [f"{where} is {type(value).__name__}: {annotation}"]
+@cache
+def declared() -> Types:
+    """The types of payloads.d.ts."""
+    return parse((STATIC / "payloads.d.ts").read_text("utf-8"))
 
 
-def of_dictionary(value: Any, annotation: Any, where: str) -> list[str]:
+def parse(source: str) -> Types:
+    source = re.sub(r"/\*.*?\*/|//.*", "", source)
+    types: dict[str, Any] = dict(re.findall(r"^export type (\w+) = (.+?);", source, re.MULTILINE))
+    for name, base, body in re.findall(r"^export interface (\w+)(?: extends (\w+))? \{\n(.*?)^\}", source, re.M | re.S):
+        types[name] = types.get(base, {}) | dict(re.findall(r"^  (\w+\??): (.+?);", body, re.MULTILINE))
+    return types
+
+
+def problems(value: Any, kind: str, where: str, types: Types | None = None) -> list[str]:
+    """What of a value is not as the type `kind`, in words."""
+    tokens = TOKEN.findall(kind.strip())
+    found = union(value, tokens, where, declared() if types is None else types)
+    assert not tokens, f"{kind}: {tokens} is left"
+    return found
+
+
+def union(value: Any, tokens: list[str], where: str, types: Types) -> list[str]:
+    """Takes `A | B` from the tokens; the problems with the alternative that has the fewest."""
+    found = [single(value, tokens, where, types)]
+    while tokens[:1] == ["|"]:
+        tokens.pop(0)
+        found.append(single(value, tokens, where, types))
+    return min(found, key=len)
+
+
+def single(value: Any, tokens: list[str], where: str, types: Types) -> list[str]:
+    """Takes one type from the tokens, and the [] behind it."""
+    first = tokens.pop(0)
+    inner: list[list[str]] = []
+    closing = {"(": ")", "[": "]", "Record": ">"}.get(first, "")
+    if first == "Record":
+        tokens.pop(0)
+    while closing:  # the types between the brackets
+        depth, end = 0, 0
+        while depth or tokens[end] not in (",", closing):
+            depth += (tokens[end] in "([<") - (tokens[end] in ")]>")
+            end += 1
+        inner.append(tokens[:end])
+        closing = "" if tokens[end] == closing else closing
+        del tokens[: end + 1]
+    many = 0
+    while tokens[:1] == ["[]"]:
+        tokens.pop(0)
+        many += 1
+    return listed(value, first, inner, many, where, types)
+
+
+def listed(value: Any, first: str, inner: list[list[str]], many: int, where: str, types: Types) -> list[str]:
+    if many:
+        if not isinstance(value, list):
+            return [f"{where} is {type(value).__name__}, not a list"]
+        return [p for i, one in enumerate(value) for p in listed(one, first, inner, many - 1, f"{where}[{i}]", types)]
+    if first == "(":
+        return union(value, [*inner[0]], where, types)
+    if first == "[":
+        if not isinstance(value, list | tuple) or len(value) != len(inner):  # JSON has arrays alone
+            return [f"{where} is {value!r}, not {len(inner)} values"]
+        return [p for i, one in enumerate(value) for p in union(one, [*inner[i]], f"{where}[{i}]", types)]
+    if first == "Record":
+        if not isinstance(value, dict):
+            return [f"{where} is {type(value).__name__}, not a dictionary"]
+        keys = [p for key in value for p in union(key, [*inner[0]], f"a key of {where}", types)]
+        return keys + [p for key, one in value.items() for p in union(one, [*inner[1]], f"{where}.{key}", types)]
+    if first[0] == '"':
+        return [] if value == json.loads(first) else [f"{where} is {value!r}, not {first}"]
+    if (
+        first in PLAIN
+    ):  # exactly: a number of numpy is none, and True is no number; a whole number may stand for a float
+        fits = type(value) is PLAIN[first] or (first == "number" and type(value) is int)
+        return [] if fits else [f"{where} is {type(value).__name__}, not {first}"]
+    kind = types[first]
+    return problems(value, kind, where, types) if isinstance(kind, str) else fields(value, first, where, types)
+
+
+def fields(value: Any, name: str, where: str, types: Types) -> list[str]:
     if not isinstance(value, dict):
-        return [f"{where} is {type(value).__name__}, not {annotation.__name__}"]
-    hints = typing.get_type_hints(annotation)
-    found = [f"{where}.{key} is missing" for key in sorted(annotation.__required_keys__ - value.keys())]
-    found += [f"{where}.{key} is not in {annotation.__name__}" for key in sorted(value.keys() - hints.keys())]
+        return [f"{where} is {type(value).__name__}, not {name}"]
+    kinds = {key.removesuffix("?"): kind for key, kind in types[name].items()}
+    found = [f"{where}.{key} is missing" for key in types[name] if not key.endswith("?") and key not in value]
+    found += [f"{where}.{key} is not in {name}" for key in value if key not in kinds]
     return found + [
-        p for key in hints.keys() & value.keys() for p in problems(value[key], hints[key], f"{where}.{key}")
+        p for k, kind in kinds.items() if k in value for p in problems(value[k], kind, f"{where}.{k}", types)
     ]
-
-
-def plain(value: Any, annotation: type) -> bool:
-    """JSON's types, exactly: a number of numpy is none, and True is no number; a whole number may stand for a float."""
-    return type(value) is annotation or (annotation is float and type(value) is int)

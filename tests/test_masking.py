@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm.base import seeding
-from xfm.model.masking import block_mask, mask_tokens, span_positions
+from xfm.data.masking import block_mask, mask_tokens, span_positions
 
 VOCABULARY = 200
 MASK = VOCABULARY - 1

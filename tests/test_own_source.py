@@ -8,7 +8,7 @@ import pytest
 import xfm
 from xfm import recipes
 from xfm.data import DATASETS, Dataset
-from xfm.data.source import PairSource
+from xfm.data.pair_source import PairSource
 from xfm.train import pretrain
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (40, 80, 220), "yellow": (240, 220, 40)}

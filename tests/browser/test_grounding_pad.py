@@ -54,8 +54,8 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     assert doubts[0] == "Never seen in training: “dog”. The box is a guess."
     assert doubts[1] == f"Unknown to the tokenizer: “{HOSTILE}”, which is read as <img · src."
     assert shown.locator(".xfm-candidates li").all_inner_texts() == [
-        "75 % of the tries, presence 60 %, the predicted box",
-        "25 % of the tries, presence 10 %",
+        "75\u00a0% of the tries, presence 60\u00a0%, the predicted box",
+        "25\u00a0% of the tries, presence 10\u00a0%",
     ]
 
     shown.get_by_role("combobox", name="layer").select_option("1")

@@ -77,10 +77,10 @@ def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
     assert len(book.python("asked")) == before + 2
     shown.locator("tr[data-place='3']").wait_for()
     assert [line.split("\n")[:2] for line in guesses(shown, 2)] == [
-        ["50 %", "on ✓"],
-        ["10 %", "cat"],
-        ["30 %", "dog"],
-        ["<1 %", "(on)"],
+        ["50\u00a0%", "on ✓"],
+        ["10\u00a0%", "cat"],
+        ["30\u00a0%", "dog"],
+        ["<1\u00a0%", "(on)"],
     ]
     assert shown.locator("tr[data-place='3'] th").inner_text() == HOSTILE
     assert text.get_by_role("button", name="<s>").is_disabled()

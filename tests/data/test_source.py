@@ -18,7 +18,8 @@ from xfm import recipes
 from xfm.base.images import prepare
 from xfm.config import ConfigError, RunConfig
 from xfm.data import DATASETS, Dataset, dataset
-from xfm.data.source import ItemKey, PairSource, Region, Source
+from xfm.data.pair_source import PairSource
+from xfm.data.source import ItemKey, Region, Source
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import WordNet

@@ -17,6 +17,7 @@ from PIL import Image
 from xfm import cli, load
 from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
+from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.augment import mirrors
@@ -27,7 +28,6 @@ from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own import TASKS
 from xfm.tasks.own.captioning import PROMPT, Captioning, _memory
 from xfm.tasks.own.coco_retrieval import Retrieval
 
@@ -303,7 +303,7 @@ def test_a_caption_has_no_texts_to_hide() -> None:
     assert [c.variant for c in controls(config("captioning"))] == ["scratch", "no_pictures"]
     with pytest.raises(ConfigError, match=r"captioning.*hidden = 'texts'.*pictures"):
         config("captioning", hidden="texts")
-    assert {"retrieval", "captioning"} <= TASKS.keys()
+    assert {"retrieval", "captioning"} <= TRAINABLE.keys()
 
 
 def test_a_picture_is_not_mirrored_under_a_caption_that_names_a_side() -> None:

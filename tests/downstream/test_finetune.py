@@ -21,26 +21,26 @@ from xfm.base.fields import ConfigError
 from xfm.config import TrainConfig
 from xfm.lab import CHECKPOINTS
 from xfm.runs.errors import NonFiniteLoss
+from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import Tuned, start
-from xfm.tasks.finetuning.task import Frozen, Task
+from xfm.tasks.finetuning.task import Frozen, Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own import TASKS
 from xfm.train import RunBusy, RunError, Terminated
 
 RUN = CHECKPOINTS / "demo"
 VOLATILE = ("seconds",)
-EMBEDDED = [name for name, task in TASKS.items() if task.embedded]
+EMBEDDED = [name for name, task in TRAINABLE.items() if task.embedded]
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 16)
     monkeypatch.setattr(test_split, "PRIOR", 200)
-    for task in TASKS.values():
+    for task in TRAINABLE.values():
         monkeypatch.setattr(task, "tested", 24)
 
 
@@ -62,7 +62,7 @@ def test_a_task_teaches_every_encoder_that_it_reads(task: str) -> None:
         name: any(p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters())
         for name, part in (("text", tuned.model.text), ("vision", tuned.model.vision), ("fusion", tuned.model.fusion))
     }
-    family = TASKS[task].family
+    family = TRAINABLE[task].family
     if task == "captioning":  # its decoder looks at the picture alone
         assert learns == {"text": False, "vision": True, "fusion": False}
         return
@@ -254,7 +254,7 @@ def test_scratch_forgets() -> None:
 
 @pytest.mark.parametrize("hidden, tells", [("pictures", "texts"), ("texts", "images")])
 def test_a_control_does_not_see_what_is_hidden(hidden: str, tells: str) -> None:
-    task: Task = start(config("nlvr2")).task
+    task: Trainable = start(config("nlvr2")).task
     a, _, b = task.items("test", 3)  # the first two are one text
     cpu = torch.device("cpu")
     x, y = (task.batch([item], cpu, hidden) for item in (a, b))  # type: ignore[arg-type]
@@ -309,7 +309,7 @@ def test_where_the_pretrained_run_lies_is_no_part_of_the_config(tmp_path: Path) 
 
 
 def test_a_run_without_the_head_that_a_task_starts_from_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TASKS["vqa"], "heads", ("captions",))
+    monkeypatch.setattr(TRAINABLE["vqa"], "heads", ("captions",))
     with pytest.raises(ConfigError, match=r"task = 'vqa': objectives\.captions\.weight = 0\.0: must be positive"):
         start(config("vqa"))
 
@@ -317,14 +317,14 @@ def test_a_run_without_the_head_that_a_task_starts_from_is_refused(monkeypatch: 
 def test_a_loss_that_is_not_finite_ends_it_and_keeps_what_was_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss = TASKS["concept"].loss
+    loss = TRAINABLE["concept"].loss
     calls = list[int]()
 
     def sometimes(*args: Any) -> torch.Tensor:
         calls.append(1)
         return loss(*args) * (float("nan") if len(calls) == 4 else 1.0)
 
-    monkeypatch.setattr(TASKS["concept"], "loss", sometimes)
+    monkeypatch.setattr(TRAINABLE["concept"], "loss", sometimes)
     with pytest.raises(NonFiniteLoss, match=r"step 3: loss nan.*lower train\.lr"):
         [*finetune(config("concept"), tmp_path)]
     monkeypatch.undo()

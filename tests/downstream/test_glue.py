@@ -23,7 +23,7 @@ from xfm.lab import CHECKPOINTS
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetuned_model import start
-from xfm.tasks.finetuning.task import Item, Task
+from xfm.tasks.finetuning.task import Item, Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.tasks.own.glue import GLUE, STSB, mean_of_both
 from xfm.tasks.result import from_json
@@ -35,7 +35,7 @@ TOKENIZER = PRETRAINED.tokenizer()
 TASKS = {task.name: task for task in GLUE}
 
 
-def opened(task: str, folder: Path) -> Task:
+def opened(task: str, folder: Path) -> Trainable:
     return TASKS[task](PRETRAINED.config, TOKENIZER, str(folder))
 
 

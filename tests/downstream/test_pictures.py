@@ -19,14 +19,14 @@ from xfm.base import seeding
 from xfm.base.fields import ConfigError
 from xfm.data.world import openmoji
 from xfm.lab import CHECKPOINTS
+from xfm.tasks import TRAINABLE
 from xfm.tasks.baselines import from_pixels
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
-from xfm.tasks.finetuning.task import Frozen, Item, Task
+from xfm.tasks.finetuning.task import Frozen, Item, Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own import TASKS
 from xfm.tasks.own.picture_tasks import DrawnPictures, UnseenConcept
 from xfm.train import Run
 
@@ -48,10 +48,10 @@ def write_pictures(folder: Path, each: int, first: int = 0) -> None:
 
 
 def opened(task: str = "images", path: str | Path = "", **more: Any) -> Any:
-    return TASKS[task](PRETRAINED.config, TOKENIZER, str(path), **more)
+    return TRAINABLE[task](PRETRAINED.config, TOKENIZER, str(path), **more)
 
 
-def indices(task: Task, split: Any) -> list[int]:
+def indices(task: Trainable, split: Any) -> list[int]:
     return sorted(int(Path(item.images[0]).stem) for item in task._own(split))
 
 
@@ -210,7 +210,7 @@ def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_shots_need_labels_and_are_part_of_what_a_run_is() -> None:
-    for name, task in TASKS.items():
+    for name, task in TRAINABLE.items():
         if task.few_shot:
             assert FinetuneConfig(name, "r", shots=2).variant == "2-shot"
         else:

@@ -17,19 +17,16 @@ from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.objectives import build
 from xfm.study import Study
-from xfm.study import item_scores as module_of_items
-from xfm.study.bootstrap import two_way
 from xfm.study.spec import Spec
-from xfm.tasks import Result
+from xfm.tasks import TRAINABLE, Result
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import table as module_of_table
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetuned_model import headed
 from xfm.tasks.finetuning.table import finetuned, startable, table
-from xfm.tasks.finetuning.task import Answer, Task
+from xfm.tasks.finetuning.task import Answer, Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own import TASKS
 
 
 @pytest.fixture
@@ -37,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three steps, a few items."""
     monkeypatch.setattr(module, "VALIDATED", 8)
     monkeypatch.setattr(test_split, "PRIOR", 200)
-    for task in TASKS.values():
+    for task in TRAINABLE.values():
         monkeypatch.setattr(task, "tested", 8)
 
     def quick(task: str, run: Any, **changes: Any):
@@ -52,13 +49,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_specialist_starts_the_tasks_of_its_field(name: str, family: str) -> None:
     config = recipes.get(f"smoke+{name}")
-    own = {t for t, task in TASKS.items() if task.family == family and not task.heads}
-    assert {t for t in TASKS if startable(config, t)} == own
+    own = {t for t, task in TRAINABLE.items() if task.family == family and not task.heads}
+    assert {t for t in TRAINABLE if startable(config, t)} == own
 
 
 def test_all_of_them_are_started_by_what_has_learnt_all() -> None:
     for name in ("smoke", "smoke+fused", "smoke+no_stop_gradient"):
-        assert all(startable(recipes.get(name), task) for task in TASKS), name
+        assert all(startable(recipes.get(name), task) for task in TRAINABLE), name
     assert not startable(recipes.get("smoke+no_imlm"), "vqa") and startable(recipes.get("smoke+no_imlm"), "nlvr2")
     contrast = recipes.get("smoke+clip_like")
     assert startable(contrast, "concept") and startable(contrast, "lexname") and not startable(contrast, "nlvr2")
@@ -148,29 +145,15 @@ def test_a_study_measures_fine_tuned_tasks_of_specialists_too(small: None, tmp_p
     assert again == study.spec and not again.configs["bert_like"].model.fusion_depth
 
 
-def test_an_exploration_reads_no_test_item_and_its_items_speak_of_other_items(
-    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module_of_items, "recipe", module_of_table.recipe)
+def test_an_exploration_reads_no_test_item(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = set[str]()
-    items = Task.items
-    monkeypatch.setattr(Task, "items", lambda self, split, most=0: read.add(split) or items(self, split, most))
+    items = Trainable.items
+    monkeypatch.setattr(Trainable, "items", lambda self, split, most=0: read.add(split) or items(self, split, most))
     changes = {"train.steps": 2, "train.validate_every": 0, "train.save_every": 2}
     made = {"seeds": range(3), "tasks": "finetune:lexname", "root": tmp_path, "runs": tmp_path / "r"}
     study = Study("look", "smoke+bert_like", ["xfm", "train.lr=0.01"], changes=changes, split="validation", **made)
     study.run()
     assert "validation" in read and "test" not in read
-    (row,) = study.two_way().to_dict("records")
-    runs = {key: study.runs / f"{study.spec.configs[key].name}@lexname+validation" for key in study.spec.variants}
-    scores = {
-        key: np.array([[r["score"] for r in TaskRun.open(folder / f"seed{s}").answers()] for s in range(3)])
-        for key, folder in runs.items()
-    }
-    groups = [r.get("group", i) for i, r in enumerate(TaskRun.open(runs["xfm"] / "seed0").answers())]
-    expected = two_way(scores["train.lr=0.01"] - scores["xfm"], groups, "look", row["metric"])
-    assert (row["seeds"], row["items"], row["low"], row["high"]) == (3, 8, expected.low, expected.high)
-    effects = study.effects().set_index("metric").loc[row["metric"]]
-    assert row["effect"] == pytest.approx(effects["effect"]) and row["t_low"] == pytest.approx(effects["low"])
     levels = study.levels().query("level == 'step 0' and variant == 'xfm'")
     assert levels["metric"].str.startswith("validation/").all() and len(levels), "a fine-tuned task has its own control"
 

@@ -20,12 +20,12 @@ from PIL import ExifTags, Image
 from xfm.base.fields import ConfigError
 from xfm.base.images import decode, upright_size
 from xfm.lab import CHECKPOINTS
+from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import train_to_end
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.protocol import inclusive_iou
-from xfm.tasks.finetuning.task import Item, Task
-from xfm.tasks.own import TASKS
+from xfm.tasks.finetuning.task import Item, Trainable
 from xfm.tasks.own.nlvr2 import NLVR2, Stated
 from xfm.tasks.own.refcoco import Named
 from xfm.tasks.own.vqa import ANNOTATIONS, QUESTIONS
@@ -141,13 +141,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: make(tmp_path_factory.mktemp(name)) for name, make in MADE.items()}
 
 
-def task(name: str, folder: Path) -> Task:
+def task(name: str, folder: Path) -> Trainable:
     run = Run.open(RUN)
-    return TASKS[name](run.config, run.tokenizer(), str(folder))
+    return TRAINABLE[name](run.config, run.tokenizer(), str(folder))
 
 
 @pytest.fixture(scope="module")
-def readers(made: dict[str, Path]) -> dict[str, Task]:
+def readers(made: dict[str, Path]) -> dict[str, Trainable]:
     return {name: task(name, folder) for name, folder in made.items()}
 
 
@@ -332,7 +332,7 @@ def test_refcocog_has_one_test(tmp_path: Path) -> None:
 
 
 @given(st.tuples(*[st.floats(0.05, 0.95)] * 4))
-def test_a_box_of_ones_own_is_right_by_the_published_overlap(readers: dict[str, Task], box: tuple) -> None:
+def test_a_box_of_ones_own_is_right_by_the_published_overlap(readers: dict[str, Trainable], box: tuple) -> None:
     read = readers["grounding"]
     target = Named((30.4, 4, 30, 20), (60, 40), "")
     x, y, w, h = (box[0] - box[2] / 2) * 60, (box[1] - box[3] / 2) * 40, box[2] * 60, box[3] * 40
@@ -541,7 +541,7 @@ FIELDS = {
 @pytest.mark.parametrize("which", FIELDS)
 @given(data=st.data())
 def test_no_value_of_a_field_breaks_anything_but_by_a_config_error(
-    which: str, made: dict[str, Path], readers: dict[str, Task], data: st.DataObject
+    which: str, made: dict[str, Path], readers: dict[str, Trainable], data: st.DataObject
 ) -> None:
     name = "vqa" if which == "answers" else which
     path, fields = made[name] / FIELDS[which][0], FIELDS[which][1]

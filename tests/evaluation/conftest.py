@@ -11,7 +11,8 @@ from xfm import recipes
 from xfm.base import seeding
 from xfm.config import RunConfig
 from xfm.data import DATASETS, Dataset, dataset
-from xfm.data.source import PairSource, Region
+from xfm.data.pair_source import PairSource
+from xfm.data.source import Region
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import XFM
 from xfm.objectives import build

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 
 from xfm.base import seeding
 from xfm.data import DATASETS, Dataset
-from xfm.data.source import PairSource
+from xfm.data.masking import mask_tokens
+from xfm.data.pair_source import PairSource
 from xfm.data.streams import Streams, filled
 from xfm.data.world.scenes import World
 from xfm.flow import Flow
 from xfm.model.batch import IGNORE, Pairs, Texts, TokenBatch
-from xfm.model.masking import mask_tokens
 from xfm.tasks import EvalContext
 from xfm.tasks import context as module
 from xfm.tasks.world import language

@@ -9,7 +9,8 @@ from torchvision.ops import box_iou
 from xfm import recipes
 from xfm.base import seeding
 from xfm.data import DATASETS, Dataset, dataset
-from xfm.data.source import PairSource, Region
+from xfm.data.pair_source import PairSource
+from xfm.data.source import Region
 from xfm.objectives import build
 from xfm.objectives.bbp import corners
 from xfm.recipes import LEVELS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import pandas as pd
 import pytest
 
 from xfm.base.numbers import p_value
-from xfm.study import Study, results_csv, statistics, store
+from xfm.study import Spec, Study, results_csv, store
+from xfm.study.measurements import Measurements
 from xfm.study.study_metrics import Measured, Metric
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -43,14 +43,6 @@ KNOWN = {
     "grounding, acc@0.5": Metric("higher", "%"),
 }
 PRIMARY = tuple(METRICS)[:3]
-LOSS, BOXES = "language, loss (nats)", "grounding (several objects), acc@0.5"
-SEEN = "concept, pooled, linear probe, accuracy"
-STARTS = {LOSS: ("language", 4.5), BOXES: ("vision-language", 0.7), SEEN: ("vision", 0.6)}  # of X-FM, made up
-JUDGED = {
-    LOSS: Metric("lower", "nats", 6.92, "unigram"),
-    BOXES: Metric("higher", "%", 0.04, "best constant box"),
-    SEEN: Metric("higher", "%", 0.05, "raw pixels"),
-}
 
 
 def tiny(name: str, root: Path, **other: Any) -> Study:
@@ -81,56 +73,17 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
     return study
 
 
-def planned(name: str, shift: Mapping[str, tuple[float, ...]], noise: float, folder: Path) -> Study:
-    """A study of the project that confirms, with results that are made up: of each arm what it adds to X-FM's primary
-    metrics, in their order, and normal noise in every run."""
-    spec = Study.load(ROOT / "studies" / name).spec
-    rng, blocks = np.random.default_rng(0), []
-    for seed in spec.seeds:
-        level = rng.normal(0, 0.03)
-        for variant in spec.variants:
-            more = (*shift.get(variant, ()), 0.0, 0.0, 0.0)
-            measured = [
-                Measured(family, name, start + level + added + noise * rng.normal(), 400, JUDGED[name])
-                for (name, (family, start)), added in zip(STARTS.items(), more, strict=False)
-            ]
-            blocks.append(results_csv.block(spec, variant, seed, measured, 60.0))
-    for other in (name, *spec.explored):
-        (folder / other).mkdir()
-        shutil.copy(ROOT / "studies" / other / "spec.json", folder / other)
-    study = Study.load(folder / name)
-    results_csv.append(study.table, "".join(blocks))
-    store.write_baselines(study.folder / "baselines.json", JUDGED)
-    return study
-
-
-def decided(yes: object, no: object) -> str:
-    """What a hypothesis came out as: shown, its opposite shown, or neither."""
-    return "holds" if yes else "does not hold" if no else "not decided"
+def measurements(
+    spec: Spec, results: pd.DataFrame, metrics: Mapping[str, Metric], levels: pd.DataFrame | None = None
+) -> Measurements:
+    """What a study would read from its folder."""
+    empty = pd.DataFrame({"variant": [], "seed": [], "metric": [], "level": [], "value": []})
+    return Measurements(spec, results, empty if levels is None else levels, metrics, {})
 
 
 def page(name: str) -> str:
-    """A page of the project, or a notebook, as one line."""
-    text = " ".join((ROOT / name).read_text("utf-8").split())
-    return " ".join(text.replace('\\n", "', " ").split()) if name.endswith(".ipynb") else text
-
-
-def whole(name: str) -> Study:
-    """A study of the project that confirms, all of its twelve seeds."""
-    study = Study.load(ROOT / "studies" / name)
-    assert not len(study.missing()) and len(study.spec.seeds) == 12
-    return study
-
-
-def by_seed(study: Study) -> pd.DataFrame:
-    """The language encoder's loss: a row a seed, a column a variant."""
-    return study.results().query("metric == @LOSS").pivot(index="seed", columns="variant", values="value")
-
-
-def paired(differences: pd.Series, margin: float = 1.0) -> dict[str, float]:
-    """A difference that no table has, as `told` reads it."""
-    apart = differences.to_numpy()
-    return {**statistics.paired(apart).__dict__, "p_equivalent": statistics.equivalence(apart, margin).p}
+    """A page of the project as one line."""
+    return " ".join((ROOT / name).read_text("utf-8").split())
 
 
 def told(row: Any, form: str, scale: float = 100, sign: int = 1) -> str:

@@ -37,7 +37,7 @@ def words_of(page: Path) -> str:
 
 
 def test_the_report_says_what_became_of_each_hypothesis(confirmed) -> None:
-    assert "Nobody has written it down yet" in report(confirmed) and not len(confirmed.answers())
+    assert "No answers yet: study.answer" in report(confirmed) and not len(confirmed.answers())
     confirmed.answer(SUM, WORDS)
     again = Study.load(confirmed.folder)
     assert again.answers().to_numpy().tolist() == [[a, *w] for a, w in zip(ASKED, WORDS, strict=True)]
@@ -45,7 +45,7 @@ def test_the_report_says_what_became_of_each_hypothesis(confirmed) -> None:
     assert text.count(SUM) == 2, "first in the abstract, and in its section"
     for asked, (held, why) in zip(ASKED, WORDS, strict=True):
         assert f"{asked} {held.capitalize()} . {why}".replace(" .", ".") in text.replace(" .", ".")
-    assert "Nobody has written" not in text and "The results have changed" not in text
+    assert "No answers yet" not in text and "The results have changed" not in text
 
 
 def test_another_value_is_told(confirmed) -> None:
@@ -116,6 +116,3 @@ def test_shipped_studies_that_confirm_say_what_came_of_their_hypotheses(path) ->
         return
     found = read(study.folder, study.spec.hypotheses)
     assert found is not None and found.results == digest(study.results())
-    shown = words_of(study.folder / "report.html")
-    assert shown.count(found.question) == 2
-    assert all(answer.why in shown for answer in found.hypotheses)

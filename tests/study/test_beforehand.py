@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from study.conftest import METRICS, PRIMARY, TINY, made_up, tiny
+from study.conftest import METRICS, PRIMARY, TINY, made_up, measurements, tiny
 
 from xfm.config import ConfigError
-from xfm.study import Spec, Study, design_tables, runner, store, study_sentences
-from xfm.study.corrections import gatekeeping
-from xfm.study.effects import empty_levels
-from xfm.study.failure_scoring import at_floor, gains
+from xfm.report import sentences
+from xfm.study import Spec, Study, runner, store
+from xfm.study.statistics import gatekeeping
 from xfm.study.study_metrics import FLOOR, SHUT, Measured, Metric
 from xfm.study.untrained import Untrained
 from xfm.study.worker import Outcome
@@ -168,7 +167,7 @@ def test_a_confirmation_that_is_not_whole_says_so(invented):
     study = invented({"no_stop_gradient": 1.0}, lost=(("xfm", 9),), confirmatory=True)
     page = " ".join(study.report().read_text("utf-8").split())
     assert "A confirmatory study of X-FM, incomplete ·" in page
-    assert page.count("Incomplete: 19 of 20 runs. A study that confirms is read when it is whole.") == 2
+    assert page.count("Incomplete: 19 of 20 runs.") == 2
     store.write_failed(study.folder / "failed.json", study.spec, {("xfm", 9): "diverged"})
     assert "ncomplete" not in study.report().read_text("utf-8"), "a run that failed twice is a result"
 
@@ -205,11 +204,11 @@ def test_gates_are_in_the_order_in_which_primary_metrics_are_named(invented):
     assert pytest.approx(gatekeeping(p)) == first["p_holm"].to_numpy().reshape(3, 2).T
     assert set(first["judged_by"]) == {"gatekeeping"} and study.spec.tests == 2
     assert ((first["p_holm"] <= 0.05) == first["verdict"].isin(["better", "worse"])).all()
-    assert "p (gates)" in study.to_markdown() and "gatekeeping" in " ".join(study_sentences.design(study.spec))
+    assert "p (gates)" in study.to_markdown() and "gatekeeping" in " ".join(sentences.design(study.spec))
     labels = [text.get_text() for text in study.figure("effects", NAMING).legends[0].get_texts()]
     assert "differs (p ≤ 0.05 through the gates)" in labels
     page = study.report().read_text("utf-8")
-    assert "of primary metrics by p through the gates" in page and "Holm" not in page
+    assert "for primary metrics by p through the gates" in page and "Holm" not in page
 
 
 def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equal(invented):
@@ -225,10 +224,8 @@ def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equ
     assert table.loc[("no_guidance", NAMING), "verdict"] == SHUT == table.loc[("no_guidance", PRIMARY[1]), "verdict"]
     assert table.loc[("no_guidance", NAMING), "low"] > 0, "an interval without zero"
     assert table.loc[("no_stop_gradient", NAMING), "verdict"] == "better"
-    (said,) = [
-        s for s in study_sentences.conclusions(study.effects()) if s.startswith(f"no_guidance against xfm, {NAMING}")
-    ]
-    assert SHUT in said and "would be found" not in said and "TOST" in said
+    (said,) = [s for s in sentences.conclusions(study.effects()) if s.startswith(f"no_guidance − xfm on {NAMING}")]
+    assert SHUT in said and "would be detected" not in said and "TOST" in said
     labels = [text.get_text() for text in study.figure("effects", NAMING).legends[0].get_texts()]
     assert "no difference shown (or not tested)" in labels and SHUT in study.to_markdown()
 
@@ -241,8 +238,8 @@ def test_against_another_than_the_specs_nothing_was_declared(invented):
     assert len(first) and set(first["judged_by"]) == {"interval"} and set(first["correction"]) == {""}
     assert other[["p_holm", "margin", "stated", "p_equivalent"]].isna().all(axis=None)
     assert (
-        "uncorrected interval" in study_sentences.abstract(other, 30)[0]
-        and "Holm" in study_sentences.abstract(own, 30)[0]
+        "uncorrected interval" in sentences.study_abstract(other, 30)[0]
+        and "Holm" in sentences.study_abstract(own, 30)[0]
     )
 
 
@@ -258,15 +255,6 @@ def test_two_runs_of_a_seed_that_failed_are_not_as_good_as_each_other(invented):
         p = before.loc[(variant, NAMING), "p_equivalent"]
         assert after.loc[(variant, NAMING), "p_equivalent"] == pytest.approx(p)
         assert study.equivalence(NAMING).loc[variant, "p"] == pytest.approx(p)
-
-
-def test_what_could_be_found_is_said_of_the_least_and_the_widest_spread(invented):
-    study = invented(SHIFT, noise=0.3, detectable={NAMING: 1e-4})
-    found = study.effects().query("metric == @NAMING").set_index("variant")["detectable"]
-    (row,) = [r for r in design_tables.power(study.spec, study.effects()).itertuples() if r.metric == NAMING]
-    least, widest = (f"{100 * found[v]:.2f} points ({v})" for v in (found.idxmin(), found.idxmax()))
-    assert row[3] == f"{least} to {widest}" and row[2] == "0.01 points"
-    assert design_tables.short(study.spec, study.effects()) == [f"{NAMING} (no_stop_gradient, no_guidance)"]
 
 
 def test_gates_that_cannot_reach_the_level_are_named_all_the_same(invented):
@@ -287,8 +275,8 @@ def test_margins_are_tested_and_said(invented):
         assert (row["equivalent"] == "yes") == alone.loc[variant, "equivalent"]
         assert (row["margin"], row["stated"]) == (0.01, 0.02)
     assert set(table.xs(LOSS, level="metric")["equivalent"]) == {""}
-    said = [s for s in study_sentences.conclusions(study.effects()) if "TOST" in s]
-    assert len(said) == 2 and sum("; equivalent within ±1.00 (TOST, p " in one for one in said) == 1
+    said = [s for s in sentences.conclusions(study.effects()) if "TOST" in s]
+    assert len(said) == 2 and sum(" Equivalent within ±1.00 points (TOST, p " in one for one in said) == 1
     with pytest.raises(ConfigError, match="margin = None: must be a positive"):
         study.equivalence(LOSS)
 
@@ -305,10 +293,9 @@ def test_at_the_floor_no_effect_is_claimed(invented, tmp_path):
     row = table.query("metric == @LOSS").iloc[0]
     assert row["p_holm"] <= 0.05 and row["low"] > 0, "it would be an effect"
     assert row["verdict"] == FLOOR and table.query("metric == @NAMING")["verdict"].iloc[0] == "better"
-    said = [s for s in study_sentences.conclusions(table) if FLOOR in s]
-    why = "no interval leaves the baseline (unigram, 4.0500 nats) behind, and no effect is claimed."
-    assert said == [f"{LOSS}: {FLOOR}: {why}"]
-    assert LOSS not in " ".join(study_sentences.abstract(table, 20)) and FLOOR in study.to_markdown()
+    said = [s for s in sentences.conclusions(table) if FLOOR in s]
+    assert said == [f"{LOSS}: {FLOOR} (unigram, 4.0500 nats), so no effect is claimed."]
+    assert LOSS not in " ".join(sentences.study_abstract(table, 20)) and FLOOR in study.to_markdown()
     marks = [line for line in study.figure("effects", LOSS).axes[0].lines if line.get_marker() == "o"]
     assert marks[-1].get_markerfacecolor() == "white"
     one = invented({"no_stop_gradient": -4.0, "xfm": 1.5}, variants=["xfm", "no_stop_gradient"], root=tmp_path / "one")
@@ -323,8 +310,8 @@ def test_of_models_that_have_learnt_nothing_few_studies_claim_an_effect(tmp_path
     both = [pd.DataFrame({"value": (own - shift).ravel(), "variant": v}, index) for v, shift in (("a", 0), ("b", 0.05))]
     values = pd.concat(both).reset_index()
     known: Any = dict.fromkeys(range(studies), Metric("higher", "%", 0.5, "chance"))
-    floor = at_floor(gains(values, empty_levels(), known))
-    assert 1 - len(floor) / studies == pytest.approx(0.025, abs=0.011), "one-sided"
+    data = measurements(planned(), values.assign(family="vision"), known)
+    assert 1 - len(data.at_floor) / studies == pytest.approx(0.025, abs=0.011), "one-sided"
 
 
 def test_the_report_of_an_exploration_says_what_it_is_measured_on(tmp_path):

@@ -103,16 +103,6 @@ def test_a_field_of_the_spec_may_be_anything(study, field):
             refused(study, *["spec.json"] * (field != "variants"))  # of other variants results.csv has no rows
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "1", "null", '"x"', DEEP, '{"a":' * 5000, "{}", '{"name": "s"}', '{"seeds": ' + "1" * 5000 + "}",
-     '{"' + "k" * 10_000_000 + '": 1}', "\ufeff{}", "{'a': 1}", '{"seeds": [1e999]}', "\x00"],
-)  # fmt: skip
-def test_a_spec_of_another_content_is_refused(study, text):
-    (study.folder / "spec.json").write_text(text)
-    refused(study, "spec.json")
-
-
 def test_bytes_that_are_no_text(study):
     for name in ("spec.json", "baselines.json", "failed.json"):
         content = (study.folder / name).read_bytes() if (study.folder / name).exists() else b""
@@ -145,88 +135,52 @@ def test_what_cannot_be_written_is_named_before_anything_is_trained(tmp_path, na
     assert not (tmp_path / "runs").exists()
 
 
-ROW = [None, 1, 1.5, "x", [], {}, {"variant": "xfm"}, {"variant": "xfm", "seed": 0}, {"seed": 0, "why": "x"},
-       {"variant": 1, "seed": 0, "why": "x"}, {"variant": "xfm", "seed": "0", "why": "x"},
-       {"variant": "xfm", "seed": True, "why": "x"}, {"variant": "xfm", "seed": 1.5, "why": "x"},
-       {"variant": "xfm", "seed": 0, "why": None}, {"variant": ["xfm"], "seed": 0, "why": "x"}]  # fmt: skip
-
-
-@pytest.mark.parametrize("row", ROW)
-def test_a_broken_failed_json_is_refused(study, row):
-    (study.folder / "failed.json").write_text(json.dumps([row]))
-    refused(study, "failed.json", "Put a good copy back, or delete the file")
-
-
-@pytest.mark.parametrize("text", [DEEP, "{}", "1", "null", "{", '"x"', "[1" + "0" * 5000 + "]"])
-def test_failed_json_of_another_content_is_refused(study, text):
-    (study.folder / "failed.json").write_text(text)
-    refused(study, "failed.json")
-
-
+ROW = {"variant": "xfm", "seed": 0, "fingerprint": "0", "why": "x"}
 KNOWN = {"value": 0.5, "name": "chance", "better": "higher", "unit": "%"}
-
-
-@pytest.mark.parametrize(
-    "row",
-    [None, 1, "x", [], {}, KNOWN | {"value": "x"}, KNOWN | {"value": True}, KNOWN | {"value": HUGE},
-     KNOWN | {"value": float("inf")}, KNOWN | {"value": [1]}, KNOWN | {"name": None}, KNOWN | {"unit": 1},
-     KNOWN | {"better": "up"}, KNOWN | {"better": None}, KNOWN | {"better": ["higher"]}, KNOWN | {"value": LONG}],
-)  # fmt: skip
-def test_a_broken_baseline_is_refused(study, row):
-    (study.folder / "baselines.json").write_text(json.dumps({"naming, accuracy": row}))
-    refused(study, "baselines.json", "Put a good copy back, or delete the file")
-
-
 PROBE = {"variant": "xfm", "seed": 0, "step": 0}
-
-
-@pytest.mark.parametrize(
-    ("record", "said"),
-    [
-        *(({k: v for k, v in PROBE.items() if k != field}, f"{field} = None") for field in ("seed", "step")),
-        *((PROBE | {field: value}, f"{field} = ") for field in PROBE for value in (None, 1.5, [], {}, True, DEEP_DICT)),
-        (PROBE | {"variant": 1}, "variant = 1: must be of type str"),
-        (PROBE | {"seed": "0"}, "seed = '0': must be of type int"),
-        (PROBE | {"step": "0"}, "step = '0': must be of type int"),
-        (PROBE, "norm"),
-        (PROBE | {"norm": 1}, "object"),
-    ],
-)
-def test_a_broken_probe_is_refused(study, record, said):
-    (study.folder / "probes.jsonl").write_text("\n" + json.dumps(record) + "\n")
-    refused(study, "probes.jsonl", said, "Put a good copy back")
-
-
-@pytest.mark.parametrize("text", [DEEP, "{", "\x00", '{"variant": "xf', "", "[1]", "1", '{"seed": 0}'])
-def test_a_torn_probe_is_left_out(study, text):
-    (study.folder / "probes.jsonl").write_text(f"{text}\n")
-    used(study)
-
-
 LINE = {"variant": "xfm", "seed": 0, "steps": [2, 4], "curves": {"texts/mlm": [7.1, None]}}
 NO_STEPS = [[4, 2], [2, 2], [0, 1], [1.5, 2], ["2", 4], [True, 2], [None, 1], [1, HUGE], [[1], [2]], [-1, 1]]
 NO_VALUES = [None, 1, "ab", {}, [1], [1, 2, 3], [1, "2"], [1, True], [1, [2]], [1, HUGE], DEEP_DICT, LONG]
+OTHER = [None, 1.5, [], {}, True, DEEP_DICT]
+NO_SPEC = ["", "{", "[]", "1", "null", '"x"', DEEP, '{"a":' * 5000, "{}", '{"name": "s"}', '{"seeds": [1e999]}', "\x00",
+           '{"seeds": ' + "1" * 5000 + "}", '{"' + "k" * 10_000_000 + '": 1}', "\ufeff{}", "{'a': 1}"]  # fmt: skip
+HINT = "Put a good copy back, or delete the file"
+FAULTS = [  # file, content, what the error says beside the file's name
+    *(("spec.json", text, "") for text in NO_SPEC),
+    *(("failed.json", text, "") for text in (DEEP, "{}", "1", "null", "{", '"x"', "[1" + "0" * 5000 + "]")),
+    *(("failed.json", [row], HINT) for row in (None, 1, 1.5, "x", [], {}, {"variant": "xfm", "seed": 0})),
+    *(("failed.json", [ROW | {field: value}], HINT) for field in ROW for value in (None, 1.5, True, ["xfm"])),
+    *(("baselines.json", {"naming, accuracy": row}, HINT) for row in (None, 1, "x", [], {})),
+    *(("baselines.json", {"m": KNOWN | {"value": v}}, HINT) for v in ("x", True, HUGE, float("inf"), [1], LONG)),
+    *(("baselines.json", {"m": KNOWN | {name: None}}, HINT) for name in ("name", "unit", "better")),
+    *(("baselines.json", {"m": KNOWN | {"better": value}}, HINT) for value in ("up", ["higher"])),
+    *(("probes.jsonl", PROBE | {field: value}, f"{field} = ") for field in PROBE for value in (*OTHER, DEEP)
+      if (field, value) != ("variant", DEEP)),
+    *(("probes.jsonl", {k: v for k, v in PROBE.items() if k != name}, f"{name} = None") for name in ("seed", "step")),
+    ("probes.jsonl", PROBE, "norm"),
+    ("probes.jsonl", PROBE | {"norm": 1}, "object"),
+    *(("curves.jsonl", LINE | {field: value}, f"{field} = ") for field in LINE for value in (None, 1.5, True)),
+    *(("curves.jsonl", LINE | {field: v}, f"{field} = ") for field in ("seed", "steps", "curves") for v in ("", LONG)),
+    *(("curves.jsonl", LINE | {field: DEEP_DICT}, f"{field} = ") for field in ("variant", "seed", "steps")),
+    *(("curves.jsonl", LINE | {"steps": steps}, "must be rising whole numbers from 1") for steps in NO_STEPS),
+    *(("curves.jsonl", LINE | {"curves": {"texts/mlm": values}}, "'texts/mlm' = ") for values in NO_VALUES),
+    ("curves.jsonl", LINE | {"curves": DEEP_DICT}, "must be a number or null for each of 2 steps"),
+]  # fmt: skip
+TORN = [DEEP, "{", "\x00", '{"variant": "xf', "", "[1]", "1", '{"seed": 0}', '{"variant": "xfm", "steps": [NaN']
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        *((LINE | {field: value}, f"{field} = ") for field in LINE for value in (None, 1.5, True)),
-        *((LINE | {field: value}, f"{field} = ") for field in ("seed", "steps", "curves") for value in ("", LONG)),
-        *((LINE | {field: DEEP_DICT}, f"{field} = ") for field in ("variant", "seed", "steps")),
-        *((LINE | {"steps": steps}, "must be rising whole numbers from 1") for steps in NO_STEPS),
-        *((LINE | {"curves": {"texts/mlm": values}}, "'texts/mlm' = ") for values in NO_VALUES),
-        (LINE | {"curves": DEEP_DICT}, "must be a number or null for each of 2 steps"),
-    ],
-)
-def test_a_broken_curve_is_refused(study, line, said):
-    (study.folder / "curves.jsonl").write_text("\n" + json.dumps(line) + "\n")
-    refused(study, "curves.jsonl", said, "Put a good copy back")
+@pytest.mark.parametrize(("name", "content", "message"), FAULTS, ids=map(str, range(len(FAULTS))))
+def test_a_file_of_another_content_is_refused(study, name, content, message):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (study.folder / name).write_text(f"\n{text}\n" if name.endswith(".jsonl") else text)
+    refused(study, name, message)
 
 
-@pytest.mark.parametrize("text", [DEEP, "{", "\x00", '{"variant": "xf', "", '{"variant": "xfm", "steps": [NaN'])
-def test_a_torn_curve_is_left_out(study, text):
+@pytest.mark.parametrize("text", TORN, ids=map(str, range(len(TORN))))
+def test_a_torn_line_is_left_out(study, text):
+    (study.folder / "probes.jsonl").write_text(f"{text}\n")
     (study.folder / "curves.jsonl").write_text(f"{text}\n{json.dumps(LINE)}\n")
+    used(study)
     ((steps, values),) = Study.load(study.folder, study.runs).curves()["xfm"][0].values()
     assert (steps.tolist(), values.tolist()) == ([2], [7.1])
 
@@ -290,25 +244,10 @@ def test_a_file_with_other_bytes_in_it_is_read_or_refused(study, name, data, at,
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "x" * 300,
-        "é" * 150,
-        "a/b",
-        "a\\b",
-        "..",
-        ".",
-        "",
-        "a\nb",
-        "a\x00b",
-        "\x1b[2J",
-        "\ud800",
-        "-x",
-        " a",
-        LONG,
-        1,
-        None,
-    ],
-)
+    ["x" * 300, "é" * 150, "a/b", "a\\b", "..", ".", "", "a\nb", "a\x00b", "\x1b[2J", "\ud800", "-x", " a", LONG, 1,
+     None],
+    ids=map(str, range(16)),
+)  # fmt: skip
 def test_a_name_that_is_no_folders_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match=r"name = .*: must be a folder's name") as error:
         Study(name, "smoke", ["xfm"], root=tmp_path)

@@ -207,7 +207,7 @@ def test_a_package_that_changes_under_a_running_study_ends_it(study, package, mo
     assert len(study.measurements.finished) <= 1 and not study.failed(), "no run has failed by it"
 
 
-def test_a_process_with_old_modules_is_to_be_restarted(study, package, tmp_path, monkeypatch):
+def test_a_process_with_old_modules_is_to_be_restarted(study, package):
     (package / "flow.py").write_text("edited since\n")
     with pytest.raises(CodeChanged, match=r"since this process imported it: xfm/flow.py. Restart"):
         study.run()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.study.corrections import gatekeeping, holm
+from xfm.study.statistics import gatekeeping, holm
 
 P = st.floats(1e-6, 1)
 

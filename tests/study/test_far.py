@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from study.conftest import PRIMARY
 
-from xfm.plots.outlier_arrows import far
+from xfm.plots.effect_labels import far
 
 CASES = json.loads((Path(__file__).parents[2] / "widgets/tests/far.json").read_text("utf-8"))
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0, "neither": -0.3, "pixels": 60.0}

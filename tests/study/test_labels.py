@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import html
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from study.conftest import METRICS, made_up
+from study.conftest import METRICS, made_up, measurements
 
 from xfm.config import ConfigError
-from xfm.study import Spec, Study, formatting, report, results_csv
+from xfm.report import text_tables
+from xfm.report.study_figures import StudyFigures
+from xfm.study import Spec, Study, results_csv
 from xfm.study.effects import effects
-from xfm.study.study_metrics import Measured, Metric
+from xfm.study.study_metrics import GATES, HEADINGS, Measured, Metric
 
 NASTY = [
     "a|b", "a\\|b", "|:---|", "\\", "a\\", "*bold*", "**b**", "_i_", "no_mim", "`code`", "[x](y)", "~~s~~", "&lt;",
@@ -47,7 +50,7 @@ def accepted(label: str) -> Spec | None:
 
 def table(made: Spec, *metrics: str):
     """Effects of made-up results, with the first label as what the others are compared with."""
-    (first, *others), metrics = made.variants, metrics or ("m",)
+    first, metrics = next(iter(made.variants)), metrics or ("m",)
     rows = [
         (metric, "language", v, seed, float(seed + i))
         for metric in metrics
@@ -55,9 +58,8 @@ def table(made: Spec, *metrics: str):
         for seed in (0, 1)
     ]
     frame = pd.DataFrame(rows, columns=["metric", "family", "variant", "seed", "value"])
-    judged = copy.copy(made)
-    object.__setattr__(judged, "primary", metrics)  # results.csv may hold what no spec may name
-    return effects(frame, dict.fromkeys(others, first), judged, (), dict.fromkeys(metrics, Metric("lower", "nats")))
+    data = measurements(made, frame, dict.fromkeys(metrics, Metric("lower", "nats")))
+    return effects(data, first).assign(role="primary")  # results.csv may hold what no spec may name
 
 
 def markdown_cells(line: str) -> list[str]:
@@ -80,13 +82,13 @@ def round_trips(made: Spec, *metrics: str) -> pd.DataFrame:
     first, *others = made.variants
     effects_table = table(made, *metrics)
     expected = [(metric, other) for metric in metrics or ("m",) for other in others]
-    cells = formatting.cells(effects_table)
+    cells = text_tables.cells(effects_table)
     assert first in cells.columns and [*zip(cells["metric"], cells["variant"], strict=True)] == expected
-    head, _, *rows = map(markdown_cells, formatting.to_markdown(effects_table).splitlines())
+    head, _, *rows = map(markdown_cells, text_tables.to_markdown(effects_table).splitlines())
     for row, (metric, other) in zip(rows, expected, strict=True):
         at = dict(zip(head, row, strict=True))
         assert first in at and at["variant"] == other and at["metric"].replace("*", "") == metric.replace("*", "")
-    lines = formatting.to_latex(effects_table).splitlines()
+    lines = text_tables.to_latex(effects_table).splitlines()
     head, *rows = (
         [latex_text(c.strip()) for c in re.split(r"(?<!\\)&", line.removesuffix(r" \\"))]
         for line in (lines[2], *lines[4:-2])
@@ -110,11 +112,17 @@ class Reader(HTMLParser):
         self.texts.append(data.strip())
 
 
-def page(made: Spec, effects_table: pd.DataFrame) -> Reader:
-    figures: dict = {"effects": [], "seeds": []}
-    missing = pd.DataFrame([(next(iter(made.variants)), 0, "x")], columns=["variant", "seed", "why"])
+def page(made: Spec, root: Path) -> Reader:
+    """The page, without figures, of a study that has all runs but one."""
+    study = Study(made.name, made.recipe, made.variants, made.seeds, root=root, runs=root)
+    study.table.unlink(missing_ok=True)
+    study.folder.mkdir(exist_ok=True)
+    lost = (next(iter(made.variants)), 0)
+    for key in (key for key in study.measurements.runs if key != lost):
+        results_csv.append(study.table, results_csv.block(made, *key, [Measured("language", "m", 0.5, 3)], 1.0))
     reader = Reader()
-    reader.feed(report.render(made, effects_table, figures, 2, missing))
+    with patch.object(StudyFigures, "sections", lambda _: dict.fromkeys(("effects", "seeds", "probes"), ())):
+        reader.feed(study.report().read_text("utf-8"))
     return reader
 
 
@@ -149,18 +157,19 @@ def test_a_label_is_the_same_in_every_table(tmp_path_factory, label, metric):
 @example("'\t=")
 def test_a_metric_of_any_characters_is_read_as_it_was_written(tmp_path_factory, metric):
     csv_round_trips(tmp_path_factory.getbasetemp() / "metrics.csv", spec("a", "b"), metric)
-    assert len(formatting.to_markdown(table(spec("a", "b"), metric)).splitlines()) == 3
-    assert len(formatting.to_latex(table(spec("a", "b"), metric)).splitlines()) == 7
+    assert len(text_tables.to_markdown(table(spec("a", "b"), metric)).splitlines()) == 3
+    assert len(text_tables.to_latex(table(spec("a", "b"), metric)).splitlines()) == 7
 
 
-def page_of(*labels: str) -> Reader:
+def page_of(root: Path, *labels: str) -> Reader:
     made = spec(*labels)
-    return page(made, round_trips(made))
+    round_trips(made)
+    return page(made, root)
 
 
 def test_labels_of_markup_are_labels(tmp_path):
     """All of them at once as what is compared, some as what that is compared with, and as metrics."""
-    nasty, plain = page_of("first", *NASTY), page_of("first", *(f"plain {i}" for i in range(len(NASTY))))
+    nasty, plain = (page_of(tmp_path, "first", *names) for names in (NASTY, [f"plain {i}" for i in range(len(NASTY))]))
     assert nasty.tags == plain.tags, "nothing of a label is HTML"
     assert {*map(str.strip, NASTY)} <= {*nasty.texts}
     round_trips(spec("a", "b"), *NASTY)
@@ -168,8 +177,8 @@ def test_labels_of_markup_are_labels(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def plain() -> Reader:
-    return page_of("first", "other")
+def plain(tmp_path_factory) -> Reader:
+    return page_of(tmp_path_factory.mktemp("plain"), "first", "other")
 
 
 @pytest.mark.parametrize("label", NASTY)
@@ -178,10 +187,11 @@ def test_a_label_of_markup_is_what_others_are_compared_with(tmp_path, plain, lab
 
     made = spec(label, "other")
     compared = round_trips(made)
-    nasty = page(made, compared)
-    assert nasty.tags == plain.tags and label.strip() in nasty.texts and f"{label}, seed 0: x" in nasty.texts
+    nasty = page(made, tmp_path)
+    assert nasty.tags == plain.tags and label.strip() in nasty.texts
+    assert f"{label}, seed 0: not run yet" in nasty.texts
     csv_round_trips(tmp_path / "results.csv", made, label)
-    rendered = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(formatting.to_markdown(compared))
+    rendered = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text_tables.to_markdown(compared))
     assert label in [html.unescape(cell) for cell in re.findall(r"<th[^>]*>(.*?)</th>", rendered)]
 
 
@@ -203,14 +213,14 @@ def test_what_is_no_line_of_text_is_no_label(label):
     assert len(str(error.value)) < 500 and str(error.value).isprintable()
 
 
-@pytest.mark.parametrize("label", [*formatting.HEADINGS, formatting.GATES])
+@pytest.mark.parametrize("label", [*HEADINGS, GATES])
 def test_a_column_of_the_tables_is_no_label(label):
     with pytest.raises(ConfigError, match=r"variants: label = .*: must be another label: the tables have columns"):
         spec("xfm", label)
 
 
 def test_the_columns_are_those_of_the_tables():
-    assert {*formatting.cells(table(spec("xfm", "b"))).columns} - {"xfm"} <= {*formatting.HEADINGS}
+    assert {*text_tables.cells(table(spec("xfm", "b"))).columns} - {"xfm"} <= {*HEADINGS}
 
 
 def test_a_lone_surrogate_in_a_metric_costs_no_old_row(tmp_path):

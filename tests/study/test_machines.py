@@ -17,24 +17,30 @@ from xfm.study.worker import Outcome
 
 from .conftest import TINY, tiny
 
-FP32, BF16 = ({"torch": "2", "device": "cpu", "precision": name} for name in ("fp32", "bf16"))
-
 
 @pytest.fixture
-def trained_in(monkeypatch):
-    """Sets the precision in which runs come out, and which this machine would have."""
+def train(monkeypatch):
+    """Trains a study on a machine of this precision, and returns its report. `warning`: what it warns of."""
 
-    def of(name: str) -> None:
+    def of(study: Study, here: str, warning: str = "") -> str:
         known = Metric("lower", "nats", 9.0, "untrained")
-        machine = {"fp32": FP32, "bf16": BF16}[name]
+        machine = {"torch": "2", "device": "cpu", "precision": here}
         outcome = Outcome([Measured("language", "m", 1.0, 5, known)], 1.0, [], [], machine=[machine])
         monkeypatch.setattr(runner, "measure", lambda *_: outcome)
-        monkeypatch.setattr(code_pin, "reached", lambda asked: {"fp32": "fp32", "bf16": "bf16"}.get(asked, name))
+        monkeypatch.setattr(code_pin, "reached", lambda asked: {"fp32": "fp32", "bf16": "bf16"}.get(asked, here))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if warning:
+                with pytest.warns(UserWarning, match=warning):
+                    study.run()
+            else:
+                study.run()
+        return study.report().read_text()
 
     return of
 
 
-def study(tmp_path, **other) -> Study:
+def moved(tmp_path, **other) -> Study:
     return tiny("moved", tmp_path, **{"seeds": [0, 1], "changes": TINY | {"train.precision": "native"}} | other)
 
 
@@ -47,8 +53,7 @@ def test_a_run_says_which_precision_it_had(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for has, native in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"avx2": True, "avx512_bf16": has})
-        found = [reached(asked) for asked in ("auto", "native", "fp32", "bf16")]
-        assert found == ["fp32", native, "fp32", "bf16"]
+        assert [*map(reached, ("auto", "native", "fp32", "bf16"))] == ["fp32", native, "fp32", "bf16"]
     assert recipes.get("study").train.precision in precision.BY_MACHINE
 
 
@@ -59,54 +64,36 @@ def test_a_job_returns_what_its_run_was_trained_on(tmp_path, monkeypatch):
     assert machine["precision"] == "bf16" and machine["torch"] == torch.__version__
 
 
-def test_seeds_that_two_machines_share_are_named(tmp_path, trained_in):
-    trained_in("bf16")
-    moved = study(tmp_path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        moved.run()
-    page = moved.report(tmp_path / "report.html").read_text()
+def test_seeds_that_two_machines_share_are_named(tmp_path, train):
+    study = moved(tmp_path)
+    page = train(study, "bf16")
     assert "Trained in bf16: 4 runs." in page and "another precision" not in page
-
-    lost(moved, "no_stop_gradient", 1)
-    trained_in("fp32")
-    with pytest.warns(UserWarning, match=r"trains in fp32.* of seed 1 are in another precision.*results\.csv"):
-        moved.run()
-    page = moved.report(tmp_path / "report.html").read_text()
+    lost(study, "no_stop_gradient", 1)
+    page = train(study, "fp32", r"trains in fp32.* of seed 1 are in another precision.*results\.csv")
     assert "Trained in bf16: 3 runs and fp32: 1 run." in page
     assert "Some runs of seed 1 are in another precision" in page
 
 
-def test_whole_seeds_may_be_of_another_machine(tmp_path, trained_in):
-    trained_in("bf16")
-    study(tmp_path, seeds=[0]).run()
-    trained_in("fp32")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        (both := study(tmp_path, seeds=[0, 1])).run()
-    page = both.report(tmp_path / "report.html").read_text()
+def test_whole_seeds_may_be_of_another_machine(tmp_path, train):
+    train(moved(tmp_path, seeds=[0]), "bf16")
+    page = train(moved(tmp_path), "fp32")
     assert "Trained in bf16: 2 runs and fp32: 2 runs." in page and "another precision" not in page
 
 
-def test_a_precision_that_a_variant_asks_for_is_no_mixture(tmp_path, trained_in):
-    trained_in("bf16")
-    asked = study(tmp_path, variants={"xfm": {}, "narrow": {"train.precision": "fp32"}})
-    asked.run()
-    assert "another precision" not in asked.report(tmp_path / "report.html").read_text()
-    assert [line["precision"] for line in store.read_records(asked.folder / "machines.jsonl")] == ["bf16"] * 4
-    assert code_pin.precisions(asked.spec, asked.folder, [("xfm", 0), ("narrow", 0)]) == ["Trained in bf16: 1 run."]
+def test_a_precision_that_a_variant_asks_for_is_no_mixture(tmp_path, train):
+    study = moved(tmp_path, variants={"xfm": {}, "narrow": {"train.precision": "fp32"}})
+    assert "another precision" not in train(study, "bf16")
+    assert [line["precision"] for line in store.read_records(study.folder / "machines.jsonl")] == ["bf16"] * 4
+    assert code_pin.precisions(study.spec, study.folder, [("xfm", 0), ("narrow", 0)]) == ["Trained in bf16: 1 run."]
 
 
-def test_a_study_of_before_it_was_kept_says_nothing(tmp_path, trained_in):
-    trained_in("fp32")
-    older = study(tmp_path)
-    older.run()
-    (older.folder / "machines.jsonl").unlink()
-    assert "Trained in" not in older.report(tmp_path / "report.html").read_text()
-    lost(older, "xfm", 0)
-    trained_in("bf16")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        older.run()
-    assert len((older.folder / "machines.jsonl").read_text().splitlines()) == 1
-    assert json.loads((older.folder / "machines.jsonl").read_text())["variant"] == "xfm"
+def test_a_study_of_before_it_was_kept_says_nothing(tmp_path, train):
+    study = moved(tmp_path)
+    train(study, "fp32")
+    path = study.folder / "machines.jsonl"
+    path.unlink()
+    assert "Trained in" not in study.report().read_text()
+    lost(study, "xfm", 0)
+    train(study, "bf16")
+    (line,) = path.read_text().splitlines()
+    assert json.loads(line)["variant"] == "xfm"

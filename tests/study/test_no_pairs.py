@@ -35,24 +35,19 @@ def test_tables_say_so_and_have_the_means_that_there_are(unpaired):
     assert (effects["n"] == 0).all() and effects["note"].str.startswith(SAID).all()
     ran = unpaired.results()["variant"].unique()
     for text in (unpaired.to_markdown("all"), unpaired.to_latex("all")):
-        said, *table = text.splitlines()
-        assert SAID in said.lower()
-        assert len(table) > 3 or not len(ran)
-        for variant in ran:
-            assert sum(variant in line.replace("\\", "") for line in table) == 4, "a line a metric"
+        first, *table = text.splitlines()
+        assert SAID in first.lower()
+        assert all(any(variant in line.replace("\\", "") for line in table) for variant in ran), "a column a variant"
     mean = unpaired.results().query("metric == 'naming, accuracy' and variant == 'xfm'")["value"].mean()
-    assert mean != mean or f"{100 * mean:.2f}" in unpaired.to_markdown()
+    assert mean != mean or f"{100 * mean:.1f}" in unpaired.to_markdown()
 
 
 def test_figures_of_every_kind_are_drawn(unpaired):
     for kind in ("effects", "seeds", "map", "probes"):
         figure = unpaired.figure(kind)
         words = " ".join(text.get_text().replace("\n", " ") for text in figure.texts).lower()
-        if kind == "seeds" and len(unpaired.results()):
-            assert len(figure.axes) >= 3
-        else:
-            assert ("no probes yet" if kind == "probes" else SAID) in words
-            assert figure.bytes().startswith(b"\x89PNG")
+        assert ("no probes yet" if kind == "probes" else SAID) in words
+        assert figure.bytes().startswith(b"\x89PNG")
 
 
 def test_the_report_and_all_files_are_written(unpaired):

@@ -8,9 +8,10 @@ import html
 import pytest
 from study.conftest import KNOWN, METRICS, PRIMARY, made_up, tiny
 
+from xfm.base.numbers import number
 from xfm.config import ConfigError
-from xfm.study import Study, admission, results_csv, runner, store, study_sentences
-from xfm.study.formatting import number
+from xfm.report import sentences
+from xfm.study import Study, admission, results_csv, runner, store
 from xfm.study.spec import Spec
 from xfm.study.study_metrics import SHUT, Measured, Metric
 from xfm.study.variants import changes
@@ -26,7 +27,7 @@ def test_a_primary_metric_of_which_no_direction_is_better_has_no_front_and_the_p
     asked = {"primary": [LOSS, mim], "split": "validation", "seeds": range(4), "root": tmp_path, "runs": tmp_path}
     study = made_up(Study("own", variants=["xfm", "no_mim"], **asked), {"no_mim": 1.0})
     text = study.report().read_text("utf-8")
-    assert mim in text and "Pareto front" not in text and not study_sentences.front(study)
+    assert mim in text and "Pareto front" not in text and not sentences.front(study.measurements)
     of_loss, of_mim = admission.admissions(dataclasses.replace(study.spec, explored=("own",)), tmp_path)
     assert of_loss.admitted and of_mim.why == "has no baseline, or no better direction"
 
@@ -37,10 +38,10 @@ def test_of_metrics_at_the_baseline_no_effect_is_counted_and_it_is_said_how_many
     effects = made_up(Study("floor", variants=["xfm", *shift], root=tmp_path, runs=tmp_path), shift, 0.1).effects()
     judged = effects[effects["better"] != ""]
     beyond = int(((judged["low"] > 0) | (judged["high"] < 0)).sum())
-    first, *_, last = study_sentences.abstract(effects, 30)
+    first, *_, last = sentences.study_abstract(effects, 30)
     shown = int(judged["verdict"].isin(["better", "worse"]).sum())
     assert f"{shown} of {len(judged)} effects" in first and shown == beyond - 1
-    assert last == "1 more of metrics whose baseline no variant leaves behind: none is claimed of these."
+    assert last == "1 more are on metrics whose baseline no variant beats: none of them is claimed."
 
 
 def test_what_is_better_on_all_metrics_is_named(invented):
@@ -60,8 +61,8 @@ def test_what_is_better_on_all_metrics_is_named(invented):
     ]
     study.table.unlink()
     results_csv.append(study.table, "".join(blocks))
-    (said,) = study_sentences.front(study)
-    assert said.endswith("better on all of them: no_mim, no_itc (uncorrected).")
+    _, better = sentences.front(study.measurements)
+    assert better == "Better on all of them, by intervals: no_mim, no_itc (uncorrected)."
 
 
 def test_a_failed_runs_note_is_in_the_unit_of_the_effect(invented):
@@ -71,18 +72,18 @@ def test_a_failed_runs_note_is_in_the_unit_of_the_effect(invented):
     )
     row = study.effects().set_index("metric").loc[NAMING]
     pairs = study.pairs().query("metric == @NAMING and not failed")["difference"]
-    assert row["note"].endswith(f"without it the difference is {number(pairs.mean(), '%', '+')}")
+    assert row["note"].endswith(f"without it the difference is {number(pairs.mean(), '%', sign=True)}")
 
 
 def test_the_front_is_beside_the_reference_whatever_else_effects_are_beside(invented):
     study = invented({"no_stop_gradient": 0.1, "no_guidance": 0.3}, seeds=range(5))
     page = html.unescape(study.report(against="no_guidance").read_text("utf-8"))
-    assert "Mean differences to xfm with" in page and "Mean difference to no_guidance with" in page
+    assert "Mean differences to xfm, 95" in page and "Mean difference to no_guidance with" in page
 
 
 def test_a_study_that_was_never_run_has_a_page(tmp_path):
     study = Study("new", variants=["xfm"], seeds=[1], root=tmp_path / "deep" / "er", runs=tmp_path)
-    assert "There are no results yet." in study.report().read_text("utf-8")
+    assert "No pairs yet" in study.report().read_text("utf-8")
 
 
 def test_what_a_specialist_is_not_asked_opens_no_gate(invented):
@@ -110,8 +111,8 @@ def test_more_workers_than_runs_take_as_long_as_the_runs(tmp_path):
 def test_only_of_what_confirms_it_is_said_that_it_has_other_seeds(confirmatory):
     asked = Spec("second", "smoke", {"xfm": {}, "no_mim": changes("no_mim")}, tuple(range(10)), primary=(LOSS,),
                  explored=("first",), confirmatory=confirmatory)  # fmt: skip
-    said = " ".join(study_sentences.design(asked))
-    assert "chosen in first" in said and ("seeds are not used here" in said) is confirmatory
+    said = " ".join(sentences.design(asked))
+    assert "chosen in first" in said and ("with other seeds" in said) is confirmatory
 
 
 def test_what_the_study_trained_before_a_try_that_failed_was_not_found(tmp_path, monkeypatch):

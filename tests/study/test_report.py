@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from xfm.study import grid, store, study_sentences
+from xfm.report import sentences
+from xfm.study import grid, store
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 NAMING = "naming, accuracy"
@@ -16,19 +17,19 @@ NAMING = "naming, accuracy"
 def sentence(study, variant, metric):
     table = study.effects()
     row = table[(table["variant"] == variant) & (table["metric"] == metric)].iloc[0]
-    return row, study_sentences.effect(row)
+    return row, sentences.effect(row)
 
 
 def test_a_sentence_says_the_way_the_size_and_the_interval(invented):
     study = invented(SHIFT)
     row, said = sentence(study, "no_stop_gradient", NAMING)
-    assert said.startswith(f"no_stop_gradient against xfm, {NAMING}: better by {100 * row['effect']:.2f} (percentage ")
-    assert f"95 % interval {100 * row['low']:+.2f} to {100 * row['high']:+.2f}; p = {row['p']:.4f}, Holm " in said
+    size = f"{100 * row['effect']:+.2f} points (95 % CI {100 * row['low']:+.2f} to {100 * row['high']:+.2f}, 10 seeds)"
+    assert said.startswith(f"no_stop_gradient is better than xfm on {NAMING}: {size}; p = {row['p']:.4f}, Holm ")
     _, said = sentence(study, "no_stop_gradient", "language, loss (nats)")
-    assert ": worse by " in said and "(nats, 95 %" in said, "a loss that grows"
+    assert " is worse than xfm on " in said and " nats (95 % CI" in said, "a loss that grows"
     row, said = sentence(study, "no_guidance", NAMING)
     assert row["low"] < 0 < row["high"] and ": no difference shown, " in said
-    assert said.endswith(f"; {100 * row['detectable']:.2f} would be found in 80 % of such studies.")
+    assert said.endswith(f". {100 * row['detectable']:.2f} points would be detected in 80 % of such studies.")
 
 
 def test_two_seeds_conclude_nothing(invented):
@@ -37,10 +38,10 @@ def test_two_seeds_conclude_nothing(invented):
 
 
 def test_conclusions_are_of_the_primary_metrics_and_count_the_rest(invented, tmp_path):
-    said = study_sentences.conclusions(invented(SHIFT).effects())
+    said = sentences.conclusions(invented(SHIFT).effects())
     assert said[0].endswith("the baseline (unigram) is 4.0500 nats.") and len(said) == 2 + 6 + 1, "baselines come first"
-    assert said[-1].startswith("Of 2 secondary effects with an interval, ")
-    explored = study_sentences.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
+    assert " of 2 secondary effects have an uncorrected interval without zero; about 0 would by chance" in said[-1]
+    explored = sentences.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
     assert all("no difference" not in one for one in explored), "of an exploration what stands out"
 
 
@@ -50,7 +51,7 @@ def test_the_page_has_everything_and_needs_no_other(invented):
     )
     page = study.report().read_text("utf-8")
     assert "<b>evil" not in page and "&lt;b&gt;evil" in page
-    for text in (*study_sentences.design(study.spec), *study_sentences.conclusions(study.effects())):
+    for text in (*sentences.design(study.spec), *sentences.conclusions(study.effects())):
         assert text.replace("<", "&lt;").replace(">", "&gt;") in page
     assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 4
     assert not re.search(r"(src|href)=[\"'](?!#|https://(openmoji|creativecommons|wordnet|doi))", page)

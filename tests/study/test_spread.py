@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from study.conftest import PRIMARY
 
-from xfm.study.variance import median_share, pairing, share, spread
+from xfm.study.variance import median_share, pairing, share, standard_deviation
 
 STUDIES = 2000
 
@@ -23,7 +23,7 @@ SURE = 3 * math.sqrt(0.95 * 0.05 / STUDIES)
 
 def test_the_interval_of_a_spread_covers_in_95_of_100_studies() -> None:
     runs = np.random.default_rng(0).normal(5, 2, (STUDIES, 10))
-    found = [spread(x) for x in runs]
+    found = [standard_deviation(x) for x in runs]
     assert abs(covered([(s.sd_low, s.sd_high) for s in found], 2.0) - 0.95) < SURE
     assert found[0].sd == pytest.approx(stats.tstd(runs[0]))
 
@@ -63,10 +63,10 @@ def test_a_pair_is_worth_as_many_unpaired_seeds_as_its_variance_says(r: float) -
 
 def test_too_few_runs_have_no_interval() -> None:
     two = np.array([1.0, 2.0])
-    assert np.isnan(spread(two)[1:]).all() and spread(two).sd == pytest.approx(math.sqrt(0.5))
+    assert np.isnan(standard_deviation(two)[1:]).all() and standard_deviation(two).sd == pytest.approx(math.sqrt(0.5))
     assert np.isnan(share(two, two)[1:]).all() and share(two, two).share == 1
     assert np.isnan(pairing(two, two)).all()
-    assert math.isnan(spread(np.array([1.0])).sd)
+    assert math.isnan(standard_deviation(np.array([1.0])).sd)
     assert np.isnan(share(two, np.ones(4))).all(), "the whole does not vary"
     assert pairing(np.arange(4.0), np.arange(4.0) + 1).worth == math.inf
 
@@ -86,6 +86,6 @@ def test_of_a_study_it_is_said_by_variant_and_metric(invented) -> None:
 
 def test_values_that_are_equal_but_for_rounding_do_not_vary() -> None:
     still, moving = np.array([0.1, 0.1, 0.1, 0.3 - 0.2]), np.array([0.3, 0.31, 0.32, 0.33])
-    assert still.std() > 0 == spread(still).sd
+    assert still.std() > 0 == standard_deviation(still).sd
     assert np.isnan(share(moving, still)).all() and np.isnan(pairing(still, moving)).all()
     assert np.isnan(median_share(moving[:, None], still[:, None])).all()

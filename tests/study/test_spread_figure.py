@@ -47,7 +47,7 @@ def test_marks_intervals_and_shares_are_the_tables(study: Study) -> None:
         assert [tuple(bar.get_xdata()) for bar in bars] == [pytest.approx(pair) for pair in ends]
         (whole,) = (line for line in axes.lines if line.get_linestyle() == "--")
         assert whole.get_xdata()[0] == pytest.approx(rows[0].sd * scale)
-        assert [text.get_text() for text in axes.texts] == [f"{100 * row.share:.0f} %" for row in rows[1:]]
+        assert [text.get_text() for text in axes.texts] == [f"{100 * row.share:.0f}\u00a0%" for row in rows[1:]]
         hollow = [same_color(mark.get_markerfacecolor(), "white") for mark in marks]
         assert hollow == [False, bool(rows[1].share_high >= 1), False], "full: less than where everything varies"
         assert ("percentage points" in axes.get_xlabel()) == (scale == 100) and axes.get_xlim()[0] == 0

@@ -18,7 +18,7 @@ from study.conftest import TINY, numbers, tiny
 from xfm.config import ConfigError
 from xfm.recipes import prior_runs
 from xfm.study import Study, StudyError, code_pin, runner, untrained, worker
-from xfm.study import study as module
+from xfm.study import train_study as module
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 from xfm.tasks import evaluate_run
@@ -220,7 +220,7 @@ def test_a_study_killed_in_its_middle_goes_on_where_it_was(measured, tmp_path):
     process.kill()
     process.join()
     before = study.table.read_text()
-    assert 1 <= len(study._finished()) < 3
+    assert 1 <= len(study.measurements.finished) < 3
     study.run()
     assert study.table.read_text().startswith(before), "what was there is not measured again"
     pd.testing.assert_frame_equal(numbers(study), numbers(measured))

@@ -35,7 +35,7 @@ def test_pupils_wait_for_their_teacher_and_all_for_the_warm_start(tmp_path: Path
     todo = [(variant, 3) for variant in ARMS]
     (start,), run_of = runner._planned(study.spec, study.runs, todo, tmp_path, {})
     plain, teacher = start.then
-    assert (start.kind, teacher.kind, run_of[plain]) == ("warm start", "teacher", ("xfm", 3))
+    assert (start.name, teacher.name) == ("warm start of seed 3", "teacher of seed 3") and run_of[plain] == ("xfm", 3)
     assert [run_of[job] for job in teacher.then] == [("clip", 3), ("clip, heavier", 3)]
     assert len({job.progress_file for job in runner._with_later([start])}) == 5
 

@@ -14,9 +14,9 @@ from xfm.config import ConfigError
 from xfm.study import runner, untrained, worker
 from xfm.study.study_metrics import Measured, Metric, evaluated
 from xfm.study.untrained import Untrained
+from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import train_to_end
-from xfm.tasks.own import TASKS
 from xfm.train import pretrain
 
 ROWS = [
@@ -96,8 +96,8 @@ def test_held_out_losses_are_those_that_training_would_record(tmp_path):
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch, split):
     for name in ("grounding", "concept"):
-        monkeypatch.setattr(TASKS[name], "tested", 40)
-        monkeypatch.setattr(TASKS[name], "simple_most", 40)
+        monkeypatch.setattr(TRAINABLE[name], "tested", 40)
+        monkeypatch.setattr(TRAINABLE[name], "simple_most", 40)
     run, tasks = measured.run_of("xfm", 3), ["finetune:grounding", "finetune:concept"]
     spec = tiny("tuned", tmp_path, tasks=tasks, split=split).spec
     assert untrained.startable_of(spec.configs["xfm"], spec.tasks) == ["grounding", "concept"]

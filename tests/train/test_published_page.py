@@ -61,7 +61,8 @@ def test_an_example_runs(code: str, files: Path, capsys: pytest.CaptureFixture) 
 
 
 def test_the_control_asks_the_probes_of_another_encoder(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xfm.tasks.world import TASKS, lexnames, sentence_pairs
+    from xfm.tasks import TASKS
+    from xfm.tasks.world import lexnames, sentence_pairs
 
     for module in (lexnames, sentence_pairs):
         monkeypatch.setattr(module, "TRAIN", 120)

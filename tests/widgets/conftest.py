@@ -1,4 +1,4 @@
-"""Whatever a test here does to a view: what it sends then has the shape that payloads.py says."""
+"""Whatever a test here does to a view: what it sends then has the shape that payloads.d.ts declares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import conforming
 import pytest
 
-from xfm_widgets import payloads
 from xfm_widgets.view import View
 
 
@@ -25,5 +24,5 @@ def conforming_views(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for view in views:
         name = type(view).__name__
-        for trait, annotation in payloads.DICTIONARIES.get(name, {}).items():
-            assert conforming.problems(getattr(view, trait), annotation, f"{name}.{trait}") == []
+        for trait, kind in conforming.declared().get(f"{name}Traits", {}).items():
+            assert conforming.problems(getattr(view, trait), kind, f"{name}.{trait}") == []

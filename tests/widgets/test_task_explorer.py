@@ -19,13 +19,13 @@ from PIL import Image
 import xfm_widgets as xw
 from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
+from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import train_to_end
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.finetuning.task_run import ANSWERS, RESULTS, TaskRun
-from xfm.tasks.own import TASKS
 from xfm.train import RunError
 from xfm_widgets.task_answers import LEAST, MOST, Answered, bins, chosen, encoded_picture
 
@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Tas
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "VALIDATED", 2)
         patch.setattr(test_split, "PRIOR", 200)
-        for task in TASKS.values():
+        for task in TRAINABLE.values():
             patch.setattr(task, "tested", TESTED)
         yield make
 
@@ -74,7 +74,7 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
 ) -> None:
     run = made(task, **KINDS[task])
     view = xw.TaskExplorer.of(run.folder, item=2)
-    rows, family = run.answers(), TASKS[task].family
+    rows, family = run.answers(), TRAINABLE[task].family
     items = view.payload["items"]
     assert [item["index"] for item in items] == [*range(TESTED)] == [row["index"] for row in rows]
     assert [item["said"][0]["confidence"] for item in items] == [row["confidence"] for row in rows]
@@ -111,7 +111,7 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
         with pytest.raises(ConfigError, match="text = 'a': must be asked of a task of one text an item"):
             view.ask("a")
     state = offline_pages.state(view.to_html(tmp_path / "task.html").read_text("utf-8"))
-    assert state["payload"]["title"] == TASKS[task].title
+    assert state["payload"]["title"] == TRAINABLE[task].title
 
 
 def test_a_picture_of_ones_own_is_left_to_the_task(made: Callable[..., TaskRun]) -> None:

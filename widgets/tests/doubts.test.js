@@ -1,22 +1,14 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import {
-  noneBelongs,
-  numberedCandidates,
-  overlap,
-  percent,
-  presenceText,
-  wordDoubts,
-} from "../xfm_widgets/static/doubts.js";
+import { noneBelongs, numberedCandidates, overlap, presenceText, wordDoubts } from "../xfm_widgets/static/doubts.js";
 
 test("presence is said with a verdict, and nothing where it is not measured", () => {
   assert.equal(presenceText(null), "");
-  assert.equal(presenceText(0.58), "Presence 58 %: likely there");
-  assert.equal(presenceText(0.25), "Presence 25 %: likely there");
-  assert.equal(presenceText(0.1), "Presence 10 %: doubtful");
-  assert.equal(presenceText(0.05), "Presence 5 %: doubtful");
-  assert.equal(presenceText(1e-9), "Presence <1 %: likely not there");
-  assert.equal(percent(null), "–");
+  assert.equal(presenceText(0.58), "Presence 58\u00a0%: likely there");
+  assert.equal(presenceText(0.25), "Presence 25\u00a0%: likely there");
+  assert.equal(presenceText(0.1), "Presence 10\u00a0%: doubtful");
+  assert.equal(presenceText(0.05), "Presence 5\u00a0%: doubtful");
+  assert.equal(presenceText(1e-9), "Presence <1\u00a0%: likely not there");
 });
 
 test("words that were never seen, or are no token, are named", () => {
@@ -32,7 +24,7 @@ test("an order of candidates is doubted by its words, and by ITM where it takes 
   const [never] = wordDoubts({ never_seen: ["dragon"], split: [] }, "The order");
   assert.equal(never, "Never seen in training: “dragon”. The order is a guess.");
   const said = noneBelongs([Number.NaN, -3, -2, Number.NaN], "picture");
-  assert.equal(said, "By ITM none of the 2 pictures that it scored belongs to it: the best has −2.00 (12 %).");
+  assert.equal(said, "By ITM none of the 2 pictures that it scored belongs to it: the best has −2.00 (12\u00a0%).");
   assert.equal(noneBelongs([-3, 0.1, Number.NaN], "picture"), "");
   assert.equal(noneBelongs([Number.NaN], "picture"), "");
   assert.equal(noneBelongs(null, "picture"), "");

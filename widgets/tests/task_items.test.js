@@ -7,7 +7,6 @@ import {
   KINDS,
   kept,
   metricTexts,
-  percent,
   pictureType,
 } from "../xfm_widgets/static/task_items.js";
 
@@ -48,8 +47,6 @@ test("an item says in words what it is, whether it has texts or not", () => {
 });
 
 test("shares are per cent, other units keep theirs, what is not known is a dash", () => {
-  assert.equal(percent(0.1234), "12.3 %");
-  assert.equal(percent(null), "–");
   const metric = {
     metric: "accuracy",
     value: 0.5,
@@ -59,7 +56,11 @@ test("shares are per cent, other units keep theirs, what is not known is a dash"
     baseline_name: "",
     unit: "%",
   };
-  assert.deepEqual(metricTexts(metric), { value: "50.0 %", interval: "25.0 % to 75.0 %", baseline: "–" });
+  assert.deepEqual(metricTexts(metric), {
+    value: "50.0\u00a0%",
+    interval: "25.0\u00a0% to 75.0\u00a0%",
+    baseline: "–",
+  });
   assert.equal(metricTexts({ ...metric, unit: "nats", value: -1.234 }).value, "−1.23 nats");
 });
 
@@ -71,8 +72,8 @@ test("a chart's sentence names each bin that has answers", () => {
   ];
   assert.equal(
     binsText("mine", bins),
-    "mine: of 1 answer with a confidence of 20 to 40 % 100.0 % are right; " +
-      "of 12 answers with a confidence of 80 to 100 % 25.0 % are right",
+    "mine: of 1 answer with a confidence of 20 to 40\u00a0% 100.0\u00a0% are right; " +
+      "of 12 answers with a confidence of 80 to 100\u00a0% 25.0\u00a0% are right",
   );
 });
 

@@ -8,11 +8,14 @@ import { traceState } from "../xfm_widgets/static/trace_state.js";
 
 test("what a rollout's row lacks comes from the other side, and no row is said to add up to more", () => {
   const quarter = Float32Array.of(0.05, 0.2);
-  assert.equal(sumCaption(quarter, "rollout", "words", false), "adds up to 25 %; 75 % from the picture");
-  assert.equal(sumCaption(Float32Array.of(0.75), "rollout", "patches", false), "adds up to 75 %; 25 % from the words");
-  assert.equal(sumCaption(Float32Array.of(0.4, 0.6), "rollout", "words", false), "adds up to 100 %");
-  assert.equal(sumCaption(Float32Array.of(0.4, 0.6), "head", "patches", false), "adds up to 100 %");
-  assert.equal(sumCaption(Float32Array.of(0.9, 0.6), "max", "patches", false), "adds up to 150 %");
+  assert.equal(sumCaption(quarter, "rollout", "words", false), "adds up to 25\u00a0%; 75\u00a0% from the picture");
+  assert.equal(
+    sumCaption(Float32Array.of(0.75), "rollout", "patches", false),
+    "adds up to 75\u00a0%; 25\u00a0% from the words",
+  );
+  assert.equal(sumCaption(Float32Array.of(0.4, 0.6), "rollout", "words", false), "adds up to 100\u00a0%");
+  assert.equal(sumCaption(Float32Array.of(0.4, 0.6), "head", "patches", false), "adds up to 100\u00a0%");
+  assert.equal(sumCaption(Float32Array.of(0.9, 0.6), "max", "patches", false), "adds up to 150\u00a0%");
   assert.equal(sumCaption(quarter, "rollout", "words", true), "");
 });
 

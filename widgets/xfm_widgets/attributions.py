@@ -110,7 +110,7 @@ def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
-    """A `payloads.PageTarget`, with what a report has of baselines; None for a target that a page does not know."""
+    """A `PageTarget`, with what a report has of baselines; None for a target that a page does not know."""
     from xfm.explain.prepare_inputs import encode_text
     from xfm.explain.targets import TARGETS
 
@@ -125,7 +125,7 @@ def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = N
 
 
 def page_truth(inputs: AttributionInputs, report: FaithfulnessReport | None) -> dict[str, Any] | None:
-    """A `payloads.PageTruth`; None where it is not known."""
+    """A `PageTruth` of payloads.d.ts; None where it is not known."""
     if inputs.truth is None and inputs.name_pieces is None:
         return None
     grid, size = inputs.grid.grid, len(inputs.image) // inputs.grid.grid

@@ -16,8 +16,6 @@ import traitlets
 from xfm.base.fields import ConfigError, nearest
 from xfm.base.strings import shown
 
-from .payloads import Limit
-
 __all__ = ["ChoiceError", "Flag", "Name", "Names", "Option", "Place", "Places", "Selected", "Share", "Text", "Texts",
            "told"]  # fmt: skip
 
@@ -45,8 +43,8 @@ class Choice(traitlets.TraitType):
         super().__init__(*args, **options)
         self.tag(sync=True)
 
-    def limit(self, obj: Any) -> Limit:
-        """What a page without Python checks a value of this view by."""
+    def limit(self, obj: Any) -> dict[str, Any]:
+        """What a page without Python checks a value of this view by: a `Limit` of payloads.d.ts."""
         raise NotImplementedError
 
     def error(self, obj: Any, value: Any, error: Any = None, info: Any = None) -> Any:
@@ -59,14 +57,14 @@ class Choice(traitlets.TraitType):
 class Flag(Choice, traitlets.Bool):
     """True or False."""
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "flag"}
 
 
 class Option(Choice, traitlets.Enum):
     """One of some words."""
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "option", "of": list(self.values or ())}
 
     def validate(self, obj: Any, value: Any) -> Any:
@@ -76,7 +74,7 @@ class Option(Choice, traitlets.Enum):
 class Text(Choice, traitlets.Unicode):
     """Any text; bytes are none."""
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "text"}
 
     def validate(self, obj: Any, value: Any) -> Any:
@@ -93,7 +91,7 @@ class Name(Choice, traitlets.Unicode):
     def validate(self, obj: Any, value: Any) -> Any:
         return known(self, [value], self.of(obj) or [""])[0]
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "option", "of": list(self.of(obj)) or [""]}
 
     def default(self, obj: Any = None) -> Any:
@@ -107,7 +105,7 @@ class Share(Choice, traitlets.Float):
         super().__init__(default)
         self.most = most
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "share", "most": self.most}
 
     def validate(self, obj: Any, value: Any) -> Any:
@@ -125,7 +123,7 @@ class Place(Choice, traitlets.Int):
         super().__init__(default)
         self.of = of
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "place", "least": self.default_value, "count": self.of(obj)}
 
     def validate(self, obj: Any, value: Any) -> Any:
@@ -154,7 +152,7 @@ class Places(Several):
         super().__init__(traitlets.Int())
         self.of = of
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "places", "count": self.of(obj)}
 
     def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
@@ -168,7 +166,7 @@ class Names(Several):
         super().__init__(traitlets.Unicode())
         self.of, self.most = of, most
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "names", "of": list(self.of(obj)), "most": self.most}
 
     def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
@@ -184,7 +182,7 @@ class Texts(Several):
     def __init__(self) -> None:
         super().__init__(traitlets.Unicode())
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "texts"}
 
     def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
@@ -201,7 +199,7 @@ class Selected(Choice, traitlets.Dict):
         super().__init__()
         self.of, self.kinds = of, kinds
 
-    def limit(self, obj: Any) -> Limit:
+    def limit(self, obj: Any) -> dict[str, Any]:
         return {"kind": "selected", "of": list(self.kinds), "count": self.of(obj)}
 
     def validate(self, obj: Any, value: Any) -> Any:

@@ -14,7 +14,6 @@ from xfm.plots import Figure
 
 from . import figures
 from .choices import Flag, Names, Option, Place, Share, told
-from .payloads import Encoder, EncoderNorms, FlowLoss, FlowRecord, LossKind
 from .view import View, encodable
 
 if TYPE_CHECKING:
@@ -24,13 +23,13 @@ __all__ = ["GradientFlow"]
 
 Measure = Callable[[int], Mapping[str, Mapping[str, float | None]]]
 Records = Sequence[Mapping[str, Any]]
-ENCODERS: tuple[Encoder, ...] = ("language", "vision", "fusion")
+ENCODERS: tuple[str, ...] = ("language", "vision", "fusion")
 TARGETS = get_args(MimTarget)
-REACHED: dict[LossKind, list[Encoder]] = {  # by a loss of a kind, where nothing is stopped
+REACHED: dict[str, list[str]] = {  # by a loss of a kind, where nothing is stopped
     "text": ["language"], "image": ["vision"], "contrast": ["language", "vision"], "fusion": [*ENCODERS]}  # fmt: skip
 
 
-def described(name: str, title: str, kind: LossKind) -> FlowLoss:
+def described(name: str, title: str, kind: str) -> dict[str, Any]:
     """A loss for the picture, in which its kind says where it stands."""
     return {"name": name, "title": title, "kind": kind, "encoders": REACHED[kind]}
 
@@ -83,7 +82,7 @@ class GradientFlow(View):
         }
         super().__init__(payload, empty, **{"objectives": list(self._losses), "mim_target": first} | shares | traits)
 
-    def _scale(self, flow: FlowConfig, kind: LossKind, default: float) -> float:
+    def _scale(self, flow: FlowConfig, kind: str, default: float) -> float:
         """The gradient scale of the first measured loss of a kind."""
         scales = (flow.text_gradient.get(n) for n, loss in self._losses.items() if loss["kind"] == kind)
         return next((scale for scale in scales if scale is not None), default)
@@ -103,7 +102,7 @@ class GradientFlow(View):
                 found = {e: {p: finite(c) for p, c in pairs.items()} for e, pairs in self._measure(int(step)).items()}
                 self.tell(measured=self.measured | {step: found})
 
-    def _shown(self) -> list[FlowRecord]:
+    def _shown(self) -> list[dict[str, Any]]:
         return self._records.get(self.mim_target) or next(iter(self._records.values()), [])
 
     def flowing(self) -> dict[str, dict[str, float | None]]:
@@ -156,10 +155,10 @@ class GradientFlow(View):
         return figures.flow_diagram(flow, title, self.flowing(), held)
 
 
-def measured(records: Sequence[FlowRecord]) -> dict[str, FlowLoss]:
+def measured(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The losses in the records: the declared ones in their order, then those that only the records know, of the kind
     that their gradients show."""
-    reached: dict[str, set[Encoder]] = {}
+    reached: dict[str, set[str]] = {}
     for record in records:
         for name, norms in record["norm"].items():
             reached.setdefault(name, set()).update(e for e in ENCODERS if norms[e] is not None)
@@ -167,18 +166,18 @@ def measured(records: Sequence[FlowRecord]) -> dict[str, FlowLoss]:
     return known | {n: described(n, n, kind(encoders)) for n, encoders in reached.items() if n not in known}
 
 
-def kind(reached: set[Encoder]) -> LossKind:
+def kind(reached: set[str]) -> str:
     """Of a loss that is not declared: by the encoders that its gradient reaches."""
     if "fusion" in reached:
         return "fusion"
     return "contrast" if len(reached) > 1 else "image" if "vision" in reached else "text"
 
 
-def whole(record: Mapping[str, Any]) -> FlowRecord:
+def whole(record: Mapping[str, Any]) -> dict[str, Any]:
     """A probe's record by encoder, as if nothing were stopped: what flows, and what was held back of it."""
-    norm: dict[str, EncoderNorms] = {}
+    norm: dict[str, dict[str, float | None]] = {}
     for objective, norms in record["norm"].items():
-        own: EncoderNorms = {"language": encoder_norm(norms, "language"), "vision": encoder_norm(norms, "vision"),
+        own = {"language": encoder_norm(norms, "language"), "vision": encoder_norm(norms, "vision"),
                              "fusion": encoder_norm(norms, "fusion")}  # fmt: skip
         if held := (record.get("held_back") or {}).get(objective):
             own["language"] = finite((own["language"] or 0.0) + held)
@@ -191,7 +190,7 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def encoder_norm(norms: Mapping[str, float | None], encoder: Encoder) -> float | None:
+def encoder_norm(norms: Mapping[str, float | None], encoder: str) -> float | None:
     return together([norm for module, norm in norms.items() if module.startswith(encoder)])
 
 

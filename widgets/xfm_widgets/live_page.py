@@ -39,7 +39,7 @@ class Parcel:
 
     digest: str
     weights: bytes
-    rest: dict[str, Any]  # "payload": a `payloads.PageModelPayload` without its weights; "code": an ES module
+    rest: dict[str, Any]  # "payload": a `PageModelPayload` without its weights; "code": an ES module
 
     @classmethod
     def of(cls, payload: Mapping[str, Any]) -> Parcel:

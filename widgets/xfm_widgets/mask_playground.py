@@ -13,7 +13,7 @@ from xfm.base import seeding
 from xfm.base.fields import require
 from xfm.base.images import ImageLike, pixels, prepare
 from xfm.config import MaskConfig
-from xfm.model.masking import block_mask, span_positions
+from xfm.data.masking import block_mask, span_positions
 from xfm.plots import Figure
 from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST

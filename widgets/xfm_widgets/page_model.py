@@ -24,7 +24,7 @@ MOST = 127  # of an int8 code, either way
 
 
 def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
-    """A `payloads.PageModelPayload`: about a byte a weight. ConfigError for another encoder or another cross-attention
+    """A `PageModelPayload`: about a byte a weight. ConfigError for another encoder or another cross-attention
     than X-FM's own, and for a tokenizer that is no byte-level BPE."""
     vision, text = model.config.vision, model.config.text
     one_of("model.vision.encoder", vision.encoder, ("beit",))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from xfm.config import RunConfig
 from xfm.objectives import OBJECTIVES, losses_by_stream
 from xfm.plots.curve_records import starts
-
-from .payloads import MonitorLevel
 
 __all__ = ["Plan", "plan_of"]
 
@@ -21,13 +20,13 @@ class Plan:
 
     keys: tuple[str, ...] = ()  # of the curves that will come, probes' apart
     joins: dict[str, int] = field(default_factory=dict)  # by curve: its loss joins after this step
-    levels: dict[str, MonitorLevel] = field(default_factory=dict)  # by curve: without having learnt anything
+    levels: dict[str, dict[str, Any]] = field(default_factory=dict)  # by curve: without having learnt anything
     curriculum: list[int] = field(default_factory=list)  # pairs show one object until, all that they have from; or []
 
 
 def plan_of(config: RunConfig) -> Plan:
     """Of a run with this config."""
-    joined, joins, levels = starts(config), dict[str, int](), dict[str, MonitorLevel]()
+    joined, joins, levels = starts(config), dict[str, int](), dict[str, dict[str, Any]]()
     for stream, losses in losses_by_stream(config).items():
         for name in (n for n in losses if n in joined):
             loss, key = OBJECTIVES[name], f"{stream}/{name}"

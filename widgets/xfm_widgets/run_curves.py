@@ -7,6 +7,7 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from xfm.base.images import ImageLike, pixels
 from xfm.config import RunConfig
@@ -16,7 +17,6 @@ from xfm.plots.curve_records import CONSTANT, HELD_OUT, Record, constant_levels
 from xfm.runs.run import METRICS, PROBES
 from xfm.train import Run
 
-from .payloads import MonitorLevel, MonitorPanel
 from .planned_curves import Plan, plan_of
 
 __all__ = ["Curves", "of_run", "panel"]
@@ -52,7 +52,7 @@ class Curves:
         """KeyError for a record without step and of."""
         step = record["step"]
         for key, (value, name) in constant_levels([record]).items():
-            self.plan.levels[key] = MonitorLevel(value=value, name=name, kind="constant")
+            self.plan.levels[key] = {"value": value, "name": name, "kind": "constant"}
             self.whole = True
         if self.first is None:
             self.first = begins(record)
@@ -100,7 +100,7 @@ class Curves:
         return {key: points.tobytes() for key, points in new.items()}
 
 
-def described(key: str) -> MonitorPanel:
+def described(key: str) -> dict[str, Any]:
     group, title, unit = panel(key)
     return {"key": key, "group": group, "title": title, "unit": unit, "dense": is_dense(key)}
 

@@ -95,8 +95,8 @@ class TaskExplorer(View):
     def of(cls, run: TaskRun | str | Path, *others: TaskRun | str | Path, **traits: Any) -> TaskExplorer:
         """Fine-tunings that are done, of one task and the same test items. ConfigError where they differ, RunError
         where one has no answers."""
+        from xfm.tasks import TRAINABLE
         from xfm.tasks.finetuning.task_run import TaskRun
-        from xfm.tasks.own import TASKS
         from xfm.train import Run
 
         runs = [one if isinstance(one, TaskRun) else TaskRun.open(one) for one in (run, *others)]
@@ -111,7 +111,7 @@ class TaskExplorer(View):
             if truth != truths[0]:
                 raise ConfigError(f"{runs[0].folder} and {other.folder}: were tested on different items")
         pretrained = Run.open(first.run)
-        task = TASKS[first.task](pretrained.config, pretrained.tokenizer(), first.data)
+        task = TRAINABLE[first.task](pretrained.config, pretrained.tokenizer(), first.data)
         has_pictures = not first.data and task.family != "language"
         credit = {"credit": task.data.credit} if has_pictures else {}
         view = cls(task.title, lambda i: task.item("test", i), models, lambda k: runs[k].tuned(), **credit | traits)

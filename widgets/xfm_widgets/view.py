@@ -50,7 +50,7 @@ class View(anywidget.AnyWidget):
     may have `static/name.css`, whose rules all begin with the class that `frame` gives the view's root."""
 
     _script: ClassVar[Path]
-    tools = told(traitlets.Dict())  # of the frame around the view: payloads.Tools
+    tools = told(traitlets.Dict())  # of the frame around the view: `Tools` of static/payloads.d.ts
     payload = told(traitlets.Dict())  # what is drawn: JSON, with bytes for arrays
     credit = Text().tag(told=True)  # of the pictures that the view shows
     message = Text().tag(told=True)  # what went wrong, or is missing, in words; shown above the view

@@ -13,11 +13,6 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 
 from .strings import brief, shown
 
-__all__ = ["NOT_NEGATIVE", "POSITIVE", "ConfigError", "Count", "Fraction", "Group", "Range", "Rate", "Share", "Size",
-           "Table", "Weight", "build", "changed", "differences", "leaves", "nearest", "one_of", "positive", "require",
-           "to_tree", "typed", "types", "unknown_field"]  # fmt: skip
-
-
 FINITE = sys.float_info.max
 ENTRIES, KEY = 100, 50  # of an open group: the most, and the most characters of a name
 NEAREST = 100  # characters of the longest name that is compared with others

@@ -13,8 +13,6 @@ from typing import Any
 
 from .strings import parse_json
 
-__all__ = ["TEMPORARY", "FileError", "append_json_lines", "explain_os_error", "read_json_lines", "write_atomically"]
-
 TEMPORARY = ".*.????????"  # a glob of what a kill may leave behind
 Record = dict[str, Any]
 

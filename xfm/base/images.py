@@ -15,8 +15,6 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from .fields import ConfigError
 from .strings import printable, shown
 
-__all__ = ["ImageLike", "decode", "pixels", "prepare", "upright_size"]
-
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 # What may decode a file: others start programs (EPS) or leave what is shown to the viewer (PDF, WMF).
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")

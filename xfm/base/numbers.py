@@ -76,7 +76,8 @@ def duration(seconds: float) -> str:
 
 def count(n: int, noun: str = "") -> str:
     """Grouped digits, and a regular noun in its number: count(12345) is "12,345", count(1, "run") "1 run"."""
-    return f"{n:,} {noun}{'s' * (n != 1)}" if noun else f"{n:,}"
+    plural = "" if n == 1 else "s"
+    return f"{n:,} {noun}{plural}" if noun else f"{n:,}"
 
 
 def listed(words: Sequence[str]) -> str:

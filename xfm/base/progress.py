@@ -7,8 +7,6 @@ import time
 
 from tqdm import tqdm
 
-__all__ = ["Progress"]
-
 
 class Progress:
     """`total` of a `unit`, of which some may be `done` already."""

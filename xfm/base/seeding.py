@@ -12,8 +12,6 @@ import hashlib
 import numpy as np
 import torch
 
-__all__ = ["generator", "rng", "seed"]
-
 
 def seed(*key: object) -> int:
     """A 63-bit seed of the key, e.g. `seed(run_seed, step, "negatives")`; the same on every machine."""

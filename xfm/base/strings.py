@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["brief", "parse_json", "printable", "shown"]
-
 LONGEST = 200  # characters of a value, or of a text, in a message
 
 

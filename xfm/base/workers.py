@@ -23,8 +23,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from .fields import ConfigError
 
-__all__ = ["CONTEXT", "DeadWorker", "gather", "received", "side_by_side"]
-
 CONTEXT = "fork" if sys.platform == "linux" else None  # forkserver's outlive a kill
 
 R = TypeVar("R")

@@ -13,8 +13,6 @@ from ..base.files import write_atomically
 from ..base.strings import printable
 from .source_check import Check
 
-__all__ = ["write_page"]
-
 MOST = 500  # findings of a kind that are listed
 
 

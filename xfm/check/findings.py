@@ -13,8 +13,6 @@ from ..base.strings import brief
 from ..data.source import Split
 from ..files.readers.records import Record
 
-__all__ = ["Finding", "Seen", "duplicates", "shared_captions"]
-
 Grade = Literal["refused", "warning"]
 NEAR = 3  # bits of 64 in which the hashes of near duplicates differ at most
 CROWD = 200  # pictures with a part of their hash in common, beyond which they are plain rather than alike

@@ -23,8 +23,6 @@ from ..files.readers.records import Problem, Record
 from ..files.sizing import Sized, own
 from .findings import Finding, Seen, duplicates, shared_captions
 
-__all__ = ["Check", "check"]
-
 THUMBNAIL, SHOWN = 112, 60  # pixels a side; pictures on the contact sheet
 LONG = 4.0  # aspect ratio from which the middle square shows less than a quarter
 SMALL = 32  # pixels of the shorter side below which a picture is too small to be recognised

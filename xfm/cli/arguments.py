@@ -91,14 +91,14 @@ def _finetune(argv: list[str]) -> Finetune:
     """The task and the run are words; the recipe for both, and for the data, shots and seed that the options name, is
     the default of the options. The data's path becomes absolute, so that they are found from anywhere."""
     from ..lab import CHECKPOINTS, checkpoints
+    from ..tasks import TRAINABLE
     from ..tasks.finetuning.config import recipe as finetuning
-    from ..tasks.own import TASKS
     from .finetune_command import Finetune
 
     named = [*(word for word in argv[:2] if not word.startswith("-"))]
     if len(named) < 2 and not {"-h", "--help"} & {*argv}:
-        sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
-    task, folder = [*named, *(next(iter(TASKS)), "demo")[len(named) :]]
+        sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TRAINABLE)}")
+    task, folder = [*named, *(next(iter(TRAINABLE)), "demo")[len(named) :]]
     path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
     words = [word for each in argv[len(named) :] for word in (each.split("=", 1) if each[:2] == "--" else (each,))]
     for i, (option, value) in enumerate(pairwise(words), 1):

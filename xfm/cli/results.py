@@ -36,11 +36,10 @@ class Evaluate:
 
     def run(self) -> None:
         from ..data.remote import allow
-        from ..tasks import evaluate_run
-        from ..tasks.world import FAMILIES, TASKS
+        from ..tasks import FAMILIES, MEASURED, evaluate_run
         from ..train import Run
 
-        names = ", ".join(("all", "downstream", *FAMILIES, *TASKS))
+        names = ", ".join(("all", "downstream", *FAMILIES, *MEASURED))
         require(bool(self.tasks), "--tasks", "", f"one name or more of {names}; leave --tasks out for all")
         if self.fetch:
             allow(Run.open(self.run_folder).config.data.sources)

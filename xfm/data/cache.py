@@ -17,8 +17,6 @@ import platformdirs
 
 from ..base.files import FileError, write_atomically
 
-__all__ = ["cached", "folder", "package_folder", "version"]
-
 TRIES = 3  # to write a file whose folder is deleted meanwhile
 
 

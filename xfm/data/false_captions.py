@@ -15,8 +15,6 @@ from .tokenizer import Tokenizer
 from .world.hard_negatives import hard_negative
 from .world.scenes import Scene, World
 
-__all__ = ["false_captions", "joined"]
-
 
 def false_captions(world: World, examples: Sequence[Example], share: float, rng: np.random.Generator) -> list[str]:
     """Of each example, with this probability, its caption with one relation exchanged for another that makes it false;

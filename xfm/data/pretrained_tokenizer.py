@@ -14,8 +14,6 @@ from ..config import ConfigError
 from ..model.batch import END, PAD, START, UNKNOWN
 from .tokenizer import LETTERS, MASK, SPECIAL, Tokenizer
 
-__all__ = ["FILES", "read_pretrained"]
-
 FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",))  # the first that are all there are read
 BERTS = {START: "[CLS]", PAD: "[PAD]", END: "[SEP]", UNKNOWN: "[UNK]"}
 BERTS_MASK = "[MASK]"

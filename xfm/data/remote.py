@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["allow", "allowed", "is_remote"]
-
 _allowed: set[str] = set()
 
 

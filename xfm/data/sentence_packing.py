@@ -12,8 +12,6 @@ from torch import Tensor
 
 from ..model.batch import tree_map
 
-__all__ = ["Packed", "packed", "unpacked"]
-
 T = TypeVar("T")
 _ALIGNED = 64  # bytes; what torch's own memory is aligned to
 

@@ -1,4 +1,4 @@
-"""Where data come from: what a source yields, and pictures with captions that are in memory already.
+"""Where data come from: what a source yields.
 
 A source answers by key: which item it gives is a function of (seed, split, step, index), never of earlier calls.
 So batches are reproducible, a resume is exact, and a source that is added moves nothing of another.
@@ -7,20 +7,14 @@ So batches are reproducible, a resume is exact, and a source that is added moves
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, get_args
 
 import numpy as np
 
 from ..base import seeding
-from ..base.images import ImageLike, prepare
-from ..config import ConfigError
-from ..config.data import Split
-
-__all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "Missed", "PairSource", "Region",
-           "Source", "Split"]  # fmt: skip
+from ..config.data import Split as Split  # readers of sources have it from here
 
 SPLITS: tuple[Split, ...] = get_args(Split)  # the last two only where a source knows what its examples show
 Missed = dict[str, str]  # what could not be used: where it lies, file:line, and why
@@ -157,119 +151,3 @@ class Source:
             return self.example(key.split, seeding.seed(stream, key.step, key.index), key.seed)
         # in a new order every step: no example twice in a batch that is not larger than the split
         return self.example(key.split, key.index, seeding.seed(key.seed, stream, key.step))
-
-
-class PairSource(Source):
-    """Pictures and captions in memory, prepared as everywhere (`images.prepare`: the centre square, resized).
-
-    A tenth of the pictures is for validation and a tenth for tests; equal pictures, as of several captions, are in one
-    split. The captions are the texts too.
-    """
-
-    def __init__(
-        self,
-        images: Sequence[ImageLike],
-        captions: Sequence[str],
-        image_size: int,
-        regions: Sequence[Iterable[Region]] | None = None,
-        name: str = "own",
-        credit: str = "",
-    ) -> None:
-        """`images`: n arrays, or whatever `images.prepare` takes, of any sizes; `captions`: n texts; `image_size`: the
-        model's, pixels; `regions`: for each array its phrases with boxes; those outside the centre square are dropped.
-
-        Raises ValueError naming the item and what is wrong with it, and for fewer than 6 different pictures.
-        """
-        self.name, self.credit = name, credit
-        self.provides = frozenset({"pairs", "images", "texts", *(("regions", "boxes") if regions is not None else ())})
-        boxed = [()] * len(images) if regions is None else [tuple(r) for r in regions]
-        counts = {"images": len(images), "captions": len(captions), "regions": len(boxed)}
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"source {name!r}: {counts}: must be as many of each")
-        self._examples = [
-            CaptionedImage(
-                self._prepared(i, image, image_size),
-                self._checked_text(f"captions[{i}]", captions[i]),
-                tuple(
-                    cropped
-                    for j, region in enumerate(boxed[i])
-                    if (cropped := _cropped(self._checked_region(f"regions[{i}][{j}]", region), image))
-                ),
-                credit,
-            )
-            for i, image in enumerate(images)
-        ]
-        self._splits = self._split_up()
-
-    def size(self, split: Split) -> int:
-        return len(self._split(split))
-
-    def example(self, split: Split, index: int, seed: int = 0) -> Example:
-        members = self._split(split)
-        order = seeding.rng("order", seed).permutation(len(members))
-        return self._examples[members[order[index % len(members)]]]
-
-    def texts(self, split: Split) -> list[str]:
-        return [self._examples[i].text for i in self._split(split)]
-
-    def corpus(self) -> Iterator[str]:
-        for i in self._split("train"):
-            yield self._examples[i].text
-            yield from (region.text for region in self._examples[i].regions)
-
-    def _split(self, split: Split) -> list[int]:
-        if split not in self._splits:
-            raise ValueError(f"split = {split!r}: source {self.name!r} has {', '.join(self._splits)}")
-        return self._splits[split]
-
-    def _split_up(self) -> dict[Split, list[int]]:
-        """The indices of each split's examples."""
-        groups: dict[bytes, list[int]] = {}
-        for i, example in enumerate(self._examples):
-            groups.setdefault(hashlib.blake2b(example.image.tobytes()).digest(), []).append(i)
-        if len(groups) < 3 * SMALLEST_SPLIT:
-            few = f"{len(groups)} different pictures are too few: {SMALLEST_SPLIT} each to train, validate and test"
-            raise ValueError(f"source {self.name!r}: {few}")
-        members = list(groups.values())
-        order = seeding.rng("split", self.name).permutation(len(members)).tolist()
-        held_out = max(SMALLEST_SPLIT, math.ceil(HELD_OUT * len(members)))
-        parts: dict[Split, list[int]] = {
-            "train": order[2 * held_out :],
-            "validation": order[held_out : 2 * held_out],
-            "test": order[:held_out],
-        }
-        return {split: sorted(i for group in part for i in members[group]) for split, part in parts.items()}
-
-    def _prepared(self, i: int, image: ImageLike, side: int) -> np.ndarray:
-        try:
-            return prepare(image, side)
-        except ConfigError as error:
-            raise ValueError(f"source {self.name!r}: images[{i}]: {error}") from error
-
-    def _checked_text(self, where: str, text: str) -> str:
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"source {self.name!r}: {where} = {text!r}: must be a text that is not empty")
-        return text
-
-    def _checked_region(self, where: str, region: Region) -> Region:
-        self._checked_text(f"{where}.text", region.text)
-        cx, cy, w, h = region.box if len(region.box) == 4 else (math.nan,) * 4
-        edges = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
-        if not (w > 0 and h > 0 and all(-1e-6 <= edge <= 1 + 1e-6 for edge in edges)):  # false for nan too
-            allowed = "(cx, cy, w, h) inside the picture, as shares of its sides"
-            raise ValueError(f"source {self.name!r}: {where}.box = {region.box}: must be {allowed}")
-        return region
-
-
-def _cropped(region: Region, image: ImageLike) -> Region | None:
-    """The region in the centre square of an array (H, W, ...), or None where its own centre is outside."""
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"regions of {type(image).__name__}: boxes are of arrays (H, W) or (H, W, channels) alone")
-    height, width = image.shape[:2]
-    share = np.array([min(1, height / width), min(1, width / height)])  # of the width and the height that is kept
-    (cx, cy), size = np.array(region.box).reshape(2, 2)
-    low, high = (((np.array([cx, cy]) + sign * size / 2) - 0.5) / share + 0.5 for sign in (-1, 1))
-    low, high = low.clip(0, 1), high.clip(0, 1)
-    if np.any(np.abs(np.array([cx, cy]) - 0.5) > share / 2) or np.any(low >= high):
-        return None
-    return Region(region.text, tuple(((low + high) / 2).tolist() + (high - low).tolist()))

@@ -19,15 +19,13 @@ from ..base.fields import require
 from ..base.workers import CONTEXT, received
 from ..config import RunConfig
 from ..model.batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch
-from ..model.masking import block_mask, mask_tokens
 from . import Dataset, dataset
 from .false_captions import false_captions, joined
+from .masking import block_mask, mask_tokens
 from .remote import allow
 from .sentence_packing import Packed, packed, unpacked
 from .source import Box, Example, ItemKey, Missed, Source, Split
 from .tokenizer import Tokenizer
-
-__all__ = ["Streams", "filled", "loader", "pixels", "region_patches"]
 
 CAPTIONED = 0.5  # probability that the region stream has a picture's caption too, as an item without a box ...
 FEW = 2  # ... if there are so few regions: texts of a batch are padded to the longest, and phrases are short

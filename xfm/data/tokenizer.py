@@ -18,8 +18,6 @@ from ..model.batch import END, PAD, START, UNKNOWN
 from . import cache
 from .source import Source
 
-__all__ = ["Tokenizer", "for_sources", "largest", "train"]
-
 SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
 MASK = "<mask>"
 LETTERS = "A small black cat."  # that a tokenizer must be able to encode

@@ -21,9 +21,6 @@ from .source import ItemKey, Source
 from .world import openmoji
 from .world.scenes import World
 
-__all__ = ["GLOSSES", "Sentence", "WordNet", "ancestors", "concept_glosses", "definitions", "hypernyms", "lemmas",
-           "sentences"]  # fmt: skip
-
 FILES = {"n": "data.noun", "v": "data.verb", "a": "data.adj", "r": "data.adv"}
 FORMAT = 1  # of the cached tables: raise it when what is parsed, cleaned or split changes
 FEWEST = 3  # words of a sentence

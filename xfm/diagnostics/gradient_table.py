@@ -22,6 +22,7 @@ from ..model.batch import Batch
 from ..model.modes import eval_mode
 from ..model.replicas import Alone, use_group
 from ..objectives import OBJECTIVES, Pretraining
+from ..objectives.declared import checked_loss
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +113,7 @@ def objective_gradients(
         with eval_mode(pretraining), torch.enable_grad(), use_group(Alone()):  # a main process alone asks
             flows = [pretraining.flow(batch, stream, (objective,), key) for stream in batch]
             loss: Any = model.objectives[objective]
-            losses = [loss.computed(flow, objective).loss for flow in flows if flow.active]
+            losses = [checked_loss(loss, flow, objective, gradient=False).loss for flow in flows if flow.active]
             if not losses:
                 continue
             total = torch.stack(losses).sum()

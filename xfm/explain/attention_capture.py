@@ -35,7 +35,7 @@ _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 
 
 class Captured:
-    """By the dotted name of an attention, in the order in which they first ran."""
+    """Attention weights by dotted name, in the order in which the attentions first ran."""
 
     def __init__(self, gradients: bool):
         self.weights: dict[str, Tensor] = {}  # (B, H, Q, K) of the last call
@@ -44,7 +44,7 @@ class Captured:
 
     @property
     def gradients(self) -> dict[str, Tensor]:
-        """By the weights of the last calls; 0 where what was differentiated does not depend on them. ConfigError
+        """Gradients by the weights of the last calls; 0 where the differentiated scalar does not use them. ConfigError
         without `gradients=True`."""
         if not self._gradients:
             raise ConfigError("gradients = False: must be True in `capture` for gradients to be kept")

@@ -1,4 +1,4 @@
-"""What a target is due to, by one method: a number for each word piece and each patch.
+"""Attributions: a number for each word piece and each patch, by one method.
 
 def contrast(inputs: AttributionInputs) -> Attribution:  # a method
     return Attribution.of(inputs, text=..., patches=...)
@@ -32,7 +32,7 @@ _TOP = 5  # words and patches of a card
 
 @dataclass(frozen=True, repr=False)
 class Attribution:
-    """A number for each word piece and each patch: what a target is due to, by one method.
+    """A number for each word piece and each patch, its share in one target by one method.
 
     A method returns `Attribution.of(inputs, text, patches)`; `explain.attribute` adds the method's name, the target,
     the costs and the score.
@@ -66,7 +66,7 @@ class Attribution:
         unit: str = "",
         complete: bool = False,
     ) -> Attribution:
-        """What a method returns.
+        """Build what a method returns.
 
         Args:
             text: a number a word piece, (L,); a tensor, an array or a list.

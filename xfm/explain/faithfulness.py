@@ -1,4 +1,4 @@
-"""How far an attribution can be trusted: against ground truth, against the model, and against baselines.
+"""Faithfulness of an attribution: against ground truth, against the model, and against baselines.
 
     attribution = explain.attribute(inputs, "integrated gradients")
     print(explain.faithfulness_report(inputs, attribution))
@@ -44,7 +44,7 @@ class FaithfulnessReport:
     beyond: tuple[float, float] | None = None  # how much less infidelity than ALIKE: 95 %, over the masked subsets
 
     def __str__(self) -> str:
-        """In one line, each score next to the baselines'."""
+        """One line: each score next to the baselines'."""
         parts = []
         for name, value in self.scores.items():
             others = ", ".join(f"{b} {scores[name]:.2f}" for b, scores in self.baselines.items() if name in scores)

@@ -1,4 +1,4 @@
-"""What heads do, from their weights (layer, head, query, key): of any model whose attention was captured."""
+"""Statistics of attention heads, from captured weights (layer, head, query, key) of any model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is explained: a target of one image and one text, as a function of embedded patches and word pieces.
+"""Inputs of explanations: a target of one image and one text, as a function of embedded patches and word pieces.
 
 Both are differentiable, and both can be masked as in pretraining: a patch becomes MIM's mask token, a word piece MLM's
 `<mask>`. `<s>`, `</s>` and what the target itself masks are never masked further.
@@ -85,7 +85,7 @@ class AttributionInputs:
         return {"language": int(self.model.text.sentence(places, full_mask(places))), "vision": None}
 
     def sites(self) -> dict[str, Site]:
-        """By the attention map's name."""
+        """Attention modules by the name of their map."""
         axes, sites = {"text": "words", "image": "patches"}, {}
         for stack in self.model.stacks.values():
             layers = range(len(hooks.layers(self.model, stack)))
@@ -100,7 +100,7 @@ class AttributionInputs:
         return dict(maps)
 
     def mask(self, keep_patches: Tensor, keep_pieces: Tensor) -> tuple[Tensor, Tensor]:
-        """Which to keep, (B, P) and (B, L) bool -> embeddings with the others masked, (B, P, D) and (B, L, D)."""
+        """Masks to keep, (B, P) and (B, L) bool -> embeddings with the rest masked, (B, P, D) and (B, L, D)."""
         device = self.patches.device
         patches, pieces = (keep.to(device)[..., None] for keep in (keep_patches, keep_pieces | self.fixed))
         return (
@@ -109,7 +109,7 @@ class AttributionInputs:
         )
 
     def masked_scores(self, keep_patches: Tensor, keep_pieces: Tensor) -> Tensor:
-        """Which to keep, (B, P) and (B, L) bool -> the target (B,) with the others masked, on the CPU."""
+        """Masks to keep, (B, P) and (B, L) bool -> the target (B,) with the rest masked, on the CPU."""
         with torch.no_grad(), eval_mode(self.model):
             batches = zip(keep_patches.split(BATCH), keep_pieces.split(BATCH), strict=True)
             return torch.cat([self(*self.mask(*keep)).cpu() for keep in batches])

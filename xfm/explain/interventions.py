@@ -1,4 +1,4 @@
-"""What happens when a part of the model, or of its input, is changed: effects, where attributions are only claims."""
+"""Interventions: the measured effect of changing a part of the model or of its input."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ class _Ablation(TorchFunctionMode):
 
 @dataclass(frozen=True)
 class HeadImportance:
-    """Of every head of a model, mean over some inputs."""
+    """Importance of every head of a model, mean over inputs."""
 
     frame: pd.DataFrame  # place (the attention map), layer, head; ablation (|change| of the target), attention,
     heads: list[Head]  # ... attention x gradient; and each row's head, for `ablate_heads`
 
 
 def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
-    """How much the target changes when a head is ablated, next to what attention says of it: a row's largest weight,
+    """Change of the target when a head is ablated, beside two measures of attention: a row's largest weight,
     mean over rows ("confidence", Voita et al., 2019), and |sum of weight x gradient|, which is |output . its gradient|
     (Michel et al., 2019, eq. 2)."""
     import pandas as pd
@@ -137,7 +137,7 @@ def pruning_curve(
 def removal_effects(
     inputs: AttributionInputs, patches: Tensor | None = None, words: Sequence[str] = ()
 ) -> dict[str, float]:
-    """What masking patches (P,) bool or words changes: target -> change, of the inputs' own target, and of every other
+    """Change of every target when patches (P,) bool or words are masked: the inputs' own target, and every other
     that the model has a head for.
 
     ConfigError for a word that the text does not have, and for patches of another shape.
@@ -163,7 +163,7 @@ def removal_effects(
 def objective_effects(
     model: XFM, config: RunConfig, batch: Batch, heads: Sequence[Head], fill: Fill = "zero"
 ) -> pd.DataFrame:
-    """What ablated heads change in training: every loss that is learnt, on a batch, "stream/objective" -> before,
+    """Losses of a batch before and after heads are ablated, every loss that is learnt: "stream/objective" -> before,
     after; `without_teacher`."""
     import pandas as pd
 

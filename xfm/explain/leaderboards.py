@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import bootstrap
-from torch.utils.data import DataLoader, Dataset
 
 from ..base import seeding
 from ..base.fields import one_of, require
+from ..base.workers import side_by_side
 from ..data.tokenizer import Tokenizer
 from ..data.world.scenes import Scene, World
 from ..model import XFM
@@ -87,8 +89,7 @@ def leaderboard(
     Args:
         methods: names of METHODS, or functions f(inputs) -> Attribution; those of SLOW are not scored by sensitivity.
         target: asked of the object's phrase, or "name": the object's name, masked in the caption.
-        workers: processes, one thread each (0: in this one); the scores are the same. Functions and targets of yours
-            must then be a module's, which can be sent there.
+        workers: scenes at a time, a process of one thread each, where this one can be forked.
 
     Raises:
         ConfigError: for an unknown method, and for no scenes.
@@ -101,10 +102,14 @@ def leaderboard(
         if isinstance(method, str):
             one_of("method", method, METHODS)
     require(bool(scenes), "scenes", scenes, "at least one")
-    scored = _Scored(model, randomised_copy(model), tokenizer, scenes, methods, target)
-    context = "spawn" if workers else None  # a forked process cannot differentiate where CUDA is in use
-    loader = DataLoader(scored, batch_size=None, num_workers=workers, multiprocessing_context=context)
-    return Leaderboard(pd.DataFrame([row for rows in tqdm(loader, "scenes", disable=not progress) for row in rows]))
+    score, by_scene = partial(_scored, model, randomised_copy(model), tokenizer, methods, target), {}
+    calls = [partial(score, scene, i) for i, scene in enumerate(scenes)]
+    with closing(side_by_side(calls, workers or 1)) as ended:
+        for i, rows in tqdm(ended, "scenes", len(calls), disable=not progress):
+            if isinstance(rows, Exception):
+                raise rows
+            by_scene[i] = rows
+    return Leaderboard(pd.DataFrame([row for i in range(len(calls)) for row in by_scene[i]]))
 
 
 def leaderboard_scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
@@ -114,7 +119,7 @@ def leaderboard_scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
 
 
 def asked_about(scene: Scene, i: int, target: str | Target = "itm") -> int:
-    """Which object the i-th scene of a leaderboard is asked about."""
+    """Index of the object that the i-th scene of a leaderboard asks about."""
     askable = [*said_once(scene)] if target == "name" else range(len(scene.objects))
     return askable[i % len(askable)]
 
@@ -124,37 +129,29 @@ def higher(score: str) -> bool:
     return score in SCORES and SCORES[score].higher_is_better
 
 
-@dataclass(frozen=True)
-class _Scored(Dataset[list[dict[str, Any]]]):
-    """Scene by scene, the rows of a leaderboard."""
-
-    model: XFM
-    randomised: XFM
-    tokenizer: Tokenizer
-    scenes: Sequence[Scene]
-    methods: Sequence[str | Method]
-    target: str | Target
-
-    def __len__(self) -> int:
-        return len(self.scenes)
-
-    def __getitem__(self, i: int) -> list[dict[str, Any]]:
-        scene, rows = self.scenes[i], []
-        inputs, of_randomised = (
-            scene_inputs(model, self.tokenizer, scene, self.target, asked_about(scene, i, self.target))
-            for model in (self.model, self.randomised)
-        )
-        for method in self.methods:
-            attribution = attribute(inputs, method)
-            name, sensitive = attribution.method, attribution.method not in SLOW
-            scores = faithfulness_report(inputs, attribution, sensitive=sensitive).scores
-            check = attribution_correlation("all", attribution, attribute(of_randomised, method))
-            scores |= dict(zip(CHECK, (check.image, check.text), strict=True))
-            scores["milliseconds"] = 1000 * attribution.seconds
-            if attribution.gap is not None:
-                scores["completeness gap"] = abs(attribution.gap)
-            rows += [{"scene": i, "method": name, "score": score, "value": v} for score, v in scores.items()]
-        return rows
+def _scored(
+    model: XFM,
+    randomised: XFM,
+    tokenizer: Tokenizer,
+    methods: Sequence[str | Method],
+    target: str | Target,
+    scene: Scene,
+    i: int,
+) -> list[dict[str, Any]]:
+    """The rows of one scene."""
+    rows, about = [], asked_about(scene, i, target)
+    inputs, of_randomised = (scene_inputs(one, tokenizer, scene, target, about) for one in (model, randomised))
+    for method in methods:
+        attribution = attribute(inputs, method)
+        name, sensitive = attribution.method, attribution.method not in SLOW
+        scores = faithfulness_report(inputs, attribution, sensitive=sensitive).scores
+        check = attribution_correlation("all", attribution, attribute(of_randomised, method))
+        scores |= dict(zip(CHECK, (check.image, check.text), strict=True))
+        scores["milliseconds"] = 1000 * attribution.seconds
+        if attribution.gap is not None:
+            scores["completeness gap"] = abs(attribution.gap)
+        rows += [{"scene": i, "method": name, "score": score, "value": v} for score, v in scores.items()]
+    return rows
 
 
 def _summary(values: np.ndarray, *key: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the model predicts for masked words and patches of an image and a text.
+"""Predictions for masked words and patches of an image and a text.
 
 predict = explain.masked_predictor(model, tokenizer, image, text)
 predict(hidden_patches, hidden_pieces)["words"]

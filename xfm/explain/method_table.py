@@ -98,7 +98,7 @@ def _options(name: str, function: Method, **offered: Any) -> dict[str, Any]:
 
 
 def _checked(name: str, returned: Any, inputs: AttributionInputs) -> Attribution:
-    """What a method returned, its numbers as float32 on the CPU."""
+    """The returned attribution, its numbers as float32 on the CPU. ConfigError for anything else."""
     if not isinstance(returned, Attribution):
         raise ConfigError(
             f"the method {shown(name)} returned a {type(returned).__name__}: it must return an Attribution, which "

@@ -121,7 +121,7 @@ def check_text(text: object) -> None:
 
 
 def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
-    """As the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on the model's device.
+    """The image as the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on its device.
 
     ConfigError as `xfm.base.images.prepare` raises it.
     """

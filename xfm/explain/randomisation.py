@@ -78,14 +78,14 @@ def model_parts(model: XFM | ForeignModel) -> dict[str, set[str]]:
 
 
 def attribution_correlation(part: str, one: Attribution, other: Attribution) -> RankCorrelation:
-    """Of two attributions of the same inputs; `<s>` and `</s>`, which are no words, are left out."""
+    """Rank correlation of two attributions of the same inputs, without `<s>` and `</s>`."""
     of_words = torch.tensor(one.words.owner) >= 0
     text = _rank_correlation(one.text[of_words], other.text[of_words])
     return RankCorrelation(part, text, _rank_correlation(one.patches, other.patches))
 
 
 def _rank_correlation(one: Tensor, other: Tensor) -> float:
-    """Of absolute values; 0 where one of the two is constant, which has no order."""
+    """Spearman's correlation of absolute values; 0 where one of the two is constant."""
     values = one.abs().numpy(), other.abs().numpy()
     result: Any = spearmanr(*values) if all(np.ptp(v) > 0 for v in values) else None
     return float(result.statistic) if result else 0.0

@@ -1,4 +1,4 @@
-"""What attributions are scored by (`faithfulness.py`): what each score is, and which direction is better."""
+"""Faithfulness scores: what each measures, and which direction is better. `faithfulness.py` computes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALIKE = "all alike"  # of infidelity, the numbers that explain how much is maske
 
 @dataclass(frozen=True)
 class Score:
-    """What a faithfulness score measures, and which direction is better."""
+    """One faithfulness score."""
 
     description: str
     higher_is_better: bool = True

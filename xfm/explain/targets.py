@@ -1,4 +1,4 @@
-"""What an explanation explains: a number that X-FM computes from an image and a text.
+"""Targets of explanations: scalars that X-FM computes from an image and a text.
 
 The stop-gradient belongs to training (`Flow`) and is not applied here: otherwise words would get no attribution of ITM.
 """
@@ -23,7 +23,7 @@ __all__ = ["ITC", "ITM", "TARGETS", "Outputs", "Target", "box_target", "full_mas
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the encoders return for B image-text pairs."""
+    """Outputs of the encoders for B image-text pairs."""
 
     model: XFM
     text: Tensor  # (B, L, D)

@@ -1,4 +1,4 @@
-"""What the numbers of an explanation are of: word pieces, joined to words, and patches, with their pixels."""
+"""Axes of explanations: word pieces, joined to words, and patches, with their pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which words a model has met beside pictures: of others it can only guess what they look like."""
+"""Words that occur in the texts of a model's training pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SeenWords:
     held_out: tuple[str, ...] = ()
 
     def never(self, phrase: str) -> list[str]:
-        """What of a phrase no text of a training picture has: names that were held out, then single words, each once,
+        """Parts of a phrase that no training picture's text has: held-out names, then single words, each once,
         lower-cased."""
         text, unseen = phrase.lower(), list[str]()
         for name in sorted(self.held_out, key=len, reverse=True):
@@ -35,7 +35,7 @@ class SeenWords:
 
 
 def seen_words(data: Dataset) -> SeenWords:
-    """Of all sources with pictures. Reads the texts that a tokenizer is trained on: seconds for a drawn world, once."""
+    """Words of all sources with pictures. Reads the texts that a tokenizer is trained on: seconds, once."""
     pictured = [s for s in data.sources if {"pairs", "regions"} & s.provides]
     held_out = tuple(name.lower() for s in pictured for name in getattr(s, "unseen_names", ()))
     return SeenWords(frozenset().union(*map(_words, pictured)), held_out)

@@ -23,8 +23,6 @@ from .identity import identities, split_by_content, text_identity
 from .readers import read, signature
 from .readers.records import Problem, Record
 
-__all__ = ["EMBEDDED", "FileSource", "agree", "collected", "row_count"]
-
 EMBEDDED = ("openmoji", "wordnet")  # what `data.sources` may name beside paths
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

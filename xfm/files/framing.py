@@ -13,8 +13,6 @@ from ..config import AugmentConfig
 from ..data.source import Box, Region
 from .readers.records import Mask, Phrase
 
-__all__ = ["framed", "inside", "mirrored_text", "window_of"]
-
 Window = tuple[float, float, float, float]  # left, upper, right, lower; pixels
 SIDES = {"left": "right", "right": "left"}
 

@@ -13,8 +13,6 @@ from ..data import cache
 from ..data.source import HELD_OUT, SMALLEST_SPLIT, Split
 from .readers.records import Picture
 
-__all__ = ["identities", "split_by_content", "text_identity"]
-
 BYTES = 8  # of an identity
 VERSION = 2  # of what is kept
 AT_ONCE = 500  # pictures that a thread is given: what keeps track of a task is larger than a row

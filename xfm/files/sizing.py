@@ -16,8 +16,6 @@ from ..data.wordnet import WordNet
 from ..data.world.scenes import World
 from .file_source import EMBEDDED, FileSource, agree
 
-__all__ = ["Sized", "own"]
-
 EPOCHS = 30  # times that each picture is seen; of texts alone, each text
 FEW, MANY = 3000, 100_000  # training pictures: what the demo's sizes, and those of `small`, are enough for
 CUT = 99  # % of the texts that are not cut

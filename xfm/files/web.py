@@ -26,8 +26,6 @@ from .framing import framed
 from .readers.records import PICTURES
 from .readers.tar_shards import TEXTS, expand
 
-__all__ = ["WebShards"]
-
 CORPUS = 10_000  # captions that a tokenizer is trained on
 ENOUGH = 100  # samples seen, before a share of them says anything
 URL = re.compile(r"https?://[\w.~:/?&=%+,{}@-]+")  # nothing that a shell would read: webdataset hands URLs to curl

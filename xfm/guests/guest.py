@@ -1,7 +1,4 @@
-"""A dual encoder of another library as explanations see it: what it has to say of itself, and the rest.
-
-`xfm.guests` has open_clip's models and Hugging Face's CLIP; docs/add-a-model.md says how to bring another.
-"""
+"""A dual encoder of another library as explanations see it; docs/add-a-model.md says how to bring another."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ __all__ = ["DualOutputs", "Guest", "Tokens", "Tower"]
 
 @dataclass(frozen=True)
 class Tower:
-    """Where a guest's encoder has what; names are dotted, from `net`."""
+    """Places of a guest's encoder, as dotted names from `net`."""
 
     attentions: tuple[str, ...] = ()  # its self-attentions, the first layer's first; (): none over tokens
     read: int | None = 0  # the token that the feature is read from; None: the mean of the patches
@@ -91,7 +88,7 @@ class Guest(nn.Module):
 
     @property
     def logit_scale(self) -> float:
-        """What cosines are multiplied by before a softmax over classes."""
+        """Factor of cosines before a softmax over classes."""
         learnt = getattr(self.net, "logit_scale", None)
         return 100.0 if learnt is None else learnt.exp().item()
 
@@ -106,8 +103,8 @@ class Guest(nn.Module):
     def image(self, image: ImageLike) -> tuple[np.ndarray, Tensor]:
         """Any picture (see `xfm.base.images`), by the model's own transform -> what the patches cover of it: to draw,
         (S, S, 3) uint8, and as the model takes it, (3, S, S)."""
-        covered = self.side // self.patch * self.patch
-        values = self.prepare(pixels(image))[:, :covered, :covered]
+        side = self.side // self.patch * self.patch
+        values = self.prepare(pixels(image))[:, :side, :side]
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
         picture = ((values.cpu() * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
         return picture.permute(1, 2, 0).contiguous().numpy(), values.to(self.device)
@@ -132,9 +129,9 @@ class Guest(nn.Module):
         fixed = torch.tensor([start == end for start, end in spans])
         middle = table.weight.detach().float().mean(0).to(embedded.dtype)
         patches = rearrange(values, "c (y p) (x q) -> (y x) (c p q)", p=self.patch, q=self.patch)
-        question, left_out = self._asked(target, text), None
-        if isinstance(target, str) and target.startswith("word "):
-            left_out = _of_word(target.removeprefix("word "), text, words.owner, words.words) & ~fixed
+        word = target.removeprefix("word ") if isinstance(target, str) and target.startswith("word ") else ""
+        question = replace(ITC, name=f"itc by {word}") if word else self._asked(target, text)
+        left_out = _of_word(word, text, words.owner, words.words) & ~fixed if word else None
         return GuestInputs(
             self,
             question,
@@ -170,8 +167,8 @@ class Guest(nn.Module):
         """(N, E) of length 1."""
         for text in texts:
             check_text(text)
+        rows = [torch.tensor([self.tokenise(text).ids], device=self.device) for text in texts]
         with eval_mode(self):
-            rows = [torch.tensor([self.tokenise(text).ids], device=self.device) for text in texts]
             return torch.cat([F.normalize(self.text_features(ids), dim=-1) for ids in rows])
 
     @torch.no_grad()
@@ -182,8 +179,6 @@ class Guest(nn.Module):
             return torch.cat([F.normalize(self.image_features(picture), dim=-1) for picture in rows])
 
     def _asked(self, target: str | Target, text: str) -> Target:
-        if isinstance(target, str) and target.startswith("word "):
-            return replace(ITC, name=f"itc by {target.removeprefix('word ')}")
         chosen = TARGETS.get(target, target) if isinstance(target, str) else target
         if not isinstance(chosen, Target) or chosen.head not in self.objectives:
             name = target if isinstance(target, str) else target.name
@@ -208,7 +203,7 @@ class Guest(nn.Module):
 
 @dataclass(frozen=True)
 class DualOutputs:
-    """Of B pictures and texts, of length 1."""
+    """Features of B pictures and texts, of length 1."""
 
     image: Tensor  # (B, E)
     text: Tensor  # (B, E)

@@ -62,17 +62,17 @@ class GuestLab:
         about: int | None = None,
         among: Sequence[str] = (),
     ) -> Attribution:
-        """Which words and patches a target is due to, by one of `explain.METHODS`: see `explain.attribute`."""
+        """Attribution of a target to words and patches, by one of `explain.METHODS` or a function."""
         return attribute(self.inputs(image, text, target, about, among), method)
 
     def retrieval_set(
         self, images: Sequence[ImageLike], texts: Sequence[str], truth: np.ndarray | None = None
     ) -> RetrievalSet:
-        """What `RetrievalExplorer` shows of N pictures and N texts; `truth` (N, N) bool: which belong together, by
+        """Data of `RetrievalExplorer` for N pictures and N texts; `truth` (N, N) bool: which belong together, by
         default the first to the first, and so on. ConfigError for different numbers."""
         require(len(images) == len(texts), "texts", len(texts), f"{len(images)}, as many as there are images")
-        pictures, sentences = self.model.features_of_images(images), self.model.features_of_texts(texts)
+        features = self.model.features_of_images(images), self.model.features_of_texts(texts)
+        pictures, sentences = (rows.float().cpu().numpy() for rows in features)
         prepared = np.stack([self.model.image(image)[0] for image in images])
         true = np.eye(len(texts), dtype=bool) if truth is None else np.asarray(truth, bool)
-        features = pictures.float().cpu().numpy(), sentences.float().cpu().numpy()
-        return RetrievalSet(prepared, tuple(texts), features[0] @ features[1].T, *features, true)
+        return RetrievalSet(prepared, tuple(texts), pictures @ sentences.T, pictures, sentences, true)

@@ -154,9 +154,8 @@ class OpenClip(Guest):
             while start < len(ids) and middle and ids[start] != middle[0]:
                 start += 1
             special = {}
-        require(
-            count <= self._longest, "text", f"{text[:40]}... ({count} tokens)", f"of at most {self._longest} tokens"
-        )
+        longest = self._longest
+        require(count <= longest, "text", f"{text[:40]}... ({count} tokens)", f"of at most {longest} tokens")
         places = {"first": 0, "last": len(ids) - 1, "argmax": int(np.argmax(ids))}
         read = ids.index(self._end) if self._pooled == "eos" and self._end in ids else places.get(self._pooled, 0)
         length = read + 1 if self._causal else len(ids)
@@ -168,28 +167,25 @@ class OpenClip(Guest):
 
 
 def _image_tower(visual: Any, side: int) -> tuple[Tower, int]:
-    """Where it has what, and the pixels of a patch's side."""
+    """Places of the image encoder, and the pixels of a patch's side."""
     blocks: Any = getattr(getattr(visual, "transformer", None), "resblocks", None)
     if blocks is not None and getattr(visual, "attn_pool", None) is None:
         names = tuple(f"visual.transformer.resblocks.{i}.attn" for i in range(len(blocks)))
-        read = {"tok": 0}.get(visual.pool_type)
-        return Tower(names, read, features=f"visual.transformer.resblocks.{len(blocks) - 1}.ln_1"), visual.patch_size[0]
+        read, last = {"tok": 0}.get(visual.pool_type), f"visual.transformer.resblocks.{len(blocks) - 1}"
+        return Tower(names, read, features=f"{last}.ln_1"), visual.patch_size[0]
     if hasattr(visual, "attnpool"):  # CLIP's ResNets
         return Tower(("visual.attnpool",), 0, features="visual.layer4"), CONVOLVED
     trunk: Any = getattr(visual, "trunk", None)
     blocks, embed = getattr(trunk, "blocks", None), getattr(trunk, "patch_embed", None)
-    if isinstance(blocks, nn.Sequential | nn.ModuleList) and all(
-        hasattr(b, "attn") and hasattr(b, "norm1") for b in blocks
-    ):
+    stacked = isinstance(blocks, nn.Sequential | nn.ModuleList)
+    if stacked and all(hasattr(block, "attn") and hasattr(block, "norm1") for block in blocks):
         names = tuple(f"visual.trunk.blocks.{i}.attn" for i in range(len(blocks)))
         pool = "visual.trunk.attn_pool" if getattr(trunk, "attn_pool", None) is not None else ""
         read = 0 if getattr(trunk, "global_pool", "") == "token" else None
         size: Any = getattr(embed, "patch_size", (CONVOLVED,))
         return Tower(names, read, pool, f"visual.trunk.blocks.{len(blocks) - 1}.norm1"), size[0]
     patch: Any = getattr(visual, "patch_size", (CONVOLVED,))
-    return Tower(features="visual.trunk.stages" if hasattr(trunk, "stages") else ""), patch[0] if side >= patch[
-        0
-    ] else side
+    return Tower(features="visual.trunk.stages" if hasattr(trunk, "stages") else ""), min(patch[0], side)
 
 
 def _spans(text: str, pieces: list[str]) -> list[tuple[int, int]]:

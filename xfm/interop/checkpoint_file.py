@@ -15,8 +15,6 @@ from torch import Tensor
 from ..base.files import FileError
 from ..base.strings import brief, shown
 
-__all__ = ["CheckpointError", "identify", "is_finite", "read_file", "tensors_of"]
-
 # What a name tells, first match first: a model that holds another comes before it.
 MODELS = {
     "a run of this toolkit (open its folder)": r"objectives\.itc\.temperature|vision\.patch_embed\.weight",

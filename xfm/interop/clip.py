@@ -19,8 +19,6 @@ from ..base.strings import printable, shown
 from ..config import ConfigError, ModelConfig, VisionConfig
 from ..model.batch import END, MEAN, STD
 
-__all__ = ["preprocessing", "tagged", "teacher", "teacher_width", "to_open_clip"]
-
 _QUICK, _PICTURES = "-quickgelu", ("mean", "std", "interpolation", "resize_mode")
 FETCH = "open_clip.download_pretrained(open_clip.get_pretrained_cfg({!r}, TAG))"
 

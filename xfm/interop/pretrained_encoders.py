@@ -21,8 +21,6 @@ from .checkpoint_file import CheckpointError, identify, read_file, tensors_of
 from .published import from_published, is_known
 from .resolution import grid_of, resize_table
 
-__all__ = ["KINDS", "Source", "fitting", "read_encoder", "require_fitting", "sources"]
-
 KINDS = {"roberta": "text", "bert": "text", "beit": "vision"}  # the encoder that each starts
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a folder, the first that is there
 EPS = {"roberta": 1e-5, "bert": 1e-12}

@@ -16,9 +16,6 @@ from torch import Tensor
 from ..model.vision import relative_index
 from .resolution import grid_of
 
-__all__ = ["CAPTIONING", "TABLE", "alias_of", "buffer", "canonical", "from_published", "is_known", "our_name",
-           "published_name", "published_shapes", "sizes", "to_published"]  # fmt: skip
-
 _PLACES = {"i": r"\d+", "p": "weight|bias", "a": "query|key|value", "n": "[12]", "t": "cls|mask", "w": "word|position"}
 _VISION = [
     ("vision.{t}_token", "vision_encoder.{t}_token"),

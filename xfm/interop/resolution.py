@@ -10,8 +10,6 @@ from torch import Tensor
 
 from ..base.fields import require
 
-__all__ = ["grid_of", "resize_table"]
-
 CLASS_ROWS = 3  # class to any, any to class, class to class
 SMALLEST = 3  # patches a side: a cubic spline needs four points
 

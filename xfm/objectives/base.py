@@ -20,7 +20,7 @@ from ..model.batch import IGNORE, UNKNOWN, FusionBatch, Images, LossOut, Stream,
 from ..model.kernels.rows import take
 from ..model.packing import chosen
 from ..model.replicas import peers
-from .declared import Declared, check_gradient, checked_loss, checked_pairing
+from .declared import checked_pairing
 
 Measure = Literal["loss", "accuracy"]
 Kind = Literal["text", "image", "contrast", "fusion"]
@@ -91,15 +91,6 @@ class Objective(nn.Module, ABC):
     def paired(self, flow: Flow, name: str) -> FusionBatch:
         """Its pairing, under its registered name. ConfigError where that is not as declared."""
         return checked_pairing(self, flow, name)
-
-    def computed(self, flow: Flow, name: str, trained: bool = False) -> LossOut:
-        """Its loss, under its registered name. ConfigError where that is not as declared, and (`trained`) where no
-        encoder that it reads has a gradient of it."""
-        reader = Declared(flow, name, self.reads)
-        out = checked_loss(self, reader, name)
-        if trained:
-            check_gradient(self, reader, name, out)
-        return out
 
 
 def mean_over(total: Tensor, count: Tensor | int) -> Tensor:

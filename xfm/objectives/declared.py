@@ -109,35 +109,34 @@ def checked_pairing(loss: Any, flow: Any, name: str) -> FusionBatch:
     return pairing
 
 
-def checked_loss(loss: Any, flow: Declared, name: str) -> LossOut:
-    """ConfigError where what forward returns is not a scalar with scalars to report, or is of undeclared tensors."""
-    where, out = f"objectives.{name}", loss(flow)
+def checked_loss(loss: Any, flow: Any, name: str, gradient: bool) -> LossOut:
+    """The loss, under its registered name. ConfigError where forward returns no scalar with scalars to report, reads
+    undeclared tensors, or (`gradient`) sends no gradient into any encoder that it reads."""
+    reader = Declared(flow, name, loss.reads)
+    where, out = f"objectives.{name}", loss(reader)
     if not isinstance(out, LossOut):
         raise ConfigError(f"{where}: forward returns a {type(out).__name__}; return LossOut(loss)")
-    for said, value in (("loss", out.loss), *((f'report["{n}"]', v) for n, v in out.report.items())):
+    for field, value in (("loss", out.loss), *((f'report["{n}"]', v) for n, v in out.report.items())):
         if not isinstance(value, Tensor) or value.ndim:
             kind = f"of shape {(*value.shape,)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-            raise ConfigError(f"{where}: LossOut.{said} is {kind}; make it a tensor without dimensions, as by .mean()")
+            raise ConfigError(f"{where}: LossOut.{field} is {kind}; make it a tensor without dimensions, as by .mean()")
     if loss.accuracy_key and loss.accuracy_key not in out.report:
         raise ConfigError(f'{where}: accuracy_key = "{loss.accuracy_key}" is not in the report; add it to LossOut')
+    # a loss of stopped text alone, or of frozen encoders, has no gradient to send
+    stopped = {"text", "masked_text"} if flow.text_gradient(name) == 0 else set()
+    expected = [reading for reading in loss.reads if reading not in stopped and _learns(flow.model, reading)]
+    tensors = [t for reading in expected for t in reader.tensors.get(reading, ())]
+    if gradient and expected and not _reaches(out.loss, tensors):
+        names = ", ".join(f'"{reading}"' for reading in expected)
+        raise ConfigError(
+            f"{where}: sends no gradient into an encoder, though it reads {names}; "
+            "compute the loss from these tensors, without detach() or torch.no_grad()"
+        )
     return out
 
 
-def check_gradient(loss: Any, flow: Declared, name: str, out: LossOut) -> None:
-    """ConfigError where a loss sends no gradient into any encoder that it reads; one that is stopped need not."""
-    stopped = {"text", "masked_text"} if flow.text_gradient(name) == 0 else set()
-    expected = [reading for reading in loss.reads if reading not in stopped and _learns(flow.model, reading)]
-    if expected and not _reaches(out.loss, [t for reading in expected for t in flow.tensors.get(reading, ())]):
-        names = ", ".join(f'"{reading}"' for reading in expected)
-        raise ConfigError(
-            f"objectives.{name}: sends no gradient into an encoder, though it reads {names}; "
-            "compute the loss from these tensors, without detach() or torch.no_grad()"
-        )
-
-
 def _learns(model: Any, reading: str) -> bool:
-    encoders = (getattr(model, encoder) for encoder in READS[reading][1])
-    return any(p.requires_grad for encoder in encoders for p in encoder.parameters())
+    return any(p.requires_grad for encoder in READS[reading][1] for p in getattr(model, encoder).parameters())
 
 
 def _reaches(loss: Tensor, ends: list[Tensor]) -> bool:

@@ -17,7 +17,7 @@ from ..model.attention import weights_joined_once
 from ..model.batch import Batch
 from ..model.encoder_calls import join
 from ..model.stacks import checkpoint_layers
-from .declared import check_declaration
+from .declared import check_declaration, checked_loss
 from .registry import OBJECTIVES
 
 Key = tuple[object, ...]
@@ -42,13 +42,13 @@ def check_losses(config: RunConfig) -> None:
             crossing = ", ".join(n for n, loss in losses.items() if loss.crosses())
             raise ConfigError(f"flow.text_gradient.{name}: {name} does not cross from text to pictures; {crossing} do")
     scales = {n: config.flow.text_gradient.get(n, loss.text_gradient) for n, loss in losses.items()}
-    learnt = {n for own in losses_by_stream(config).values() for n in own if config.weight(n) > 0}
+    learnt = {n for losses_of in losses_by_stream(config).values() for n in losses_of if config.weight(n) > 0}
     fused = [name for name in losses if name in learnt and losses[name].kind() == "fusion"]
     if fused and config.model.fusion_depth == 0:
         raise ConfigError(f"model.fusion_depth = 0: must be at least 1, or {', '.join(fused)} at weight 0 (blind)")
     if config.flow.fusion_gradient != "plain" and not any(scales[name] for name in fused):
-        said = f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss reaches the language encoder"
-        raise ConfigError(f"{said}; let one in, by flow.text_gradient.<loss> or +no_stop_gradient")
+        wrong = f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss reaches the language encoder"
+        raise ConfigError(f"{wrong}; let one in, by flow.text_gradient.<loss> or +no_stop_gradient")
 
 
 def build(config: RunConfig) -> XFM:
@@ -116,9 +116,8 @@ class Pretraining(nn.Module):
             join([*flows.values()])
             for stream, flow in flows.items():
                 for name in flow.active:
-                    objective: Any = self.model.objectives[name]
                     first = torch.is_grad_enabled() and f"{stream}/{name}" not in self.checked
-                    out = objective.computed(flow, name, trained=first)
+                    out = checked_loss(self.model.objectives[name], flow, name, gradient=first)
                     losses[f"{stream}/{name}"] = out.loss
                     self.checked |= {f"{stream}/{name}"} if first else set()
                     report |= {f"{stream}/{name}/{k}": v for k, v in out.report.items()}

@@ -32,5 +32,5 @@ def numbers(values: Any, name: str, *shapes: tuple[int | None, ...]) -> np.ndarr
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """With 0 for what is not finite: in a picture it has no colour."""
+    """Values with 0 where they are not finite, which has no colour in a picture."""
     return np.where(np.isfinite(values), values, 0.0)

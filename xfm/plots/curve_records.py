@@ -38,7 +38,7 @@ def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: s
 
 
 def constant_levels(records: Sequence[Record]) -> dict[str, Level]:
-    """By "stream/objective": what a constant prediction reaches, as the records of a run tell it; {} of older ones."""
+    """Loss of a constant prediction by "stream/objective", from the records of a run; {} for older records."""
     tables = [record["levels"] for record in records if isinstance(record.get("levels"), Mapping)]
     levels: dict[str, Level] = {}
     for key, level in (pair for table in tables for pair in table.items() if isinstance(pair[1], Mapping)):
@@ -56,7 +56,7 @@ def moving_level(records: Sequence[Record], stream: str, objective: str) -> Curv
 
 
 def smooth(steps: np.ndarray, values: np.ndarray, span: float, across: Sequence[float] = ()) -> np.ndarray:
-    """Of each value: the mean of the finite values of the last `span` steps, its own included; NaN where there is none.
+    """Running mean of the finite values of the last `span` steps, the present one included; NaN where there is none.
     A span of 0 leaves the values as they are; behind each of the rising steps `across` the mean begins anew.
     `runningMean` of the training monitor is the same."""
     if not span > 0:

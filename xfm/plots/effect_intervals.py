@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..base.numbers import significant
-from .effect_words import LEVELS, SHARE, compared_with, known_levels, unit_name, with_interval
-from .outlier_arrows import far, mark_far
+from .effect_labels import LEVELS, SHARE, compared_with, far, known_levels, mark_far, unit_name, with_interval
 from .palette import AXIS, BLUE, GREY, ORANGE, PURPLE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
@@ -61,12 +61,11 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
             axes.set_xlim(axes.get_xlim())  # as it is without them
             mark_far(axes, row.effect * share, variants.index(row.variant), with_interval(row), _differs(row))
         span = tuple(axes.dataLim.intervalx)  # before there are levels, which would make room for each other
-        for row in rows:
-            y = variants.index(row.variant)
-            for name, look in _LEVELS.items():
-                if _near(span, x := (getattr(row, name) - row.mean_against) * share):
-                    axes.plot([x, x], [y - 0.5, y + 0.5], **look, zorder=2)
-                    drawn.add(name)
+        for row, (name, look) in itertools.product(rows, _LEVELS.items()):
+            if _near(span, x := (getattr(row, name) - row.mean_against) * share):
+                y = variants.index(row.variant)
+                axes.plot([x, x], [y - 0.5, y + 0.5], **look, zorder=2)
+                drawn.add(name)
         if (margin := first.margin * share) == margin:
             axes.axvspan(-margin, margin, **_MARGIN)
             drawn.add("margin")

@@ -9,7 +9,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
 from ..base.numbers import number
-from .effect_words import SHARE, compared_with, known_levels, unit_name
+from .effect_labels import SHARE, compared_with, known_levels, unit_name
 from .palette import DIVERGING
 from .style import Figure, require, styled
 from .svg import FIXED

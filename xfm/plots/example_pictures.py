@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from ..base.fields import require as require_config
 from ..base.images import ImageLike, pixels
+from ..base.numbers import number, percent
 from ..base.strings import shown
 from ..data.world import preview
 from ..data.world.scenes import Scene
@@ -148,11 +149,11 @@ def retrieval_examples(
     cards = []
     for e in examples:
         verdict = f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption comes {ordinal(e.rank + 1)}"
-        ranked = [(i, f"{caption} ({cosine:.2f})", right) for i, (caption, cosine, right) in enumerate(e.top)]
+        ranked = [(i, f"{text} ({number(cosine, digits=2)})", right) for i, (text, cosine, right) in enumerate(e.top)]
         if not any(right for _, _, right in ranked):
             ranked.append((e.rank, e.caption, True))
         lines = [
-            Line(f"{rank + 1}. {text}".replace("(-", "(−") + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
+            Line(f"{rank + 1}. {text}" + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
             for rank, text, right in ranked
         ]
         cards.append(Card(_picture(e.image), [Line(verdict, weight="bold"), *lines]))
@@ -180,7 +181,7 @@ def grounding_examples(
 
     cards, handles = [], []
     for e in examples:
-        verdict = f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}"
+        verdict = f"{RIGHT if e.right else WRONG} IoU {number(e.iou, digits=2)}"
         cards.append(Card(partial(draw, example=e), [Line(verdict, weight="bold"), Line(f"“{e.phrase}”")]))
     figure = sheet(cards, columns, title, credit)
     figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=SIZE)
@@ -223,8 +224,8 @@ def _guesses(guesses: Sequence[Guess], word: str) -> list[Line]:
     lines = []
     for i, (guess, probability) in enumerate(guesses):
         right = guess.strip() == word
-        percent = f"{100 * probability:.0f} %" if probability >= 0.01 else "<1 %"
-        text = f"{guess} {percent}" + f"\u00a0{RIGHT}" * right
+        share = percent(probability, 0) if probability >= 0.01 else "<1\u00a0%"
+        text = f"{guess} {share}" + f"\u00a0{RIGHT}" * right
         lines.append(Line(text, BLUE if right else "black", "normal" if i else "bold"))
     return lines if word in [guess.strip() for guess, _ in guesses] else [*lines, Line(f"({word})", BLUE)]
 

@@ -86,7 +86,7 @@ def attributions(
 
 
 def _key(shown: Sequence[Attribution], outlined: bool) -> list[Artist]:
-    """What the colours of these panels are."""
+    """Legend of the panels' colours."""
     signs = [Patch(color=BLUE, label="speaks for it"), Patch(color=ORANGE, label="against it")]
     plain = [Patch(color=colormaps["cividis"](1.0), label="much (no sign)")]
     handles: list[Artist] = [*signs] * any(one.signed for one in shown)
@@ -116,7 +116,7 @@ def patch_maps(
 
 
 def _scales(one: Attribution) -> str:
-    """What the fullest colour and the longest bar stand for."""
+    """Numbers of the fullest colour and of the longest bar."""
     sides = {"patches": one.patches.numpy(), "words": np.array([*one.by_word().values()])}
     most = [f"{_most(of, one.signed).removeprefix('most ')} ({name})" for name, of in sides.items() if finite(of).any()]
     return f"most {', '.join(most)}" * bool(most)

@@ -33,7 +33,7 @@ _TICKS, _NAMES, _AXES, _OTHERS = {True: (3, 28), False: (4, 48)}, (1, 60), (4, 1
 
 
 def drawable(text: object) -> str:
-    """As it can be drawn, in the same lines."""
+    """The text as it can be drawn, in the same lines."""
     characters, marks = [], 0
     for c in _ENDS.sub("\n", str(text)):
         kind = unicodedata.category(c)

@@ -1,4 +1,4 @@
-"""How faithful attribution methods are: insertion and deletion, and the leaderboard."""
+"""Scores of attribution methods: insertion and deletion, and the leaderboard."""
 
 from __future__ import annotations
 

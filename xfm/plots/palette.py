@@ -39,7 +39,7 @@ STRONGEST = 0.75  # opacity of the largest weight over a picture, in figures and
 
 
 def opacity(weights: np.ndarray, most: float, strength: float = STRONGEST) -> np.ndarray:
-    """Of weights' colours over a picture, any shape: 0 where a weight is 0 or not finite, `strength` where it is `most`
+    """Opacity of weights over a picture, any shape: 0 where a weight is 0 or not finite, `strength` where it is `most`
     or more, in between in proportion, whatever the sign; the views' overlay.js has the same."""
     shares = np.abs(np.where(np.isfinite(weights), weights, 0)) / (most if most > 0 else np.inf)
     return strength * np.minimum(shares, 1)

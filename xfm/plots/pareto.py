@@ -12,8 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..base.numbers import difference_unit, percent
-from .effect_words import SHARE
-from .outlier_arrows import far
+from .effect_labels import SHARE, far
 from .palette import AXIS, BLUE, GREY, ORANGE
 from .style import WIDTH, Figure, require, styled, wrap
 

@@ -35,7 +35,7 @@ def _last_layer(encoder: str) -> Reading:
 
 
 def _drift(encoder: str) -> Reading:
-    """Of an encoder that a specialist has not: None, though what is never used has not moved."""
+    """Distance from the initial weights; None for an encoder that a specialist lacks."""
     return lambda record: record["drift"][encoder] if encoder in record["cka"] else None
 
 

@@ -20,7 +20,7 @@ __all__ = ["evaluation", "evaluation_pages"]
 _ROW, _AXIS, _REST = 0.2, 0.5, 0.9  # inches: a line, the axis below a panel, title and legend
 _NAMES, _VALUE = 3.6, 0.7  # inches left of the axis, and right of it
 _HEADING = 100  # characters of a task and a note in one line
-_PAGE = 45  # lines of a page
+_PAGE = 60  # lines of a page
 _Row = tuple[float, str, str, "Result | None"]  # lines from the panel's top, text, a heading's note, a result
 
 
@@ -47,7 +47,7 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
 
 
 def evaluation_pages(results: Sequence[Result]) -> list[list[Result]]:
-    """The results in parts of at most 45 lines, a figure each. Tasks stay whole, and in their order."""
+    """The results in parts of at most 60 lines, a figure each. Tasks stay whole, and in their order."""
     pages: list[list[Result]] = []
     room = 0
     for task in _by_task(results):
@@ -60,7 +60,7 @@ def evaluation_pages(results: Sequence[Result]) -> list[list[Result]]:
 
 
 def _rows(results: Sequence[Result]) -> list[_Row]:
-    """Of each task its heading, with what its results have in common, and its results."""
+    """Each task's heading, with what its results have in common, and its results."""
     y, rows = 0.0, []
 
     def add(text: str, note: str = "", result: Result | None = None) -> None:

@@ -43,7 +43,7 @@ class Figure(matplotlib.figure.Figure):
     """Shows itself in a notebook, without pyplot; elsewhere `figure.savefig(path)`."""
 
     def savefig(self, fname: Any, **options: Any) -> None:
-        """As matplotlib's, but a file appears whole or stays as it was. FileError where the system refuses it."""
+        """Save as matplotlib does, but a file appears whole or stays as it was. FileError where the system refuses."""
         if not isinstance(fname, str | os.PathLike):
             return super().savefig(fname, **options)
         path = Path(fname)

@@ -48,7 +48,7 @@ def themed(drawn: bytes, name: str, label: str) -> str:
 
 
 def _local(name: str) -> str:
-    """Without its namespace: in HTML there is none to name."""
+    """The name without its namespace."""
     return name.rpartition("}")[2]
 
 

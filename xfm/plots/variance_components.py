@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from ..base.numbers import percent
 from .effect_intervals import panels
-from .effect_words import SHARE, unit_name
+from .effect_labels import SHARE, unit_name
 from .palette import BLUE, GREY, ORANGE
 from .style import SIZE, Figure, require, styled
 

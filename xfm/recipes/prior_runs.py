@@ -32,9 +32,7 @@ def stage1(config: RunConfig) -> RunConfig:
             "seed": config.drawn_by("warm_start"),
             "seed_of": {},
             "init_from": "",
-            "flow": FlowConfig(
-                {o: OBJECTIVES[o].text_gradient for o in config.flow.text_gradient}, mim_target="pixels"
-            ),
+            "flow": _unguided(config),
             "data.single_until": 0.0,
             "data.full_from": 0.0,
             "data.relation_negatives": 0.0,
@@ -59,11 +57,15 @@ def teacher(config: RunConfig) -> RunConfig:
     It depends on nothing that tells targets of guidance apart, so variants of one seed share it. ConfigError for an
     unknown change, with the nearest one.
     """
-    flow = FlowConfig({o: OBJECTIVES[o].text_gradient for o in config.flow.text_gradient}, mim_target="pixels")
     mim = {"objectives.mim": ObjectiveConfig()} if "mim" in config.objectives else {}
-    alone = {"name": "teacher", "init_from": "", "flow": flow, **mim, "train.probe_every": 0, "train.keep": 0}
-    plain = with_changes(config.replace(alone), config.flow.teacher.split("+")[1:])
+    alone = {"name": "teacher", "init_from": "", "flow": _unguided(config), "train.probe_every": 0, "train.keep": 0}
+    plain = with_changes(config.replace(alone | mim), config.flow.teacher.split("+")[1:])
     return plain.replace({"name": _derived(config, "teacher", plain)})
+
+
+def _unguided(config: RunConfig) -> FlowConfig:
+    """The losses' default stops, no intervention, and pixels as MIM's target."""
+    return FlowConfig({o: OBJECTIVES[o].text_gradient for o in config.flow.text_gradient}, mim_target="pixels")
 
 
 def _derived(config: RunConfig, what: str, made: RunConfig) -> str:

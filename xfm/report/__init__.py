@@ -69,11 +69,11 @@ def write_report(run: Run, gradients: Mapping[str, GradientTable] | None = None)
     folder = run.folder / "figures"
     with explain_os_error(folder):
         folder.mkdir(exist_ok=True)
-    drawn, files = run_figures.drawn(sections)
+    figures, files = run_figures.drawn(sections)
     for name, content in files.items():
         write_atomically(folder / name, content)
     path = run.folder / "report.html"
-    write_atomically(path, render(run.config, machine, model, records, results, measured, drawn))
+    write_atomically(path, render(run.config, machine, model, records, results, measured, figures))
     return path
 
 

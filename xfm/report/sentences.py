@@ -157,11 +157,6 @@ def _equivalence(row: Any) -> str:
     return f" {'Equivalent' if row.equivalent == 'yes' else 'Not shown to be equivalent'} within {margin} (TOST, {p})."
 
 
-def several(data: Measurements) -> list[str]:
-    """Findings on more than one effect at a time: interactions, the gap that a mend closes, the front."""
-    return [*interactions(data), *gaps_closed(data), *front(data)]
-
-
 def interactions(data: Measurements) -> list[str]:
     """Two variants and the one that changes what both change, on the primary metrics."""
     return [
@@ -221,20 +216,16 @@ def front(data: Measurements) -> list[str]:
 
 def spread(rows: pd.DataFrame, medians: pd.DataFrame, reference: str) -> list[str]:
     """How much runs vary. `rows`: of Study.spread; `medians`: of Study.median_shares."""
-    runs = listed([f"{n} of {variant}" for variant, n in rows.groupby("variant", sort=False)["n"].max().items()])
-    kinds = listed([f"{n} of {family}" for family, n in medians.groupby("family", sort=False)["metrics"].max().items()])
-    which = (
-        f"the metrics on which a variant beats the baseline: {kinds}" if kinds else "all metrics, as no variant beats"
-    )
-    which += "" if kinds else " a baseline"
+    counts: Any = rows.groupby("variant", sort=False)["n"].max()
+    metrics: Any = medians.groupby("family", sort=False)["metrics"].max()
+    runs, kinds = (listed([f"{n} of {name}" for name, n in of.items()]) for of in (counts, metrics))
+    which = f"the metrics on which a variant beats the baseline: {kinds}"
+    which = which if kinds else "all metrics, as no variant beats a baseline"
     sentences = [f"Standard deviations of {which}; runs: {runs}."]
-    for row in medians.dropna(subset="share").itertuples():
-        ends = (
-            f" (95 % CI {percent(row.share_low, 0)} to {percent(row.share_high, 0)})"
-            if row.share_low == row.share_low
-            else ""
-        )
-        share = f"{percent(row.share, 0)} of {reference}’s variance{ends}"
+    shares: list[Any] = [*medians.dropna(subset="share").itertuples()]
+    for row in shares:
+        ends = f" (95 % CI {percent(row.share_low, 0)} to {percent(row.share_high, 0)})"
+        share = f"{percent(row.share, 0)} of {reference}’s variance{ends if row.share_low == row.share_low else ''}"
         sentences.append(f"{row.variant} has {share} in the median metric of {row.family}.")
     return sentences
 

@@ -20,7 +20,7 @@ from ..plots.probe_figures import probes
 from ..plots.variance_components import spread as spread_figure
 from ..study import Study, StudyError, store
 from ..study.comparisons import pareto
-from ..study.effects import effects, no_pairs, pairs, unpaired
+from ..study.effects import effects, no_pairs, pairs
 from ..study.study_metrics import HELD_OUT, Metrics, select
 from ..study.variance import learnt_metrics, spread
 from ..study.variants import cell, grid_cells
@@ -70,10 +70,7 @@ class StudyFigures:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The effects; the means of what there is, where there are no pairs yet."""
-        data = self.study.measurements
-        table = effects(data, self.against)
-        return table if (table["n"] > 0).any() else unpaired(data, self.against)
+        return effects(self.study.measurements, self.against)
 
     @property
     def paired(self) -> bool:
@@ -93,7 +90,7 @@ class StudyFigures:
         reference = study.spec.compared_with[0]
         if kind == "probes":
             return self._probes(title)
-        if not (self.paired or (kind == "seeds" and len(self.table))):
+        if not self.paired:
             return nothing(no_pairs(data), title)
         if kind == "spread":
             return spread_figure(spread(data, metrics), variants, reference, f"{title}: how much runs vary")
@@ -119,18 +116,15 @@ class StudyFigures:
         """A page's figures: primary metrics before all others, and maps where the variants are a two-way grid."""
         table, primary = self.table, self.study.spec.primary
         others = [*dict.fromkeys(table[(table["role"] == "secondary") & (table["better"] != "")]["metric"])]
-        first: Metrics = "" if primary else others
-        figures = {"effects": self._compared(others) if self.paired and self.spread is None else []}
+        figures = {"effects": self._compared(others) if self.paired and self.spread is None else [], "probes": []}
         if self.spread is not None:
             keys = list(dict.fromkeys(self.spread["metric"]))
             figures["effects"] = [self._panels("spread", "spread", "How much runs vary", keys)]
-        empty = ReportFigure("seeds", "All runs", "", {}, note="There are no results yet.")
-        there = len(table) and first != []
-        figures["seeds"] = [self._panels("seeds", "seeds", "All runs", first) if there else empty]
-        probed = bool(self.study.probes())
-        figures["probes"] = (
-            [self._figure("probes", "probes", "Training probe: gradients and encoders")] if probed else []
-        )
+        figures["seeds"] = [ReportFigure("seeds", "All runs", "", {}, note=no_pairs(self.study.measurements))]
+        if self.paired and (primary or others):
+            figures["seeds"] = [self._panels("seeds", "seeds", "All runs", "" if primary else others)]
+        if self.study.probes():
+            figures["probes"] = [self._figure("probes", "probes", "Training probe: gradients and encoders")]
         return figures
 
     def _compared(self, others: Sequence[str]) -> list[ReportFigure]:
@@ -151,7 +145,7 @@ class StudyFigures:
 
     def _panels(self, name: str, kind: str, title: str, metrics: Metrics, by: str = "interval") -> ReportFigure:
         """A figure of a panel a metric, where it is not too high to read."""
-        rows = select(self.table, metrics)
+        rows: Any = select(self.table, metrics)
         count, variants = rows["metric"].nunique(), rows["variant"].nunique()
         if count * variants > _MOST:
             note = _TOO_MANY.format(metrics=count, variants=variants, name=kind)

@@ -22,7 +22,7 @@ from . import sentences
 from .page import page
 from .run_figures import drawn
 from .study_figures import StudyFigures, judge
-from .text_tables import admission_cells, as_latex, as_markdown, cells, spread_cells, to_latex, to_markdown
+from .text_tables import admission_cells, as_latex, as_markdown, cells, spread_cells
 
 __all__ = ["figure", "latex", "markdown", "save", "write"]
 
@@ -43,7 +43,9 @@ _VERDICTS = {  # by what judges the primary metrics: test, level, verdict
                     "for primary metrics by p through the gates, " + _OTHERS),
     "interval": ("the uncorrected interval", "", "by the uncorrected interval"),
 }  # fmt: skip
-_MEANS = "baseline: the value without having learnt the task; n: pairs; value: the mean over the runs"
+_MEANS = (
+    "baseline: the value without having learnt the task; means over each variant’s seeds with 95\u00a0% t intervals"
+)
 _SPREAD = (
     "sd: standard deviation of the runs, with its 95\u00a0% interval (chi squared); share: of the variance where every "
     "source varies, in per cent, with its 95\u00a0% interval (F)."
@@ -60,31 +62,33 @@ _SPREAD_LIMIT = (
 )
 
 
-def _now(study: Study, against: str) -> StudyFigures:
-    return StudyFigures(study, against or study.spec.reference)
-
-
 def figure(study: Study, kind: str = "effects", metrics: Metrics = "", against: str = "") -> Figure:
     """See Study.figure."""
-    return _now(study, against).draw(kind, metrics)
+    return StudyFigures(study, against or study.spec.reference).draw(kind, metrics)
 
 
 def markdown(study: Study, metrics: Metrics = "", against: str = "") -> str:
     """See Study.to_markdown."""
-    now = _now(study, against)
-    if now.spread is not None:
-        return as_markdown(spread_cells(now.spread), [False] * len(now.spread))
-    text = to_markdown(select(now.table, metrics)) if len(now.table) else ""
-    return text if now.paired else f"{no_pairs(study.measurements)}\n\n{text}"
+    text, bold = _cells(StudyFigures(study, against or study.spec.reference), metrics)
+    why = f"{no_pairs(study.measurements)}\n\n" if bold is None else ""
+    return why + (as_markdown(text, bold or [False] * len(text)) if len(text) else "")
 
 
 def latex(study: Study, metrics: Metrics = "", against: str = "") -> str:
     """See Study.to_latex."""
-    now = _now(study, against)
+    text, bold = _cells(StudyFigures(study, against or study.spec.reference), metrics)
+    why = f"% {no_pairs(study.measurements)}\n" if bold is None else ""
+    return why + (as_latex(text, bold or [False] * len(text)) if len(text) else "")
+
+
+def _cells(now: StudyFigures, metrics: Metrics = "all") -> tuple[pd.DataFrame, list[bool] | None]:
+    """The study's table as text, and which rows are bold; without pairs the means that there are, and None."""
+    if not now.paired:
+        return by_field(now.study.measurements), None
     if now.spread is not None:
-        return as_latex(spread_cells(now.spread), [False] * len(now.spread))
-    text = to_latex(select(now.table, metrics)) if len(now.table) else ""
-    return text if now.paired else f"% {no_pairs(study.measurements)}\n{text}"
+        return spread_cells(now.spread), [False] * len(now.spread)
+    table = select(now.table, metrics)
+    return cells(table), [*(table["role"] == "primary")]
 
 
 def save(study: Study, against: str = "") -> list[Path]:
@@ -106,7 +110,7 @@ def write(
 ) -> tuple[Path, dict[str, bytes]]:
     """Writes the report, and returns its path and its figures as files of these kinds ("png", "pdf"): contents by
     name."""
-    now = _now(study, against)
+    now = StudyFigures(study, against or study.spec.reference)
     figures, files = drawn(now.sections(), kinds)
     if not path:  # the folder of a study that was never run is not there
         with explain_os_error(study.folder):
@@ -154,17 +158,16 @@ def _results(study: Study, now: StudyFigures) -> dict[str, Any]:
         shown = sentences.spread(now.spread, median_shares(data), spec.reference)
         return {"abstract": shown, "conclusions": shown, "table": spread_cells(now.spread), "caption": _SPREAD,
                 "limit": _SPREAD_LIMIT, "fields": None, "incomplete": False}  # fmt: skip
-    incomplete = sentences.provisional(spec, data)
-    why = [no_pairs(data)]
+    incomplete, why = sentences.provisional(spec, data), [no_pairs(data)]
     abstract = sentences.study_abstract(table, len(data.finished)) if now.paired else why
-    further = [*sentences.conclusions(table), *sentences.several(data)] if now.paired else []
-    concluded = further or [*sentences.baselines(table), *why]
+    concluded = [*sentences.conclusions(table), *sentences.interactions(data)] if now.paired else why
+    concluded += [*sentences.gaps_closed(data), *sentences.front(data)] if now.paired else []
     fields = by_field(data)
     lacks = (fields == "").drop(columns="baseline").to_numpy().any()  # variants do not all have the same metrics
     return {
         "abstract": [*incomplete, *abstract],
         "conclusions": [*incomplete, *concluded],
-        "table": cells(select(table, "all")),
+        "table": _cells(now)[0],
         "caption": _caption(table) if now.paired else _MEANS,
         "limit": _LIMIT,
         "fields": fields if now.paired and len(fields) and lacks else None,

@@ -48,11 +48,11 @@ def admissions(spec: Spec, root: Path) -> list[Admission]:
 
 def require_admitted(spec: Spec, root: Path) -> None:
     """ConfigError, with mean, interval and baseline, where a primary metric of a confirmatory study is not admitted."""
-    refused = [found for found in admissions(spec, root) if not found.admitted] if spec.confirmatory else []
+    refused = [row for row in admissions(spec, root) if not row.admitted] if spec.confirmatory else []
     if refused:
-        said = "; ".join(f"{found.metric!r}: {found.why}" for found in refused)
+        reasons = "; ".join(f"{row.metric!r}: {row.why}" for row in refused)
         raise ConfigError(
-            f"primary = {said}. A metric may be primary where the reference beats its baseline on exploration seeds: "
+            f"primary = {reasons}. A metric may be primary where the reference beats its baseline in explorations: "
             "choose another metric or a longer regime, or name in `explored` the studies (split = 'validation') that "
             "show it"
         )

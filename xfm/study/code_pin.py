@@ -236,11 +236,11 @@ def mixed_precision(spec: Spec, folder: Path, todo: Collection[store.Key]) -> st
 
 def precisions(spec: Spec, folder: Path, finished: Collection[store.Key]) -> list[str]:
     """Sentences of the report on the runs' precision; none if it is not known."""
-    known = {key: precision for key, precision in _precisions(spec, folder).items() if key in finished}
-    if not known:
+    of_run = {key: precision for key, precision in _precisions(spec, folder).items() if key in finished}
+    if not of_run:
         return []
-    kinds = [f"{kind}: {count(n, 'run')}" for kind, n in sorted(Counter(known.values()).items())]
-    mixed = {seed for _, seed in known if len({kind for (_, other), kind in known.items() if other == seed}) > 1}
+    kinds = [f"{kind}: {count(n, 'run')}" for kind, n in sorted(Counter(of_run.values()).items())]
+    mixed = {seed for _, seed in of_run if len({kind for (_, other), kind in of_run.items() if other == seed}) > 1}
     warning = f"Some runs of {_seeds(mixed)} are in another precision: differences there are not of variants alone."
     return [f"Trained in {listed(kinds)}.", *([warning] if mixed else [])]
 

@@ -81,10 +81,11 @@ def slurm_options(written: Iterable[str]) -> dict[str, Any]:
 
 def _metrics(study: Study) -> str:
     """A line per metric: key, family, unit, better, baseline, untrained."""
+    table: Any = study.measurable()
     rows = [
         (r.metric, r.family, r.unit, r.better, f"{number(r.baseline, r.unit)} {r.baseline_name}".strip(),
          number(r.untrained, r.unit))
-        for r in study.measurable().itertuples()
+        for r in table.itertuples()
     ]  # fmt: skip
     columns = ["metric", "family", "unit", "better", "baseline", "untrained"]
     return pd.DataFrame(rows, columns=columns).map(printable).to_string(index=False)

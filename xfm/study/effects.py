@@ -21,7 +21,7 @@ from .statistics import ALPHA, FEWEST, Equivalence, can_reach, gatekeeping, holm
 from .statistics import equivalence as tost
 from .study_metrics import FAMILIES, FLOOR, SHUT
 
-__all__ = ["COLUMNS", "effects", "equivalence", "no_pairs", "pairs", "unpaired"]
+__all__ = ["COLUMNS", "effects", "equivalence", "no_pairs", "pairs"]
 
 COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
            "effect", "low", "high", "p", "p_min", "p_holm", "correction", "d", "detectable", "stated", "margin",
@@ -122,32 +122,6 @@ def _rows(data: Measurements, references: Mapping[str, str], declared: bool, aga
         }
         rows.append(row | known._asdict() | paired(group["difference"], judge, level)._asdict())
     return rows
-
-
-def unpaired(data: Measurements, against: str = "") -> pd.DataFrame:
-    """The columns of `effects` for a study without a pair: the mean of each metric over the runs of every variant, also
-    of `against`."""
-    families, rows = _families(data), []
-    groups: Any = data.results.groupby(["metric", "variant"], sort=False)
-    for (metric, variant), runs in groups:
-        row = {
-            "variant": variant,
-            "metric": metric,
-            "role": _role(data, metric),
-            "family": families[metric],
-            "mean": runs["value"].mean(),
-            "correction": "",
-            "judged_by": "interval",
-            "verdict": "",
-            "against": against or data.spec.reference,
-            "note": f"no pairs yet: the mean of {len(runs)} run{'s' * (len(runs) > 1)}",
-        }
-        rows.append(row | data.compared(metric)._asdict() | paired([])._asdict())
-    rows.sort(key=lambda row: [*families].index(row["metric"]))
-    numbers = ("mean_against", "baseline", "step_0", "p_holm", "stated", "margin", "p_equivalent")
-    table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).assign(equivalent="")
-    _add_levels(table, data.levels)
-    return table
 
 
 def equivalence(data: Measurements, metric: str, margin: float | None = None, against: str = "") -> pd.DataFrame:

@@ -52,8 +52,6 @@ class Job:
     steps: int  # of training
     then: list[Job] = field(default_factory=list)
     tries: int = 0
-    kind: str = ""  # jobs of one kind take as long
-    measures: bool = True  # after training
     order: int = 0  # the lowest of those that can begin is the next
 
 

@@ -113,12 +113,12 @@ class Progress:
         """Seconds to go; NaN before a step is seen."""
         with self._lock:
             here = sum(self.steps[job] - self._first.get(job, 0) for job in self.jobs)
-            left = self.total - sum(self.steps.values())
-            return (time.monotonic() - self._began) * left / here if here else math.nan
+            remaining = self.total - sum(self.steps.values())
+            return (time.monotonic() - self._began) * remaining / here if here else math.nan
 
     def __str__(self) -> str:
         running = sum(done > 0 for job, done in self.steps.items() if job not in self.over)
         counts = f"{self.ready} of {self.runs} runs, {running} running"
         counts += f", {self.failed} failed" if self.failed else ""
-        left = self.seconds_left
-        return counts + (f"; about {duration(left)} to go" if left == left else "")
+        seconds = self.seconds_left
+        return counts + (f"; about {duration(seconds)} to go" if seconds == seconds else "")

@@ -41,9 +41,9 @@ class Measurements:
     @classmethod
     def read(cls, folder: Path, spec: Spec) -> Measurements:
         """Reads results.csv, baselines.json and failed.json. StudyError where one holds something else."""
-        table = folder / "results.csv"
-        rows, levels = results_csv.read(table, spec), results_csv.levels(table, spec)
-        rows, levels = (own[own["seed"].isin(spec.seeds)].reset_index(drop=True) for own in (rows, levels))
+        path = folder / "results.csv"
+        tables: list[Any] = [results_csv.read(path, spec), results_csv.levels(path, spec)]
+        rows, levels = (table[table["seed"].isin(spec.seeds)].reset_index(drop=True) for table in tables)
         finished = {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
         reasons = store.read_failed(folder / "failed.json", spec)
         failed = {key: why for key, why in reasons.items() if key not in finished}
@@ -130,7 +130,7 @@ class Measurements:
         """A row a metric x variant: n runs, their mean value and level (each run's own baseline, else the metric's),
         gain (how far the value is on the better side of it) with its 95 % interval over the seeds (low, high), and
         learnt: "yes" where the interval is above zero, "not shown", "" for fewer than three runs."""
-        rows = self.gains[self.gains["metric"].isin(self.chosen(metrics))]
+        rows: Any = self.gains[self.gains["metric"].isin(self.chosen(metrics))]
         table, numbers = [], rows[["value", "level", "gain"]].to_numpy(float)  # a frame a group takes most of the time
         groups: Any = rows.groupby(["metric", "variant"]).indices
         for key, places in sorted(groups.items(), key=lambda group: group[1][0]):  # in the rows' order

@@ -61,13 +61,13 @@ class Plan:
         trained = f", {to_do - to_train} of them trained already" if to_train < to_do else ""
         first = " and ".join(count(n, kind) for kind, n in self.first.items())
         shared = f"; before them {first}, each shared by the arms of its seed" if first else ""
-        parts = ", ".join(f"{what} {duration(value)}" for what, value in self.seconds.items() if value)
+        shares = ", ".join(f"{what} {duration(value)}" for what, value in self.seconds.items() if value)
         by = f"by {self.workers} workers" if self.workers > 1 else "by one worker"
         size = f"{count(len(arms), 'arm')} x {count(len(spec.seeds), 'seed')}"
         rows = {
             "study": f"{spec.name} ({spec.kind}): {size} of {spec.recipe}",
             "runs": f"{to_do} of {int(arms['runs'].sum())} to do{trained}{shared}",
-            "time": f"about {duration(3600 * self.hours)} {by} on this machine ({parts or 'nothing to do'})",
+            "time": f"about {duration(3600 * self.hours)} {by} on this machine ({shares or 'nothing to do'})",
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }
         return rows | ({"tests": _tests(spec)} if spec.tests else {})
@@ -148,16 +148,16 @@ def make(
     for variant, changes in spec.variants.items():
         config = spec.configs[variant]
         configs = [spec.config(variant, seed) for label, seed in todo if label == variant]
-        left = [each for each in configs if not Run.of(each, runs).done]
-        for kind, need in (item for each in left for item in before(Run.of(each, runs)).items()):
+        to_train = [config for config in configs if not Run.of(config, runs).done]
+        for kind, need in (item for run in to_train for item in before(Run.of(run, runs)).items()):
             if not (run := Run.of(need, runs)).done:
                 first.setdefault(kind, {})[run.folder] = need
         step = finished[variant] / config.train.steps if variant in finished else pace(config) if configs else math.nan
         rows.append(
             {"variant": variant, "fields": len(changes), "runs": len(spec.seeds), "to_do": len(configs),
-             "to_train": len(left), "steps": config.train.steps, "step_seconds": step, "disk": _bytes(config)}
+             "to_train": len(to_train), "steps": config.train.steps, "step_seconds": step, "disk": _bytes(config)}
         )  # fmt: skip
-    arms = pd.DataFrame(rows)
+    arms: Any = pd.DataFrame(rows)
     seconds = {"training": float((arms["to_train"] * arms["steps"] * arms["step_seconds"]).fillna(0).sum())}
     for kind, needed in first.items():
         seconds[f"{kind}s"] = sum(pace(c) * c.train.steps for c in needed.values())

@@ -71,12 +71,12 @@ def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
     for metric in metrics:
         known = next((pilot.metrics[metric] for pilot in pilots.values() if metric in pilot.metrics), Metric())
         for variant, against in compared.items():
-            own = {name: _of(pilot.pairs, metric) for name, pilot in pilots.items()}
+            pairs = {name: _of(pilot.pairs, metric) for name, pilot in pilots.items()}
             same = {name: _labels(pilot.configs, spec, variant, against) for name, pilot in pilots.items()}
             row = {"metric": metric, "unit": known.unit, "variant": variant, "against": against}
             row |= {"baseline": known.baseline, "alpha": (alpha := level(spec, metric))}
             test = len(spec.seeds), alpha, "sign flips" if _corrected(spec, metric) else "interval"
-            rows.append(row | _row(own, same, known, variant, against, test))
+            rows.append(row | _row(pairs, same, known, variant, against, test))
     numbers = ("sd", "detectable", "at_most", "alpha", "baseline", "reference")
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
 
@@ -113,12 +113,12 @@ def _row(
     name = spread.source if spread else next(name for name, pairs in pilots.items() if len(pairs))
     values = _reference(pilots[name], same[name][1] if same[name] else against)
     notes = [_floor(values, known), "" if spread is None or spread.same else "the spread is of other configs"]
-    told = nothing | {"reference": values.mean(), "from": name, "note": "; ".join(filter(None, notes))}
+    row = nothing | {"reference": values.mean(), "from": name, "note": "; ".join(filter(None, notes))}
     if spread is None or seeds < FEWEST:
         few = f"{seeds} seeds plan no test" if spread else "a standard deviation takes two pairs of one comparison"
-        return told | {"note": "; ".join(filter(None, (few, str(told["note"]))))}
+        return row | {"note": "; ".join(filter(None, (few, str(row["note"]))))}
     size = detectable(*test)
-    return told | {"pairs": spread.pairs, "sd": spread.sd, "detectable": size * spread.sd,
+    return row | {"pairs": spread.pairs, "sd": spread.sd, "detectable": size * spread.sd,
                    "at_most": size * spread.sd * upper_limit(spread.df)}  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _spread(
     """From the exploration that has the most pairs of this very comparison, whatever it calls it; else of one of the
     same names; else of all comparisons."""
     for choice in ("configs", "names", "all"):
-        found = []
+        spreads = []
         for name, pairs in pilots.items():
             labels = same[name] if choice == "configs" else (variant, against)
             if not labels:
@@ -140,9 +140,9 @@ def _spread(
             if df:
                 squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
                 size = sum(n for n in map(len, groups) if n > 1)
-                found.append(_Spread(math.sqrt(squares / df), df, size, name, choice == "configs"))
-        if found:
-            return max(found, key=lambda spread: spread.df)
+                spreads.append(_Spread(math.sqrt(squares / df), df, size, name, choice == "configs"))
+        if spreads:
+            return max(spreads, key=lambda spread: spread.df)
     return None
 
 

@@ -68,7 +68,7 @@ def block(
 ) -> str:
     """The lines of a run, preceded by those of its baselines and of its `untrained` model."""
     baselines = [r._replace(value=r.known.baseline) for r in rows if r.known.baseline is not None]
-    levels = [(f"{variant} ({level})", own, 0.0) for level, own in zip(LEVELS, (baselines, untrained), strict=True)]
+    levels = [(f"{variant} ({name})", values, 0.0) for name, values in zip(LEVELS, (baselines, untrained), strict=True)]
     lines = list[tuple[Any, ...]]()
     for label, measured, took in [*levels, (variant, rows, seconds)]:
         start = _escaped(label), seed, spec.fingerprint(variant, seed)

@@ -93,8 +93,8 @@ def _record(spec: Spec, folder: Path, key: Key, outcome: Outcome, pin: CodePin) 
     code_pin.keep(folder, pin)
     if outcome.found:
         code_pin.note_found(folder, *key)
-    known = store.read_baselines(folder / "baselines.json")
-    if (metrics := store.merge(known, outcome.rows)) != known:
+    before = store.read_baselines(folder / "baselines.json")
+    if (metrics := store.merge(before, outcome.rows)) != before:
         store.write_baselines(folder / "baselines.json", metrics)
     records = {"probes.jsonl": outcome.probes, "curves.jsonl": outcome.curves, "machines.jsonl": outcome.machine}
     for name, lines in records.items():
@@ -113,13 +113,13 @@ def _outcomes(
         view = Progress(spec.name, jobs, total, total - len(todo), show)
         with view, closing(execute(first, *executor)) as outcomes:
             for job, outcome in outcomes:
-                found = None
+                earlier = None  # whether it was trained before this call
                 if isinstance(outcome, Outcome):  # after a failed try it is there because this study trained it
-                    found = outcome.found and job.tries == 1
-                    outcome = outcome._replace(found=found)
+                    earlier = outcome.found and job.tries == 1
+                    outcome = outcome._replace(found=earlier)
                 if job in run_of:
                     yield run_of[job], outcome
-                view.ended(job, job in run_of, found)
+                view.ended(job, job in run_of, earlier)
 
 
 def _planned(
@@ -132,20 +132,20 @@ def _planned(
     run_of: dict[Job, Key] = {}
     shared: dict[Path, Job] = {}
 
-    def job(name: str, kind: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
+    def job(name: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
         path = progress / str(order := len(run_of) + len(shared))
         call = (code_pin.checked, code, measure, config.to_json(), str(runs), tasks, str(path), *measured)
-        return Job(name, call, path, config.train.steps, kind=kind, measures=bool(tasks), order=order)
+        return Job(name, call, path, config.train.steps, order=order)
 
     for variant, seed in todo:
         config, step_0 = spec.config(variant, seed), variant in spec.compared_with
-        run = job(f"{variant}, seed {seed}", variant, config, spec.tasks, spec.split, step_0)
+        run = job(f"{variant}, seed {seed}", config, spec.tasks, spec.split, step_0)
         run_of[run] = variant, seed
         waiting = first
         for kind, need in before(Run.of(config, runs)).items():
             folder = Run.of(need, runs).folder
             if folder not in shared:
-                shared[folder] = job(f"{kind} of seed {seed}", kind, need, ())
+                shared[folder] = job(f"{kind} of seed {seed}", need, ())
                 waiting.append(shared[folder])
             waiting = shared[folder].then
         waiting.append(run)

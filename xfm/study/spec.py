@@ -16,9 +16,8 @@ from ..base.fields import one_of, require, unknown_field
 from ..base.strings import parse_json, shown
 from ..config import ConfigError, RunConfig
 from ..recipes.specialists import SPECIALISTS
-from ..tasks import STANDARD, select_tasks
+from ..tasks import STANDARD, TRAINABLE, select_tasks
 from ..tasks.finetuning.config import MeasuredSplit
-from ..tasks.own import TASKS as FINETUNED
 from .statistics import can_reach
 from .study_metrics import GATES, HEADINGS
 from .variants import BASELINE, BETWEEN, LONGEST, SPECIALIST, Changes, require_changes, require_name, require_text
@@ -31,11 +30,11 @@ FEW = "at most three, one of language, one of vision, one of vision-language: mo
 # fields that plan the analysis; at their defaults they are not written: older files and hashes stay as they are
 PLAN = ("split", "gatekeeping", "margins", "detectable", "admission", "question", "hypotheses", "would_change")
 _SINGLE_THREADED = {"train.threads": 1, "train.shards": 1, "data.workers": 0}  # unless `changes` set them
-_KINDS: dict[str, type] = (
+_KINDS: Any = (  # of fields in spec.json; the others are lists
     dict.fromkeys(("name", "recipe", "split", "question", "would_change"), str)
     | dict.fromkeys(("variants", "changes", "margins", "detectable", "admission"), dict)
     | dict.fromkeys(("confirmatory", "gatekeeping"), bool)
-)  # of fields in spec.json; the others are lists
+)
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,7 @@ class Spec:
         one_of("split", self.split, get_args(MeasuredSplit))
         if self.confirmatory:
             require(bool(self.primary), "primary", list(self.primary), "named where confirmatory is true")
-            test = "'test' where confirmatory is true: the validation split is for explorations"
-            require(self.split == "test", "split", self.split, test)
+            require(self.split == "test", "split", self.split, "'test' where confirmatory is true")
         _require_amounts("margins", self.margins)
         _require_amounts("detectable", self.detectable)
         require(isinstance(self.admission, Mapping), "admission", self.admission, "a mapping of metrics to variants")
@@ -120,7 +118,7 @@ class Spec:
         except ValueError as error:
             raise ConfigError(f"tasks = {list(self.tasks)!r}: {error}") from None
         for task in self.finetuned:
-            one_of("tasks: finetune", task, FINETUNED)
+            one_of("tasks: finetune", task, TRAINABLE)
         if self.finetuned:
             free = not any(config.seed_of for config in self.configs.values())  # which fine-tuning does not follow
             require(free, "tasks", list(self.tasks), "without finetune: where variants set seed_of")
@@ -239,7 +237,8 @@ class Spec:
             require(isinstance(value, kind), name, value, f"of type {kind.__name__}")
         for name in ("name", "recipe", "variants", "seeds"):
             require(name in tree, name, None, "there")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()})
+        values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
+        return cls(**values)
 
 
 def _require_amounts(field: str, value: Any) -> None:

@@ -106,8 +106,8 @@ def _signs(n: int) -> np.ndarray:
     """Flips of n signs, one a row; the first flips none."""
     if n <= EXACT:
         return 1.0 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-    drawn = seeding.rng("sign flips").choice([-1.0, 1.0], (_DRAWS, n))
-    return np.concatenate([np.ones((1, n)), drawn])
+    random = seeding.rng("sign flips").choice([-1.0, 1.0], (_DRAWS, n))
+    return np.concatenate([np.ones((1, n)), random])
 
 
 def smallest_p(n: int) -> float:
@@ -219,22 +219,22 @@ def gatekeeping(p: ArrayLike) -> np.ndarray:
         elif comparisons > 1:
             passes[i, ::metrics] = 1 / (comparisons - 1)
             passes[i, i + 1 - metrics] = 0
-    adjusted, left, largest = np.ones(size), np.ones(size, bool), 0.0
-    while (share[left] > 0).any():
-        at = np.divide(flat, share, out=np.full(size, np.inf), where=left & (share > 0))
+    adjusted, waiting, largest = np.ones(size), np.ones(size, bool), 0.0
+    while (share[waiting] > 0).any():
+        at = np.divide(flat, share, out=np.full(size, np.inf), where=waiting & (share > 0))
         j = int(at.argmin())
         adjusted[j] = largest = min(max(largest, at[j]), 1.0)
-        left[j] = False
-        share, passes = _without(j, share, passes, left)
+        waiting[j] = False
+        share, passes = _without(j, share, passes, waiting)
     return np.where(np.isnan(raw), np.nan, adjusted.reshape(raw.shape))
 
 
-def _without(j: int, share: np.ndarray, passes: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _without(j: int, share: np.ndarray, passes: np.ndarray, waiting: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The graph after j is rejected: its share goes along its edges, and edges to it go on to where it led."""
-    share = np.where(left, share + share[j] * passes[j], 0.0)
+    share = np.where(waiting, share + share[j] * passes[j], 0.0)
     back = passes[:, j] * passes[j]  # from each node to j and back
     through = passes + np.outer(passes[:, j], passes[j])
     passes = np.divide(through, 1 - back[:, None], out=np.zeros_like(passes), where=back[:, None] < 1)
-    passes = passes * np.outer(left, left)
+    passes = passes * np.outer(waiting, waiting)
     np.fill_diagonal(passes, 0.0)
     return share, passes

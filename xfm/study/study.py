@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["PAPER", "Study"]
 
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _of_measurements(function: Callable[Concatenate[Measurements, P], T]) -> Callable[Concatenate[Study, P], T]:
@@ -60,10 +61,9 @@ def _pages() -> Any:
 class Study:
     """Variants x seeds of a recipe: trained, measured, compared seed by seed.
 
-    `<root>/<name>/` holds spec.json and results.csv, from which alone the study resumes; run folders lie under `runs`,
-    where studies share what they have in common. `plan`: the fields of `Spec` that say beforehand how it is judged, as
-    split, margins, detectable, question. Raises ConfigError where the spec cannot be run, where a confirmatory one uses
-    an exploration's seed, or changes after its first result.
+    `<root>/<name>/` holds spec.json and results.csv, from which alone the study resumes; studies share the run folders
+    under `runs`. `plan`: the fields of `Spec` that fix how it is judged, as split, margins, question. ConfigError where
+    the spec cannot be run, or a confirmatory one uses an exploration's seed or changes after its first result.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Study:
         self.spec = Spec(name, recipe, labelled(variants), confirmatory=confirmatory, **of_all)
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
-        self._measured: tuple[tuple[str, ...], Measurements | None] = (), None  # the last, and the files' content
+        self._measured: tuple[tuple[str, ...], Measurements] | None = None  # content of the files, as last read
         if confirmatory:
             require_fresh(self.spec, Path(root))
         require_unchanged(self.spec, self.folder)
@@ -103,8 +103,7 @@ class Study:
         folder = Path(path).parent if Path(path).suffix == ".json" else Path(path)
         folder = folder if folder.name not in ("", "..") else folder.resolve()  # a study is called as its folder is
         spec = read_spec(folder)
-        fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
-        return cls(**fields, root=folder.parent, runs=runs)
+        return cls(**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}, root=folder.parent, runs=runs)
 
     def run(self, executor: Executor | None = None, workers: int = 1, show: bool | None = None) -> None:
         """Trains and measures the runs without results, in this process, in `workers` of one thread each, or on any
@@ -124,9 +123,8 @@ class Study:
 
     def plan(self, workers: int = 1) -> Plan:
         """What the study will take and could find: arms, runs, shared warm starts, hours on this machine, disk, and for
-        each metric the minimum detectable effect, from the paired differences of the studies in `explored`. A few steps
-        of each arm are timed, and an untrained model is measured once: minutes. In a notebook it is tables; `print` has
-        it as text. ConfigError for a metric of the spec that will not be measured."""
+        each metric the minimum detectable effect, from the paired differences of the studies in `explored`. It takes
+        minutes: some steps of each arm are timed. ConfigError for a metric of the spec that will not be measured."""
         require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
         measured = untrained.of(self.spec, self.folder)
         require_all_measured(self.spec, measured.families)
@@ -143,8 +141,8 @@ class Study:
         return pd.DataFrame(admissions(self.spec, self.folder.parent), columns=list(Admission._fields))
 
     def accept_code(self, reason: str) -> str:
-        """Goes on with a package that has changed since the study's first result: pins it as it is now, and keeps old
-        hash, new hash, changed files and the reason in code.json, for the report. Returns what was done."""
+        """Goes on with a package that has changed since the study's first result: pins it as it is now, and keeps both
+        hashes, the changed files and the reason in code.json, for the report. Returns what was done."""
         with store.alone(self.folder):
             return code_pin.accept(self.folder, reason, len(self.measurements.finished))
 
@@ -157,11 +155,9 @@ class Study:
         """Everything measured so far, read anew when a file has changed. StudyError where one holds something else."""
         names = ("results.csv", "baselines.json", "failed.json")
         files = tuple(results_csv.content(self.folder / name) for name in names)
-        content, data = self._measured
-        if data is None or content != files:
-            data = Measurements.read(self.folder, self.spec)
-            self._measured = files, data
-        return data
+        if self._measured is None or self._measured[0] != files:
+            self._measured = files, Measurements.read(self.folder, self.spec)
+        return self._measured[1]
 
     def results(self) -> pd.DataFrame:
         """A row a run x metric: variant, seed, fingerprint, family, metric, value, n (samples), seconds (of training).
@@ -169,9 +165,8 @@ class Study:
         return self.measurements.results.copy()
 
     def levels(self) -> pd.DataFrame:
-        """Reference values of runs: variant, seed, metric, level ("baseline": of this run's results; "step 0": of its
-        initial weights, after the warm start, for variants that others are compared with), value. Older studies have
-        none, and one baseline a metric (`metrics`)."""
+        """Reference values of runs: variant, seed, metric, level ("baseline", or "step 0": of its initial weights, for
+        variants that others are compared with), value. Older studies have one baseline a metric (`metrics`)."""
         return self.measurements.levels.copy()
 
     def metrics(self) -> dict[str, Metric]:
@@ -182,10 +177,6 @@ class Study:
         """The runs that failed twice and have no results since, and why."""
         return dict(self.measurements.failed)
 
-    def missing(self) -> pd.DataFrame:
-        """The runs without results, and why: variant, seed, why."""
-        return self.measurements.missing()
-
     def probes(self) -> dict[str, list[list[Record]]]:
         """The training probe's records, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
         return store.probes(self.folder, self.measurements.runs)
@@ -195,6 +186,7 @@ class Study:
         with the steps done (T,) and the values (T,), at most 60. Variants and seeds without any are left out."""
         return store.curves(self.folder, self.measurements.runs)
 
+    missing = _of_measurements(Measurements.missing)
     effects = _of_measurements(effects)
     pairs = _of_measurements(pairs)
     equivalence = _of_measurements(equivalence)
@@ -210,9 +202,9 @@ class Study:
     median_shares = _of_measurements(median_shares)
 
     def answer(self, question: str, hypotheses: Sequence[tuple[str, str]] = ()) -> None:
-        """Writes the study's answers, for its report: one in words to its question and, to each hypothesis of the spec
-        in order, whether it held ("holds", "holds in part", "does not hold", "not decided") and why. ConfigError for
-        anything else. StudyError where a study that confirms has runs to do: it is read once, when it is whole."""
+        """Writes an answer in words to the study's question and, to each hypothesis of the spec in order, whether it
+        held ("holds", "holds in part", "does not hold", "not decided") and why. ConfigError for anything else,
+        StudyError where a study that confirms has runs to do: it is read once, when it is whole."""
         conclusions.record(self.folder, self.measurements, question, hypotheses)
 
     def answers(self) -> pd.DataFrame:
@@ -235,8 +227,8 @@ class Study:
         return _pages().figure(self, kind, metrics, against)
 
     def to_markdown(self, metrics: Metrics = "", against: str = "") -> str:
-        """The effects as a Markdown table; primary metrics bold. Without pairs a sentence, and the means that there
-        are. For a study that asks how much runs vary (Spec.of_spread) the standard deviations."""
+        """The effects as a Markdown table, primary metrics bold; without pairs the means. For a study that asks how
+        much runs vary (Spec.of_spread) the standard deviations."""
         return _pages().markdown(self, metrics, against)
 
     def to_latex(self, metrics: Metrics = "", against: str = "") -> str:
@@ -249,12 +241,10 @@ class Study:
         return _pages().write(self, path, against)[0]
 
     def save(self, against: str = "") -> list[Path]:
-        """Writes the report, the figures (PNG, PDF) and the tables of all metrics (Markdown, LaTeX). Returns their
-        paths."""
+        """Writes the report, figures (PNG, PDF) and tables of all metrics (Markdown, LaTeX). Returns their paths."""
         return _pages().save(self, against)
 
 
 def _several(field: str, values: Any) -> tuple[Any, ...]:
-    """Of a list; a text alone is one."""
     require(isinstance(values, Iterable), field, values, "a list")
     return (values,) if isinstance(values, str) else tuple(values)

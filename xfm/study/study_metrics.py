@@ -73,8 +73,8 @@ def held_out(record: Record, config: RunConfig) -> list[Measured]:
         stream, _, objective = name.removeprefix(f"{HELD_OUT}/").partition("/")
         if name.startswith(f"{HELD_OUT}/") and "/" not in objective:  # else what the objective reports beside its loss
             declared, n = OBJECTIVES[objective], HELD_OUT_BATCHES * getattr(config.data, stream)
-            told = record.get(f"{name}{CONSTANT}")  # on the same samples, of what has no level that the config says
-            level = declared.chance(config, stream) or (None if told is None else (told, "constant"))
+            constant = record.get(f"{name}{CONSTANT}")  # on the same samples, where the config alone gives no level
+            level = declared.chance(config, stream) or (None if constant is None else (constant, "constant"))
             known = Metric("lower", declared.unit, *(level or (None, "")))
             losses.append(Measured(declared.family, name, value, n, known))
     return losses

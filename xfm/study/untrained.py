@@ -121,11 +121,11 @@ def at_step_zero(run: Run, tasks: Sequence[str], split: MeasuredSplit) -> list[M
 
 def of(spec: Spec, folder: Path, executor: Executor | None = None) -> Untrained:
     """Of a study: as its untrained.json has it, or measured here, or on an executor, and kept there."""
-    found = _kept(spec, folder)
-    if found is None:
-        found = (executor or InProcess()).submit(measure, config_of(spec).to_json(), spec.tasks, spec.split).result()
-        _keep(spec, folder, found)
-    return found
+    if (before := _kept(spec, folder)) is not None:
+        return before
+    measured = (executor or InProcess()).submit(measure, config_of(spec).to_json(), spec.tasks, spec.split).result()
+    _keep(spec, folder, measured)
+    return measured
 
 
 def _kept(spec: Spec, folder: Path) -> Untrained | None:

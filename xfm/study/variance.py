@@ -85,20 +85,20 @@ def _middle(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """The median ratio of variances (R, M) -> (R,), of what varies at all in the second; NaN where nothing does."""
     ratios = np.divide(ours, theirs, out=np.full_like(ours, np.nan), where=theirs > 0)
     middles = np.full(len(ratios), np.nan)
-    known = ~np.isnan(ratios).all(1)
-    middles[known] = np.nanmedian(ratios[known], axis=1)
+    defined = ~np.isnan(ratios).all(1)
+    middles[defined] = np.nanmedian(ratios[defined], axis=1)
     return middles
 
 
 def _variances(runs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(RESAMPLES, M) of resampled runs (n, M); NaN where one run was drawn n times."""
     n = len(runs)
-    drawn, centred = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n, runs - runs.mean(0)
-    variances = drawn @ centred**2 - (drawn @ centred) ** 2
+    weights, centred = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n, runs - runs.mean(0)
+    variances = weights @ centred**2 - (weights @ centred) ** 2
     variances *= (n / (n - 1)) ** 2  # n - 1 for n, for the runs that were resampled and for those that were drawn
     least = np.where(deviation(runs) > 0, 1e-9 * deviation(runs) ** 2, np.inf)
     variances[variances < least] = 0  # equal values, but for the last digits
-    return np.where((drawn.max(1) == 1)[:, None], np.nan, variances)
+    return np.where((weights.max(1) == 1)[:, None], np.nan, variances)
 
 
 def pairing(a: np.ndarray, b: np.ndarray) -> Pairing:

@@ -45,23 +45,23 @@ def changes(written: VariantSpec) -> Changes:
         good = isinstance(written, Mapping) and all(isinstance(field, str) for field in written)
         require(good, "variant", written, "a name, or a mapping of dotted fields")
         return _merged([_expanded(field, value) for field, value in written.items()], _label(written))
-    parts = re.split(r"(?<!=)\+(?=[A-Za-z_])", written)  # not that of 1e+3, nor one that a value begins with
-    return _merged([_part(p, written) for p in parts], written)
+    pieces = re.split(r"(?<!=)\+(?=[A-Za-z_])", written)  # not that of 1e+3, nor one that a value begins with
+    return _merged([_part(p, written) for p in pieces], written)
 
 
 def _part(text: str, whole: str) -> Changes:
     field, equals, value = text.partition("=")
     if equals:
         return _expanded(field.strip(), _parsed(value.strip()))
-    known = named_changes() | {name: {SPECIALIST: name} for name in SPECIALISTS}
-    names = (BASELINE, *known)
+    changes_by_name = named_changes() | {name: {SPECIALIST: name} for name in SPECIALISTS}
+    names = (BASELINE, *changes_by_name)
     if text not in names:
         hint = nearest(text, names, after="; ")
         raise ConfigError(
             f"variant {shown(whole)}: {shown(text)} is unknown; {hint}there are {', '.join(names)}, and overrides "
             "as in train.lr=0.001"
         )
-    return dict(known.get(text, {}))
+    return dict(changes_by_name.get(text, {}))
 
 
 def _parsed(text: str) -> Any:
@@ -217,10 +217,10 @@ def readable(configs: Mapping[str, RunConfig]) -> dict[str, str]:
 
 def _named(changed: Changes) -> str:
     """Changed fields as named changes, the widest first, then as overrides."""
-    rest, parts = dict(changed), list[str]()
+    rest, names = dict(changed), list[str]()
     for name, fields in sorted(named_changes().items(), key=lambda item: -len(item[1])):
         if fields.items() <= rest.items():
-            parts.append(name)
+            names.append(name)
             rest = {field: value for field, value in rest.items() if field not in fields}
-    parts += [f"{field}={v if isinstance(v, int | float) else shown(v)}" for field, v in rest.items()]
-    return "+".join(parts) or BASELINE
+    names += [f"{field}={v if isinstance(v, int | float) else shown(v)}" for field, v in rest.items()]
+    return "+".join(names) or BASELINE

@@ -61,7 +61,7 @@ def measure(
     lines = run.metrics()
     seconds = sum(line["seconds"] for line in lines)
     if not tasks:
-        return Outcome([], seconds, [], [])
+        return Outcome([], seconds, [], [], found=found)
     torch.set_num_threads(wanted.train.threads or torch.get_num_threads())  # training did; opening a run does not
     began = time.perf_counter()
     tuning = [task.removeprefix(FINETUNE) for task in tasks if task.startswith(FINETUNE)]

@@ -1,13 +1,15 @@
-"""Evaluation: each task one file, each number with its sample size, baseline, upper bound and interval."""
+"""Tasks: each number with its sample size, baseline, upper bound and interval, of a frozen or a fine-tuned model."""
 
+from .availability import answerable, select_tasks, why_not
 from .context import EvalContext
-from .evaluation import Evaluation, answerable, evaluate, evaluate_run, select_tasks
+from .evaluation import Evaluation, evaluate, evaluate_run
 from .failure_examples import examples
+from .registry import FAMILIES, MEASURED, STANDARD, TASKS, TRAINABLE, Task
 from .result import Result, from_json, to_json
 from .result_tables import compare_results, find_result, format_lines, results_table
 from .retrieval_set import RetrievalSet, retrieval_set
-from .world import FAMILIES, STANDARD, TASKS, Task
 
-__all__ = ["FAMILIES", "STANDARD", "TASKS", "EvalContext", "Evaluation", "Result", "RetrievalSet", "Task",
-           "answerable", "compare_results", "evaluate", "evaluate_run", "examples", "find_result", "format_lines",
-           "from_json", "results_table", "retrieval_set", "select_tasks", "to_json"]  # fmt: skip
+__all__ = ["FAMILIES", "MEASURED", "STANDARD", "TASKS", "TRAINABLE", "EvalContext", "Evaluation", "Result",
+           "RetrievalSet", "Task", "answerable", "compare_results", "evaluate", "evaluate_run", "examples",
+           "find_result", "format_lines", "from_json", "results_table", "retrieval_set", "select_tasks", "to_json",
+           "why_not"]  # fmt: skip

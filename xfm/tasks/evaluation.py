@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..base.fields import nearest, require
 from ..base.files import FileError
 from ..base.progress import Progress
-from ..base.strings import brief, shown
+from ..base.strings import brief
 from ..base.workers import side_by_side
 from ..config import ConfigError, RunConfig
 from ..data import dataset
@@ -22,17 +22,16 @@ from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..train import Run, RunError
+from .availability import Tasks, listed, select_tasks, why_not
 from .context import EvalContext, NothingToAsk, reproducibly
 from .linear_probe import without_convergence_warnings
+from .registry import MEASURED, STANDARD, TASKS
 from .result import Result, from_json, to_json
-from .trained_domains import learnt_fields
-from .world import FAMILIES, STANDARD, TASKS
 
-__all__ = ["Evaluation", "answerable", "evaluate", "evaluate_run", "select_tasks"]
+__all__ = ["Evaluation", "evaluate", "evaluate_run"]
 
 # begun first: none is left for the end
 _LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching", "imlm")
-Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of tasks and families
 
 
 class Evaluation(list[Result]):
@@ -62,88 +61,49 @@ def evaluate(
 
     context = EvalContext(model, config, tokenizer, split, seed)
     selected, skipped = _available(tasks, config)
-    results = Evaluation(skipped=skipped)
-    told = Progress("evaluation", len(selected), unit="task") if progress and selected else None
-    jobs = [*filter(selected.__contains__, _LONG), *(name for name in selected if name not in _LONG)]
-    found: dict[str, list[Result]] = {}
-    with reproducibly(model), without_convergence_warnings():
-        calls = [partial(_score, name, context) for name in jobs]
-        with closing(side_by_side(calls, None if model.device.type == "cpu" else 1, in_threads=True)) as ended:
-            for i, scored in ended:
-                name = jobs[i]
-                if isinstance(scored, NothingToAsk):
-                    results.skipped[name] = f"task {name!r}: {scored}"
-                    if name in _listed(tasks):
-                        raise ConfigError(results.skipped[name]) from scored
-                elif isinstance(scored, Exception):
-                    raise scored
-                else:
-                    found[name] = scored
-                if told:
-                    told.update(name)
-    if told:
-        told.close()
-    results += [result for name in selected for result in found.get(name, ())]
-    return results
+    bar = Progress("evaluation", len(selected), unit="task") if progress and selected else None
+    measured = _measured(selected, context, bar)
+    for name, error in measured.items():
+        if isinstance(error, NothingToAsk):
+            skipped[name] = f"task {name!r}: {error}"
+            if name in listed(tasks):
+                raise ConfigError(skipped[name]) from error
+    return Evaluation((result for name in selected if name not in skipped for result in measured[name]), skipped)
+
+
+def _measured(names: Sequence[str], context: EvalContext, bar: Progress | None) -> dict[str, Any]:
+    """The results of each task, or why it has nothing to ask. Raises what a task raises."""
+    jobs = [*filter(names.__contains__, _LONG), *(name for name in names if name not in _LONG)]
+    calls, alone = [partial(_score, name, context) for name in jobs], context.model.device.type != "cpu"
+    measured: dict[str, Any] = {}
+    in_turn = side_by_side(calls, 1 if alone else None, in_threads=True)
+    with reproducibly(context.model), without_convergence_warnings(), closing(in_turn) as ended:
+        for i, scored in ended:
+            if isinstance(scored, Exception) and not isinstance(scored, NothingToAsk):
+                raise scored
+            measured[jobs[i]] = scored
+            if bar:
+                bar.update(jobs[i])
+    if bar:
+        bar.close()
+    return measured
 
 
 @torch.inference_mode()
 def _score(name: str, context: EvalContext) -> list[Result]:
-    return [replace(result, family=TASKS[name].family) for result in TASKS[name].score(context)]
-
-
-def select_tasks(tasks: Tasks) -> list[str]:
-    """Names of tasks, each once and in the order of TASKS. ConfigError for an unknown name, with the nearest."""
-    selected: set[str] = set()
-    groups = {"all": list(STANDARD)}
-    groups |= {family: [name for name in STANDARD if TASKS[name].family == family] for family in FAMILIES}
-    groups |= {name: [name] for name in TASKS}
-    for name in _listed(tasks):
-        if not isinstance(name, str) or name not in groups:
-            hint = nearest(name, groups, after=" ") if isinstance(name, str) else ""
-            raise ConfigError(f"task {shown(name)} is unknown; {hint}there are {', '.join(groups)}")
-        selected |= set(groups[name])
-    return [name for name in TASKS if name in selected]
-
-
-def _listed(tasks: Tasks) -> list[str]:
-    """The names, one by one. ConfigError for what is no name and no list of names."""
-    require(isinstance(tasks, Iterable), "tasks", tasks, "names of tasks or families")
-    return [tasks] if isinstance(tasks, str) else list(tasks)
-
-
-def answerable(config: RunConfig, tasks: Tasks = "all") -> list[str]:
-    """The tasks that a run of this config can be asked, as a specialist's: those that the data source and the model can
-    serve, in a field that it learns something of. ConfigError for an unknown name."""
-    learnt = learnt_fields(config)
-    return [name for name in _sorted_out(tasks, config)[0] if TASKS[name].family in learnt]
+    return [replace(result, family=TASKS[name].family) for result in MEASURED[name].score(context)]
 
 
 def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, str]]:
     """The tasks that the data source and the model can serve, and why not the others. ConfigError for one asked for by
     its name."""
-    tasks = _listed(tasks)
-    selected, skipped = _sorted_out(tasks, config)
-    for name in skipped:
-        if name in tasks:
+    names, data = listed(tasks), dataset(config)
+    reasons = {name: why_not(name, config, MEASURED[name].way, data) for name in select_tasks(names)}
+    skipped = {name: reason for name, reason in reasons.items() if reason}
+    for name in names:
+        if name in skipped:
             raise ConfigError(skipped[name])
-    return selected, skipped
-
-
-def _sorted_out(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, str]]:
-    selected, skipped, data = [], {}, dataset(config)
-    names = ", ".join(source.name for source in data.sources)
-    source = data.name if config.data.sources else f"data.dataset = {config.data.dataset!r} (sources: {names})"
-    for name in select_tasks(tasks):
-        task = TASKS[name]
-        if missing := [need for need in task.needs if need not in data.provides]:
-            skipped[name] = f"task {name!r} needs {' and '.join(missing)}, which {source} does not provide"
-        elif missing := [head for head in task.heads if head not in config.objectives]:
-            has = ", ".join(config.objectives)
-            skipped[name] = f"task {name!r} needs the head of {' and '.join(missing)}; the model has {has}"
-        else:
-            selected.append(name)
-    return selected, skipped
+    return [name for name in reasons if name not in skipped], skipped
 
 
 def evaluate_run(

@@ -17,7 +17,8 @@ from ..data.source import Box, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from .context import EvalContext, NothingToAsk, reproducibly
-from .world import TASKS, grounding, masked_words, retrieval
+from .registry import MEASURED
+from .world import grounding, masked_words, retrieval
 
 __all__ = ["Examples", "Grounded", "Guess", "Masked", "Retrieved", "examples", "right_and_wrong"]
 
@@ -98,7 +99,7 @@ def examples(
     with reproducibly(model):
         tasks = {"retrieval": _retrieved, "grounding": _grounded, "imlm": _masked}
         there = {*context.source.provides, *model.objectives}
-        asked = {task: there.issuperset(TASKS[task].needs + TASKS[task].heads) for task in tasks}
+        asked = {task: there.issuperset(MEASURED[task].needs + MEASURED[task].heads) for task in tasks}
         calls = {task: partial(draw, context, n) for task, draw in tasks.items() if asked[task]}
         drawn = dict(zip(calls, gather([*calls.values()]), strict=True))
         return Examples(*(drawn.get(task, ()) for task in tasks))

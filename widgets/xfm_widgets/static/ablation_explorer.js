@@ -8,7 +8,7 @@ import { drawPairs, drawSmall } from "./effect_plots.js";
 import { change, effectSentence, effectText, levelsSentence, named, UNCORRECTED, verdict } from "./effect_sentence.js";
 import { far } from "./far_spans.js";
 import { frame } from "./frame.js";
-import { float32, several } from "./numbers.js";
+import { countOf, float32 } from "./numbers.js";
 import { matching } from "./searching.js";
 import { studyCurves } from "./study_curves.js";
 
@@ -161,7 +161,7 @@ function render({ model, el }) {
     const { head, rows, foot } = study().texts[format];
     const chosen = rows.filter((_, i) => isChosen(study().effects[i]));
     const text = `${[...head, ...chosen, ...foot].join("\n")}\n`;
-    const what = `${several(chosen.length, "row")} as ${format === "latex" ? "LaTeX (booktabs)" : "Markdown"}`;
+    const what = `${countOf(chosen.length, "row")} as ${format === "latex" ? "LaTeX (booktabs)" : "Markdown"}`;
     const byHand = () => {
       const root = /** @type {ShadowRoot | Document} */ (copied.getRootNode());
       const asked = /** @type {HTMLElement | null} */ (root.activeElement);

@@ -1,6 +1,6 @@
 // @ts-check
 // How far to trust an answer, in words: whether it is there at all, what was never seen, where else it may be.
-import { fixed } from "./numbers.js";
+import { fixed, wholePercent } from "./numbers.js";
 
 /** @import { GroundedPhrase } from "./payloads.d.ts" */
 
@@ -12,17 +12,11 @@ export const PRESENCE =
 export const CANDIDATES =
   "Candidates: where the box falls when random 30 % of the patches are hidden, in 24 tries; how many agree, and each box's presence. What agrees with the predicted box is not drawn.";
 
-/**
- * "58 %", "<1 %"; – for what is missing
- * @param {number | null} share
- */
-export const percent = (share) => (share === null ? "–" : share < 0.01 ? "<1 %" : `${Math.round(100 * share)} %`);
-
 /** @param {number | null} presence */
 export function presenceText(presence) {
   if (presence === null) return "";
   const verdict = presence >= LIKELY ? "likely there" : presence < UNLIKELY ? "likely not there" : "doubtful";
-  return `Presence ${percent(presence)}: ${verdict}`;
+  return `Presence ${wholePercent(presence)}: ${verdict}`;
 }
 
 /**
@@ -48,7 +42,7 @@ export function noneBelongs(scores, noun) {
   const scored = (scores ?? []).filter(Number.isFinite);
   const best = Math.max(...scored);
   if (!scored.length || best >= 0) return "";
-  const share = percent(1 / (1 + Math.exp(-best)));
+  const share = wholePercent(1 / (1 + Math.exp(-best)));
   return `By ITM none of the ${scored.length} ${noun}s that it scored belongs to it: the best has ${fixed(best)} (${share}).`;
 }
 

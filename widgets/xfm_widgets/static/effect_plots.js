@@ -1,8 +1,8 @@
 // @ts-check
 // How an effect is drawn: a row's small plot; and the pairs of one metric, values on the left, differences on the right.
 import { font, onScreen } from "./canvas.js";
-import { change, differenceUnit, isBetter, isShown } from "./effect_sentence.js";
-import { roundTicks, short, withMinus } from "./numbers.js";
+import { change, isBetter, isShown } from "./effect_sentence.js";
+import { differenceUnit, roundTicks, short, withMinus } from "./numbers.js";
 
 /** @import { StudyEffect, StudyMetric } from "./payloads.d.ts" */
 /** @import { Pair } from "./effect_sentence.js" */

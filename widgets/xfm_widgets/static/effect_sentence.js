@@ -1,22 +1,17 @@
 // @ts-check
 // What a study's effect comes to, in words and numbers: as its tables have them.
-import { withMinus } from "./numbers.js";
+import { amount, countOf, differenceUnit, interval, number, pValue } from "./numbers.js";
 
 /** @import { StudyEffect, StudyMetric } from "./payloads.d.ts" */
 /** @typedef {{ reference: number, value: number }} Pair one seed's values, of the reference and of the variant */
 
 /**
- * A number as the tables have it: shares in per cent
+ * A number as the tables have it; – for what is missing
  * @param {number | null} x
  * @param {string} unit
  */
-export function numberText(x, unit, withSign = false) {
-  if (x === null) return "–";
-  const text = unit === "%" ? (100 * x).toFixed(2) : x.toFixed(4);
-  return withMinus((withSign && x > 0 ? "+" : "") + text);
-}
-/** @param {string} unit */
-export const differenceUnit = (unit) => (unit === "%" ? "percentage points" : unit);
+const numberText = (x, unit, sign = false) => (x === null ? "–" : number(x, unit, { sign }));
+
 /**
  * Whether the test that judges the effect tells it from zero
  * @param {StudyEffect} effect
@@ -71,7 +66,7 @@ function shownWord(metric, effect) {
  */
 function intervalText({ low, high }, unit) {
   if (low === null) return "no interval";
-  return `95 % interval ${numberText(low, unit, true)} to ${numberText(high, unit, true)}`;
+  return high === null ? "no interval" : `95 % interval ${interval(low, high, unit, { sign: true })}`;
 }
 
 /**
@@ -80,9 +75,8 @@ function intervalText({ low, high }, unit) {
  * @param {StudyMetric} m
  */
 export function levelsSentence({ baseline, baseline_name: name, step_0: start, unit, floor }) {
-  const withUnit = (/** @type {number} */ x) => [numberText(x, unit), unit].filter(Boolean).join(" ");
-  const said = [baseline === null ? "Baseline: none is known." : `Baseline (${name}): ${withUnit(baseline)}.`];
-  if (start !== null) said.push(`Before this training: ${withUnit(start)}.`);
+  const said = [baseline === null ? "Baseline: none is known." : `Baseline (${name}): ${amount(baseline, unit)}.`];
+  if (start !== null) said.push(`Before this training: ${amount(start, unit)}.`);
   if (floor)
     said.push(
       "Every variant is near the baseline: a difference here compares models that have learnt next to nothing.",
@@ -100,9 +94,6 @@ export function effectText(effect, unit) {
   return effect.low === null ? middle : `${middle} [${low}, ${high}]`;
 }
 
-/** @param {number} p */
-const pText = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
-
 /**
  * What two one-sided tests say, where the spec has a margin
  * @param {StudyEffect} effect
@@ -111,7 +102,7 @@ const pText = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
 function equivalenceText({ equivalent, margin, p_equivalent: p }, unit) {
   if (!equivalent || margin === null || p === null) return "";
   const found = equivalent === "yes" ? "equivalent" : "not shown to be equivalent";
-  return `${found} within ±${numberText(margin, unit)} (TOST ${pText(p)})`;
+  return `${found} within ±${numberText(margin, unit)} (TOST ${pValue(p)})`;
 }
 
 /**
@@ -122,10 +113,14 @@ function equivalenceText({ equivalent, margin, p_equivalent: p }, unit) {
 export function effectSentence(m, effect, variant) {
   if (!effect || effect.effect === null) return "No pair of runs has this metric.";
   const { p, p_holm: corrected, note } = effect;
-  const amount = `${numberText(effect.effect, m.unit, true)} ${differenceUnit(m.unit)}`;
-  const parts = [`${variant} − ${effect.against}: ${amount}`, intervalText(effect, m.unit), `${effect.n} pairs`];
-  if (p !== null) parts.push(`p ${pText(p)}`);
-  const after = corrected === null ? "" : ` (${named([effect], "correction")} ${pText(corrected)})`;
+  const difference = `${numberText(effect.effect, m.unit, true)} ${differenceUnit(m.unit)}`;
+  const parts = [
+    `${variant} − ${effect.against}: ${difference}`,
+    intervalText(effect, m.unit),
+    countOf(effect.n ?? 0, "pair"),
+  ];
+  if (p !== null) parts.push(`p ${pValue(p)}`);
+  const after = corrected === null ? "" : ` (${named([effect], "correction")} ${pValue(corrected)})`;
   const [found, within] = [verdict(m, effect), equivalenceText(effect, m.unit)];
   const said = within.startsWith(found) ? within : [found, within].filter(Boolean).join("; ");
   return `${parts.join(", ")}${after}: ${said}${note ? `. ${note}` : ""}`;

@@ -1,5 +1,5 @@
 // @ts-check
-// Differences so far from zero that a scale with room for them would show nothing of the others: as xfm/plots/outlier_arrows.py.
+// Differences so far from zero that a scale with room for them would show nothing of the others: as xfm/plots/effect_labels.py.
 
 const FAR = 4; // times as far away as the others go
 

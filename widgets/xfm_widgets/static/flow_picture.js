@@ -2,7 +2,7 @@
 // The picture of the gradients' flow: strands as thick as the measured gradient, ghosts where it is kept back, a valve.
 import { keysOf, node, prefersCalm, svgNode } from "./dom.js";
 import { ENCODER_SIZE, LOSS_HEIGHT, numberPlace } from "./flow_layout.js";
-import { clamp, short } from "./numbers.js";
+import { clamp, percent, short } from "./numbers.js";
 
 /** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
 /** @import { FlowLayout, PlacedLoss, Point } from "./flow_layout.js" */
@@ -251,7 +251,7 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
     if (!crossed) return;
     const { at, angle, told, isTight } = crossing;
     const part = share(crossed.loss, "language");
-    const state = part === 0 ? "closed" : part === 1 ? "open" : `${Math.round(100 * part)} % open`;
+    const state = part === 0 ? "closed" : part === 1 ? "open" : `${percent(part, 0)} open`;
     const turned = angle + (1 - part) * (Math.PI / 2);
     const [dx, dy] = [VALVE * Math.cos(turned), VALVE * Math.sin(turned)];
     const ink = part < 1 ? "var(--orange)" : "var(--soft)";

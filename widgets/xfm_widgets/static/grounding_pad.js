@@ -4,10 +4,10 @@ import { canvas, font, legend, outline, patchAt, patchName, resize } from "./can
 import { sequential } from "./colour.js";
 import { arrowKeys, button, select, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
-import { CANDIDATES, numberedCandidates, PRESENCE, percent, presenceText, wordDoubts } from "./doubts.js";
+import { CANDIDATES, numberedCandidates, PRESENCE, presenceText, wordDoubts } from "./doubts.js";
 import { frame } from "./frame.js";
 import { addNewest } from "./newest.js";
-import { clamp, float32, short, uint8 } from "./numbers.js";
+import { clamp, fixed, float32, short, uint8, wholePercent } from "./numbers.js";
 import { fit, paintGround, paintWeights, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 
@@ -36,7 +36,7 @@ const NO_BOX = [null, null, null, null];
  */
 const own = (object, phrase) => (Object.hasOwn(object, phrase) ? object[phrase] : null);
 /** @param {Box} box */
-const pixels = ([x, y, w, h]) => `x ${x.toFixed(1)}, y ${y.toFixed(1)}, ${w.toFixed(1)} × ${h.toFixed(1)} px`;
+const pixels = ([x, y, w, h]) => `x ${fixed(x, 1)}, y ${fixed(y, 1)}, ${fixed(w, 1)} × ${fixed(h, 1)} px`;
 
 /** @param {Host<GroundingPadTraits>} host */
 function render({ model, el }) {
@@ -416,7 +416,7 @@ function render({ model, el }) {
    * @param {boolean} isNew
    */
   function candidateText(share, fits, isNew) {
-    const parts = [`${percent(share)} of the tries`, fits === null ? "" : `presence ${percent(fits)}`];
+    const parts = [`${wholePercent(share)} of the tries`, fits === null ? "" : `presence ${wholePercent(fits)}`];
     return [...parts, isNew ? "" : "the predicted box"].filter(Boolean).join(", ");
   }
   let shownScene = -1;
@@ -432,7 +432,7 @@ function render({ model, el }) {
     drawScene();
     drawPhrases();
     const iou = answer()?.iou ?? null;
-    score.textContent = iou === null ? "IoU –" : `IoU ${iou.toFixed(2)} ${iou >= RIGHT ? "✓ right" : "✗ wrong"}`;
+    score.textContent = iou === null ? "IoU –" : `IoU ${fixed(iou)} ${iou >= RIGHT ? "✓ right" : "✗ wrong"}`;
     where.textContent = description() + (iou === null ? "" : `\nRight: an IoU of ${RIGHT} or more.`);
     drawDoubts();
     drawChoices();

@@ -5,8 +5,7 @@ import { select } from "./controls.js";
 import { node } from "./dom.js";
 import { wordLines } from "./head_lines.js";
 import { largeMatrix } from "./head_matrix.js";
-import { largest } from "./numbers.js";
-import { percent } from "./trace_state.js";
+import { largest, percent } from "./numbers.js";
 
 /** @import { Side, TraceExplorerTraits } from "./payloads.d.ts" */
 /** @import { Paint, TraceState } from "./trace_state.js" */
@@ -94,7 +93,7 @@ export function headDetail(state, ui, choose) {
     const unit = signed ? "A−B, % " : "weight, % ";
     scale.replaceChildren(
       drawing() === lines
-        ? `The thickest line: ${percent(most)} %${signed ? "; orange where B has more" : ""}`
+        ? `The thickest line: ${percent(most)}${signed ? "; orange where B has more" : ""}`
         : legend(bar, signed ? -100 * most : 0, 100 * most, unit),
     );
     mark();
@@ -106,7 +105,7 @@ export function headDetail(state, ui, choose) {
     reading.textContent =
       query < 0 || key < 0
         ? "Point at the drawing to read a weight."
-        : `${state.tokenName(queries, query)} → ${state.tokenName(keys, key)}: ${percent(rows[query][key])} %`;
+        : `${state.tokenName(queries, query)} → ${state.tokenName(keys, key)}: ${percent(rows[query][key])}`;
     drawing().mark(query >= 0 ? query : state.current(queries), key);
   }
   // the matrix fills the view's width, whatever that becomes

@@ -4,7 +4,7 @@ import { canvas, font, outline, pen, pointerAt, resize } from "./canvas.js";
 import { css, readableOn, themeInks } from "./colour.js";
 import { node } from "./dom.js";
 import { clamp } from "./numbers.js";
-import { percent } from "./trace_state.js";
+import { points } from "./trace_state.js";
 
 /** @import { Side } from "./payloads.d.ts" */
 /** @import { Detail, Drawing } from "./head_detail.js" */
@@ -96,7 +96,7 @@ export function largeMatrix(state, ui, { point, take }) {
         brush.fillRect(x, y, Math.max(wide - (wide > 6 ? 1 : 0), 1), tall - (tall > 6 ? 1 : 0));
         if (wide < NUMBERED) return;
         brush.fillStyle = readableOn(colour);
-        brush.fillText(percent(weight), x + wide / 2, y + tall / 2);
+        brush.fillText(points(weight), x + wide / 2, y + tall / 2);
       });
     });
     drawn.width = surface.width;

@@ -5,9 +5,9 @@ import { canvas, font, outline, pen, pointerAt, resize } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { arrowKeys, select } from "./controls.js";
 import { keysOf, node } from "./dom.js";
-import { clamp, float32, largest, short } from "./numbers.js";
+import { clamp, float32, largest, number, shorter } from "./numbers.js";
 import { headCaption, scaleCaption } from "./trace_captions.js";
-import { percent } from "./trace_state.js";
+import { points } from "./trace_state.js";
 
 /** @import { TraceExplorerTraits } from "./payloads.d.ts" */
 /** @import { TraceState } from "./trace_state.js" */
@@ -147,12 +147,12 @@ export function headSheet(state, root, set) {
       brush.drawImage(sheet, h * width, l * height, width, height, x, y, box, box);
       brush.fillStyle = inks.ink;
       if (by !== "layer") {
-        const value = box < 40 ? "" : `: ${short(Number(measure(by, l, h).toPrecision(2)))}`;
+        const value = box < 40 ? "" : `: ${shorter(measure(by, l, h))}`;
         brush.fillText(`${l}.${h}${value}`, x + box / 2, y + box + 9);
       }
       brush.fillStyle = inks.soft;
       const own = most[l * heads + h];
-      const below = box < 40 ? String(Math.round(100 * own)) : percent(own);
+      const below = box < 40 ? number(own, "%", { digits: 0 }) : points(own);
       brush.fillText(below, x + box / 2, y + box + 9 + (sorted ? LINE : 0));
       const isShown = l === layer() && (h === head() || mode() !== "head");
       if (isShown) outline(brush, [x - 0.5, y - 0.5, box + 1, box + 1], [[inks.orange, 3]]);

@@ -5,7 +5,7 @@ import { css, sequential } from "./colour.js";
 import { arrowKeys, button } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
-import { fixed, float32, mean, short, uint8, withMinus } from "./numbers.js";
+import { fixed, float32, mean, short, uint8, wholePercent, withMinus } from "./numbers.js";
 import { fit, opacityOf, paintGround, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 
@@ -27,8 +27,6 @@ const SIDES = /** @type {const} */ ([
 const plain = (x) => withMinus(short(x));
 /** @param {Set<number>} set */
 const sorted = (set) => [...set].sort((a, b) => a - b);
-/** @param {number | null} share */
-const percent = (share) => (share === null ? "–" : share < 0.01 ? "<1 %" : `${Math.round(100 * share)} %`);
 
 /** @param {Host<MaskPlaygroundTraits>} host */
 function render({ model, el }) {
@@ -375,7 +373,7 @@ function render({ model, el }) {
   function guessLine(guess, share, isRight) {
     const bar = node("i", { style: { width: `${100 * (share || 0)}%` } });
     const className = isRight ? "xfm-guess xfm-right" : "xfm-guess";
-    return node("div", { className }, ...[percent(share), guess, bar].map((part) => node("span", {}, part)));
+    return node("div", { className }, ...[wholePercent(share), guess, bar].map((part) => node("span", {}, part)));
   }
 
   /** What Python, or another view, has hidden; not while a hand is at work here */

@@ -4,6 +4,7 @@ import { bitmap, canvas, greyscale, resize } from "./canvas.js";
 import { css } from "./colour.js";
 import { slider } from "./controls.js";
 import { node } from "./dom.js";
+import { percent } from "./numbers.js";
 
 /** @import { Rgb } from "./colour.js" */
 /** @import { Surface } from "./canvas.js" */
@@ -77,7 +78,7 @@ export function paintWeights(surface, weights, { grid, most, strength, scale }) 
  * @param {(strength: number) => void} choose
  */
 export const strengthSlider = (label, value, choose) =>
-  slider(label, { value, step: 0.05, format: (share) => `${Math.round(100 * share)} %` }, choose);
+  slider(label, { value, step: 0.05, format: (share) => percent(share, 0) }, choose);
 
 /**
  * The bare picture, to compare with what is laid over it

@@ -1,4 +1,10 @@
-// Made by widgets/payload_types.py of xfm_widgets/payloads.py and of the views' traits: change those.
+// What the views send to the browser: the one place where its shape is written down. Arrays travel as little-endian bytes.
+//
+// `tsc` checks the views' JavaScript against these types, tests/widgets/conftest.py what Python really sends, and
+// tests/widgets/test_payloads.py that the interfaces of traits, at the end, are those of the views.
+
+/** A whole number */
+export type Int = number;
 
 export type Encoder = "language" | "vision" | "fusion";
 
@@ -6,17 +12,16 @@ export type LossKind = "text" | "image" | "contrast" | "fusion";
 
 export type Side = "words" | "patches";
 
+/** By target */
 export type Scores = Record<string, number | null>;
 
-export type Cosines = Record<string, Scores>;
-
-export type Trusted = [string, number | null, ([string, number | null])[], boolean];
+// ---- gradient flow
 
 export interface FlowLoss {
   name: string;
   title: string;
-  kind: LossKind;
-  encoders: Encoder[];
+  kind: LossKind; // where it stands, and so what its gradient has to cross
+  encoders: Encoder[]; // that its gradient reaches where nothing is stopped
 }
 
 export interface EncoderNorms {
@@ -25,93 +30,99 @@ export interface EncoderNorms {
   fusion: number | null;
 }
 
+/** By encoder and "itm mlm"; null: one of the two has no path */
+export type Cosines = Record<string, Scores>;
+
 export interface FlowRecord {
-  step: number;
-  norm: Record<string, EncoderNorms>;
-  cosine: Cosines;
+  step: Int;
+  norm: Record<string, EncoderNorms>; // by loss, as if nothing were stopped
+  cosine: Cosines; // empty: not measured
 }
 
 export interface GradientFlowPayload {
-  records: Record<string, FlowRecord[]>;
+  records: Record<string, FlowRecord[]>; // by MIM target
   objectives: FlowLoss[];
-  measures: boolean;
+  measures: boolean; // Python can measure cosines
 }
+
+// ---- trace explorer
 
 export interface CodedWeights {
-  codes: DataView;
-  scale: DataView;
+  codes: DataView; // uint8 (layer, head, query, key), each row's largest as 255
+  scale: DataView; // float32 (layer, head, query), each row's largest
 }
 
-export interface PackedMap {
-  codes: DataView;
-  scale: DataView;
-  size: number[];
+export interface PackedMap extends CodedWeights {
+  size: Int[]; // layers, heads, queries, keys
   queries: Side;
   keys: Side;
-  entropy: DataView;
-  mass: DataView;
-  counted: string;
+  entropy: DataView; // float32 (layer, head)
+  mass: DataView; // float32 (layer, head)
+  counted: string; // what the mass is of, in words
   rollout?: CodedWeights;
 }
 
 export interface TraceBox {
-  box: number[];
-  pieces: number[];
+  box: number[]; // x, y, width, height in pixels
+  pieces: Int[];
 }
 
 export interface PackedTrace {
   maps: Record<string, PackedMap>;
   pieces: string[];
-  owner: number[];
-  grid: number;
-  side: number;
-  image: DataView;
+  owner: Int[]; // of each piece, its word; -1: none
+  grid: Int;
+  side: Int;
+  image: DataView; // uint8 (side, side, 3)
   boxes: TraceBox[];
 }
 
 export interface TraceExplorerPayload {
   labels: string[];
   traces: Record<string, PackedTrace>;
-  takes: boolean;
+  takes: boolean; // sentences and pictures of the reader's own
 }
 
+/** Empty before anything was asked for */
 export interface SentTrace {
   label?: string;
   trace?: PackedTrace;
 }
 
+// ---- training monitor
+
 export interface MonitorLevel {
   value: number;
   name: string;
-  kind: "chance" | "constant";
+  kind: "chance" | "constant"; // what the config implies, or what a constant prediction reaches on the data
 }
 
 export interface MonitorRun {
   label: string;
   state: string;
-  of: number;
-  joins: Record<string, number>;
-  levels: Record<string, MonitorLevel>;
-  curriculum: number[];
-  every: number;
-  curves: Record<string, DataView>;
+  of: Int; // steps in all
+  joins: Record<string, Int>; // by curve: its loss joins after this step
+  levels: Record<string, MonitorLevel>; // by curve: what is reached without having learnt anything
+  curriculum: Int[]; // pairs show one object until this step, all that they have from that one; or empty
+  every: Int; // steps that a point is the mean of
+  curves: Record<string, DataView>; // float32: steps done, value, steps done, value, ...
 }
 
 export interface MonitorPanel {
-  key: string;
+  key: string; // of the curve
   group: string;
   title: string;
   unit: string;
-  dense: boolean;
+  dense: boolean; // a value a step or nearly, so that a running mean tells more than the values
 }
 
 export interface SamplePicture {
-  step: number;
+  step: Int;
   png: DataView;
 }
 
 export interface TrainingMonitorPayload {
-  version: number;
+  version: Int;
   runs: MonitorRun[];
   pictures: SamplePicture[];
   groups: string[];
@@ -119,49 +130,55 @@ export interface TrainingMonitorPayload {
   panels: MonitorPanel[];
 }
 
+/** Empty before anything is new */
 export interface MonitorNews {
-  version?: number;
+  version?: Int;
   runs?: Record<string, DataView>[];
   pictures?: SamplePicture[];
 }
+
+// ---- attribution lab
+
+/** Score, value, baselines' values, more is better */
+export type Trusted = [string, number | null, ([string, number | null])[], boolean];
 
 export interface DrawnAttribution {
   method: string;
   target: string;
   signed: boolean;
-  unit: string;
+  unit: string; // "the target's unit", "share of attention", ...; "": its own
   gap: number | null;
-  verdict: string;
+  verdict: string; // what the scores say, in a sentence
   trust: Trusted[];
-  patches: DataView;
-  words: DataView;
+  patches: DataView; // float32
+  words: DataView; // float32
 }
 
 export interface LabObject {
   name: string;
-  mask: DataView;
-  patches: number[];
+  mask: DataView; // a bit a pixel
+  patches: Int[];
 }
 
 export interface RemovedParts {
-  words: number[];
+  words: Int[];
   objects: string[];
-  patches: number[];
+  patches: Int[];
 }
 
 export interface AttributionLabPayload {
   image: DataView;
-  side: number;
-  grid: number;
+  side: Int;
+  grid: Int;
   words: string[];
-  owner: number[];
+  owner: Int[];
   methods: string[];
   targets: string[];
-  most: number;
+  most: Int; // methods at once
   units: Record<string, string>;
-  can: boolean;
-  takes: boolean;
-  more: string[];
+  can: boolean; // Python computes scores after a removal
+  takes: boolean; // pictures of the reader's own
+  more: string[]; // methods that Python can add
   found: DrawnAttribution[];
   objects: LabObject[];
 }
@@ -172,17 +189,18 @@ export interface RemovalScores {
   after?: Scores;
 }
 
+/** What a target's text is about, where that is known. */
 export interface PageTruth {
-  pixels: number[];
-  size: number;
-  names: number[];
-  baselines: Cosines;
+  pixels: Int[]; // of each patch, those that are true
+  size: Int; // pixels of a patch
+  names: Int[]; // pieces that name it
+  baselines: Cosines; // scores against it
 }
 
 export interface PageTarget {
   name: string;
-  places: number[];
-  ids: number[];
+  places: Int[]; // of a word that is masked and asked for; else empty
+  ids: Int[]; // of its tokens
   truth?: PageTruth | null;
 }
 
@@ -197,16 +215,18 @@ export interface SingleRemovals {
   objects?: Cosines;
 }
 
+// ---- ablation explorer
+
 export interface StudyMetric {
   metric: string;
   role: string;
   family: string;
   unit: string;
-  better: string;
-  baseline: number | null;
+  better: string; // "higher", "lower", or neither
+  baseline: number | null; // what a model that has learnt nothing reaches
   baseline_name: string;
-  step_0: number | null;
-  floor: boolean;
+  step_0: number | null; // what the reference's own training began with
+  floor: boolean; // every variant is near the baseline, or worse
 }
 
 export interface StudyEffect {
@@ -214,10 +234,10 @@ export interface StudyEffect {
   metric: string;
   against: string;
   note: string;
-  verdict: string;
+  verdict: string; // by the test that judges the effect
   judged_by: "Holm" | "gatekeeping" | "interval";
-  correction: "Holm" | "gatekeeping" | "";
-  equivalent: "yes" | "not shown" | "";
+  correction: "Holm" | "gatekeeping" | ""; // of p_holm, whatever judges
+  equivalent: "yes" | "not shown" | ""; // within the margin, by two one-sided tests; "": none was stated
   effect: number | null;
   low: number | null;
   high: number | null;
@@ -234,7 +254,7 @@ export interface StudyEffect {
 
 export interface StudyBand {
   steps: number[];
-  n: number;
+  n: Int; // seeds
   mean: (number | null)[];
   least: (number | null)[];
   most: (number | null)[];
@@ -253,12 +273,14 @@ export interface AblationExplorerPayload {
   kind: string;
   metrics: StudyMetric[];
   variants: string[];
-  order: string[];
+  order: string[]; // of all variants, the reference too
   effects: StudyEffect[];
-  pairs: DataView;
+  pairs: DataView; // float32: metric, variant, seed, value of the reference, value
   texts: Record<string, TableText>;
-  curves: Record<string, Record<string, StudyBand>>;
+  curves: Record<string, Record<string, StudyBand>>; // by curve and variant
 }
+
+// ---- mask playground
 
 export interface GuessedPiece {
   guesses: ([string, number | null])[];
@@ -266,126 +288,134 @@ export interface GuessedPiece {
 }
 
 export interface MaskedPiece {
-  place: number;
+  place: Int;
   piece: string;
   with: GuessedPiece | null;
   without: GuessedPiece | null;
 }
 
 export interface HiddenParts {
-  patches: number[];
-  pieces: number[];
+  patches: Int[];
+  pieces: Int[];
 }
 
 export interface MaskPlaygroundPayload {
   image: DataView;
-  side: number;
-  grid: number;
+  side: Int;
+  grid: Int;
   pieces: string[];
-  owner: number[];
-  can: boolean;
-  takes: boolean;
+  owner: Int[];
+  can: boolean; // Python guesses what is hidden
+  takes: boolean; // pictures of the reader's own
 }
 
 export interface MaskAnswer {
   of?: HiddenParts;
   words?: MaskedPiece[];
-  agreement?: DataView | null;
+  agreement?: DataView | null; // float32, a cosine a patch
   target?: string | null;
 }
 
+// ---- retrieval explorer
+
 export interface Plane {
-  places: DataView;
-  shares: number[];
+  places: DataView; // float32 (2 N, 2): pictures, then sentences
+  shares: number[]; // of the variance, along each axis
 }
 
 export interface RetrievalExplorerPayload {
   texts: string[];
-  side: number;
-  sprite: DataView;
-  k: number;
-  itc: DataView;
-  truth: DataView;
-  itm: DataView | null;
-  asks: boolean;
-  asked: Record<string, DataView>;
-  scores: boolean;
+  side: Int;
+  sprite: DataView; // uint8 (N side, side, 3): all pictures below each other
+  k: Int; // of each query's candidates, the best by ITC that ITM orders again
+  itc: DataView; // float32 (picture, sentence)
+  truth: DataView; // uint8 (picture, sentence)
+  itm: DataView | null; // float32 (picture, sentence), NaN where not asked
+  asks: boolean; // Python has a `rerank`
+  asked: Record<string, DataView>; // what it returned: "image to text 3" -> float32 (candidate), NaN where not asked
+  scores: boolean; // Python has a `score`, which answers queries of one's own
   planes: Record<"together" | "apart", Plane>;
 }
 
 export interface Selection {
-  pictures?: number[];
-  sentences?: number[];
+  pictures?: Int[];
+  sentences?: Int[];
 }
 
+/** Empty before there is one */
 export interface AskedRow {
   query?: string;
   row?: DataView;
-  count?: number;
+  count?: Int; // of all queries that were asked
 }
 
 export interface OwnAnswer {
-  itc: DataView;
-  itm: DataView | null;
-  text?: string;
-  split?: [string, string[]][];
-  never_seen?: string[] | null;
-  picture?: DataView | null;
+  itc: DataView; // float32 (candidate)
+  itm: DataView | null; // float32 (candidate), NaN where not asked
+  text?: string; // the sentence that it is of
+  split?: [string, string[]][]; // words of it that are several pieces
+  never_seen?: string[] | null; // null: not known
+  picture?: DataView | null; // uint8 (side, side, 3), the picture that it is of
 }
+
+// ---- grounding pad
 
 export interface Candidate {
   box: number[] | null;
-  share: number | null;
+  share: number | null; // of the masked pictures
   presence: number | null;
 }
 
 export interface GroundedPhrase {
   box: number[] | null;
   iou: number | null;
-  presence: number | null;
+  presence: number | null; // ITM's probability of the phrase and the box
   candidates: Candidate[];
-  split: [string, string[]][];
-  never_seen: string[] | null;
+  split: [string, string[]][]; // words that are several pieces
+  never_seen: string[] | null; // null: not known
   pieces: string[];
-  shape: number[];
+  shape: Int[]; // layers, heads, pieces, image tokens, grid; empty without attention
   weights?: DataView;
   most?: DataView;
 }
 
 export interface GroundedPicture {
   image: DataView;
-  height: number;
-  width: number;
-  boxes: Record<string, number[]>;
+  height: Int;
+  width: Int;
+  boxes: Record<string, number[]>; // phrase: x, y, width, height in pixels
   found: Record<string, GroundedPhrase>;
 }
 
 export interface GroundingPadPayload {
   pictures: GroundedPicture[];
-  takes: boolean;
+  takes: boolean; // pictures of the reader's own
 }
 
+/** Empty before there is one */
 export interface NewestFinding {
-  scene?: number;
+  scene?: Int;
   phrase?: string;
   answer?: GroundedPhrase;
-  count?: number;
+  count?: Int; // of all findings of that picture
 }
+
+// ---- task explorer
 
 export interface TaskSaid {
   answer: string;
-  box: number[] | null;
+  box: number[] | null; // cx, cy, width, height as shares of the picture, where the answer is one
   confidence: number | null;
   right: boolean;
 }
 
 export interface TaskItem {
-  index: number;
+  index: Int; // in the test set
   texts: string[];
-  pictures: number[];
+  pictures: Int[]; // places among the payload's
   truth: string;
   box: number[] | null;
-  said: TaskSaid[];
+  said: TaskSaid[]; // by model
   disagree: boolean;
 }
 
@@ -402,25 +432,25 @@ export interface TaskMetric {
 export interface ConfidenceBin {
   low: number;
   high: number;
-  n: number;
-  right: number | null;
+  n: Int;
+  right: number | null; // the share; null: of no answer
 }
 
 export interface TaskModel {
   name: string;
   metrics: TaskMetric[];
-  right: number;
-  bins: ConfidenceBin[];
+  right: Int; // of all test items
+  bins: ConfidenceBin[]; // empty: no answer has a confidence
 }
 
 export interface TaskExplorerPayload {
   title: string;
-  counts: Record<"all" | "right" | "wrong" | "disagree", number>;
-  items: TaskItem[];
-  pictures: DataView[];
+  counts: Record<"all" | "right" | "wrong" | "disagree", Int>; // of all test items
+  items: TaskItem[]; // those that are shown
+  pictures: DataView[]; // PNG or JPEG
   models: TaskModel[];
-  opens: boolean;
-  asks: boolean;
+  opens: boolean; // Python traces and attributes
+  asks: boolean; // Python answers a text of the reader's own
 }
 
 export interface OwnSaid {
@@ -429,60 +459,65 @@ export interface OwnSaid {
   confidence: number | null;
 }
 
+/** Empty before anything was asked */
 export interface TaskAnswer {
-  item?: number;
-  which?: number;
+  item?: Int;
+  which?: Int;
   text?: string;
   answers?: OwnSaid[];
 }
 
+/** Empty before one was opened */
 export interface OpenedView {
   kind?: "trace" | "attribute";
-  item?: number;
-  which?: number;
-  page?: string;
+  item?: Int;
+  which?: Int;
+  page?: string; // HTML, for a frame of its own
 }
 
+// ---- the model in the page
+
 export interface PackedTensor {
-  shape: number[];
-  at: number;
-  scales?: number;
+  shape: Int[];
+  at: Int; // the byte where its numbers begin: float32, or with `scales` int8
+  scales?: Int; // the byte where its rows' scales begin, float32
 }
 
 export interface PageTokenizer {
-  vocabulary: string[];
-  merges: string[];
-  special: [string, boolean][];
+  vocabulary: string[]; // by id
+  merges: string[]; // "a b", the first learnt first
+  special: [string, boolean][]; // found in any text; whether the white space before it is its own
   lower: boolean;
-  space: boolean;
+  space: boolean; // a text begins with a space
 }
 
 export interface PageConfig {
-  side: number;
-  patch: number;
-  vision_depth: number;
-  vision_heads: number;
-  text_depth: number;
-  text_heads: number;
-  text_epsilon: number;
-  fusion_depth: number;
-  longest: number;
-  heads: string[];
+  side: Int; // pixels
+  patch: Int; // pixels a side
+  vision_depth: Int;
+  vision_heads: Int;
+  text_depth: Int;
+  text_heads: Int;
+  text_epsilon: number; // of the norms of the language encoder
+  fusion_depth: Int;
+  longest: Int; // ids of a text
+  heads: string[]; // losses whose heads it has
 }
 
 export interface MaskConfigPayload {
-  patches: number;
-  smallest: number;
-  share: number;
-  most: number;
-  spans: number;
+  patches: Int; // of a picture, hidden at random
+  smallest: Int; // patches of a block
+  share: number; // of a text's pieces ...
+  most: Int;
+  spans: number; // ... that share of which grow
 }
 
+/** What Python's draws begin with, 32 bits each. */
 export interface PageSeeds {
-  shapley: number;
-  candidates: number;
-  ties: number;
-  infidelity: number;
+  shapley: Int;
+  candidates: Int;
+  ties: Int; // of numbers, in curves
+  infidelity: Int;
 }
 
 export interface SeenWordsPayload {
@@ -492,26 +527,31 @@ export interface SeenWordsPayload {
 
 export interface PageModelPayload {
   config: PageConfig;
-  tensors: Record<string, PackedTensor>;
+  tensors: Record<string, PackedTensor>; // by the parameter's name
   weights: DataView;
   tokenizer: PageTokenizer;
   seeds: PageSeeds;
 }
 
+// ---- every view
+
 export interface Tools {
-  view: string;
-  choices: string[];
-  terms: [string, string][];
-  figure: string;
+  view: string; // the class's name, which a state names
+  choices: string[]; // what the reader chooses: reset, undone, copied
+  terms: [string, string][]; // that the view uses, and what they mean
+  figure: string; // the class of the figure behind the view
 }
 
+/** What a choice can be, for pages without Python; see choices.py. */
 export interface Limit {
   kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "texts" | "selected";
   of?: string[];
-  count?: number;
-  least?: number;
+  count?: Int;
+  least?: Int;
   most?: number;
 }
+
+// ---- the traits of every view
 
 export interface AblationExplorerTraits {
   band: "interval" | "range";
@@ -522,7 +562,7 @@ export interface AblationExplorerTraits {
   payload: AblationExplorerPayload;
   rows: "primary" | "all" | "metric";
   search: string;
-  step: number;
+  step: Int;
   tools: Tools;
   variant: string;
 }
@@ -532,16 +572,16 @@ export interface AttributionLabTraits {
   message: string;
   methods: string[];
   opacity: number;
-  patch: number;
+  patch: Int;
   payload: AttributionLabPayload;
   removed_objects: string[];
-  removed_patches: number[];
-  removed_words: number[];
+  removed_patches: Int[];
+  removed_words: Int[];
   scores: RemovalScores;
   shared_scale: boolean;
   singles: SingleRemovals;
   targets: string[];
-  token: number;
+  token: Int;
   tools: Tools;
 }
 
@@ -555,24 +595,24 @@ export interface GradientFlowTraits {
   objectives: string[];
   payload: GradientFlowPayload;
   share: number;
-  step: number;
+  step: Int;
   tools: Tools;
 }
 
 export interface GroundingPadTraits {
   candidates: boolean;
   credit: string;
-  head: number;
-  layer: number;
+  head: Int;
+  layer: Int;
   message: string;
   newest: NewestFinding;
   opacity: number;
-  patch: number;
+  patch: Int;
   payload: GroundingPadPayload;
   phrase: string;
   removed: string[];
-  scene: number;
-  token: number;
+  scene: Int;
+  token: Int;
   tools: Tools;
   typed: string[];
 }
@@ -580,14 +620,14 @@ export interface GroundingPadTraits {
 export interface MaskPlaygroundTraits {
   answer: MaskAnswer;
   credit: string;
-  hidden_patches: number[];
-  hidden_pieces: number[];
+  hidden_patches: Int[];
+  hidden_pieces: Int[];
   message: string;
   opacity: number;
-  patch: number;
+  patch: Int;
   payload: MaskPlaygroundPayload;
   pixels: DataView;
-  token: number;
+  token: Int;
   tools: Tools;
 }
 
@@ -601,7 +641,7 @@ export interface RetrievalExplorerTraits {
   own: boolean;
   own_scores: Record<string, OwnAnswer>;
   payload: RetrievalExplorerPayload;
-  query: number;
+  query: Int;
   selected: Selection;
   tools: Tools;
   typed: string;
@@ -610,14 +650,14 @@ export interface RetrievalExplorerTraits {
 export interface TaskExplorerTraits {
   answered: TaskAnswer;
   credit: string;
-  item: number;
+  item: Int;
   message: string;
   opened: OpenedView;
   payload: TaskExplorerPayload;
   search: string;
   show: "all" | "right" | "wrong" | "disagree";
   tools: Tools;
-  which: number;
+  which: Int;
 }
 
 export interface TraceExplorerTraits {
@@ -625,38 +665,38 @@ export interface TraceExplorerTraits {
   b: string;
   credit: string;
   detail: "matrix" | "lines";
-  head: number;
+  head: Int;
   heads: "head" | "mean" | "max" | "rollout";
-  layer: number;
+  layer: Int;
   map: "language" | "vision" | "fusion" | "cross";
   message: string;
   opacity: number;
-  patch: number;
+  patch: Int;
   payload: TraceExplorerPayload;
   pooled: boolean;
   sent: SentTrace;
   shown: "A" | "B" | "A−B";
   sort: "layer" | "entropy" | "mass";
-  token: number;
+  token: Int;
   tools: Tools;
   typed: string;
 }
 
 export interface TrainingMonitorTraits {
   credit: string;
-  cursor: number;
+  cursor: Int;
   done: boolean;
   group: "losses" | "accuracies" | "parts of losses" | "gradient norms" | "gradient cosines" | "encoders" | "speed";
-  hidden: number[];
+  hidden: Int[];
   logarithmic: boolean;
   message: string;
   news: MonitorNews;
   paused: boolean;
   payload: TrainingMonitorPayload;
-  picture: number;
+  picture: Int;
   running: boolean;
   smooth: number;
   standing: boolean;
-  step: number;
+  step: Int;
   tools: Tools;
 }

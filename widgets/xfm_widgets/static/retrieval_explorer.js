@@ -7,7 +7,7 @@ import { node } from "./dom.js";
 import { noneBelongs, wordDoubts } from "./doubts.js";
 import { frame } from "./frame.js";
 import { addNewest } from "./newest.js";
-import { clamp, fixed, float32, several, uint8 } from "./numbers.js";
+import { clamp, countOf, fixed, float32, percent, shorter, uint8 } from "./numbers.js";
 import { pictureDrop, readPicture } from "./picture_upload.js";
 import { ranking } from "./ranking.js";
 import { retrievalMap } from "./retrieval_map.js";
@@ -293,8 +293,8 @@ function render({ model, el }) {
   }
   /** @param {Direction} d */
   function recallText(d) {
-    const parts = (recalls.get(d) ?? []).map(([order, share]) => `${order} ${Math.round(100 * share)} %`);
-    return `R@1 over all ${n}: ${parts.join(", ")}; by chance ${Number((100 / n).toPrecision(2))} %.`;
+    const parts = (recalls.get(d) ?? []).map(([order, share]) => `${order} ${percent(share, 0)}`);
+    return `R@1 over all ${n}: ${parts.join(", ")}; by chance ${shorter(100 / n)}\u00a0%.`;
   }
   /**
    * @param {number} j
@@ -371,7 +371,7 @@ function render({ model, el }) {
   function drawSelection() {
     const chosen = items.filter(isSelected);
     const [pictures, sentences] = [chosen.filter((i) => i < n), chosen.filter((i) => i >= n)];
-    const count = `◆ ${several(pictures.length, "picture")} and ${several(sentences.length, "sentence")} selected.`;
+    const count = `◆ ${countOf(pictures.length, "picture")} and ${countOf(sentences.length, "sentence")} selected.`;
     selection.replaceChildren(
       node("span", {}, chosen.length ? count : "Nothing is selected."),
       node("span", { className: "xfm-thumbnails" }, ...pictures.slice(0, 24).map((i) => thumbnail(i, 36))),

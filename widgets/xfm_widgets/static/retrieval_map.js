@@ -3,7 +3,7 @@
 import { canvas, outline, pointerAt } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { node } from "./dom.js";
-import { float32 } from "./numbers.js";
+import { float32, percent } from "./numbers.js";
 import { fit } from "./overlay.js";
 import { spread } from "./spread.js";
 
@@ -84,11 +84,11 @@ export function retrievalMap({
       map.wide / 2 + (x - (left + right) / 2) * scale,
       map.tall / 2 - (y - (low + high) / 2) * scale,
     ]);
-    const [across, up] = shares.map((share) => Math.round(100 * share));
+    const [across, up] = shares.map((share) => percent(share, 0));
     const centred = model.get("apart")
       ? "of the unit vectors less their own modality's mean."
       : "of the unit vectors less the mean of all.";
-    axes.textContent = `■ pictures  ● sentences, a line joins a pair. Across: PC 1 (${across} % of the variance), up: PC 2 (${up} %), ${centred}`;
+    axes.textContent = `■ pictures  ● sentences, a line joins a pair. Across: PC 1 (${across} of the variance), up: PC 2 (${up}), ${centred}`;
   }
 
   function drawMap() {

@@ -5,7 +5,7 @@ import { lineChart } from "./chart.js";
 import { lineStyle } from "./colour.js";
 import { select, slider } from "./controls.js";
 import { keysOf, node } from "./dom.js";
-import { several, short, withMinus } from "./numbers.js";
+import { countOf, short, withMinus } from "./numbers.js";
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { AblationExplorerTraits } from "./payloads.d.ts" */
@@ -130,7 +130,7 @@ export function studyCurves(section, { model, ui, variant }) {
           "li",
           { "data-line": v },
           lineSwatch(look(v), v === variant() ? 3.5 : 2),
-          `${reading(v, cursor)}, ${several(n, "seed")}`,
+          `${reading(v, cursor)}, ${countOf(n, "seed")}`,
         ),
       ),
     );

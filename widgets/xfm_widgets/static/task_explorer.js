@@ -3,7 +3,7 @@
 import { arrowKeys, button, select } from "./controls.js";
 import { node, uniqueId } from "./dom.js";
 import { frame } from "./frame.js";
-import { clamp, several, uint8 } from "./numbers.js";
+import { clamp, countOf, uint8 } from "./numbers.js";
 import { reliability } from "./reliability.js";
 import { askPanel, openedPanel } from "./task_asking.js";
 import { answerRows, boxesKey, pictures } from "./task_example.js";
@@ -142,7 +142,7 @@ function render({ model, el }) {
     for (const [kind, element] of filters) element.setAttribute("aria-pressed", String(kind === show));
     if (!words.matches(":focus")) words.value = model.get("search");
     const here = items.length === counts.all ? "" : ` ${items.length} of ${counts.all} test items are in this view.`;
-    status.textContent = `${several(left.length, "example")} kept.${here}`;
+    status.textContent = `${countOf(left.length, "example")} kept.${here}`;
     list.replaceChildren(...left.map((i) => options[i]));
     drawChosen();
   }

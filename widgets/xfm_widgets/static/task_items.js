@@ -1,6 +1,6 @@
 // @ts-check
 // A task's items: which are kept, what is said of them in words; task_answers.py and task_explorer.py in the browser.
-import { fixed, several } from "./numbers.js";
+import { countOf, fixed, number, percent } from "./numbers.js";
 import { matching } from "./searching.js";
 
 /** @import { ConfidenceBin, TaskExplorerTraits, TaskItem, TaskMetric } from "./payloads.d.ts" */
@@ -36,9 +36,6 @@ export const kept = (items, kind, words) =>
     (i) => searched(items[i]),
   );
 
-/** @param {number | null} share of 1 */
-export const percent = (share) => (share === null ? "–" : `${fixed(100 * share, 1)} %`);
-
 /** @param {TaskMetric} metric */
 export function metricTexts({ value, low, high, baseline, unit }) {
   const text = (/** @type {number | null} */ x) =>
@@ -55,8 +52,8 @@ export function binsText(name, bins) {
   const parts = bins
     .filter(({ n }) => n > 0)
     .map(({ low, high, n, right }) => {
-      const between = `${Math.round(100 * low)} to ${Math.round(100 * high)} %`;
-      return `of ${several(n, "answer")} with a confidence of ${between} ${percent(right)} are right`;
+      const between = `${number(low, "%", { digits: 0 })} to ${percent(high, 0)}`;
+      return `of ${countOf(n, "answer")} with a confidence of ${between} ${percent(right)} are right`;
     });
   return `${name}: ${parts.join("; ")}`;
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // What the weights of one head, of several, or of a rollout are, what a row of them adds up to, what colours reach to.
-import { short, withMinus } from "./numbers.js";
+import { percent, short, withMinus } from "./numbers.js";
 
 /** @import { HeadMode } from "./attention_rows.js" */
 /** @import { Side } from "./payloads.d.ts" */
@@ -20,9 +20,6 @@ const MODES = {
 export const modeCaption = (mode, signed) =>
   signed ? `${MODES[mode]} Shown is A less B: blue where A has more, orange where B has.` : MODES[mode];
 
-/** @param {number} share */
-const whole = (share) => `${Math.round(100 * share)} %`;
-
 /**
  * What a row adds up to, and where the rest comes from
  * @param {Float32Array} row
@@ -35,7 +32,7 @@ export function sumCaption(row, mode, keys, signed) {
   const sum = row.reduce((a, b) => a + b, 0);
   const rest = mode === "rollout" ? 1 - sum : 0;
   const other = keys === "words" ? "the picture" : "the words";
-  return `adds up to ${whole(sum)}${rest > 0.005 ? `; ${whole(rest)} from ${other}` : ""}`;
+  return `adds up to ${percent(sum, 0)}${rest > 0.005 ? `; ${percent(rest, 0)} from ${other}` : ""}`;
 }
 
 /**

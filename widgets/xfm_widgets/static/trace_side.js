@@ -4,9 +4,9 @@ import { canvas, legend, outline, patchAt } from "./canvas.js";
 import { css, readableOn } from "./colour.js";
 import { arrowKeys, button } from "./controls.js";
 import { node, uniqueId } from "./dom.js";
-import { largest, uint8 } from "./numbers.js";
+import { largest, percent, uint8 } from "./numbers.js";
 import { paintGround, paintWeights, patchBox, pictureOf, thumbnail } from "./overlay.js";
-import { percent } from "./trace_state.js";
+import { points } from "./trace_state.js";
 
 /** @import { PackedTrace, Side } from "./payloads.d.ts" */
 /** @import { Paint, TraceState } from "./trace_state.js" */
@@ -104,7 +104,7 @@ export function sidePanel(state, { choose, hover }) {
       const { style } = /** @type {HTMLElement} */ (word);
       style.background = shade ? css(shade) : "";
       style.color = shade ? readableOn(shade) : "";
-      if (word.lastChild) word.lastChild.textContent = own ? percent(own[i]) : "";
+      if (word.lastChild) word.lastChild.textContent = own ? points(own[i]) : "";
       word.setAttribute("aria-selected", String(i === chosen("words")));
     });
     const active = words.children[chosen("words")];
@@ -147,7 +147,7 @@ export function sidePanel(state, { choose, hover }) {
           ["#ff9e4a", 3],
         ],
       );
-    whole.textContent = `the whole picture's token${own ? `: ${percent(own[0])} %` : ""}`;
+    whole.textContent = `the whole picture's token${own ? `: ${percent(own[0])}` : ""}`;
     whole.setAttribute("aria-pressed", String(chosen("patches") === 0));
   }
   /**
@@ -186,5 +186,5 @@ function pointed({ current, trace, tokenName }, kind, own) {
   if (at < 0) return "";
   const { grid } = trace();
   const place = at > 0 ? ` (row ${Math.floor((at - 1) / grid) + 1}, column ${((at - 1) % grid) + 1})` : "";
-  return `${tokenName(kind, at)}${place}: ${percent(own[at])} %`;
+  return `${tokenName(kind, at)}${place}: ${percent(own[at])}`;
 }

@@ -2,7 +2,7 @@
 // What TraceExplorer shows of its traces: which map, layer and heads are chosen, and the weights and colours of that.
 import { attended, difference } from "./attention_rows.js";
 import { diverging, sequential } from "./colour.js";
-import { clamp } from "./numbers.js";
+import { clamp, number } from "./numbers.js";
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { PackedTrace, Side, TraceExplorerTraits } from "./payloads.d.ts" */
@@ -16,7 +16,7 @@ const PLAIN = Array.from({ length: LEVELS + 1 }, (_, i) => sequential(i / LEVELS
 const SIGNED = Array.from({ length: LEVELS + 1 }, (_, i) => diverging(i / 127.5 - 1));
 
 /** @param {number} weight */
-export const percent = (weight) => (100 * weight).toFixed(1);
+export const points = (weight) => number(weight, "%", { digits: 1 });
 
 /** @param {Model<TraceExplorerTraits>} model */
 export function traceState(model) {

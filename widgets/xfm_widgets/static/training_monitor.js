@@ -6,7 +6,7 @@ import { button, select, slider, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
 import { breaks, monitorPanels } from "./monitor_panels.js";
-import { float32, mean, short } from "./numbers.js";
+import { float32, mean, percent, short } from "./numbers.js";
 import { runningMean } from "./smoothing.js";
 
 /** @import { Host } from "./host.d.ts" */
@@ -202,7 +202,7 @@ function render({ model, el }) {
       max: 0.2,
       step: 0.01,
       value: model.get("smooth"),
-      format: (share) => (share ? `${Math.round(100 * share)} % of the steps` : "off"),
+      format: (share) => (share ? `${percent(share, 0)} of the steps` : "off"),
     },
     (share) => ui.set({ smooth: share }),
   );

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-__all__ = ["MIDDLE", "PASTEL", "add_clutter", "pastel_background"]
-
 PASTEL = 60  # how far a channel of the background is below white at most ...
 MIDDLE = 120  # ... and one of the shapes on it: darker ones would be taken for objects
 

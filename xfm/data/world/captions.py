@@ -12,8 +12,6 @@ from ...config import CaptionConfig
 from .grammar import EXTREMES, OPENINGS, Caption, Relation, Thing, compose, interpretations, next_to
 from .objects import Object
 
-__all__ = ["PLAIN", "CaptionStyle", "make_caption", "referring_expression"]
-
 
 @dataclass(frozen=True)
 class CaptionStyle:

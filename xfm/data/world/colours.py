@@ -13,8 +13,6 @@ import numpy as np
 
 from . import openmoji, styles
 
-__all__ = ["LEVELS", "TERMS", "colour", "colour_words", "is_rare", "oklab", "term_shares", "terms_of_colours"]
-
 TERMS = ("black", "white", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")  # Berlin, Kay
 CLEAR = 0.5  # share of the picture's coloured area from which a term is the colour of the whole ...
 RIVAL = 0.25  # ... unless another has so much

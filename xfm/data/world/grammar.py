@@ -15,10 +15,6 @@ from typing import Literal
 
 from .objects import Object
 
-__all__ = ["CONJUNCTIONS", "COUNTS", "EXTREMES", "NEGATIONS", "OCCLUSIONS", "OPENINGS", "RELATIONS",
-           "RELATION_WORDINGS", "Caption", "Kind", "Relation", "Span", "Thing", "article", "compose",
-           "interpretations", "is_true", "matching_objects", "next_to", "plural", "templates"]  # fmt: skip
-
 Kind = Literal["noun", "size", "colour", "count", "relation", "negation", "absent"]  # absent: the noun of a negation
 Span = tuple[int, int, Kind]  # characters [start, end)
 NEAR = 0.15  # of the picture's side: the widest gap between boxes that are next to each other
@@ -153,50 +149,62 @@ def compose(
 
     `definite`: "the" instead of "a"; `choose_wording` is given the alternatives, the plain one first.
     """
-    text, spans = start, []
-
-    def add(words: str, kind: Kind | None = None) -> None:
-        nonlocal text
-        if kind:
-            spans.append((len(text), len(text) + len(words), kind))
-        text += words
-
-    def mention(thing: Thing) -> None:
-        if thing.count > 1:
-            add(choose_wording(COUNTS[thing.count]), "count")
-        else:
-            add("the" if definite else article(thing.size or thing.colour or thing.name, thing.name))
-        noun = plural(thing.name) if thing.count > 1 else thing.name
-        parts: list[tuple[str | None, Kind]] = [(thing.size, "size"), (thing.colour, "colour"), (noun, "noun")]
-        for word, kind in parts:
-            if word:
-                add(" ")
-                add(word, kind)
-
+    wording = _Wording(start, definite, choose_wording)
     for n, relation in enumerate(relations):
-        add(choose_wording(CONJUNCTIONS[", with "]) if n else "")
-        mention(things[relation.subject])
-        add(" ")
-        add(choose_wording(RELATION_WORDINGS[relation.word]), "relation")
+        wording.add(choose_wording(CONJUNCTIONS[", with "]) if n else "")
+        wording.mention(things[relation.subject])
+        wording.add(" ")
+        wording.add(choose_wording(RELATION_WORDINGS[relation.word]), "relation")
         if relation.object != relation.subject:
-            add(" ")
-            mention(things[relation.object])
+            wording.add(" ")
+            wording.mention(things[relation.object])
     related = {i for r in relations for i in (r.subject, r.object)}
     others = [thing for i, thing in enumerate(things) if i not in related]
     for n, thing in enumerate(others):
         conjunction = ", with " if related and not n else " and " if n == len(others) - 1 else ", "
-        add(choose_wording(CONJUNCTIONS[conjunction]) if n or related else "")
-        mention(thing)
+        wording.add(choose_wording(CONJUNCTIONS[conjunction]) if n or related else "")
+        wording.mention(thing)
     if absent:
-        before, _, negation = f"{',' if len(things) > 1 else ''} {choose_wording(NEGATIONS)}".rpartition(" ")
-        add(f"{before} ")
-        add(negation, "negation")
-        determiner = article(absent.name, absent.name)
-        add(f" {determiner} " if negation == "without" and determiner != "some" else " ")
-        add(absent.name, "absent")
+        wording.negate(absent, "," if len(things) > 1 else "")
+    text, spans = wording.text, wording.spans
     if start == "there is " and re.match("there is (two|three|four|some) ", text):
         text, spans = "there are" + text[8:], [(a + 1, b + 1, kind) for a, b, kind in spans]
     return Caption(text, tuple(things), tuple(relations), tuple(spans), absent)
+
+
+class _Wording:
+    """A caption's text as it grows, and the spans that its claims take."""
+
+    def __init__(self, start: str, definite: bool, choose: Callable[[Sequence[str]], str]) -> None:
+        self.text, self.definite, self.choose = start, definite, choose
+        self.spans: list[Span] = []
+
+    def add(self, words: str, kind: Kind | None = None) -> None:
+        if kind:
+            self.spans.append((len(self.text), len(self.text) + len(words), kind))
+        self.text += words
+
+    def mention(self, thing: Thing) -> None:
+        """ "a big red ball", "two cats" """
+        if thing.count > 1:
+            self.add(self.choose(COUNTS[thing.count]), "count")
+        else:
+            self.add("the" if self.definite else article(thing.size or thing.colour or thing.name, thing.name))
+        noun = plural(thing.name) if thing.count > 1 else thing.name
+        words: list[tuple[str | None, Kind]] = [(thing.size, "size"), (thing.colour, "colour"), (noun, "noun")]
+        for word, kind in words:
+            if word:
+                self.add(" ")
+                self.add(word, kind)
+
+    def negate(self, absent: Thing, comma: str) -> None:
+        """ ", and no cat", "without a cat" """
+        before, _, negation = f"{comma} {self.choose(NEGATIONS)}".rpartition(" ")
+        self.add(f"{before} ")
+        self.add(negation, "negation")
+        determiner = article(absent.name, absent.name)
+        self.add(f" {determiner} " if negation == "without" and determiner != "some" else " ")
+        self.add(absent.name, "absent")
 
 
 @lru_cache(maxsize=4096)

@@ -13,8 +13,6 @@ from . import colours, openmoji
 from .grammar import COUNTS, EXTREMES, OCCLUSIONS, RELATIONS, Caption, Kind, Relation, Thing, article, is_true, plural
 from .scenes import Scene, World
 
-__all__ = ["HARD_NEGATIVE_KINDS", "hard_negative"]
-
 HARD_NEGATIVE_KINDS: tuple[Kind, ...] = ("noun", "size", "colour", "count", "relation", "negation")
 _Edit = tuple[str, Thing | Relation]  # the words that replace a span, and the claim that they make
 

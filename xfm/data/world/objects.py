@@ -12,8 +12,6 @@ from PIL import Image
 
 from . import colours, openmoji, styles
 
-__all__ = ["HIDES", "VISIBLE", "Object", "may_occlude", "random_angle", "rendering_side", "sprite", "with_occlusion"]
-
 VISIBLE = 64  # alpha from which a pixel belongs to an object
 HIDES = 0.05  # share of an object that an occluder hides at least: one can see which is in front
 ANGLES = 6  # steps from upright to the largest rotation, either way: few, since sprites are cached

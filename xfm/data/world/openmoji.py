@@ -14,8 +14,6 @@ from pathlib import Path
 from ...base import seeding
 from .. import cache
 
-__all__ = ["CATEGORIES", "UNSEEN", "Concept", "concepts"]
-
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Travel & Places", "Objects", "Activities")
 UNSEEN = 50  # concepts at the end of the order: never shown but in the split `unseen_concepts`
 

@@ -23,8 +23,6 @@ from .grammar import (
     plural,
 )
 
-__all__ = ["Parsed", "parse", "readings", "without_opening"]
-
 _NUMBERS = {wording: count for count, wordings in COUNTS.items() for wording in wordings}
 _RELATIONS = {wording: word for word, wordings in RELATION_WORDINGS.items() for wording in wordings}
 

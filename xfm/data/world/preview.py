@@ -20,8 +20,6 @@ from . import styles
 from .objects import Object
 from .scenes import Scene, World
 
-__all__ = ["COLOURS", "difficulty", "free_corner", "preview", "show"]
-
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; each box has a line style and a number as well.
 COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
 STYLES = ("-", "--", "-.", ":")

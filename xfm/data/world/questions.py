@@ -19,8 +19,6 @@ from .grammar import RELATIONS, article, plural
 from .sampling import ConceptSampler, SceneSampler, choose, choose_two, name_of
 from .scenes import ATTEMPTS, MOST, Object, Scene, Split, World
 
-__all__ = ["QUESTION_KINDS", "QuestionKind", "VisualQuestion", "visual_question", "visual_questions"]
-
 QuestionKind = Literal["what", "which", "colour", "count", "exists", "relation"]
 QUESTION_KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 YES_NO = ("yes", "no")

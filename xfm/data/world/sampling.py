@@ -11,10 +11,9 @@ import numpy as np
 
 from ...base import seeding
 from . import openmoji
+from .concept_pools import FEWEST, MOST
 from .grammar import OCCLUSIONS, RELATIONS, plural
-from .scenes import ATTEMPTS, FEWEST, MOST, Scene, Split, World
-
-__all__ = ["ConceptSampler", "SceneSampler", "choose", "choose_two", "name_of"]
+from .scenes import ATTEMPTS, Scene, Split, World
 
 T = TypeVar("T")
 ConceptSampler = Callable[[np.random.Generator], list[int]]  # draws the concepts of a picture

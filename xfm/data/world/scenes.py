@@ -9,32 +9,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ...base import seeding
 from ...base.fields import one_of, require
-from ...config import CaptionConfig, ConfigError, SceneConfig
-from ..source import SPLITS, ItemKey, Region, Source, Split
-from . import background, captions, colours, grammar, objects, openmoji, styles
+from ...config import CaptionConfig
+from ..source import ItemKey, Region, Split
+from . import background, captions, colours, concept_pools, grammar, objects, openmoji, styles
 from .background import add_clutter, pastel_background
 from .captions import PLAIN, CaptionStyle, make_caption, referring_expression
-from .grammar import Caption, Thing
+from .concept_pools import MOST, ConceptPools
+from .grammar import Caption
 from .objects import Object, may_occlude, random_angle, rendering_side, sprite, with_occlusion
 
-__all__ = ["ATTEMPTS", "CORPUS_SCENES", "FEWEST", "MOST", "SIZES", "Scene", "World"]
-
-MOST = 4  # objects in a scene
 SIZES = {"big": (0.46, 0.58), "small": (0.30, 0.36)}  # the longer side, as a share of the picture's
 CROWDED = 0.50  # the largest share where there are several objects
-REPEAT = 0.15  # probability that a further object repeats a concept
 CELLS = 8  # a side: positions within one cell count as the same content
 ATTEMPTS = 10_000
 CORPUS_SCENES = 4000  # whose captions and phrases a tokenizer is trained on ...
 CORPUS_NAMES = 40_000  # ... and repetitions of the concepts' names, shared evenly: a common name is then one token
-FEWEST = 16  # concepts of a world: fewer might leave no pair to hold out, or none to show
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +58,10 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class World(Source):
+class World(ConceptPools):
     """Scenes of the first `concepts` of OpenMoji's order, on `image_size` pixels a side; of the last UNSEEN, those that
     remain are unseen. Captions and clutter draw from generators of their own: richer ones change no object."""
 
-    concepts: int = 100
-    image_size: int = 48
-    scenes: SceneConfig = field(default_factory=SceneConfig)
     captions: CaptionConfig = field(default_factory=CaptionConfig)
     single_until: float = 0.0  # curriculum of the training pairs: one object, each concept at most once, ...
     full_from: float = 0.0  # ... and then more, up to MOST from this share of the training
@@ -77,14 +70,6 @@ class World(Source):
     name = "openmoji"
     provides = frozenset({"pairs", "regions", "images", "objects", "masks", "boxes", "relations"})
 
-    def __post_init__(self) -> None:
-        """Raises ConfigError for too few or too many concepts, and a picture that is too small."""
-        most = len(openmoji.concepts())
-        if not FEWEST <= self.concepts <= most:
-            raise ConfigError(f"data.concepts = {self.concepts}: must be from {FEWEST} to {most}")
-        if self.image_size < 32:
-            raise ConfigError(f"model.vision.image_size = {self.image_size}: scenes need at least 32 pixels a side")
-
     @property
     def credit(self) -> str:  # type: ignore[override]
         return styles.credit(self.styles)
@@ -92,40 +77,6 @@ class World(Source):
     @property
     def licence(self) -> str:  # type: ignore[override]
         return styles.licence(self.styles)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(c.name for c in openmoji.concepts()[: self.concepts])
-
-    @property
-    def unseen_names(self) -> tuple[str, ...]:
-        """Of the concepts that no other split shows; none in a world of all 853."""
-        return tuple(openmoji.concepts()[c].name for c in self.pool("unseen_concepts"))
-
-    @cached_property
-    def held_out(self) -> frozenset[tuple[int, int]]:
-        """The pairs of concepts (a < b) that occur in `unseen_combinations` only; a larger world has more of them."""
-        a, b = np.nonzero(_held_out_table()[: self.concepts, : self.concepts])
-        return frozenset(zip(a.tolist(), b.tolist(), strict=True))
-
-    @cached_property
-    def held_out_partners(self) -> tuple[frozenset[int], ...]:
-        """For every concept those that it is held out from."""
-        table = _held_out_table()[: self.concepts, : self.concepts]
-        partners = [frozenset(np.flatnonzero(row).tolist()) for row in table | table.T]
-        return (*partners, *[frozenset()] * (len(openmoji.concepts()) - self.concepts))
-
-    @cached_property
-    def _held_out_lists(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """All held-out pairs, and those of one category."""
-        concepts, pairs = openmoji.concepts(), sorted(self.held_out)
-        return pairs, [(a, b) for a, b in pairs if concepts[a].category == concepts[b].category] or pairs
-
-    def pool(self, split: Split) -> range:
-        """The concepts that the split may show, as indices of openmoji.concepts()."""
-        total = len(openmoji.concepts())
-        unseen = range(max(self.concepts, total - openmoji.UNSEEN), total)
-        return unseen if split == "unseen_concepts" else range(self.concepts)
 
     def size(self, split: Split) -> None:
         """Endless."""
@@ -161,10 +112,8 @@ class World(Source):
     @property
     def fingerprint(self) -> str:
         """Of the code and rules that determine the corpus: drawing it takes seconds."""
-        files = (
-            __file__,
-            *(module.__file__ for module in (background, captions, colours, grammar, objects, openmoji, styles)),
-        )
+        modules = (background, captions, colours, concept_pools, grammar, objects, openmoji, styles)
+        files = (__file__, *(module.__file__ for module in modules))
         rules = repr((self.names, self.scenes, self.captions, self.styles)).encode()
         code = b"".join(Path(file).read_bytes() for file in files if file)
         return hashlib.blake2b(code + rules, digest_size=8).hexdigest()
@@ -187,65 +136,25 @@ class World(Source):
         """
         for name, value in (("index", index), ("seed", seed)):
             require(isinstance(value, int | np.integer) and value >= 0, name, value, "a whole number, 0 or more")
-        low, high = self._number_range(split, objects, concepts)
+        low, high = self.number_range(split, objects, concepts)
         key = (seed, split, index, low, high, concepts)
         rng = seeding.rng("scene", *key)
         hand = seeding.rng("styles", *key) if len(self.styles) > 1 else None  # its own: of one style nothing is drawn
         style = PLAIN if self.captions == PLAIN.config else CaptionStyle(self.captions, seeding.rng("words", *key))
         number = low + int(rng.random() * (high - low + 1))
         for _ in range(ATTEMPTS):
-            shown = list(concepts) or self._draw_concepts(split, number, rng)
+            shown = list(concepts) or self.draw_concepts(split, number, rng)
             placed = self._place(shown, rng, hand) if shown else None
             if placed and _belongs_to(split, placed):
                 expressions = [referring_expression(placed, i, rng, style) for i in range(number if phrases else 0)]
                 if all(expressions):
-                    absent = self._draw_absent(split, placed, style.rng) if style.draw_negation() else None
+                    absent = self.draw_absent(split, placed, style.rng) if style.draw_negation() else None
                     caption = make_caption(placed, rng, style, absent)
                     named = tuple(p for p in expressions if p)
                     credit = styles.credit(o.style for o in placed)
                     return Scene(self._render(placed, rng), tuple(placed), caption, named, credit)
         shown = [openmoji.concepts()[c].name for c in concepts] or f"{number} objects"
         raise RuntimeError(f"no {split!r} scene of {shown} in {ATTEMPTS} attempts: ask for fewer or others")
-
-    def _number_range(
-        self, split: Split, objects: int | tuple[int, int] | None, concepts: tuple[int, ...]
-    ) -> tuple[int, int]:
-        """The lowest and the highest number of objects, once the request is known to be possible."""
-        if split not in SPLITS:  # `one_of` costs as much as a twentieth of a scene
-            one_of("split", split, SPLITS)
-        pairs = {(a, b) for a in concepts for b in concepts if (a, b) in self.held_out}
-        pool = self.pool(split)
-        if not pool:
-            fewer = "all concepts are seen in training, none is left: ask for fewer (data.concepts) or another split"
-            raise ValueError(f"split = {split!r}, data.concepts = {self.concepts}: {fewer}")
-        if not all(c in pool for c in concepts) or (pairs and split != "unseen_combinations"):
-            raise ValueError(f"concepts = {concepts}: {split!r} shows {pool}, and no pair of World.held_out together")
-        if concepts and not pairs and split == "unseen_combinations":
-            raise ValueError(f"concepts = {concepts}: {split!r} needs a pair of World.held_out")
-        least = 2 if split == "unseen_combinations" else 1
-        span = len(concepts) or objects or (least, MOST)
-        low, high = (span, span) if isinstance(span, int) else span
-        if not least <= low <= high <= MOST:
-            raise ValueError(f"objects = {objects or concepts}: {split!r} has scenes of {least} to {MOST}")
-        return low, high
-
-    def _draw_concepts(self, split: Split, number: int, rng: np.random.Generator) -> list[int] | None:
-        """Concepts, one perhaps repeated; None where the draw gave a pair that the split must not show."""
-        pool, free, chosen = self.pool(split), split == "unseen_combinations", []
-        if free:
-            pairs = self._held_out_lists[bool(self.scenes.alike) and rng.random() < self.scenes.alike]
-            chosen += pairs[int(rng.random() * len(pairs))]
-        while len(chosen) < number:
-            if chosen and rng.random() < REPEAT:
-                chosen.append(chosen[int(rng.random() * len(chosen))])
-                continue
-            alike = chosen and self.scenes.alike and rng.random() < self.scenes.alike
-            candidates = same_category(pool, chosen[0]) if alike else pool
-            new = candidates[int(rng.random() * len(candidates))]
-            if new in chosen or not (free or self.held_out_partners[new].isdisjoint(chosen)):
-                return None
-            chosen.append(new)
-        return chosen
 
     def _place(
         self, shown: list[int], rng: np.random.Generator, hand: np.random.Generator | None
@@ -306,26 +215,6 @@ class World(Source):
             under += pixels[..., :3]
         return (canvas + 0.5).astype(np.uint8)
 
-    def _draw_absent(self, split: Split, placed: list[Object], rng: np.random.Generator) -> Thing | None:
-        """Something plausible that is not in the picture, of an object's category or any: never a concept of another
-        split nor, but in `unseen_combinations`, the other one of a held-out pair. None where no draw was allowed."""
-        shown, pool = [o.concept for o in placed], self.pool(split)
-        for _ in range(8):
-            near = shown[int(rng.random() * len(shown))]
-            candidates = same_category(pool, near) if rng.random() < 0.5 else pool
-            new = candidates[int(rng.random() * len(candidates))]
-            allowed = split == "unseen_combinations" or self.held_out_partners[new].isdisjoint(shown)
-            if new not in shown and allowed:
-                return Thing(openmoji.concepts()[new].name)
-        return None
-
-
-@lru_cache(maxsize=1024)
-def same_category(pool: range, concept: int) -> list[int]:
-    """The concepts of the pool that are of the same category, itself among them."""
-    concepts = openmoji.concepts()
-    return [c for c in pool if concepts[c].category == concepts[concept].category]
-
 
 @lru_cache(maxsize=2)
 def _permutation(count: int, *key: object) -> list[int]:
@@ -344,10 +233,3 @@ def _belongs_to(split: Split, objects: list[Object]) -> bool:
     if split.startswith("unseen"):
         return True  # nothing of it can occur elsewhere
     return split == ("test", "validation", *["train"] * 8)[seeding.seed("content", _content(objects)) % 10]
-
-
-@lru_cache(maxsize=1)
-def _held_out_table() -> np.ndarray:
-    """(853, 853) bool, the upper triangle of a keyed tenth."""
-    count = len(openmoji.concepts())
-    return np.triu(seeding.rng("openmoji", "held-out pairs").random((count, count)) < 0.1, 1)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from ...base import seeding
 from .scenes import Scene, Split, World
 
-__all__ = ["Shuffled"]
-
 
 @dataclass(frozen=True)
 class Shuffled(World):

@@ -18,8 +18,6 @@ from .grammar import Relation, Thing, compose, is_true, matching_objects, plural
 from .sampling import ConceptSampler, SceneSampler, choose, name_of
 from .scenes import MOST, Scene, Split, World
 
-__all__ = ["STATEMENT_KINDS", "Statement", "StatementKind", "statement", "statements"]
-
 StatementKind = Literal["both", "one", "neither", "more"]
 STATEMENT_KINDS: tuple[StatementKind, ...] = get_args(StatementKind)
 QUANTIFIERS: dict[StatementKind, tuple[str, Callable[[int, int], bool]]] = {  # of the left and the right amount

@@ -24,9 +24,6 @@ from .. import cache
 from . import openmoji
 from .openmoji import Concept
 
-__all__ = ["DEFAULT", "FOLDER", "STYLES", "Style", "credit", "licence", "named", "picture", "pictures", "render",
-           "rows", "svg"]  # fmt: skip
-
 FOLDER = Path(__file__).with_name("drawings")
 
 

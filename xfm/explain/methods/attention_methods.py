@@ -32,7 +32,7 @@ def raw(inputs: AttributionInputs) -> Attribution:
 
 
 def attention_gradient(inputs: AttributionInputs) -> Attribution:
-    """The same of weight x gradient, its positive part, summed over the tokens: so is the score."""
+    """The last layer's positive part of weight x gradient, mean over heads, summed over the target's tokens."""
     return Attribution.of(inputs, *_last_layer(_weight_gradient(capture_attention(inputs)[0]), inputs, torch.sum))
 
 
@@ -50,7 +50,7 @@ def rollout(inputs: AttributionInputs) -> Attribution:
 
 
 def bimodal_rollout(maps: Mapping[str, AttentionMap]) -> list[Rows]:
-    """What each word piece is made of before the fusion encoder and after each of its layers: of pieces (L, L) and of
+    """Composition of each word piece before the fusion encoder and after each of its layers: of pieces (L, L) and of
     image tokens (L, 1 + P), the pooled one first.
 
     Each attention adds half of what it gathers and keeps half, mean over heads, so each row, over both modalities, sums
@@ -145,7 +145,7 @@ def _read(
     itself: bool = True,
     last: bool = False,
 ) -> Tensor:
-    """What each token after an encoder is made of, (N, N) -> the pieces or patches that its feature is made of: the row
+    """Composition of each token after an encoder, (N, N) -> that of its feature over pieces or patches: the row
     of the token that it is read from, the mean of the patches' rows, or what an attention that pools the tokens gathers
     of them (`last`: of those that enter it). `itself`: with what the token read keeps of itself, the identity."""
     rows, token = tokens if itself else tokens - torch.eye(len(tokens)), inputs.reads[encoder]

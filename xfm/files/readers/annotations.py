@@ -24,8 +24,6 @@ from .records import (
     spelt,
 )
 
-__all__ = ["find", "image_folders", "read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
-
 
 def read_coco(path: Path, only: str = "*") -> Iterator[Record | Problem]:
     """DIR/annotations/captions_*.json and instances_*.json; the pictures of *_train2017.json lie in DIR/train2017, in

@@ -11,8 +11,6 @@ from typing import Any
 from ...config import ConfigError
 from .records import PICTURES, SPLIT_NAMES, UNREAD, Problem, Record, Root, record, rows
 
-__all__ = ["picture_names", "read_folder"]
-
 
 def read_folder(path: Path) -> Iterator[Record | Problem]:
     """DIR/label/picture.jpg, in the order of their names: the caption is "a photo of a label"; pictures that lie in DIR

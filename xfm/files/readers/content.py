@@ -11,8 +11,6 @@ from typing import BinaryIO
 
 from ...base.fields import ConfigError
 
-__all__ = ["state", "telling", "utf8_lines"]
-
 EDGE = 64 << 10  # bytes at either end of a compressed file that tell it from others
 COMPRESSED = re.compile(rb"\x89PNG|\xff\xd8|GIF8|RIFF|\0\0\0\x0cjP|\xff\x4f\xff\x51|....ftyp", re.DOTALL)  # heads
 

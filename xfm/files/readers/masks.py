@@ -15,8 +15,6 @@ from ...base.strings import shown
 from ...config import ConfigError
 from .records import Mask, Unusable
 
-__all__ = ["Polygons", "RunLengths", "mask_of"]
-
 FARTHEST = 1e6  # pixels: of a vertex from the corner, and of an outline in all
 DIGITS = 6  # of 5 bits each that a compressed run length may have
 

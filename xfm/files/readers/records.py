@@ -19,9 +19,6 @@ from ...config import ConfigError
 from ...data.source import Split
 from .content import state, telling, utf8_lines
 
-__all__ = ["PICTURES", "SPLIT_NAMES", "UNREAD", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored",
-           "Unusable", "load_json", "matching", "phrase", "record", "required", "spelt", "unread"]  # fmt: skip
-
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm",
             ".pgm", ".pbm", ".pnm", ".tga"}  # fmt: skip
 # Of pictures that `xfm.base.images` does not decode.

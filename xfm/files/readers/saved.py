@@ -15,8 +15,6 @@ from ...config import ConfigError
 from .content import state, telling
 from .records import Problem, Record, Root, record, rows
 
-__all__ = ["read_saved"]
-
 CAPTIONS = ("caption", "captions", "text", "sentences")
 
 

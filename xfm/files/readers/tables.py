@@ -15,8 +15,6 @@ from ...config import ConfigError
 from .content import utf8_lines
 from .records import PICTURES, Problem, Record, Root, Unusable, columns, record, rows
 
-__all__ = ["read_json_lines", "read_table", "read_texts"]
-
 COLUMNS = ("image", "caption", "phrase", "box", "split")
 LINES = 10  # that a row of a table may take: cells in quotes have line breaks
 

@@ -22,8 +22,6 @@ from ...data import cache
 from .content import state
 from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, record, rows, unread
 
-__all__ = ["expand", "files_of", "read_shards"]
-
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
 VERSION = 3  # of what is kept

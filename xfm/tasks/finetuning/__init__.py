@@ -7,7 +7,7 @@ code (github.com/zhangxinsong-nlp/XFM) where that is sound; where it is not, bot
 from importlib import import_module
 from typing import Any
 
-_LAZY = ("config", "recognition", "table", "tasks")  # loaded when they are first used
+_LAZY = ("config", "image_recognition", "table")  # loaded when they are first used
 
 
 def __getattr__(name: str) -> Any:

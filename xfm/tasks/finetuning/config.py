@@ -14,7 +14,7 @@ from ...base.fields import build, changed, one_of, positive, require, to_tree, t
 from ...base.strings import shown
 from ...config import TrainConfig
 from ...train import Run
-from ..own import TASKS
+from ..registry import TRAINABLE
 from .task import Frozen, Hidden
 
 __all__ = ["CONFIG", "STEPS", "FinetuneConfig", "MeasuredSplit", "controls", "recipe"]
@@ -49,10 +49,10 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         typed(self, "")
-        one_of("task", self.task, TASKS)
+        one_of("task", self.task, TRAINABLE)
         positive(self, "", "batch")
         positive(self, "", "shots", zero=True)
-        task, family = TASKS[self.task], TASKS[self.task].family
+        task, family = TRAINABLE[self.task], TRAINABLE[self.task].family
         require(
             not self.shots or task.few_shot, "shots", self.shots, f"0 in {self.task}, which has no labels to draw by"
         )
@@ -67,7 +67,7 @@ class FinetuneConfig:
         needless = self.hidden and family != "vision-language"
         require(not needless, "hidden", self.hidden, f"'' in {self.task}, which is of {family} alone")
         if self.hidden:
-            one_of(f"task = {self.task!r}: hidden", self.hidden, TASKS[self.task].hides)
+            one_of(f"task = {self.task!r}: hidden", self.hidden, TRAINABLE[self.task].hides)
 
     def replace(self, changes: Mapping[str, Any]) -> FinetuneConfig:
         """With dotted fields changed, as `RunConfig.replace`."""
@@ -113,10 +113,10 @@ def recipe(task: str, run: str | Path, steps: int = STEPS, **changes: Any) -> Fi
         save_every=100, validate_every=100,
     )  # fmt: skip
     config = FinetuneConfig(**{"task": task, "run": str(run), "train": train} | changes)
-    protocol = TASKS[task].protocol
+    protocol = TRAINABLE[task].protocol
     if not config.published or not config.data or protocol is None:
         return config
-    kind = TASKS[task](opened.config, opened.tokenizer(), config.data, config.shots, config.seed)
+    kind = TRAINABLE[task](opened.config, opened.tokenizer(), config.data, config.shots, config.seed)
     epoch = math.ceil((kind.size("train") or 1) / protocol.batch)
     train = TrainConfig(
         steps=protocol.epochs * epoch, lr=protocol.lr, head_lr_scale=1.0, weight_decay=0.0, beta2=0.999, eps=1e-6,
@@ -127,7 +127,7 @@ def recipe(task: str, run: str | Path, steps: int = STEPS, **changes: Any) -> Fi
 
 def controls(config: FinetuneConfig) -> list[FinetuneConfig]:
     """What the number must beat, at equal size and budget: no pre-training; of pictures with texts, either hidden."""
-    task = TASKS[config.task]
+    task = TRAINABLE[config.task]
     changes: list[dict[str, Any]] = [{"scratch": True}]
     changes += [{"hidden": each} for each in task.hides] if task.family == "vision-language" else []
     return [config.replace(change) for change in changes]

@@ -9,18 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from ...base import seeding
-from ...base.fields import one_of, require
-from ...config import RunConfig
+from ...config import ConfigError, RunConfig
 from ...data.tokenizer import Tokenizer
 from ...model import XFM
 from ...model.modes import eval_mode
-from ...model.text import TextEncoder
-from ...model.xfm import TEXT_ENCODERS
 from ...objectives import build as build_model
 from ...train import Run
-from ..own import TASKS
+from ..availability import why_not
+from ..registry import TRAINABLE
 from .config import FinetuneConfig
-from .task import Answer, Frozen, Hidden, Task
+from .task import Answer, Frozen, Hidden, Trainable
 
 __all__ = ["Tuned", "headed", "require_pretrained", "start"]
 
@@ -28,7 +26,7 @@ __all__ = ["Tuned", "headed", "require_pretrained", "start"]
 class Tuned(nn.Module):
     """A model and the head of a task. What is frozen has no gradient, and is in eval mode while the rest trains."""
 
-    def __init__(self, model: XFM, head: nn.Module, task: Task, frozen: Frozen = ""):
+    def __init__(self, model: XFM, head: nn.Module, task: Trainable, frozen: Frozen = ""):
         super().__init__()
         self.model, self.head, self.task = model, head, task
         copies = [getattr(head, name) for name in getattr(head, "of_encoders", ())]
@@ -74,18 +72,9 @@ class Tuned(nn.Module):
 
 
 def require_pretrained(config: RunConfig, task: str) -> None:
-    """ConfigError where a run of this config lacks what a task starts from: heads that have learnt, the fusion encoder
-    in which texts meet pictures, the embeddings of a decoder."""
-    kind, said = TASKS[task], f"task = {task!r}: "
-    for head in kind.heads:
-        out = "positive: it starts from the head of this loss; take a run that has learnt with it"
-        require(config.weight(head) > 0, f"{said}objectives.{head}.weight", config.weight(head), out)
-    if kind.family == "vision-language" and kind.heads != ("itc",):  # which alone compares without fusing
-        out = "positive: without a fusion encoder its texts never meet the pictures; take a run with one"
-        require(config.model.fusion_depth > 0, f"{said}model.fusion_depth", config.model.fusion_depth, out)
-    if kind.decodes:  # from the language encoder's embeddings
-        alike = [n for n, each in TEXT_ENCODERS.items() if isinstance(each, type) and issubclass(each, TextEncoder)]
-        one_of(f"{said}model.text.encoder", config.model.text.encoder, alike)
+    """ConfigError where a run of this config lacks what a task starts from."""
+    if reason := why_not(task, config, "finetune"):
+        raise ConfigError(reason)
 
 
 def start(config: FinetuneConfig) -> Tuned:
@@ -99,7 +88,7 @@ def start(config: FinetuneConfig) -> Tuned:
 def headed(model: XFM, pretrained: RunConfig, tokenizer: Tokenizer, config: FinetuneConfig) -> Tuned:
     """A model of the config `pretrained` with the head of a task. ConfigError as `start`."""
     require_pretrained(pretrained, config.task)
-    kind = TASKS[config.task]
+    kind = TRAINABLE[config.task]
     task = kind(pretrained, tokenizer, config.data, config.shots, config.seed, config.published)
     with torch.random.fork_rng([]):
         torch.manual_seed(seeding.seed("head", config.seed, config.task))

@@ -16,14 +16,14 @@ from ...base.strings import shown
 from ...config import ConfigError
 from ...data.source import Split
 from ...model import XFM
-from .task import Answer, Item, Task, TaskBatch, likeliest
+from .task import Answer, Item, TaskBatch, Trainable, likeliest
 
 __all__ = ["Labelled"]
 
 DRAWS = 100  # of an endless split, times the items that are wanted
 
 
-class Labelled(Task):
+class Labelled(Trainable):
     """Each item has one of `labels`."""
 
     few_shot = True

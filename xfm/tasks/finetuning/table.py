@@ -6,28 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from ...config import ConfigError, RunConfig
 from ...train import Run
 from .. import Result
-from ..own import TASKS
-from ..trained_domains import learnt_fields
+from ..availability import startable
+from ..registry import TRAINABLE
 from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end
-from .finetuned_model import require_pretrained
 from .task import Family
 
 __all__ = ["EMBEDDED", "compared", "finetuned", "startable", "table"]
 
-EMBEDDED = tuple(name for name, task in TASKS.items() if task.embedded)
-
-
-def startable(config: RunConfig, task: str) -> bool:
-    """Whether a run of this config has pretrained what the task reads: a specialist of another field has not."""
-    try:
-        require_pretrained(config, task)
-    except ConfigError:
-        return False
-    return TASKS[task].family in learnt_fields(config)
+EMBEDDED = tuple(name for name, task in TRAINABLE.items() if task.embedded)
 
 
 def finetuned(

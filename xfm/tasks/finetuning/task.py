@@ -26,7 +26,7 @@ from ...model import XFM
 from ...model.batch import END, normalise
 from ..result import Measure
 
-__all__ = ["Answer", "Family", "Frozen", "Hidden", "Item", "Protocol", "Task", "TaskBatch", "likeliest"]
+__all__ = ["Answer", "Family", "Frozen", "Hidden", "Item", "Protocol", "TaskBatch", "Trainable", "likeliest"]
 
 Family = Literal["language", "vision", "vision-language"]
 Hidden = Literal["", "pictures", "texts"]  # what a control does not see
@@ -72,7 +72,7 @@ class Protocol(NamedTuple):
     batch: int
 
 
-class Task(ABC):
+class Trainable(ABC):
     """A subclass states its `name` (of the command), `title`, `family`, the `metric` that `scores` are the mean of,
     what it `needs` of the embedded data (keys of `CAPABILITIES`), and what it `reads` of one's own."""
 

@@ -18,7 +18,7 @@ from ...model.modes import eval_mode
 from ..result import Result
 from .config import STEPS, FinetuneConfig, MeasuredSplit
 from .finetuned_model import Tuned, headed
-from .task import CHUNK, Answer, Hidden, Item, Task
+from .task import CHUNK, Answer, Hidden, Item, Trainable
 
 __all__ = ["tested", "untrained", "validated"]
 
@@ -82,14 +82,14 @@ def _joined(*names: str) -> str:
     return ", ".join(filter(None, names))
 
 
-def _seen(task: Task, config: FinetuneConfig) -> list[Item]:
+def _seen(task: Trainable, config: FinetuneConfig) -> list[Item]:
     """The training items in the order in which they are drawn, each once, as many as the control takes."""
     most, size = min(config.train.steps * config.batch, task.simple_most), task.size("train")
     return task.drawn(config.seed, 0, most if size is None else min(most, size))
 
 
 def _rated(
-    task: Task,
+    task: Trainable,
     targets: Sequence[Any],
     groups: Sequence[Any],
     config: FinetuneConfig,

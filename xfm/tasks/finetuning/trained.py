@@ -9,7 +9,7 @@ from shlex import quote
 from ...base.fields import ConfigError, one_of
 from ...data import dataset
 from ...train import Run
-from ..own import TASKS
+from ..registry import TRAINABLE
 from .task_run import RESULTS, TaskRun
 
 __all__ = ["trained"]
@@ -18,7 +18,7 @@ __all__ = ["trained"]
 def trained(run: Run, task: str, root: Path) -> TaskRun:
     """A finished fine-tuning of a run for a task: the one in the run's folder `tasks/`, else the one of the least seed
     that `xfm finetune` has left under `root`. ConfigError, with the command, where there is none."""
-    one_of("task", task, TASKS)
+    one_of("task", task, TRAINABLE)
     for folder in (run.folder / "tasks" / task, *_beside(run, task, root)):
         if (folder / RESULTS).exists():
             found = TaskRun.open(folder)
@@ -36,7 +36,7 @@ def _beside(run: Run, task: str, root: Path) -> list[Path]:
 
 def _recovery(run: Run, task: str, root: Path) -> str:
     """The command, as a shell takes it; it leaves the fine-tuning where `trained` looks for it."""
-    kind, data = TASKS[task], dataset(run.config)
+    kind, data = TRAINABLE[task], dataset(run.config)
     where = "" if root == Path("runs") else f" --root {quote(str(root))}"
     command = f"Train it: xfm finetune {task} {quote(str(run.folder))}{where}"
     missing = sorted(kind.needs - data.provides)

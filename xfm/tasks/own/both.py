@@ -16,12 +16,12 @@ from ...data.source import Split
 from ...data.world.scenes import World
 from ..finetuning.augment import changed, mirrors, part, whole
 from ..finetuning.protocol import caption_text
-from ..finetuning.task import Item, Task
+from ..finetuning.task import Item, Trainable
 
 __all__ = ["OfTheWorld"]
 
 
-class OfTheWorld(Task):
+class OfTheWorld(Trainable):
     """Of drawn scenes: as many items as are wanted. Pictures of one's own are seen whole, their aspect not kept; each
     time that a training item comes, they are cropped, mirrored and changed as `augment` has it."""
 

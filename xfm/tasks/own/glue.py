@@ -38,7 +38,7 @@ from ...model import XFM
 from ...model.batch import END
 from ..baselines import from_words
 from ..finetuning.glue_files import rows
-from ..finetuning.task import Answer, Item, Protocol, Task, TaskBatch
+from ..finetuning.task import Answer, Item, Protocol, TaskBatch, Trainable
 from ..finetuning.task_heads import TextClassifier
 from ..result import Measure, binary_f1, matthews, pearson
 from .text_tasks import Texts
@@ -56,7 +56,7 @@ mean_of_both = Measure(
 )
 
 
-class GlueFiles(Task):
+class GlueFiles(Trainable):
     """What is read from the files of a task of GLUE."""
 
     family = "language"
@@ -255,4 +255,4 @@ class STSB(GlueFiles):
         return from_words(train, numbers=True)
 
 
-GLUE: tuple[type[Task], ...] = (COLA, SST2, MRPC, STSB, QQP, MNLI, QNLI, RTE)
+GLUE: tuple[type[Trainable], ...] = (COLA, SST2, MRPC, STSB, QQP, MNLI, QNLI, RTE)

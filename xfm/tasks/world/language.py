@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...data.masking import mask_tokens
 from ...data.source import Split
-from ...model.masking import mask_tokens
 from ..context import BATCH, EvalContext
 from ..result import Result
 

@@ -86,17 +86,10 @@ def score(context: EvalContext) -> list[Result]:
         kept = phenomenon == name if name else np.ones(len(pairs), bool)
         for condition, scores in chosen.items():
             lead = (scores.reshape(-1, 2) @ (1, -1)).round(9)[kept]
+            correct, better = (lead > 0) + 0.5 * (lead == 0), "higher" if condition == "MLM" else ""
+            task, chance = f"minimal pairs ({name})" if name else "minimal pairs", (0.5, "chance")
             results.append(
-                context.result(
-                    f"minimal pairs ({name})" if name else "minimal pairs",
-                    condition,
-                    "accuracy",
-                    (lead > 0) + 0.5 * (lead == 0),
-                    (0.5, "chance"),
-                    1.0,
-                    source[kept],
-                    "higher" if condition == "MLM" else "",
-                )
+                context.result(task, condition, "accuracy", correct, chance, 1.0, source[kept], better=better)
             )
     return results
 

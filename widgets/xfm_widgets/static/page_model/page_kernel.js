@@ -219,7 +219,7 @@ function rgbOf(page, { image, width, height }) {
 }
 
 /**
- * Blocks of patches, as many as in pretraining (xfm/model/masking.py); what no block fits is filled one by one.
+ * Blocks of patches, as many as in pretraining (xfm/data/masking.py); what no block fits is filled one by one.
  * @param {number} grid
  * @param {number} hidden
  * @param {number} smallest

@@ -1,6 +1,6 @@
 """What is hidden from the model: spans of text tokens, blocks of image patches.
 
-Pure functions of an explicit `numpy.random.Generator` (from `keyed.rng`), after measurements of the published code.
+Pure functions of an explicit `numpy.random.Generator` (from `seeding.rng`), after measurements of the published code.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 
 import numpy as np
 
-from .batch import UNKNOWN
+from ..model.batch import UNKNOWN
 
 TRIES = 10  # at one block, before the remainder is filled uniformly
 LEAST_ASPECT = 0.3  # of a block, height to width; the largest is its inverse
