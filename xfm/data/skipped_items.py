@@ -45,8 +45,8 @@ class Skipping(Source):
     def _counted(self, count: int, last: str) -> None:
         """Warns of 1, 2, 4, ...; a subclass stops where it is too many."""
         if count & (count - 1) == 0:
-            said = f"cannot be used so far, the last: {last}; others take their place"
-            warnings.warn(f"source {shown(self.name)}: {self._share(count)} {said}", stacklevel=2)
+            replaced = f"cannot be used so far, the last: {last}; others take their place"
+            warnings.warn(f"source {shown(self.name)}: {self._share(count)} {replaced}", stacklevel=2)
 
     def _share(self, count: int) -> str:
         """For the warning: how many of what."""
@@ -117,6 +117,6 @@ def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Missed]:
     for part in parts:
         for source, items in part.items():
             if isinstance(items, dict):  # a record may have come from anywhere
-                known = whole.setdefault(source, {})
-                known.update((where, why) for where, why in items.items() if where not in known)
+                reasons = whole.setdefault(source, {})
+                reasons.update((where, why) for where, why in items.items() if where not in reasons)
     return whole

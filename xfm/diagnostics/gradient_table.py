@@ -81,7 +81,7 @@ def gradient_table(pretraining: Pretraining, batch: Batch, key: tuple[object, ..
     order = [*model.stacks, ""]  # the encoders in turn, each with its mask token last, before the heads
 
     def rank(module: str) -> tuple[int, bool]:
-        return [module.startswith(each) for each in order].index(True), module.endswith("mask token")
+        return [module.startswith(stack) for stack in order].index(True), module.endswith("mask token")
 
     modules = sorted(dict.fromkeys(module_of.values()), key=rank)
     norms: dict[str, dict[str, float | None]] = {}

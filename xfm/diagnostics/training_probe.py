@@ -194,8 +194,8 @@ def layer_states(model: XFM, batch: Batch) -> dict[str, list[Tensor]]:
             for arguments, _ in passes[name]:
                 model.get_submodule(stack.encoder)(*arguments)
         for layer in outputs.values():
-            each = [hooks.tokens(t)[:, stack.prefix_tokens :] for t in layer]
-            kept = [t.flatten(0, 1) if m is None else t[m] for t, (_, m) in zip(each, passes[name], strict=True)]
-            by_layer.append(torch.cat(kept))
+            states_of = [hooks.tokens(t)[:, stack.prefix_tokens :] for t in layer]
+            chosen = [t.flatten(0, 1) if m is None else t[m] for t, (_, m) in zip(states_of, passes[name], strict=True)]
+            by_layer.append(torch.cat(chosen))
         states[name] = by_layer
     return states

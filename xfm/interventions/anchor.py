@@ -47,8 +47,8 @@ def fisher(model: Any, texts: Iterable[TokenBatch], key: tuple[object, ...]) -> 
                     continue
                 states = model.text(tokens.masked_ids[i : i + 1, :length], tokens.mask[i : i + 1, :length])
                 logits = model.objectives["mlm"].head(states[0, at], model.text.word.weight).float()
-                drawn = torch.multinomial(logits.data.softmax(-1).cpu(), 1, generator=g).to(logits.device)
-                loss = logits.log_softmax(-1).gather(1, drawn).sum()
+                sampled = torch.multinomial(logits.data.softmax(-1).cpu(), 1, generator=g).to(logits.device)
+                loss = logits.log_softmax(-1).gather(1, sampled).sum()
                 grads = torch.autograd.grad(loss, weights, allow_unused=True)
                 for total, grad in zip(sums, grads, strict=True):
                     total.add_(0 if grad is None else grad.square())

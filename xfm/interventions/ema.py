@@ -39,7 +39,7 @@ class EmaTeacher:
     def state_dict(self) -> dict[str, Tensor]:
         """All that a resume needs; the tensors themselves."""
         named = ((name, average.named_parameters()) for name, average in self.average.items())
-        return {f"{name}.{own}": p.data for name, parameters in named for own, p in parameters}
+        return {f"{name}.{parameter}": p.data for name, parameters in named for parameter, p in parameters}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name, tensor in self.state_dict().items():

@@ -13,12 +13,12 @@ __all__ = ["depths", "stopped"]
 def depths(names: Sequence[str], layers: str) -> list[int]:
     """Of an encoder's parameters, in the module's order, the layer: 0 for what comes before the first (embeddings),
     then 1 ... L, and L for what comes after the last. `layers`: the dotted name of its list of layers."""
-    found, depth = [], 0
+    by_parameter, depth = [], 0
     for name in names:
         if name.startswith(f"{layers}."):
             depth = int(name[len(layers) + 1 :].partition(".")[0]) + 1
-        found.append(depth)
-    return found
+        by_parameter.append(depth)
+    return by_parameter
 
 
 def stopped(grads: Grads, depth: Sequence[int], share: float, upper: bool) -> Grads:

@@ -17,12 +17,12 @@ __all__ = ["matched_noise"]
 def matched_noise(grads: Grads, names: Sequence[str], key: tuple[object, ...], whole: bool) -> Grads:
     """Gaussian noise with the L2 norm of the gradient: of each parameter's, or (`whole`) of all together, spread over
     the parameters evenly. Drawn on the CPU by (key, parameter); None stays None."""
-    drawn: Grads = [None if g is None else _draw(g, (*key, name)) for g, name in zip(grads, names, strict=True)]
+    draws: Grads = [None if g is None else _draw(g, (*key, name)) for g, name in zip(grads, names, strict=True)]
     if not whole:
-        pairs = zip(drawn, grads, strict=True)
+        pairs = zip(draws, grads, strict=True)
         return [None if n is None or g is None else n * (_norm([g]) / _norm([n])) for n, g in pairs]
-    ratio = _norm([g for g in grads if g is not None]) / _norm([n for n in drawn if n is not None])
-    return [None if n is None else n * ratio for n in drawn]
+    ratio = _norm([g for g in grads if g is not None]) / _norm([n for n in draws if n is not None])
+    return [None if n is None else n * ratio for n in draws]
 
 
 def _draw(like: Tensor, key: tuple[object, ...]) -> Tensor:

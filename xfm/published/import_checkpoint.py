@@ -52,7 +52,7 @@ class ImportReport:
 
     def __str__(self) -> str:
         groups = {
-            f"unused, {fate}": [name for name, own in self.unused.items() if own == fate]
+            f"unused, {fate}": [name for name, ours in self.unused.items() if ours == fate]
             for fate in dict.fromkeys(self.unused.values())
         }
         groups |= {"missing, fresh": self.missing, "interpolated": self.resized, "left out": self.beside}
@@ -87,7 +87,7 @@ def import_checkpoint(
         twice = Counter(names.values()).most_common(1)[0][0]
         raise CheckpointError(f"{file}: has {twice} twice, under names that mean the same")
     config = _config(file, out, tensors, image_size, text_heads or _heads(beside))
-    own, missing, resized = _own(file, config, tensors)
+    ours, missing, resized = _own(file, config, tensors)
     words, order = read_pretrained(tokenizer)
     if words.vocabulary != config.model.text.vocabulary:
         raise ConfigError(
@@ -95,11 +95,11 @@ def import_checkpoint(
             f"{config.model.text.vocabulary}; name the tokenizer that the model was trained with (roberta-base's)"
         )
     require(order == sorted(order), "tokenizer", str(tokenizer), "RoBERTa's, as the model was trained with")
-    fates = {name: _fate(names[name], tensors, own) for name in state}
+    fates = {name: _fate(names[name], tensors, ours) for name in state}
     run = Run(out, config)
     report = ImportReport(
         run,
-        sum(tensor.numel() for tensor in own.values()),
+        sum(tensor.numel() for tensor in ours.values()),
         {name: fate for name, fate in fates.items() if fate != "own"},
         tuple(missing),
         tuple(resized),
@@ -112,7 +112,7 @@ def import_checkpoint(
         METRICS: "",
         "DONE": "",
     }
-    _write(run, own, texts)
+    _write(run, ours, texts)
     return report
 
 
@@ -137,18 +137,20 @@ def imported(file: str | Path, tokenizer: str | Path, image_size: int = 0, text_
 
 def _heads(beside: Mapping[str, Any]) -> int:
     """Of the language encoder, as a run that was exported says beside its tensors; 0 where nothing does."""
-    told: Any = beside
+    value: Any = beside
     for name in ("config", "model", "text", "heads"):
-        told = told.get(name) if isinstance(told, Mapping) else None
-    return told if type(told) is int and told > 0 else 0
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if type(value) is int and value > 0 else 0
 
 
 def _config(file: str | Path, out: Path, tensors: Mapping[str, Tensor], image_size: int, text_heads: int) -> RunConfig:
     """The paper's recipe at the sizes that the shapes tell; which do not tell heads."""
     if (model := identify(tensors)) != "X-FM":
-        said = f"is {model}'s" if model else f"is no model that is known here (it has {collapsed([*tensors][:3])} ...)"
+        problem = (
+            f"is {model}'s" if model else f"is no model that is known here (it has {collapsed([*tensors][:3])} ...)"
+        )
         raise CheckpointError(
-            f"{file}: {said}, not X-FM's. The encoders of RoBERTa, BERT and BEiT start one: init_from"
+            f"{file}: {problem}, not X-FM's. The encoders of RoBERTa, BERT and BEiT start one: init_from"
         )
     try:
         sizes = published.sizes({name: tensor.shape for name, tensor in tensors.items()})
@@ -190,12 +192,12 @@ def _own(
     resized = [n for n, t in present.items() if n.endswith(published.TABLE) and 0 < grid_of(len(t)) != grid]
     present |= {name: resize_table(present[name].float(), grid) for name in resized}
     if wrong := [n for n, t in present.items() if t.shape != expected[n]]:
-        said = "; ".join(f"{n} has {tuple(tensors[n].shape)}, not {tuple(expected[n])}" for n in wrong)
-        raise CheckpointError(f"{file}: of another shape than the rest of it tells: {said}")
-    own = published.from_published({name: tensor.float() for name, tensor in present.items()})
+        problem = "; ".join(f"{n} has {tuple(tensors[n].shape)}, not {tuple(expected[n])}" for n in wrong)
+        raise CheckpointError(f"{file}: of another shape than the rest of it tells: {problem}")
+    ours = published.from_published({name: tensor.float() for name, tensor in present.items()})
     if missing:
-        own |= {name: tensor for name, tensor in build(config).state_dict().items() if name not in own}
-    return {name: own[name] for name in named}, missing, resized
+        ours |= {name: tensor for name, tensor in build(config).state_dict().items() if name not in ours}
+    return {name: ours[name] for name in named}, missing, resized
 
 
 def _fate(name: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:

@@ -62,19 +62,19 @@ def explain_failures(config: RunConfig, when: str, folder: Path) -> Iterator[Non
     try:
         yield
     except (MemoryError, OSError, RuntimeError) as error:
-        kept = f"What was saved stays in {folder}, and the same call goes on from there"
+        saved = f"What was saved stays in {folder}, and the same call goes on from there"
         if is_out_of_memory(error):
-            better: RuntimeError = OutOfMemory(f"{when}: {out_of_memory(config, str(error))}. {kept}")
+            better: RuntimeError = OutOfMemory(f"{when}: {out_of_memory(config, str(error))}. {saved}")
         elif what := failed_loader(error):
             better = LoaderFailed(
-                f"{when}: {what}. {kept}. If it happens again, memory is short, or shared memory (/dev/shm, in a "
+                f"{when}: {what}. {saved}. If it happens again, memory is short, or shared memory (/dev/shm, in a "
                 f"container): data.workers = {config.data.workers} may be lowered in the same run, to 0 for no "
                 "processes"
             )
         elif is_lost_process(error):
             better = ProcessLost(
                 f"{when}: another of the training's processes has ended, or does not answer (its own output says why; "
-                f"killed by the system, it says nothing). {kept}, with the same number of processes or another"
+                f"killed by the system, it says nothing). {saved}, with the same number of processes or another"
             )
             warnings.warn(str(better), stacklevel=3)  # the launcher may end this process before its error is told
         else:
@@ -85,8 +85,8 @@ def explain_failures(config: RunConfig, when: str, folder: Path) -> Iterator[Non
 
 def is_out_of_memory(error: Exception) -> bool:
     """torch has a class for CUDA's alone; on a CPU and on MPS it raises a bare RuntimeError."""
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or (type(error) is RuntimeError and NO_MEMORY.search(str(error)) is not None)
+    by_class = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return by_class or (type(error) is RuntimeError and NO_MEMORY.search(str(error)) is not None)
 
 
 def is_lost_process(error: Exception) -> bool:
@@ -100,14 +100,15 @@ def failed_loader(error: Exception) -> str:
         return "the loader processes have no room for their locks" if error.errno == errno.ENOSPC else ""
     if isinstance(error, DeadWorker):
         return str(error)
-    said = str(error) if type(error) is RuntimeError else ""
-    return "a loader process has no room for a batch" if NO_SHARED_MEMORY.search(said) else ""
+    message = str(error) if type(error) is RuntimeError else ""
+    return "a loader process has no room for a batch" if NO_SHARED_MEMORY.search(message) else ""
 
 
 def out_of_memory(config: RunConfig, said: str) -> str:
-    asked = ASKED.search(said)
-    size = (f"{float(asked[1]) / 2**30:.3g} GiB" if asked[2] == "bytes" else f"{asked[1]} {asked[2]}") if asked else ""
-    amount = f" ({size} more were asked for)" if asked else ""
+    amount = ""
+    if request := ASKED.search(said):
+        size = f"{float(request[1]) / 2**30:.3g} GiB" if request[2] == "bytes" else f"{request[1]} {request[2]}"
+        amount = f" ({size} more were asked for)"
     now = leaves(config.to_dict())
     fields = [f"data.{stream}" for stream in STREAMS if now[f"data.{stream}"]]
     lower, sizes = (", ".join(f"{field} = {now[field]}" for field in names) for names in (fields, SIZES))

@@ -205,7 +205,9 @@ class Folder(Generic[C]):
                 raise ValueError("it belongs to a run of another config")
             if type(state["step"]) is not int or not 0 < state["step"] <= steps:
                 raise ValueError(f"step {shown(state['step'])}, of {steps}")
-            moments = {f"{i}.{name}": t for i, own in state["optimizer"]["state"].items() for name, t in own.items()}
+            moments = {
+                f"{i}.{name}": t for i, tensors in state["optimizer"]["state"].items() for name, t in tensors.items()
+            }
             if bad := not_finite(state["model"] | moments):
                 raise ValueError(f"{bad} is not finite")
             load(state)

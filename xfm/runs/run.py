@@ -89,7 +89,7 @@ class Run(Folder[RunConfig]):
         return sorted({int(name[1]) for name in names if name} | last)
 
     def _kept_file(self, step: int) -> str:
-        require(step in (kept := self.kept()), "step", step, f"one of {', '.join(map(str, kept))}")
+        require(step in (steps := self.kept()), "step", step, f"one of {', '.join(map(str, steps))}")
         return WEIGHTS if self.done and step == self.config.train.steps else kept_name(step)
 
     def probes(self) -> list[Record]:

@@ -27,9 +27,9 @@ class undrawn(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        drawn = args[0] if args else kwargs.get("tensor")
-        if isinstance(drawn, nn.Parameter) and (func in DRAWN or getattr(func, "__module__", "") == "torch.nn.init"):
-            return drawn
+        tensor = args[0] if args else kwargs.get("tensor")
+        if isinstance(tensor, nn.Parameter) and (func in DRAWN or getattr(func, "__module__", "") == "torch.nn.init"):
+            return tensor
         return func(*args, **kwargs)
 
 

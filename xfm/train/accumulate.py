@@ -63,7 +63,7 @@ def in_parts(
     """As `in_one`, the batch in `count` parts: sums over them by their shares, without graphs. The batch is cut where
     it is: on the host, a GPU keeps nobody waiting."""
     trained.zero_grad()
-    pretraining: Pretraining = getattr(trained, "module", trained)  # without DDP's wrapper
+    pretraining: Any = getattr(trained, "module", trained)  # without DDP's wrapper
     parts, apart = split(batch, count, even=True), Apart()
     shares = _shares(pretraining, parts, weights)
     parts = on_device(parts, accelerator.device)
@@ -99,11 +99,11 @@ def _shares(pretraining: Pretraining, parts: list[Batch], weights: dict[str, flo
         fused = pretraining.fused(stream, len(parts)) or None
         for name in pretraining.model.objectives:
             if name in weights and stream in OBJECTIVES[name].streams:
-                each = [torch.as_tensor(OBJECTIVES[name].count(part[stream], fused)) for part in parts]
+                sizes = [torch.as_tensor(OBJECTIVES[name].count(part[stream], fused)) for part in parts]
                 names.append(f"{stream}/{name}")
-                counts.append(torch.stack(each))
+                counts.append(torch.stack(sizes))
     if not counts:
         return {}
-    own = sent(torch.stack(counts), pretraining.model.device)
-    rows = torch.stack(peers().gather(own)).sum(0).to(pretraining.model.dtype)
+    local = sent(torch.stack(counts), pretraining.model.device)
+    rows = torch.stack(peers().gather(local)).sum(0).to(pretraining.model.dtype)
     return dict(zip(names, rows / rows.sum(1, keepdim=True).clamp(min=1), strict=True))

@@ -34,7 +34,7 @@ def constant_levels(config: RunConfig, tokenizer: Tokenizer) -> dict[str, dict[s
 
 
 def _found(config: RunConfig, tokenizer: Tokenizer) -> dict[str, dict[str, Any]]:
-    found = {}
+    levels = {}
     streams = Streams(config, tokenizer, source=dataset(config))  # its own, whose counts are no others'
     for stream, names in losses_by_stream(streams.source.feasible).items():
         asking = [name for name in names if name in weights_at(config, config.train.steps)]
@@ -43,5 +43,5 @@ def _found(config: RunConfig, tokenizer: Tokenizer) -> dict[str, dict[str, Any]]
         batches = [getattr(streams, stream)(i * config.train.steps // steps) for i in range(steps)]
         for name in asking:
             if OBJECTIVES[name].constant_of and (level := OBJECTIVES[name].constant(batches)):
-                found[f"{stream}/{name}"] = {"value": level[0], "name": level[1]}
-    return found
+                levels[f"{stream}/{name}"] = {"value": level[0], "name": level[1]}
+    return levels

@@ -71,8 +71,8 @@ class Estimate:
             "time": f"about {duration(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
             f"the mean of {TIMED_STEPS} but for those that warm up{part}, at {_si(self.run_flops / seconds)}FLOP/s",
         }
-        saved, kept = self.disk.values()
-        copies = f", and {_si(kept)}B for the weights of {self.copies} earlier steps" if kept else ""
+        saved, saved_bytes = self.disk.values()
+        copies = f", and {_si(saved_bytes)}B for the weights of {self.copies} earlier steps" if saved_bytes else ""
         rows["disk"] = f"{_si(saved)}B for the last save{copies}"
         if self.peak_bytes is not None:
             rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
@@ -92,7 +92,7 @@ def estimate(config: RunConfig) -> Estimate:
     """
     alone = {f"flow.{name}": 0.0 for name in ANCHORS}  # to what was before
     target = "pixels" if config.flow.mim_target == "pixels" else "self"
-    asked, config = config, config.replace(alone | {"flow.mim_target": target})
+    whole, config = config, config.replace(alone | {"flow.mim_target": target})
     tokenizer, model = dataset(config).tokenizer(), build(config)
     tokens = _tokens_of(config, _full_batch(config, tokenizer))
     part = _affordable(config, 6 * _parameters(model) * sum(tokens.values()))
@@ -111,7 +111,7 @@ def estimate(config: RunConfig) -> Estimate:
     seconds, peak = _timing_run(part)
     by_module = {name: _parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
     return Estimate(
-        asked,
+        whole,
         by_module,
         tokens,
         step_flops,
@@ -165,15 +165,15 @@ def _count(
     """FLOPs of a step's forward and backward pass, and bytes that the forward pass keeps for the backward one; each
     stream's are scaled up."""
     pretraining, on = Pretraining(model, config).train(), weights_at(config, step)
-    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     layers = layers_of(model) if config.train.checkpoint_activations else ()
-    flops = kept = 0.0
+    flops = saved_bytes = 0.0
     for name, stream in batch.items():
         sizes: dict[int, int] = {}
 
         def keep(t: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
             storage = t.untyped_storage()
-            if storage.data_ptr() not in own:
+            if storage.data_ptr() not in weights:
                 sizes[storage.data_ptr()] = storage.nbytes()
             return t
 
@@ -191,9 +191,9 @@ def _count(
         for hook in hooks:
             hook.remove()
         flops += counter.get_total_flops() * scale[name]
-        kept += sum(sizes.values()) * scale[name]
+        saved_bytes += sum(sizes.values()) * scale[name]
     model.zero_grad()
-    return flops, kept
+    return flops, saved_bytes
 
 
 def _timing_run(config: RunConfig) -> tuple[float, float | None]:

@@ -62,20 +62,20 @@ class TextGradient:
 
     def apart(self, module: Pretraining, losses: Losses, weights: Mapping[str, float], compute: Compute) -> Apart:
         """By group of the losses, the gradient of their weighted sum; the graph stays."""
-        own, groups = dict(module.model.named_parameters()), dict[str, Losses]()
+        named, groups = dict(module.model.named_parameters()), dict[str, Losses]()
         for name, loss in losses.items():
             groups.setdefault(self.group(name.partition("/")[2]), {})[name] = loss
         groups.pop("", None)
         if self.flow.fusion_gradient == "shuffled" and "fusion" in groups:
             fusion = [n for n in weights if OBJECTIVES[n].kind() == "fusion"]
             groups["fusion"] = compute(fusion, shuffled=True)[0]
-        parameters, found = [own[n] for n in self.names], Apart()
-        for group, some in groups.items():
-            total = weighted_sum(some, dict(weights))
+        parameters, gradients = [named[n] for n in self.names], Apart()
+        for group, of_group in groups.items():
+            total = weighted_sum(of_group, dict(weights))
             if total.requires_grad:
                 grads = torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)
-                found[group] = [*grads]
-        return found
+                gradients[group] = [*grads]
+        return gradients
 
     def whole(self, apart: Apart, key: tuple[object, ...]) -> Grads:
         """The parts put together, as `flow.fusion_gradient` has it. What it remembers of them counts from `keep` on: a
@@ -177,15 +177,15 @@ class Steering:
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Has the optimizer's state dict carry the interventions', where they have one."""
-        kept = {n: part for n, part in (("text", self.text), ("teacher", self.teacher)) if part is not None}
-        if not kept:
+        remembering = {n: part for n, part in (("text", self.text), ("teacher", self.teacher)) if part is not None}
+        if not remembering:
             return
 
         def save(_: Any, state: dict[str, Any]) -> dict[str, Any]:
-            return state | {"steering": {name: part.state_dict() for name, part in kept.items()}}
+            return state | {"steering": {name: part.state_dict() for name, part in remembering.items()}}
 
         def load(_: Any, state: dict[str, Any]) -> None:
-            for name, part in kept.items():
+            for name, part in remembering.items():
                 part.load_state_dict(state["steering"][name])
 
         optimizer.register_state_dict_post_hook(save)

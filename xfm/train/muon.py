@@ -34,14 +34,14 @@ class Muon(Decoupled):
 
     def directions(self, grads: list[Tensor], buffers: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         ahead = [g.lerp(b.lerp_(g, 1 - MOMENTUM), MOMENTUM) for g, b in zip(grads, buffers, strict=True)]
-        jobs, found = self._jobs([g.shape for g in grads]), dict[int, Tensor]()
+        jobs, directions = self._jobs([g.shape for g in grads]), dict[int, Tensor]()
 
         def turned(which: list[int]) -> Tensor:
             return orthogonalised(torch.stack([ahead[i] for i in which]), self.dtype)
 
         for which, made in zip(jobs, (self.pool.map if self.pool else map)(turned, jobs), strict=True):
-            found |= zip(which, made, strict=True)
-        return [found[i] for i in range(len(grads))]
+            directions |= zip(which, made, strict=True)
+        return [directions[i] for i in range(len(grads))]
 
     def _jobs(self, shapes: Sequence[torch.Size]) -> list[list[int]]:
         """All of a shape at once, as small products cost calls; but in as many parts as there are threads."""

@@ -68,7 +68,7 @@ class Joined(torch.optim.Optimizer):
 
     def __init__(self, *optimizers: torch.optim.Optimizer):
         self.optimizers = optimizers
-        super().__init__([group for each in optimizers for group in each.param_groups], {})
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
         self._share()
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -77,12 +77,12 @@ class Joined(torch.optim.Optimizer):
 
     def _share(self) -> None:
         groups = iter(self.param_groups)
-        for each in self.optimizers:
-            each.state, each.param_groups = self.state, [next(groups) for _ in each.param_groups]
+        for optimizer in self.optimizers:
+            optimizer.state, optimizer.param_groups = self.state, [next(groups) for _ in optimizer.param_groups]
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for each in self.optimizers:
-            each.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
 
 
 def make_optimizer(model: XFM, train: TrainConfig, dtype: torch.dtype = torch.float32) -> torch.optim.Optimizer:
@@ -108,8 +108,8 @@ def rate(train: TrainConfig, step: int) -> float:
     """The learning rate of a step (0-based): linear warm-up, then linear or cosine decay to 0 after the last step."""
     if step < train.warmup:
         return train.lr * (step + 1) / (train.warmup + 1)
-    left = (train.steps - step) / max(train.steps - train.warmup, 1)
-    return train.lr * (left if train.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
+    remaining = (train.steps - step) / max(train.steps - train.warmup, 1)
+    return train.lr * (remaining if train.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * remaining))
 
 
 def set_rate(optimizer: torch.optim.Optimizer, train: TrainConfig, step: int) -> float:

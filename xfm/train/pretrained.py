@@ -25,9 +25,9 @@ MAY_LACK = re.compile(r"vision\.(norm\..*|mask_token)|objectives\..*")  # BEiT's
 
 def start_of_files(config: RunConfig, files: Sequence[Source]) -> dict[str, bytes | str]:
     """The run's files that its training starts from, by name. Raises as `started_model`."""
-    model, tokenizer, said = started_model(config, files)
+    model, tokenizer, brought = started_model(config, files)
     words = tokenizer.backend.to_str(pretty=True)
-    return {"tokenizer.json": words, STARTED: json.dumps(said, indent=1) + "\n", INIT: packed(model.state_dict())}
+    return {"tokenizer.json": words, STARTED: json.dumps(brought, indent=1) + "\n", INIT: packed(model.state_dict())}
 
 
 def started_model(config: RunConfig, files: Sequence[Source]) -> tuple[XFM, Tokenizer, list[dict]]:
@@ -36,7 +36,7 @@ def started_model(config: RunConfig, files: Sequence[Source]) -> tuple[XFM, Toke
 
     CheckpointError for files that are no such encoder's or not whole; ConfigError where they do not fit the config.
     """
-    model, tokenizer, said = build(config), None, []
+    model, tokenizer, brought = build(config), None, []
     state = model.state_dict()
     for source in files:
         order: list[int] = []
@@ -55,5 +55,5 @@ def started_model(config: RunConfig, files: Sequence[Source]) -> tuple[XFM, Toke
         for name in (n for n in config.flow.anchored if headless and n != "l2sp"):
             held = "the prediction that it holds on to would be random; give one with its MLM head, or leave it out"
             raise ConfigError(f"flow.{name}: {source.path} has no MLM head: {held}")
-        said.append({"from": str(source), "brings": [*weights], "fresh": lacking, "unused": unused})
-    return model, tokenizer or dataset(config).tokenizer(), said
+        brought.append({"from": str(source), "brings": [*weights], "fresh": lacking, "unused": unused})
+    return model, tokenizer or dataset(config).tokenizer(), brought

@@ -60,11 +60,11 @@ def _require_learnt(source: RunConfig, config: RunConfig) -> None:
     on = weights_at(source, source.train.steps)
     learnt = {n for losses in losses_by_stream(source).values() for n in losses if n in on}
     kinds, flow = {OBJECTIVES[n].kind() for n in learnt}, config.flow
-    kept = ["mim_target"] if flow.mim_target == "frozen" and config.weight("mim") > 0 and kinds <= {"text"} else []
-    kept += [n for n in flow.anchored if (kinds <= {"image"} if n == "l2sp" else "mlm" not in learnt)]
-    if kept:
+    held = ["mim_target"] if flow.mim_target == "frozen" and config.weight("mim") > 0 and kinds <= {"text"} else []
+    held += [n for n in flow.anchored if (kinds <= {"image"} if n == "l2sp" else "mlm" not in learnt)]
+    if held:
         losses = f"init_from = {shown(config.init_from)}: its losses are {', '.join(sorted(learnt))}"
-        untrained = f"what flow.{kept[0]} holds to was never trained; name another run, or leave it out"
+        untrained = f"what flow.{held[0]} holds to was never trained; name another run, or leave it out"
         raise ConfigError(f"{losses}: {untrained}")
 
 
@@ -83,10 +83,10 @@ def warn_of_unrecorded(finished: Run) -> None:
     """Says what the config asks to see of the steps of a run that was finished without it."""
     made = Run.open(finished.folder).config.train
     for field in ("probe_every", "keep"):
-        asked, had = getattr(finished.config.train, field), getattr(made, field)
-        if asked not in (0, had):
+        wanted, had = getattr(finished.config.train, field), getattr(made, field)
+        if wanted not in (0, had):
             warnings.warn(
-                f"{finished.folder}: finished with train.{field} = {had}; what {asked} asks for was not kept, and "
+                f"{finished.folder}: finished with train.{field} = {had}; what {wanted} asks for was not kept, and "
                 "nothing is trained for it. Delete the folder to train it again, or give another root",
                 stacklevel=3,
             )

@@ -49,8 +49,8 @@ def sharded(pretraining: Pretraining, optimizer: torch.optim.Optimizer, accelera
     moments = optimizer.state_dict()
     trained, wrapped = accelerator.prepare(pretraining, optimizer)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for i, own in moments["state"].items():
-        moments["state"][i] = {name: _like(parameters[i], t) for name, t in own.items()}
+    for i, tensors in moments["state"].items():
+        moments["state"][i] = {name: _like(parameters[i], t) for name, t in tensors.items()}
     optimizer.load_state_dict(moments)
     return trained, wrapped
 

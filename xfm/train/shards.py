@@ -149,10 +149,10 @@ def _regions(stream: Regions, count: int, even: bool) -> list[tuple[slice, slice
     """The pictures and the regions, which are in the order of their pictures, of each part."""
     owner, total = stream.owner.tolist(), len(stream.owner)
     pictures = [_range(len(stream.image), i, count) for i in range(count)]
-    rows = [slice(bisect_left(owner, own.start), bisect_left(owner, own.stop)) for own in pictures]
-    if even or min(own.stop - own.start for own in rows) < 2:
+    rows = [slice(bisect_left(owner, span.start), bisect_left(owner, span.stop)) for span in pictures]
+    if even or min(span.stop - span.start for span in rows) < 2:
         rows = [_range(total, i, count) for i in range(count)]
-        pictures = [slice(owner[own.start], owner[own.stop - 1] + 1) for own in rows]
+        pictures = [slice(owner[span.start], owner[span.stop - 1] + 1) for span in rows]
     return [*zip(pictures, rows, strict=True)]
 
 

@@ -174,8 +174,8 @@ def _compiles(config: RunConfig, device: torch.device) -> bool:
 def _processes(p: Prepared, accelerator: Accelerator) -> Record:
     """For the record of the first step that other processes than before do: how many they are. Warns of it."""
     run, now = p.run, accelerator.num_processes
-    told = next((r["processes"] for r in reversed(run.metrics()) if "processes" in r), 1) if p.first_step else 1
-    before = broadcast_from_main(told)
+    recorded = next((r["processes"] for r in reversed(run.metrics()) if "processes" in r), 1) if p.first_step else 1
+    before = broadcast_from_main(recorded)
     if before != now and p.first_step and accelerator.is_main_process:
         by = f"{before} process{'es' * (before > 1)}"
         warnings.warn(

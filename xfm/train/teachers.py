@@ -44,14 +44,14 @@ def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | 
 def teaching_run(config: RunConfig, root: str | Path) -> Run:
     """The finished run that `flow.teacher` names, or of this config's changes, under `root`. ConfigError where its
     vision encoder cannot teach this model's."""
-    said = f"flow.teacher = {shown(config.flow.teacher)}"
+    field = f"flow.teacher = {shown(config.flow.teacher)}"
     try:
         run = Run.of(prior_runs.teacher(config), root) if config.has_teacher else Run.open(config.flow.teacher)
     except RunError as error:
-        raise ConfigError(f"{said}: {error}") from error
+        raise ConfigError(f"{field}: {error}") from error
     _require_fitting(run.config, config)
     if not run.done:
-        raise ConfigError(f"{said}: not finished; train it to the end first")
+        raise ConfigError(f"{field}: not finished; train it to the end first")
     return run
 
 
@@ -64,14 +64,14 @@ def require_teaching(config: RunConfig, root: str | Path) -> None:
 
 
 def _require_fitting(teacher: RunConfig, config: RunConfig) -> None:
-    said = f"flow.teacher = {shown(config.flow.teacher)}"
+    field = f"flow.teacher = {shown(config.flow.teacher)}"
     on, by_stream = weights_at(teacher, teacher.train.steps), losses_by_stream(teacher)
     if not any(OBJECTIVES[n].kind() != "text" for losses in by_stream.values() for n in losses if n in on):
-        raise ConfigError(f"{said}: its vision encoder was never trained; its losses are {', '.join(on)}")
+        raise ConfigError(f"{field}: its vision encoder was never trained; its losses are {', '.join(on)}")
     for name in ("image_size", "patch_size", "width"):
-        theirs, ours = (getattr(each.model.vision, name) for each in (teacher, config))
+        theirs, ours = (getattr(config_of.model.vision, name) for config_of in (teacher, config))
         if theirs != ours:
-            raise ConfigError(f"{said}: its model.vision.{name} is {theirs}; must be {ours}, as in this config")
+            raise ConfigError(f"{field}: its model.vision.{name} is {theirs}; must be {ours}, as in this config")
 
 
 def _frozen(encoder: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -116,8 +116,8 @@ class _Loop:
             loss.backward()
         norm = nn.utils.clip_grad_norm_(self.tuned.parameters(), train.clip)
         if not torch.isfinite(norm):  # the weights are still those of the step before
-            said = f"step {step}: loss {loss.item()}, gradient norm {norm.item()}; lower train.lr ({train.lr})"
-            raise NonFiniteLoss(f"{said}. What was saved stays in {self.run.folder}")
+            values = f"step {step}: loss {loss.item()}, gradient norm {norm.item()}; lower train.lr ({train.lr})"
+            raise NonFiniteLoss(f"{values}. What was saved stays in {self.run.folder}")
         with uncut():  # between the weights' update and its record a step is half done, and cannot be saved
             rate = set_rate(self.adamw, train, step)
             self.adamw.step()
