@@ -21,8 +21,8 @@ from xfm import recipes
 from xfm.base.images import decode
 from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.files.file_source import FileSource, collected, row_count
-from xfm.files.readers import READERS
+from xfm.files.file_source import FileSource
+from xfm.files.readers import READERS, collected, row_count
 from xfm.files.readers.records import PICTURES
 from xfm.files.readers.tar_shards import expand
 

@@ -17,8 +17,9 @@ from tqdm import tqdm
 from ..base.images import decode
 from ..config import ConfigError
 from ..data.source import Split
-from ..files.file_source import FileSource, collected, row_count
+from ..files.file_source import FileSource
 from ..files.framing import inside, window_of
+from ..files.readers import collected, row_count
 from ..files.readers.records import Problem, Record
 from ..files.sizing import Sized, own
 from .findings import Finding, Seen, duplicates, shared_captions

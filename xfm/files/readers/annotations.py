@@ -9,20 +9,8 @@ from typing import Any
 from ...base.strings import shown
 from ...config import ConfigError
 from .masks import mask_of
-from .records import (
-    Problem,
-    Record,
-    Root,
-    Stored,
-    Unusable,
-    load_json,
-    matching,
-    phrase,
-    record,
-    required,
-    rows,
-    spelt,
-)
+from .records import Problem, Record, Root, Stored, Unusable, load_json, matching, required, spelt
+from .row_checks import phrase, record, rows
 
 
 def read_coco(path: Path, only: str = "*") -> Iterator[Record | Problem]:

@@ -13,7 +13,8 @@ from typing import Any
 from ...base.strings import brief, shown
 from ...config import ConfigError
 from .content import state, telling
-from .records import Problem, Record, Root, record, rows
+from .records import Problem, Record, Root
+from .row_checks import record, rows
 
 CAPTIONS = ("caption", "captions", "text", "sentences")
 

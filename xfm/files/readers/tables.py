@@ -13,7 +13,8 @@ from typing import Any
 from ...base.strings import brief, parse_json, shown
 from ...config import ConfigError
 from .content import utf8_lines
-from .records import PICTURES, Problem, Record, Root, Unusable, columns, record, rows
+from .records import PICTURES, Problem, Record, Root, Unusable
+from .row_checks import columns, record, rows
 
 COLUMNS = ("image", "caption", "phrase", "box", "split")
 LINES = 10  # that a row of a table may take: cells in quotes have line breaks

@@ -20,7 +20,8 @@ from ...base.strings import brief, parse_json
 from ...config import ConfigError
 from ...data import cache
 from .content import state
-from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, record, rows, unread
+from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, unread
+from .row_checks import record, rows
 
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
