@@ -59,17 +59,17 @@ class FileSource(Skipping):
         self.limit, self.augment = unreadable, augment or AugmentConfig()
         self.records, problems = collected(spec)
         phrases = sum(len(record.phrases) for record in self.records)
-        parts = [problem for problem in problems if problem.part]
+        regions = [problem for problem in problems if problem.part]
         of_rows = "rows", [problem for problem in problems if not problem.part], row_count(spec)
-        for what, wrong, of in (of_rows, ("regions", parts, len(parts) + phrases)):
+        for what, wrong, of in (of_rows, ("regions", regions, len(regions) + phrases)):
             if wrong and (not self.records or len(wrong) > unreadable * of):
                 first = dict[str, Problem]()  # of each kind
                 for problem in wrong:
                     first.setdefault(problem.kind, problem)
                 self._stop(len(wrong), of, what, "; ".join(map(str, [*first.values()][:3])))
             if wrong:
-                said = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
-                warnings.warn(f"source {shown(spec)}: {said}", stacklevel=2)
+                message = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
+                warnings.warn(f"source {shown(spec)}: {message}", stacklevel=2)
         self._identities = self._identify()
         self.division = Splits([record.split for record in self.records], self._identities)
         if self.division.different < 3 * SMALLEST_SPLIT:
@@ -132,9 +132,9 @@ class FileSource(Skipping):
     def fingerprint(self) -> str:
         """Hex digits that change with any picture, text, box or split, and not with where the files lie."""
         digest = hashlib.blake2b(digest_size=8)
-        for one, record in zip(self._identities, self.records, strict=True):
-            said = repr((record.captions, record.phrases, record.split))
-            digest.update(one + said.encode("utf-8", "replace") + b"\0")
+        for identity, record in zip(self._identities, self.records, strict=True):
+            content = repr((record.captions, record.phrases, record.split))
+            digest.update(identity + content.encode("utf-8", "replace") + b"\0")
         return digest.hexdigest()
 
     @property
@@ -205,12 +205,12 @@ class FileSource(Skipping):
         return f"{count} of {self._pictures} pictures"
 
     def _stop(self, count: int, of: int, what: str, which: str) -> None:
-        some = count < of
-        allowed = f", more than data.unreadable = {self.limit:g} allows" if some else ""
+        usable_too = count < of
+        allowed = f", more than data.unreadable = {self.limit:g} allows" if usable_too else ""
         remedy = "raise data.unreadable, or mend them (a training that has begun with these then needs another --name)"
         raise ConfigError(
             f"source {shown(self.spec)}: {count} of {of} {what} cannot be used{allowed}: {which}. "
-            f"`xfm data check` lists them; {remedy if some else 'mend them'}"
+            f"`xfm data check` lists them; {remedy if usable_too else 'mend them'}"
         )
 
     def _identify(self) -> list[bytes]:

@@ -18,13 +18,13 @@ AT_ONCE = 500  # pictures that a thread is given: what keeps track of a task is 
 def identities(pictures: Sequence[Picture]) -> list[bytes]:
     """A hash of what tells each picture from others (`readers.content`): equal files have equal ones, wherever they
     lie. Kept in the cache folder until a file changes; a picture that cannot be read has that of its name."""
-    parts = [pictures[i : i + AT_ONCE] for i in range(0, len(pictures), AT_ONCE)]
+    batches = [pictures[i : i + AT_ONCE] for i in range(0, len(pictures), AT_ONCE)]
     key = hashlib.blake2b(digest_size=12)
     with ThreadPoolExecutor(16) as pool:
-        for versions in pool.map(_versions, parts):
+        for versions in pool.map(_versions, batches):
             key.update(versions)
         name = f"identities-{VERSION}-{key.hexdigest()}.bin"
-        path = cache.cached(name, lambda: b"".join(pool.map(_identities, parts)))
+        path = cache.cached(name, lambda: b"".join(pool.map(_identities, batches)))
     whole = Path(path).read_bytes()
     return [whole[i : i + BYTES] for i in range(0, len(whole), BYTES)]
 

@@ -48,9 +48,9 @@ def own(sources: Sequence[str], weights: Sequence[float] = (), unreadable: float
     lengths = _lengths(corpus, vocabulary)
     uncut = np.percentile(lengths or [0], CUT)  # of pictures alone there are none
     longest, text = (int(np.clip(uncut, 8, most)) for most in (64, 128))
-    drawn = "pairs" in mixed  # as many pictures with captions as are wanted
-    batch = base.data.pairs if drawn else max(2, min(base.data.pairs, pairs or pictures))
-    images = base.data.images if drawn else min(base.data.images, max(2, pictures))
+    endless = "pairs" in mixed  # as many pictures with captions as are wanted
+    batch = base.data.pairs if endless else max(2, min(base.data.pairs, pairs or pictures))
+    images = base.data.images if endless else min(base.data.images, max(2, pictures))
     seen, at_once = (max(pairs, pictures), batch) if pictures else (len(corpus), base.data.texts)
     steps = int(np.clip(EPOCHS * seen // at_once, 300, 200_000))
     sizes = {"pairs": batch, "regions": base.data.regions, "images": images, "texts": base.data.texts}
@@ -78,7 +78,7 @@ def own(sources: Sequence[str], weights: Sequence[float] = (), unreadable: float
         fields |= {"objectives.mim.start": 0.0, "flow.mim_target": "pixels"}
     config = base.replace(fields)
     picked = _picked(config, base.name, pictures, len(corpus), provides)
-    return Sized(config, picked, _expect(pictures, provides, drawn), lengths)
+    return Sized(config, picked, _expect(pictures, provides, endless), lengths)
 
 
 def _opened(sources: Sequence[str], unreadable: float) -> list[FileSource]:
