@@ -17,8 +17,8 @@ from xfm.data import dataset
 from xfm.data.source import ItemKey
 from xfm.files.file_source import FileSource
 from xfm.files.framing import framed, mirrored_text, window_of
-from xfm.files.identity import split_by_content
 from xfm.files.readers.records import Phrase
+from xfm.files.splits import split_by_content
 from xfm.train import Run, RunError, pretrain
 
 SMALL = {"model.text.vocabulary": 270, "train.steps": 4, "train.warmup": 1, "train.save_every": 2, "data.regions": 0}

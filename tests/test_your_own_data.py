@@ -9,8 +9,7 @@ import pytest
 from photographs import photograph
 
 from xfm import recipes
-from xfm.files.file_source import collected
-from xfm.files.readers import READERS, parse
+from xfm.files.readers import READERS, collected, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/your-own-data.md").read_text("utf-8")

@@ -20,7 +20,7 @@ from xfm.files.file_source import FileSource
 def test_whole_data_are_usable(tmp_path: Path) -> None:
     found = check(captions(tmp_path, 40), progress=False)
     assert (found.rows, found.pictures, found.captions, found.phrases) == (40, 40, 40, 0)
-    assert found.usable and not found.findings and found.verdict == "usable: nothing to complain of"
+    assert found.usable and not found.findings and found.verdict == "usable: no problem found"
     assert sum(found.splits.values()) == 40 and len(found.sides) == 40 and found.sides[0] == (60, 40)
     assert found.lengths and max(found.lengths) <= found.longest and set(found.scripts) == {"Latin"}
     assert "40 pictures" in found.lines() and len(found.sheet) == 40
@@ -119,7 +119,7 @@ def test_the_command_prints_a_verdict_and_says_by_its_status(tmp_path: Path, cap
     (tmp_path / "b").mkdir()
     spec, out = captions(tmp_path / "a", 20), tmp_path / "page.html"
     main(["data", "check", spec, "--out", str(out)])
-    assert "usable: nothing to complain of" in capsys.readouterr().out and out.exists()
+    assert "usable: no problem found" in capsys.readouterr().out and out.exists()
     for i in range(5):
         (tmp_path / f"a/{i}.png").unlink()
     with pytest.raises(SystemExit, match="1 of 1 cannot be trained on"):
@@ -130,7 +130,7 @@ def test_the_command_prints_a_verdict_and_says_by_its_status(tmp_path: Path, cap
         main(["data", "check", str(tmp_path / "nowhere.csv"), good, "--out", str(out)])
     said = capsys.readouterr()
     assert "nowhere.csv: not usable: " in said.err and "no such file or folder" in said.err
-    assert "usable: nothing to complain of" in said.out, "those that follow are read, too"
+    assert "usable: no problem found" in said.out, "those that follow are read, too"
     with pytest.raises(SystemExit, match="PATH = '': must be at least one"):
         main(["data", "check", "--out", str(out)])
 

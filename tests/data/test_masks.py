@@ -17,7 +17,8 @@ from xfm.check.source_check import check
 from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.data.source import CaptionedImage, Region
-from xfm.files.file_source import FileSource, collected
+from xfm.files.file_source import FileSource
+from xfm.files.readers import collected
 from xfm.files.readers.masks import mask_of
 from xfm.files.readers.records import Unusable
 from xfm.lab import Lab

@@ -69,7 +69,7 @@ def test_texts_decide_the_lengths_and_the_vocabulary(tmp_path: Path) -> None:
 def test_pictures_alone_are_checked_and_a_recipe_too(tmp_path: Path) -> None:
     photographs(tmp_path, 40)
     found = check(f"folder:{tmp_path}", progress=False)
-    assert found.verdict == "usable: nothing to complain of" and (found.pictures, found.lengths) == (40, [])
+    assert found.verdict == "usable: no problem found" and (found.pictures, found.lengths) == (40, [])
     sized = own([f"folder:{tmp_path}"])
     assert "Off, as the data have none: pairs, regions, texts" in sized.picked and "no retrieval" in sized.expect
     short = sized.config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0})

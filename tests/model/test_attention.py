@@ -117,7 +117,7 @@ def dropped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, tuple[int, ...
 
 def draws_of(noise: Callable[[Tensor, float], Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     """In a branch and in the attention, which multiplies by itself."""
-    for room in ("dropout", "attention"):
+    for room in ("dropout", "fused_attention"):
         monkeypatch.setattr(f"xfm.model.kernels.{room}.noise", noise)
 
 

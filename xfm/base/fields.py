@@ -191,17 +191,17 @@ def changed(tree: dict[str, Any], changes: Mapping[str, Any], new: Mapping[str, 
     """The tree with dotted fields changed, in place. `new`: the open groups by dotted name, each with what a new entry
     starts as. ConfigError for a field that the tree does not have."""
     for dotted, value in changes.items():
-        node, parts = tree, str(dotted).split(".")
-        for i, part in enumerate(parts):
-            group = ".".join(parts[:i])
+        node, names = tree, str(dotted).split(".")
+        for i, part in enumerate(names):
+            group = ".".join(names[:i])
             if part not in node and group in new:
                 node[part] = copy.deepcopy(new[group])
-            if part not in node or (i < len(parts) - 1 and not isinstance(node[part], dict)):
-                raise unknown_field(".".join(parts[: i + 1]), node)
-            if i < len(parts) - 1:
+            if part not in node or (i < len(names) - 1 and not isinstance(node[part], dict)):
+                raise unknown_field(".".join(names[: i + 1]), node)
+            if i < len(names) - 1:
                 node = node[part]
         try:
-            node[parts[-1]] = to_tree(value)
+            node[names[-1]] = to_tree(value)
         except RecursionError:
             raise ConfigError(f"{dotted}: nested too deeply to be a value") from None
     return tree
@@ -216,7 +216,7 @@ def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
 
 def leaves(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Dotted name -> value."""
-    found = {}
+    by_name = {}
     for name, node in tree.items():
-        found |= leaves(node, f"{path}{name}.") if isinstance(node, Mapping) else {path + name: node}
-    return found
+        by_name |= leaves(node, f"{path}{name}.") if isinstance(node, Mapping) else {path + name: node}
+    return by_name

@@ -24,8 +24,8 @@ class Progress:
             self.bar.update()
         elif (tenth := self.done * 10 // self.total) > self.tenth:
             self.tenth, seconds = tenth, time.monotonic() - self.began
-            said = f"{self.name}: {self.done:,} of {self.total:,} {self.unit}s, {seconds:.0f} s{note and ', '}{note}"
-            print(said, file=sys.stderr, flush=True)
+            line = f"{self.name}: {self.done:,} of {self.total:,} {self.unit}s, {seconds:.0f} s{note and ', '}{note}"
+            print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self.bar is not None:

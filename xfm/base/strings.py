@@ -24,8 +24,8 @@ def shown(value: object) -> str:
 def brief(text: object) -> str:
     """A text in a message, such as another error's: printable, cut where it is long."""
     whole = str(text)
-    said = printable(whole[:LONGEST])
-    return said if len(whole) <= LONGEST else f"{said}... ({len(whole):,} characters)"
+    start = printable(whole[:LONGEST])
+    return start if len(whole) <= LONGEST else f"{start}... ({len(whole):,} characters)"
 
 
 def parse_json(text: str) -> Any:

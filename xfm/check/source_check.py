@@ -1,4 +1,4 @@
-"""Own data read once, whole: what they are, what is wrong with them, each with its file and line, and a verdict."""
+"""User data read once, whole: what they are, what is wrong with them, each with its file and line, and a verdict."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from tqdm import tqdm
 from ..base.images import decode
 from ..config import ConfigError
 from ..data.source import Split
-from ..files.file_source import FileSource, collected, row_count
+from ..files.file_source import FileSource
 from ..files.framing import inside, window_of
+from ..files.readers import collected, row_count
 from ..files.readers.records import Problem, Record
 from ..files.sizing import Sized, own
 from .findings import Finding, Seen, duplicates, shared_captions
@@ -31,7 +32,7 @@ WORKERS = 8
 
 @dataclass
 class Check:
-    """What `check` has found."""
+    """Result of `check`."""
 
     spec: str
     rows: int = 0
@@ -66,34 +67,34 @@ class Check:
             return f"not usable: {self.stopped}"
         warned = len(self.findings) - self.refused
         if not self.findings:
-            return "usable: nothing to complain of"
+            return "usable: no problem found"
         return f"usable: {self.refused} rows or pictures will be left out, {warned} to look at"
 
     @property
     def facts(self) -> list[str]:
         """What the data are, a line a fact."""
-        said = [f"{self.spec}: {self.rows:,} rows, {self.pictures:,} pictures, {self.captions:,} captions, "
+        lines = [f"{self.spec}: {self.rows:,} rows, {self.pictures:,} pictures, {self.captions:,} captions, "
                 f"{self.phrases:,} phrases with boxes"]  # fmt: skip
-        said += ["splits: " + ", ".join(f"{split} {n:,}" for split, n in self.splits.items())] if self.splits else []
+        lines += ["splits: " + ", ".join(f"{split} {n:,}" for split, n in self.splits.items())] if self.splits else []
         if self.sides:
             short, ratio = [min(s) for s in self.sides], [max(s) / min(s) for s in self.sides]
-            said.append(f"shorter sides: {_spread(short)} px; aspect ratios: {_spread(ratio)}")
+            lines.append(f"shorter sides: {_spread(short)} px; aspect ratios: {_spread(ratio)}")
         if self.lengths:
             cut = sum(length > self.longest for length in self.lengths)
-            said.append(f"tokens a text: {_spread(self.lengths)}; {cut:,} are cut at {self.longest}")
+            lines.append(f"tokens a text: {_spread(self.lengths)}; {cut:,} are cut at {self.longest}")
         if self.scripts:
             total = sum(self.scripts.values())
-            said.append("scripts: " + ", ".join(f"{s} {n / total:.1%}" for s, n in self.scripts.most_common(5)))
-        return said
+            lines.append("scripts: " + ", ".join(f"{s} {n / total:.1%}" for s, n in self.scripts.most_common(5)))
+        return lines
 
     def lines(self, most: int = 3) -> str:
         """For a terminal: the facts, the first `most` findings of each kind, and the verdict."""
-        said = self.facts
+        lines = self.facts
         for kind, count in self.kinds.most_common():
-            said.append(f"{kind}: {count:,}")
-            said += [f"  {f.where}: {f.what}" for f in self.findings if f.kind == kind][:most]
-            said += [f"  ... and {count - most:,} more"] if count > most else []
-        return "\n".join([*said, self.verdict])
+            lines.append(f"{kind}: {count:,}")
+            lines += [f"  {f.where}: {f.what}" for f in self.findings if f.kind == kind][:most]
+            lines += [f"  ... and {count - most:,} more"] if count > most else []
+        return "\n".join([*lines, self.verdict])
 
 
 def _spread(values: Iterable[float]) -> str:
@@ -105,10 +106,10 @@ def check(spec: str, progress: bool = True) -> Check:
     """Reads every row and decodes every picture of "path" or "format:path", in parallel. Raises ConfigError for what is
     not there or not of its format at all."""
     records, problems = collected(spec)
-    found = Check(spec, row_count(spec))
-    found.findings += [Finding(p.where, p.kind, p.what, "refused") for p in problems]
-    found.captions = sum(len(r.captions) for r in records)
-    found.phrases = sum(len(r.phrases) for r in records)
+    result = Check(spec, row_count(spec))
+    result.findings += [Finding(p.where, p.kind, p.what, "refused") for p in problems]
+    result.captions = sum(len(r.captions) for r in records)
+    result.phrases = sum(len(r.phrases) for r in records)
     pictured = [record for record in records if record.picture is not None]
     keep = {id(pictured[i]) for i in np.linspace(0, len(pictured) - 1, min(SHOWN, len(pictured))).astype(int)}
     seen: list[tuple[Record, Seen]] = []
@@ -116,21 +117,21 @@ def check(spec: str, progress: bool = True) -> Check:
         looked = pool.map(lambda record: _look(record, id(record) in keep), pictured)
         for record, one in zip(pictured, tqdm(looked, spec, len(pictured), disable=not progress), strict=True):
             if isinstance(one, Problem):
-                found.findings.append(Finding(one.where, one.kind, one.what, "refused"))
+                result.findings.append(Finding(one.where, one.kind, one.what, "refused"))
             else:
                 seen.append((record, one))
-    found.pictures = len(seen)
-    found.sides = [(one.width, one.height) for _, one in seen]
-    found.sheet = [(one.thumbnail, _first_text(record)) for record, one in seen if one.thumbnail is not None]
-    found.scripts = _scripts(text for record in records for text in _texts(record))
+    result.pictures = len(seen)
+    result.sides = [(one.width, one.height) for _, one in seen]
+    result.sheet = [(one.thumbnail, _first_text(record)) for record, one in seen if one.thumbnail is not None]
+    result.scripts = _scripts(text for record in records for text in _texts(record))
     for record, one in seen:
-        found.findings += _of_picture(record, one)
+        result.findings += _of_picture(record, one)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is left out is among the findings
-        _fit(found, spec)
-        splits = _splits_of(spec, records) if found.usable else {}
-    found.findings += [*duplicates(seen, splits), *shared_captions(pictured)]
-    return found
+        _fit(result, spec)
+        splits = _splits_of(spec, records) if result.usable else {}
+    result.findings += [*duplicates(seen, splits), *shared_captions(pictured)]
+    return result
 
 
 def _look(record: Record, keep: bool) -> Seen | Problem:
@@ -172,29 +173,29 @@ def _of_picture(record: Record, one: Seen) -> Iterator[Finding]:
             yield finding("mask of another size", f"{phrase.text!r}: {masked} in {size}")
 
 
-def _fit(found: Check, spec: str) -> None:
+def _fit(result: Check, spec: str) -> None:
     """What the recipe makes of the data: splits, token lengths, or why it cannot."""
     try:
-        found.sized = own([spec])
-        source = FileSource(spec, 48, found.sized.config.data.unreadable)
+        result.sized = own([spec])
+        source = FileSource(spec, 48, result.sized.config.data.unreadable)
     except ConfigError as error:
-        found.stopped = str(error)
+        result.stopped = str(error)
         return
-    found.splits = {split: len(members) for split, members in source.splits.items()}
-    found.lengths = found.sized.lengths
-    found.longest = found.sized.config.data.caption_tokens
-    broken = found.kinds["unreadable"]
-    if broken > source.limit * max(1, found.pictures + broken):
-        found.stopped = (
-            f"{broken} of {found.pictures + broken} pictures cannot be read, more than data.unreadable = "
+    result.splits = {split: len(members) for split, members in source.splits.items()}
+    result.lengths = result.sized.lengths
+    result.longest = result.sized.config.data.caption_tokens
+    broken = result.kinds["unreadable"]
+    if broken > source.limit * max(1, result.pictures + broken):
+        result.stopped = (
+            f"{broken} of {result.pictures + broken} pictures cannot be read, more than data.unreadable = "
             f"{source.limit:g} allows"
         )
 
 
 def _splits_of(spec: str, records: list[Record]) -> dict[int, Split]:
     """id of a record -> its split."""
-    parts = FileSource(spec, 48, 1.0).splits
-    return {id(records[i]): split for split, members in parts.items() for i in members}
+    splits = FileSource(spec, 48, 1.0).splits
+    return {id(records[i]): split for split, members in splits.items() for i in members}
 
 
 def _texts(record: Record) -> tuple[str, ...]:

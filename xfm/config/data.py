@@ -86,8 +86,8 @@ class DataConfig(Group, path="data."):
     @property
     def curriculum(self) -> tuple[float, float] | None:
         """The shares of the training until which drawn pairs show one object, and from which all that they have."""
-        drawn = not self.sources or "openmoji" in self.sources
-        return (self.single_until, self.full_from) if drawn and self.full_from else None
+        scenes = not self.sources or "openmoji" in self.sources
+        return (self.single_until, self.full_from) if scenes and self.full_from else None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -109,10 +109,10 @@ class RunConfig(Group):
             sizes["fusion_batch"] = min(self.data.pairs, self.data.fusion_batch)
         for size_of, size in sizes.items():
             for name, part in (("shards", "a shard"), ("accumulate", "a part")):
-                parts = getattr(self.train, name)
+                count = getattr(self.train, name)
                 most, items = max(1, size // 2), f"{size} {words.get(size_of, size_of)}"
                 allowed = f"at most {most}: two of the {items} {part}, or more"
-                require(size == 0 or size >= 2 * parts or parts == 1, f"train.{name}", parts, allowed)
+                require(size == 0 or size >= 2 * count or count == 1, f"train.{name}", count, allowed)
 
     def _check_interventions(self) -> None:
         flow, learns = self.flow, self.weight("mlm") > 0 and self.data.texts > 0

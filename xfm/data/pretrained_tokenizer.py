@@ -27,28 +27,28 @@ def read_pretrained(folder: str | Path) -> tuple[Tokenizer, list[int]]:
     ConfigError for a folder without such files, and for files that are no such tokenizer.
     """
     folder = Path(folder)
-    found = next((names for names in FILES if all((folder / name).is_file() for name in names)), None)
-    if found is None:
-        known = ", or ".join(" and ".join(names) for names in FILES)
-        raise ConfigError(f"tokenizer = {brief(folder)}: must be a folder with {known}")
+    files = next((names for names in FILES if all((folder / name).is_file() for name in names)), None)
+    if files is None:
+        kinds = ", or ".join(" and ".join(names) for names in FILES)
+        raise ConfigError(f"tokenizer = {brief(folder)}: must be a folder with {kinds}")
     try:
-        tree, order = _renumbered(_tree(folder, found))
+        tree, order = _renumbered(_tree(folder, files))
         tokenizer = Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(tree)))
         tokenizer.encode(LETTERS, longest=4)
         return tokenizer, order
     except BaseException as error:  # tokenizers raises bare Exception, and a BaseException where its Rust panics
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise ConfigError(f"{folder / found[0]}: no tokenizer of RoBERTa's or BERT's kind ({brief(error)})") from error
+        raise ConfigError(f"{folder / files[0]}: no tokenizer of RoBERTa's or BERT's kind ({brief(error)})") from error
 
 
-def _tree(folder: Path, found: tuple[str, ...]) -> dict[str, Any]:
+def _tree(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
     """The tokenizer as tokenizer.json has it, without what the toolkit does itself."""
-    if found == FILES[0]:
-        tree = parse_json((folder / found[0]).read_text("utf-8"))
+    if files == FILES[0]:
+        tree = parse_json((folder / files[0]).read_text("utf-8"))
     else:
-        build = _bpe if found == FILES[1] else _wordpiece
-        tree = parse_json(build(folder, *(folder / name for name in found)).to_str())
+        build = _bpe if files == FILES[1] else _wordpiece
+        tree = parse_json(build(folder, *(folder / name for name in files)).to_str())
     return tree | {"truncation": None, "padding": None, "post_processor": None}
 
 
@@ -64,9 +64,9 @@ def _bpe(folder: Path, vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
 def _wordpiece(folder: Path, vocabulary: Path) -> tokenizers.Tokenizer:
     """BERT's; lower-cased unless tokenizer_config.json says otherwise."""
     settings = folder / "tokenizer_config.json"
-    said = parse_json(settings.read_text("utf-8")) if settings.is_file() else {}
+    options = parse_json(settings.read_text("utf-8")) if settings.is_file() else {}
     backend = tokenizers.Tokenizer(models.WordPiece.from_file(str(vocabulary), unk_token=BERTS[UNKNOWN]))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=said.get("do_lower_case", True))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=options.get("do_lower_case", True))
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     backend.add_special_tokens([*BERTS.values(), BERTS_MASK])
@@ -97,8 +97,8 @@ def _renumbered(tree: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         if order != list(range(len(order))):
             raise ValueError("a unigram model whose ids are not RoBERTa's")
     else:
-        known = {renamed.get(token, token) for token in model["vocab"]}
-        model["vocab"] = {token: i for token, i in new.items() if token in known}
+        vocabulary = {renamed.get(token, token) for token in model["vocab"]}
+        model["vocab"] = {token: i for token, i in new.items() if token in vocabulary}
         if model.get("unk_token"):
             model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
     for token in added:

@@ -40,9 +40,9 @@ def unpacked(pack: Packed[T]) -> T:
 
 
 def _tensors(tree: object) -> list[Tensor]:
-    found: list[Tensor] = []
-    tree_map(found.append, tree)
-    return found
+    tensors: list[Tensor] = []
+    tree_map(tensors.append, tree)
+    return tensors
 
 
 def _room(tensor: Tensor) -> int:

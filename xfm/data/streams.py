@@ -60,18 +60,18 @@ class Streams(TorchDataset):
         if source is not None:
             self.source = source
         _ = self.source.feasible  # refused here and not in a loader process
-        share, drawn = config.data.relation_negatives, "objects" in self.source.provides
+        share, has_objects = config.data.relation_negatives, "objects" in self.source.provides
         names = " and ".join(source.name for source in self.source.sources)
         allowed = f"0: {names} provides no objects, of which a relation is known to be false"
-        require(drawn or not share, "data.relation_negatives", share, allowed)
+        require(has_objects or not share, "data.relation_negatives", share, allowed)
 
     @cached_property
     def source(self) -> Dataset:
         return dataset(self.config)
 
     def __getstate__(self) -> dict:  # a loader process makes its own sources
-        own = ("config", "tokenizer", "rank", "seed", "split")
-        return {name: getattr(self, name) for name in own}
+        fields = ("config", "tokenizer", "rank", "seed", "split")
+        return {name: getattr(self, name) for name in fields}
 
     def __len__(self) -> int:
         return self.config.train.steps
@@ -111,8 +111,8 @@ class Streams(TorchDataset):
                 items.append((n, example.text, None))
             items += [(n, region.text, region.box) for region in example.regions]
         extra = rng.integers(len(items), size=max(0, wanted - len(items)))
-        kept = np.sort(np.concatenate([rng.permutation(len(items))[:wanted], extra]))
-        owners, texts, boxes = zip(*(items[i] for i in kept), strict=True)
+        chosen = np.sort(np.concatenate([rng.permutation(len(items))[:wanted], extra]))
+        owners, texts, boxes = zip(*(items[i] for i in chosen), strict=True)
         shares = np.array([box or WHOLE for box in boxes])
         edges = np.concatenate([shares[:, :2] - shares[:, 2:] / 2, shares[:, 2:]], 1) * vision.image_size
         return Regions(

@@ -6,7 +6,8 @@ from ..config import RunConfig
 from ..data import DATASETS, Dataset
 from ..data.remote import is_remote
 from ..data.source import Source
-from .file_source import EMBEDDED, FileSource, agree
+from .file_source import EMBEDDED, FileSource
+from .splits import agree
 from .web import WebShards
 
 __all__ = ["open_sources"]

@@ -1,4 +1,4 @@
-"""Your own data: pictures that stay on the disk until a batch asks for them, whatever the format of their texts."""
+"""User data: pictures that stay on the disk until a batch asks for them, whatever the format of their texts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import copy
 import hashlib
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -19,70 +18,27 @@ from ..config import STREAMS, AugmentConfig, ConfigError
 from ..data.skipped_items import Skipping
 from ..data.source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Split
 from .framing import framed
-from .identity import identities, split_by_content, text_identity
-from .readers import read, signature
+from .identity import identities, text_identity
+from .readers import collected, row_count
 from .readers.records import Problem, Record
+from .splits import SPLITS, Splits
 
 EMBEDDED = ("openmoji", "wordnet")  # what `data.sources` may name beside paths
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-
-
-def collected(spec: str) -> tuple[list[Record], list[Problem]]:
-    """The rows of a source, those of one picture made one, and what is wrong with the others."""
-    records, problems, _ = _collected(spec, signature(spec))
-    return records, problems
-
-
-def row_count(spec: str) -> int:
-    """How many rows a source has, also of one picture, and those that are wrong; not the wrong parts of a row."""
-    return _collected(spec, signature(spec))[2]
-
-
-@lru_cache(maxsize=8)
-def _collected(spec: str, _signature: str) -> tuple[list[Record], list[Problem], int]:
-    records: dict[object, Record] = {}
-    problems: list[Problem] = []
-    rows = 0
-    for row in read(spec):
-        rows += not (isinstance(row, Problem) and row.part)
-        if isinstance(row, Problem):
-            problems.append(row)
-            continue
-        key = (row.picture, row.split) if row.picture is not None else row.where
-        if key in records:
-            before = records[key]
-            captions = tuple(dict.fromkeys(before.captions + row.captions))
-            row = replace(before, captions=captions, phrases=tuple(dict.fromkeys(before.phrases + row.phrases)))
-        records[key] = row
-    return list(records.values()), problems, rows
+# Stream -> whether a record can feed it; "all" are those of every stream.
+FEEDS: dict[str, Callable[[Record], object]] = {
+    "pairs": lambda r: r.picture is not None and r.captions,
+    "regions": lambda r: r.picture is not None and r.phrases,
+    "images": lambda r: r.picture is not None,
+    "texts": lambda r: r.captions,
+    "all": lambda r: True,
+}
 
 
 @lru_cache(maxsize=16)
 def _order(stream: str, split: Split, seed: int, count: int) -> np.ndarray:
     """All examples of a batch ask for the same one."""
     return seeding.rng("order", seed).permutation(count)
-
-
-def agree(sources: Iterable[FileSource]) -> None:
-    """Puts equal pictures of all sources into one split, that which one of them names: what one is tested on no other
-    is trained on. A row that names its own split stays there; of those that two sources name otherwise it warns."""
-    sources = [*sources]
-    if len(sources) < 2:
-        return
-    named, placed = [source.fixed for source in sources], dict[bytes, Split]()
-    for split in SPLITS:  # the test last: what is in several splits already gets no further row to train on
-        placed |= {one: own for each in named for one, own in each.items() if own == split}
-    torn = {one for each in named for one, split in each.items() if placed[one] != split}
-    if torn:
-        who = " and ".join(
-            shown(source.spec) for source, each in zip(sources, named, strict=True) if torn & each.keys()
-        )
-        said = "are in one split by one and in another by the other; each keeps its own: take them out of one"
-        warnings.warn(f"sources {who}: {len(torn)} pictures or texts {said}", stacklevel=2)
-    for source in sorted(sources, key=lambda source: not source.names_splits):
-        source.follow(placed)
-        placed = source.placed | placed
 
 
 class FileSource(Skipping):
@@ -103,18 +59,23 @@ class FileSource(Skipping):
         self.limit, self.augment = unreadable, augment or AugmentConfig()
         self.records, problems = collected(spec)
         phrases = sum(len(record.phrases) for record in self.records)
-        parts = [problem for problem in problems if problem.part]
+        regions = [problem for problem in problems if problem.part]
         of_rows = "rows", [problem for problem in problems if not problem.part], row_count(spec)
-        for what, wrong, of in (of_rows, ("regions", parts, len(parts) + phrases)):
+        for what, wrong, of in (of_rows, ("regions", regions, len(regions) + phrases)):
             if wrong and (not self.records or len(wrong) > unreadable * of):
                 first = dict[str, Problem]()  # of each kind
                 for problem in wrong:
                     first.setdefault(problem.kind, problem)
                 self._stop(len(wrong), of, what, "; ".join(map(str, [*first.values()][:3])))
             if wrong:
-                said = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
-                warnings.warn(f"source {shown(spec)}: {said}", stacklevel=2)
+                message = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
+                warnings.warn(f"source {shown(spec)}: {message}", stacklevel=2)
         self._identities = self._identify()
+        self.division = Splits([record.split for record in self.records], self._identities)
+        if self.division.different < 3 * SMALLEST_SPLIT:
+            what = "pictures" if self._pictures else "texts"
+            few = f"{self.division.different} different {what} are too few"
+            raise ConfigError(f"source {shown(spec)}: {few}: {SMALLEST_SPLIT} each to train, validate and test")
         # by stream: index of a record, and why; None: nothing is wrong with it, but the middle square shows no box
         self._unusable: dict[str, dict[int, str | None]] = defaultdict(dict)
         self._text_lists: dict[Split, list[str]] = {}
@@ -122,7 +83,8 @@ class FileSource(Skipping):
 
     def follow(self, elsewhere: Mapping[bytes, Split]) -> None:
         """Splits the data. What this source names no split for is where another one has put it: identity -> split."""
-        self._members = self._split_up(elsewhere)
+        self.division.follow(elsewhere)
+        self._members = {stream: self._feeding(fits) for stream, fits in FEEDS.items()}
         has = {stream for stream in STREAMS if all(map(len, self._members[stream].values()))}
         masked = all(phrase.mask for record in self.records for phrase in record.phrases)
         self.provides = frozenset(has | ({"boxes"} | ({"masks"} if masked else set()) if "regions" in has else set()))
@@ -170,36 +132,15 @@ class FileSource(Skipping):
     def fingerprint(self) -> str:
         """Hex digits that change with any picture, text, box or split, and not with where the files lie."""
         digest = hashlib.blake2b(digest_size=8)
-        for one, record in zip(self._identities, self.records, strict=True):
-            said = repr((record.captions, record.phrases, record.split))
-            digest.update(one + said.encode("utf-8", "replace") + b"\0")
+        for identity, record in zip(self._identities, self.records, strict=True):
+            content = repr((record.captions, record.phrases, record.split))
+            digest.update(identity + content.encode("utf-8", "replace") + b"\0")
         return digest.hexdigest()
 
     @property
     def splits(self) -> dict[Split, list[int]]:
         """The indices into `records` of each split."""
         return {split: self._part("all", split).tolist() for split in SPLITS}
-
-    @property
-    def names_splits(self) -> bool:
-        return any(record.split in SPLITS for record in self.records)
-
-    @property
-    def fixed(self) -> dict[bytes, Split]:
-        """Identity -> split, of what stays in the split that its row names; the test last."""
-        rows, made_of = [*zip(self._identities, self.records, strict=True)], self._made_of
-        kept: list[Split] = [split for split in SPLITS if split not in made_of]
-        return {one: split for split in kept for one, r in rows if r.split == split}
-
-    @property
-    def _made_of(self) -> set[str | None]:
-        """The splits of rows that others may be made of: none named and, where one is missing, the training's."""
-        return {None} if {*SPLITS} <= {r.split for r in self.records} else {None, "train"}
-
-    @property
-    def placed(self) -> dict[bytes, Split]:
-        """Identity -> split; the test last: what is in several splits gets no further row to train on."""
-        return {self._identities[i]: split for split, members in self.splits.items() for i in members}
 
     def text(self, key: ItemKey) -> str:
         texts = self._texts(key.split)
@@ -264,54 +205,22 @@ class FileSource(Skipping):
         return f"{count} of {self._pictures} pictures"
 
     def _stop(self, count: int, of: int, what: str, which: str) -> None:
-        some = count < of
-        allowed = f", more than data.unreadable = {self.limit:g} allows" if some else ""
+        usable_too = count < of
+        allowed = f", more than data.unreadable = {self.limit:g} allows" if usable_too else ""
         remedy = "raise data.unreadable, or mend them (a training that has begun with these then needs another --name)"
         raise ConfigError(
             f"source {shown(self.spec)}: {count} of {of} {what} cannot be used{allowed}: {which}. "
-            f"`xfm data check` lists them; {remedy if some else 'mend them'}"
+            f"`xfm data check` lists them; {remedy if usable_too else 'mend them'}"
         )
 
     def _identify(self) -> list[bytes]:
         pictures = iter(identities([r.picture for r in self.records if r.picture is not None]))
         return [next(pictures) if r.picture is not None else text_identity(r.captions[0]) for r in self.records]
 
-    def _split_up(self, elsewhere: Mapping[bytes, Split]) -> dict[str, dict[Split, np.ndarray]]:
-        """Stream -> split -> indices of the records that can feed it; "all" of them under that name."""
-        given = {r.split for r in self.records} & {*SPLITS}
-        known = list(zip(self._identities, self.records, strict=True))
-        named: dict[bytes, Split] = {}
-        for split in SPLITS:  # the test last: what is in several splits already gets no further row to train on
-            named |= {one: split for one, r in known if r.split == split}
-        splits = [r.split or named.get(one) for one, r in known]  # no split: that of an equal picture
-        made = self._made_of
-        splits = [
-            elsewhere.get(one, split) if split in made else split
-            for one, split in zip(self._identities, splits, strict=True)
-        ]
-        free = {one for one, s in zip(self._identities, splits, strict=True) if s in made and one not in elsewhere}
-        kinds = {r.picture is not None for r in self.records}
-        different = len(set(self._identities))
-        if different < 3 * SMALLEST_SPLIT:
-            what = "pictures" if True in kinds else "texts"
-            few = f"{different} different {what} are too few: {SMALLEST_SPLIT} each to train, validate and test"
-            raise ConfigError(f"source {shown(self.spec)}: {few}")
-        decided = split_by_content(free, 0 if len(given) == len(SPLITS) else SMALLEST_SPLIT)
-        found: dict[Split, list[int]] = {split: [] for split in SPLITS}
-        for i, (one, split) in enumerate(zip(self._identities, splits, strict=True)):
-            makes = one in free and (split is None or (split == "train" and decided[one] not in given))
-            found[decided[one] if makes else split].append(i)  # type: ignore[index]
-        feeds = {
-            "pairs": lambda r: r.picture is not None and r.captions,
-            "regions": lambda r: r.picture is not None and r.phrases,
-            "images": lambda r: r.picture is not None,
-            "texts": lambda r: r.captions,
-            "all": lambda r: True,
-        }
-        return {
-            stream: {s: np.array([i for i in found[s] if fits(self.records[i])], np.int64) for s in SPLITS}
-            for stream, fits in feeds.items()
-        }
+    def _feeding(self, fits: Callable[[Record], object]) -> dict[Split, np.ndarray]:
+        """Split -> indices of the records that fit."""
+        members = self.division.members
+        return {split: np.array([i for i in members[split] if fits(self.records[i])], np.int64) for split in SPLITS}
 
     def _part(self, stream: str, split: Split) -> np.ndarray:
         if split not in SPLITS:

@@ -1,16 +1,13 @@
-"""Which picture is which by content, and the split that this puts it in."""
+"""Which picture is which, by content."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from ..data import cache
-from ..data.source import HELD_OUT, SMALLEST_SPLIT, Split
 from .readers.records import Picture
 
 BYTES = 8  # of an identity
@@ -21,13 +18,13 @@ AT_ONCE = 500  # pictures that a thread is given: what keeps track of a task is 
 def identities(pictures: Sequence[Picture]) -> list[bytes]:
     """A hash of what tells each picture from others (`readers.content`): equal files have equal ones, wherever they
     lie. Kept in the cache folder until a file changes; a picture that cannot be read has that of its name."""
-    parts = [pictures[i : i + AT_ONCE] for i in range(0, len(pictures), AT_ONCE)]
+    batches = [pictures[i : i + AT_ONCE] for i in range(0, len(pictures), AT_ONCE)]
     key = hashlib.blake2b(digest_size=12)
     with ThreadPoolExecutor(16) as pool:
-        for versions in pool.map(_versions, parts):
+        for versions in pool.map(_versions, batches):
             key.update(versions)
         name = f"identities-{VERSION}-{key.hexdigest()}.bin"
-        path = cache.cached(name, lambda: b"".join(pool.map(_identities, parts)))
+        path = cache.cached(name, lambda: b"".join(pool.map(_identities, batches)))
     whole = Path(path).read_bytes()
     return [whole[i : i + BYTES] for i in range(0, len(whole), BYTES)]
 
@@ -58,14 +55,3 @@ def _identity(picture: Picture) -> bytes:
 def text_identity(text: str) -> bytes:
     """As of a picture, of a text that has none."""
     return hashlib.blake2b(text.encode(), digest_size=BYTES).digest()
-
-
-def split_by_content(found: Iterable[bytes], least: int = SMALLEST_SPLIT) -> dict[bytes, Split]:
-    """Identity -> split: a tenth each for tests and validation, by the identity itself, so that what is added moves
-    nothing; of few, at `least` so many each."""
-    order = sorted(set(found))
-    shares = np.array([int.from_bytes(one, "big") for one in order], float) / 2.0 ** (8 * BYTES)
-    test = max(least, int((shares < HELD_OUT).sum()))
-    validation = max(test + least, int((shares < 2 * HELD_OUT).sum()))
-    ends: dict[Split, int] = {"test": test, "validation": validation, "train": len(order)}
-    return {one: next(split for split, end in ends.items() if i < end) for i, one in enumerate(order)}

@@ -1,4 +1,4 @@
-"""A recipe for your own data: sizes picked from what the data are, with what was picked and what to expect in words."""
+"""A recipe for user data: sizes picked from what the data are, with what was picked and what to expect in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ..config import ConfigError, RunConfig
 from ..data.tokenizer import largest, train
 from ..data.wordnet import WordNet
 from ..data.world.scenes import World
-from .file_source import EMBEDDED, FileSource, agree
+from .file_source import EMBEDDED, FileSource
+from .splits import agree
 
 EPOCHS = 30  # times that each picture is seen; of texts alone, each text
 FEW, MANY = 3000, 100_000  # training pictures: what the demo's sizes, and those of `small`, are enough for
@@ -35,68 +36,64 @@ class Sized:
 def own(sources: Sequence[str], weights: Sequence[float] = (), unreadable: float | None = None) -> Sized:
     """The recipe for `data.sources`; every field can be changed afterwards, and `data.unreadable`, by which they are
     read, beforehand. Raises ConfigError as `FileSource`, and where no stream has rows of every split."""
-    if not sources:
-        raise ConfigError("own: needs data; `xfm pretrain own --data captions.csv` (formats: docs/your-own-data.md)")
     unreadable = recipes.demo().data.unreadable if unreadable is None else unreadable
-    found = [FileSource(spec, 48, unreadable) for spec in sources if spec not in EMBEDDED]
-    if not found:
-        raise ConfigError(f"own: {list(sources)} are no files")
-    agree(found)
+    files = _opened(sources, unreadable)
     mixed = frozenset(chain.from_iterable(MIXED_IN[spec].provides for spec in sources if spec in EMBEDDED))
-    provides = frozenset(chain.from_iterable(source.provides for source in found))
-    if not provides:
-        there = {split: sum(len(source.splits[split]) for source in found) for split in found[0].splits}
-        counts = ", ".join(f"{split} {count}" for split, count in there.items())
-        way_out = "give no splits, and they are made by content"
-        raise ConfigError(
-            f"own: {list(sources)}: nothing to train: no stream has rows of every split ({counts}); {way_out}"
-        )
-    pictures = sum(source.pictures("train") for source in found)
-    pairs = sum(source.size("train") for source in found if "pairs" in source.provides)
+    provides = mixed.union(*(source.provides for source in files))
+    pictures = sum(source.pictures("train") for source in files)
+    pairs = sum(source.size("train") for source in files if "pairs" in source.provides)
     base, side = _scale(pictures)
-    corpus = list(chain.from_iterable(source.corpus() for source in found))
+    corpus = list(chain.from_iterable(source.corpus() for source in files))
     vocabulary = largest(iter(corpus), base.model.text.vocabulary)
     lengths = _lengths(corpus, vocabulary)
     uncut = np.percentile(lengths or [0], CUT)  # of pictures alone there are none
     longest, text = (int(np.clip(uncut, 8, most)) for most in (64, 128))
-    provides |= mixed
-    drawn = "pairs" in mixed  # as many pictures with captions as are wanted
-    batch = base.data.pairs if drawn else max(2, min(base.data.pairs, pairs or pictures))
-    images = base.data.images if drawn else min(base.data.images, max(2, pictures))
+    endless = "pairs" in mixed  # as many pictures with captions as are wanted
+    batch = base.data.pairs if endless else max(2, min(base.data.pairs, pairs or pictures))
+    images = base.data.images if endless else min(base.data.images, max(2, pictures))
     seen, at_once = (max(pairs, pictures), batch) if pictures else (len(corpus), base.data.texts)
     steps = int(np.clip(EPOCHS * seen // at_once, 300, 200_000))
-    patches = (side // base.model.vision.patch_size) ** 2
-    config = base.replace(
-        {
-            "name": "own",
-            "data.sources": tuple(sources),
-            "data.weights": tuple(weights),
-            "data.unreadable": unreadable,
-            "model.vision.image_size": side,
-            "model.text.vocabulary": vocabulary,
-            "model.text.positions": max(longest, text) + 2,
-            "data.caption_tokens": longest,
-            "data.text_tokens": text,
-            "data.mask.image_patches": round(0.385 * patches),  # the paper's 75 of 196
-            "data.pairs": batch if "pairs" in provides else 0,
-            "data.fusion_batch": min(base.data.fusion_batch, batch),
-            "data.regions": base.data.regions if "regions" in provides else 0,
-            "data.images": images if "images" in provides else 0,
-            "data.texts": base.data.texts if "texts" in provides else 0,
-            "data.single_until": 0.0,
-            "data.full_from": 0.0,
-            "data.augment.crop": 0.6 if pictures < FEW else 1.0,
-            "data.augment.colour": 0.2 if pictures < FEW else 0.0,
-            "train.shards": min(base.train.shards, min(batch, images) // 2),  # two of each in a shard
-            "train.steps": steps,
-            "train.warmup": steps // 20,
-            # its own outputs are no target for an encoder that nothing else teaches: they would become one and the same
-            **({"objectives.mim.start": 0.0, "flow.mim_target": "pixels"} if _mim_alone(provides) else {}),
-        }
-    )
-    return Sized(
-        config, _picked(config, base.name, pictures, len(corpus), provides), _expect(pictures, provides, drawn), lengths
-    )
+    sizes = {"pairs": batch, "regions": base.data.regions, "images": images, "texts": base.data.texts}
+    fields = {
+        "name": "own",
+        "data.sources": tuple(sources),
+        "data.weights": tuple(weights),
+        "data.unreadable": unreadable,
+        "model.vision.image_size": side,
+        "model.text.vocabulary": vocabulary,
+        "model.text.positions": max(longest, text) + 2,
+        "data.caption_tokens": longest,
+        "data.text_tokens": text,
+        "data.mask.image_patches": round(0.385 * (side // base.model.vision.patch_size) ** 2),  # the paper's 75 of 196
+        **{f"data.{stream}": size if stream in provides else 0 for stream, size in sizes.items()},
+        "data.fusion_batch": min(base.data.fusion_batch, batch),
+        **dict.fromkeys(("data.single_until", "data.full_from"), 0.0),
+        "data.augment.crop": 0.6 if pictures < FEW else 1.0,
+        "data.augment.colour": 0.2 if pictures < FEW else 0.0,
+        "train.shards": min(base.train.shards, min(batch, images) // 2),  # two of each in a shard
+        "train.steps": steps,
+        "train.warmup": steps // 20,
+    }
+    if _mim_alone(provides):  # an encoder that no other loss teaches collapses with its own outputs as the target
+        fields |= {"objectives.mim.start": 0.0, "flow.mim_target": "pixels"}
+    config = base.replace(fields)
+    picked = _picked(config, base.name, pictures, len(corpus), provides)
+    return Sized(config, picked, _expect(pictures, provides, endless), lengths)
+
+
+def _opened(sources: Sequence[str], unreadable: float) -> list[FileSource]:
+    """The files among the sources, with splits that agree. ConfigError where there are none, or nothing to train."""
+    if not sources:
+        raise ConfigError("own: needs data; `xfm pretrain own --data captions.csv` (formats: docs/your-own-data.md)")
+    files = [FileSource(spec, 48, unreadable) for spec in sources if spec not in EMBEDDED]
+    if not files:
+        raise ConfigError(f"own: {list(sources)} are no files")
+    agree(files)
+    if not any(source.provides for source in files):
+        counts = ", ".join(f"{s} {sum(len(source.splits[s]) for source in files)}" for s in files[0].splits)
+        lacking = f"nothing to train: no stream has rows of every split ({counts})"
+        raise ConfigError(f"own: {list(sources)}: {lacking}; give no splits, and they are made by content")
+    return files
 
 
 def _mim_alone(provides: frozenset[str]) -> bool:

@@ -124,8 +124,8 @@ class WebShards(Skipping):
         look = {"shardshuffle": False, "nodesplitter": whole, "workersplitter": whole, "empty_check": False}
         shards = self._library.WebDataset(urls, **look)
         try:
-            own = (sample for sample in shards if split_by_name(sample["__key__"]) == split)
-            for sample in islice(own, rank, None, world):
+            of_split = (sample for sample in shards if split_by_name(sample["__key__"]) == split)
+            for sample in islice(of_split, rank, None, world):
                 files = [(f".{ending.rpartition('.')[2].lower()}", data) for ending, data in sample.items()]
                 pictures = [data for ending, data in files if ending in PICTURES]
                 yield f"{sample['__url__'].rpartition('/')[2]}:{sample['__key__']}", _caption(dict(files)), pictures
@@ -143,8 +143,8 @@ def _caption(fields: dict[str, Any]) -> str:
     try:
         if data := next((fields[ending] for ending in TEXTS if ending in fields), None):
             return " ".join(data.decode().split())
-        found = json.loads(fields.get(".json", b"{}"))
-        caption = found.get("caption", "") if isinstance(found, dict) else ""
+        tree = json.loads(fields.get(".json", b"{}"))
+        caption = tree.get("caption", "") if isinstance(tree, dict) else ""
         return " ".join(caption.split()) if isinstance(caption, str) else ""
     except (ValueError, RecursionError):
         return ""

@@ -118,4 +118,4 @@ def is_finite(tensor: Tensor) -> bool:
 def identify(names: Iterable[str]) -> str:
     """Whose model it is, by the names of its parameters: "CLIP", "BERT", ...; "" for one that is not known."""
     names = [name.removeprefix("module.") for name in names]
-    return next((model for model, told in MODELS.items() if any(re.fullmatch(told, n) for n in names)), "")
+    return next((model for model, pattern in MODELS.items() if any(re.fullmatch(pattern, n) for n in names)), "")

@@ -62,8 +62,8 @@ def preprocessing(name: str, tags: Sequence[str], field: str) -> dict[str, Any]:
     than the model."""
     import open_clip
 
-    own: Any = open_clip.get_model_config(name)
-    quick = bool(own.get("quick_gelu"))
+    model: Any = open_clip.get_model_config(name)
+    quick = bool(model.get("quick_gelu"))
     configs: dict[str, Any] = {tag: open_clip.get_pretrained_cfg(name, tag) for tag in tags}
     fitting = {tag: of for tag, of in configs.items() if bool(of.get("quick_gelu")) == quick}
     if configs and not fitting:
@@ -93,8 +93,8 @@ def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device)
     require(os.path.isfile(file), "flow.teacher_weights", weights, fetch)
     pictures = preprocessing(name, tags, "flow.teacher_weights")
     try:  # absolute: never one of open_clip's tags
-        own: Any = {"pretrained": os.path.abspath(file), "device": device, "force_preprocess_cfg": pictures}
-        tower: Any = open_clip.create_model(name, **own).visual
+        options: Any = {"pretrained": os.path.abspath(file), "device": device, "force_preprocess_cfg": pictures}
+        tower: Any = open_clip.create_model(name, **options).visual
     except Exception as error:  # a foreign, truncated or hostile file: open_clip raises as many kinds
         raise ConfigError(
             f"flow.teacher_weights = {shown(weights)}: open_clip cannot load them into {name} ({printable(error)})"

@@ -101,8 +101,8 @@ def require_fitting(source: Source, config: RunConfig) -> None:
     have = leaves(config.to_dict())
     wrong = {name: value for name, value in fitting(source).items() if have[name] != value}
     if wrong:
-        said = ", ".join(f"{name} = {have[name]!r}: must be {value!r}" for name, value in wrong.items())
-        raise ConfigError(f"init_from = {source}: is of other sizes than the run: {said}")
+        fields = ", ".join(f"{name} = {have[name]!r}: must be {value!r}" for name, value in wrong.items())
+        raise ConfigError(f"init_from = {source}: is of other sizes than the run: {fields}")
 
 
 def read_encoder(source: Source, config: RunConfig, order: Sequence[int] = ()) -> tuple[dict[str, Tensor], list[str]]:

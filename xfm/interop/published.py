@@ -117,7 +117,7 @@ def sizes(shapes: Mapping[str, torch.Size]) -> dict[str, int]:
     def depth(pattern: str) -> int:
         return sum(bool(re.fullmatch(pattern, name)) for name in shapes)
 
-    found = {
+    fields = {
         "model.vision.image_size": grid_of(table[0]) * conv[2],
         "model.vision.patch_size": conv[2],
         "model.vision.width": conv[0],
@@ -131,14 +131,14 @@ def sizes(shapes: Mapping[str, torch.Size]) -> dict[str, int]:
         "model.fusion_depth": depth(r"fusion_encoder\.roberta\.encoder\.layer\.\d+\.output\.dense\.bias"),
     }
     projection = shapes.get("vision_proj.weight")
-    return found | ({"model.embed_dim": projection[0]} if projection else {})
+    return fields | ({"model.embed_dim": projection[0]} if projection else {})
 
 
 def _translate(name: str, source: int) -> str | None:
     for pair in _NAMES:
         pattern = re.sub(r"\\{(\w)\\}", lambda m: f"(?P<{m[1]}>{_PLACES[m[1]]})", re.escape(pair[source]))
-        if found := re.fullmatch(pattern, name):
-            return pair[1 - source].format(**found.groupdict())
+        if match := re.fullmatch(pattern, name):
+            return pair[1 - source].format(**match.groupdict())
     return None
 
 
@@ -180,11 +180,14 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def to_published(ours: Mapping[str, Tensor], patch_size: int) -> dict[str, Tensor]:
     """Our names and shapes -> the published ones: the inverse of `from_published`. KeyError for a parameter that the
     published model does not have."""
-    shapes, parts = published_shapes(ours, patch_size), dict[str, dict[str, Tensor]]()
+    shapes, stacks = published_shapes(ours, patch_size), dict[str, dict[str, Tensor]]()
     for name, tensor in ours.items():
-        parts.setdefault(published_name(name), {})[name.split(".")[-2]] = tensor
-    whole = {n: [own[p] for p in _STACKED] if len(own) > 1 else [*own.values()] for n, own in parts.items()}
-    return {n: (own[0] if len(own) == 1 else torch.cat(own)).reshape(shapes[n]) for n, own in whole.items()}
+        stacks.setdefault(published_name(name), {})[name.split(".")[-2]] = tensor
+    tensors = {}
+    for name, rows in stacks.items():
+        ordered = [rows[part] for part in _STACKED] if len(rows) > 1 else [*rows.values()]
+        tensors[name] = (torch.cat(ordered) if len(ordered) > 1 else ordered[0]).reshape(shapes[name])
+    return tensors
 
 
 def published_shapes(ours: Mapping[str, Tensor], patch_size: int) -> dict[str, torch.Size]:

@@ -27,14 +27,14 @@ def resize_table(table: Tensor, grid: int) -> Tensor:
     As published: to a smaller grid this takes the inner part of the table and does not rescale it. ConfigError for a
     table of no square grid, or of one smaller than 3.
     """
-    own = grid_of(len(table))
-    require(own > 0, "table", f"{len(table)} rows", "of a square grid: (2 g - 1)² + 3 rows")
-    if own == grid:
+    present = grid_of(len(table))
+    require(present > 0, "table", f"{len(table)} rows", "of a square grid: (2 g - 1)² + 3 rows")
+    if present == grid:
         return table
-    require(own >= SMALLEST, "table", f"of {own} patches a side", f"of at least {SMALLEST} to be interpolated")
-    source, target = _spaced(own - 1, grid - 1), np.arange(1.0 - grid, grid)
+    require(present >= SMALLEST, "table", f"of {present} patches a side", f"of at least {SMALLEST} to be interpolated")
+    source, target = _spaced(present - 1, grid - 1), np.arange(1.0 - grid, grid)
     wanted = target.clip(source[0], source[-1])
-    side = 2 * own - 1
+    side = 2 * present - 1
     from scipy.interpolate import RectBivariateSpline  # late: it takes longer than all the rest of this module
 
     heads = [

@@ -100,7 +100,9 @@ class Attention(nn.Module):
         """Queries, keys and values -> (B, H, Q, d): of the scaled dot product by the plain form or by SDPA"""
         width = self.query.out_features
         q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in projected for part in each.split(width, -1)
+            tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for joint in projected
+            for tensor in joint.split(width, -1)
         )
         if self.score is not None:
             return explicit(self.score(q, k), v, bias, dropout, self.tap)
@@ -133,15 +135,15 @@ def weights_joined_once(model: nn.Module) -> Iterator[None]:
     GPU that saves next to nothing, and torch.compile would have to be told of tensors that change under it."""
     attentions = [m for m in model.modules() if isinstance(m, Attention) and not waits(m.out.weight.device)]
     narrow = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-    for each in attentions:
-        weight, bias = each.join()
+    for attention in attentions:
+        weight, bias = attention.join()
         # autocast remembers the parameters that it casts, and not these
-        each.joined = (weight, bias) if narrow is None else (weight.to(narrow), bias.to(narrow))
+        attention.joined = (weight, bias) if narrow is None else (weight.to(narrow), bias.to(narrow))
     try:
         yield
     finally:
-        for each in attentions:
-            each.joined = None
+        for attention in attentions:
+            attention.joined = None
 
 
 def prefers_explicit(q: Tensor) -> bool:

@@ -30,8 +30,8 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
-        return x * (kept / (1 - self.rate)).to(x.dtype)
+        stays = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
+        return x * (stays / (1 - self.rate)).to(x.dtype)
 
 
 class VisionBlock(nn.Module):

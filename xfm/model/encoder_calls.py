@@ -73,16 +73,16 @@ def join(flows: Sequence[Any]) -> None:
         asking = [flow for flow in with_pictures if flow.reading(*reads)]
         passes = [(flow, getattr(type(flow), name).of(flow)) for flow in asking if len(asking) > 1]
         for graph in (False, True):
-            _make(name, [(flow, each) for flow, each in passes if each.graph == graph])
+            _make(name, [(flow, call) for flow, call in passes if call.graph == graph])
 
 
 def _make(name: str, passes: Sequence[tuple[Any, Pass]]) -> None:
     if len(passes) < 2 or draws(getattr(passes[0][0].model, passes[0][1].encoder)):
         return
-    flows, each = zip(*passes, strict=True)
-    rows = run(flows[0], _joined(each)).split([len(p.inputs[0]) for p in each])
-    for flow, own, p in zip(flows, rows, each, strict=True):
-        flow.__dict__[name] = own if p.encoder == "vision" else own[:, : p.inputs[1].shape[1]]
+    flows, calls = zip(*passes, strict=True)
+    rows = run(flows[0], _joined(calls)).split([len(p.inputs[0]) for p in calls])
+    for flow, row, p in zip(flows, rows, calls, strict=True):
+        flow.__dict__[name] = row if p.encoder == "vision" else row[:, : p.inputs[1].shape[1]]
 
 
 def _joined(passes: Sequence[Pass]) -> Pass:
@@ -102,16 +102,16 @@ def _padded(x: Tensor, length: int, value: int | bool) -> Tensor:
     return F.pad(x, (*(0, 0) * (x.ndim - 2), 0, length - x.shape[1]), value=value)
 
 
-def _images(parts: Sequence[tuple[ImageTokens, Tensor]]) -> tuple[ImageTokens, Tensor]:
+def _images(pairings: Sequence[tuple[ImageTokens, Tensor]]) -> tuple[ImageTokens, Tensor]:
     """The items of all parts, one after the other, and what is paired with them."""
     items, pictures = [0], [0]
-    for image, _ in parts:
+    for image, _ in pairings:
         items.append(items[-1] + len(image.pooled))
         pictures.append(pictures[-1] + len(image.patches))
     joined = ImageTokens(
-        torch.cat([image.pooled for image, _ in parts]),
-        torch.cat([image.patches for image, _ in parts]),
-        torch.cat([image.owner + start for (image, _), start in zip(parts, pictures, strict=False)]),
-        torch.cat([image.seen for image, _ in parts]),
+        torch.cat([image.pooled for image, _ in pairings]),
+        torch.cat([image.patches for image, _ in pairings]),
+        torch.cat([image.owner + start for (image, _), start in zip(pairings, pictures, strict=False)]),
+        torch.cat([image.seen for image, _ in pairings]),
     )
-    return joined, torch.cat([item + start for (_, item), start in zip(parts, items, strict=False)])
+    return joined, torch.cat([item + start for (_, item), start in zip(pairings, items, strict=False)])

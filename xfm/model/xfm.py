@@ -93,25 +93,25 @@ def initialise(model: XFM, seed: int) -> None:
 
 
 def _fill(model: XFM, name: str, p: Tensor, g: torch.Generator) -> None:
-    parts = name.split(".")
-    depth = 2 if parts[0] == "objectives" else 1
-    part: Any = model.get_submodule(".".join(parts[:depth]))
-    local, module = ".".join(parts[depth:]), model.get_submodule(name.rpartition(".")[0])
-    value, drawn = (
-        next((getattr(each, says)(local) for each in (module, part) if hasattr(each, says)), None)
-        for says in ("initial_value", "initial_draw")
+    path = name.split(".")
+    depth = 2 if path[0] == "objectives" else 1
+    part: Any = model.get_submodule(".".join(path[:depth]))
+    local, module = ".".join(path[depth:]), model.get_submodule(name.rpartition(".")[0])
+    value, draw = (
+        next((getattr(owner, hook)(local) for owner in (module, part) if hasattr(owner, hook)), None)
+        for hook in ("initial_value", "initial_draw")
     )
     if isinstance(module, NORMS):
-        p.fill_(parts[-1] == "weight")
+        p.fill_(path[-1] == "weight")
     elif value is not None:
         p.copy_(torch.as_tensor(value))
-    elif drawn is not None:
-        fill, a, b = drawn
+    elif draw is not None:
+        fill, a, b = draw
         p.copy_(_draw({"normal": torch.Tensor.normal_, "uniform": torch.Tensor.uniform_}[fill], p, g, a, b))
     elif model.is_new_head(name) or local.startswith("patch_embed."):
         bound = module.get_parameter("weight").shape[1] ** -0.5
         p.copy_(_draw(torch.Tensor.uniform_, p, g, -bound, bound))
-    elif parts[-1].endswith("bias"):  # attention's in_proj_bias, too
+    elif path[-1].endswith("bias"):  # attention's in_proj_bias, too
         p.zero_()
     else:
         p.copy_(_draw(torch.Tensor.normal_, p, g, 0.0, model.config.init_std))

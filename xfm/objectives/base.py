@@ -134,6 +134,6 @@ def hidden_tokens(states: Tensor, tokens: TokenBatch) -> tuple[Tensor, Tensor]:
     """The K hidden tokens of B texts: their states (B, L, D) -> (K, D), and labels (K,), with a little padding of them
     (IGNORE), for which alone the head computes in vain. `states` may be of the first texts only."""
     labels, at = tokens.labels[: len(states)], tokens.masked_at[: len(states)]
-    kept = chosen(labels != IGNORE)
+    places = chosen(labels != IGNORE)
     first = torch.arange(len(at), device=at.device)[:, None] * states.shape[1]  # of each text, in the flattened batch
-    return take(states.flatten(0, 1), (first + at).flatten()[kept]), labels.flatten()[kept]
+    return take(states.flatten(0, 1), (first + at).flatten()[places]), labels.flatten()[places]

@@ -46,8 +46,8 @@ class ITM(Objective):
 
     def __init__(self, config: RunConfig):
         super().__init__()
-        own = config.drawn_by("negatives")
-        self.seed = None if own == config.drawn_by("rest") else own  # None: that of the step
+        seed = config.drawn_by("negatives")
+        self.seed = None if seed == config.drawn_by("rest") else seed  # None: that of the step
         self.head = two_layer_head(config.model.text.width, 2)
 
     @classmethod
@@ -73,9 +73,9 @@ class ITM(Objective):
         false, false_mask = text[other_text], mask[other_text]
         if isinstance(flow.batch, Pairs) and flow.batch.false_ids is not None:
             false, false_mask = self.with_false_captions(flow, flow.batch.false_ids[:n], false, false_mask)
-        own = torch.arange(len(text), device=text.device)
+        pairs = torch.arange(len(text), device=text.device)
         return FusionBatch(
-            torch.cat([text, text, false]), torch.cat([mask, mask, false_mask]), torch.cat([own, other_image, own])
+            torch.cat([text, text, false]), torch.cat([mask, mask, false_mask]), torch.cat([pairs, other_image, pairs])
         )
 
     def with_false_captions(self, flow: Flow, ids: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,10 +29,10 @@ def constant_loss(target: MimTarget, hidden: Tensor) -> Tensor:
     """The loss of predicting, whatever the picture, the mean target of the hidden patches (B, P), and for the pooled
     token its mean: what is left is their variance, over all peers' pictures, as a mean over the width. The targets move
     with the encoder, and this level with them."""
-    parts = [(target.patches, hidden)]
+    targets = [(target.patches, hidden)]
     if target.pooled is not None:
-        parts.append((target.pooled[:, None], hidden.new_ones(len(hidden), 1)))
-    return torch.stack([_variance(widen(values), counted) for values, counted in parts]).sum()
+        targets.append((target.pooled[:, None], hidden.new_ones(len(hidden), 1)))
+    return torch.stack([_variance(widen(values), counted) for values, counted in targets]).sum()
 
 
 def _variance(values: Tensor, counted: Tensor) -> Tensor:
@@ -57,11 +57,11 @@ class MIM(Objective):
 
     def __init__(self, config: RunConfig):
         super().__init__()
-        width, own = _target_width(config), config.model.vision.width
+        target_width, width = _target_width(config), config.model.vision.width
         self.one_scale, self.soft = config.flow.standardise_target, config.flow.mim_target == "ibot"
-        self.head = nn.Linear(own, width) if width else nn.Identity()
+        self.head = nn.Linear(width, target_width) if target_width else nn.Identity()
         if self.soft:
-            self.head = Prototypes(own, config.flow.prototypes)
+            self.head = Prototypes(width, config.flow.prototypes)
 
     def compared(self, flow: Flow) -> tuple[Tensor, MimTarget]:
         """What is predicted (B, P, C), of which the hidden patches count, and the target: on one scale, every token's

@@ -46,8 +46,8 @@ class MLM(Objective):
         out = masked_language_loss(logits, labels)
         if flow.mlm_teacher is None:
             return out
-        kept = labels != IGNORE
-        apart = divergence(logits, flow.mlm_teacher(tokens, lambda start: hidden_tokens(start, tokens)[0])) * kept
-        apart = mean_over(apart.sum(), kept.sum())  # trains, and is no part of the loss that is told
+        hidden = labels != IGNORE
+        apart = divergence(logits, flow.mlm_teacher(tokens, lambda start: hidden_tokens(start, tokens)[0])) * hidden
+        apart = mean_over(apart.sum(), hidden.sum())  # trains, and is no part of the loss that is told
         loss = out.loss + flow.config.mlm_distillation * SilentGradient.apply(apart)
         return LossOut(loss, out.report | {"distillation": apart})

@@ -55,8 +55,8 @@ def clip_like(config: RunConfig) -> RunConfig:
     fits = [more for more in steps if empty + more[0] * costs[0] + more[1] * costs[1] <= wanted]
     most = max(fits or [(0, 0)], key=lambda more: more[0] * costs[0] + more[1] * costs[1])
     unit = (2 * config.model.text.width + 1) * (text + most[1])  # one more row and column of every text layer
-    left = wanted - parameters(sized(most))
-    return sized(most, config.model.text.intermediate + max(0, round(left / unit)))
+    missing = wanted - parameters(sized(most))
+    return sized(most, config.model.text.intermediate + max(0, round(missing / unit)))
 
 
 SPECIALISTS: dict[str, Callable[[RunConfig], RunConfig]] = {
@@ -108,11 +108,11 @@ def _only(config: RunConfig, losses: tuple[str, ...], streams: tuple[str, ...]) 
     that would train none of them."""
     from ..objectives.registry import OBJECTIVES
 
-    kept = {n: dataclasses.replace(o, start=0.0) for n, o in config.objectives.items() if n in losses}
+    remaining = {n: dataclasses.replace(o, start=0.0) for n, o in config.objectives.items() if n in losses}
     crossing = {n: scale for n, scale in config.flow.text_gradient.items() if n in losses}
     off = {f"data.{stream}": 0 for stream in ("pairs", "regions", "images", "texts") if stream not in streams}
     alone = dataclasses.replace(
-        config, objectives=Table(kept), flow=dataclasses.replace(config.flow, text_gradient=Table(crossing))
+        config, objectives=Table(remaining), flow=dataclasses.replace(config.flow, text_gradient=Table(crossing))
     )
     warmed = {"stage1": {n for n in losses if OBJECTIVES[n].stage1}, "stage1:text": {"mlm"} & {*losses}}
     cold = {} if warmed.get(config.init_from, True) else {"init_from": ""}

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ..base import seeding
 from ..model import TextEncoder
 from ..model.encoder_calls import RANDOM, draws
-from ..model.heads import compared, pooled
 from .context import BATCH, EvalContext
+from .finetuning.task_heads import compared, pooled
 from .linear_probe import correct, linear_probe
 from .result import Result
 

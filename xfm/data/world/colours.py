@@ -34,16 +34,16 @@ _LAB = [[0.2104542553, 1.9779984951, 0.0259040371],
         [-0.0040720468, 0.4505937099, -0.8086757660]]  # fmt: skip
 
 
-def colour(concept: int, drawn: Sequence[str] = styles.DEFAULT) -> str | None:
+def colour(concept: int, families: Sequence[str] = styles.DEFAULT) -> str | None:
     """The term of openmoji.concepts()[concept] in all these styles; None where no colour clearly dominates, where two
     styles differ, or where the name says one already."""
-    words = {colour_words(style)[concept] for style in drawn}
+    words = {colour_words(style)[concept] for style in families}
     return words.pop() if len(words) == 1 else None
 
 
-def is_rare(concept: int, term: str, drawn: Sequence[str] = styles.DEFAULT) -> bool:
+def is_rare(concept: int, term: str, families: Sequence[str] = styles.DEFAULT) -> bool:
     """Whether hardly anything of the drawing has that colour, in any of these styles."""
-    return all(term_shares(style)[concept, TERMS.index(term)] < RARE for style in drawn)
+    return all(term_shares(style)[concept, TERMS.index(term)] < RARE for style in families)
 
 
 @lru_cache

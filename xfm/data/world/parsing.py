@@ -47,14 +47,14 @@ def readings(text: str, likely: Iterable[str] = ()) -> Iterator[Parsed]:
     likely = frozenset(likely)
     position, whole, word = len(text) - len(without_opening(text)), True, None
     dangling = False  # a conjunction without a thing behind it
-    while found := _mention().search(text, position):
-        whole &= found.start() == position
-        related = word is not None and found.start() == position
+    while mention := _mention().search(text, position):
+        whole &= mention.start() == position
+        related = word is not None and mention.start() == position
         whole &= related == (word is not None)
-        mentions.append(sorted(_things(found), key=lambda each: each[0].name not in likely))
+        mentions.append(sorted(_things(mention), key=lambda each: each[0].name not in likely))
         if word and related:
             relations.append(Relation(len(mentions) - 2, word, len(mentions) - 1))
-        position, word, dangling = found.end(), None, False
+        position, word, dangling = mention.end(), None, False
         if relation := _relation().match(text, position):
             word, position = _RELATIONS[relation[1]], relation.end()
             if word in EXTREMES:  # the place of the thing alone
@@ -77,12 +77,12 @@ def without_opening(text: str) -> str:
     return re.sub(f"^({_any(['a picture of ', 'there are ', *OPENINGS])})", "", text)
 
 
-def _things(found: re.Match[str]) -> list[tuple[Thing, bool]]:
+def _things(mention: re.Match[str]) -> list[tuple[Thing, bool]]:
     """What a mention may mean, its size and colour before the noun or part of it, and whether number and article go
     with the noun."""
-    determiner, words, things = found["determiner"], found["words"], list[tuple[Thing, bool]]()
+    determiner, words, things = mention["determiner"], mention["words"], list[tuple[Thing, bool]]()
     count = _NUMBERS.get(determiner, 1)
-    for size, colour in dict.fromkeys(product((found["size"], None), (found["colour"], None))):
+    for size, colour in dict.fromkeys(product((mention["size"], None), (mention["colour"], None))):
         before = "".join(f"{word} " for word in (size, colour) if word)
         noun = words.removeprefix(before)
         for name, agrees in _named(noun, count) if words.startswith(before) else ():
@@ -110,8 +110,8 @@ def _forms() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
 @cache
 def _mention() -> re.Pattern[str]:
     determiner = _any([*_NUMBERS, "a", "an", "some", "the"])
-    parts = f"(?P<words>(?:(?P<size>big|small) )?(?:(?P<colour>{_any(colours.TERMS)}) )?(?:{_noun()}))"
-    return re.compile(rf"\b(?P<determiner>{determiner}) {parts}(?![\w-])")
+    phrase = f"(?P<words>(?:(?P<size>big|small) )?(?:(?P<colour>{_any(colours.TERMS)}) )?(?:{_noun()}))"
+    return re.compile(rf"\b(?P<determiner>{determiner}) {phrase}(?![\w-])")
 
 
 @cache

@@ -68,13 +68,13 @@ def credit(names: Iterable[str]) -> str:
 
 def licence(names: Sequence[str]) -> str:
     """What a report of data in these styles must say."""
-    known = [STYLES[name] for name in names]
-    said = "; ".join(f"{style.family} ({style.url}), {style.licence} ({style.licence_url})" for style in known)
-    kept = "who passes this report on keeps this line with it."
+    families = [STYLES[name] for name in names]
+    sources = "; ".join(f"{style.family} ({style.url}), {style.licence} ({style.licence_url})" for style in families)
+    condition = "who passes this report on keeps this line with it."
     if "openmoji" not in names:
-        return f"Pictures: {said}. {kept.capitalize()}"
-    theirs = "them" if len(known) == 1 else "OpenMoji's"
-    return f"Pictures: {said}. The figures that show {theirs} are adaptations under the same licence: {kept}"
+        return f"Pictures: {sources}. {condition.capitalize()}"
+    theirs = "them" if len(families) == 1 else "OpenMoji's"
+    return f"Pictures: {sources}. The figures that show {theirs} are adaptations under the same licence: {condition}"
 
 
 def picture(concept: Concept, side: int, style: str = "openmoji") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Readers of your own data, by the name of their format. A new one is a function from a path to rows and a line in
+"""Readers of user data, by the name of their format. A new one is a function from a path to rows and a line in
 `READERS`."""
 
 from __future__ import annotations
@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 from ...base.fields import one_of
@@ -21,7 +22,7 @@ from .saved import read_saved
 from .tables import read_json_lines, read_table, read_texts
 from .tar_shards import files_of, read_shards
 
-__all__ = ["READERS", "read", "signature"]
+__all__ = ["READERS", "collected", "read", "row_count", "signature"]
 
 READERS: dict[str, Callable[[Path], Iterator[Record | Problem]]] = {
     "csv": read_table,
@@ -119,3 +120,33 @@ def _state(path: str | Path) -> str:
         return state(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def collected(spec: str) -> tuple[list[Record], list[Problem]]:
+    """The rows of a source, those of one picture made one, and what is wrong with the others."""
+    records, problems, _ = _collected(spec, signature(spec))
+    return records, problems
+
+
+def row_count(spec: str) -> int:
+    """How many rows a source has, also of one picture, and those that are wrong; not the wrong parts of a row."""
+    return _collected(spec, signature(spec))[2]
+
+
+@lru_cache(maxsize=8)
+def _collected(spec: str, _signature: str) -> tuple[list[Record], list[Problem], int]:
+    records: dict[object, Record] = {}
+    problems: list[Problem] = []
+    rows = 0
+    for row in read(spec):
+        rows += not (isinstance(row, Problem) and row.part)
+        if isinstance(row, Problem):
+            problems.append(row)
+            continue
+        key = (row.picture, row.split) if row.picture is not None else row.where
+        if key in records:
+            before = records[key]
+            captions = tuple(dict.fromkeys(before.captions + row.captions))
+            row = replace(before, captions=captions, phrases=tuple(dict.fromkeys(before.phrases + row.phrases)))
+        records[key] = row
+    return list(records.values()), problems, rows

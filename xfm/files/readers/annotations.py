@@ -9,20 +9,8 @@ from typing import Any
 from ...base.strings import shown
 from ...config import ConfigError
 from .masks import mask_of
-from .records import (
-    Problem,
-    Record,
-    Root,
-    Stored,
-    Unusable,
-    load_json,
-    matching,
-    phrase,
-    record,
-    required,
-    rows,
-    spelt,
-)
+from .records import Problem, Record, Root, Stored, Unusable, load_json, matching, required, spelt
+from .row_checks import phrase, record, rows
 
 
 def read_coco(path: Path, only: str = "*") -> Iterator[Record | Problem]:
@@ -70,11 +58,11 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
         texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in _list(ref, "sentences")]
         if not texts:
             raise Unusable("no sentences", "sentences = []: must have one or more")
-        image, known = _get(images, ref.get("image_id")), _get(objects, ref.get("ann_id"))
+        image, instance = _get(images, ref.get("image_id")), _get(objects, ref.get("ann_id"))
         picture = find(folders, image.get("file_name") or ref.get("file_name"))
-        segmentation = ref.get("segmentation") or known.get("segmentation")
+        segmentation = ref.get("segmentation") or instance.get("segmentation")
         mask = mask_of(segmentation, image.get("width"), image.get("height"))
-        box = ref.get("bbox") or known.get("bbox")
+        box = ref.get("bbox") or instance.get("bbox")
         return record(where, picture, (), [(text, box, mask) for text in texts], ref.get("split", ""))
 
     yield from rows(_numbered(path, refs), make)
@@ -153,20 +141,20 @@ def _field(row: Any, name: str) -> Any:
 
 
 def _list(row: Any, name: str) -> list:
-    if not isinstance(found := _field(row, name), list):
-        raise Unusable(f"no {name}", f"{name} = {shown(found)}: must be a list")
-    return found
+    if not isinstance(entries := _field(row, name), list):
+        raise Unusable(f"no {name}", f"{name} = {shown(entries)}: must be a list")
+    return entries
 
 
 def _by_id(entries: Any) -> dict[Any, dict]:
     """The objects of a list by their field `id`, where that is a number or a text."""
-    found = (e for e in (entries if isinstance(entries, list) else ()) if isinstance(e, dict))
-    return {entry["id"]: entry for entry in found if isinstance(entry.get("id"), int | float | str)}
+    objects = (e for e in (entries if isinstance(entries, list) else ()) if isinstance(e, dict))
+    return {entry["id"]: entry for entry in objects if isinstance(entry.get("id"), int | float | str)}
 
 
-def _get(known: dict[Any, dict], number: Any) -> dict:
+def _get(table: dict[Any, dict], number: Any) -> dict:
     """The entry of that id; {} where there is none."""
-    return known.get(number, {}) if isinstance(number, int | float | str) else {}
+    return table.get(number, {}) if isinstance(number, int | float | str) else {}
 
 
 def _numbered(file: Path, entries: list) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...config import ConfigError
-from .records import PICTURES, SPLIT_NAMES, UNREAD, Problem, Record, Root, record, rows
+from .records import PICTURES, UNREAD, Problem, Record, Root
+from .row_checks import SPLIT_NAMES, record, rows
 
 
 def read_folder(path: Path) -> Iterator[Record | Problem]:

@@ -35,13 +35,13 @@ def telling(file: BinaryIO, start: int, size: int) -> bytes:
     head = file.read(min(EDGE, size))
     between = hashlib.blake2b()
     if plain := size > 2 * EDGE and not COMPRESSED.match(head):
-        for left in range(size - 2 * EDGE, 0, -EDGE):
-            between.update(file.read(min(EDGE, left)))
+        for remaining in range(size - 2 * EDGE, 0, -EDGE):
+            between.update(file.read(min(EDGE, remaining)))
     file.seek(start + max(0, size - EDGE))
     return size.to_bytes(8, "big") + head + file.read(min(EDGE, size)) + (between.digest() if plain else b"")
 
 
 def state(path: str | Path) -> str:
     """What changes when a file does, as far as can be told without reading it. OSError where it is not there."""
-    found = os.stat(path)
-    return f"{path}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}"
+    status = os.stat(path)
+    return f"{path}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"

@@ -82,7 +82,7 @@ def mask_of(segmentation: Any, width: Any = None, height: Any = None) -> Mask | 
 
 def _parts(polygons: list) -> tuple[bytes, ...]:
     """Of polygons that pycocotools can draw: it checks nothing, and takes memory as their outlines are long."""
-    parts, outline = [], 0.0
+    outlines, outline = [], 0.0
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise _no_mask(polygon, "x and y of three or more vertices")
@@ -93,8 +93,8 @@ def _parts(polygons: list) -> tuple[bytes, ...]:
         outline += float(np.abs(points - np.roll(points, 1, 0)).max(1).sum())
         if outline > FARTHEST:
             raise _no_mask(polygon, f"of an outline of at most {FARTHEST:,.0f} pixels")
-        parts.append(vertices.tobytes())
-    return tuple(parts)
+        outlines.append(vertices.tobytes())
+    return tuple(outlines)
 
 
 def _size(size: Any) -> tuple[int, int]:

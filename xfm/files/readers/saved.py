@@ -13,7 +13,8 @@ from typing import Any
 from ...base.strings import brief, shown
 from ...config import ConfigError
 from .content import state, telling
-from .records import Problem, Record, Root, record, rows
+from .records import Problem, Record, Root
+from .row_checks import record, rows
 
 CAPTIONS = ("caption", "captions", "text", "sentences")
 
@@ -29,11 +30,11 @@ class InRow:
     files: str = field(compare=False, repr=False)  # what changes when a file of the folder does
 
     def read(self) -> bytes:
-        found = self.column[self.row].as_py()
-        if isinstance(found, dict) and found.get("bytes"):
-            return found["bytes"]
-        if isinstance(found, dict) and found.get("path"):
-            return Path(Root(Path(self.folder)).picture(found["path"]).path).read_bytes()
+        cell = self.column[self.row].as_py()
+        if isinstance(cell, dict) and cell.get("bytes"):
+            return cell["bytes"]
+        if isinstance(cell, dict) and cell.get("path"):
+            return Path(Root(Path(self.folder)).picture(cell["path"]).path).read_bytes()
         raise OSError(f"{self.name}: the row has no picture")
 
     def ends(self) -> bytes:

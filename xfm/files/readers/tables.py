@@ -13,7 +13,8 @@ from typing import Any
 from ...base.strings import brief, parse_json, shown
 from ...config import ConfigError
 from .content import utf8_lines
-from .records import PICTURES, Problem, Record, Root, Unusable, columns, record, rows
+from .records import PICTURES, Problem, Record, Root, Unusable
+from .row_checks import columns, record, rows
 
 COLUMNS = ("image", "caption", "phrase", "box", "split")
 LINES = 10  # that a row of a table may take: cells in quotes have line breaks
@@ -21,16 +22,16 @@ LINES = 10  # that a row of a table may take: cells in quotes have line breaks
 
 def read_table(path: Path, delimiter: str = ",") -> Iterator[Record | Problem]:
     """CSV, or TSV by its delimiter: a header with image and caption, or phrase and box. Rows of one picture are one."""
-    found = _cells(path, delimiter)
-    names = [name.strip() for name in _header(path, found)]
+    cells_of = _cells(path, delimiter)
+    names = [name.strip() for name in _header(path, cells_of)]
     columns(path, names, ["image"], COLUMNS)
     if "caption" not in names and not {"phrase", "box"} <= {*names}:
         raise ConfigError(f"{path}: has neither a column 'caption' nor the columns 'phrase' and 'box'")
-    yield from rows(((where, _named(names, cells)) for where, cells in found), _maker(path))
+    yield from rows(((where, _named(names, cells)) for where, cells in cells_of), _maker(path))
 
 
-def _header(path: Path, found: Iterator[tuple[str, Any]]) -> list[str]:
-    where, names = next(found, ("", []))
+def _header(path: Path, cells_of: Iterator[tuple[str, Any]]) -> list[str]:
+    where, names = next(cells_of, ("", []))
     if isinstance(names, Unusable):
         raise ConfigError(f"{path.parent / where}: {names.kind} in the header: {names.what}")
     return names
@@ -72,8 +73,8 @@ def _row(ahead: Sequence[str], delimiter: str) -> tuple[list[str] | Unusable, in
         why = "a further picture before it is closed"
     if not why:
         return cells, used
-    said = f"{shown(ahead[0].strip())} ({why}): close it, in this line or in one of the {LINES - 1} that follow"
-    return Unusable("stray quote", f'{said}, and write "" for one inside quotes'), 1
+    quote = f"{shown(ahead[0].strip())} ({why}): close it, in this line or in one of the {LINES - 1} that follow"
+    return Unusable("stray quote", f'{quote}, and write "" for one inside quotes'), 1
 
 
 def _pictured(line: str, delimiter: str) -> bool:

@@ -20,7 +20,8 @@ from ...base.strings import brief, parse_json
 from ...config import ConfigError
 from ...data import cache
 from .content import state
-from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, record, rows, unread
+from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, unread
+from .row_checks import record, rows
 
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
@@ -30,8 +31,8 @@ MOST = 100_000  # shards of a pattern
 
 def expand(pattern: str) -> list[str]:
     """ "a-{000..002}.tar" -> its three names; "{x,y}" lists. ConfigError for more than MOST, and for none."""
-    parts = re.split(r"\{([^{}]*)\}", pattern)
-    choices = [[part] if i % 2 == 0 else _choices(part, pattern) for i, part in enumerate(parts)]
+    pieces = re.split(r"\{([^{}]*)\}", pattern)
+    choices = [[piece] if i % 2 == 0 else _choices(piece, pattern) for i, piece in enumerate(pieces)]
     count = math.prod(map(len, choices))
     require(count <= MOST, "data.sources", pattern, f"a pattern of at most {MOST:,} shards, not of {count:,}")
     return ["".join(chosen) for chosen in product(*choices)]
@@ -62,10 +63,10 @@ def read_shards(path: Path) -> Iterator[Record | Problem]:
     for shard in files_of(path):
         try:
             key = hashlib.blake2b(os.fsencode(f"{state(shard.absolute())}:{VERSION}"), digest_size=12)
-            kept = cache.cached(f"shard-{key.hexdigest()}.json", lambda shard=shard: json.dumps(_samples(shard)))
+            index = cache.cached(f"shard-{key.hexdigest()}.json", lambda shard=shard: json.dumps(_samples(shard)))
         except OSError as error:
             raise ConfigError(f"{shard}: cannot be read ({error.strerror or error})") from error
-        yield from rows(_of_shard(shard, parse_json(kept.read_text("utf-8"))), _make)
+        yield from rows(_of_shard(shard, parse_json(index.read_text("utf-8"))), _make)
 
 
 def _of_shard(shard: Path, samples: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -112,25 +113,25 @@ def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, sample: dic
     suffix = f".{ending.rpartition('.')[2]}"
     if suffix not in (*PICTURES, *UNREAD, *TEXTS, ".json"):
         return
-    if (found := _linked(tar, member)) is None:
+    if (stored := _linked(tar, member)) is None:
         sample["problem"] = f"{member.name}: a link to no file of the shard; pack the file itself"
     elif suffix in PICTURES and "picture" in sample:
         sample["problem"] = f"{member.name}: a second picture of one sample; give it another name up to the first dot"
     elif suffix in PICTURES:
-        sample["picture"] = [found.offset_data, found.size]
+        sample["picture"] = [stored.offset_data, stored.size]
     elif suffix in UNREAD:
         sample["unread"] = member.name
     else:
-        _add_text(tar, found, suffix, sample)
+        _add_text(tar, stored, suffix, sample)
 
 
 def _linked(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """The file itself or, of a hard link, the one that it is of."""
     try:
-        found = tar.getmember(member.linkname) if member.islnk() else member
+        target = tar.getmember(member.linkname) if member.islnk() else member
     except KeyError:
         return None
-    return found if found.isreg() else None
+    return target if target.isreg() else None
 
 
 def _add_text(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str, sample: dict[str, Any]) -> None:
@@ -140,10 +141,10 @@ def _add_text(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str, sample
         return
     try:
         text = file.read().decode()
-        found = parse_json(text) if suffix == ".json" else text
+        content = parse_json(text) if suffix == ".json" else text
     except ValueError as error:
         sample["problem"] = f"{member.name}: {brief(error)}"
         return
-    caption = found.get("caption") if isinstance(found, dict) else found
+    caption = content.get("caption") if isinstance(content, dict) else content
     if caption is not None:
         sample["captions"] += caption if isinstance(caption, list) else [caption]

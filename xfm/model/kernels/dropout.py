@@ -32,6 +32,6 @@ def noise(x: Tensor, p: float) -> Tensor:
     """What dropout multiplies x with: of its shape and dtype. Sixteen bits decide about a value, four values to a draw,
     so p is rounded to a multiple of 2⁻¹⁶, below 1; the mean is kept of what it is rounded to."""
     dropped = min(round(p * LEVELS), LEVELS - 1)
-    drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-    kept = drawn.view(torch.int16)[: x.numel()] >= dropped - LEVELS // 2
-    return kept.view(x.shape).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    stays = bits.view(torch.int16)[: x.numel()] >= dropped - LEVELS // 2
+    return stays.view(x.shape).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))

@@ -21,37 +21,37 @@ class Mix(torch.autograd.Function):
         """projected: (B, N, 3 D); or queries (B, Q, D), and keys and values (B, K, 2 D), or already (2, B, H, K, d).
         Returns (B, Q, D)."""
         width = projected[0].shape[-1] // (3 if len(projected) == 1 else 1)
-        each = [x if x.ndim == 5 else _heads(x, x.shape[-1] // width, heads) for x in projected]
-        q, k, v = (part.flatten(0, 1) for x in each for part in x)
+        by_heads = [x if x.ndim == 5 else _heads(x, x.shape[-1] // width, heads) for x in projected]
+        q, k, v = (part.flatten(0, 1) for x in by_heads for part in x)
         q.mul_((heads / width) ** 0.5)
         # a CPU's softmax is slower in bf16, forward and back
         logits = widen(torch.bmm(q, k.mT)).unflatten(0, (-1, heads))
         weights = (logits if bias is None else logits.add_(bias)).softmax(-1).to(q.dtype)
-        kept = noise(weights, dropout) if dropout else None
-        ctx.save_for_backward(q, k, v, weights, kept)
-        ctx.parts = [len(x) for x in each]
+        mask = noise(weights, dropout) if dropout else None
+        ctx.save_for_backward(q, k, v, weights, mask)
+        ctx.parts = [len(x) for x in by_heads]
         ctx.by_head = [x.ndim == 5 for x in projected]
         ctx.bias = None if bias is None or not ctx.needs_input_grad[0] else (bias.shape, bias.dtype)
-        used = weights if kept is None else weights * kept
+        used = weights if mask is None else weights * mask
         return _side(torch.bmm(used.flatten(0, 1), v)[None], heads)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, weights, kept = ctx.saved_tensors
+        q, k, v, weights, mask = ctx.saved_tensors
         heads = weights.shape[1]
         grad = _heads(grads[0], 1, heads)[0].flatten(0, 1)
         used, of_used = weights, torch.bmm(grad, v.mT).view_as(weights)
-        if kept is not None:
-            used, of_used = used * kept, of_used.mul_(kept)
+        if mask is not None:
+            used, of_used = used * mask, of_used.mul_(mask)
         wide = widen(weights)
         logits = torch.ops.aten._softmax_backward_data(widen(of_used), wide, -1, wide.dtype)
         flat = logits.flatten(0, 1).to(q.dtype)
         products = iter([(flat, k), (flat.mT, q), (used.flatten(0, 1).mT, grad)])
-        given = [_products([next(products) for _ in range(parts)]) for parts in ctx.parts]
-        given[0][0].mul_(q.shape[-1] ** -0.5)
+        gradients = [_products([next(products) for _ in range(count)]) for count in ctx.parts]
+        gradients[0][0].mul_(q.shape[-1] ** -0.5)
         bias = None if ctx.bias is None else logits.sum_to_size(ctx.bias[0]).to(ctx.bias[1])
-        laid_out = zip(given, ctx.by_head, strict=True)
+        laid_out = zip(gradients, ctx.by_head, strict=True)
         return bias, None, None, *(x.unflatten(1, (-1, heads)) if by else _side(x, heads) for x, by in laid_out)
 
 
@@ -76,8 +76,8 @@ class Spread(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (item, picture), (grad,) = ctx.saved_tensors, grads
         items, pictures = ctx.sizes
-        own = grad[:, :, :, 0].permute(1, 0, 2, 3).flatten(1)  # (N, 2 D)
-        pooled = own.new_zeros(items, own.shape[1]).index_add_(0, item, own)
+        pooled_grad = grad[:, :, :, 0].permute(1, 0, 2, 3).flatten(1)  # (N, 2 D)
+        pooled = pooled_grad.new_zeros(items, pooled_grad.shape[1]).index_add_(0, item, pooled_grad)
         summed = grad.new_zeros(2, pictures, *grad.shape[2:])
         for rows, out in zip(grad, summed, strict=True):
             out.index_add_(0, picture, rows)

@@ -1,0 +1,92 @@
+"""Splits of user data: the split that a row names, else one by content, so that equal pictures are in one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..base.strings import shown
+from ..data.source import HELD_OUT, SMALLEST_SPLIT, Split
+from .identity import BYTES
+
+if TYPE_CHECKING:
+    from .file_source import FileSource
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Splits:
+    """Splits of a source's rows, by the split that each names (None: none) and its identity."""
+
+    def __init__(self, named: Sequence[Split | None], identities: Sequence[bytes]) -> None:
+        self.rows = list(zip(identities, named, strict=True))
+        self.named = {split for split in named if split}
+        self.different = len(set(identities))
+        # Rows that name one of these may be moved to another: none and, where a split is missing, the training's.
+        self.movable: set[Split | None] = {None} if {*SPLITS} <= self.named else {None, "train"}
+        self.members: dict[Split, list[int]] = {}  # split -> indices of its rows
+
+    def follow(self, elsewhere: Mapping[bytes, Split]) -> None:
+        """Splits the rows; those that name no split are where another source has put them: identity -> split."""
+        placed = self._placed(SPLITS)
+        splits = [split or placed.get(identity) for identity, split in self.rows]  # as an equal picture
+        splits = [
+            elsewhere.get(identity, split) if split in self.movable else split
+            for (identity, _), split in zip(self.rows, splits, strict=True)
+        ]
+        rows = [(identity, split) for (identity, _), split in zip(self.rows, splits, strict=True)]
+        free = {identity for identity, split in rows if split in self.movable and identity not in elsewhere}
+        by_content = split_by_content(free, 0 if len(self.named) == len(SPLITS) else SMALLEST_SPLIT)
+        self.members = {split: [] for split in SPLITS}
+        for i, (identity, split) in enumerate(rows):
+            moves = split is None or (split == "train" and by_content.get(identity) not in self.named)
+            new = by_content[identity] if identity in free and moves else split
+            self.members[new].append(i)  # type: ignore[index]
+
+    def _placed(self, splits: Iterable[Split]) -> dict[bytes, Split]:
+        """Identity -> the split that a row names; the test last: what is in several splits trains no further row."""
+        return {identity: split for split in splits for identity, name in self.rows if name == split}
+
+    @property
+    def fixed(self) -> dict[bytes, Split]:
+        """Identity -> split, of the rows that stay in the split that they name."""
+        return self._placed(split for split in SPLITS if split not in self.movable)
+
+    @property
+    def placed(self) -> dict[bytes, Split]:
+        """Identity -> split, of all rows; the test last."""
+        return {self.rows[i][0]: split for split, members in self.members.items() for i in members}
+
+
+def agree(sources: Iterable[FileSource]) -> None:
+    """Puts equal pictures of all sources into one split, the one that a source names: no source trains on what another
+    tests on. A row that names its own split stays there; a warning counts those that two sources name differently."""
+    sources = [*sources]
+    if len(sources) < 2:
+        return
+    fixed, placed = [source.division.fixed for source in sources], dict[bytes, Split]()
+    for split in SPLITS:  # the test last: what is in several splits trains no further row
+        placed |= {identity: name for table in fixed for identity, name in table.items() if name == split}
+    torn = {identity for table in fixed for identity, split in table.items() if placed[identity] != split}
+    if torn:
+        tables = zip(sources, fixed, strict=True)
+        who = " and ".join(shown(source.spec) for source, table in tables if torn & table.keys())
+        why = "are in one split by one and in another by the other; each keeps its own: take them out of one"
+        warnings.warn(f"sources {who}: {len(torn)} pictures or texts {why}", stacklevel=2)
+    for source in sorted(sources, key=lambda source: not source.division.named):
+        source.follow(placed)
+        placed = source.division.placed | placed
+
+
+def split_by_content(identities: Iterable[bytes], least: int = SMALLEST_SPLIT) -> dict[bytes, Split]:
+    """Identity -> split: a tenth each for tests and validation, by the identity itself, so that what is added moves
+    nothing; of few, at `least` so many each."""
+    order = sorted(set(identities))
+    shares = np.array([int.from_bytes(identity, "big") for identity in order], float) / 2.0 ** (8 * BYTES)
+    test = max(least, int((shares < HELD_OUT).sum()))
+    validation = max(test + least, int((shares < 2 * HELD_OUT).sum()))
+    ends: dict[Split, int] = {"test": test, "validation": validation, "train": len(order)}
+    return {identity: next(split for split, end in ends.items() if i < end) for i, identity in enumerate(order)}
