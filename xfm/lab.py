@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .base.fields import ConfigError, nearest, require
+from .base.html_card import card, table
 from .base.strings import shown
 from .config import RunConfig
 from .data import Dataset, dataset
@@ -118,6 +119,21 @@ class Lab:
 
     def __repr__(self) -> str:
         return f"Lab({str(self.run.folder)!r}): {self.config.name}, seed {self.config.seed}"
+
+    def _repr_html_(self) -> str:
+        config = self.config
+        losses = [name.upper() for name in config.objectives if config.weight(name)]
+        heads = sorted(path.parent.name for path in self.run.folder.glob("tasks/*/finetune.json"))
+        vision = config.model.vision
+        rows = {
+            "folder": self.run.folder,
+            "losses": ", ".join(losses),
+            "steps": f"{config.train.steps:,}",
+            "image": f"{vision.image_size} px, {vision.grid**2} patches",
+            "vocabulary": f"{config.model.text.vocabulary:,} tokens",
+            "fine-tuned heads": ", ".join(heads) or "none",
+        }
+        return card(f"{config.name}, seed {config.seed}", table(("", "of this model"), rows.items()))
 
     @property
     def config(self) -> RunConfig:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from .strings import printable
 
-__all__ = ["card", "clipped", "picture", "table"]
+__all__ = ["card", "clipped", "curve", "picture", "table"]
 
 ROWS, CHARACTERS, SIDE = 10, 60, 168  # of a table, of a cell, and pixels of a picture, at most
 
@@ -40,6 +40,18 @@ def picture(image: np.ndarray, caption: str = "") -> str:
     source = base64.b64encode(buffer.getvalue()).decode("ascii")
     below = f"<div style='max-width:{SIDE}px;font-size:smaller'>{escape(clipped(caption, 200))}</div>" * bool(caption)
     return f"<img style='{style}' alt='{escape(clipped(caption))}' src='data:image/png;base64,{source}'>{below}"
+
+
+def curve(values: Sequence[float], caption: str) -> str:
+    """A line through `values` over equal steps, from the least to the greatest, as an inline SVG."""
+    heights = np.array([value for value in values if np.isfinite(value)], float)[:: max(1, len(values) // 400)]
+    if len(heights) < 2:
+        return escape(caption)
+    low, high = heights.min(), max(heights.max(), heights.min() + 1e-12)
+    x, y = np.linspace(2, 298, len(heights)), 78 - 76 * (heights - low) / (high - low)
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    line = f"<polyline points='{points}' fill='none' stroke='#0072b2' stroke-width='1.5'/>"
+    return f"<svg width='300' height='80' role='img'>{line}</svg><div style='font-size:smaller'>{escape(caption)}</div>"
 
 
 def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:

@@ -14,6 +14,8 @@ from typing import Protocol, get_args
 import numpy as np
 
 from ..base import seeding
+from ..base.html_card import card, clipped, picture, table
+from ..base.numbers import count
 from ..config.data import Split as Split  # readers of sources have it from here
 
 SPLITS: tuple[Split, ...] = get_args(Split)  # the last two only where a source knows what its examples show
@@ -58,7 +60,20 @@ class Example(Protocol):
     def credit(self) -> str: ...  # what a figure of the picture must say
 
 
-@dataclass(frozen=True, eq=False)
+def described(example: Example) -> str:
+    """One line: the kind of example, its caption, its picture's side and its regions."""
+    kind, side = type(example).__name__, example.image.shape[0]
+    return f"{kind}({clipped(example.text)!r}, {side} px, {count(len(example.regions), 'region')})"
+
+
+def shown_example(example: Example) -> str:
+    """HTML: the picture with its credit, the caption, the phrases with their boxes."""
+    boxes = [(r.text, ", ".join(f"{x:.2f}" for x in r.box)) for r in example.regions]
+    tables = [table(("phrase", "box: centre x, y, width, height"), boxes)] if boxes else []
+    return card(example.text or "no caption", picture(example.image, example.credit), *tables)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class CaptionedImage:
     """The plain Example."""
 
@@ -66,6 +81,12 @@ class CaptionedImage:
     text: str = ""
     regions: tuple[Region, ...] = ()
     credit: str = ""
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    def _repr_html_(self) -> str:
+        return shown_example(self)
 
 
 @dataclass(frozen=True)

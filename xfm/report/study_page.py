@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..base.files import explain_os_error, write_atomically
+from ..base.html_card import card, clipped, table
+from ..base.numbers import difference_unit, interval, number
 from ..data import dataset
 from ..plots import Figure
 from ..study import Study, code_pin, conclusions
@@ -24,7 +27,7 @@ from .run_figures import drawn
 from .study_figures import StudyFigures, judge
 from .text_tables import admission_cells, as_latex, as_markdown, cells, spread_cells
 
-__all__ = ["figure", "latex", "markdown", "save", "write"]
+__all__ = ["card_of", "figure", "latex", "markdown", "save", "write"]
 
 _SECTIONS = {"question": "What was asked", "design": "Design", "admission": "What admitted the metrics",
              "effects": "Results", "answers": "What came of it", "seeds": "Seed by seed",
@@ -60,6 +63,30 @@ _SPREAD_LIMIT = (
     "source varies the others have one draw, the same in all its runs; another draw may give other shares. Sources "
     "interact: shares need not sum to 100\u00a0%."
 )
+
+
+def card_of(study: Study) -> str:
+    """One screen of HTML for a notebook: the question, what is run, and each arm's effect on the first metric."""
+    effects = study.effects()
+    question = f"<div style='max-width:60em'>{escape(clipped(study.spec.question, 400))}</div>"
+    if not len(effects):
+        return card(
+            repr(study), question, table(("arm", "seeds"), [(v, len(study.spec.seeds)) for v in study.spec.variants])
+        )
+    first = effects[effects["metric"] == effects["metric"].iloc[0]]
+    metric, unit, against = (first[column].iloc[0] for column in ("metric", "unit", "against"))
+    rows = [
+        (
+            row.variant,
+            row.n,
+            number(row.effect, unit, sign=True),
+            interval(row.low, row.high, unit, sign=True),
+            row.verdict,
+        )
+        for row in first.itertuples()
+    ]
+    head = f"{metric}, {difference_unit(unit)}, arm − {against}"
+    return card(repr(study), question, table((head, "seeds", "effect", "95 % interval", "verdict"), rows))
 
 
 def figure(study: Study, kind: str = "effects", metrics: Metrics = "", against: str = "") -> Figure:

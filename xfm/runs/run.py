@@ -8,6 +8,7 @@ evaluation.json, DONE; and manifest.json, by which each of them is checked when 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +19,12 @@ from torch import Tensor
 
 from ..base.fields import differences, require
 from ..base.files import TEMPORARY
+from ..base.html_card import card, curve, table
 from ..config import RunConfig, from_json
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..objectives import build
+from .answers import HEADER, answers
 from .errors import RunError
 from .folder import METRICS, STATE, WEIGHTS, Folder, Record, environment
 from .weights import load_into, packed, undrawn
@@ -41,6 +44,16 @@ class Run(Folder[RunConfig]):
     @classmethod
     def parsed(cls, text: str, folder: Path) -> RunConfig:
         return from_json(text)
+
+    def __repr__(self) -> str:
+        state = "done" if self.done else f"{len(self.metrics())} of {self.config.train.steps} steps"
+        return f"Run({str(self.folder)!r}): {state}"
+
+    def _repr_html_(self) -> str:
+        losses = [record["loss"] for record in self.metrics() if isinstance(record.get("loss"), int | float)]
+        caption = f"weighted loss: {max(losses):.2f} to {min(losses):.2f}" if losses else "no step trained"
+        rows = answers(json.loads(self.read("evaluation.json"))) if self.has("evaluation.json") else []
+        return card(repr(self), curve(losses, caption), *([table(HEADER, rows)] if rows else []))
 
     @classmethod
     def of(cls, config: RunConfig, root: str | Path) -> Run:

@@ -97,6 +97,13 @@ class Study:
             require_fresh(self.spec, Path(root))
         require_unchanged(self.spec, self.folder)
 
+    def __repr__(self) -> str:
+        runs = len(self.spec.variants) * len(self.spec.seeds)
+        return f"Study({str(self.folder)!r}): {len(self.measurements.finished)} of {runs} runs"
+
+    def _repr_html_(self) -> str:
+        return _pages().card_of(self)
+
     @classmethod
     def load(cls, path: str | Path, runs: str | Path = "runs") -> Study:
         """The study of a folder, or of the spec.json in it. StudyError where there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from ..base.files import FileError
+from ..base.html_card import card, table
+from ..base.numbers import count
 from ..base.progress import Progress
 from ..base.strings import brief
 from ..base.workers import side_by_side
@@ -21,6 +23,7 @@ from ..data import dataset
 from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
+from ..runs.answers import HEADER, answers
 from ..train import Run, RunError
 from .availability import Tasks, listed, select_tasks, why_not
 from .context import EvalContext, NothingToAsk, reproducibly
@@ -40,6 +43,14 @@ class Evaluation(list[Result]):
     def __init__(self, results: Iterable[Result] = (), skipped: Mapping[str, str] | None = None) -> None:
         super().__init__(results)
         self.skipped = dict(skipped or {})
+
+    def __repr__(self) -> str:
+        return f"Evaluation({count(len(self), 'result')}, {count(len(self.skipped), 'task')} skipped)"
+
+    def _repr_html_(self) -> str:
+        rows = answers(asdict(result) for result in self)
+        skipped = [table(("skipped", "why"), self.skipped.items())] if self.skipped else []
+        return card(f"{self!r}; `results_table` has all", table(HEADER, rows), *skipped)
 
 
 def evaluate(

@@ -17,7 +17,7 @@ import numpy as np
 from ...base import seeding
 from ...base.fields import one_of, require
 from ...config import CaptionConfig
-from ..source import ItemKey, Region, Split
+from ..source import ItemKey, Region, Split, described, shown_example
 from . import background, captions, colours, concept_pools, grammar, objects, openmoji, styles
 from .background import add_clutter, pastel_background
 from .captions import PLAIN, CaptionStyle, make_caption, referring_expression
@@ -33,7 +33,7 @@ CORPUS_SCENES = 4000  # whose captions and phrases a tokenizer is trained on ...
 CORPUS_NAMES = 40_000  # ... and repetitions of the concepts' names, shared evenly: a common name is then one token
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scene:
     """An Example with all ground truth."""
 
@@ -55,6 +55,12 @@ class Scene:
     def content(self) -> tuple[tuple[int, ...], ...]:
         """Equal for scenes that count as the same one."""
         return _content(self.objects)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    def _repr_html_(self) -> str:
+        return shown_example(self)
 
 
 @dataclass(frozen=True)
