@@ -10,14 +10,7 @@ from torch import Tensor, nn
 from ...model import XFM, ImageTokens
 from ...model.heads import compared, pooled, two_layer_head
 
-__all__ = [
-    "ImageClassifier",
-    "JointClassifier",
-    "PairClassifier",
-    "TextClassifier",
-    "TwoPictureClassifier",
-    "fused_token",
-]
+__all__ = ["ImageClassifier", "PairClassifier", "TextClassifier", "TwoPictureClassifier", "fused_token"]
 
 PUBLISHED_WIDTHS = (1, 2, 4, 2, 1)  # of the hidden layers, as multiples of the features
 
@@ -55,18 +48,6 @@ class PairClassifier(nn.Module):
         features = compared(*pooled(model.text, ids, mask).chunk(2)).float()
         self.norm.train(self.training and len(features) > 1)  # one alone has no deviation
         return self.head(self.norm(features))
-
-
-class JointClassifier(nn.Module):
-    """Labels of a text about a picture."""
-
-    def __init__(self, width: int, classes: int):
-        super().__init__()
-        self.head = two_layer_head(width, classes)
-
-    def forward(self, model: XFM, ids: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-        """Ids and mask (B, L), normalised pictures (B, 3, H, W) -> (B, K)"""
-        return self.head(fused_token(model, model.text(ids, mask), mask, model.vision(image)))
 
 
 class TwoPictureClassifier(nn.Module):
