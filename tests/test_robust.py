@@ -14,7 +14,7 @@ from xfm.train import Run
 
 SCRIPT = """
 import sys
-from xfm.tasks import run as evaluation
+from xfm.tasks import evaluation
 from xfm.cli import main
 
 root, name = sys.argv[1:]

@@ -25,7 +25,7 @@ from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetuned_model import headed
 from xfm.tasks.finetuning.table import finetuned, startable, table
-from xfm.tasks.finetuning.task import Answer, Trainable
+from xfm.tasks.finetuning.task import Answer, Item, Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
 
 
@@ -158,14 +158,12 @@ def test_an_exploration_reads_no_test_item(small: None, tmp_path: Path, monkeypa
     assert levels["metric"].str.startswith("validation/").all() and len(levels), "a fine-tuned task has its own control"
 
 
-def test_answers_say_which_items_are_not_independent() -> None:
-    groups = test_split._numbered(["a", "b", "a"])
-    lines = test_split._lines([Answer(1)] * 3, [1] * 3, np.ones(3), groups, "")
-    assert [json.loads(line)["group"] for line in lines] == [0, 1, 0]
-    assert (
-        test_split._numbered([None, "a"]) is None
-        and "group" not in test_split._lines([Answer(1)], [1], np.ones(1), None, "")[0]
-    )
+@pytest.mark.parametrize(("groups", "numbers"), [(("a", "b", "a"), [0, 1, 0]), ((None, "a", "a"), [None] * 3)])
+def test_answers_say_which_items_are_not_independent(groups: tuple, numbers: list) -> None:
+    config = recipes.get("smoke")
+    task = TRAINABLE["lexname"](config, dataset(config).tokenizer())
+    lines = test_split._lines(task, [Item(target=1, group=group) for group in groups], [Answer(1)] * 3, "")
+    assert [json.loads(line).get("group") for line in lines] == numbers
 
 
 def test_what_a_study_cannot_fine_tune_is_refused() -> None:

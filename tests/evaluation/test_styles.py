@@ -5,7 +5,7 @@ from evaluation.stubs import oracle
 
 from xfm import recipes
 from xfm.data.world.styles import STYLES
-from xfm.tasks import MEASURED, EvalContext, find_result
+from xfm.tasks import TASKS, EvalContext, find_result
 from xfm.tasks.world import drawing_styles, object_naming, retrieval
 
 WAYS = ("image to text", "text to image")
@@ -59,4 +59,4 @@ def test_the_reference_is_the_row_that_there_was(monkeypatch: pytest.MonkeyPatch
 def test_an_unseen_split_names_nothing(fewer: None, context: EvalContext) -> None:
     unseen = EvalContext(context.model, context.config, context.tokenizer, "unseen_combinations")
     assert not any("naming" in r.task for r in drawing_styles.score(unseen))
-    assert MEASURED["styles"].family == "vision-language"
+    assert TASKS["styles"].family == "vision-language"

@@ -97,7 +97,7 @@ def test_held_out_losses_are_those_that_training_would_record(tmp_path):
 def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch, split):
     for name in ("grounding", "concept"):
         monkeypatch.setattr(TRAINABLE[name], "tested", 40)
-        monkeypatch.setattr(TRAINABLE[name], "simple_most", 40)
+        monkeypatch.setattr(TRAINABLE[name], "baseline_items", 40)
     run, tasks = measured.run_of("xfm", 3), ["finetune:grounding", "finetune:concept"]
     spec = tiny("tuned", tmp_path, tasks=tasks, split=split).spec
     assert untrained.startable_of(spec.configs["xfm"], spec.tasks) == ["grounding", "concept"]

@@ -11,7 +11,7 @@ from ..data import Dataset, dataset
 from ..model.text import TextEncoder
 from ..model.xfm import TEXT_ENCODERS
 from ..objectives import OBJECTIVES, losses_by_stream
-from .registry import FAMILIES, MEASURED, STANDARD, TASKS, Way
+from .task_registry import FAMILIES, MEASURED, STANDARD, TASKS, Way
 
 __all__ = ["Tasks", "answerable", "listed", "select_tasks", "startable", "why_not"]
 
@@ -49,7 +49,7 @@ def _not_started(name: str, config: RunConfig) -> str:
     if fuses and config.model.fusion_depth == 0:
         lacks = "must be positive: without a fusion encoder its texts never meet the pictures; take a run with one"
         return f"task = {name!r}: model.fusion_depth = 0: {lacks}"
-    alike = [n for n, each in TEXT_ENCODERS.items() if isinstance(each, type) and issubclass(each, TextEncoder)]
+    alike = [n for n, kin in TEXT_ENCODERS.items() if isinstance(kin, type) and issubclass(kin, TextEncoder)]
     if kind.decodes and encoder not in alike:
         return f"task = {name!r}: model.text.encoder = {encoder!r}: must be one of {', '.join(map(repr, alike))}"
     return ""

@@ -134,8 +134,8 @@ class EvalContext:
     ) -> Result:
         """`measured` of per-sample `scores` (n,). The key of the resampling has no condition: all conditions of a task
         are resampled alike, so their intervals can be compared."""
-        key, drawn = (self.seed, self.split, task), {"seed": self.seed, "split": self.split}
-        fields = {"upper_bound": upper_bound, **drawn, **more}
+        key, draws = (self.seed, self.split, task), {"seed": self.seed, "split": self.split}
+        fields = {"upper_bound": upper_bound, **draws, **more}
         return measured((task, condition, metric), scores, key, baseline, groups, **fields)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:

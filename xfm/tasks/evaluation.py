@@ -28,8 +28,8 @@ from ..train import Run, RunError
 from .availability import Tasks, listed, select_tasks, why_not
 from .context import EvalContext, NothingToAsk, reproducibly
 from .linear_probe import without_convergence_warnings
-from .registry import MEASURED, STANDARD, TASKS
 from .result import Result, from_json, to_json
+from .task_registry import MEASURED, STANDARD, TASKS
 
 __all__ = ["Evaluation", "evaluate", "evaluate_run"]
 

@@ -17,7 +17,7 @@ from ..data.source import Box, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from .context import EvalContext, NothingToAsk, reproducibly
-from .registry import MEASURED
+from .task_registry import MEASURED
 from .world import grounding, masked_words, retrieval
 
 __all__ = ["Examples", "Grounded", "Guess", "Masked", "Retrieved", "examples", "right_and_wrong"]
@@ -99,10 +99,10 @@ def examples(
     with reproducibly(model):
         tasks = {"retrieval": _retrieved, "grounding": _grounded, "imlm": _masked}
         there = {*context.source.provides, *model.objectives}
-        asked = {task: there.issuperset(MEASURED[task].needs + MEASURED[task].heads) for task in tasks}
-        calls = {task: partial(draw, context, n) for task, draw in tasks.items() if asked[task]}
-        drawn = dict(zip(calls, gather([*calls.values()]), strict=True))
-        return Examples(*(drawn.get(task, ()) for task in tasks))
+        answerable = {task: there.issuperset(MEASURED[task].needs + MEASURED[task].heads) for task in tasks}
+        calls = {task: partial(draw, context, n) for task, draw in tasks.items() if answerable[task]}
+        shown = dict(zip(calls, gather([*calls.values()]), strict=True))
+        return Examples(*(shown.get(task, ()) for task in tasks))
 
 
 def _retrieved(context: EvalContext, n: int) -> tuple[Retrieved, ...]:

@@ -79,9 +79,9 @@ def _padded(context: EvalContext, texts: Sequence[str]) -> tuple[Tensor, Tensor]
     return ids.to(device), mask.to(device)
 
 
-def _join(parts: Tensor) -> Tensor:
+def _join(texts: Tensor) -> Tensor:
     """(n, 1, W) -> (n, W); of pairs (n, 2, W) -> (n, 4 W)."""
-    return parts[:, 0] if parts.shape[1] == 1 else compared(*parts.unbind(1))
+    return texts[:, 0] if texts.shape[1] == 1 else compared(*texts.unbind(1))
 
 
 class _Classifier(nn.Module):
@@ -142,8 +142,8 @@ def finetune(
 def _batches(rng: np.random.Generator, samples: Sequence[Sample]) -> Iterator[np.ndarray]:
     """STEPS batches of sample indices of similar length; no sample comes again before all have been drawn."""
     size = max(1, TEXTS // len(samples[0]))
-    drawn = np.concatenate([rng.permutation(len(samples)) for _ in range(STEPS * size // len(samples) + 1)])
+    order = np.concatenate([rng.permutation(len(samples)) for _ in range(STEPS * size // len(samples) + 1)])
     lengths = np.array([max(map(len, sample)) for sample in samples])  # characters: near enough
-    for chunk in np.split(drawn[: STEPS * size], range(ALIKE * size, STEPS * size, ALIKE * size)):
+    for chunk in np.split(order[: STEPS * size], range(ALIKE * size, STEPS * size, ALIKE * size)):
         chunk = chunk[np.argsort(lengths[chunk], kind="stable")].reshape(-1, size)
         yield from chunk[rng.permutation(len(chunk))]

@@ -31,11 +31,11 @@ def of_pairings(
     lengths, out = mask.sum(1), []
     order = lengths[text].argsort(stable=True)
     for chunk in order.split(PAIRINGS):
-        rows, (own, position) = text[chunk], _only(image, item[chunk])
+        rows, (met, position) = text[chunk], _only(image, item[chunk])
         longest = int(lengths[rows].max())
-        out.append(head(fusion(states[rows, :longest], mask[rows, :longest], own, position), chunk))
-    found = torch.cat(out)
-    return found[order.argsort().to(found.device)]
+        out.append(head(fusion(states[rows, :longest], mask[rows, :longest], met, position), chunk))
+    outputs = torch.cat(out)
+    return outputs[order.argsort().to(outputs.device)]
 
 
 def _only(image: ImageTokens, item: Tensor) -> tuple[ImageTokens, Tensor]:

@@ -16,8 +16,8 @@ from ..base import seeding
 from ..base.fields import types
 from ..base.strings import brief, parse_json, shown
 
-__all__ = ["Better", "Measure", "Result", "binary_f1", "bootstrap_interval", "from_json", "matthews", "measured",
-           "pearson", "ratio", "to_json"]  # fmt: skip
+__all__ = ["Better", "Measure", "Result", "binary_f1", "bootstrap_interval", "f1", "from_json", "matthews",
+           "measured", "pearson", "ratio", "to_json"]  # fmt: skip
 
 OfMeans = Callable[[np.ndarray], np.ndarray]  # means (..., k) -> the metric (...)
 Better = Literal["higher", "lower", ""]  # "": a control condition, which no model is meant to be good at
@@ -158,7 +158,8 @@ def _confusion(predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
     return np.stack([p & t, p & ~t, ~p & t, ~p & ~t], 1)
 
 
-def _f1(m: np.ndarray) -> np.ndarray:
+def f1(m: np.ndarray) -> np.ndarray:
+    """F1 of mean confusions (..., 4), as those of `binary_f1`."""
     return ratio(2 * m[..., 0], 2 * m[..., 0] + m[..., 1] + m[..., 2])
 
 
@@ -178,7 +179,7 @@ def _pearson(m: np.ndarray) -> np.ndarray:
     return ratio(xy - x * y, np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0)))
 
 
-binary_f1 = Measure("F1", _confusion, _f1)
+binary_f1 = Measure("F1", _confusion, f1)
 matthews = Measure("Matthews correlation", _confusion, _matthews)
 pearson = Measure("Pearson correlation", _moments, _pearson)
 

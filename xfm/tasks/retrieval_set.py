@@ -102,8 +102,8 @@ def retrieval_set(
     """
     require("itc" in model.objectives, "objectives", list(model.objectives), "with itc, which retrieval is by")
     context = EvalContext(model, config, tokenizer, split, seed)
-    drawn = context.examples("retrieval", retrieval.ATTEMPTS if checked else n)
-    pairs = retrieval.distinct_pairs(drawn, n) if checked else list(drawn)
+    examples = context.examples("retrieval", retrieval.ATTEMPTS if checked else n)
+    pairs = retrieval.distinct_pairs(examples, n) if checked else list(examples)
     texts = tuple(pair.text for pair in pairs)
     with reproducibly(model):
         image, text = context.image_features(pairs), context.text_features(texts)
@@ -149,8 +149,8 @@ def query_scorer(
             if "itm" not in model.objectives:
                 return OwnScores(itc.numpy(), None)
             best = itc.topk(min(pairs.reranked, len(itc))).indices
-            own, itm = torch.zeros_like(best), torch.full_like(itc, torch.nan)
-            places = (best, own) if direction == "text to image" else (own, best)
+            query_places, itm = torch.zeros_like(best), torch.full_like(itc, torch.nan)
+            places = (best, query_places) if direction == "text to image" else (query_places, best)
             itm[best] = context.match_logits(shown, texts, *places)
         return OwnScores(itc.numpy(), itm.numpy())
 

@@ -40,7 +40,7 @@ def listed(path: Path, tree: Any = None) -> Iterator[tuple[str, Any]]:
     tree = load_json(path) if tree is None else tree
     if not isinstance(tree, list):
         raise ConfigError(f"{path}: a {type(tree).__name__}, {shown(tree)}: must be a list of entries")
-    return ((f"{path}[{i}]", each) for i, each in enumerate(tree))
+    return ((f"{path}[{i}]", row) for i, row in enumerate(tree))
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
@@ -54,8 +54,8 @@ def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
             try:
                 yield f"{path}:{number}", parse_json(line)
             except ValueError as error:
-                said = f"no JSON ({brief(error)}): {shown(line.rstrip())}"
-                raise ConfigError(f"{path}:{number}: {said}; must be one JSON object a line") from error
+                problem = f"no JSON ({brief(error)}): {shown(line.rstrip())}"
+                raise ConfigError(f"{path}:{number}: {problem}; must be one JSON object a line") from error
 
 
 def value_of(row: Any, name: str, *kinds: type) -> Any:
@@ -86,9 +86,9 @@ def readable(name: str, text: Any, blank: bool) -> str:
 
 def cleaned(name: str, text: str) -> str:
     """A caption or phrase as `caption_text` has it, of any length. Unusable where that leaves nothing."""
-    if not (left := caption_text(text, None)):
+    if not (clean := caption_text(text, None)):
         raise Unusable(f"empty {name}", f"{name} = {shown(text)}: has no words, only marks")
-    return left
+    return clean
 
 
 class Cut:
@@ -110,8 +110,8 @@ class Cut:
 
     def warn(self) -> None:
         if self.count:
-            said = f"{self.count:,} of {self.total:,} {self.name} are cut to {self.most} words, as {self.first}"
-            warnings.warn(said, stacklevel=3)
+            message = f"{self.count:,} of {self.total:,} {self.name} are cut to {self.most} words, as {self.first}"
+            warnings.warn(message, stacklevel=3)
 
 
 class Ids(dict[Any, str]):

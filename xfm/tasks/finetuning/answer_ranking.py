@@ -25,16 +25,16 @@ class Ranked(NamedTuple):
 
 def question_states(model: XFM, ids: Tensor, mask: Tensor, image: Tensor) -> Tensor:
     """Questions (B, L) about normalised pictures (B, 3, H, W) -> fused states (B, L, D)"""
-    own = torch.arange(len(ids), device=ids.device)
-    return model.fusion(model.text(ids, mask), mask, ImageTokens.of_pictures(model.vision(image)), own)
+    picture = torch.arange(len(ids), device=ids.device)
+    return model.fusion(model.text(ids, mask), mask, ImageTokens.of_pictures(model.vision(image)), picture)
 
 
-def nll(decoder: Decoder, ids: Tensor, mask: Tensor, states: Tensor, seen: Tensor, own: Tensor) -> Tensor:
+def nll(decoder: Decoder, ids: Tensor, mask: Tensor, states: Tensor, seen: Tensor, question: Tensor) -> Tensor:
     """Answers `<s> a </s>` (N, L), question states (B, S, D) with mask (B, S), and the question of each answer (N,) ->
     (N,): nats of all tokens behind <s>, </s> among them. Only these meet the vocabulary, which is most of the work."""
     labels = next_tokens(ids, mask)
     row, place = (labels != IGNORE).nonzero(as_tuple=True)
-    logits = decoder.logits(decoder.states(ids, mask, states, seen, own)[row, place])
+    logits = decoder.logits(decoder.states(ids, mask, states, seen, question)[row, place])
     nats = F.cross_entropy(widen(logits), labels[row, place], reduction="none")
     return nats.new_zeros(len(ids)).index_add(0, row, nats)
 
@@ -65,11 +65,11 @@ def rank(
     first = decoder(start, one, states, seen)[:, 0].softmax(-1)[:, ids[:, 1]]
     probability, chosen = first.topk(k, 1)
     rows = chosen.flatten()
-    own = torch.arange(batch, device=rows.device).repeat_interleave(k)
+    question = torch.arange(batch, device=rows.device).repeat_interleave(k)
     logs, lengths = probability.new_empty(len(rows)), mask.sum(1)[rows]
     for length in lengths.unique().tolist():  # most are of one word: padded to the longest they cost twice as much
         of, short = lengths == length, ids[:, :length]
-        logs[of] = -nll(decoder, short[rows[of]], mask[rows[of], :length], states, seen, own[of]).to(logs)
+        logs[of] = -nll(decoder, short[rows[of]], mask[rows[of], :length], states, seen, question[of]).to(logs)
     logs = logs.unflatten(0, (batch, k))
     scores = logs + probability.log() if score == "published" else logs
     among, order = scores.softmax(1).sort(dim=1, descending=True, stable=True)

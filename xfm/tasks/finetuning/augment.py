@@ -58,8 +58,8 @@ def around(size: tuple[int, int], box: Window, rng: np.random.Generator) -> tupl
 
 def mirrors(texts: Iterable[str], rng: np.random.Generator) -> bool:
     """Whether a picture is mirrored: every other one, but none of which a text says left or right."""
-    drawn = rng.random() < 0.5
-    return drawn and not any(side in text.lower() for text in texts for side in ("left", "right"))
+    mirrored = rng.random() < 0.5
+    return mirrored and not any(side in text.lower() for text in texts for side in ("left", "right"))
 
 
 def changed(picture: Image.Image, window: Window, mirrored: bool, side: int, rng: np.random.Generator) -> np.ndarray:

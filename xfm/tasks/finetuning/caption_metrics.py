@@ -54,15 +54,15 @@ def words(text: str) -> str:
     return caption_text(text, None)
 
 
-def _scored(scorer: Any, said: Sequence[str], references: Sequence[Reference]) -> Any:
-    for text, reference in zip(said, references, strict=True):
-        scorer += words(text), [words(each) for each in reference.captions]
+def _scored(scorer: Any, captions: Sequence[str], references: Sequence[Reference]) -> Any:
+    for text, reference in zip(captions, references, strict=True):
+        scorer += words(text), [words(right) for right in reference.captions]
     return scorer
 
 
-def _bleu_counts(said: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
+def _bleu_counts(captions: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
     """(n, 10): n-grams of 1 to 4 words that are right, all of them, the caption's words, the nearest reference's."""
-    counts = _scored(library()[0](n=NGRAMS), said, references).ctest
+    counts = _scored(library()[0](n=NGRAMS), captions, references).ctest
     nearest = [min((abs(n - c["testlen"]), n) for n in c["reflen"])[1] for c in counts]
     return np.array([[*c["correct"], *c["guess"], c["testlen"], n] for c, n in zip(counts, nearest, strict=True)])
 
@@ -75,17 +75,17 @@ def _bleu(means: np.ndarray) -> np.ndarray:
     return precision * np.exp(np.minimum(0, 1 - ratio(wanted, length)))
 
 
-def _cider(said: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
+def _cider(captions: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
     """(n,) in [0, 10]. How rare an n-gram is, is counted in the references of these captions."""
-    return _scored(library()[1](n=NGRAMS), said, references).compute_score()[1]
+    return _scored(library()[1](n=NGRAMS), captions, references).compute_score()[1]
 
 
-def claims(said: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
+def claims(captions: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
     """(n, 6), of each caption: whether it is true, in one of its readings, and mentions each object once; names of
     which both it and the picture have some, of which either has, of which both have as many; relations that hold, and
     all that it mentions."""
     rows = []
-    for text, reference in zip(said, references, strict=True):
+    for text, reference in zip(captions, references, strict=True):
         objects, there = reference.objects, Counter(o.name for o in reference.objects)
         claimed, right = _read(text, objects)
         mentioned = _counted(claimed)
@@ -101,10 +101,10 @@ def _read(text: str, objects: tuple[Object, ...]) -> tuple[Caption, bool]:
     """A reading of a text that is true of objects and mentions each of them once, or else the likeliest, and which it
     is."""
     there = Counter(o.name for o in objects)
-    found = readings(text, there)
-    first = next(found)
+    parses = readings(text, there)
+    first = next(parses)
     if _counted(first.claims).total() == len(objects):  # as in every reading
-        for claimed, whole in chain([first], found):
+        for claimed, whole in chain([first], parses):
             if whole and _counted(claimed) == there and is_true(claimed, objects):
                 return claimed, True
     return first.claims, False

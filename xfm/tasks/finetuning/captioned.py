@@ -39,37 +39,35 @@ def _of_coco(path: Path, split: Split) -> Captioned:
     files = matching(folder, pattern)
     if not files:
         raise ConfigError(f"{folder}: has no {pattern}, from which the split {split!r} is read; put it there")
-    found = Captioned()
+    pictures = Captioned()
     for file in files:
         _all_have_captions(file)
-        found |= _gathered(read_coco(path, escape(file.stem)), file.parent)
+        pictures |= _gathered(read_coco(path, escape(file.stem)), file.parent)
     if halved:
-        found = dict([*found.items()][split == "test" :: 2])
-    if not found:
+        pictures = dict([*pictures.items()][split == "test" :: 2])
+    if not pictures:
         raise ConfigError(f"{files[0]}: has too few pictures for the split {split!r}; add some, with their captions")
-    return found
+    return pictures
 
 
 def _of_one_year(folder: Path) -> None:
     """COCO's training pictures of 2017 have most of those among them that 2014 validates on: years are not mixed."""
     files = sorted(file for pattern in FILES.values() for file in matching(folder, pattern))
-    years = {found[0] for file in files if (found := re.search(r"20\d\d", file.stem))}
+    years = {year[0] for file in files if (year := re.search(r"20\d\d", file.stem))}
     if len(years) > 1:
-        said = f"has {shown([file.name for file in files])}, of the years {' and '.join(sorted(years))}"
-        raise ConfigError(
-            f"{folder}: {said}, which share pictures between training and tests; leave one year's there, and move the "
-            "others to another folder"
-        )
+        problem = f"has {shown([file.name for file in files])}, of the years {' and '.join(sorted(years))}"
+        way_out = "leave one year's there, and move the others to another folder"
+        raise ConfigError(f"{folder}: {problem}, which share pictures between training and tests; {way_out}")
 
 
 def _all_have_captions(file: Path) -> None:
     tree = load_json(file)
     rows = [row for row in required(file, tree, "annotations") if isinstance(row, dict)]
-    known = {row.get("image_id") for row in rows if isinstance(row.get("image_id"), int | str)}
+    captioned_ids = {row.get("image_id") for row in rows if isinstance(row.get("image_id"), int | str)}
     for i, image in enumerate(required(file, tree, "images")):
-        if isinstance(image, dict) and isinstance(image.get("id"), int | str) and image["id"] not in known:
-            said = f"id = {shown(image['id'])}: no caption is of this picture"
-            raise ConfigError(f"{file}: images[{i}]: {said}; add one to annotations, or take the picture out")
+        if isinstance(image, dict) and isinstance(image.get("id"), int | str) and image["id"] not in captioned_ids:
+            problem = f"id = {shown(image['id'])}: no caption is of this picture"
+            raise ConfigError(f"{file}: images[{i}]: {problem}; add one to annotations, or take the picture out")
 
 
 def _of_karpathy(path: Path, split: Split) -> Captioned:
@@ -77,21 +75,21 @@ def _of_karpathy(path: Path, split: Split) -> Captioned:
     for row in every:
         if row.split is None:
             raise ConfigError(f"{path.parent / row.where}: no split; write one of train, restval, val, test into it")
-    found = _gathered(iter([row for row in every if row.split == split]), path.parent)
-    if not found:
+    pictures = _gathered(iter([row for row in every if row.split == split]), path.parent)
+    if not pictures:
         there = sorted({str(row.split) for row in every})
         raise ConfigError(
             f"{path}: has no picture of the split {split!r}; there is {shown(there)}; take the whole file"
         )
-    return found
+    return pictures
 
 
 def _gathered(rows: Iterator[Record | Problem], folder: Path) -> Captioned:
     """Rows of one picture made one."""
-    found = dict[str, list[str]]()
+    captions_of = dict[str, list[str]]()
     for row in _usable(rows, folder):
-        found.setdefault(row.picture.path, []).extend(row.captions)  # type: ignore[union-attr]
-    return {picture: tuple(captions) for picture, captions in found.items()}
+        captions_of.setdefault(row.picture.path, []).extend(row.captions)  # type: ignore[union-attr]
+    return {picture: tuple(captions) for picture, captions in captions_of.items()}
 
 
 def _usable(rows: Iterator[Record | Problem], folder: Path) -> Iterator[Record]:

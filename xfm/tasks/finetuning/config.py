@@ -14,7 +14,7 @@ from ...base.fields import build, changed, one_of, positive, require, to_tree, t
 from ...base.strings import shown
 from ...config import TrainConfig
 from ...train import Run
-from ..registry import TRAINABLE
+from ..task_registry import TRAINABLE
 from .task import Frozen, Hidden
 
 __all__ = ["CONFIG", "STEPS", "FinetuneConfig", "MeasuredSplit", "controls", "recipe"]
@@ -129,5 +129,5 @@ def controls(config: FinetuneConfig) -> list[FinetuneConfig]:
     """What the number must beat, at equal size and budget: no pre-training; of pictures with texts, either hidden."""
     task = TRAINABLE[config.task]
     changes: list[dict[str, Any]] = [{"scratch": True}]
-    changes += [{"hidden": each} for each in task.hides] if task.family == "vision-language" else []
+    changes += [{"hidden": hidden} for hidden in task.hides] if task.family == "vision-language" else []
     return [config.replace(change) for change in changes]

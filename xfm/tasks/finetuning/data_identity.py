@@ -31,8 +31,8 @@ def contents(path: str | Path) -> str:
                 with open(file, "rb") as stream:
                     digest.update(hashlib.file_digest(stream, "blake2b").digest())
     except OSError as error:
-        said = f"{error.filename or root}: cannot be read ({error.strerror}); mend it, or take it away"
-        raise ConfigError(f"data = {shown(str(path))}: {said}") from error
+        problem = f"{error.filename or root}: cannot be read ({error.strerror}); mend it, or take it away"
+        raise ConfigError(f"data = {shown(str(path))}: {problem}") from error
     return digest.hexdigest()
 
 
@@ -63,4 +63,4 @@ def _pictures(path: Path) -> list[tuple[str, Path]]:
         stored = [row.picture for row in read_karpathy(path) if isinstance(row, Record)]
     except ConfigError:
         return []
-    return [(each.name, Path(each.path)) for each in stored if isinstance(each, Stored)]
+    return [(picture.name, Path(picture.path)) for picture in stored if isinstance(picture, Stored)]

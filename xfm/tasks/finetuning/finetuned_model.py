@@ -16,7 +16,7 @@ from ...model.modes import eval_mode
 from ...objectives import build as build_model
 from ...train import Run
 from ..availability import why_not
-from ..registry import TRAINABLE
+from ..task_registry import TRAINABLE
 from .config import FinetuneConfig
 from .task import Answer, Frozen, Hidden, Trainable
 
@@ -30,8 +30,8 @@ class Tuned(nn.Module):
         super().__init__()
         self.model, self.head, self.task = model, head, task
         copies = [getattr(head, name) for name in getattr(head, "of_encoders", ())]
-        parts = [module for name, module in model.named_children() if name != "fusion"]
-        self._frozen = {"": [], "encoders": [*parts, *copies], "model": [model, *copies]}[frozen]
+        encoders = [module for name, module in model.named_children() if name != "fusion"]
+        self._frozen = {"": [], "encoders": [*encoders, *copies], "model": [model, *copies]}[frozen]
         for module in self._frozen:
             module.requires_grad_(False)
 
@@ -51,14 +51,14 @@ class Tuned(nn.Module):
 
     def learnt(self) -> dict[str, Tensor]:
         """The entries of the state dict that the pretrained model does not have: all but what is frozen."""
-        kept = {id(t) for module in self._frozen for t in module.state_dict(keep_vars=True).values()}
-        return {name: t.detach() for name, t in self.state_dict(keep_vars=True).items() if id(t) not in kept}
+        frozen = {id(t) for module in self._frozen for t in module.state_dict(keep_vars=True).values()}
+        return {name: t.detach() for name, t in self.state_dict(keep_vars=True).items() if id(t) not in frozen}
 
     def load_learnt(self, weights: Mapping[str, Tensor]) -> None:
         """Loads what `learnt` returned. ValueError, naming the first, where other names are there, or other shapes."""
         wanted = self.learnt()
         for name in sorted(wanted.keys() | weights.keys()):
-            has, needs = (tuple(each[name].shape) if name in each else "nothing" for each in (weights, wanted))
+            has, needs = (tuple(tensors[name].shape) if name in tensors else "nothing" for tensors in (weights, wanted))
             if has != needs:
                 raise ValueError(f"{name} has {has}, this model needs {needs}")
         self.load_state_dict(weights, strict=False)

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...base import seeding
 from ...base.fields import require
 from ...base.images import prepare
-from ...data.source import Split
-from ...data.tokenizer import Tokenizer
+from ...data.source import CaptionedImage, Split
 from ...data.world.grammar import templates
 from ...data.world.scenes import World
-from ...model import XFM
-from ...model.batch import normalise
+from ..context import EvalContext
 from ..linear_probe import linear_probe
 from ..result import Result, measured
 
@@ -30,7 +30,6 @@ __all__ = ["SHOTS", "DualEncoder", "Recognition", "pictures", "recognition", "ze
 
 SHOTS = (1, 2, 4, 8, 16)
 DRAWS = 3  # of the few
-CHUNK = 64  # pictures at once
 
 
 class DualEncoder(Protocol):
@@ -46,38 +45,29 @@ class DualEncoder(Protocol):
 
 
 class Recognition:
-    """A run's model as a dual encoder: the embeddings that ITC compares."""
+    """A run's model as a dual encoder: the embeddings that ITC compares. ConfigError where ITC has not trained it."""
 
-    def __init__(self, model: XFM, tokenizer: Tokenizer):
-        """ConfigError for a model that ITC has not trained."""
-        require("itc" in model.objectives, "model", "without ITC", "a run with objectives.itc")
-        self.model, self.tokenizer, self.itc = model, tokenizer, model.objectives["itc"]
+    def __init__(self, context: EvalContext):
+        require("itc" in context.model.objectives, "model", "without ITC", "a run with objectives.itc")
+        self.context = context
 
     @torch.inference_mode()
     def features_of_images(self, images: Sequence[Any]) -> Tensor:
-        side, itc, found = self.model.config.vision.image_size, self.itc, []
-        for start in range(0, len(images), CHUNK):
-            stacked = torch.from_numpy(np.stack([prepare(each, side) for each in images[start : start + CHUNK]]))
-            patches = self.model.vision(normalise(stacked.permute(0, 3, 1, 2).to(self.model.device)))
-            found.append(itc.embed_image(patches.mean(1)).cpu())  # type: ignore[operator]
-        return torch.cat(found)
+        side = self.context.config.model.vision.image_size
+        return self.context.image_features([CaptionedImage(prepare(image, side)) for image in images])
 
     @torch.inference_mode()
     def features_of_texts(self, texts: Sequence[str]) -> Tensor:
-        longest = self.model.config.text.positions - 2
-        ids = [self.tokenizer.encode(text, longest) for text in texts]
-        ids, mask = (x.to(self.model.device) for x in self.tokenizer.pad(ids))
-        sentence = self.model.text.sentence(self.model.text(ids, mask), mask)
-        return self.itc.embed_text(sentence).cpu()  # type: ignore[operator]
+        return self.context.text_features(texts)
 
 
 def zero_shot(
     encoder: DualEncoder, images: Tensor, names: Sequence[str], prompts: Callable[[str], Sequence[str]] = templates
 ) -> np.ndarray:
     """Picture features (n, E) -> (n,) the place in `names` whose prompts are the nearest on average (CLIP, 3.1.4)."""
-    texts = [list(prompts(name)) for name in names]
-    features = encoder.features_of_texts([text for own in texts for text in own]).split([len(own) for own in texts])
-    classes = torch.stack([torch.nn.functional.normalize(own.mean(0), dim=0) for own in features])
+    texts = [[*prompts(name)] for name in names]
+    features = encoder.features_of_texts([*chain(*texts)]).split([*map(len, texts)])
+    classes = F.normalize(torch.stack([of_class.mean(0) for of_class in features]))
     return (images @ classes.T).argmax(1).numpy()
 
 
@@ -104,9 +94,9 @@ def recognition(
 
     ConfigError for labels that are no place in `names`.
     """
-    for what, (pictures, own) in {"train": train, "test": test}.items():
-        good = len(pictures) == len(own) > 0 and all(0 <= label < len(names) for label in own)
-        require(good, f"{what} labels", sorted(set(own)), f"one a picture, from 0 to {len(names) - 1}")
+    for what, (pictures, labels) in {"train": train, "test": test}.items():
+        good = len(pictures) == len(labels) > 0 and all(0 <= label < len(names) for label in labels)
+        require(good, f"{what} labels", sorted(set(labels)), f"one a picture, from 0 to {len(names) - 1}")
     x, y = encoder.features_of_images(train[0]).numpy(), np.asarray(train[1])
     images, truth = encoder.features_of_images(test[0]), np.asarray(test[1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +16,9 @@ from ...base.strings import shown
 from ...config import ConfigError
 from ...data.source import Split
 from ...model import XFM
-from .task import Answer, Item, TaskBatch, Trainable, likeliest
+from .task import Answer, Item, TaskBatch, Trainable
 
-__all__ = ["Labelled"]
+__all__ = ["Labelled", "likeliest"]
 
 DRAWS = 100  # of an endless split, times the items that are wanted
 
@@ -58,15 +58,15 @@ class Labelled(Trainable):
     @cached_property
     def few(self) -> list[int]:
         """Where in the training split the `shots` items of each label are. ConfigError where a label has fewer."""
-        left, found, wanted = dict.fromkeys(self.labels, self.shots), list[int](), self.shots * len(self.labels)
+        missing, places, wanted = dict.fromkeys(self.labels, self.shots), list[int](), self.shots * len(self.labels)
         for place in self._shuffled(wanted):
             label = self.label_of("train", place)
-            if left[label]:
-                left[label] -= 1
-                found.append(place)
-                if len(found) == wanted:
-                    return found
-        label, lacking = max(left.items(), key=lambda each: each[1])
+            if missing[label]:
+                missing[label] -= 1
+                places.append(place)
+                if len(places) == wanted:
+                    return places
+        label, lacking = max(missing.items(), key=lambda entry: entry[1])
         there = f"label {shown(label)} has {self.shots - lacking} training items"
         raise ConfigError(f"shots = {self.shots}: {there}; ask for no more, or leave --shots out")
 
@@ -79,3 +79,9 @@ class Labelled(Trainable):
     @cached_property
     def _places(self) -> dict[Any, int]:
         return {label: i for i, label in enumerate(self.labels)}
+
+
+def likeliest(logits: Tensor, labels: Sequence[Any]) -> list[Answer]:
+    """Logits (B, K) and K labels -> of each the likeliest."""
+    likely, places = logits.float().softmax(1).max(1)
+    return [Answer(labels[i], p) for i, p in zip(places.tolist(), likely.tolist(), strict=True)]

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...model import XFM, ImageTokens
 from ...objectives.itm import negative_weights
-from ..pairings import of_pairings
 
-__all__ = ["LEFT_OUT", "candidates", "contrastive_loss", "matching_scores", "negatives_elsewhere", "recall", "rescored",
-           "two_way_ranks"]  # fmt: skip
+__all__ = ["candidates", "contrastive_loss", "mutual_candidates", "negatives_elsewhere", "rescored", "two_way_ranks"]
 
 LEFT_OUT = -100.0  # the score of a candidate that contrast has left out
 
@@ -33,32 +28,18 @@ def negatives_elsewhere(similarity: Tensor, picture: Tensor) -> Tensor:
     return negative_weights(similarity).masked_fill(picture[:, None] == picture[None], 0)
 
 
-@torch.no_grad()
-def matching_scores(
-    model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, rows: Tensor, columns: Tensor
-) -> Tensor:
-    """ITM's logit of "belong together" (N,) for pictures `rows` and texts `columns` (N,): text states (T, L, D)."""
-    itm: Any = model.objectives["itm"]
-    return of_pairings(model.fusion, text, mask, image, columns, rows, lambda hidden, _: itm.head(hidden[:, 0])[:, 1])
-
-
 def two_way_ranks(scores: Tensor, owner: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Scores of n pictures and T texts (n, T), the picture of each text (T,); `other`: (T, n) from the texts' side,
     where candidates differ -> places, 0 the best, of each picture's best own text (n,) and of each text's picture (T,).
     """
-    own = owner[None] == torch.arange(len(scores), device=owner.device)[:, None]
-    places = _places(scores).masked_fill(~own, scores.shape[1]).amin(1)
+    owned = owner[None] == torch.arange(len(scores), device=owner.device)[:, None]
+    places = _places(scores).masked_fill(~owned, scores.shape[1]).amin(1)
     back = _places(scores.T if other is None else other)
     return places, back.gather(1, owner[:, None])[:, 0]
 
 
 def _places(scores: Tensor) -> Tensor:
     return scores.argsort(dim=1, descending=True, stable=True).argsort(1)
-
-
-def recall(places: Tensor, k: int) -> float:
-    """Share of places below k."""
-    return float((places < k).double().mean())
 
 
 def candidates(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -71,3 +52,11 @@ def candidates(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def rescored(similarity: Tensor, rows: Tensor, columns: Tensor, scores: Tensor, elsewhere: float = LEFT_OUT) -> Tensor:
     """(n, m): the candidates' scores, and what is said of all others."""
     return torch.full_like(similarity, elsewhere).index_put_((rows, columns), scores.to(similarity.dtype))
+
+
+def mutual_candidates(similarity: Tensor, k: int) -> Tensor:
+    """(n, m) bool: whether row or column is among the k most similar ones of the other."""
+    either = torch.zeros_like(similarity, dtype=torch.bool)
+    either[candidates(similarity, k)] = True
+    either.T[candidates(similarity.T, k)] = True
+    return either

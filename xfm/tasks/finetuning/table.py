@@ -9,7 +9,7 @@ from typing import Any, get_args
 from ...train import Run
 from .. import Result
 from ..availability import startable
-from ..registry import TRAINABLE
+from ..task_registry import TRAINABLE
 from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end
 from .task import Family
@@ -40,7 +40,7 @@ def finetuned(
 def compared(run: Run, task: str, root: str | Path = "runs", steps: int = 300, **changes: Any) -> list[Result]:
     """The results of a fine-tuning, condition "", and those of its controls; `changes`: fields of FinetuneConfig."""
     config = recipe(task, run.folder, steps, **changes)
-    return [result for each in (config, *controls(config)) for result in train_to_end(each, root).results()]
+    return [result for variant in (config, *controls(config)) for result in train_to_end(variant, root).results()]
 
 
 def table(rows: Mapping[str, Sequence[Result]]) -> str:

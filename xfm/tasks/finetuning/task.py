@@ -25,8 +25,9 @@ from ...data.tokenizer import Tokenizer
 from ...model import XFM
 from ...model.batch import END, normalise
 from ..result import Measure
+from .protocol import Protocol
 
-__all__ = ["Answer", "Family", "Frozen", "Hidden", "Item", "Protocol", "TaskBatch", "Trainable", "likeliest"]
+__all__ = ["Answer", "Family", "Frozen", "Hidden", "Item", "TaskBatch", "Trainable"]
 
 Family = Literal["language", "vision", "vision-language"]
 Hidden = Literal["", "pictures", "texts"]  # what a control does not see
@@ -39,9 +40,7 @@ class Item:
     """One example. What is asked, and what is right."""
 
     texts: tuple[str, ...] = ()
-    images: tuple[
-        Any, ...
-    ] = ()  # (S, S, 3) uint8; of one's own data what `xfm.base.images.prepare` takes, until it is asked
+    images: tuple[Any, ...] = ()  # (S, S, 3) uint8; for user data any that `images.prepare` takes, decoded lazily
     target: Any = None
     group: object = None  # items of one group are not independent; None: each its own
 
@@ -63,15 +62,6 @@ class TaskBatch:
     targets: tuple[Any, ...]
 
 
-class Protocol(NamedTuple):
-    """A published fine-tuning: AdamW with betas .9 and .999, eps 1e-6 and no weight decay, one rate for all weights,
-    which falls linearly from the first step to 0."""
-
-    lr: float
-    epochs: int
-    batch: int
-
-
 class Trainable(ABC):
     """A subclass states its `name` (of the command), `title`, `family`, the `metric` that `scores` are the mean of,
     what it `needs` of the embedded data (keys of `CAPABILITIES`), and what it `reads` of one's own."""
@@ -91,8 +81,8 @@ class Trainable(ABC):
     protocol: ClassVar[Protocol | None] = None  # by which `--published` trains
     few_shot: ClassVar[bool] = False  # it may learn from a few items of each label
     regressed: ClassVar[tuple[str, ...]] = ()  # the names of `numbers`, where an answer is numbers and no label or text
-    simple: ClassVar[str] = ""  # the name of its `control`; "" where it has none
-    simple_most: ClassVar[int] = 20_000  # training items that the control is fitted to
+    baseline_name: ClassVar[str] = ""  # of `baseline`; "" where it has none
+    baseline_items: ClassVar[int] = 20_000  # training items that the baseline is fitted to, at most
 
     def __init__(
         self,
@@ -103,19 +93,19 @@ class Trainable(ABC):
         seed: int = 0,
         published: bool = False,
     ) -> None:
-        """`config`: the pretrained run's; `path`: of one's own data, "" for the embedded ones; `shots`: training items
-        of each label, drawn by `seed`, 0: all; `published`: `other_head`. ConfigError where the task has no reader for
-        the one or no items in the other."""
+        """`config`: the pretrained run's; `path`: of user data, "" for bundled ones; `shots`: training items of each
+        label, drawn by `seed`, 0: all; `published`: the head is `other_head`. ConfigError without reader or items."""
         self.config, self.tokenizer, self.path = config, tokenizer, path
         self.shots, self.seed, self.published = shots, seed, published
+        self._own = cache(self.read)
+        takes = f"; --data takes {self.reads}" if self.reads else ""
         if path and not self.reads:
             raise ConfigError(f"task = {self.name!r}: reads no data of one's own; leave --data out")
         if not path and not self.embedded:
-            raise ConfigError(f"task = {self.name!r}: has no embedded data; --data takes {self.reads}")
+            raise ConfigError(f"task = {self.name!r}: has no embedded data{takes}")
         if not path and (missing := sorted(need for need in self.needs if need not in self.data.provides)):
             lacks = f"needs {' and '.join(missing)}, which {self.data.name} does not provide"
-            raise ConfigError(f"task = {self.name!r}: {lacks}" + (f"; --data takes {self.reads}" if self.reads else ""))
-        self._own = cache(self.read)
+            raise ConfigError(f"task = {self.name!r}: {lacks}{takes}")
 
     @cached_property
     def data(self) -> Dataset:
@@ -147,20 +137,22 @@ class Trainable(ABC):
         return replace(item, images=tuple(map(self.picture, item.images)))
 
     def picture(self, image: Any) -> np.ndarray:
-        """A picture of one's own -> (S, S, 3) uint8, as the model takes it. One that is so already stays."""
+        """A picture of user data -> (S, S, 3) uint8, as the model takes it. One that is so already stays."""
         side = self.config.model.vision.image_size
-        if isinstance(image, np.ndarray) and image.shape == (side, side, 3):
-            return image
-        return self.framed(image, side)
+        there = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape == (side, side, 3)
+        return image if there else self.framed(image, side)
 
     def framed(self, image: Any, side: int) -> np.ndarray:
-        """Which part of a picture that is: the largest square in the middle."""
+        """The part of a picture that the model sees: the largest square in the middle."""
         return prepare(image, side)
 
+    def worded(self, text: str) -> str:
+        """A text as tests have it."""
+        return text
+
     def asked(self, texts: Sequence[str], images: Sequence[Any]) -> Item:
-        """What somebody asks, pictures as `images.prepare` takes them, as an item like those that are tested."""
-        side = self.config.model.vision.image_size
-        return Item((*texts,), tuple(prepare(image, side) for image in images))
+        """A user's texts about pictures (see `images.prepare`), as an item like those of the tests."""
+        return Item(tuple(map(self.worded, texts)), tuple(map(self.picture, images)))
 
     def varied(self, index: int, rng: np.random.Generator) -> Item:
         """A training item, its pictures varied where the task's protocol says so."""
@@ -211,8 +203,8 @@ class Trainable(ABC):
         values, counts = np.unique([self.truth(target) for target in targets], return_counts=True)
         return values[counts.argmax()].item(), "most frequent"
 
-    def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], Sequence[Any]] | None:
-        """What a simple model, fitted to the training items, says of others. None where they are too few to fit."""
+    def baseline(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], Sequence[Any]] | None:
+        """A model without encoder, fitted to training items: predicts others. None where they are too few to fit."""
         return None
 
     def tests(self) -> Mapping[str, Sequence[Item]]:
@@ -241,7 +233,7 @@ class Trainable(ABC):
         """The items as tensors; `hidden` ones are replaced: pictures by grey, texts by nothing."""
         rows = [self.encode(() if hidden == "texts" else item.texts) for item in items]
         ids, mask = self.tokenizer.pad(rows)
-        pictures = [np.stack([*map(self.picture, each)]) for each in zip(*(item.images for item in items), strict=True)]
+        pictures = [np.stack([*map(self.picture, col)]) for col in zip(*(item.images for item in items), strict=True)]
         tensors = (normalise(torch.from_numpy(p).permute(0, 3, 1, 2).to(device)) for p in pictures)
         images = tuple(torch.zeros_like(t) if hidden == "pictures" else t for t in tensors)
         return TaskBatch(ids.to(device), mask.to(device), images, tuple(item.target for item in items))
@@ -251,12 +243,6 @@ class Trainable(ABC):
         most = min(self.config.data.text_tokens, (self.config.model.text.positions - 2) // max(len(texts), 1))
         first, *others = [self.tokenizer.encode(text, most) for text in texts or ("",)]
         return [*first, *(token for ids in others for token in (END, *ids[1:]))]
-
-
-def likeliest(logits: Tensor, labels: Sequence[Any]) -> list[Answer]:
-    """Logits (B, K) and K labels -> of each the likeliest."""
-    likely, places = logits.float().softmax(1).max(1)
-    return [Answer(labels[i], p) for i, p in zip(places.tolist(), likely.tolist(), strict=True)]
 
 
 @lru_cache(maxsize=2)

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...model import XFM, ImageTokens
-from ...model.heads import two_layer_head
+from ...model.heads import compared, pooled, two_layer_head
 
-__all__ = [
-    "ImageClassifier",
-    "JointClassifier",
-    "PairClassifier",
-    "TextClassifier",
-    "TwoPictureClassifier",
-    "compared",
-    "fused_token",
-    "pooled",
-]
+__all__ = ["ImageClassifier", "PairClassifier", "TextClassifier", "TwoPictureClassifier", "fused_token"]
 
 PUBLISHED_WIDTHS = (1, 2, 4, 2, 1)  # of the hidden layers, as multiples of the features
 
@@ -30,18 +20,6 @@ def fused_token(model: XFM, text: Tensor, mask: Tensor, patches: Tensor) -> Tens
     fusion encoder's output, which looks at the whole picture."""
     image = ImageTokens.of_pictures(patches)
     return model.fusion(text, mask, image, torch.arange(len(text), device=text.device))[:, 0]
-
-
-def pooled(encoder: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """Ids and mask (B, L) -> (B, 2 D): the language encoder's state of the token that stands for the text, and the mean
-    over all."""
-    states = encoder(ids, mask)
-    return torch.cat([encoder.sentence(states, mask), (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)], 1)
-
-
-def compared(u: Tensor, v: Tensor) -> Tensor:
-    """Two texts' features (..., W) -> (..., 4 W): u, v, |u - v|, u v (InferSent)."""
-    return torch.cat([u, v, (u - v).abs(), u * v], -1)
 
 
 class TextClassifier(nn.Module):
@@ -70,18 +48,6 @@ class PairClassifier(nn.Module):
         features = compared(*pooled(model.text, ids, mask).chunk(2)).float()
         self.norm.train(self.training and len(features) > 1)  # one alone has no deviation
         return self.head(self.norm(features))
-
-
-class JointClassifier(nn.Module):
-    """Labels of a text about a picture."""
-
-    def __init__(self, width: int, classes: int):
-        super().__init__()
-        self.head = two_layer_head(width, classes)
-
-    def forward(self, model: XFM, ids: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-        """Ids and mask (B, L), normalised pictures (B, 3, H, W) -> (B, K)"""
-        return self.head(fused_token(model, model.text(ids, mask), mask, model.vision(image)))
 
 
 class TwoPictureClassifier(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import partial
+from itertools import chain
 from math import isnan
 from typing import Any
 
@@ -26,27 +26,23 @@ PRIOR = 2000  # training items by which it is known what is said most, where no 
 
 
 def tested(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
-    """The metrics on each of the tests, or on the config's split, and below them the control's, fitted to what training
-    has drawn; the control, or else what is said without looking, is the baseline. And ANSWERS."""
-    task, rows, controlled, lines = tuned.task, list[Result](), list[Result](), list[str]()
-    seen = _seen(task, config) if task.simple else task.items("train", PRIOR)
-    usual, name = task.prior([item.target for item in seen])
-    control = task.control(seen) if task.simple else None
+    """The results on each of the tests, or on the config's split, then those of the task's baseline, fitted to what
+    training has drawn; and ANSWERS. Without such a baseline, one answer to all is what results are compared with."""
+    task, rows, below, lines = tuned.task, list[Result](), list[Result](), list[str]()
+    train = _seen(task, config) if task.baseline_name else task.items("train", PRIOR)
+    constant, constant_name = task.prior([item.target for item in train])
+    baseline = task.baseline(train) if task.baseline_name else None
     tests = task.tests() if config.split == "test" else {"": task.items(config.split)}
     for test, items in tests.items():
-        answers = _answered(tuned, items, config.hidden)
-        targets, groups = [item.target for item in items], [item.group for item in items]
-        rated = partial(_rated, task, targets, groups, config)
-        below = [usual] * len(items), name
-        if control:
-            simple = [one for i in range(0, len(items), CHUNK) for one in control(items[i : i + CHUNK])]
-            controlled += rated(simple, _joined(task.simple, test), below, better="")
-            below = simple, task.simple
-        said = [answer.value for answer in answers]
-        rows += rated(said, _joined(config.variant, test), below)
-        truths = [task.truth(target) for target in targets]
-        lines += _lines(answers, truths, task.scores(said, targets), _numbered(groups), test)
-    return rows + controlled, "".join(lines)
+        answers, level = _answered(tuned, items, config.hidden), ([constant] * len(items), constant_name)
+        if baseline:
+            by_chunk = (baseline(items[i : i + CHUNK]) for i in range(0, len(items), CHUNK))
+            predicted = [*chain.from_iterable(by_chunk)], task.baseline_name
+            below += _rated(task, config, items, predicted[0], _joined(task.baseline_name, test), level, better="")
+            level = predicted
+        rows += _rated(task, config, items, [a.value for a in answers], _joined(config.variant, test), level)
+        lines += _lines(task, items, answers, test)
+    return rows + below, "".join(lines)
 
 
 def untrained(
@@ -74,8 +70,8 @@ def _answered(tuned: Tuned, items: Sequence[Item], hidden: Hidden) -> list[Answe
 
 def validated(tuned: Tuned, items: Sequence[Item], hidden: Hidden) -> float:
     """The task's first metric on some items."""
-    said = [answer.value for answer in _answered(tuned, items, hidden)]
-    return tuned.task.measures()[0].value(said, [item.target for item in items])
+    predicted = [answer.value for answer in _answered(tuned, items, hidden)]
+    return tuned.task.measures()[0].value(predicted, [item.target for item in items])
 
 
 def _joined(*names: str) -> str:
@@ -83,43 +79,44 @@ def _joined(*names: str) -> str:
 
 
 def _seen(task: Trainable, config: FinetuneConfig) -> list[Item]:
-    """The training items in the order in which they are drawn, each once, as many as the control takes."""
-    most, size = min(config.train.steps * config.batch, task.simple_most), task.size("train")
+    """The training items in the order in which they are drawn, each once, as many as the baseline takes."""
+    most, size = min(config.train.steps * config.batch, task.baseline_items), task.size("train")
     return task.drawn(config.seed, 0, most if size is None else min(most, size))
 
 
 def _rated(
     task: Trainable,
-    targets: Sequence[Any],
-    groups: Sequence[Any],
     config: FinetuneConfig,
-    said: Sequence[Any],
+    items: Sequence[Item],
+    predicted: Sequence[Any],
     condition: str,
-    below: tuple[Sequence[Any], str],
+    level: tuple[Sequence[Any], str],
     **more: Any,
 ) -> list[Result]:
-    """A row a metric of which there are items; `below`: the baseline's predictions and its name."""
-    numbered, rows = _numbered(groups), []
+    """A row a metric of which there are items; `level`: the baseline's predictions and its name."""
+    targets, groups, rows = [item.target for item in items], _groups(items), []
     fields = {"seed": config.seed, "split": config.split, "family": task.family, **more}
     for measure in (m for m in task.measures() if m.about(targets).any()):
-        baseline, key = (measure.value(below[0], targets), below[1]), (config.seed, config.split, task.name)
-        named = task.title, condition
-        rows.append(measure.result(named, said, targets, numbered, key, baseline=baseline, **fields))
+        baseline, key = (measure.value(level[0], targets), level[1]), (config.seed, config.split, task.name)
+        rows.append(
+            measure.result((task.title, condition), predicted, targets, groups, key, baseline=baseline, **fields)
+        )
     return rows
 
 
-def _numbered(groups: Sequence[Any]) -> np.ndarray | None:
+def _groups(items: Sequence[Item]) -> np.ndarray | None:
     """Items' groups by number (n,); None where each is its own."""
+    groups = [item.group for item in items]
     return np.unique([str(g) for g in groups], return_inverse=True)[1] if None not in groups else None
 
 
-def _lines(
-    answers: Sequence[Answer], truths: Sequence[Any], scores: np.ndarray, groups: np.ndarray | None, test: str
-) -> list[str]:
-    lines = []
-    for i, (answer, truth, score) in enumerate(zip(answers, truths, scores.tolist(), strict=True)):
+def _lines(task: Trainable, items: Sequence[Item], answers: Sequence[Answer], test: str) -> list[str]:
+    """Of ANSWERS, as `TaskRun.answers` says."""
+    targets, groups, lines = [item.target for item in items], _groups(items), []
+    scores = task.scores([answer.value for answer in answers], targets).tolist()
+    for i, (answer, target, score) in enumerate(zip(answers, targets, scores, strict=True)):
         confidence = None if isnan(answer.confidence) else answer.confidence
-        line = {"index": i, "answer": answer.value, "truth": truth, "confidence": confidence, "score": score}
-        line |= {} if groups is None else {"group": int(groups[i])}
+        line = {"index": i, "answer": answer.value, "truth": task.truth(target), "confidence": confidence}
+        line |= {"score": score} | ({} if groups is None else {"group": int(groups[i])})
         lines.append(json.dumps(line | ({"test": test} if test else {})) + "\n")
     return lines

@@ -45,7 +45,7 @@ def normalised(answer: str) -> str:
     return " ".join(APOSTROPHES.get(word, word) for word in digits if word not in ARTICLES) or answer.lower()
 
 
-def soft_accuracy(said: str, given: Sequence[str]) -> float:
+def soft_accuracy(answer: str, given: Sequence[str]) -> float:
     """How right an answer is, in [0, 1], by the normalised ones of the people who were asked (ten of them in VQA): the
     mean over these of min(how many of the others say the same / 3, 1). Of fewer than four people all others must agree,
     of a single one there are no others: 1 where the answer is that one's.
@@ -54,9 +54,9 @@ def soft_accuracy(said: str, given: Sequence[str]) -> float:
     punctuation from the rest. The published annotations are not normalised, so that there it finds no answer right that
     people gave with an article or with a number as a word. Here all are normalised alike.
     """
-    same = sum(each == said for each in given)
+    same = sum(other == answer for other in given)
     if len(given) == 1:
         return float(same)
     needed = min(AGREEING, len(given) - 1)
-    leaving_out = (same - (each == said) for each in given)
+    leaving_out = (same - (other == answer) for other in given)
     return sum(min(others / needed, 1.0) for others in leaving_out) / len(given)

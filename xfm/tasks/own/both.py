@@ -33,24 +33,18 @@ class OfTheWorld(Trainable):
         return self.data.world
 
     def framed(self, image: Any, side: int) -> np.ndarray:
-        return whole(image, side)
-
-    def asked(self, texts: Sequence[str], images: Sequence[Any]) -> Item:
-        if not self.path:
-            return super().asked(texts, images)
-        return Item(tuple(map(self.worded, texts)), tuple(map(self.picture, images)))
+        return whole(image, side) if self.path else super().framed(image, side)
 
     def worded(self, text: str) -> str:
-        """A text of a test of one's own, as it is read."""
-        return caption_text(text)
+        return caption_text(text) if self.path else text
 
     def varied(self, index: int, rng: np.random.Generator) -> Item:
         if not self.path:
             return super().varied(index, rng)
         item, side = self._own("train")[index], self.config.model.vision.image_size
         pictures = [decode(image) for image in item.images]
-        ways = [(part(each.size, rng), mirrors(self.said(item), rng)) for each in pictures]
-        images = [changed(each, *way, side, rng) for each, way in zip(pictures, ways, strict=True)]
+        ways = [(part(picture.size, rng), mirrors(self.said(item), rng)) for picture in pictures]
+        images = [changed(picture, *way, side, rng) for picture, way in zip(pictures, ways, strict=True)]
         return replace(item, images=tuple(images))
 
     def said(self, item: Item) -> Sequence[str]:

@@ -17,8 +17,7 @@ from ...model.batch import END, IGNORE
 from ..finetuning.annotation_errors import Cut
 from ..finetuning.caption_metrics import BLEU, CIDER, TRUTH, Reference, library, word_metrics
 from ..finetuning.captioned import READS, captioned
-from ..finetuning.decoder import Decoder, next_tokens, smoothed_cross_entropy
-from ..finetuning.generation import beam_search, greedy
+from ..finetuning.decoder import Decoder, beam_search, greedy, next_tokens, smoothed_cross_entropy
 from ..finetuning.protocol import caption_text
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..result import Measure
@@ -90,8 +89,8 @@ class Captioning(OfTheWorld):
         prompt = torch.tensor(self._prompt, device=image.device).expand(len(image), -1)
         if beams == 1:
             return [Answer(self._text(ids)) for ids in greedy(head, memory, prompt, longest, SHORTEST).tolist()]
-        said = beam_search(head, memory, prompt, beams, longest, SHORTEST)
-        rows = zip(said.ids.tolist(), said.logs.tolist(), strict=True)
+        written = beam_search(head, memory, prompt, beams, longest, SHORTEST)
+        rows = zip(written.ids.tolist(), written.logs.tolist(), strict=True)
         return [Answer(self._text(ids), exp(min(0.0, log))) for ids, log in rows]
 
     def _text(self, ids: list[int]) -> str:

@@ -20,13 +20,14 @@ from ..finetuning.captioned import READS, captioned
 from ..finetuning.pair_scores import (
     candidates,
     contrastive_loss,
-    matching_scores,
+    mutual_candidates,
     negatives_elsewhere,
     rescored,
     two_way_ranks,
 )
 from ..finetuning.protocol import CAPTION_WORDS, caption_text
 from ..finetuning.task import CHUNK, Answer, Hidden, Item, TaskBatch
+from ..pairings import of_pairings
 from ..result import Measure, ratio
 from ..world.retrieval import distinct_pairs
 from .both import OfTheWorld
@@ -57,8 +58,8 @@ class Retrieval(OfTheWorld):
 
     def read(self, split: Split) -> list[Item]:
         pictures, cut = enumerate(captioned(self.path, split).items()), Cut("captions", CAPTION_WORDS)
-        asked = [(picture, i, caption_text(text, None)) for i, (picture, texts) in pictures for text in texts]
-        items = [_item(cut(picture, text), picture, i) for picture, i, text in asked]
+        rows = [(picture, i, caption_text(text, None)) for i, (picture, texts) in pictures for text in texts]
+        items = [_item(cut(picture, text), picture, i) for picture, i, text in rows]
         cut.warn()
         return items
 
@@ -92,11 +93,11 @@ class Retrieval(OfTheWorld):
         with torch.no_grad():
             similarity = (features[0] @ features[1].T / itc.temperature).float()
             other_image, other_text = _negatives(similarity.T, picture), _negatives(similarity, picture)
-        own = torch.arange(len(text), device=text.device)
-        texts, images = torch.cat([own, own[: len(other_image)], other_text]), torch.cat([own, other_image, own])
+        same = torch.arange(len(text), device=text.device)
+        texts, images = torch.cat([same, same[: len(other_image)], other_text]), torch.cat([same, other_image, same])
         fused = model.fusion(text[texts], batch.mask[texts], image, images[: len(texts)])[:, 0]
         logits = model.objectives["itm"].head(fused).float()  # type: ignore[operator]
-        belong = (torch.arange(len(logits), device=logits.device) < len(own)).long()
+        belong = (torch.arange(len(logits), device=logits.device) < len(same)).long()
         return contrastive_loss(*features, itc.temperature, picture) + F.cross_entropy(logits, belong)
 
     def predict(self, model: XFM, head: nn.Module, batch: TaskBatch) -> list[Answer]:
@@ -112,7 +113,7 @@ class Retrieval(OfTheWorld):
         text = torch.cat([model.text(texts.ids[i : i + CHUNK], texts.mask[i : i + CHUNK]) for i in _chunks(items)])
         places = _places(model, text, texts.mask, ImageTokens.of_pictures(patches), owner.to(model.device))
         rows = zip(owner.tolist(), *places.values(), strict=True)
-        return [Answer({"picture": p} | dict(zip(places, each, strict=True))) for p, *each in rows]
+        return [Answer({"picture": p} | dict(zip(places, ranks, strict=True))) for p, *ranks in rows]
 
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         """Whether the picture is found first, by the published ranking."""
@@ -172,10 +173,10 @@ def _places(model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, owner: T
     embedded = itc.embed_image(image.pooled), itc.embed_text(model.text.sentence(text, mask))
     similarity = (embedded[0] @ embedded[1].T).float()
     (rows, columns), (back_columns, back_rows) = candidates(similarity, RERANKED), candidates(similarity.T, RERANKED)
-    either = torch.zeros_like(similarity, dtype=torch.bool)  # most are candidates both ways
-    either[rows, columns] = either[back_rows, back_columns] = True
-    pairs, scores = either.nonzero(as_tuple=True), torch.zeros_like(similarity)
-    scores[pairs] = matching_scores(model, text, mask, image, *pairs).float()
+    itm: Any = model.objectives["itm"]
+    pairs = pictures, texts = mutual_candidates(similarity, RERANKED).nonzero(as_tuple=True)  # most are so both ways
+    belong = of_pairings(model.fusion, text, mask, image, texts, pictures, lambda h, _: itm.head(h[:, 0])[:, 1])
+    scores = torch.zeros_like(similarity).index_put_(pairs, belong.float())
     matching, back = scores[rows, columns], scores[back_rows, back_columns]
     contrast = similarity / itc.temperature
     summed, summed_back = matching + contrast[rows, columns], back + contrast[back_rows, back_columns]
@@ -191,20 +192,20 @@ def _places(model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, owner: T
             rescored(similarity.T, back_columns, back_rows, summed_back, never),
         ),
     }
-    found = dict[str, list[int]]()
+    ranks = dict[str, list[int]]()
     for ranking in RANKINGS:
         captions, pictures = two_way_ranks(both[ranking][0], owner, both[ranking][1])
-        found[_key(ranking, "picture")] = pictures.tolist()
-        found[_key(ranking, "caption")] = captions[owner].tolist()
-    return found
+        ranks[_key(ranking, "picture")] = pictures.tolist()
+        ranks[_key(ranking, "caption")] = captions[owner].tolist()
+    return ranks
 
 
-def _found(ranking: str, side: str, ks: Sequence[int], said: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+def _found(ranking: str, side: str, ks: Sequence[int], answers: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
     """(n, 2): the share of `ks` within which what is looked for is, times its weight, and the weight: a picture's
     captions look for one caption together. Who says None has one order for all, a caption of each picture in turn."""
     pictures = [target["picture"] for target in targets]
     order = _numbers(pictures).tolist()
-    place = np.array([i if each is None else each[_key(ranking, side)] for i, each in zip(order, said, strict=True)])
+    place = np.array([i if one is None else one[_key(ranking, side)] for i, one in zip(order, answers, strict=True)])
     hits = np.mean([place < k for k in ks], 0)
     captions = Counter(pictures)
     weight = np.array([1 / captions[p] if side == "caption" else 1.0 for p in pictures])
@@ -215,9 +216,9 @@ def _share(means: np.ndarray) -> np.ndarray:
     return ratio(means[..., 0], means[..., 1])
 
 
-def _both(ranking: str, said: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+def _both(ranking: str, answers: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
     """(n, 4)"""
-    return np.concatenate([_found(ranking, side, KS, said, targets) for side in SIDES], 1)
+    return np.concatenate([_found(ranking, side, KS, answers, targets) for side in SIDES], 1)
 
 
 def _mean_of_both(means: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from ...base import seeding
 from ...data.source import Split
 from ...data.world import openmoji
 from ...model import XFM
-from ..finetuning.task import Answer, TaskBatch, likeliest
+from ..finetuning.labelled import likeliest
+from ..finetuning.task import Answer, TaskBatch
 from .picture_tasks import Concept
 
 __all__ = ["Fine", "FinePrompts"]

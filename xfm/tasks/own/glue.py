@@ -17,7 +17,6 @@ here that is the test split, which chooses nothing, and validation is a twentiet
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -38,9 +37,10 @@ from ...model import XFM
 from ...model.batch import END
 from ..baselines import from_words
 from ..finetuning.glue_files import rows
-from ..finetuning.task import Answer, Item, Protocol, TaskBatch, Trainable
+from ..finetuning.protocol import Protocol
+from ..finetuning.task import Answer, Item, TaskBatch, Trainable
 from ..finetuning.task_heads import TextClassifier
-from ..result import Measure, binary_f1, matthews, pearson
+from ..result import Measure, binary_f1, f1, matthews, pearson
 from .text_tasks import Texts
 
 __all__ = ["COLA", "GLUE", "MNLI", "MRPC", "QNLI", "QQP", "RTE", "SST2", "STSB"]
@@ -49,11 +49,10 @@ TOKENS = 128  # of a text, or of both
 VALIDATION = 20  # one of so many first texts of train
 NUMBER = {"0": 0, "1": 1}
 ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
+JUDGED = {"entailment": "entailment", "neutral": "neutral", "contradiction": "contradiction"}
 SCORES = 0.0, 5.0  # of STS-B
 
-mean_of_both = Measure(
-    "mean of accuracy and F1", binary_f1.of_items, lambda m: (m[..., 0] + m[..., 3] + binary_f1.of_means(m)) / 2
-)
+mean_of_both = Measure("mean of accuracy and F1", binary_f1.of_items, lambda m: (m[..., 0] + m[..., 3] + f1(m)) / 2)
 
 
 class GlueFiles(Trainable):
@@ -66,7 +65,7 @@ class GlueFiles(Trainable):
     label_column: ClassVar[str] = "label"
     header: ClassVar[tuple[str, ...]] = ()  # of files that have none
     train_files: ClassVar[tuple[str, ...]] = ("train.tsv",)  # the first that is there
-    test_files: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("dev.tsv",)}  # likewise, by the test's name
+    test_files: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (("", ("dev.tsv",)),)  # of each test, by its name
 
     def parsed(self, where: str, cell: str) -> Any:
         """A label as it stands in the file -> the target. ConfigError where it is none."""
@@ -75,17 +74,16 @@ class GlueFiles(Trainable):
     def read(self, split: Split) -> list[Item]:
         if split == "test":
             return [item for items in self._tested.values() for item in items]
-        found = self._trained[split]
-        if not found:
+        if not (items := self._trained[split]):
             raise ConfigError(f"{self._file(self.train_files)}: is too small: no first text is left for {split}")
-        return found
+        return items
 
     def tests(self) -> Mapping[str, Sequence[Item]]:
         return self._tested
 
     @cached_property
     def _tested(self) -> dict[str, list[Item]]:
-        return {name: self._items(self._file(files)) for name, files in self.test_files.items()}
+        return {name: self._items(self._file(files)) for name, files in self.test_files}
 
     @cached_property
     def _trained(self) -> dict[str, list[Item]]:
@@ -93,17 +91,14 @@ class GlueFiles(Trainable):
         items = self._items(self._file(self.train_files), training=True)
         keys = {text: seeding.seed("validation", text) for text in {item.texts[0] for item in items}}
         held_out = {text for text, key in keys.items() if key % VALIDATION == 0} or {min(keys, key=keys.__getitem__)}
-        parts: dict[str, list[Item]] = {"train": [], "validation": []}
-        for item in items:
-            parts["validation" if item.texts[0] in held_out else "train"].append(item)
-        return parts
+        train, validation = ([i for i in items if (i.texts[0] in held_out) == held] for held in (False, True))
+        return {"train": train, "validation": validation}
 
     def _file(self, names: Sequence[str]) -> Path:
         paths = [spelt(Path(self.path, name)) for name in names]
-        found = next((path for path in paths if path.is_file()), None)
-        if found is None:
+        if not (existing := [path for path in paths if path.is_file()]):
             raise ConfigError(f"data = {shown(self.path)}: has no {' and no '.join(names)}; --data takes {self.reads}")
-        return found
+        return existing[0]
 
     def _items(self, path: Path, training: bool = False) -> list[Item]:
         return [
@@ -112,15 +107,14 @@ class GlueFiles(Trainable):
         ]
 
     def encode(self, texts: Sequence[str]) -> list[int]:
-        """`<s> a </s>`, of two `<s> a </s></s> b </s>`, cut to 128 tokens in all, or to what the model's positions
-        hold: of two, the longer one is cut first."""
+        """As `Trainable.encode`, but cut to TOKENS in all: of two texts, the longer one first."""
         most = min(TOKENS, self.config.model.text.positions - 2)
         ids = [self.tokenizer.encode(text, most) for text in texts]
-        lengths = [len(each) for each in ids]
+        lengths = [len(row) for row in ids]
         while sum(lengths) > most:
             lengths[0 if lengths[0] > lengths[-1] else -1] -= 1
-        cut = [[*each[: n - 1], END] for each, n in zip(ids, lengths, strict=True)]
-        return [*cut[0], *(token for each in cut[1:] for token in (END, *each[1:]))]
+        cut = [[*row[: n - 1], END] for row, n in zip(ids, lengths, strict=True)]
+        return [*cut[0], *(token for row in cut[1:] for token in (END, *row[1:]))]
 
 
 class GlueLabels(GlueFiles, Texts):
@@ -162,7 +156,7 @@ class MRPC(GlueLabels):
     reads = "GLUE's folder of the task, with train.tsv and dev.tsv, or msr_paraphrase_train.txt and ..._test.txt"
     columns, label_column = ("#1 String", "#2 String"), "Quality"
     train_files = ("train.tsv", "msr_paraphrase_train.txt")
-    test_files: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("dev.tsv", "msr_paraphrase_test.txt")}
+    test_files = (("", ("dev.tsv", "msr_paraphrase_test.txt")),)
     names, protocol = NUMBER, Protocol(5e-5, 20, 32)
 
     def measures(self) -> tuple[Measure, ...]:
@@ -187,12 +181,8 @@ class MNLI(GlueLabels):
     name, title = "mnli", "MNLI"
     reads = "GLUE's folder of the task, with train.tsv, dev_matched.tsv and dev_mismatched.tsv"
     label_column = "gold_label"
-    test_files: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "matched": ("dev_matched.tsv",),
-        "mismatched": ("dev_mismatched.tsv",),
-    }
-    names: ClassVar[Mapping[str, str]] = {n: n for n in ("entailment", "neutral", "contradiction")}
-    protocol = Protocol(2e-5, 5, 32)
+    test_files = (("matched", ("dev_matched.tsv",)), ("mismatched", ("dev_mismatched.tsv",)))
+    names, protocol = JUDGED, Protocol(2e-5, 5, 32)
 
 
 class QNLI(GlueLabels):
@@ -215,14 +205,14 @@ class STSB(GlueFiles):
     name, title, metric = "stsb", "STS-B", pearson.name
     label_column = "score"
     regressed = ("similarity",)
-    simple = "bag of words"
+    baseline_name = "bag of words"
     protocol = Protocol(5e-5, 20, 32)
 
     def parsed(self, where: str, cell: str) -> float:
         try:
             number = float(cell)
         except ValueError:
-            number = math.nan
+            number = np.nan
         low, high = SCORES
         if not low <= number <= high:
             raise ConfigError(f"{where} = {shown(cell)}: must be a number from {low:g} to {high:g}")
@@ -232,8 +222,8 @@ class STSB(GlueFiles):
         return TextClassifier(model.config.text.width, 1)
 
     def loss(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor:
-        said = self.numbers(model, head, batch)[:, 0]
-        return F.mse_loss(said, torch.tensor(batch.targets, device=said.device))
+        scores = self.numbers(model, head, batch)[:, 0]
+        return F.mse_loss(scores, torch.tensor(batch.targets, device=scores.device))
 
     def predict(self, model: XFM, head: Any, batch: TaskBatch) -> list[Answer]:
         return [Answer(number) for number in self.numbers(model, head, batch)[:, 0].tolist()]
@@ -251,7 +241,7 @@ class STSB(GlueFiles):
     def prior(self, targets: Sequence[Any]) -> tuple[float, str]:
         return float(np.mean(targets)), "mean"
 
-    def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
+    def baseline(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
         return from_words(train, numbers=True)
 
 

@@ -46,24 +46,24 @@ class Images(Pictures):
         return tuple(sorted({label for _, label in self._main}))
 
     def read(self, split: Split) -> list[Item]:
-        found = self._by_split[split]
-        if not found:
+        labelled = self._by_split[split]
+        if not labelled:
             raise ConfigError(f"{self.path}: {len(self._main)} pictures are too few: none is left for {split}")
-        order = seeding.rng("order", split).permutation(len(found)).tolist()  # they lie class by class
-        return [Item((), (picture.path,), label) for picture, label in (found[i] for i in order)]
+        order = seeding.rng("order", split).permutation(len(labelled)).tolist()  # they lie class by class
+        return [Item((), (picture.path,), label) for picture, label in (labelled[i] for i in order)]
 
     @cached_property
     def _folders(self) -> dict[Split, Path]:
         """Of the splits beside train/ those that are there. ConfigError where one is there by several names."""
-        found = dict[Split, Path]()
+        folders = dict[Split, Path]()
         for split, names in NAMES.items():
             there = [name for name in names if Path(self.path, name).is_dir()]
             if len(there) > 1:
                 both = " and ".join(f"{name}/" for name in there)
                 raise ConfigError(f"{self.path}: has {both}, each of which is the {split} split; keep one of them")
             if there:
-                found[split] = Path(self.path, there[0])
-        return found
+                folders[split] = Path(self.path, there[0])
+        return folders
 
     @cached_property
     def _main(self) -> Found:
@@ -72,10 +72,10 @@ class Images(Pictures):
         splits = [folder.name for folder in self._folders.values()]
         if splits and not (root / "train").is_dir():
             raise ConfigError(f"{self.path}: has {splits[0]}/ and no train/; --data takes {self.reads}")
-        found = pictures(root / "train" if (root / "train").is_dir() else root)
-        if len({label for _, label in found}) < FEWEST:
-            raise ConfigError(f"{self.path}: has one class, {found[0][1]!r}; --data takes {self.reads}")
-        return found
+        labelled = pictures(root / "train" if (root / "train").is_dir() else root)
+        if len({label for _, label in labelled}) < FEWEST:
+            raise ConfigError(f"{self.path}: has one class, {labelled[0][1]!r}; --data takes {self.reads}")
+        return labelled
 
     @cached_property
     def _by_split(self) -> dict[Split, Found]:
@@ -88,35 +88,35 @@ class Images(Pictures):
         if len(given) == 2:
             given["train"] = self._main
             return given
-        parts: dict[Split, Found] = {"train": [], "validation": [], "test": []}
+        splits: dict[Split, Found] = {"train": [], "validation": [], "test": []}
         kinds = identities([picture for picture, _ in self._main])
         split_of = split_by_content(kinds)
         for kind, one in zip(kinds, self._main, strict=True):
             part = split_of[kind]
-            parts["train" if given and part == "test" else part].append(one)
+            splits["train" if given and part == "test" else part].append(one)
         if given:
-            parts["test"] = next(iter(given.values()))
-        return parts
+            splits["test"] = next(iter(given.values()))
+        return splits
 
 
 def pictures(folder: Path) -> Found:
     """The pictures of DIR/CLASS/... with their classes. ConfigError for a class without any, and a picture in none."""
     if not folder.is_dir():
         raise ConfigError(f"data = {str(folder)!r}: is no folder")
-    classes = {each.name: 0 for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")}
+    classes = {path.name: 0 for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
     if not classes:
         raise ConfigError(f"{folder}: has no folder of a class; put its pictures into {folder.name}/CLASS/")
-    root, found = Root(folder), Found()
+    root, labelled = Root(folder), Found()
     for name in picture_names(folder):
         label, inside, _ = name.partition("/")
         if not inside:
             raise ConfigError(f"{folder / name}: lies in no class; move it into {folder.name}/CLASS/, or away")
         try:
-            found.append((root.picture(name), label))
+            labelled.append((root.picture(name), label))
         except Unusable as error:
             raise ConfigError(f"{folder / name}: {error.what}") from None
         classes[label] += 1
     if empty := [label for label, count in classes.items() if not count]:
         kinds = ", ".join(sorted(PICTURES))
         raise ConfigError(f"{folder / empty[0]}: has no pictures ({kinds}); put some in, or take the folder away")
-    return found
+    return labelled

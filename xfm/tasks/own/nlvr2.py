@@ -63,9 +63,9 @@ class NLVR2(OfTheWorld):
         return super().scores(predicted, [target.is_true for target in targets])
 
     def embedded_item(self, split: Split, index: int) -> Item:
-        said = statement(self.world, split, index)
-        target = Stated(said.is_true, str(index // 2))
-        return Item((said.text,), (said.left.image, said.right.image), target, target.sentence)
+        stated = statement(self.world, split, index)
+        target = Stated(stated.is_true, str(index // 2))
+        return Item((stated.text,), (stated.left.image, stated.right.image), target, target.sentence)
 
     def read(self, split: Split) -> list[Item]:
         folder, name = self.folder(), FILES[split]
@@ -103,13 +103,13 @@ def _items(path: Path, roots: list[Root]) -> list[Item]:
     for where, row in json_lines(path):
         with entry(where):
             identifier = ids.new("identifier", text_of(row, "identifier"), where)
-            if len(parts := identifier.split("-")) != 4:
+            if len(fields := identifier.split("-")) != 4:
                 raise Unusable("no identifier", f"identifier = {shown(identifier)}: must be split-set-pair-sentence")
             is_true = LABELS.get(str(label := value_of(row, "label", str, bool)).lower())
             if is_true is None:
                 raise Unusable("unknown label", f"label = {shown(label)}: must be 'True' or 'False'")
-            group, sentence = "-".join(parts[:2]), "-".join((*parts[:2], parts[3]))
-            pictures = [_picture(roots, row.get("directory"), f"{'-'.join(parts[:3])}-img{i}.png") for i in (0, 1)]
+            group, sentence = "-".join(fields[:2]), "-".join((*fields[:2], fields[3]))
+            pictures = [_picture(roots, row.get("directory"), f"{'-'.join(fields[:3])}-img{i}.png") for i in (0, 1)]
             text = cut(where, caption_text(text_of(row, "sentence"), None))
             items.append(Item((text,), tuple(p.path for p in pictures), Stated(is_true, sentence), group))
     cut.warn()

@@ -6,11 +6,10 @@ concepts that it did not show.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -36,8 +35,8 @@ class Pictures(Labelled):
 
     family = "vision"
     other_head = "five layers on the mean of the patches"
-    simple = "raw pixels"
-    simple_most = 2000
+    baseline_name = "raw pixels"
+    baseline_items = 2000
 
     def head(self, model: XFM) -> ImageClassifier:
         return ImageClassifier(model.config.vision.width, len(self.labels), self.published)
@@ -45,7 +44,7 @@ class Pictures(Labelled):
     def logits(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor:
         return head(model, batch.images[0])
 
-    def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
+    def baseline(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
         return from_pixels(train, self.config.model.vision.width, self.picture)
 
 
@@ -53,13 +52,14 @@ class DrawnPictures(Pictures):
     """Of one object each, drawn by the world."""
 
     needs = frozenset({"objects"})
+    field: ClassVar[str]  # of a concept of OpenMoji, which is the label
 
     @property
     def world(self) -> World:
         return self.data.world
 
-    @abstractmethod
-    def label(self, concept: int) -> str: ...
+    def label(self, concept: int) -> str:
+        return getattr(openmoji.concepts()[concept], self.field)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -77,14 +77,14 @@ class DrawnPictures(Pictures):
         return self._drawn(self.world, split, index)
 
     def tests(self) -> Mapping[str, Sequence[Item]]:
-        world, found = self.world, {"": self.items("test")}
+        world, tests = self.world, {"": self.items("test")}
         if others := tuple(style for style in STYLES if style not in world.styles):
             elsewhere = replace(world, styles=others)
-            found["held-out style"] = [self._drawn(elsewhere, "test", i) for i in range(self.tested)]
-        if known := {c for c in world.pool("unseen_concepts") if self.label(c) in self.labels}:
-            places = (i for i in range(self.tested) if self.concept("unseen_concepts", i) in known)
-            found["unseen concepts"] = [self._drawn(world, "unseen_concepts", i) for i in places]
-        return found
+            tests["held-out style"] = [self._drawn(elsewhere, "test", i) for i in range(self.tested)]
+        if nameable := {c for c in world.pool("unseen_concepts") if self.label(c) in self.labels}:
+            places = (i for i in range(self.tested) if self.concept("unseen_concepts", i) in nameable)
+            tests["unseen concepts"] = [self._drawn(world, "unseen_concepts", i) for i in places]
+        return tests
 
     def _drawn(self, world: World, split: Split, index: int) -> Item:
         concept = self.concept(split, index)
@@ -95,28 +95,19 @@ class DrawnPictures(Pictures):
 class Concept(DrawnPictures):
     """Which of the world's concepts."""
 
-    name, title = "concept", "concept of a picture"
-
-    def label(self, concept: int) -> str:
-        return openmoji.concepts()[concept].name
+    name, title, field = "concept", "concept of a picture", "name"
 
 
 class Subcategory(DrawnPictures):
     """Which of OpenMoji's subcategories, such as animal-mammal or food-fruit."""
 
-    name, title = "subcategory", "subcategory of a picture"
-
-    def label(self, concept: int) -> str:
-        return openmoji.concepts()[concept].subcategory
+    name, title, field = "subcategory", "subcategory of a picture", "subcategory"
 
 
 class Category(DrawnPictures):
     """Which of OpenMoji's categories, such as Animals & Nature."""
 
-    name, title = "category", "category of a picture"
-
-    def label(self, concept: int) -> str:
-        return openmoji.concepts()[concept].category
+    name, title, field = "category", "category of a picture", "category"
 
 
 class UnseenConcept(Concept):

@@ -30,11 +30,11 @@ from ..finetuning.protocol import CAPTION_WORDS, inclusive_iou
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..finetuning.task_heads import fused_token
 from ..result import Measure
+from ..world.grounding import IOU, box_iou, is_correct
 from .both import OfTheWorld
 
 __all__ = ["BoxHead", "Grounding", "Named"]
 
-HIT = 0.5  # IoU from which a box is right
 ROUNDED = 1.0  # pixels by which a box may lie outside its picture: annotations are rounded
 TRIED = 500  # boxes, of which the best constant one is chosen
 
@@ -65,8 +65,8 @@ class BoxHead(nn.Module):
     def __init__(self, model: XFM):
         super().__init__()
         losses: dict[str, Any] = dict(model.objectives.items())
-        known = losses["bbp"].head if "bbp" in losses else two_layer_head(model.config.text.width, 4)
-        self.head = copy.deepcopy(known)
+        pretrained = losses["bbp"].head if "bbp" in losses else two_layer_head(model.config.text.width, 4)
+        self.head = copy.deepcopy(pretrained)
 
     def forward(self, model: XFM, batch: TaskBatch) -> Tensor:
         text = model.text(batch.ids, batch.mask)
@@ -139,7 +139,7 @@ class Grounding(OfTheWorld):
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         if self.path:
             return np.array([_hit(p, t) for p, t in zip(predicted, targets, strict=True)], float)
-        return (overlap(torch.tensor(predicted), torch.tensor(targets))[0] >= HIT).double().numpy()
+        return is_correct(box_iou(torch.tensor(predicted), torch.tensor(targets))).double().numpy()
 
     def measures(self) -> tuple[Measure, ...]:
         parts = sorted({item.target.part for item in self._own("test")}) if self.path else []
@@ -154,20 +154,20 @@ class Grounding(OfTheWorld):
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """The box among the targets that is right most often."""
         boxes = torch.tensor([self.truth(target) for target in targets[:TRIED]])
-        return best_constant_box(boxes, boxes, HIT).tolist(), "best constant box"
+        return best_constant_box(boxes, boxes, IOU).tolist(), "best constant box"
 
 
 def _hit(box: Sequence[float], named: Named) -> bool:
     """Whether a box, in shares of the picture, is the one that is named."""
     cx, cy, w, h = (share * side for share, side in zip(box, 2 * named.size, strict=True))
-    return inclusive_iou((cx - w / 2, cy - h / 2, w, h), named.pixels) >= HIT
+    return inclusive_iou((cx - w / 2, cy - h / 2, w, h), named.pixels) >= IOU
 
 
 def _refs(folder: Path, reads: str) -> Path:
-    found = matching(folder, "refs*.json")
-    if len(found) != 1:
-        raise ConfigError(f"{folder}: has {shown([path.name for path in found])}; --data takes {reads}")
-    return found[0]
+    files = matching(folder, "refs*.json")
+    if len(files) != 1:
+        raise ConfigError(f"{folder}: has {shown([path.name for path in files])}; --data takes {reads}")
+    return files[0]
 
 
 def _of_record(record: Record, size_of: Any, cut: Cut) -> list[Item]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -13,27 +13,24 @@ from torch import Tensor, nn
 
 from ...base import seeding
 from ...data.source import Split
-from ...data.wordnet import sentences
+from ...data.wordnet import Sentence, sentences
 from ...model import XFM
 from ..baselines import from_words
 from ..finetuning.labelled import Labelled
 from ..finetuning.task import Hidden, Item, TaskBatch
 from ..finetuning.task_heads import PairClassifier, TextClassifier
+from ..world.sentence_pairs import draw_pairs, hypernym, same_synset
 
 __all__ = ["Hypernym", "Lexname", "SameSynset", "Texts"]
 
-MOST = {
-    "test": 1500,
-    "validation": 1000,
-    "train": 6000,
-}  # a later one has no synset of an earlier one
+MOST = {"test": 1500, "validation": 1000, "train": 6000}  # a later one has no synset of an earlier one
 
 
 class Texts(Labelled):
     """Texts, or pairs of them as one, whose label is read off token 0."""
 
     family = "language"
-    simple = "bag of words"
+    baseline_name = "bag of words"
 
     def head(self, model: XFM) -> nn.Module:
         return TextClassifier(model.config.text.width, len(self.labels))
@@ -41,7 +38,7 @@ class Texts(Labelled):
     def logits(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor:
         return head(model, batch.ids, batch.mask)
 
-    def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
+    def baseline(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
         return from_words(train)
 
 
@@ -73,12 +70,12 @@ class Lexname(EmbeddedTexts):
 
     @cached_property
     def by_split(self) -> dict[str, list[Item]]:
-        found = {}
+        by_split = {}
         for split, most in MOST.items():
-            known = [s for s in sentences(split) if s.lexname in self.labels]
-            order = seeding.rng("task", self.name, split).permutation(len(known))[:most].tolist()
-            found[split] = [Item((known[i].text,), (), known[i].lexname, known[i].synset) for i in order]
-        return found
+            labelled = [s for s in sentences(split) if s.lexname in self.labels]
+            order = seeding.rng("task", self.name, split).permutation(len(labelled))[:most].tolist()
+            by_split[split] = [Item((s.text,), (), s.lexname, s.synset) for s in (labelled[i] for i in order)]
+        return by_split
 
 
 class EmbeddedPairs(EmbeddedTexts):
@@ -105,7 +102,7 @@ class SameSynset(EmbeddedPairs):
 
     @cached_property
     def by_split(self) -> dict[str, list[Item]]:
-        return _pairs("same_synset")
+        return _pairs("same_synset", same_synset)
 
 
 class Hypernym(EmbeddedPairs):
@@ -115,16 +112,14 @@ class Hypernym(EmbeddedPairs):
 
     @cached_property
     def by_split(self) -> dict[str, list[Item]]:
-        return _pairs("hypernym")
+        return _pairs("hypernym", hypernym)
 
 
-def _pairs(relation: str) -> dict[str, list[Item]]:
-    from ..world import sentence_pairs  # late: scikit-learn takes a second
-
-    true_pairs, found, used = getattr(sentence_pairs, relation), dict[str, list[Item]](), set[str]()
+def _pairs(relation: str, true_pairs: Callable[[Any], Iterable[tuple[Sentence, Sentence]]]) -> dict[str, list[Item]]:
+    by_split, used = dict[str, list[Item]](), set[str]()
     for split, most in MOST.items():
         rng = seeding.rng("task", relation, split)
-        drawn = sentence_pairs.draw_pairs(rng, true_pairs(sentences(split)), most // 2, used)
-        used |= {s.synset for pair in drawn for s in (pair.first, pair.second)}
-        found[split] = [Item((p.first.text, p.second.text), (), p.label, p.group) for p in drawn]
-    return found
+        pairs = draw_pairs(rng, true_pairs(sentences(split)), most // 2, used)
+        used |= {s.synset for pair in pairs for s in (pair.first, pair.second)}
+        by_split[split] = [Item((p.first.text, p.second.text), (), p.label, p.group) for p in pairs]
+    return by_split

@@ -88,8 +88,8 @@ class VQA(OfTheWorld):
 
     def embedded_item(self, split: Split, index: int) -> Item:
         if (key := (split, index)) not in self._drawn:
-            asked = visual_question(self.world, split, index)
-            self._drawn[key] = Item((asked.text,), (asked.scene.image,), asked.answer, index // 2)
+            question = visual_question(self.world, split, index)
+            self._drawn[key] = Item((question.text,), (question.scene.image,), question.answer, index // 2)
         return self._drawn[key]
 
     @cached_property
@@ -108,7 +108,7 @@ class VQA(OfTheWorld):
         return self.some(items if split == "train" or tested else _half(items, split), folder, split)
 
     def worded(self, text: str) -> str:
-        return question_text(text, TESTED_WORDS)
+        return question_text(text, TESTED_WORDS) if self.path else text
 
     def said(self, item: Item) -> Sequence[str]:
         return (*item.texts, *item.target)
@@ -118,17 +118,17 @@ class VQA(OfTheWorld):
 
     def loss(self, model: XFM, head: Decoder, batch: TaskBatch) -> Tensor:
         given, device = [_shares(target) for target in batch.targets], batch.ids.device
-        own = torch.tensor([i for i, shares in enumerate(given) for _ in shares], device=device)
+        question = torch.tensor([i for i, shares in enumerate(given) for _ in shares], device=device)
         weights = torch.tensor([share for shares in given for share in shares.values()], device=device)
-        ids, mask = (each.to(device) for each in self._tokens([answer for shares in given for answer in shares]))
+        ids, mask = (tokens.to(device) for tokens in self._tokens([answer for shares in given for answer in shares]))
         states = question_states(model, batch.ids, batch.mask, batch.images[0])
-        return answer_loss(nll(head, ids, mask, states, batch.mask, own), weights, len(given))
+        return answer_loss(nll(head, ids, mask, states, batch.mask, question), weights, len(given))
 
     def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
         return [best for best, *_ in self.ranked(model, head, batch)]
 
     def ranked(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[list[Answer]]:
-        ids, mask = (each.to(batch.ids.device) for each in self._known_tokens)
+        ids, mask = (tokens.to(batch.ids.device) for tokens in self._known_tokens)
         states = question_states(model, batch.ids, batch.mask, batch.images[0])
         ranked = rank(head, states, batch.mask, ids, mask, RANKED)
         rows = zip(ranked.answers[:, :TOLD].tolist(), ranked.probabilities[:, :TOLD].tolist(), strict=True)

@@ -32,25 +32,25 @@ def score(context: EvalContext) -> list[Result]:
         return []
     phrases, owner, true = grounding.questions(scenes)
     weights, (thing, number) = context.cross_attention(scenes, phrases, owner), grounding.objects(owner, true)
-    own = coverage(true, context.model.config.vision.grid)
+    inside = coverage(true, context.model.config.vision.grid)
     results = []
-    for task, kept in (("alignment", number > 0), ("alignment (several objects)", number > 1)):
-        if not kept.any():
+    for task, among in (("alignment", number > 0), ("alignment (several objects)", number > 1)):
+        if not among.any():
             continue
-        boxes: dict[str, tuple[Tensor, Better]] = {"": (own, "higher")}
+        boxes: dict[str, tuple[Tensor, Better]] = {"": (inside, "higher")}
         if task != "alignment":
-            boxes["another object's box"] = own[grounding.swap(owner, thing)], ""
+            boxes["another object's box"] = inside[grounding.swap(owner, thing)], ""
         for (i, query), (box, (covered, better)) in ((q, b) for q in enumerate(QUERIES) for b in boxes.items()):
-            attended = weights[kept, i]
+            attended = weights[among, i]
             measured = {
-                "mass on the box": ((attended[:, 1:] * covered[kept]).sum(-1), covered.shape[1] / attended.shape[1]),
-                "pointing game": (pointed(attended[:, 1:], covered[kept]), 1.0),
+                "mass on the box": ((attended[:, 1:] * covered[among]).sum(-1), covered.shape[1] / attended.shape[1]),
+                "pointing game": (pointed(attended[:, 1:], covered[among]), 1.0),
             }
             for metric, (scores, of_patches) in measured.items():
-                level = of_patches * covered[kept].mean().item(), "equal attention"
+                level = of_patches * covered[among].mean().item(), "equal attention"
                 condition = ", ".join(filter(None, (query, box)))
                 results.append(
-                    context.result(task, condition, metric, scores, level, groups=owner[kept], better=better)
+                    context.result(task, condition, metric, scores, level, groups=owner[among], better=better)
                 )
     return results
 

@@ -78,12 +78,12 @@ def score(context: EvalContext) -> list[Result]:
 
 
 def _single_objects(
-    context: EvalContext, each: int, apart: Sequence[Scene] = (), split: Split | None = None
+    context: EvalContext, count: int, apart: Sequence[Scene] = (), split: Split | None = None
 ) -> list[Scene]:
-    """Of every concept of the split `each` pictures of it alone, with contents that nothing in `apart` has."""
+    """Of every concept of the split `count` pictures of it alone, with contents that nothing in `apart` has."""
     taken, scenes = {s.content for s in apart}, []
     for concept in context.world.pool(split or context.split):
-        scenes += _distinct(partial(context.scene, "vision", split=split, concepts=(concept,)), each, taken)
+        scenes += _distinct(partial(context.scene, "vision", split=split, concepts=(concept,)), count, taken)
     return scenes
 
 
@@ -138,11 +138,11 @@ def _single(context: EvalContext, train: Features, test: Features, labels: Seque
     unseen, results = context.split == "unseen_concepts", []
     for label in labels:
         y, y_test = (np.array([LABELS[label](s.objects[0].concept) for s in f.scenes]) for f in (train, test))
-        known = np.isin(y_test, y)
-        features = {name: (x, test.by_encoder[name][known]) for name, x in train.by_encoder.items()}
+        trained = np.isin(y_test, y)
+        features = {name: (x, test.by_encoder[name][trained]) for name, x in train.by_encoder.items()}
         upper_bound = None if unseen and label != "concept" else 1.0  # its category need not be visible
         task = label + " (unseen concepts)" * unseen
-        results += _classify(context, task, features, y, y_test[known], upper_bound=upper_bound)
+        results += _classify(context, task, features, y, y_test[trained], upper_bound=upper_bound)
     return results
 
 

@@ -25,29 +25,29 @@ def score(context: EvalContext) -> list[Result]:
     knowing where things are and not what they are.
     """
     trained = context.world.styles
-    drawn = [
+    styled = [
         ("trained style" if style in trained else "held-out style", style, context.with_data({"data.styles": style}))
         for style in STYLES
     ]
-    named = [] if context.unseen else _naming(context, drawn)
-    grounded = _grounding(context, drawn) if "bbp" in context.model.objectives else []
-    return [*named, *_retrieval(context, drawn), *grounded]
+    named = [] if context.unseen else _naming(context, styled)
+    grounded = _grounding(context, styled) if "bbp" in context.model.objectives else []
+    return [*named, *_retrieval(context, styled), *grounded]
 
 
-def _naming(context: EvalContext, drawn: Drawn) -> list[Result]:
+def _naming(context: EvalContext, styled: Drawn) -> list[Result]:
     names = context.world.names
     return [
         context.result(f"{kind}: naming", style, "accuracy", correct, (1 / len(names), "chance"), 1.0)
-        for kind, style, own in drawn
-        for correct in [object_naming.classify(own, "naming", names, object_naming.EACH)]
+        for kind, style, data in styled
+        for correct in [object_naming.classify(data, "naming", names, object_naming.EACH)]
     ]
 
 
-def _retrieval(context: EvalContext, drawn: Drawn) -> list[Result]:
+def _retrieval(context: EvalContext, styled: Drawn) -> list[Result]:
     results = []
-    for kind, style, own in drawn:
-        pairs = retrieval.distinct_pairs(own.scene("retrieval", i) for i in range(retrieval.ATTEMPTS))
-        by_itc = retrieval.similarities(own, pairs)
+    for kind, style, data in styled:
+        pairs = retrieval.distinct_pairs(data.scene("retrieval", i) for i in range(retrieval.ATTEMPTS))
+        by_itc = retrieval.similarities(data, pairs)
         results += [
             retrieval.recall(context, f"{kind}: {direction}", f"ITC, {style}", turn(by_itc), 1, 1.0)
             for direction, turn in retrieval.DIRECTIONS.items()
@@ -55,10 +55,10 @@ def _retrieval(context: EvalContext, drawn: Drawn) -> list[Result]:
     return results
 
 
-def _grounding(context: EvalContext, drawn: Drawn) -> list[Result]:
+def _grounding(context: EvalContext, styled: Drawn) -> list[Result]:
     results = []
-    for kind, style, own in drawn:
-        _, owner, true, predicted = grounding.predict(own, own.scenes("grounding", SCENES))
+    for kind, style, data in styled:
+        _, owner, true, predicted = grounding.predict(data, data.scenes("grounding", SCENES))
         correct = grounding.is_correct(grounding.box_iou(predicted, true))
         guess = grounding.any_object_box(owner, true).mean().item(), "any object's box"
         results.append(context.result(f"{kind}: grounding", style, "acc@0.5", correct, guess, 1.0, owner))

@@ -44,16 +44,16 @@ def score(context: EvalContext) -> list[Result]:
     of the texts alone. Kinds that the world's captions do not have are left out.
     """
     scenes = context.scenes("matching", SCENES, objects=(2, 4))
-    drawn = [(task, draw_negatives(context, scenes, kind)) for kind, task in TASKS.items()]
-    by_task = {task: negatives for task, negatives in drawn if negatives}
+    negatives_of = [(task, draw_negatives(context, scenes, kind)) for kind, task in TASKS.items()]
+    by_task = {task: negatives for task, negatives in negatives_of if negatives}
     pairs = [pair for negatives in by_task.values() for pair in negatives]
     texts = [text for pair in pairs for text in (pair.caption, pair.negative)]
-    own, unrelated = torch.tensor([(pair.scene, pair.unrelated) for pair in pairs]).T.repeat_interleave(2, 1)
+    right, unrelated = torch.tensor([(pair.scene, pair.unrelated) for pair in pairs]).T.repeat_interleave(2, 1)
     text = torch.arange(len(texts))
-    by_itc = (context.image_features(scenes)[own] * context.text_features(texts)).sum(1)
+    by_itc = (context.image_features(scenes)[right] * context.text_features(texts)).sum(1)
     flat = {"ITC": by_itc}
     if "itm" in context.model.objectives:
-        by_itm, without = (context.match_logits(scenes, texts, image, text) for image in (own, unrelated))
+        by_itm, without = (context.match_logits(scenes, texts, image, text) for image in (right, unrelated))
         flat = {"ITM": by_itm, "ITC": by_itc, CONTROL: without}
     scores = {condition: s.unflatten(0, (-1, 2)).T.numpy() for condition, s in flat.items()}  # captions, negatives
     task_of = np.repeat(list(by_task), [len(negatives) for negatives in by_task.values()])

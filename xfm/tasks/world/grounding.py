@@ -38,36 +38,36 @@ def score(context: EvalContext) -> list[Result]:
     train, scenes = (list(context.examples("grounding", SCENES, "boxes", split)) for split in ("train", context.split))
     if not any(s.regions for s in train) or not any(s.regions for s in scenes):
         return []
-    drawn = [s for s in scenes if isinstance(s, Scene)]  # what only the drawn world knows and can change
-    constant = _best_constant(torch.tensor([region.box for s in train for region in s.regions]), grid_alone=bool(drawn))
+    full = [s for s in scenes if isinstance(s, Scene)]  # what only the drawn world knows and can change
+    constant = _best_constant(torch.tensor([region.box for s in train for region in s.regions]), grid_alone=bool(full))
     phrases, owner, true, predicted = predict(context, scenes)
     thing, number = objects(owner, true)
     boxes_of = len({*zip(owner.tolist(), phrases, thing.tolist(), strict=True)})
     most = 1.0 if boxes_of == len({*zip(owner.tolist(), phrases, strict=True)}) else None
 
-    def row(task: str, condition: str, scores: Tensor, kept: Tensor, metric: str = "acc@0.5", **more: Any) -> Result:
-        """Over the phrases `kept` (R,) bool."""
-        baseline = box_iou(constant, true[kept])
+    def row(task: str, condition: str, scores: Tensor, rows: Tensor, metric: str = "acc@0.5", **more: Any) -> Result:
+        """Over the phrases `rows` (R,) bool."""
+        baseline = box_iou(constant, true[rows])
         level = (baseline if metric == "mean IoU" else is_correct(baseline)).mean().item(), "best constant box"
-        return context.result(task, condition, metric, scores[kept], level, most, owner[kept], **more)
+        return context.result(task, condition, metric, scores[rows], level, most, owner[rows], **more)
 
     iou = box_iou(predicted, true)
     correct, swapped = is_correct(iou), is_correct(box_iou(predicted[swap(owner, thing)], true))
     any_object = any_object_box(owner, true)
     results = []
-    for task, kept in (("grounding", number > 0), ("grounding (several objects)", number > 1)):
-        if kept.any():
-            results += [row(task, "", correct, kept), row(task, "any object's box", any_object, kept, better="")]
+    for task, rows in (("grounding", number > 0), ("grounding (several objects)", number > 1)):
+        if rows.any():
+            results += [row(task, "", correct, rows), row(task, "any object's box", any_object, rows, better="")]
             if task != "grounding":
-                results.append(row(task, "swapped phrase", swapped, kept, better=""))
-            results.append(row(task, "", iou, kept, "mean IoU"))
-    big = torch.tensor([o.size == "big" for s in drawn for o in s.objects])
-    parts = {"big object": big, "small object": ~big} if drawn else {}
-    parts |= {f"one of {n}" if n > 1 else "alone": number == n for n in range(1, MOST + 1)}
+                results.append(row(task, "swapped phrase", swapped, rows, better=""))
+            results.append(row(task, "", iou, rows, "mean IoU"))
+    big = torch.tensor([o.size == "big" for s in full for o in s.objects])
+    subsets = {"big object": big, "small object": ~big} if full else {}
+    subsets |= {f"one of {n}" if n > 1 else "alone": number == n for n in range(1, MOST + 1)}
     results += [
-        row("grounding (by size and number)", part, correct, kept) for part, kept in parts.items() if kept.any()
+        row("grounding (by size and number)", part, correct, rows) for part, rows in subsets.items() if rows.any()
     ]
-    for level in HARDER if drawn else ():
+    for level in HARDER if full else ():
         harder = context.with_data(LEVELS[level])
         _, owner, true, predicted = predict(harder, harder.scenes("grounding", HARD_SCENES))
         correct = is_correct(box_iou(predicted, true))
@@ -118,8 +118,8 @@ def swap(owner: Tensor, thing: Tensor) -> Tensor:
 
 def any_object_box(owner: Tensor, true: Tensor) -> Tensor:
     """(R,) the accuracy of the box of an object of the picture drawn at random."""
-    own = true.split(_runs(owner)[1])
-    return torch.cat([is_correct(box_iou(boxes[:, None], boxes.unique(dim=0))).mean(1) for boxes in own])
+    boxes_of = true.split(_runs(owner)[1])
+    return torch.cat([is_correct(box_iou(boxes[:, None], boxes.unique(dim=0))).mean(1) for boxes in boxes_of])
 
 
 def _runs(owner: Tensor) -> tuple[list[int], list[int]]:

@@ -50,8 +50,8 @@ def log_unigram(context: EvalContext) -> np.ndarray:
 def _sample(context: EvalContext, split: Split, most: int, purpose: str) -> list[list[int]]:
     """Token ids of at most so many texts of a split, drawn without repetition."""
     texts = context.source_with("texts").texts(split)
-    drawn: list[int] = context.rng(purpose, "sentences").permutation(len(texts))[:most].tolist()
-    return [context.tokenizer.encode(texts[i], context.config.data.text_tokens) for i in drawn]
+    chosen: list[int] = context.rng(purpose, "sentences").permutation(len(texts))[:most].tolist()
+    return [context.tokenizer.encode(texts[i], context.config.data.text_tokens) for i in chosen]
 
 
 def _predict(context: EvalContext, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
@@ -70,5 +70,5 @@ def _predict(context: EvalContext, texts: Sequence[Sequence[int]]) -> tuple[Tens
         labels = torch.tensor([token for _, _, tokens in chunk for token in tokens])
         loss = F.cross_entropy(logits, labels, reduction="none")
         out.append((logits.argmax(1) == labels, loss, labels, start + torch.tensor(row)))
-    correct, loss, labels, sentence = (torch.cat(parts) for parts in zip(*out, strict=True))
+    correct, loss, labels, sentence = (torch.cat(chunks) for chunks in zip(*out, strict=True))
     return correct, loss, labels, sentence.numpy()

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...data.world.grammar import templates
 from ..context import EvalContext
+from ..finetuning.image_recognition import Recognition, zero_shot
 from ..result import Result
 
 __all__ = ["EACH", "NEEDS", "classify", "score"]
@@ -29,16 +29,13 @@ def score(context: EvalContext) -> list[Result]:
     return [*seen, _row(unseen, "naming (unseen concepts)", context.world.unseen_names, 2 * EACH)]
 
 
-def _row(context: EvalContext, task: str, names: Sequence[str], each: int) -> Result:
-    return context.result(task, "", "accuracy", classify(context, task, names, each), (1 / len(names), "chance"), 1.0)
+def _row(context: EvalContext, task: str, names: Sequence[str], count: int) -> Result:
+    return context.result(task, "", "accuracy", classify(context, task, names, count), (1 / len(names), "chance"), 1.0)
 
 
-def classify(context: EvalContext, task: str, names: Sequence[str], each: int) -> np.ndarray:
-    """(n,) bool: whether the right one of the split's `names` is said of each picture, `each` of a concept."""
-    concepts = [(concept, i) for concept in context.world.pool(context.split) for i in range(each)]
+def classify(context: EvalContext, task: str, names: Sequence[str], count: int) -> np.ndarray:
+    """(n,) bool: whether the right one of the split's `names` is said of each picture, `count` of a concept."""
+    concepts = [(concept, i) for concept in context.world.pool(context.split) for i in range(count)]
     scenes = [context.scene(task, i, concepts=(concept,)) for concept, i in concepts]
-    labels = [n for n in range(len(names)) for _ in range(each)]
-    templated = [text for name in names for text in templates(name)]
-    classes = context.text_features(templated).unflatten(0, (len(names), -1)).mean(1)  # as open_clip's classifier
-    classes = classes / classes.norm(dim=1, keepdim=True)
-    return (context.image_features(scenes) @ classes.T).argmax(1).numpy() == labels
+    labels = [n for n in range(len(names)) for _ in range(count)]
+    return zero_shot(Recognition(context), context.image_features(scenes), names) == labels

@@ -13,6 +13,7 @@ from ...data.source import Example
 from ...data.world.grammar import is_true
 from ...data.world.scenes import Scene
 from ..context import EvalContext, NothingToAsk
+from ..finetuning.pair_scores import candidates, mutual_candidates
 from ..result import Result
 
 __all__ = ["ATTEMPTS", "DIRECTIONS", "NEEDS", "RERANKED", "SIZE", "caption_fits", "distinct_pairs", "match_best",
@@ -93,30 +94,23 @@ def similarities(context: EvalContext, pairs: Sequence[Example]) -> Tensor:
 
 def match_best(context: EvalContext, pairs: Sequence[Example], by_itc: Tensor) -> Tensor:
     """(n, n) ITM log-odds of picture (row) and caption, where one is among the other's best by ITC; elsewhere NaN."""
-    selected = torch.zeros_like(by_itc, dtype=torch.bool)
-    selected = selected.scatter(1, _best(by_itc), True) | selected.scatter(1, _best(by_itc.T), True).T
-    image, text = selected.nonzero(as_tuple=True)
+    image, text = mutual_candidates(by_itc, RERANKED).nonzero(as_tuple=True)
     logits = torch.full_like(by_itc, torch.nan)
     logits[image, text] = context.match_logits(pairs, [p.text for p in pairs], image, text)
     return logits
 
 
-def _best(scores: Tensor) -> Tensor:
-    """(n, 16) the best candidates of each row"""
-    return scores.topk(min(RERANKED, scores.shape[1]), 1).indices
-
-
 def _rerank(scores: Tensor, second: Tensor) -> Tensor:
     """`scores` (n, m) with the best of each row ordered by `second` (n, m), still before the others."""
-    best = _best(scores)
+    best = candidates(scores, RERANKED)[1].view(len(scores), -1)
     places = second.gather(1, best).argsort(1).argsort(1)  # 0 is the worst of them
     return scores.scatter(1, best, scores.max() + 1 + places)
 
 
 def ranks(scores: Tensor) -> np.ndarray:
     """(n,) how many candidates are before each query's own, on the diagonal of (n, n); a tie counts as before it."""
-    own = scores.diagonal()[:, None]
-    return ((scores >= own).sum(1) - 1).numpy()
+    true = scores.diagonal()[:, None]
+    return ((scores >= true).sum(1) - 1).numpy()
 
 
 def recall(

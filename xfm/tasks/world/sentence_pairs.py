@@ -95,13 +95,13 @@ def draw_pairs(
             used |= synsets
             count += 1
             files.setdefault((first.lexname, second.lexname), []).append(candidates[i])
-    drawn: list[Pair] = []
+    chosen: list[Pair] = []
     for pairs in files.values():
         above = [wordnet.ancestors(first.synset) | {first.synset} for first, _ in pairs]
         forbidden = np.array([[second.synset in synsets for _, second in pairs] for synsets in above])
         _, other = linear_sum_assignment(rng.random(forbidden.shape) + FORBIDDEN * forbidden)
         if not forbidden[range(len(pairs)), other].any():  # else too few to permute: one alone, or each above the other
             for (first, second), j in zip(pairs, other, strict=True):
-                group = len(drawn) // 2
-                drawn += [Pair(first, second, "yes", group), Pair(first, pairs[j][1], "no", group)]
-    return drawn
+                group = len(chosen) // 2
+                chosen += [Pair(first, second, "yes", group), Pair(first, pairs[j][1], "no", group)]
+    return chosen
