@@ -25,7 +25,7 @@ MIXED_IN = dict(zip(EMBEDDED, (World, WordNet), strict=True))
 
 @dataclass(frozen=True)
 class Sized:
-    """A config for own data, and what to say of it."""
+    """A config for user data, with a description of its sizes and of what to expect."""
 
     config: RunConfig
     picked: str
