@@ -496,6 +496,12 @@ def test_a_picture_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
     assert len(records) == 1 and [p.kind for p in problems] == ["unknown kind"]
 
 
+def test_the_name_of_a_damaged_sample_moves_no_cursor(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text(" ", "utf-8")
+    _, (problem,) = collected(packed(tmp_path, ("words.txt", "x\x1b[31m.txt")))
+    assert str(problem) == r"a.tar:x\x1b[31m: empty caption: caption = ' ': must be a text"
+
+
 def test_a_caption_that_a_shard_has_twice_counts_once(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("a dog\n", "utf-8")
     write_json(tmp_path / "fields.json", {"caption": "a dog", "key": "0"})
