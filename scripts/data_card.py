@@ -23,10 +23,10 @@ from xfm.data.tokenizer import Tokenizer
 from xfm.data.world import colours, openmoji, styles
 from xfm.data.world.grammar import is_true
 from xfm.data.world.objects import VISIBLE
-from xfm.data.world.preview import difficulty
 from xfm.data.world.questions import QUESTION_KINDS, visual_questions
 from xfm.data.world.scenes import Scene, World
 from xfm.data.world.statements import STATEMENT_KINDS, statements
+from xfm.plots.preview import difficulty
 
 SAMPLE = 2000  # scenes of a split
 GALLERY = 256

@@ -103,6 +103,6 @@ def test_what_ends_a_cell_is_one_screen_and_one_line() -> None:
         assert "\n" not in line and len(line) < 220 and line.startswith(type(each).__name__)
     assert "vqa" in shown[lab].text
     assert scene.text in shown[scene].text and scene.phrases[0].text in shown[scene].text
-    assert shown[lab.run].tags.count("svg") == 1 and "99.0\u00a0%" in shown[lab.run].text
+    assert shown[lab.run].tags.count("svg") == 1 and "99.0 %" in shown[lab.run].text
     assert "no stop" in shown[study].text and "Why does the stop-gradient" in shown[study].text
     assert table.text.count("chance") == 4 and "a coin" not in table.text and "<b>no</b>" in table.text

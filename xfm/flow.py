@@ -15,8 +15,6 @@ from .model.batch import FusionBatch, MimTarget, Regions, normalise, standardise
 from .model.encoder_calls import Pass, one_pass
 from .model.vision import patchify
 
-__all__ = ["Flow"]
-
 
 @dataclass(eq=False)
 class Flow:

@@ -11,9 +11,9 @@ from xfm import recipes
 from xfm.base.fields import ConfigError
 from xfm.base.files import FileError
 from xfm.data.source import SPLITS, Split
-from xfm.data.world import preview as module
 from xfm.data.world import styles
 from xfm.data.world.scenes import World
+from xfm.plots import preview as module
 
 
 @pytest.mark.parametrize(

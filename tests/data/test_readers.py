@@ -336,8 +336,8 @@ def test_a_path_that_no_row_can_use_is_said_once_and_how_to_write_it(written: st
         ("a.json", b'[\n{"caption": "caf\xe9"}]', "a.json:2: byte 0xe9 is not UTF-8"),
         ("a.json", b"{", "no JSON"),
         ("a.json", b"[" * 100_000, "no JSON"),
-        ("a.json", b"{}", "its format is not to be told"),
-        ("a.parquet", b"PAR1", "its format is not to be told; say it, as in 'csv:PATH'"),
+        ("a.json", b"{}", "cannot detect the format"),
+        ("a.parquet", b"PAR1", "cannot detect the format. Give it explicitly, e.g. csv:PATH"),
         ("a.tar", b"\x1f\x8b rest", "no whole tar file"),
         ("a.tar", b"", "no whole tar file"),
     ],
@@ -494,6 +494,12 @@ def test_a_picture_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("image,caption\n0.png,a dog\nphoto.HEIC,a cat\n", "utf-8")
     records, problems = collected(str(tmp_path / "own.csv"))
     assert len(records) == 1 and [p.kind for p in problems] == ["unknown kind"]
+
+
+def test_the_name_of_a_damaged_sample_moves_no_cursor(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text(" ", "utf-8")
+    _, (problem,) = collected(packed(tmp_path, ("words.txt", "x\x1b[31m.txt")))
+    assert str(problem) == r"a.tar:x\x1b[31m: empty caption: caption = ' ': must be a text"
 
 
 def test_a_caption_that_a_shard_has_twice_counts_once(tmp_path: Path) -> None:

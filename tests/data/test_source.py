@@ -24,8 +24,8 @@ from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import WordNet
 from xfm.data.world.scenes import World
+from xfm.files import agree
 from xfm.files.file_source import FileSource
-from xfm.files.splits import agree
 from xfm.train.requirements import require_trainable
 
 RNG = np.random.default_rng(0)

@@ -34,9 +34,12 @@ class Range(NamedTuple):
 
 POSITIVE = Range(0, FINITE, "positive", above=True)
 NOT_NEGATIVE = Range(0, FINITE, "0 or positive")
-Count, Size = Annotated[int, POSITIVE], Annotated[int, NOT_NEGATIVE]
-Rate, Weight = Annotated[float, POSITIVE], Annotated[float, NOT_NEGATIVE]
-Share, Fraction = Annotated[float, Range(0, 1, "in [0, 1]")], Annotated[float, Range(0, 1, "in [0, 1)", below=True)]
+Count = Annotated[int, POSITIVE]
+Size = Annotated[int, NOT_NEGATIVE]
+Rate = Annotated[float, POSITIVE]
+Weight = Annotated[float, NOT_NEGATIVE]
+Share = Annotated[float, Range(0, 1, "in [0, 1]")]
+Fraction = Annotated[float, Range(0, 1, "in [0, 1)", below=True)]
 
 
 class ConfigError(ValueError):

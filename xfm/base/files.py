@@ -18,12 +18,12 @@ Record = dict[str, Any]
 
 
 class FileError(RuntimeError):
-    """A file that cannot be read or written: the message names it and the way out. Nothing good is lost."""
+    """A file that cannot be read or written. The message names it and a recovery hint; no valid file is lost."""
 
 
 @contextmanager
 def explain_os_error(path: Path) -> Iterator[None]:
-    """What the system refuses becomes a FileError that names the file and the way out."""
+    """Turns an OSError into a FileError that names the file and a recovery hint."""
     try:
         yield
     except OSError as error:

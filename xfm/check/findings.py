@@ -1,4 +1,4 @@
-"""What can be found of a row of own data; and what is found of several rows: equal pictures, and captions in common."""
+"""Findings of `xfm data check`: of one row, and of several (equal pictures, shared captions)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Preview:
     seed: int = 0
 
     def run(self) -> None:
-        from ..data.world.preview import preview
+        from ..plots.preview import preview
 
         print(preview(recipes.get(self.recipe), self.out, self.split, self.seed))
 

@@ -58,7 +58,7 @@ class FlowConfig(Group, path="flow."):
 
     @property
     def taught_by_run(self) -> bool:
-        """Whether `teacher` is a run's folder, or says how a run of one's own is trained."""
+        """Whether `teacher` is a run's folder, or the changes of a run that is trained first."""
         return self.mim_target == "teacher" and not self.teacher_weights
 
     @property

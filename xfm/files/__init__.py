@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
+
+from ..base.strings import shown
 from ..config import RunConfig
 from ..data import DATASETS, Dataset
 from ..data.remote import is_remote
-from ..data.source import Source
+from ..data.source import Source, Split
 from .file_source import EMBEDDED, FileSource
-from .splits import agree
+from .splits import SPLITS
 from .web import WebShards
 
-__all__ = ["open_sources"]
+__all__ = ["agree", "open_sources"]
 
 
 def open_sources(config: RunConfig) -> Dataset:
@@ -26,5 +30,25 @@ def open_sources(config: RunConfig) -> Dataset:
         return bundled.get(spec) or FileSource(spec, side, data.unreadable, data.augment)
 
     sources = [source(spec) for spec in data.sources]
-    agree(each for each in sources if isinstance(each, FileSource))
+    agree(source for source in sources if isinstance(source, FileSource))
     return Dataset(config, sources, data.weights)
+
+
+def agree(sources: Iterable[FileSource]) -> None:
+    """Puts equal pictures of all sources into one split, the one that a source names: no source trains on what another
+    tests on. A row that names its own split stays there; a warning counts those that two sources name differently."""
+    sources = [*sources]
+    if len(sources) < 2:
+        return
+    fixed, placed = [source.division.fixed for source in sources], dict[bytes, Split]()
+    for split in SPLITS:  # the test last: what is in several splits trains no further row
+        placed |= {identity: name for table in fixed for identity, name in table.items() if name == split}
+    torn = {identity for table in fixed for identity, split in table.items() if placed[identity] != split}
+    if torn:
+        tables = zip(sources, fixed, strict=True)
+        who = " and ".join(shown(source.spec) for source, table in tables if torn & table.keys())
+        why = "are in one split by one and in another by the other; each keeps its own: take them out of one"
+        warnings.warn(f"sources {who}: {len(torn)} pictures or texts {why}", stacklevel=2)
+    for source in sorted(sources, key=lambda source: not source.division.named):
+        source.follow(placed)
+        placed = source.division.placed | placed

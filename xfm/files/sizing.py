@@ -14,8 +14,8 @@ from ..config import ConfigError, RunConfig
 from ..data.tokenizer import largest, train
 from ..data.wordnet import WordNet
 from ..data.world.scenes import World
+from . import agree
 from .file_source import EMBEDDED, FileSource
-from .splits import agree
 
 EPOCHS = 30  # times that each picture is seen; of texts alone, each text
 FEW, MANY = 3000, 100_000  # training pictures: what the demo's sizes, and those of `small`, are enough for
@@ -25,7 +25,7 @@ MIXED_IN = dict(zip(EMBEDDED, (World, WordNet), strict=True))
 
 @dataclass(frozen=True)
 class Sized:
-    """A config for own data, and what to say of it."""
+    """A config for user data, with a description of its sizes and of what to expect."""
 
     config: RunConfig
     picked: str

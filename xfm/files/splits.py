@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.strings import shown
 from ..data.source import HELD_OUT, SMALLEST_SPLIT, Split
 from .identity import BYTES
-
-if TYPE_CHECKING:
-    from .file_source import FileSource
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -59,26 +53,6 @@ class Splits:
     def placed(self) -> dict[bytes, Split]:
         """Identity -> split, of all rows; the test last."""
         return {self.rows[i][0]: split for split, members in self.members.items() for i in members}
-
-
-def agree(sources: Iterable[FileSource]) -> None:
-    """Puts equal pictures of all sources into one split, the one that a source names: no source trains on what another
-    tests on. A row that names its own split stays there; a warning counts those that two sources name differently."""
-    sources = [*sources]
-    if len(sources) < 2:
-        return
-    fixed, placed = [source.division.fixed for source in sources], dict[bytes, Split]()
-    for split in SPLITS:  # the test last: what is in several splits trains no further row
-        placed |= {identity: name for table in fixed for identity, name in table.items() if name == split}
-    torn = {identity for table in fixed for identity, split in table.items() if placed[identity] != split}
-    if torn:
-        tables = zip(sources, fixed, strict=True)
-        who = " and ".join(shown(source.spec) for source, table in tables if torn & table.keys())
-        why = "are in one split by one and in another by the other; each keeps its own: take them out of one"
-        warnings.warn(f"sources {who}: {len(torn)} pictures or texts {why}", stacklevel=2)
-    for source in sorted(sources, key=lambda source: not source.division.named):
-        source.follow(placed)
-        placed = source.division.placed | placed
 
 
 def split_by_content(identities: Iterable[bytes], least: int = SMALLEST_SPLIT) -> dict[bytes, Split]:

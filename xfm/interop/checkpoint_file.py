@@ -1,4 +1,4 @@
-"""Files of weights, by whomever: tensors by name, never code; and whose model it is, told by the names."""
+"""Weight files of any library: tensors by name, never code; and the model that the names identify."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CODE = re.compile(r"Unsupported global: GLOBAL (\S+)|Unsupported class (\S+)|Uns
 
 
 class CheckpointError(FileError):
-    """A file of weights that is not what was asked for: the message names it, what is wrong, and the way out."""
+    """A weight file of another kind than needed. The message names it, what is wrong, and a recovery hint."""
 
 
 def read_file(path: str | Path) -> Any:

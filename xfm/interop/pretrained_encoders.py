@@ -65,11 +65,11 @@ class Source:
 
 
 def sources(init_from: str) -> list[Source]:
-    """The parts of an `init_from` that names files; none of another one. ConfigError for two that start one encoder."""
+    """The specs of an `init_from` that names files; none of another one. ConfigError for two that start one encoder."""
     if not re.match(rf"({'|'.join(KINDS)}):", init_from):
         return []
-    parts = re.split(rf",(?=(?:{'|'.join(KINDS)}):)", init_from)
-    found = [Source(kind, Path(path)) for kind, _, path in (part.partition(":") for part in parts)]
+    specs = re.split(rf",(?=(?:{'|'.join(KINDS)}):)", init_from)
+    found = [Source(kind, Path(path)) for kind, _, path in (spec.partition(":") for spec in specs)]
     started = [KINDS[source.kind] for source in found]
     if len(set(started)) < len(started):
         raise ConfigError(
@@ -112,11 +112,7 @@ def read_encoder(source: Source, config: RunConfig, order: Sequence[int] = ()) -
     resolution. CheckpointError for files that are no such encoder's or not whole; ConfigError, with every field, where
     the config is of other sizes.
     """
-    needed, have = fitting(source), leaves(config.to_dict())
-    if wrong := [
-        f"{name} = {have[name]!r}: must be {value!r}" for name, value in needed.items() if have[name] != value
-    ]:
-        raise ConfigError(f"init_from = {source}: is of other sizes than the run: {', '.join(wrong)}")
+    require_fitting(source, config)
     read: Callable[..., Any] = _read_text if KINDS[source.kind] == "text" else _read_beit
     return read(source, config, order)
 
@@ -127,28 +123,28 @@ def read_encoder(source: Source, config: RunConfig, order: Sequence[int] = ()) -
 def _text_sizes(source: Source) -> dict[str, Any]:
     path = source.path / "config.json"
     try:
-        told = parse_json(path.read_text("utf-8"))
-        model = str(told.get("model_type"))
+        options = parse_json(path.read_text("utf-8"))
+        model = str(options.get("model_type"))
         if model != source.kind:
             raise CheckpointError(f"{path}: is of a model of type {brief(model)}, not {source.kind}")
-        asked = {"hidden_act": "gelu", "position_embedding_type": "absolute", "layer_norm_eps": EPS[source.kind]}
+        required = {"hidden_act": "gelu", "position_embedding_type": "absolute", "layer_norm_eps": EPS[source.kind]}
         if source.kind == "roberta":
-            asked["pad_token_id"] = 1  # positions are counted from the next
-        for name, value in asked.items():
-            if told.get(name, value) != value:
-                raise CheckpointError(f"{path}: {name} = {shown(told[name])}: must be {value!r}")
+            required["pad_token_id"] = 1  # positions are counted from the next
+        for name, value in required.items():
+            if options.get(name, value) != value:
+                raise CheckpointError(f"{path}: {name} = {shown(options[name])}: must be {value!r}")
         return {
             "model.text.encoder": source.kind,
-            "model.text.vocabulary": told["vocab_size"],
-            "model.text.positions": told["max_position_embeddings"] + FIRST[source.kind],
-            "model.text.width": told["hidden_size"],
-            "model.text.depth": told["num_hidden_layers"],
-            "model.text.heads": told["num_attention_heads"],
-            "model.text.intermediate": told["intermediate_size"],
+            "model.text.vocabulary": options["vocab_size"],
+            "model.text.positions": options["max_position_embeddings"] + FIRST[source.kind],
+            "model.text.width": options["hidden_size"],
+            "model.text.depth": options["num_hidden_layers"],
+            "model.text.heads": options["num_attention_heads"],
+            "model.text.intermediate": options["intermediate_size"],
         }
     except OSError as error:
-        said = f"cannot be read ({error.strerror or error}); a folder with config.json, a tokenizer and"
-        raise CheckpointError(f"{path}: {said} {' or '.join(WEIGHTS)} is needed") from error
+        wrong = f"cannot be read ({error.strerror or error}); a folder with config.json, a tokenizer and"
+        raise CheckpointError(f"{path}: {wrong} {' or '.join(WEIGHTS)} is needed") from error
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise CheckpointError(f"{path}: no config of transformers ({error!r})") from error
 
@@ -175,10 +171,10 @@ def _read_text(source: Source, config: RunConfig, order: Sequence[int]) -> tuple
             tensors[name] = tensors[name][rows]
     tensors[position] = torch.nn.functional.pad(tensors[position], (0, 0, FIRST[source.kind], 0))
     tensors[kind_of_token] = tensors[kind_of_token][:1]
-    known = {n: t for n, t in tensors.items() if is_known(n) and "crossattention" not in n}
+    used = {n: t for n, t in tensors.items() if is_known(n) and "crossattention" not in n}
     if "mlm" not in config.objectives:
-        known = {name: tensor for name, tensor in known.items() if not name.startswith("text_encoder.lm_head.")}
-    return from_published(known), [name for name, ours in names.items() if ours not in known]
+        used = {name: tensor for name, tensor in used.items() if not name.startswith("text_encoder.lm_head.")}
+    return from_published(used), [name for name, ours in names.items() if ours not in used]
 
 
 def _text_name(kind: str, name: str) -> str | None:
@@ -231,10 +227,10 @@ def _read_beit(source: Source, config: RunConfig, order: Sequence[int]) -> tuple
     for i, table in enumerate(_tables(source, state)):
         at = f"blocks.{i}.attn."
         tensors[f"{at}relative_position_bias_table"] = resize_table(table.float(), vision.grid)
-        parts = [tensors.pop(f"{at}{part}.weight", None) for part in ("query", "key", "value")]
-        if parts[0] is not None:  # Hugging Face's are not stacked
-            if any(part is None for part in parts):
+        rows = [tensors.pop(f"{at}{name}.weight", None) for name in ("query", "key", "value")]
+        if rows[0] is not None:  # Hugging Face's are not stacked
+            if any(row is None for row in rows):
                 raise CheckpointError(f"{source.path}: block {i} lacks a query, key or value")
-            tensors[f"{at}qkv.weight"] = torch.cat(parts)  # type: ignore[arg-type]
-    known = {n: t for n, t in tensors.items() if is_known(f"vision_encoder.{n}")}
-    return from_published({f"vision_encoder.{n}": t for n, t in known.items()}), [n for n in tensors if n not in known]
+            tensors[f"{at}qkv.weight"] = torch.cat(rows)  # type: ignore[arg-type]
+    used = {n: t for n, t in tensors.items() if is_known(f"vision_encoder.{n}")}
+    return from_published({f"vision_encoder.{n}": t for n, t in used.items()}), [n for n in tensors if n not in used]

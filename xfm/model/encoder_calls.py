@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from threading import RLock
 from typing import Any
 
@@ -104,14 +105,13 @@ def _padded(x: Tensor, length: int, value: int | bool) -> Tensor:
 
 def _images(pairings: Sequence[tuple[ImageTokens, Tensor]]) -> tuple[ImageTokens, Tensor]:
     """The items of all parts, one after the other, and what is paired with them."""
-    items, pictures = [0], [0]
-    for image, _ in pairings:
-        items.append(items[-1] + len(image.pooled))
-        pictures.append(pictures[-1] + len(image.patches))
+    images, items = zip(*pairings, strict=True)
+    pictures_before = accumulate((len(image.patches) for image in images), initial=0)
+    items_before = accumulate((len(image.pooled) for image in images), initial=0)
     joined = ImageTokens(
-        torch.cat([image.pooled for image, _ in pairings]),
-        torch.cat([image.patches for image, _ in pairings]),
-        torch.cat([image.owner + start for (image, _), start in zip(pairings, pictures, strict=False)]),
-        torch.cat([image.seen for image, _ in pairings]),
+        torch.cat([image.pooled for image in images]),
+        torch.cat([image.patches for image in images]),
+        torch.cat([image.owner + n for image, n in zip(images, pictures_before, strict=False)]),
+        torch.cat([image.seen for image in images]),
     )
-    return joined, torch.cat([item + start for (_, item), start in zip(pairings, items, strict=False)])
+    return joined, torch.cat([item + n for item, n in zip(items, items_before, strict=False)])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.batch import IGNORE, UNKNOWN, FusionBatch, Images, LossOut, Stream, TokenBatch, widen
+from ..model.heads import LMHead
 from ..model.kernels.rows import take
 from ..model.packing import chosen
 from ..model.replicas import peers
@@ -115,19 +116,34 @@ def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
     )
 
 
-def unigram(batches: Sequence[TokenBatch]) -> Level | None:
-    """The loss of the best prediction that is the same for every hidden token: the entropy (nats) of what is hidden.
-    What a text hides counts as spread evenly over all that it might have hidden; None where no text might."""
-    ids, weights = [], []
-    for tokens in batches:
-        might = tokens.mask & (tokens.ids > UNKNOWN)  # special tokens are never hidden
-        share = (tokens.labels != IGNORE).sum(1) / might.sum(1).clamp(min=1)
-        ids.append(tokens.ids[might])
-        weights.append(share[:, None].expand_as(might)[might].double())
-    counts = torch.bincount(torch.cat(ids), torch.cat(weights))
-    if not counts.sum() > 0:
-        return None
-    return torch.special.entr(counts / counts.sum()).sum().item(), "unigram"
+class HiddenWords(Objective):
+    """Cross-entropy of hidden words, by RoBERTa's head; what it knows without learning are the words' frequencies."""
+
+    new_heads = False  # RoBERTa brings it
+    accuracy_key = "accuracy"
+
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        self.head = LMHead(config.model.text.width, config.model.text.vocabulary)
+
+    @classmethod
+    def constant(cls, batches: Sequence[Any]) -> Level | None:
+        """The loss of the best prediction that is the same for every hidden token: the entropy (nats) of what is
+        hidden. What a text hides counts as spread evenly over all that it might have hidden."""
+        ids, weights = [], []
+        for tokens in (batch.tokens for batch in batches):
+            might = tokens.mask & (tokens.ids > UNKNOWN)  # special tokens are never hidden
+            share = (tokens.labels != IGNORE).sum(1) / might.sum(1).clamp(min=1)
+            ids.append(tokens.ids[might])
+            weights.append(share[:, None].expand_as(might)[might].double())
+        counts = torch.bincount(torch.cat(ids), torch.cat(weights))
+        if not counts.sum() > 0:
+            return None
+        return torch.special.entr(counts / counts.sum()).sum().item(), "unigram"
+
+    @classmethod
+    def count(cls, batch: Any, fused: int | None) -> Tensor:
+        return (batch.tokens.labels[:fused] != IGNORE).sum()
 
 
 def hidden_tokens(states: Tensor, tokens: TokenBatch) -> tuple[Tensor, Tensor]:

@@ -5,43 +5,27 @@ The decoder is tied to the fusion encoder's own word table, which nothing else u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from ..config import RunConfig
 from ..flow import Flow
-from ..model.batch import IGNORE, PAD, FusionBatch, LossOut
-from ..model.heads import LMHead
-from .base import Level, Objective, hidden_tokens, masked_language_loss, unigram
+from ..model.batch import PAD, FusionBatch, LossOut
+from .base import HiddenWords, hidden_tokens, masked_language_loss
 
 
-class IMLM(Objective):
+class IMLM(HiddenWords):
     """Cross-entropy (nats) of hidden caption tokens, read off the fused text."""
 
     title = "image-conditioned masked language modelling"
     streams = ("pairs", "regions")
     reads = ("masked_text", "image", "fused")
     text_gradient = 0.0
-    new_heads = False  # RoBERTa brings it
-    accuracy_key = "accuracy"
     constant_of = 256
 
     def __init__(self, config: RunConfig):
-        super().__init__()
-        text = config.model.text
-        self.head = LMHead(text.width, text.vocabulary)
-        self.word = nn.Embedding(text.vocabulary, text.width, padding_idx=PAD)
-
-    @classmethod
-    def constant(cls, batches: Sequence[Any]) -> Level | None:
-        return unigram([batch.tokens for batch in batches])
-
-    @classmethod
-    def count(cls, batch: Any, fused: int | None) -> Tensor:
-        return (batch.tokens.labels[:fused] != IGNORE).sum()
+        super().__init__(config)
+        self.word = nn.Embedding(config.model.text.vocabulary, config.model.text.width, padding_idx=PAD)
 
     def pairing(self, flow: Flow) -> FusionBatch:
         text = flow.masked_text

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from torch import Tensor
-
-from ..config import RunConfig
 from ..flow import Flow
 from ..interventions.distillation import SilentGradient, divergence
 from ..model.batch import IGNORE, LossOut
-from ..model.heads import LMHead
-from .base import Level, Objective, hidden_tokens, masked_language_loss, mean_over, unigram
+from .base import HiddenWords, hidden_tokens, masked_language_loss, mean_over
 
 
-class MLM(Objective):
+class MLM(HiddenWords):
     """Cross-entropy (nats) of hidden tokens of sentences."""
 
     title = "masked language modelling"
     streams = ("texts",)
     reads = ("masked_text",)
-    new_heads = False  # RoBERTa brings it
     stage1 = True
     family = "language"
-    accuracy_key = "accuracy"
     constant_of = 4096
-
-    def __init__(self, config: RunConfig):
-        super().__init__()
-        self.head = LMHead(config.model.text.width, config.model.text.vocabulary)
-
-    @classmethod
-    def constant(cls, batches: Sequence[Any]) -> Level | None:
-        return unigram([batch.tokens for batch in batches])
-
-    @classmethod
-    def count(cls, batch: Any, fused: int | None) -> Tensor:
-        return (batch.tokens.labels != IGNORE).sum()
 
     def forward(self, flow: Flow) -> LossOut:
         tokens, word = flow.batch.tokens, flow.model.text.word.weight

@@ -17,9 +17,9 @@ from ..base.fields import require as require_config
 from ..base.images import ImageLike, pixels
 from ..base.numbers import number, percent
 from ..base.strings import shown
-from ..data.world import preview
 from ..data.world.scenes import Scene
 from ..tasks.failure_examples import Grounded, Guess, Masked, Retrieved
+from . import preview
 from .arrays import numbers
 from .palette import BLUE, GREY, ORANGE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap

@@ -20,8 +20,6 @@ from ..model import XFM
 from .momentum import Momentum
 from .muon import Muon
 
-__all__ = ["Joined", "fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
-
 # The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there,
 # nor does what an attention function learns (model.attention_functions).
 _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding|\.score\.).*")

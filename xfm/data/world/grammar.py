@@ -166,10 +166,10 @@ def compose(
         wording.mention(thing)
     if absent:
         wording.negate(absent, "," if len(things) > 1 else "")
-    text, spans = wording.text, wording.spans
-    if start == "there is " and re.match("there is (two|three|four|some) ", text):
-        text, spans = "there are" + text[8:], [(a + 1, b + 1, kind) for a, b, kind in spans]
-    return Caption(text, tuple(things), tuple(relations), tuple(spans), absent)
+    if start == "there is " and re.match("there is (two|three|four|some) ", wording.text):
+        wording.text = "there are" + wording.text[8:]
+        wording.spans = [(a + 1, b + 1, kind) for a, b, kind in wording.spans]
+    return Caption(wording.text, tuple(things), tuple(relations), tuple(wording.spans), absent)
 
 
 class _Wording:

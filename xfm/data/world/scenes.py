@@ -135,7 +135,7 @@ class World(ConceptPools):
     ) -> Scene:
         """Scene `index` of a split. `objects`: their number, or its (lowest, highest), each equally likely; None is
         (1, 4), in `unseen_combinations` (2, 4). `concepts`: what is shown instead, as indices of openmoji.concepts().
-        Without `phrases` the scene may hold objects that no phrase tells apart.
+        Without `phrases` the scene may hold objects that no phrase distinguishes.
 
         Raises ValueError for an unknown split, a negative index or seed, an impossible number, or concepts that the
         split must not show together.

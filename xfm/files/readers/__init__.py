@@ -97,7 +97,7 @@ def _guess(path: Path) -> str:
             return "refcoco"
     if suffix not in endings:
         raise ConfigError(
-            f"data.sources: {shown(str(path))}: its format is not to be told; say it, as in 'csv:PATH' "
+            f"data.sources: {shown(str(path))}: cannot detect the format. Give it explicitly, e.g. csv:PATH "
             f"({', '.join(READERS)})"
         )
     return endings[suffix]

@@ -40,8 +40,8 @@ def picture_names(path: Path) -> Iterator[str]:
     for folder, inner, files in os.walk(path, onerror=_refuse):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         if linked := next((name for name in inner if os.path.islink(os.path.join(folder, name))), ""):
-            way_out = "put the folder itself there, or take the link away"
-            raise ConfigError(f"{Path(folder, linked)}: a link to a folder, which is not followed; {way_out}")
+            hint = "put the folder itself there, or take the link away"
+            raise ConfigError(f"{Path(folder, linked)}: a link to a folder, which is not followed; {hint}")
         files = [(*os.path.splitext(file), file) for file in sorted(files) if not file.startswith(".")]
         read = {stem for stem, suffix, _ in files if suffix.lower() in PICTURES}
         for stem, suffix, file in files:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ...base.strings import brief, parse_json, shown
+from ...base.strings import brief, parse_json, printable, shown
 from ...config import ConfigError
 from ...data.source import Split
 from .content import state, telling, utf8_lines
@@ -113,7 +113,7 @@ class Problem:
     part: bool = False
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.kind}: {self.what}"
+        return printable(f"{self.where}: {self.kind}: {self.what}")  # a file's name may move a cursor
 
 
 class Unusable(ValueError):

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ...base.fields import require
-from ...base.files import write_atomically
-from ...config import RunConfig
-from .. import dataset
-from ..source import SPLITS, Split
-from . import styles
-from .objects import Object
-from .scenes import Scene, World
+from ..base.fields import require
+from ..base.files import write_atomically
+from ..config import RunConfig
+from ..data import dataset
+from ..data.source import SPLITS, Split
+from ..data.world import styles
+from ..data.world.objects import Object
+from ..data.world.scenes import Scene, World
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; each box has a line style and a number as well.
 COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
