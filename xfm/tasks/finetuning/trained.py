@@ -9,7 +9,7 @@ from shlex import quote
 from ...base.fields import ConfigError, one_of
 from ...data import dataset
 from ...train import Run
-from ..registry import TRAINABLE
+from ..task_registry import TRAINABLE
 from .task_run import RESULTS, TaskRun
 
 __all__ = ["trained"]
