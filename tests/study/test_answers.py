@@ -60,10 +60,10 @@ def test_another_value_is_told(confirmed) -> None:
 def test_what_confirms_is_read_when_it_is_whole(invented) -> None:
     lost = (("no_stop_gradient", 7),)
     study = invented({"no_stop_gradient": 1.0}, seeds=range(12), lost=lost, hypotheses=ASKED, confirmatory=True)
-    with pytest.raises(StudyError, match="runs to do: 1; a study that confirms is read when it is whole"):
+    with pytest.raises(StudyError, match=r"runs to do: 1\. A study that confirms is read when it is whole"):
         study.answer(SUM, WORDS)
     assert not (study.folder / "answers.json").exists()
-    assert "Nothing yet: a study that confirms is read when it is whole (runs to do: 1)" in report(study)
+    assert "No answers yet: a confirmatory study is read when it is whole (1 run to do)." in report(study)
     store.write_failed(study.folder / "failed.json", study.spec, {lost[0]: "diverged"})
     study.answer(SUM, WORDS)  # a run that failed twice is a result
     assert len(study.answers()) == 2

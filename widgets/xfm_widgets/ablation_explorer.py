@@ -17,7 +17,7 @@ from xfm.plots.probe_figures import interval, series
 from xfm.plots.style import message_figure
 from xfm.report.text_tables import to_latex, to_markdown
 from xfm.study import Study
-from xfm.study.study_metrics import select
+from xfm.study.effects import select
 
 from .choices import Name, Option, Place, Text
 from .run_curves import panel

@@ -20,8 +20,8 @@ from ..plots.probe_figures import probes
 from ..plots.variance_components import spread as spread_figure
 from ..study import Study, StudyError, store
 from ..study.comparisons import pareto
-from ..study.effects import effects, no_pairs, pairs
-from ..study.study_metrics import HELD_OUT, Metrics, select
+from ..study.effects import Metrics, effects, no_pairs, pairs, select
+from ..study.study_metrics import HELD_OUT
 from ..study.variance import learnt_metrics, spread
 from ..study.variants import cell, grid_cells
 from .run_figures import ReportFigure

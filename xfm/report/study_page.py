@@ -17,9 +17,8 @@ from ..data import dataset
 from ..plots import Figure
 from ..study import Study, code_pin, conclusions
 from ..study.comparisons import by_field
-from ..study.effects import no_pairs
+from ..study.effects import Metrics, no_pairs, select
 from ..study.statistics import EXACT
-from ..study.study_metrics import Metrics, select
 from ..study.variance import median_shares
 from . import sentences
 from .page import page

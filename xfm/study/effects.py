@@ -21,8 +21,9 @@ from .statistics import ALPHA, FEWEST, Equivalence, can_reach, gatekeeping, holm
 from .statistics import equivalence as tost
 from .study_metrics import FAMILIES, FLOOR, SHUT
 
-__all__ = ["COLUMNS", "effects", "equivalence", "no_pairs", "pairs"]
+__all__ = ["COLUMNS", "Metrics", "effects", "equivalence", "no_pairs", "pairs", "select"]
 
+Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are any, else all), or keys
 COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
            "effect", "low", "high", "p", "p_min", "p_holm", "correction", "d", "detectable", "stated", "margin",
            "p_equivalent", "equivalent", "verdict", "judged_by", "better", "unit", "against", "note"]  # fmt: skip
@@ -146,6 +147,21 @@ def no_pairs(data: Measurements) -> str:
     alone = "the study has one variant, and nothing to compare it with"
     why = alone if len(data.spec.variants) == 1 else "at no seed have a variant and its reference both results"
     return f"No pairs yet: {why}; {len(data.finished)} of {len(data.runs)} runs have results."
+
+
+def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
+    """The rows of some metrics, in the table's order; "all" leaves out controls, which have no better direction, unless
+    there is nothing else. ConfigError for an unknown key."""
+    primary = table.query("role == 'primary'")
+    if metrics == "primary" or (metrics == "" and len(primary)):
+        return primary
+    if metrics in ("", "all"):
+        judged = table.query("role != 'control'")
+        return judged if len(judged) else table
+    keys = [metrics] if isinstance(metrics, str) else list(metrics)
+    for key in keys:
+        one_of("metrics", key, (*table["metric"].unique(), "primary", "all"))
+    return table.query("metric in @keys")
 
 
 def _add_levels(table: pd.DataFrame, levels: pd.DataFrame) -> None:

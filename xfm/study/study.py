@@ -22,14 +22,14 @@ from . import code_pin, conclusions, plan, results_csv, runner, store, untrained
 from .admission import Admission, admissions
 from .comparisons import by_field, mean_ranks, pareto
 from .contrasts import contrast, interaction, recovered, share
-from .effects import effects, equivalence, pairs
+from .effects import Metrics, effects, equivalence, pairs
 from .measurements import Measurements
 from .plan import Plan
 from .power import Pilot
 from .preregistration import read_spec, require_all_measured, require_fresh, require_unchanged
 from .spec import PLAN, Spec
 from .store import Key
-from .study_metrics import Metric, Metrics
+from .study_metrics import Metric
 from .variance import median_shares, spread
 from .variants import BASELINE, VariantSpec, labelled, plain
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ..base.fields import one_of
 from ..config import RunConfig
 from ..objectives import OBJECTIVES
 from ..plots.curve_records import CONSTANT
@@ -13,11 +12,8 @@ from ..runs.run import Record
 from ..tasks import Result
 from ..train.step import HELD_OUT_BATCHES
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["FAMILIES", "FLOOR", "GATES", "HEADINGS", "HELD_OUT", "SHUT", "SIGN", "Measured", "Metric", "Metrics",
-           "evaluated", "held_out", "own_target", "select"]  # fmt: skip
+__all__ = ["FAMILIES", "FLOOR", "GATES", "HEADINGS", "HELD_OUT", "SHUT", "SIGN", "Measured", "Metric",
+           "evaluated", "held_out", "own_target"]  # fmt: skip
 
 HELD_OUT = "validation"
 FAMILIES = ("language", "vision", "vision-language")
@@ -30,7 +26,6 @@ HEADINGS = ("metric", "unit", "variant", "n", "baseline", "step 0", "against", "
             "verdict", "note")  # fmt: skip
 # of the table of effects; "against" gives way to the label of the reference, so no variant may be called like these
 GATES = "p (gates)"  # heading in the place of "p (Holm)" with gatekeeping
-Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are any, else all), or keys
 
 
 class Metric(NamedTuple):
@@ -84,18 +79,3 @@ def own_target(metric: str) -> bool:
     """Whether it is a loss whose targets each run makes itself, as MIM's: beside a constant's it says whether that run
     learns; of two runs it does not say which is better."""
     return metric.startswith(f"{HELD_OUT}/") and metric.endswith("/mim")
-
-
-def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
-    """The rows of some metrics, in the table's order; "all" leaves out controls, which have no better direction, unless
-    there is nothing else. ConfigError for an unknown key."""
-    primary = table.query("role == 'primary'")
-    if metrics == "primary" or (metrics == "" and len(primary)):
-        return primary
-    if metrics in ("", "all"):
-        judged = table.query("role != 'control'")
-        return judged if len(judged) else table
-    keys = [metrics] if isinstance(metrics, str) else list(metrics)
-    for key in keys:
-        one_of("metrics", key, (*table["metric"].unique(), "primary", "all"))
-    return table.query("metric in @keys")
