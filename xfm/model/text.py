@@ -62,7 +62,7 @@ class TextEncoder(nn.Module):
 
 class BertEncoder(TextEncoder):
     """BERT: RoBERTa but for the epsilon of its norms. Its positions are shifted and its tokens put in RoBERTa's order
-    where its weights are read (`interop.encoders`)."""
+    where its weights are read (`interop.pretrained_encoders`)."""
 
     def __init__(self, config: TextConfig):
         super().__init__(config)
