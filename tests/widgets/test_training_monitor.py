@@ -228,20 +228,6 @@ def test_a_stop_closes_the_generator_in_its_own_thread():
     assert view.wait(LONG) and closed == [view._work.thread] and not view.done
 
 
-def test_samples_become_pictures_and_a_failing_one_stops_nothing():
-    def sample(seen: dict[str, Any]) -> Any:
-        if seen["step"] == 3:
-            raise ValueError("no picture")
-        return np.full((4, 5, 3), seen["step"], np.uint8) if seen["step"] < 5 else b"no png"
-
-    view = xw.TrainingMonitor(live=[record(i) for i in range(8)], sample=sample, sample_every=2)
-    view.start()
-    assert view.wait(LONG) and view.done
-    assert [p["step"] for p in view.payload["pictures"]] == [2]
-    assert view.payload["pictures"][0]["png"].startswith(b"\x89PNG")
-    assert "the sample = 6 bytes: no picture" in view.message
-
-
 def test_keys_have_a_group_a_title_and_a_unit():
     assert panel("validation/pairs/itc") == panel("pairs/itc") == ("losses", "ITC, pairs", "nats")
     assert panel("regions/bbp/iou") == ("accuracies", "BBP, regions", "mean IoU")

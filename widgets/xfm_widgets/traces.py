@@ -13,6 +13,8 @@ from xfm.explain import head_stats
 from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.tracing import AttentionMap, Trace
 
+from .json_values import float_bytes
+
 __all__ = ["MAPS", "finite", "made_of", "measured", "packed", "patch_names", "pieces_of", "rollouts", "size"]
 
 MAPS = ("language", "vision", "fusion", "cross")  # of X-FM, as the view orders them
@@ -35,7 +37,7 @@ def packed(trace: Trace) -> dict[str, Any]:
         entropy, mass, counted = measured(trace, name)
         maps[name] = {"size": list(attention.weights.shape), "queries": attention.queries, "keys": attention.keys,
                       **_coded(attention.weights),
-                      "entropy": _floats(entropy), "mass": _floats(mass), "counted": counted}  # fmt: skip
+                      "entropy": float_bytes(entropy), "mass": float_bytes(mass), "counted": counted}  # fmt: skip
         if name in rolled:
             maps[name]["rollout"] = _coded(rolled[name][:, None])
     boxes = [{"box": list(box), "pieces": pieces_of(trace, phrase)} for phrase, box in trace.boxes.items()]
@@ -52,11 +54,7 @@ def packed(trace: Trace) -> dict[str, Any]:
 
 def _coded(weights: Tensor) -> dict[str, bytes]:
     codes, scale = AttentionMap(weights.nan_to_num(0, 0, 0), "", "").compact()
-    return {"codes": codes.numpy().tobytes(), "scale": _floats(scale)}
-
-
-def _floats(values: Tensor) -> bytes:
-    return values.float().contiguous().numpy().astype("<f4").tobytes()
+    return {"codes": codes.numpy().tobytes(), "scale": float_bytes(scale)}
 
 
 def size(trace: Any) -> int:
