@@ -74,7 +74,7 @@ def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, t
     run = Run.of(own, tmp_path)
     view = xw.TrainingMonitor(run, live=lambda: xfm.pretrain(own, tmp_path))
     assert view.payload["runs"][0]["state"] == "not begun" and not view.running
-    view.observe(lambda change: change["new"] >= 2 and view.pause(), "step")  # called in the thread
+    view.observe(lambda change: change["new"] >= 2 and view.set_trait("paused", True), "step")  # called in the thread
     view.observe(lambda change: change["new"] and stood.set(), "standing")
     stood = threading.Event()
     view.start()
@@ -292,12 +292,12 @@ def test_a_pause_is_told_when_it_holds() -> None:
     view = xw.TrainingMonitor(live=slow())
     view.start()
     assert begun.wait(LONG)
-    view.pause()
+    view.paused = True
     assert view.paused and not view.standing, "the step at work is not done yet"
     go.set()
     until(lambda: view.standing)
     assert view.step == 2 and view.running and not view.wait(0.01)
-    view.resume()
+    view.paused = False
     assert view.wait(LONG) and view.done and not view.standing and view.step == 3
 
 

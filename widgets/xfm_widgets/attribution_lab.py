@@ -245,5 +245,5 @@ class AttributionLab(LivePage):
     def _complete(self) -> None:
         """Each single object and word can be removed there, where they are few; more at once needs a model."""
         if not self.singles:
-            with self._reporting_errors():
+            with self.reporting(clear=False):
                 self.tell(singles=self._removals.singles(len(self._words.words)))

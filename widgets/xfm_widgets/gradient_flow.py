@@ -76,15 +76,14 @@ class GradientFlow(View):
         kind = self._losses[objective]["kind"]
         return self.share if kind == "fusion" else self.itc_share if kind == "contrast" else 1.0
 
-    def _shown(self) -> list[dict[str, Any]]:
-        return self._records.get(self.mim_target) or next(iter(self._records.values()), [])
+    def _record(self) -> dict[str, Any]:
+        """Of the step that is shown; without norms where there is none."""
+        records = self._records.get(self.mim_target) or next(iter(self._records.values()), [{"norm": {}}])
+        return records[min(self.step, len(records) - 1)]
 
     def flowing(self) -> dict[str, dict[str, float | None]]:
         """Of the step that is shown, [objective][encoder], with the shares as set. None: no path, or not measured."""
-        some = self._shown()
-        if not some:
-            return {}
-        norms = some[min(self.step, len(some) - 1)]["norm"]
+        norms = self._record()["norm"]
         found = {}
         for objective in (o for o in self.objectives if o in norms):
             own: dict[str, float | None] = {encoder: norms[objective][encoder] for encoder in ENCODERS}
@@ -109,10 +108,9 @@ class GradientFlow(View):
         scales = {n: self._share(n) for n, loss in self._losses.items() if loss["kind"] in ("fusion", "contrast")}
         teacher = "-" if self.mim_target == "teacher" else ""
         flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), teacher, teacher)
-        some = self._shown()
-        if not some:
+        record = self._record()
+        if not record["norm"]:
             return figures.flow_diagram(flow)
-        record = some[min(self.step, len(some) - 1)]
         held = {n: (1 - self._share(n)) * (record["norm"][n]["language"] or 0.0) for n in scales if n in record["norm"]}
         title = f"Measured gradient norms, step {record['step']}"
         return figures.flow_diagram(flow, title, self.flowing(), held)

@@ -206,12 +206,6 @@ class GroundingPad(LivePage):
         sizes = (found.get("shape") or (1, 1))[:2]
         layer, head = (MEAN if i < 0 else min(i, n - 1) for i, n in zip((self.layer, self.head), sizes, strict=True))
         boxes = {name: box for name, box in (("true", true), ("predicted", found.get("box"))) if box is not None}
-        return figures.grounding(
-            self._picture.image,
-            f"“{self.phrase}”: {verdict}",
-            boxes,
-            self.attention(),
-            f"cross-attention{of}, layer {layer}, head {head}",
-            elsewhere(found) if self.candidates else (),
-            self.credit,
-        )
+        label, title = f"cross-attention{of}, layer {layer}, head {head}", f"“{self.phrase}”: {verdict}"
+        others = elsewhere(found) if self.candidates else ()
+        return figures.grounding(self._picture.image, title, boxes, self.attention(), label, others, self.credit)

@@ -150,10 +150,6 @@ class MaskPlayground(LivePage):
             self.hidden_patches = np.flatnonzero(hidden).tolist()
             self.hidden_pieces = span_positions(length, mask.caption_share, mask.caption_most, mask.span_share, rng)
 
-    def show_all(self) -> None:
-        with self.hold_trait_notifications():
-            self.hidden_patches, self.hidden_pieces = [], []
-
     def hidden(self) -> tuple[np.ndarray, np.ndarray]:
         """(P,) and (L,) bool"""
         patches, pieces = np.arange(self._grid**2), np.arange(len(self._words.pieces))

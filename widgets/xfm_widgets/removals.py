@@ -40,10 +40,14 @@ class Removals:
 
     def title(self, targets: Iterable[str], words: Sequence[str], told: Mapping[str, Any]) -> str:
         """Of a figure: the targets' scores, before and after what the trait `scores` has."""
+
+        def text(x: float | None) -> str:
+            return "–" if x is None else significant(x)
+
         of, after = told["of"], told["after"]
         names = [*of["objects"], *(words[i] for i in of["words"])]
         names += [f"{len(of['patches'])} patches"] if of["patches"] else []
-        scores = [f"{t} {_number(self.before[t])}" + f" → {_number(after.get(t))}" * bool(names)
+        scores = [f"{t} {text(self.before[t])}" + f" → {text(after.get(t))}" * bool(names)
                   for t in targets if t in self.before]  # fmt: skip
         return "Score: " + ", ".join(scores) + (f" without {', '.join(names)}" if names else "")
 
@@ -53,8 +57,3 @@ class Removals:
             return {}
         objects = {name: self.scores(objects=[name]) for name in self.covers}
         return {"words": [self.scores([i]) for i in range(words)], "objects": objects}
-
-
-def _number(x: float | None) -> str:
-    """– where there is none."""
-    return "–" if x is None else significant(x)

@@ -95,17 +95,15 @@ def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:
     keys, weights = trace.maps[name].keys, trace.maps[name].weights.nan_to_num()
     named = [(box, pieces) for p, box in trace.boxes.items() if (pieces := pieces_of(trace, p))]
     if name == "cross" and named:
-        masses = [head_stats.mass(weights, _inside(trace, box), _at(pieces, weights.shape[2])) for box, pieces in named]
+        places = torch.arange(weights.shape[2])
+        masses = [head_stats.mass(weights, _inside(trace, box), torch.isin(places, torch.tensor(own)))
+                  for box, own in named]  # fmt: skip
         return head_stats.entropy(weights), torch.stack(masses).mean(0), NAMED
     content = torch.ones(weights.shape[-1], dtype=torch.bool)
     content[0] = False
     if keys == "words":
         content[-1] = False
     return head_stats.entropy(weights), head_stats.mass(weights, content), CONTENT[keys]
-
-
-def _at(places: list[int], count: int) -> Tensor:
-    return torch.zeros(count).index_fill(0, torch.tensor(places), 1).bool()
 
 
 def _inside(trace: Trace, box: tuple[float, float, float, float]) -> Tensor:

@@ -86,13 +86,6 @@ class TrainingMonitor(View):
             hear_between_cells(self._between_cells, True)
             self._work.start(live)
 
-    def pause(self) -> None:
-        """After the step that is being done."""
-        self.paused = True
-
-    def resume(self) -> None:
-        self.paused = False
-
     def stop(self) -> None:
         """After the step that is being done; does not wait for it: `wait` does."""
         self._work.stop()

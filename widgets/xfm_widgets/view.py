@@ -176,7 +176,7 @@ class View(anywidget.AnyWidget):
             acts[name](of)
 
     def _send_page(self, _: str) -> None:
-        with self._reporting_errors():  # alone: the page says what the view says
+        with self.reporting(clear=False):  # the page says what the view says
             self.send({"page": self._page()})
 
     def _open(self, text: str) -> None:
@@ -211,19 +211,13 @@ class View(anywidget.AnyWidget):
         return encodable(super().get_state(key, drop_defaults))
 
     @contextmanager
-    def reporting(self) -> Iterator[None]:
+    def reporting(self, clear: bool = True) -> Iterator[None]:
         """What a callable raises stands in the view; the view stays as it was. Without an error there stands what is
-        true of the view all the time."""
-        self.message = ""
-        with self._reporting_errors():
-            yield
-            self.message = self._standing
-
-    @contextmanager
-    def _reporting_errors(self) -> Iterator[None]:
-        """The same; without an error the message stays."""
+        true of the view all the time; not `clear`: the message that there is."""
+        self.message = "" if clear else self.message
         try:
             yield
+            self.message = self._standing if clear else self.message
         except Exception as error:
             self.message = ""  # so that the page hears of an error that is the one before
             self.message = f"{type(error).__name__}: {shorten(error)}"

@@ -96,10 +96,7 @@ def _draw_panel(axes: Axes, panel: CurvePanel, looks: Looks, smoothing: float, l
 
 
 def _legend(panels: Mapping[str, CurvePanel], looks: Looks) -> list[Line2D]:
-    handles = []
-    for run, (colour, dash, _) in looks.items():
-        look: dict[str, Any] = {"color": colour, "linestyle": dash}
-        handles.append(Line2D([], [], label=run, **look))
+    handles = [Line2D([], [], label=run, color=colour, linestyle=dash) for run, (colour, dash, _) in looks.items()]
     if any(panel.held_out for panel in panels.values()):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
     if any(panel.levels or panel.moving for panel in panels.values()):
