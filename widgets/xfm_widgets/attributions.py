@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xfm.explain.faithfulness import FaithfulnessReport
     from xfm.explain.inputs import AttributionInputs
 
-    Pairs = list[tuple[Attribution, FaithfulnessReport | None]]
+    Pairs = Sequence[tuple[Attribution, FaithfulnessReport | None]]
 
 __all__ = ["checked_reports", "explained", "fields_of", "notes_of", "object_parts", "packed", "page_target", "rescorer",
            "rows_of"]  # fmt: skip
@@ -113,8 +113,9 @@ def rows_of(a: Attribution, removed_words: Sequence[int], gone: np.ndarray) -> l
 def notes_of(report: FaithfulnessReport | None) -> str:
     """Of a figure: the scores against the ground truth, each next to the best baseline's."""
     lines = []
+    baselines = report.baselines if report else {}
     for name, value in report.scores.items() if report else ():
-        known = {baseline: scores[name] for baseline, scores in report.baselines.items() if name in scores}
+        known = {baseline: scores[name] for baseline, scores in baselines.items() if name in scores}
         if known:
             best = max(known, key=lambda baseline: known[baseline])
             lines.append(f"{name} {value:.2f} ({best} {known[best]:.2f})")
