@@ -24,8 +24,7 @@ from playwright.sync_api import sync_playwright
 import xfm
 from xfm_widgets import esm
 from xfm_widgets.page_model import page_model
-from xfm_widgets.pages import PAGE, script_json
-from xfm_widgets.view import STATIC
+from xfm_widgets.pages import PAGE, STATIC, script_json
 
 SENTENCE = "two big dogs and a small car below the tree on the left"
 CALL = """

@@ -140,7 +140,7 @@ FIGURES: dict[str, Draw] = {
         {t: figures.CurvePanel({t: (np.arange(3.0), np.arange(1.0, 4))}, unit=t)}, logarithmic=True, title=t
     ),
     "flow_diagram": lambda t: figures.flow_diagram(test_plots.CONFIG.flow, t),
-    "grounding": lambda t: figures.grounding(PICTURE, t, (1, 1, 4, 4), None, np.eye(2), t, t),
+    "grounding": lambda t: figures.grounding(PICTURE, t, {"predicted": (1, 1, 4, 4)}, np.eye(2), t, (), t),
     "masked_prediction": lambda t: figures.masked_prediction(
         PICTURE, np.arange(4) > 2, None, None,
         [{"piece": t, "with": {"guesses": [(t, 0.5)], "truth": None}, "without": GUESS}], t, t
@@ -150,8 +150,9 @@ FIGURES: dict[str, Draw] = {
         traced(t), title=t, credit=t,
     ),
     "plot_answers": lambda t: figures.plot_answers(
-        t, (t, t), t, [figures.Said(t, t, True, 0.5, (0.5, 0.5, 0.2, 0.2)), figures.Said(t, t, False)], [PICTURE] * 2,
-        (0.4, 0.4, 0.2, 0.2), {t: [{"low": 0.0, "high": 1.0, "n": 4, "right": 0.5}]}, t,
+        t, (t, t), figures.Said(t, t, True, None, (0.4, 0.4, 0.2, 0.2)),
+        [figures.Said(t, t, True, 0.5, (0.5, 0.5, 0.2, 0.2)), figures.Said(t, t, False)], [PICTURE] * 2,
+        {t: [{"low": 0.0, "high": 1.0, "n": 4, "right": 0.5}]}, t,
     ),
     "plot_retrieval": lambda t: figures.plot_retrieval(pairs(t), "image to text", 0, credit=t),
     "plot_retrieval, pictures": lambda t: figures.plot_retrieval(pairs(t), "text to image", 0, credit=t),
@@ -341,7 +342,7 @@ def test_what_are_no_numbers_is_refused_by_name(form: str) -> None:
         with pytest.raises(ConfigError, match="attention"):
             figures.grounding(PICTURE, "a", attention=values)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="predicted"):
-        figures.grounding(PICTURE, "a", predicted=[1, 2, 3] if values is None else values)  # type: ignore[arg-type]
+        figures.grounding(PICTURE, "a", boxes={"predicted": [1, 2, 3] if values is None else values})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])

@@ -77,17 +77,17 @@ def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
     book.page.mouse.down()
     book.page.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"] - 1)
     book.page.mouse.up()
-    book.until("view.selected", {"pictures": [*range(20)], "sentences": [*range(20)]})
+    book.until("view.selected", [*range(40)])
     plane.focus()
     book.page.keyboard.press("Escape")
-    book.until("view.selected", {"pictures": [], "sentences": []})
+    book.until("view.selected", [])
     book.page.keyboard.press("ArrowLeft")
     book.page.keyboard.press("ArrowLeft")
     book.page.keyboard.press(" ")
-    book.until("len(view.selected['pictures'] + view.selected['sentences'])", 1)
-    kind, one = book.python("[(k, v[0]) for k, v in view.selected.items() if v][0]")
+    book.until("len(view.selected)", 1)
+    is_sentence, one = book.python("divmod(view.selected[0], 20)")
     book.page.keyboard.press("Enter")
-    book.until("[view.direction, view.query]", ["image to text" if kind == "pictures" else "text to image", one])
+    book.until("[view.direction, view.query]", ["text to image" if is_sentence else "image to text", one])
     shown.get_by_label("map: centre each modality").check()
     book.until("view.apart", True)
 
@@ -157,32 +157,6 @@ def even_cards_and_thumbnails(page) -> None:
     page.keyboard.press("Escape")  # nothing is selected, so nothing is paler
     colours = page.locator(".xfm-map").evaluate(PICTURED)
     assert colours >= 8, "pictures of their own colours are seen on the map"
-
-
-def test_scores_that_a_callable_gives_and_what_it_raises(notebook, offline):
-    book = notebook(
-        CELL
-        + """
-def rerank(direction, query, candidates):
-    if query == 3:
-        raise RuntimeError("<b>no</b> scores")
-    return -np.arange(len(candidates))[::-1]
-view = xw.RetrievalExplorer(gallery, rerank)
-view"""
-    )
-    shown = book.view()
-    assert cards(shown)[:4] == book.python("gallery.ranking('text to image', 0)[:4][::-1].tolist()")
-    shown.get_by_role("combobox", name="Sentence").select_option("3: a picture of thing 3")
-    shown.get_by_text("RuntimeError: <b>no</b> scores").wait_for()
-    assert cards(shown)[:4] == book.python("gallery.ranking('text to image', 3)[:4].tolist()")
-    shown.get_by_text("There are no ITM scores of this query", exact=False).first.wait_for()
-    shown.get_by_role("combobox", name="Sentence").select_option("4: a picture of thing 4")
-    book.until("view.message", "")
-    accessible(book.page)
-    page = offline(book.python("str(view.to_html('retrieval.html').resolve())"))
-    assert cards(page)[:4] == cards(shown)[:4]
-    page.get_by_role("combobox", name="Sentence").select_option("9: a picture of thing 9")
-    page.get_by_text("ITM's scores of this query are not in this file").wait_for()
 
 
 def test_no_pairs_say_so(notebook):

@@ -31,12 +31,13 @@ def example(seed, pieces=pieces, grid=4, layers=3):
     return Trace("a lion by a car", image, words, PatchAxis(grid, 8), maps, {{}}, {{}}, boxes=boxes)
 """
 CELL = f"""{EXAMPLE}
+from xfm.explain import head_stats
 from xfm_widgets import trace_explorer
 trace_explorer.LIMIT = 1000  # of bytes, so that further traces are asked for
 view = xw.TraceExplorer({{"0": example(1), "50": example(2), "100": example(3)}})
 def sharpest():  # of B, which is shown
-    found = view.measures().query("trace == '100'").sort_values("entropy")
-    return found[["layer", "head"]].iloc[0].tolist()
+    entropy = head_stats.entropy(view._traces["100"].maps[view.map].weights)
+    return list(divmod(int(entropy.argmin()), entropy.shape[1]))
 near = lambda found, values: max(abs(float(f) - 100 * x) for f, x in zip(found, values.tolist())) < 0.3
 view
 """
@@ -196,7 +197,7 @@ def steady(page: Any) -> None:
     picture = page.locator("[aria-roledescription='patches of a picture']:visible").first
     picture.hover(position={"x": 250, "y": 30})
     value = page.locator(".xfm-value:visible").first
-    assert re.fullmatch(r"patch 3 [(]row 1, column 4[)]: [0-9.]+ %", value.inner_text())
+    assert re.fullmatch(r"patch 3 [(]row 1, column 4[)]: [0-9.]+\s%", value.inner_text())
     assert page.evaluate(places) == before
     page.locator("[role=option]:visible").nth(7).hover()  # the longest
     assert page.evaluate(places) == before

@@ -52,8 +52,7 @@ for seed in (0, 1):
     run.claim()
     run.write({"metrics.jsonl": lines_of(seed, 200 - 40 * seed)})
     folders.append(run.folder)
-view = xw.TrainingMonitor(*folders, live=[record(i, 2, 30) for i in range(30)], sample_every=10,
-                          sample=lambda r: np.full((8, 8, 3), 8 * r["step"], np.uint8))
+view = xw.TrainingMonitor(*folders, live=[record(i, 2, 30) for i in range(30)])
 view
 """
 
@@ -146,10 +145,6 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     assert "2:" not in (values.text_content() or "")
     shown.get_by_label("logarithmic").check()
     book.until("view.logarithmic", True)
-    shown.get_by_label("samples, after step").focus()
-    book.page.keyboard.press("Home")
-    book.until("view.picture", 0)
-    assert shown.get_by_role("img", name="Sample after step 10").count() == 1
     accessible(book.page)
     book.python("setattr(view, 'hidden', [])")
     book.shots("training-monitor")

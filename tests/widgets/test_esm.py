@@ -9,7 +9,7 @@ import javascript
 import pytest
 
 from xfm_widgets import esm
-from xfm_widgets.view import STATIC
+from xfm_widgets.pages import STATIC
 
 
 def modules(folder: Path, **sources: str) -> Path:

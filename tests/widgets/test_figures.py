@@ -43,9 +43,9 @@ def test_attention_has_a_panel_a_side():
 
 
 def test_grounding_draws_what_is_known():
-    box = (4, 8, 20, 10)
+    boxes = {"true": (2, 8, 20, 10), "predicted": (4, 8, 20, 10)}
     attention = np.linspace(0, 1, 16).reshape(4, 4)
-    figure = figures.grounding(IMAGE, "“a lion”: IoU 0.50", box, (2, 8, 20, 10), attention, "layer 1", CREDIT)
+    figure = figures.grounding(IMAGE, "“a lion”: IoU 0.50", boxes, attention, "layer 1", (), CREDIT)
     assert {tuple(p.get_bbox().bounds) for p in figure.axes[0].patches} == {(3.5, 7.5, 20, 10), (1.5, 7.5, 20, 10)}
     assert {"true box", "predicted box", "layer 1; largest: 1.000", CREDIT} <= set(said(figure).split("\n"))
     assert_tidy(figure)
@@ -158,10 +158,11 @@ def test_an_objective_that_is_added_has_its_place_in_the_flow(monkeypatch: pytes
 
 
 def test_answers_stand_with_their_truth_and_their_confidence():
+    truth = figures.Said("truth", "red", True, None, (0.25, 0.5, 0.5, 0.5))
     said_by = [figures.Said("mine", "red", True, 0.83, (0.5, 0.5, 0.5, 0.25)), figures.Said("control", "blue", False)]
     rows = [{"low": 0.0, "high": 0.5, "n": 0, "right": None}, {"low": 0.5, "high": 1.0, "n": 12, "right": 0.75}]
     trust = {"mine": rows, "control": []}
-    figure = figures.plot_answers("t", ["which?"], "red", said_by, [IMAGE, IMAGE], (0.25, 0.5, 0.5, 0.5), trust, CREDIT)
+    figure = figures.plot_answers("t", ["which?"], truth, said_by, [IMAGE, IMAGE], trust, CREDIT)
     assert {"which?", "truth: red", "✓ mine: red, 83 %", "✗ control: blue", CREDIT} <= set(said(figure).split("\n"))
     bounds = {tuple(p.get_bbox().bounds) for p in figure.axes[0].patches}
     assert bounds == {(-0.5, 11.5, 24, 24), (11.5, 17.5, 24, 12)}
@@ -169,5 +170,5 @@ def test_answers_stand_with_their_truth_and_their_confidence():
     (interval,) = figure.axes[-1].collections[0].get_segments()
     assert interval[:, 1] == pytest.approx([46.8, 91.1], abs=0.1), "Wilson’s of 9 in 12"
     assert_tidy(figure)
-    alone = said(figures.plot_answers("t", [], "red", said_by[1:]))
+    alone = said(figures.plot_answers("t", [], truth, said_by[1:]))
     assert "These answers have no confidence." in alone

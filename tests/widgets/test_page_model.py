@@ -370,7 +370,7 @@ def test_trust_in_the_page_is_pythons() -> None:
                 a = replace(base, patches=numbers(10 * base.patches), text=numbers(10 * base.text))
                 report = explain.faithfulness_report(inputs, a, sensitive=False)
                 drawn = attributions.packed(a, report)
-                expected.append({"trust": drawn["trust"], "verdict": drawn["verdict"]})
+                expected.append({"trust": drawn["trust"], "beyond": drawn["beyond"]})
                 rows = {
                     name: coded(v.numpy().astype("<f4").tobytes())
                     for name, v in (("pieces", a.text), ("patches", a.patches))
@@ -382,7 +382,7 @@ def test_trust_in_the_page_is_pythons() -> None:
     found = javascript.run(FAITHFUL, {"payload": sent(page_model(model, lab.tokenizer)), "cases": cases})
     assert found["steps"] == [torch.linspace(0, n, min(12, n) + 1).round().int().tolist() for n in range(300)]
     near(found["reports"], expected, "trust")
-    assert len({one["verdict"] for one in expected}) > 4
+    assert len({np.sign(one["beyond"]).sum() for one in expected}) > 1
 
 
 # ---- what the views ask

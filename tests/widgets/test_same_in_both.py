@@ -11,14 +11,12 @@ import torch
 from matplotlib import colormaps
 
 import xfm_widgets as xw
-from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.tracing import AttentionMap
 from xfm.plots.curve_records import smooth
 from xfm.plots.palette import DIVERGING, opacity
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.retrieval_set import RetrievalSet
 from xfm.tasks.world.retrieval import DIRECTIONS
-from xfm_widgets.attributions import verdict
 from xfm_widgets.task_answers import Answered
 from xfm_widgets.traces import rollouts
 
@@ -41,10 +39,6 @@ answer(data.map(({ weights, most, strength }) => weights.map((w) => opacityOf(Nu
 RANKED = """
 import { ranking } from "./ranking.js";
 answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), truth, itm && itm.map(Number), reranked)));
-"""
-JUDGED = """
-import { verdict } from "./page_model/page_faithfulness.js";
-answer(data.map(({ scores, baselines, beyond }) => verdict(scores, baselines, beyond)));
 """
 ROLLED = """
 import { bimodalRollout, rolledOut } from "./page_model/page_attribution.js";
@@ -178,22 +172,3 @@ def test_the_same_examples_of_a_task_are_kept_on_both_sides() -> None:
             sent.append({"items": view.payload["items"], "show": show, "search": search})
             expected.append(view.kept())
     assert javascript.run(KEPT, sent) == expected and len({len(kept) for kept in expected}) > 5
-
-
-def test_trust_is_said_alike() -> None:
-    """Of a side that is not read insertion and deletion are equal, or as near as two passes are: it does not count."""
-    rng, given = np.random.default_rng(0), []
-    for scale in (0.0, 1e-3, 1.0, 30.0):
-        for gap in (0.0, 1e-8, 9e-7, 2e-6, 9e-6 * scale, 2e-5 * scale, 1e-3, 1.0):
-            for sign in (-1, 1):
-                text = {"insertion, text": scale + sign * gap, "deletion, text": scale}
-                image = {"insertion, image": float(rng.normal()), "deletion, image": 0.0} if rng.random() < 0.5 else {}
-                given.append({"scores": image | text, "baselines": {}, "beyond": None})
-    for beyond in (None, (-0.1, 0.2), (0.02, 0.1), (-0.1, -0.02)):
-        for error in (0.2, 0.4, 0.501, 1.2):
-            for baselines in ({}, {"all alike": {"infidelity": 0.3}}):
-                scores = image | text | {"infidelity": error}
-                given.append({"scores": scores, "beyond": beyond, "baselines": baselines})
-    expected = [verdict(FaithfulnessReport("a", c["scores"], c["baselines"], None, c["beyond"])) for c in given]
-    assert javascript.run(JUDGED, given) == expected
-    assert len(set(expected)) > 8 and sum("about as much as equal" in said for said in expected) == 4

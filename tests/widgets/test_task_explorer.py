@@ -27,7 +27,8 @@ from xfm.tasks.finetuning.finetune import train_to_end
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.finetuning.task_run import ANSWERS, RESULTS, TaskRun
 from xfm.train import RunError
-from xfm_widgets.task_answers import LEAST, MOST, Answered, bins, chosen, encoded_picture
+from xfm_widgets.task_answers import LEAST, MOST, Answered, bins, chosen
+from xfm_widgets.view_pictures import compact
 
 TESTED = 6
 PICTURE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
@@ -96,7 +97,7 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
     assert traced.map == {"language": "language", "vision": "vision"}.get(family, "cross")
     assert len(traced._traces) == 2 and next(iter(traced._traces)) == ("picture 1" if task == "nlvr2" else "given")
     lab = view.attribute(methods=["occlusion"])
-    scores = [*lab._before.values()]
+    scores = [*lab._removals.before.values()]
     expected = rows[2]["answer"] if task == "grounding" else [np.log(rows[2]["confidence"])]
     if task != "vqa":  # whose confidence is among the answers of a list
         assert scores == pytest.approx(expected, abs=1e-4), lab.targets
@@ -130,7 +131,7 @@ def test_the_score_of_an_answer_is_its_likelihood(made: Callable[..., TaskRun]) 
     with torch.no_grad():
         expected = -tuned.task.loss(tuned.model, tuned.head, batch).item()
     lab = view.attribute(methods=["occlusion"])
-    assert lab._before == {f"answer {answer}": pytest.approx(expected, abs=1e-4)}
+    assert lab._removals.before == {f"answer {answer}": pytest.approx(expected, abs=1e-4)}
 
 
 def test_either_picture_of_two_is_attributed(made: Callable[..., TaskRun]) -> None:
@@ -138,7 +139,7 @@ def test_either_picture_of_two_is_attributed(made: Callable[..., TaskRun]) -> No
     labs = [view.attribute(picture, methods=["occlusion"]) for picture in (0, 1)]
     images = view._items[0].images
     assert [(lab._image == image).all() for lab, image in zip(labs, images, strict=True)] == [True, True]
-    before = [next(iter(lab._before.values())) for lab in labs]
+    before = [next(iter(lab._removals.before.values())) for lab in labs]
     assert before[0] == pytest.approx(before[1], abs=1e-5), "one answer"
     with pytest.raises(ConfigError, match="picture = 2: must be 0 to 1"):
         view.attribute(2)
@@ -286,7 +287,7 @@ def test_other_wrong_things_are_refused_by_name() -> None:
 
 def test_a_picture_is_sent_small() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1000, 2000, 3), np.uint8)
-    sent = encoded_picture(noise, "a")
+    sent = compact(noise, "a")
     assert Image.open(BytesIO(sent)).size == (224, 112) and len(sent) < 40_000
     view = own(n=200)
     assert len(view.payload["items"]) == 200 and len(view.payload["pictures"]) == 1, "each picture once"

@@ -133,7 +133,6 @@ def test_the_browser_gets_weights_to_a_510th_of_the_row_and_what_to_sort_by():
     weights = one.maps["cross"].weights
     mass = (weights[:, :, 2:4][..., lion].sum(-1).mean(-1) + weights[:, :, 6:8][..., car].sum(-1).mean(-1)) / 2
     np.testing.assert_allclose(np.frombuffer(sent["cross"]["mass"], "<f4"), mass.flatten(), rtol=1e-5)
-    assert xw.TraceExplorer(one).measures()["mass"].tolist() == pytest.approx(mass.flatten().tolist())
 
 
 @pytest.mark.parametrize(

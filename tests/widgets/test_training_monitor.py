@@ -74,7 +74,7 @@ def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, t
     run = Run.of(own, tmp_path)
     view = xw.TrainingMonitor(run, live=lambda: xfm.pretrain(own, tmp_path))
     assert view.payload["runs"][0]["state"] == "not begun" and not view.running
-    view.observe(lambda change: change["new"] >= 2 and view.pause(), "step")  # called in the thread
+    view.observe(lambda change: change["new"] >= 2 and view.set_trait("paused", True), "step")  # called in the thread
     view.observe(lambda change: change["new"] and stood.set(), "standing")
     stood = threading.Event()
     view.start()
@@ -228,20 +228,6 @@ def test_a_stop_closes_the_generator_in_its_own_thread():
     assert view.wait(LONG) and closed == [view._work.thread] and not view.done
 
 
-def test_samples_become_pictures_and_a_failing_one_stops_nothing():
-    def sample(seen: dict[str, Any]) -> Any:
-        if seen["step"] == 3:
-            raise ValueError("no picture")
-        return np.full((4, 5, 3), seen["step"], np.uint8) if seen["step"] < 5 else b"no png"
-
-    view = xw.TrainingMonitor(live=[record(i) for i in range(8)], sample=sample, sample_every=2)
-    view.start()
-    assert view.wait(LONG) and view.done
-    assert [p["step"] for p in view.payload["pictures"]] == [2]
-    assert view.payload["pictures"][0]["png"].startswith(b"\x89PNG")
-    assert "the sample = 6 bytes: no picture" in view.message
-
-
 def test_keys_have_a_group_a_title_and_a_unit():
     assert panel("validation/pairs/itc") == panel("pairs/itc") == ("losses", "ITC, pairs", "nats")
     assert panel("regions/bbp/iou") == ("accuracies", "BBP, regions", "mean IoU")
@@ -306,12 +292,12 @@ def test_a_pause_is_told_when_it_holds() -> None:
     view = xw.TrainingMonitor(live=slow())
     view.start()
     assert begun.wait(LONG)
-    view.pause()
+    view.paused = True
     assert view.paused and not view.standing, "the step at work is not done yet"
     go.set()
     until(lambda: view.standing)
     assert view.step == 2 and view.running and not view.wait(0.01)
-    view.resume()
+    view.paused = False
     assert view.wait(LONG) and view.done and not view.standing and view.step == 3
 
 

@@ -104,7 +104,6 @@ const LIMITS = {
   none: { kind: "places", count: 0 },
   names: { kind: "names", of: ["a", "b", "c"], most: 2 },
   texts: { kind: "texts" },
-  selected: { kind: "selected", of: ["texts", "pictures"], count: 4 },
 };
 const GOOD = [
   ["flag", true, true],
@@ -118,7 +117,6 @@ const GOOD = [
   ["none", [], []],
   ["names", ["b", "b", "a"], ["b", "a"]],
   ["texts", ["<b>", "<b>", ""], ["<b>", ""]],
-  ["selected", { texts: [1, 1] }, { texts: [1] }],
 ];
 const BAD = {
   flag: [1, "true", null, []],
@@ -130,7 +128,6 @@ const BAD = {
   none: [[0]],
   names: ["a", ["d"], [1], ["a", "b", "c"], null, {}],
   texts: ["a", [1], [["a"]], null, {}],
-  selected: [[], null, "texts", { sounds: [] }, { texts: 1 }, { texts: [4] }],
 };
 
 test("a state's choices come as they are, places to the nearest", () => {

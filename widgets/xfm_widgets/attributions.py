@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,100 +12,58 @@ from xfm.base.strings import shown
 from xfm.explain.scores import ALIKE, SCORES
 from xfm.plots.arrays import numbers
 
+from .json_values import finite, float_bytes
+
 if TYPE_CHECKING:
     from xfm.explain.attribution import Attribution, Method
     from xfm.explain.faithfulness import FaithfulnessReport
     from xfm.explain.inputs import AttributionInputs
 
-__all__ = ["by_word", "checked_masks", "covered", "explained", "finite", "is_finite", "number", "packed",
-           "page_target", "rescorer", "verdict"]  # fmt: skip
+    Pairs = Sequence[tuple[Attribution, FaithfulnessReport | None]]
 
+__all__ = ["checked_reports", "explained", "fields_of", "notes_of", "object_parts", "packed", "page_target", "rescorer",
+           "rows_of"]  # fmt: skip
+
+UNITS = {"itm": "log-odds", "itc": "cosine", "word": "log-probability", "class": "log-probability",
+         "answer": "log-probability", "similarity": "points, 0 to 5", "box": "share of the picture's side"}  # fmt: skip
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
-ROUNDING = {"rel_tol": 1e-5, "abs_tol": 1e-6}  # by so much passes differ that compute the same
+
+
+def fields_of(pairs: Pairs, asks: bool, masks: bool) -> dict[str, Any]:
+    """The part of the payload that the attributions make; `asks`: further methods can be added."""
+    from xfm.explain.method_table import METHODS, SLOW
+
+    methods, targets = (list(dict.fromkeys(getattr(a, name) for a, _ in pairs)) for name in ("method", "target"))
+    known = {*methods} if masks else {*methods, "object ablation"}  # which needs masks
+    more = [name for name in METHODS if asks and name not in SLOW and name not in known]
+    units = {target: UNITS.get(target.partition(" ")[0], "") for target in targets}
+    found = [packed(a, report) for a, report in pairs]
+    return {"methods": methods, "found": found, "more": more, "targets": targets, "units": units}
 
 
 def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
     """An attribution with its faithfulness report, as the browser draws it."""
-    rows = (
+    baselines = report.baselines if report else {}
+    rows = [
         [
-            [
-                name,
-                finite(value),
-                [[b, finite(scores[name])] for b, scores in report.baselines.items() if name in scores],
-                name not in SCORES or SCORES[name].higher_is_better,
-            ]
-            for name, value in report.scores.items()
+            name,
+            finite(value),
+            [[b, finite(scores[name])] for b, scores in baselines.items() if name in scores],
+            name not in SCORES or SCORES[name].higher_is_better,
         ]
-        if report
-        else []
-    )
+        for name, value in (report.scores.items() if report else ())
+    ]
     return {
         "method": a.method,
         "target": a.target,
         "signed": a.signed,
         "unit": a.unit,
         "gap": finite(a.gap),
-        "verdict": verdict(report),
+        "beyond": list(report.beyond) if report and report.beyond and np.isfinite(report.beyond).all() else None,
         "trust": rows,
-        "patches": a.patches.numpy().astype("<f4").tobytes(),
-        "words": by_word(a).astype("<f4").tobytes(),
+        "patches": float_bytes(a.patches),
+        "words": float_bytes(by_word(a)),
     }
-
-
-def verdict(report: FaithfulnessReport | None) -> str:
-    """What the scores say of an attribution, in one sentence. Up to three things are asked: whether it finds the object
-    better than every baseline, whether what it ranks first matters more, and whether it explains half of the changes
-    under masking, and more than numbers that are all alike. What is not decided, and a score that is not finite, is no
-    part of the verdict."""
-    known = {name: value for name, value in (report.scores if report else {}).items() if math.isfinite(value)}
-    parts = [_found(known, report.baselines) if report else None, _ordered(known), _explained(known, report)]
-    said = [part for part in parts if part is not None]
-    if not said:
-        return "Trust was not measured."
-    decided = [ok for ok, _ in said if ok is not None]
-    mixed = not decided or any(decided) != all(decided)
-    head = "Trust with care" if mixed else "Can be trusted here" if all(decided) else "Cannot be trusted here"
-    return f"{head}: {', '.join(text for _, text in said)}."
-
-
-def _found(scores: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> tuple[bool, str] | None:
-    """Whether most scores against ground truth are better than all baselines'."""
-    judged = [
-        all(value > b[name] for b in beside)
-        for name, value in scores.items()
-        if name in SCORES and SCORES[name].truth and (beside := [b for b in baselines.values() if name in b])
-    ]
-    if not judged:
-        return None
-    won, names = sum(judged), " and ".join(name for name in baselines if name != ALIKE)
-    return 2 * won > len(judged), f"finds the object better than {names} by {won} of {len(judged)} scores"
-
-
-def _ordered(scores: Mapping[str, float]) -> tuple[bool, str] | None:
-    """Whether the target stays higher while what is ranked first is inserted than while it is deleted. Where the two
-    are equal the target does not read that side, and no order of it is better than another."""
-    names = [(f"insertion, {side}", f"deletion, {side}") for side in ("image", "text")]
-    pairs = [(scores[more], scores[less]) for more, less in names if more in scores and less in scores]
-    read = [(more, less) for more, less in pairs if not math.isclose(more, less, **ROUNDING)]
-    if not read:
-        return None
-    ok = all(more > less for more, less in read)
-    return ok, f"what it ranks first {'matters' if ok else 'does not matter'} more to the model than the rest"
-
-
-def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -> tuple[bool | None, str] | None:
-    """Whether the numbers explain half at least of what masking does to the target, and more than equal ones would;
-    None where the masked subsets do not tell the two apart."""
-    if "infidelity" not in scores or report is None:
-        return None
-    share = max(0.0, 1 - scores["infidelity"])
-    said, beside = f"its numbers explain {share:.0%} of what masking does", report.baselines.get(ALIKE)
-    if not beside:
-        return share >= 0.5, said
-    alike, (low, high) = max(0.0, 1 - beside["infidelity"]), report.beyond or (0.0, 0.0)
-    if share >= 0.5 and low <= 0 <= high:
-        return None, f"{said}, about as much as equal ones ({alike:.0%})"
-    return share >= 0.5 and low > 0, f"{said}, equal ones {alike:.0%}"
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
@@ -145,33 +102,56 @@ def by_word(a: Attribution) -> np.ndarray:
     return a.words.joined(a.text).numpy() if a.words.words else np.zeros(0)
 
 
-def finite(x: float | None) -> float | None:
-    """A JSON number; None where it is none."""
-    return float(x) if x is not None and math.isfinite(x) else None
+def rows_of(a: Attribution, removed_words: Sequence[int], gone: np.ndarray) -> list[tuple[Any, ...]]:
+    """A row a word and a patch: target, method, part, place, name, value, whether it is removed; `gone` (P,) bool."""
+    words = zip(a.words.words, by_word(a).tolist(), strict=True)
+    rows = [("word", i, name, value, i in removed_words) for i, (name, value) in enumerate(words)]
+    rows += [("patch", i, "", value, bool(gone[i])) for i, value in enumerate(a.patches.tolist())]
+    return [(a.target, a.method, *row) for row in rows]
 
 
-def is_finite(a: Attribution) -> bool:
-    """Whether all its numbers are finite."""
-    return bool(a.patches.isfinite().all() and a.text.isfinite().all())
+def notes_of(report: FaithfulnessReport | None) -> str:
+    """Of a figure: the scores against the ground truth, each next to the best baseline's."""
+    lines = []
+    baselines = report.baselines if report else {}
+    for name, value in report.scores.items() if report else ():
+        known = {baseline: scores[name] for baseline, scores in baselines.items() if name in scores}
+        if known:
+            best = max(known, key=lambda baseline: known[baseline])
+            lines.append(f"{name} {value:.2f} ({best} {known[best]:.2f})")
+    return "\n".join(lines)
 
 
-def number(x: float | None) -> str:
-    """Three significant digits; – where there is none."""
-    return "–" if x is None else f"{x:.3g}".replace("-", "−")
+def checked_reports(
+    attributions: Sequence[Attribution], reports: Sequence[FaithfulnessReport | None], sizes: Any
+) -> tuple[Pairs, str]:
+    """The attributions that are finite, each with its report; and which are left out, in words. ConfigError for sizes
+    other than (patches, pieces)."""
+    reports = [*reports] if reports else [None] * len(attributions)
+    allowed = f"none, or {len(attributions)}: one an attribution"
+    require(len(reports) == len(attributions), "faithfulness_report", len(reports), allowed)
+    for i, a in enumerate(attributions):
+        numbers(a.patches, f"attributions[{i}].patches", sizes[:1])
+        numbers(a.text, f"attributions[{i}].text", sizes[1:])
+    pairs = [*zip(attributions, reports, strict=True)]
+    good = [(a, report) for a, report in pairs if a.patches.isfinite().all() and a.text.isfinite().all()]
+    names = [f"{a.method} for {a.target}" for a, _ in pairs if all(a is not other for other, _ in good)]
+    return good, f"Left out, since NaN or infinite: {', '.join(names)}. " if names else ""
 
 
-def covered(mask: np.ndarray, grid: int) -> np.ndarray:
-    """(side, side) bool -> (P,) bool: the patches that show the object, as `Question.object_patches` has them."""
-    size = len(mask) // grid
-    return mask.reshape(grid, size, grid, size).mean((1, 3)).ravel() >= SHOWS
-
-
-def checked_masks(objects: Mapping[str, np.ndarray] | None, side: int) -> dict[str, np.ndarray]:
-    """ConfigError for a mask that is not of the picture's size, and for one without a phrase."""
-    for name in objects or {}:
+def object_parts(
+    objects: Mapping[str, np.ndarray] | None, side: int, grid: int
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Objects as `LabObject`s, and by phrase the patches (P,) bool that show them, as `AttributionInputs` has them.
+    ConfigError for a mask that is not of the picture's size, and for one without a phrase."""
+    drawn, covers, size = [], {}, side // grid
+    for name, given in (objects or {}).items():
         require(isinstance(name, str), "objects", name, "masks by phrase, of type str")
-    given = (objects or {}).items()
-    return {name: numbers(mask, f"objects[{shown(name)}]", (side, side)) > 0 for name, mask in given}
+        mask = numbers(given, f"objects[{shown(name)}]", (side, side)) > 0
+        covers[name] = mask.reshape(grid, size, grid, size).mean((1, 3)).ravel() >= SHOWS
+        patches = np.flatnonzero(covers[name]).tolist()
+        drawn.append({"name": name, "mask": np.packbits(mask).tobytes(), "patches": patches})
+    return drawn, covers
 
 
 def explained(

@@ -7,17 +7,18 @@ sizes may be linked; anything else that is wrong is refused, and the view stays 
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Collection
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import traitlets
 
-from xfm.base.fields import ConfigError, nearest
-from xfm.base.strings import shown
+from xfm.base.fields import ConfigError, nearest, require
+from xfm.base.strings import parse_json, shown
 
-__all__ = ["ChoiceError", "Flag", "Name", "Names", "Option", "Place", "Places", "Selected", "Share", "Text", "Texts",
-           "told"]  # fmt: skip
+__all__ = ["ChoiceError", "Flag", "Name", "Names", "Option", "Place", "Places", "Share", "Text", "Texts",
+           "possible_choices", "read_choices", "told"]  # fmt: skip
 
 LONG = 1000  # characters: no name is as long, and none is looked for that is near
 LARGEST = 2**31 - 1  # a place of what has no end yet
@@ -39,9 +40,7 @@ def told(trait: Trait) -> Trait:
 class Choice(traitlets.TraitType):
     """Synced, and its errors do not repeat a value of any length."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.tag(sync=True)
+    metadata = {"sync": True}  # noqa: RUF012  # which traitlets copies for each trait
 
     def limit(self, obj: Any) -> dict[str, Any]:
         """What a page without Python checks a value of this view by: a `Limit` of payloads.d.ts."""
@@ -50,7 +49,7 @@ class Choice(traitlets.TraitType):
     def error(self, obj: Any, value: Any, error: Any = None, info: Any = None) -> Any:
         self.refuse(value, info or self.info())
 
-    def refuse(self, value: object, allowed: object) -> None:
+    def refuse(self, value: object, allowed: object) -> NoReturn:
         raise ChoiceError(f"{self.name} = {shown(value)}: must be {allowed}")
 
 
@@ -110,10 +109,9 @@ class Share(Choice, traitlets.Float):
 
     def validate(self, obj: Any, value: Any) -> Any:
         real = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
-        return float(value) if real and 0 <= value <= self.most else self.error(obj, value)  # NaN is in no interval
-
-    def info(self) -> str:
-        return f"a number from 0 to {self.most:g}"
+        if not real or not 0 <= value <= self.most:  # NaN is in no interval
+            self.refuse(value, f"a number from 0 to {self.most:g}")
+        return float(value)
 
 
 class Place(Choice, traitlets.Int):
@@ -137,9 +135,7 @@ class Several(Choice, traitlets.List):
     """Each once, in their order."""
 
     def validate(self, obj: Any, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            self.refuse(value, "a list")
-        return self.checked(obj, value)
+        return self.checked(obj, value) if isinstance(value, list | tuple) else self.refuse(value, "a list")
 
     def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
         raise NotImplementedError
@@ -192,23 +188,6 @@ class Texts(Several):
         return list(dict.fromkeys(values))
 
 
-class Selected(Choice, traitlets.Dict):
-    """Places by kind."""
-
-    def __init__(self, of: Count, kinds: Collection[str]) -> None:
-        super().__init__()
-        self.of, self.kinds = of, kinds
-
-    def limit(self, obj: Any) -> dict[str, Any]:
-        return {"kind": "selected", "of": list(self.kinds), "count": self.of(obj)}
-
-    def validate(self, obj: Any, value: Any) -> Any:
-        if not isinstance(value, dict) or not all(isinstance(some, list | tuple) for some in value.values()):
-            self.refuse(value, f"lists by {' and '.join(self.kinds)}")
-        kinds = known(self, value, self.kinds)
-        return {kind: places(self, value[kind], self.of(obj)) if value[kind] else [] for kind in kinds}
-
-
 def known(trait: Choice, values: Collection[Any], names: Collection[str]) -> list[str]:
     """Each once. ChoiceError for what is none of the names, with the nearest."""
     for value in values:
@@ -228,3 +207,43 @@ def places(trait: Choice, values: Collection[Any], count: int) -> list[int]:
 
 def is_whole(value: object) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def read_choices(view: Any, text: str) -> dict[str, Any]:
+    """A view's choices as its tools copy them: {"view": its class's name, "choices": values by names}. ConfigError for
+    what is no state, and for a state of another view."""
+    try:
+        state = parse_json(text)
+        name, choices = state["view"], dict(state["choices"])
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{shown(text)} is no state, as “Copy state” gives it") from None
+    if name != type(view).__name__:
+        raise ConfigError(f"a state of {shown(name)}, not of {type(view).__name__}")
+    return choices
+
+
+def possible_choices(view: Any, choices: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The choices that the view can have, of several items those that can be; and what it cannot have, in words."""
+    possible, lost = {}, []
+    for name, value in choices.items():
+        try:
+            possible[name] = _validated(view, name, value)
+            if isinstance(view.traits()[name], Place) and value > possible[name]:
+                lost.append(f"{name} = {shown(value)}: the last there is, {possible[name]}, is shown")
+        except ConfigError as error:
+            lost.append(str(error))
+            items = [one for one in value if _can_be(view, name, [one])] if isinstance(value, list) else []
+            if items and _can_be(view, name, items):
+                possible[name] = items
+    return possible, lost
+
+
+def _validated(view: Any, name: str, value: Any) -> Any:
+    require(name in view.choices(), "choice", name, f"one of {', '.join(view.choices())}")
+    return view.traits()[name]._validate(view, value)
+
+
+def _can_be(view: Any, name: str, value: Any) -> bool:
+    with suppress(ConfigError):
+        return bool(_validated(view, name, value))
+    return False

@@ -61,7 +61,7 @@ def _plan(one: CurvePanel, curves: Curves, key: str) -> None:
         one.moving.append((points[:, 0], points[:, 1]))
     one.joins += [step for step in [plan.joins.get(key)] if step is not None]
     one.marks += sorted(set(plan.joins.values()) - {0}) * (key == "loss")
-    one.end = max(one.end, curves.of)
+    one.end = max(one.end, curves.of_steps)
 
 
 def _pairs(curves: Curves, key: str) -> np.ndarray:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast, get_args
-
-import traitlets
 
 from xfm.config import ConfigError, FlowConfig, MimTarget
 from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure
 
 from . import figures
-from .choices import Flag, Names, Option, Place, Share, told
-from .view import View, encodable
+from .choices import Flag, Names, Option, Place, Share
+from .json_values import finite, table
+from .view import View
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["GradientFlow"]
 
-Measure = Callable[[int], Mapping[str, Mapping[str, float | None]]]
 Records = Sequence[Mapping[str, Any]]
 ENCODERS: tuple[str, ...] = ("language", "vision", "fusion")
 TARGETS = get_args(MimTarget)
@@ -50,19 +48,10 @@ class GradientFlow(View):
     mim_target = Option(TARGETS, "self")
     step = Place(0)  # which record
     cosines = Flag(False)  # shows those between the losses' gradients
-    measured = told(traitlets.Dict())  # cosines that were asked for: by step, encoder, pair
 
-    def __init__(
-        self,
-        probes: Records | Mapping[str, Records],
-        flow: FlowConfig | None = None,
-        measure: Measure | None = None,
-        **traits: Any,
-    ) -> None:
+    def __init__(self, probes: Records | Mapping[str, Records], flow: FlowConfig | None = None, **traits: Any) -> None:
         """ConfigError for targets that do not exist. `flow`: what the records were measured under (default: the paper).
-        Without records the view says so. `measure(step)` is called where cosines are asked for that the records do not
-        have, and returns them by encoder and pair: {"language": {"itm mlm": -0.1}}, as a
-        `TrainingProbe`'s "cosine" has them."""
+        Without records the view says so."""
         flow = flow or FlowConfig()
         by_target = probes if isinstance(probes, Mapping) else {flow.mim_target: probes}
         if unknown := set(by_target) - set(TARGETS):
@@ -70,16 +59,11 @@ class GradientFlow(View):
         self._records = {name: [whole(record) for record in some] for name, some in by_target.items() if some}
         first = next(iter(self._records), flow.mim_target)
         self._losses = measured([record for some in self._records.values() for record in some])
-        self._measure = measure
         empty = "" if self._losses else "No record: train with train.probe_every, as --train.probe_every 50 does."
         shares = {"share": self._scale(flow, "fusion", 0.0), "itc_share": self._scale(flow, "contrast", 1.0)}
         if not self._losses:  # the paths are known, what flows along them is not
             self._losses = {n: described(n, loss.title, loss.kind()) for n, loss in OBJECTIVES.items()}
-        payload = {
-            "records": self._records,
-            "objectives": list(self._losses.values()),
-            "measures": measure is not None,
-        }
+        payload = {"records": self._records, "objectives": list(self._losses.values())}
         super().__init__(payload, empty, **{"objectives": list(self._losses), "mim_target": first} | shares | traits)
 
     def _scale(self, flow: FlowConfig, kind: str, default: float) -> float:
@@ -92,25 +76,14 @@ class GradientFlow(View):
         kind = self._losses[objective]["kind"]
         return self.share if kind == "fusion" else self.itc_share if kind == "contrast" else 1.0
 
-    def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"cosines": self._measured}
-
-    def _measured(self, step: str) -> None:
-        """Cosines of a step that is shown, once."""
-        if self._measure and step not in self.measured and step in {str(r["step"]) for r in self._shown()}:
-            with self.reporting():
-                found = {e: {p: finite(c) for p, c in pairs.items()} for e, pairs in self._measure(int(step)).items()}
-                self.tell(measured=self.measured | {step: found})
-
-    def _shown(self) -> list[dict[str, Any]]:
-        return self._records.get(self.mim_target) or next(iter(self._records.values()), [])
+    def _record(self) -> dict[str, Any]:
+        """Of the step that is shown; without norms where there is none."""
+        records = self._records.get(self.mim_target) or next(iter(self._records.values()), [{"norm": {}}])
+        return records[min(self.step, len(records) - 1)]
 
     def flowing(self) -> dict[str, dict[str, float | None]]:
         """Of the step that is shown, [objective][encoder], with the shares as set. None: no path, or not measured."""
-        some = self._shown()
-        if not some:
-            return {}
-        norms = some[min(self.step, len(some) - 1)]["norm"]
+        norms = self._record()["norm"]
         found = {}
         for objective in (o for o in self.objectives if o in norms):
             own: dict[str, float | None] = {encoder: norms[objective][encoder] for encoder in ENCODERS}
@@ -122,34 +95,22 @@ class GradientFlow(View):
         return found
 
     def data(self) -> pd.DataFrame:
-        import pandas as pd
-
-        rows = []
-        for target, records in self._records.items():
-            for record in records:
-                for objective, own in record["norm"].items():
-                    rows += [
-                        {
-                            "mim_target": target,
-                            "step": record["step"],
-                            "objective": objective,
-                            "encoder": e,
-                            "gradient norm, whole": own[e],
-                        }
-                        for e in ENCODERS
-                    ]
-        return pd.DataFrame(
-            encodable(rows), columns=["mim_target", "step", "objective", "encoder", "gradient norm, whole"]
-        )
+        rows = [
+            (target, record["step"], objective, encoder, norms[encoder])
+            for target, records in self._records.items()
+            for record in records
+            for objective, norms in record["norm"].items()
+            for encoder in ENCODERS
+        ]
+        return table(rows, ["mim_target", "step", "objective", "encoder", "gradient norm, whole"])
 
     def figure(self) -> Figure:
         scales = {n: self._share(n) for n, loss in self._losses.items() if loss["kind"] in ("fusion", "contrast")}
         teacher = "-" if self.mim_target == "teacher" else ""
         flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), teacher, teacher)
-        some = self._shown()
-        if not some:
+        record = self._record()
+        if not record["norm"]:
             return figures.flow_diagram(flow)
-        record = some[min(self.step, len(some) - 1)]
         held = {n: (1 - self._share(n)) * (record["norm"][n]["language"] or 0.0) for n in scales if n in record["norm"]}
         title = f"Measured gradient norms, step {record['step']}"
         return figures.flow_diagram(flow, title, self.flowing(), held)
@@ -177,8 +138,7 @@ def whole(record: Mapping[str, Any]) -> dict[str, Any]:
     """A probe's record by encoder, as if nothing were stopped: what flows, and what was held back of it."""
     norm: dict[str, dict[str, float | None]] = {}
     for objective, norms in record["norm"].items():
-        own = {"language": encoder_norm(norms, "language"), "vision": encoder_norm(norms, "vision"),
-                             "fusion": encoder_norm(norms, "fusion")}  # fmt: skip
+        own = {encoder: encoder_norm(norms, encoder) for encoder in ENCODERS}
         if held := (record.get("held_back") or {}).get(objective):
             own["language"] = finite((own["language"] or 0.0) + held)
         norm[objective] = own
@@ -186,15 +146,7 @@ def whole(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"step": record["step"], "norm": norm, "cosine": cosine}
 
 
-def finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
 def encoder_norm(norms: Mapping[str, float | None], encoder: str) -> float | None:
-    return together([norm for module, norm in norms.items() if module.startswith(encoder)])
-
-
-def together(norms: Sequence[float | None]) -> float | None:
-    """The norm over several modules; None where none has a path, or where it is not finite."""
-    own = [n for n in norms if n is not None]
+    """The norm over an encoder's modules; None where none has a path, or where it is not finite."""
+    own = [norm for module, norm in norms.items() if module.startswith(encoder) and norm is not None]
     return finite(math.hypot(*own)) if own else None

@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xfm.base.fields import ConfigError
+from xfm.base.images import ImageLike
 
 from . import esm
+from .json_values import encodable
 from .page_model import page_model
-from .pages import script_json
-from .view import OFFLINE, PAGE_KERNEL, STATIC, View, encodable
+from .pages import OFFLINE, PAGE_KERNEL, STATIC, script_json
+from .view import View
+from .view_pictures import decoded_picture
 
 if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
@@ -51,11 +54,31 @@ class Parcel:
 
 
 class LivePage(View, abstract=True):
-    """A view that holds its model, where it is made `of` one. page_kernel.js has a function of each one's name,
-    which is told what `_given` returns."""
+    """A view that has its model where `of` made it, and then takes the reader's pictures. page_kernel.js has a function
+    of each one's name, which is told what `_given` returns."""
 
     _model: tuple[XFM, Tokenizer, Any] | None = None  # the third is the view's own
     _parcel: Parcel | None = None
+
+    def show(self, picture: ImageLike) -> None:
+        """Turns to any image (see `images.prepare`). ConfigError for what is none, and in a view without a model."""
+        raise NotImplementedError
+
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"picture": self._show_sent}
+
+    def _show_sent(self, content: str) -> None:
+        with self.reporting():
+            self.show(decoded_picture(content))
+
+    def _loaded(self) -> tuple[XFM, Tokenizer, Any]:
+        """ConfigError in a view without a model."""
+        if self._model is None:
+            raise ConfigError(f"No model to ask: {self._without_model()}.")
+        return self._model
+
+    def _without_model(self) -> str:
+        return f"only what {type(self).__name__}.of(...) makes of an X-FM has its model"
 
     def _given(self) -> Any:
         """JSON, with bytes for arrays, that the page needs beside the model."""

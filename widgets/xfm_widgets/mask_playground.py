@@ -11,7 +11,7 @@ import traitlets
 
 from xfm.base import seeding
 from xfm.base.fields import require
-from xfm.base.images import ImageLike, pixels, prepare
+from xfm.base.images import ImageLike, prepare
 from xfm.config import MaskConfig
 from xfm.data.masking import block_mask, span_positions
 from xfm.plots import Figure
@@ -19,11 +19,10 @@ from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST
 
 from . import figures
-from .attributions import finite
 from .choices import Place, Places, Share, told
+from .json_values import finite, float_bytes, table
 from .live_page import LivePage
-from .uploaded_picture import decoded_picture
-from .view import encodable
+from .view_pictures import square_pixels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,10 +76,9 @@ class MaskPlayground(LivePage):
         """Any image (see `images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, pieces to
         hide (L,) bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default:
         the paper's shares). ConfigError for what is no image, and where it does not fall into that many patches."""
-        self._image, self._words, self._grid, self._predict = pixels(image), words, grid, predict
         require(isinstance(grid, int) and grid > 0, "grid", grid, "a whole number above 0")
-        side, fits = len(self._image), f"(side, side, 3), {grid} patches a side"
-        require(self._image.shape == (side, side, 3) and side % grid == 0, "image.shape", self._image.shape, fits)
+        self._image, self._words, self._grid, self._predict = square_pixels(image, grid), words, grid, predict
+        side = len(self._image)
         self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
         self._answered = Answer()
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
@@ -91,7 +89,7 @@ class MaskPlayground(LivePage):
         self._answer()
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"hide at random": lambda _: self.hide_at_random(), "picture": self._hear_picture}
+        return {**super().acts(), "hide at random": lambda _: self.hide_at_random()}
 
     @classmethod
     def of(
@@ -120,10 +118,8 @@ class MaskPlayground(LivePage):
         predict = explain.masked_predictor(model, tokenizer, inputs.image, text)
         view = cls(inputs.image, inputs.words, inputs.grid.grid, predict, mask, **traits)
         view._model = model, tokenizer, text
-        view.tell(payload=cast(dict[str, Any], view.payload) | {"takes": True})
+        view.redraw(takes=True)
         return view
-
-    _WITHOUT_MODEL = "only what MaskPlayground.of(model, tokenizer, image, text) makes of an X-FM knows its model"
 
     def _given(self) -> dict[str, Any]:
         mask = {"patches": min(self._mask.image_patches, self._grid**2), "smallest": self._mask.smallest_block,
@@ -136,17 +132,13 @@ class MaskPlayground(LivePage):
         for what is none, and in a view that `of` has not made."""
         from xfm import explain
 
-        require(self._model is not None, "picture", "one's own", "shown by what MaskPlayground.of(...) has made")
-        model, tokenizer, text = cast(tuple, self._model)
+        model, tokenizer, text = self._loaded()
         self._image = prepare(picture, len(self._image))
         self._predict = explain.masked_predictor(model, tokenizer, self._image, text)
-        self.tell(payload=cast(dict[str, Any], self.payload) | {"image": self._image.tobytes()}, credit="")
+        self.redraw(image=self._image.tobytes())
+        self.tell(credit="")
         self._answered = Answer()
         self._answer()
-
-    def _hear_picture(self, sent: str) -> None:
-        with self.reporting():
-            self.show(decoded_picture(sent))
 
     def hide_at_random(self, seed: int | None = None) -> None:
         """Blocks of patches and spans of word pieces, as many as in pretraining; without a seed others each time."""
@@ -157,10 +149,6 @@ class MaskPlayground(LivePage):
         with self.hold_trait_notifications():
             self.hidden_patches = np.flatnonzero(hidden).tolist()
             self.hidden_pieces = span_positions(length, mask.caption_share, mask.caption_most, mask.span_share, rng)
-
-    def show_all(self) -> None:
-        with self.hold_trait_notifications():
-            self.hidden_patches, self.hidden_pieces = [], []
 
     def hidden(self) -> tuple[np.ndarray, np.ndarray]:
         """(P,) and (L,) bool"""
@@ -179,7 +167,7 @@ class MaskPlayground(LivePage):
         new = self._answered
         if new.pixels is not None:
             self.tell(pixels=new.pixels.tobytes())
-        agreement = None if new.agreement is None else new.agreement.astype("<f4").tobytes()
+        agreement = None if new.agreement is None else float_bytes(new.agreement)
         self.tell(answer={"of": hidden, "words": new.words, "agreement": agreement, "target": new.target})
 
     def _read(self, given: Mapping[str, Any], hidden: dict[str, list[int]]) -> Answer:
@@ -193,11 +181,11 @@ class MaskPlayground(LivePage):
         if agreement is not None:
             agreement = numbers(agreement, "agreement", (count,))
         if pictured is not None:
-            pictured = self.drawn(numbers(pictured, "pixels", (count, self._image.size // count)))
+            pictured = self._picture(numbers(pictured, "pixels", (count, self._image.size // count)))
         require(target is None or isinstance(target, str), "target", target, "text, or None")
         return Answer(hidden, words, agreement, pictured, target)
 
-    def drawn(self, standardised: np.ndarray) -> np.ndarray:
+    def _picture(self, standardised: np.ndarray) -> np.ndarray:
         """Standardised patches (P, 3 size²), each (channel, y, x) -> (side, side, 3) uint8"""
         grid, side = self._grid, len(self._image)
         parts = standardised.reshape(grid, grid, 3, side // grid, side // grid).transpose(0, 3, 1, 4, 2)
@@ -205,20 +193,14 @@ class MaskPlayground(LivePage):
 
     def data(self) -> pd.DataFrame:
         """A row a guess (`picture`: whether given the picture), and a row a hidden patch with its agreement."""
-        import pandas as pd
-
-        rows: list[dict[str, Any]] = []
+        rows = []
         for w in self._answered.words:
-            piece = {"part": "word piece", "place": w["place"], "piece": w["piece"]}
             for name, with_picture in SIDES.items():
                 guesses = enumerate((w[name] or {}).get("guesses", ()), 1)
-                rows += [
-                    piece | {"picture": with_picture, "rank": i, "guess": g, "probability": p} for i, (g, p) in guesses
-                ]
-        known = np.full(self._grid**2, np.nan) if self._answered.agreement is None else self._answered.agreement
-        rows += [{"part": "patch", "place": i, "agreement": float(known[i])} for i in self.hidden_patches]
-        columns = ["part", "place", "piece", "picture", "rank", "guess", "probability", "agreement"]
-        return pd.DataFrame(encodable(rows), columns=columns)
+                rows += [("word piece", w["place"], w["piece"], with_picture, i, g, p, None) for i, (g, p) in guesses]
+        agreement = np.full(self._grid**2, np.nan) if self._answered.agreement is None else self._answered.agreement
+        rows += [("patch", i, *[None] * 5, float(agreement[i])) for i in self.hidden_patches]
+        return table(rows, ["part", "place", "piece", "picture", "rank", "guess", "probability", "agreement"])
 
     def figure(self) -> Figure:
         patches, pieces = self.hidden()

@@ -8,9 +8,27 @@ import json
 import re
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-__all__ = ["MODULE", "PAGE", "Embedded", "script_json", "warn_of_size"]
+from xfm.base.fields import require
+from xfm.plots.palette import PALETTE
+
+from . import esm
+from .choices import Choice
+from .json_values import encodable
+
+if TYPE_CHECKING:
+    from .view import View
+
+__all__ = ["OFFLINE", "PAGE", "PAGE_KERNEL", "STATIC", "Embedded", "module_of", "page_of", "script_json",
+           "styles_of", "warn_of_size"]  # fmt: skip
+
+STATIC = Path(__file__).parent / "static"
+OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
+PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there
+COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
+           **{name: name for name in ("blue", "orange", "green", "purple", "gold", "grey")}}  # fmt: skip
 
 MARIMO_MOST = 8_000_000  # bytes of one output that marimo shows, unless it is configured to show more
 
@@ -56,6 +74,44 @@ class Embedded:
 
     def _repr_html_(self) -> str:
         return str(self)
+
+
+def styles_of(name: str) -> str:
+    """The stylesheet of a view's file: the figures' colours, on a light and on a dark page, and what its sheets say."""
+    light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
+    page = f"body:has(> main > .xfm-view.xfm-dark) {{ background: {PALETTE['paper'][1]}; }}"
+    colours = f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
+    sheets = [STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name)]
+    return colours + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
+
+
+def page_of(view: View, model: bool = False) -> str:
+    """A page that shows the view; with the `model` it answers there. ConfigError for a view that has none."""
+    return PAGE.format(css=str(view._css), **_parts(view, "offline", model))
+
+
+def module_of(view: View, name: str, model: bool = False) -> str:
+    """An ES module of this file name, whose `mount` shows the view. Errors as `page_of`."""
+    return MODULE.format(name=name, css=script_json(view._css), **_parts(view, "mount", model))
+
+
+def _parts(view: View, function: str, model: bool) -> dict[str, str]:
+    """Of a page or a module: what calls a function of offline.js."""
+    kernel = view._kernel() if model else ""
+    require(bool(kernel) or not model, "model", model, f"False: {view._without_model()}")
+    view._complete()
+    standard, traits = ("layout", "tooltip", "tabbable"), view.traits()
+    state = {n: v for n, v in view.get_state().items() if n not in standard and not n.startswith("_")}
+    limits = {name: cast(Choice, traits[name]).limit(view) for name in view.choices()}
+    return {
+        "title": html.escape(type(view).__name__),
+        "modules": esm.join(view._script, OFFLINE, *([PAGE_KERNEL] if model else [])),
+        "call": esm.export(OFFLINE, function),
+        "view": esm.export(view._script),
+        "state": script_json(state),
+        "limits": script_json(encodable(limits)),
+        "kernel": kernel and f", {kernel}",
+    }
 
 
 def warn_of_size(html: str, view: str) -> None:

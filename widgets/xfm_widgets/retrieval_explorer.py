@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import traitlets
 from PIL import Image, ImageOps
 
-from xfm.base.fields import require
 from xfm.base.images import ImageLike, decode, prepare
 from xfm.config import ConfigError
 from xfm.plots import Figure
@@ -18,10 +16,10 @@ from xfm.plots.arrays import finite, numbers
 from xfm.plots.style import message_figure
 
 from . import figures
-from .choices import Flag, Option, Place, Selected, Text, told
+from .choices import Flag, Option, Place, Places, Text, told
+from .json_values import float_bytes, table
 from .live_page import LivePage
-from .uploaded_picture import decoded_picture
-from .view import encodable
+from .shown_pairs import SIDE, checked_pairs, split_words, square_pictures, with_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,13 +31,11 @@ if TYPE_CHECKING:
     from xfm.model import XFM
     from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
 
-    Rerank = Callable[[str, int, np.ndarray], np.ndarray]
     Score = Callable[[Any, str], OwnScores]
 
 __all__ = ["RetrievalExplorer"]
 
 DIRECTIONS, ORDERS = ("text to image", "image to text"), ("ITC", "ITM re-ranked")
-MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
 
 
 class RetrievalExplorer(LivePage):
@@ -47,7 +43,6 @@ class RetrievalExplorer(LivePage):
 
     RetrievalExplorer.of(model, config, tokenizer)    # and queries of one's own: a sentence, a picture
     RetrievalExplorer(pairs)    # a RetrievalSet of one's own arrays
-    RetrievalExplorer(large, rerank)    # rerank(direction, query, candidates (k,)) -> scores (k,), asked when needed
     RetrievalExplorer(pairs, score=query_scorer(...))    # score(sentence or picture, direction) -> OwnScores
     """
 
@@ -57,35 +52,29 @@ class RetrievalExplorer(LivePage):
     typed = Text()  # a sentence of one's own
     order = Option(ORDERS, ORDERS[1])
     apart = Flag(False)  # the map: each modality's own mean taken off, not that of both
-    selected = Selected(of=lambda view: len(view._pairs.texts), kinds=("pictures", "sentences"))  # brushed on the map
-    newest = told(traitlets.Dict())  # what `rerank` returned last, and for how many queries; a page keeps the others
+    selected = Places(of=lambda view: 2 * len(view._pairs.texts))  # on the map: pictures from 0, sentences from N
     own_scores = told(traitlets.Dict())  # by direction, what `score` returned for one's own query
 
-    def __init__(self, pairs: RetrievalSet, rerank: Rerank | None = None, score: Score | None = None, **traits: Any):
+    def __init__(self, pairs: RetrievalSet, score: Score | None = None, **traits: Any):
         """ConfigError for more than 256 pairs, and for texts, pictures and numbers that are none."""
-        n = len(pairs.texts)
-        if n > MOST:
-            raise ConfigError(f"pairs: {n} pairs are too many for this view: at most {MOST}")
-        for i, text in enumerate(pairs.texts):
-            require(isinstance(text, str), f"pairs.texts[{i}]", text, "of type str")
-        self._pairs, self._rerank, self._score = checked(pairs), rerank, score
-        pairs, self._rows, self._asked = self._pairs, {}, {}
+        self._pairs, self._score = checked_pairs(pairs), score
+        pairs, sprite = self._pairs, square_pictures(pairs.images)
         self._own_picture: np.ndarray | None = None  # (SIDE, SIDE, 3)
         self._own: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}  # by direction
         planes = {"together": pairs.plane(), "apart": pairs.plane(apart=True)}
         payload = {
-            "texts": list(pairs.texts), "side": SIDE, "sprite": _sprite(pairs.images), "k": pairs.reranked,
-            "itc": _floats(pairs.similarity), "truth": np.asarray(pairs.truth, np.uint8).tobytes(),
-            "itm": None if pairs.odds is None or rerank else _floats(pairs.odds), "asks": rerank is not None,
-            "scores": score is not None, "asked": self._asked,  # which grows, so that a page that begins has all
-            "planes": {name: {"places": _floats(places), "shares": finite(shares).tolist()}
+            "texts": list(pairs.texts), "side": SIDE, "sprite": sprite.tobytes(), "k": pairs.reranked,
+            "itc": float_bytes(pairs.similarity), "truth": np.asarray(pairs.truth, np.uint8).tobytes(),
+            "scores": score is not None, "itm": None if pairs.odds is None else float_bytes(pairs.odds),
+            "planes": {name: {"places": float_bytes(places), "shares": finite(shares).tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
-        empty = "" if n else "No pairs: xfm.tasks.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
-        nothing = {"pictures": [], "sentences": []}
-        super().__init__(payload, empty, **{"selected": nothing, "credit": pairs.credit} | traits)
-        self.observe(self._ask, ["direction", "query"])
+        empty = (
+            ""
+            if pairs.texts
+            else "No pairs: xfm.tasks.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
+        )
+        super().__init__(payload, empty, **{"credit": pairs.credit} | traits)
         self.observe(self._ask_typed, "typed")
-        self._ask()
         if self.typed:
             self._ask_typed()
 
@@ -113,44 +102,24 @@ class RetrievalExplorer(LivePage):
         return view
 
     _seen: SeenWords | None = None
-    _WITHOUT_MODEL = "only what RetrievalExplorer.of(model, config, tokenizer) makes knows its model"
 
     def _given(self) -> dict[str, Any]:
         model, _, longest = cast(tuple, self._model)
         side = model.config.vision.image_size
         seen = b"".join(prepare(image, side).tobytes() for image in self._pairs.images)
-        pictures = None if seen == cast(dict[str, Any], self.payload)["sprite"] else seen
+        pictures = None if seen == self.drawn["sprite"] else seen
         seen = self._seen and {"words": sorted(self._seen.words), "held_out": list(self._seen.held_out)}
         return {"longest": longest, "pictures": pictures, "seen": seen}
 
-    def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
-
-    def _ask(self, _: Any = None) -> None:
-        name, pairs = f"{self.direction} {self.query}", self._pairs
-        if self._rerank is None or not len(pairs.texts) or name in self._rows:
-            return
-        with self.reporting():
-            first = pairs.ranking(self.direction, self.query)[: pairs.reranked]
-            scores = numbers(self._rerank(self.direction, self.query, first), "rerank(...)", first.shape)
-            row = np.full(len(pairs.texts), np.nan, np.float32)
-            row[first] = scores
-            self._rows[name], self._asked[name] = row, row.tobytes()
-            self.tell(newest={"query": name, "row": self._asked[name], "count": len(self._asked)})
-
     # ---- queries of one's own
 
-    def ask_with(self, picture: ImageLike) -> None:
+    def show(self, picture: ImageLike) -> None:
         """Asks with any image (see `xfm.base.images.prepare`). ConfigError for what is none."""
         whole = decode(picture, "picture")
         self._own_picture = np.array(ImageOps.fit(whole, (SIDE, SIDE), Image.Resampling.BICUBIC))
         self._answer(whole, DIRECTIONS[1])
         with self.hold_trait_notifications():
             self.direction, self.own = DIRECTIONS[1], True
-
-    def _hear_picture(self, sent: str) -> None:
-        with self.reporting():
-            self.ask_with(decoded_picture(sent))
 
     def _ask_typed(self, _: Any = None) -> None:
         with self.reporting():
@@ -177,7 +146,7 @@ class RetrievalExplorer(LivePage):
         picture = None if self._own_picture is None else self._own_picture.tobytes()
         of = {DIRECTIONS[0]: self._told_words, DIRECTIONS[1]: lambda: {"picture": picture}}
         return {
-            direction: {"itc": _floats(itc), "itm": None if itm is None else _floats(itm)} | of[direction]()
+            direction: {"itc": float_bytes(itc), "itm": None if itm is None else float_bytes(itm)} | of[direction]()
             for direction, (itc, itm) in self._own.items()
         }
 
@@ -185,104 +154,52 @@ class RetrievalExplorer(LivePage):
         """The sentence, and what of it the model may not know, as `explain.box_predictor` says it of a phrase."""
         if self._model is None:
             return {"text": self.typed}
-        from xfm.explain.token_axes import token_axis
-
         _, tokenizer, longest = self._model
-        axis = token_axis(tokenizer, self.typed, tokenizer.encode(self.typed, longest))
-        owned = [*zip(axis.owner, axis.pieces, strict=True)]
-        pieces = [(word, [piece for owner, piece in owned if owner == i]) for i, word in enumerate(axis.words)]
-        split = [(word, own) for word, own in pieces if len(own) > 1]
+        split = split_words(tokenizer, self.typed, longest)
         return {"text": self.typed, "split": split, "never_seen": self._seen and self._seen.never(self.typed)}
 
     @property
     def _is_own(self) -> bool:
         return self.own and self.direction in self._own
 
-    def _drawn(self) -> RetrievalSet:
-        """The set, one's own query in the place of the set's: of nothing it is known whether it is true, and it has no
-        place on the map."""
+    def _with_own(self) -> RetrievalSet:
+        """The set, one's own query in the place of the set's."""
         if not self._is_own:
             return self._pairs
-        pairs, query, text = self._pairs, self.query, self.direction == DIRECTIONS[0]
-        row = np.s_[:, query] if text else np.s_[query]
-        similarity, truth = pairs.similarity.copy(), pairs.truth.copy()
-        similarity[row], truth[row] = self._own[self.direction][0], False
-        if text:
-            features = pairs.text_features.astype(float)
-            features[query] = np.nan
-            texts = (*pairs.texts[:query], self.typed, *pairs.texts[query + 1 :])
-            return replace(pairs, similarity=similarity, truth=truth, texts=texts, text_features=features)
-        images, features = _square(pairs.images), pairs.image_features.astype(float)
-        features[query], images[query] = np.nan, self._own_picture
-        return replace(pairs, similarity=similarity, truth=truth, images=images, image_features=features)
+        content = self.typed if self.direction == DIRECTIONS[0] else self._own_picture
+        return with_query(self._pairs, self.query, self._own[self.direction][0], content)
 
     def itm(self) -> np.ndarray | None:
         """(N,) ITM's scores of the current query's candidates, NaN where there is none; None: no ITM."""
         if self._is_own:
             return self._own[self.direction][1]
-        if self._rerank is not None:
-            return self._rows.get(f"{self.direction} {self.query}")
         odds = self._pairs.odds
         return None if odds is None else self._pairs.row(odds, self.direction, self.query)
 
     def data(self) -> pd.DataFrame:
         """The candidates of the current query in the current order."""
-        import pandas as pd
-
-        pairs, kind = self._drawn(), "pictures" if self.direction == DIRECTIONS[0] else "sentences"
+        pairs, first = self._with_own(), 0 if self.direction == DIRECTIONS[0] else len(self._pairs.texts)
         columns = ["rank", "candidate", "sentence", "ITC", "ITM", "true", "rank by ITC", "selected"]
         if not len(pairs.texts):
-            return pd.DataFrame(columns=columns)
+            return table([], columns)
         query, itm = (self.direction, self.query), self.itm()
         by_itc, order = pairs.ranking(*query), pairs.ranking(*query, itm if self.order == ORDERS[1] else None)
-        return pd.DataFrame(
-            {
-                "rank": np.arange(1, len(order) + 1),
-                "candidate": order,
-                "sentence": encodable([self._pairs.texts[i] for i in order]),  # a query of one's own is none of them
-                "ITC": pairs.row(pairs.similarity, *query)[order],
-                "ITM": np.nan if itm is None else itm[order],
-                "true": pairs.row(pairs.truth, *query)[order],
-                "rank by ITC": by_itc.argsort()[order] + 1,
-                "selected": np.isin(order, self.selected.get(kind, [])),
-            },
-            columns=columns,
+        rows = zip(
+            range(1, len(order) + 1),
+            order.tolist(),
+            [self._pairs.texts[i] for i in order],  # a query of one's own is none of them
+            pairs.row(pairs.similarity, *query)[order],
+            [np.nan] * len(order) if itm is None else itm[order],
+            pairs.row(pairs.truth, *query)[order],
+            by_itc.argsort()[order] + 1,
+            np.isin(first + order, self.selected),
+            strict=True,
         )
+        return table(rows, columns)
 
     def figure(self) -> Figure:
-        n = len(self._pairs.texts)
-        if not n:
+        if not self._pairs.texts:
             return message_figure(str(self.message))
-        chosen = [*self.selected.get("pictures", []), *(n + i for i in self.selected.get("sentences", []))]
         itm = self.itm() if self.order == ORDERS[1] else None
-        options = {"selected": chosen, "apart": self.apart, "credit": self.credit, "own": self._is_own}
-        return figures.plot_retrieval(self._drawn(), self.direction, self.query, itm, **options)
-
-
-def checked(pairs: RetrievalSet) -> RetrievalSet:
-    """With pictures and numbers as they can be drawn. ConfigError, which names them, for what are none."""
-    n = len(pairs.texts)
-    given = {name: getattr(pairs, name) for name in ("similarity", "truth", "odds", "image_features", "text_features")}
-    shapes = {"image_features": (n, None), "text_features": (n, None)}
-    arrays = {
-        name: numbers(values, f"pairs.{name}", shapes.get(name, (n, n)))
-        for name, values in given.items()
-        if values is not None
-    }
-    return replace(pairs, **arrays | {"truth": arrays["truth"] > 0})
-
-
-def _sprite(images: np.ndarray) -> bytes:
-    """All pictures (N, H, W, 3) uint8 below each other, each SIDE pixels square."""
-    return np.ascontiguousarray(_square(images)).tobytes()
-
-
-def _square(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) uint8 -> (N, SIDE, SIDE, 3), a copy"""
-    if images.shape[1:3] == (SIDE, SIDE) or not len(images):
-        return images.copy()
-    return np.stack([np.array(Image.fromarray(one).resize((SIDE, SIDE), Image.Resampling.BOX)) for one in images])
-
-
-def _floats(values: np.ndarray) -> bytes:
-    return np.asarray(values, np.float32).tobytes()
+        options = {"selected": self.selected, "apart": self.apart, "credit": self.credit}
+        return figures.plot_retrieval(self._with_own(), self.direction, self.query, itm, **options)

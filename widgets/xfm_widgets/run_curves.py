@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
 from array import array
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xfm.base.images import ImageLike, pixels
 from xfm.config import RunConfig
-from xfm.objectives import OBJECTIVES
+from xfm.objectives import OBJECTIVES, losses_by_stream
 from xfm.plots import READINGS
-from xfm.plots.curve_records import CONSTANT, HELD_OUT, Record, constant_levels
+from xfm.plots.curve_records import CONSTANT, HELD_OUT, Record, constant_levels, starts
 from xfm.runs.run import METRICS, PROBES
 from xfm.train import Run
-
-from .planned_curves import Plan, plan_of
 
 __all__ = ["Curves", "of_run", "panel"]
 
@@ -28,6 +25,35 @@ TOTALS = {"loss": ("losses", "all, weighted", ""), "grad_norm": ("gradient norms
           "rate": ("speed", "learning rate", "")}  # fmt: skip
 ENCODERS = ("language", "vision", "fusion")
 PROBED = ("norm/", "cosine/", "reading/")  # what probes see, not each step
+
+ALWAYS = ("loss", "grad_norm", "rate", "steps/s", "waited")  # curves of every run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps are steps done, as on a curve's axis."""
+
+    keys: tuple[str, ...] = ()  # of the curves that will come, probes' apart
+    joins: dict[str, int] = field(default_factory=dict)  # by curve: its loss joins after this step
+    levels: dict[str, dict[str, Any]] = field(default_factory=dict)  # by curve: without having learnt anything
+    curriculum: list[int] = field(default_factory=list)  # pairs show one object until, all that they have from; or []
+
+
+def plan_of(config: RunConfig) -> Plan:
+    """Of a run with this config."""
+    joined, joins, levels = starts(config), dict[str, int](), dict[str, dict[str, Any]]()
+    for stream, losses in losses_by_stream(config).items():
+        for name in (n for n in losses if n in joined):
+            loss, key = OBJECTIVES[name], f"{stream}/{name}"
+            joins[key] = joined[name]
+            if level := loss.chance(config, stream):
+                levels[key] = {"value": level[0], "name": level[1], "kind": "chance"}
+            if loss.accuracy_key:
+                joins[key := f"{key}/{loss.accuracy_key}"] = joined[name]
+                if level := loss.chance(config, stream, "accuracy"):
+                    levels[key] = {"value": level[0], "name": level[1], "kind": "chance"}
+    curriculum = [round(share * config.train.steps) for share in config.data.curriculum or ()]
+    return Plan((*ALWAYS, *joins), joins, levels, curriculum if "pairs" in losses_by_stream(config) else [])
 
 
 class Curves:
@@ -41,12 +67,23 @@ class Curves:
         """`config`: what is known of the curves before they come."""
         self.name, self.label, self.state = name, label or name, state
         self.plan = plan_of(config) if config else Plan()
-        self.of, self.every, self.last = config.train.steps if config else 0, 1, -1
+        self.of_steps, self.every, self.last = config.train.steps if config else 0, 1, -1
         self.first: tuple[int, float] | None = None  # step and loss of its first record
         self.points: dict[str, array[float]] = {}
         self.new: dict[str, array[float]] = {}
         self.sums: dict[str, tuple[float, int, int]] = {}  # of the open bucket: sum, how many, last step
         self.whole = True  # `take` does not tell all: send everything
+
+    @classmethod
+    def of(cls, run: Run, state: str = "not begun") -> Curves:
+        """Of a run whose records are still to come."""
+        return cls(run.config.name, f"{run.config.name}, seed {run.config.seed}", state, run.config)
+
+    def described(self, label: str) -> dict[str, Any]:
+        """A `MonitorRun` of payloads.d.ts."""
+        curves = {key: points.tobytes() for key, points in self.points.items()}
+        plan = {"joins": self.plan.joins, "levels": self.plan.levels, "curriculum": self.plan.curriculum}
+        return {"label": label, "state": self.state, "of": self.of_steps, "every": self.every, "curves": curves, **plan}
 
     def add(self, record: Record) -> None:
         """KeyError for a record without step and of."""
@@ -56,7 +93,7 @@ class Curves:
             self.whole = True
         if self.first is None:
             self.first = begins(record)
-            self.of, self.every = record["of"], math.ceil(record["of"] / POINTS)
+            self.of_steps, self.every = record["of"], math.ceil(record["of"] / POINTS)
         if step <= self.last:
             self.cut(step)
         if step // self.every != self.last // self.every:
@@ -174,7 +211,7 @@ def order(key: str) -> tuple[int, int, str]:
 
 def of_run(run: Run) -> Curves:
     """The curves of a run folder, as it is now."""
-    curves = Curves(run.config.name, label(run), "finished" if run.done else "unfinished", run.config)
+    curves = Curves.of(run, "finished" if run.done else "unfinished")
     for record in run.metrics():
         curves.add({"of": run.config.train.steps} | record)
     curves.probed(run.probes())
@@ -187,14 +224,17 @@ def stamp(folder: Path) -> list[tuple[int, int] | None]:
     return [(file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else None for file in files]
 
 
-def label(run: Run) -> str:
-    return f"{run.config.name}, seed {run.config.seed}"
-
-
-def png(picture: ImageLike) -> bytes:
-    """Of any image (see `xfm.base.images.prepare`). ConfigError for what is none."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels(picture, "the sample")).save(buffer, "PNG")
-    return buffer.getvalue()
+def curves_for(record: Record, all_curves: list[Curves], again: Curves | None) -> tuple[Curves, Curves | None]:
+    """The curves that a record belongs to; new ones for a new name, as of a warm start. A finished run that is trained
+    again tells its records again: then it is `again`, and they go nowhere."""
+    name = str(record.get("run", "training"))
+    for curves in (c for c in all_curves if c.name == name):
+        if curves.state != "finished":
+            curves.state = "live"
+            return curves, again
+        if curves is again or curves.first == begins(record):
+            return Curves(name), curves
+    for before in all_curves:  # a warm start, which has come to its end
+        before.state = {"live": "finished"}.get(before.state, before.state)
+    all_curves.append(Curves(name, state="live"))
+    return all_curves[-1], again

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from xfm.base.fields import require
-from xfm.base.images import ImageLike, pixels
 from xfm.plots.arrays import numbers
 
 if TYPE_CHECKING:
@@ -23,13 +20,11 @@ if TYPE_CHECKING:
     from xfm.tasks.finetuning.task_run import TaskRun
     from xfm.tasks.result import Result
 
-__all__ = ["Answered", "answer_targets", "answered", "answers_text", "bins", "box_of", "chosen", "differ",
-           "encoded_picture", "matches"]  # fmt: skip
+__all__ = ["Answered", "answer_targets", "answered", "answers_text", "bins", "box_of", "chosen", "differ"]
 
 MOST, LEAST = 200, 25  # items that are shown; of each kind, where there are as many
 BINS = 5  # of confidences
 RIGHT = 0.5  # of a score in [0, 1]
-SIDE, SMALL = 224, 96  # pixels of a picture's longer side, and up to which it is sent without loss
 
 
 class Answered(NamedTuple):
@@ -140,23 +135,6 @@ def bins(model: Answered) -> list[dict[str, Any]]:
     rows = [{"low": low, "high": high, "n": len(r), "right": float(r.mean()) if len(r) else None}
             for low, high, r in found]  # fmt: skip
     return rows if known.any() else []
-
-
-def matches(text: str, words: str) -> bool:
-    """Whether all words are in a text, upper and lower case alike, as in static/searching.js."""
-    return all(word in text.lower() for word in words.lower().split())
-
-
-def encoded_picture(image: ImageLike, name: str) -> bytes:
-    """A PNG where it is small, else a JPEG of at most SIDE pixels a side. ConfigError for what is no image."""
-    picture = Image.fromarray(pixels(image, name))
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    buffer = BytesIO()
-    if max(picture.size) <= SMALL:
-        picture.save(buffer, "PNG")
-    else:
-        picture.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
 
 
 # ---- the scores of an answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
@@ -16,19 +16,10 @@ from xfm.plots.style import message_figure
 
 from . import figures
 from .choices import Option, Place, Text, told
-from .task_answers import (
-    Answered,
-    answer_targets,
-    answered,
-    answers_text,
-    bins,
-    box_of,
-    chosen,
-    differ,
-    encoded_picture,
-    matches,
-)
-from .view import View, encodable
+from .json_values import table
+from .task_answers import Answered, answer_targets, answered, answers_text, chosen, differ
+from .task_payload import KINDS, counts, drawn_answer, drawn_items, drawn_model, is_kept, names_of
+from .view import View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskExplorer"]
 
-KINDS = ("all", "right", "wrong", "disagree")
 MODELS = 4  # at most: so many colours are told apart
 GREY = 128  # a picture where the task has none: nothing to see
 LONGEST = 500  # characters of a question
 METHODS = ("generic attention", "occlusion")
 SEPARATOR = "</s></s>"  # of two texts, as the tokenizer reads it
-IN_PAGE = "its buttons need the models, so Python"
 
 
 class TaskExplorer(View):
@@ -87,7 +76,11 @@ class TaskExplorer(View):
         self._disagree = differ(self._models)
         self._shown = chosen(self._models[0].right, self._disagree)
         self._items = [example(i) for i in self._shown]
-        super().__init__(self._drawn(), "" if n else "No test items: nothing was answered.", **traits)
+        asks = tuned is not None and all(len(item.texts) == 1 for item in self._items)
+        payload = drawn_items(self._shown, self._items, self._models, self._disagree)
+        payload |= {"title": title, "counts": counts(self._models[0].right, self._disagree), "asks": asks}
+        payload |= {"models": [drawn_model(model) for model in self._models], "opens": tuned is not None}
+        super().__init__(payload, "" if n else "No test items: nothing was answered.", **traits)
         if "item" not in traits and (kept := self.kept()) and self.item not in kept:
             self.item = kept[0]  # as in the page, where a filter is chosen
 
@@ -105,7 +98,7 @@ class TaskExplorer(View):
             if other.config.task != first.task:
                 said = f"{runs[0].folder} is of {first.task!r}, {other.folder} of {other.config.task!r}"
                 raise ConfigError(f"task: {said}; models are compared in one task")
-        models = [answered(one, name) for one, name in zip(runs, _names(runs), strict=True)]
+        models = [answered(one, name) for one, name in zip(runs, names_of(runs), strict=True)]
         truths = [[row["truth"] for row in one.answers()] for one in runs]
         for other, truth in zip(runs[1:], truths[1:], strict=True):
             if truth != truths[0]:
@@ -119,79 +112,31 @@ class TaskExplorer(View):
         return view
 
     _hidden: Sequence[str] = ()  # of each model, what it does not see
-    _WITHOUT_MODEL = IN_PAGE
 
-    def _drawn(self) -> dict[str, Any]:
-        first, places = self._models[0], dict[bytes, int]()
-        rights = [model.right for model in self._models]
-        pictures: list[bytes] = []
-        for i, item in zip(self._shown, self._items, strict=True):
-            for text in item.texts:
-                require(isinstance(text, str), f"example({i}).texts", text, "of type str")
-        sent = [[encoded_picture(image, f"example({i}).images") for image in item.images]
-                for i, item in zip(self._shown, self._items, strict=True)]  # fmt: skip
-        for content in (one for some in sent for one in some):
-            if content not in places:
-                places[content] = len(pictures)
-                pictures.append(content)
-        items = []
-        for i, item, shown in zip(self._shown, self._items, sent, strict=True):
-            said = [
-                {
-                    "answer": answers_text(model.answers[i]),
-                    "box": box_of(model.answers[i]),
-                    "confidence": _known(model.confidences[i]),
-                    "right": bool(right[i]),
-                }
-                for model, right in zip(self._models, rights, strict=True)
-            ]
-            truth = {"truth": answers_text(item.target), "box": box_of(item.target)}
-            items.append({"index": i, "texts": list(item.texts), "pictures": [places[one] for one in shown], **truth,
-                          "said": said, "disagree": bool(self._disagree[i])})  # fmt: skip
-        models = [
-            {
-                "name": model.name,
-                "metrics": [
-                    {name: getattr(r, name) for name in ("metric", "value", "low", "high", "baseline", "unit")}
-                    | {"baseline_name": r.baseline_name}
-                    for r in model.results
-                ],
-                "right": int(right.sum()),
-                "bins": bins(model),
-            }
-            for model, right in zip(self._models, rights, strict=True)
-        ]
-        n, right, disagree = len(first.answers), int(rights[0].sum()), int(self._disagree.sum())
-        counts = {"all": n, "right": right, "wrong": n - right, "disagree": disagree}
-        takes = self._ask_for is not None
-        asks = takes and all(len(item.texts) == 1 for item in self._items)
-        return {"title": self._title, "counts": counts, "items": items, "pictures": pictures, "models": models,
-                "opens": takes, "asks": asks}  # fmt: skip
+    def _without_model(self) -> str:
+        return "its buttons need the models, so Python"
 
     # ---- what is shown
 
     def kept(self) -> list[int]:
         """Places among the items that are shown: of the kind `show`, and with all words of `search`."""
-        items = cast(dict[str, Any], self.payload)["items"]
-        return [i for i, item in enumerate(items) if _is(self.show, item) and matches(_text(item), self.search)]
+        return [i for i, item in enumerate(self.drawn["items"]) if is_kept(item, self.show, self.search)]
 
     def data(self) -> pd.DataFrame:
         """A row an item that is kept and a model; `confidence` None where the model gives none."""
-        import pandas as pd
-
-        payload = cast(dict[str, Any], self.payload)
-        columns = ["item", "texts", "truth", "model", "answer", "confidence", "right", "disagree"]
-        rows = []
-        for item in (payload["items"][i] for i in self.kept()):
-            for model, said in zip(payload["models"], item["said"], strict=True):
-                found = (model["name"], said["answer"], said["confidence"], said["right"], item["disagree"])
-                rows.append((item["index"], " | ".join(item["texts"]), item["truth"], *found))
-        return pd.DataFrame(encodable(rows), columns=columns)
+        payload, columns = self.drawn, ["item", "texts", "truth", "model", "answer", "confidence", "right", "disagree"]
+        rows = [
+            (item["index"], " | ".join(item["texts"]), item["truth"], model["name"], said["answer"], said["confidence"],
+             said["right"], item["disagree"])
+            for item in (payload["items"][i] for i in self.kept())
+            for model, said in zip(payload["models"], item["said"], strict=True)
+        ]  # fmt: skip
+        return table(rows, columns)
 
     def figure(self) -> Figure:
         if not self._items:
             return message_figure(str(self.message))
-        payload, item = cast(dict[str, Any], self.payload), self._items[self.item]
+        payload, item = self.drawn, self._items[self.item]
         shown = payload["items"][self.item]
         names = [model["name"] for model in payload["models"]]
         said = [
@@ -201,8 +146,8 @@ class TaskExplorer(View):
         verdict = "right" if said[0].right else "wrong"
         title = f"{self._title}, test item {shown['index']}: {verdict}"
         trust = {name: model["bins"] for name, model in zip(names, payload["models"], strict=True)}
-        known = item.texts, shown["truth"], said, item.images, shown["box"]
-        return figures.plot_answers(title, *known, trust, self.credit)
+        truth = figures.Said("truth", shown["truth"], True, None, shown["box"])
+        return figures.plot_answers(title, item.texts, truth, said, item.images, trust, self.credit)
 
     # ---- what is asked of a model
 
@@ -286,9 +231,7 @@ class TaskExplorer(View):
 
     def _hear_ask(self, text: str) -> None:
         with self.reporting():
-            found = self.ask(text)
-            rows = [{"answer": answers_text(a.value), "box": box_of(a.value), "confidence": _known(a.confidence)}
-                    for a in found]  # fmt: skip
+            rows = [drawn_answer(answer.value, answer.confidence) for answer in self.ask(text)]
             self.tell(answered={})  # so that the page hears of the same answer again
             self.tell(answered={"item": self.item, "which": self.which, "text": text, "answers": rows})
 
@@ -303,38 +246,3 @@ class TaskExplorer(View):
 
     def _show(self, kind: str, view: View) -> None:
         self.tell(opened={"kind": kind, "item": self.item, "which": self.which, "page": view._page()})
-
-
-def _known(confidence: float | None) -> float | None:
-    return None if confidence is None or not np.isfinite(confidence) else float(confidence)
-
-
-def _is(kind: str, item: Mapping[str, Any]) -> bool:
-    right = item["said"][0]["right"]
-    return {"all": True, "right": right, "wrong": not right, "disagree": item["disagree"]}[kind]
-
-
-def _text(item: Mapping[str, Any]) -> str:
-    """What is searched in, as static/task_items.js has it."""
-    return " ".join([*item["texts"], item["truth"], *(said["answer"] for said in item["said"])])
-
-
-def _names(runs: Sequence[TaskRun]) -> list[str]:
-    """By the pretrained run, the control and the steps, and where that is not enough, by the seed and the folder."""
-    from xfm.train import Run
-
-    ways = ("control",), ("control", "steps"), ("run", "control"), ("run", "control", "steps")
-    for parts in (*ways, ("run", "control", "seed"), ("folder",)):
-        names = []
-        for run in runs:
-            of = {
-                "run": Run.open(run.config.run).config.name,
-                "control": run.config.variant.replace("_", " ") or "fine-tuned",
-                "steps": f"{run.config.train.steps:,} steps",
-                "seed": f"seed {run.config.seed}",
-                "folder": str(run.folder),
-            }
-            names.append(", ".join(of[part] for part in parts))
-        if len(set(names)) == len(names):
-            return names
-    return [f"{name} ({i + 1})" for i, name in enumerate(names)]

@@ -21,10 +21,9 @@ from xfm.plots.style import message_figure
 from . import figures
 from .choices import Flag, Name, Option, Place, Share, Text, told
 from .figures import AttentionSide
+from .json_values import table
 from .live_page import LivePage
-from .traces import MAPS, finite, made_of, measured, packed, patch_names, rollouts, size
-from .uploaded_picture import decoded_picture
-from .view import encodable
+from .traces import MAPS, finite, made_of, packed, patch_names, rollouts, size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +84,7 @@ class TraceExplorer(LivePage):
         if not labels:
             message = "No trace: TraceExplorer(trace(model, tokenizer, image, text))"
         super().__init__({"labels": labels, "traces": {}, "takes": False}, message, **chosen)
-        self.tell(payload=cast(dict[str, Any], self.payload) | {"traces": self._fitting([self.a])})
+        self.redraw(traces=self._fitting([self.a]))
         self.observe(lambda _: self._trace_own(self._own_image), "typed")
 
     @classmethod
@@ -103,12 +102,11 @@ class TraceExplorer(LivePage):
         given = trace(model, tokenizer, image, text, boxes=boxes)
         view = cls({GIVEN: given, OWN: given}, **traits)
         view._model, view._own_image = (model, tokenizer, text), given.image
-        view.tell(payload=cast(dict[str, Any], view.payload) | {"takes": True})
+        view.redraw(takes=True)
         if view.typed:
             view._trace_own(given.image)
         return view
 
-    _WITHOUT_MODEL = "only what TraceExplorer.of(model, tokenizer, image, text) makes knows its model"
     _own_image: np.ndarray | None = None
 
     def _given(self) -> dict[str, str]:
@@ -122,21 +120,16 @@ class TraceExplorer(LivePage):
             self.a, self.shown = OWN, "A"
 
     def _trace(self, picture: ImageLike | None) -> None:
-        require(self._model is not None, "typed", self.typed, "asked of what TraceExplorer.of(...) has made")
-        model, tokenizer, text = cast(tuple, self._model)
+        model, tokenizer, text = self._loaded()
         found = trace(model, tokenizer, cast(ImageLike, picture), self.typed if self.typed.strip() else text)
         self._traces[OWN], self._own_image = found, found.image
         self._packed[OWN] = packed(found)
-        cast(dict[str, Any], self.payload)["traces"][OWN] = self._packed[OWN]  # for a page that begins
+        self.drawn["traces"][OWN] = self._packed[OWN]  # for a page that begins
         self._tell_trace(OWN)
 
     def _trace_own(self, picture: ImageLike | None) -> None:
         with self.reporting():
             self._trace(picture)
-
-    def _hear_picture(self, sent: str) -> None:
-        with self.reporting():
-            self.show(decoded_picture(sent))
 
     def _fitting(self, always: list[str]) -> dict[str, Any]:
         """Packed, by label: these, and then, A and B first, as many as fit."""
@@ -153,7 +146,7 @@ class TraceExplorer(LivePage):
         return self._packed[label]
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"trace": self._tell_trace, "picture": self._hear_picture}
+        return {**super().acts(), "trace": self._tell_trace}
 
     def _tell_trace(self, label: str) -> None:
         if label in self._traces:
@@ -203,26 +196,13 @@ class TraceExplorer(LivePage):
     def data(self) -> pd.DataFrame:
         """A row a token of each side that is shown: which side, the token, its weight (A−B: the difference). None where
         there are no such weights, as the figure says."""
-        import pandas as pd
-
         sides, rows = [], []
         with suppress(ConfigError):
             sides = self.sides()
         for side in sides:
             names = patch_names(self._axes()) if side.kind == "patches" else self._axes().words.pieces
             rows += [(side.title, name, value) for name, value in zip(names, side.weights.tolist(), strict=True)]
-        return pd.DataFrame(encodable(rows), columns=["side", "token", "weight"])
-
-    def measures(self) -> pd.DataFrame:
-        """What the grid sorts by, a row a head of the map and a trace: entropy (nats, mean over queries) and mass."""
-        import pandas as pd
-
-        rows = []
-        for label, one in self._traces.items():
-            if self.map in one.maps:
-                entropy, mass, _ = measured(one, self.map)
-                rows += [(label, i, j, entropy[i, j].item(), mass[i, j].item()) for i, j in np.ndindex(*mass.shape)]
-        return pd.DataFrame(encodable(rows), columns=["trace", "layer", "head", "entropy", "mass"])
+        return table(rows, ["side", "token", "weight"])
 
     def figure(self) -> Figure:
         try:
@@ -238,7 +218,6 @@ class TraceExplorer(LivePage):
 
     def _complete(self) -> None:
         """Of traces beyond 8 MB, A and B and what fits are in the file, which says so."""
-        if not {self.a, self.b} - {""} <= set(cast(dict[str, Any], self.payload)["traces"]):
-            traces = self._fitting([self.a, self.b])
-            self.tell(payload=cast(dict[str, Any], self.payload) | {"traces": traces})
+        if not {self.a, self.b} - {""} <= set(self.drawn["traces"]):
+            self.redraw(traces=self._fitting([self.a, self.b]))
         self.tell(sent={})

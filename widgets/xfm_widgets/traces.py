@@ -13,6 +13,8 @@ from xfm.explain import head_stats
 from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.tracing import AttentionMap, Trace
 
+from .json_values import float_bytes
+
 __all__ = ["MAPS", "finite", "made_of", "measured", "packed", "patch_names", "pieces_of", "rollouts", "size"]
 
 MAPS = ("language", "vision", "fusion", "cross")  # of X-FM, as the view orders them
@@ -35,7 +37,7 @@ def packed(trace: Trace) -> dict[str, Any]:
         entropy, mass, counted = measured(trace, name)
         maps[name] = {"size": list(attention.weights.shape), "queries": attention.queries, "keys": attention.keys,
                       **_coded(attention.weights),
-                      "entropy": _floats(entropy), "mass": _floats(mass), "counted": counted}  # fmt: skip
+                      "entropy": float_bytes(entropy), "mass": float_bytes(mass), "counted": counted}  # fmt: skip
         if name in rolled:
             maps[name]["rollout"] = _coded(rolled[name][:, None])
     boxes = [{"box": list(box), "pieces": pieces_of(trace, phrase)} for phrase, box in trace.boxes.items()]
@@ -52,11 +54,7 @@ def packed(trace: Trace) -> dict[str, Any]:
 
 def _coded(weights: Tensor) -> dict[str, bytes]:
     codes, scale = AttentionMap(weights.nan_to_num(0, 0, 0), "", "").compact()
-    return {"codes": codes.numpy().tobytes(), "scale": _floats(scale)}
-
-
-def _floats(values: Tensor) -> bytes:
-    return values.float().contiguous().numpy().astype("<f4").tobytes()
+    return {"codes": codes.numpy().tobytes(), "scale": float_bytes(scale)}
 
 
 def size(trace: Any) -> int:
@@ -97,17 +95,15 @@ def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:
     keys, weights = trace.maps[name].keys, trace.maps[name].weights.nan_to_num()
     named = [(box, pieces) for p, box in trace.boxes.items() if (pieces := pieces_of(trace, p))]
     if name == "cross" and named:
-        masses = [head_stats.mass(weights, _inside(trace, box), _at(pieces, weights.shape[2])) for box, pieces in named]
+        places = torch.arange(weights.shape[2])
+        masses = [head_stats.mass(weights, _inside(trace, box), torch.isin(places, torch.tensor(own)))
+                  for box, own in named]  # fmt: skip
         return head_stats.entropy(weights), torch.stack(masses).mean(0), NAMED
     content = torch.ones(weights.shape[-1], dtype=torch.bool)
     content[0] = False
     if keys == "words":
         content[-1] = False
     return head_stats.entropy(weights), head_stats.mass(weights, content), CONTENT[keys]
-
-
-def _at(places: list[int], count: int) -> Tensor:
-    return torch.zeros(count).index_fill(0, torch.tensor(places), 1).bool()
 
 
 def _inside(trace: Trace, box: tuple[float, float, float, float]) -> Tensor:

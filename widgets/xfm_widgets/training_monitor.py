@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from xfm.base.images import ImageLike
 from xfm.plots import Figure
 from xfm.plots.curve_records import HELD_OUT
 from xfm.train import Run
@@ -18,19 +17,18 @@ from xfm.train import Run
 from . import figures
 from .choices import Flag, Option, Place, Places, Share, told
 from .curve_panels import Named, curves_of, panels_of
+from .json_values import table
 from .kernel import hear_between_cells, hear_page
 from .pausable_work import Background, Work
-from .run_curves import GROUPS, Curves, Record, begins, described, has_panel, label, of_run, order, png, stamp
-from .view import View, encodable, shorten
+from .run_curves import GROUPS, Curves, Record, curves_for, described, has_panel, of_run, order, stamp
+from .view import View, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["TrainingMonitor"]
 
-Sample = Callable[[Record], ImageLike]
 EVERY = 0.25  # s between two messages to the browser, at least
-PICTURES = 100  # that are kept; of more every other one goes
 
 
 class TrainingMonitor(View):
@@ -51,7 +49,6 @@ class TrainingMonitor(View):
     logarithmic = Flag(False)
     cursor = Place(-1)  # the step whose values are read out; -1: the last
     hidden = Places()  # runs that are not drawn, from 0; more may come
-    picture = Place(-1)  # which of the samples; -1: the newest
     step = told(traitlets.Int(0))  # steps done, of the training that runs here
     paused = Flag(False).tag(kept=False)  # set it to pause and to go on
     standing = told(traitlets.Bool(False))  # a pause holds: its step is done, and the training stands still
@@ -59,28 +56,15 @@ class TrainingMonitor(View):
     done = told(traitlets.Bool(False))  # the training came to its end
     news = told(traitlets.Dict())  # the points since the last message
 
-    def __init__(
-        self,
-        *runs: Run | str | Path,
-        live: Work | None = None,
-        sample: Sample | None = None,
-        sample_every: int = 50,
-        **traits: Any,
-    ) -> None:
+    def __init__(self, *runs: Run | str | Path, live: Work | None = None, **traits: Any) -> None:
         """`live`: records with run, step and of, as `pretrain` yields them, or a callable that returns such an
-        iterable. Records of an opened run that is not finished go on with its curves. `sample(record)`, called every so
-        many steps in the training's thread, returns any image (see `xfm.base.images.prepare`)."""
+        iterable. Records of an opened run that is not finished go on with its curves."""
         self._lock, self._failed, self._live = threading.RLock(), "", live
         self._work = Background(self._see, self._stand, self._ended)
-        self._sample, self._sample_every = sample, sample_every
         self._folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
-        self._curves = [
-            Curves(r.config.name, label(r), config=r.config) if isinstance(r, Run) else Curves("", str(r)) for r in runs
-        ]
+        self._curves = [Curves.of(r) if isinstance(r, Run) else Curves("", str(r)) for r in runs]
         self._again: Curves | None = None  # a finished run whose records come once more
         self._stamps: list[Any] = [()] * len(runs)
-        self._pictures: list[dict[str, Any]] = []
-        self._new_pictures: list[dict[str, Any]] = []
         self._shape: Any = None  # what cannot change without everything being sent
         self._version, self._due, self._at = 0, 0.0, 0
         super().__init__(**traits)
@@ -101,13 +85,6 @@ class TrainingMonitor(View):
             self._again = None
             hear_between_cells(self._between_cells, True)
             self._work.start(live)
-
-    def pause(self) -> None:
-        """After the step that is being done."""
-        self.paused = True
-
-    def resume(self) -> None:
-        self.paused = False
 
     def stop(self) -> None:
         """After the step that is being done; does not wait for it: `wait` does."""
@@ -133,15 +110,14 @@ class TrainingMonitor(View):
 
     def _see(self, record: Record) -> None:
         with self._lock:
-            self._of(record).add(record)
+            curves, self._again = curves_for(record, self._curves, self._again)
+            curves.add(record)
             self._at = record["step"] + 1
         try:
-            if self._sample and self._at % self._sample_every == 0:
-                self._new_pictures.append({"step": self._at, "png": png(self._sample(record))})
             if time.monotonic() >= self._due:
                 self.refresh()
                 self._due = time.monotonic() + EVERY
-        except Exception as error:  # of a sample or an observer: the training goes on
+        except Exception as error:  # of an observer: the training goes on
             self._failed = f"{type(error).__name__}: {shorten(error)}"
 
     def _ended(self, error: Exception | None, whole: bool) -> None:
@@ -155,22 +131,6 @@ class TrainingMonitor(View):
             self.paused = False
         self.tell(done=whole)
         self.refresh()
-
-    def _of(self, record: Record) -> Curves:
-        """The run that a record belongs to; a new one for a new name, as of a warm start. A finished run that is opened
-        here tells its records again when it is trained again: they go nowhere."""
-        name = str(record.get("run", "training"))
-        for curves in (c for c in self._curves if c.name == name):
-            if curves.state != "finished":
-                curves.state = "live"
-                return curves
-            if curves is self._again or curves.first == begins(record):
-                self._again = curves
-                return Curves(name)
-        for before in self._curves:  # a warm start, which has come to its end
-            before.state = {"live": "finished"}.get(before.state, before.state)
-        self._curves.append(Curves(name, state="live"))
-        return self._curves[-1]
 
     # ---- what the browser gets
 
@@ -203,19 +163,15 @@ class TrainingMonitor(View):
             for curves in self._curves:
                 if rests or curves.state != "live":
                     curves.flush()
-            if len(self._pictures) + len(self._new_pictures) > PICTURES:
-                self._pictures, self._shape = self._pictures[::2], None
-            self._pictures += self._new_pictures
-            shape = [self._live is None, *((c.label, c.state, c.of, len(c.points)) for c in self._curves)]
+            shape = [self._live is None, *((c.label, c.state, c.of_steps, len(c.points)) for c in self._curves)]
             everything, self._shape = shape != self._shape or any(c.whole for c in self._curves), shape
-            news = {"runs": [curves.take() for curves in self._curves], "pictures": self._new_pictures}
-            self._new_pictures = []
-            if any(news["runs"]) or news["pictures"] or everything:
+            news = [curves.take() for curves in self._curves]
+            if any(news) or everything:
                 self._version += 1
                 if everything:
                     self.tell(payload=self._all())
                 else:
-                    self.tell(news=news | {"version": self._version})
+                    self.tell(news={"runs": news, "version": self._version})
         self.tell(step=self._at)
 
     def _publish_all(self) -> None:
@@ -235,27 +191,9 @@ class TrainingMonitor(View):
         return sorted(filter(has_panel, keys), key=order)
 
     def _all(self) -> dict[str, Any]:
-        runs = [
-            {
-                "label": name,
-                "state": c.state,
-                "of": c.of,
-                "joins": c.plan.joins,
-                "levels": c.plan.levels,
-                "curriculum": c.plan.curriculum,
-                "every": c.every,
-                "curves": {key: points.tobytes() for key, points in c.points.items()},
-            }
-            for name, c in zip(self._labels(), self._curves, strict=True)
-        ]
-        return {
-            "version": self._version,
-            "runs": runs,
-            "pictures": list(self._pictures),
-            "groups": list(GROUPS),
-            "live": self._live is not None or bool(self._work.thread),
-            "panels": [described(key) for key in self._keys()],
-        }
+        runs = [c.described(name) for name, c in zip(self._labels(), self._curves, strict=True)]
+        live, panels = self._live is not None or bool(self._work.thread), [described(key) for key in self._keys()]
+        return {"version": self._version, "runs": runs, "groups": list(GROUPS), "live": live, "panels": panels}
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         if key is None:  # a page, or a file, that begins
@@ -282,15 +220,13 @@ class TrainingMonitor(View):
 
     def data(self) -> pd.DataFrame:
         """The points of the group that is shown: run, curve, held_out, step (steps done), value."""
-        import pandas as pd
-
         with self._lock:
             rows = [
                 (run, title, key.startswith(HELD_OUT), int(x), y)
                 for key, title, run, points in curves_of(self._visible(), self.group)
                 for x, y in points
             ]
-        return pd.DataFrame(encodable(rows), columns=["run", "curve", "held_out", "step", "value"])
+        return table(rows, ["run", "curve", "held_out", "step", "value"])
 
     def figure(self) -> Figure:
         with self._lock:
@@ -302,8 +238,6 @@ class TrainingMonitor(View):
         ended = all(curves.state == "finished" for curves in self._curves)
         if self.done or ended or not (self._live or self._work.thread):
             return ""
-        steps = max(
-            (curves.of for curves in self._curves if curves.state in ("live", "not begun", "stopped")), default=0
-        )
+        steps = max((c.of_steps for c in self._curves if c.state in ("live", "not begun", "stopped")), default=0)
         of = f" of {steps}" if steps else ""
         return f", step {self._at}{of}" if self._at else ", not begun yet"

@@ -9,10 +9,9 @@ host has ipywidgets.
 from __future__ import annotations
 
 import base64
-import html
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -20,15 +19,15 @@ import anywidget
 import traitlets
 from IPython.display import display
 
-from xfm.base.fields import ConfigError, require, unknown_field
+from xfm.base.fields import ConfigError, unknown_field
 from xfm.base.files import write_atomically
-from xfm.base.strings import parse_json, printable, shown
-from xfm.plots.palette import PALETTE
+from xfm.base.strings import printable
 
 from . import esm
-from .choices import Choice, ChoiceError, Place, Text, told
+from .choices import Choice, ChoiceError, Text, possible_choices, read_choices, told
 from .glossary import terms_of
-from .pages import MODULE, PAGE, Embedded, script_json, warn_of_size
+from .json_values import encodable
+from .pages import STATIC, Embedded, module_of, page_of, styles_of, warn_of_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,11 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["View"]
 
 LONGEST = 2000  # characters of an error, in the view
-STATIC = Path(__file__).parent / "static"
-OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
-PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there
-COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
-           **{name: name for name in ("blue", "orange", "green", "purple", "gold", "grey")}}  # fmt: skip
 
 
 class View(anywidget.AnyWidget):
@@ -60,8 +54,7 @@ class View(anywidget.AnyWidget):
             name = cls.__module__.rpartition(".")[2]
             cls._script = STATIC / f"{name}.js"
             cls._esm = cls._module()
-            sheets = [STATIC / "shared.css", STATIC / "tools.css", STATIC / f"{name}.css"]
-            cls._css = _palette() + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
+            cls._css = styles_of(name)
         super().__init_subclass__(**kwargs)
 
     def __init__(self, payload: Mapping[str, Any] | None = None, message: str = "", **traits: Any) -> None:
@@ -114,7 +107,7 @@ class View(anywidget.AnyWidget):
         """Writes this view as an ES module for a page of your own, which exports `mount(element, state)`; see
         docs/hosts.md. Returns its path. `model` and errors as `to_html`."""
         path = Path(path)
-        write_atomically(path, MODULE.format(name=path.name, css=script_json(self._css), **self._parts("mount", model)))
+        write_atomically(path, module_of(self, path.name, model))
         return path
 
     def embed(self, height: int = 640, model: bool = False) -> Embedded:
@@ -125,27 +118,11 @@ class View(anywidget.AnyWidget):
         return embedded
 
     def _page(self, model: bool = False) -> str:
-        return PAGE.format(css=str(self._css), **self._parts("offline", model))
+        return page_of(self, model)
 
-    def _parts(self, function: str, model: bool = False) -> dict[str, str]:
-        """Of a page or a module: what calls a function of offline.js."""
-        kernel = self._kernel() if model else ""
-        require(bool(kernel) or not model, "model", model, f"False: {self._WITHOUT_MODEL}")
-        self._complete()
-        kept, traits = ("layout", "tooltip", "tabbable"), self.traits()
-        state = {n: v for n, v in self.get_state().items() if n not in kept and not n.startswith("_")}
-        limits = {name: cast(Choice, traits[name]).limit(self) for name in self.choices()}
-        return {
-            "title": html.escape(type(self).__name__),
-            "modules": esm.join(self._script, OFFLINE, *([PAGE_KERNEL] if model else [])),
-            "call": esm.export(OFFLINE, function),
-            "view": esm.export(self._script),
-            "state": script_json(state),
-            "limits": script_json(limits),
-            "kernel": kernel and f", {kernel}",
-        }
-
-    _WITHOUT_MODEL: ClassVar[str] = "this view asks no model"
+    def _without_model(self) -> str:
+        """Why no file of the view can hold its model."""
+        return "this view asks no model"
 
     def _kernel(self) -> str:
         """What answers the view in a file with the model: an expression, of page_kernel.js; "" where nothing can."""
@@ -163,22 +140,26 @@ class View(anywidget.AnyWidget):
             n for n, t in cls.class_traits(sync=True).items() if isinstance(t, Choice) and not t.metadata.get("told")
         ]
 
-    @classmethod
-    def _kept(cls) -> list[str]:
-        """The choices that a state holds, and that are undone: those of what is seen."""
-        traits = cls.class_traits()
-        return [name for name in cls.choices() if traits[name].metadata.get("kept", True)]
-
     def tell(self, **traits: Any) -> None:
         """Sets traits that are told."""
         for name, value in traits.items():
             self.set_trait(name, value)
 
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """The payload."""
+        return cast(dict[str, Any], self.payload)
+
+    def redraw(self, **fields: Any) -> None:
+        """Tells a payload with these fields in place of its own."""
+        self.tell(payload=self.drawn | fields)
+
     @classmethod
     def _tools(cls) -> dict[str, Any]:
-        name = cls.__name__
-        figure = f"xfm-figure-{secrets.token_hex(4)}"
-        return {"view": name, "choices": cls._kept(), "terms": terms_of(name), "figure": figure}
+        """What the frame needs, with the choices that a state holds and that are undone: those of what is seen."""
+        name, traits = cls.__name__, cls.class_traits()
+        kept = [choice for choice in cls.choices() if traits[choice].metadata.get("kept", True)]
+        return {"view": name, "choices": kept, "terms": terms_of(name), "figure": f"xfm-figure-{secrets.token_hex(4)}"}
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         """What the page may ask Python for, {"do": name, "of": text}: each is called with the text."""
@@ -195,53 +176,25 @@ class View(anywidget.AnyWidget):
             acts[name](of)
 
     def _send_page(self, _: str) -> None:
-        with self._reporting_errors():  # alone: the page says what the view says
+        with self.reporting(clear=False):  # the page says what the view says
             self.send({"page": self._page()})
 
     def _open(self, text: str) -> None:
-        """What the tools of a view have copied, {"view": its class's name, "choices": values by names}."""
+        """A state that the tools of a view have copied."""
         try:
-            state = parse_json(text)
-            name, choices = (state["view"], dict(state["choices"]))
-        except (ValueError, KeyError, TypeError):
-            self.message = f"{shown(text)} is no state, as “Copy state” gives it: nothing was changed"
+            choices = read_choices(self, text)
+        except ConfigError as error:
+            self.message = f"{error}: nothing was changed"
             return
-        if name != type(self).__name__:
-            self.message = f"a state of {shown(name)}, not of {type(self).__name__}: nothing was changed"
-        else:
-            self.message = self._standing
-            self._prepare(choices)
-            kept, lost = self._possible(choices)
-            self.set_state(kept)
-            said = f"Not restored: {'; '.join(lost)}." if lost else ""
-            self.message = " ".join(filter(None, [str(self.message), said]))
+        self.message = self._standing
+        self._prepare(choices)
+        possible, lost = possible_choices(self, choices)
+        self.set_state(possible)
+        rest = f"Not restored: {'; '.join(map(shorten, lost))}." if lost else ""
+        self.message = " ".join(filter(None, [str(self.message), rest]))
 
     def _prepare(self, choices: Mapping[str, Any]) -> None:
         """Before a state is opened: computes what it shows and the view has not yet."""
-
-    def _possible(self, choices: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The choices that the view can have, of several items those that can be; and what it cannot, in words."""
-        kept, lost = {}, []
-        for name, value in choices.items():
-            try:
-                kept[name] = self._checked(name, value)
-                if isinstance(self.traits()[name], Place) and value > kept[name]:
-                    lost.append(f"{name} = {shown(value)}: the last there is, {kept[name]}, is shown")
-            except ConfigError as error:
-                lost.append(shorten(error))
-                some = [one for one in value if self._can_be(name, [one])] if isinstance(value, list) else []
-                if some and self._can_be(name, some):
-                    kept[name] = self._checked(name, some)
-        return kept, lost
-
-    def _checked(self, name: str, value: Any) -> Any:
-        require(name in self.choices(), "choice", name, f"one of {', '.join(self.choices())}")
-        return self.traits()[name]._validate(self, value)
-
-    def _can_be(self, name: str, value: Any) -> bool:
-        with suppress(ConfigError):
-            return bool(self._checked(name, value))
-        return False
 
     def set_state(self, sync_data: Any) -> None:
         """What a page sends: its choices. It hears what holds instead of one that cannot be."""
@@ -258,19 +211,13 @@ class View(anywidget.AnyWidget):
         return encodable(super().get_state(key, drop_defaults))
 
     @contextmanager
-    def reporting(self) -> Iterator[None]:
+    def reporting(self, clear: bool = True) -> Iterator[None]:
         """What a callable raises stands in the view; the view stays as it was. Without an error there stands what is
-        true of the view all the time."""
-        self.message = ""
-        with self._reporting_errors():
-            yield
-            self.message = self._standing
-
-    @contextmanager
-    def _reporting_errors(self) -> Iterator[None]:
-        """The same; without an error the message stays."""
+        true of the view all the time; not `clear`: the message that there is."""
+        self.message = "" if clear else self.message
         try:
             yield
+            self.message = self._standing if clear else self.message
         except Exception as error:
             self.message = ""  # so that the page hears of an error that is the one before
             self.message = f"{type(error).__name__}: {shorten(error)}"
@@ -290,24 +237,7 @@ class View(anywidget.AnyWidget):
         return {"text/html": f'{image} width="{size["width"]}" style="max-width: 100%">', "image/png": png}
 
 
-def _palette() -> str:
-    """The stylesheet of the colours, on a light and on a dark page, that the figures have too."""
-    light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
-    page = f"body:has(> main > .xfm-view.xfm-dark) {{ background: {PALETTE['paper'][1]}; }}"
-    return f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
-
-
-def shorten(error: BaseException) -> str:
+def shorten(error: BaseException | str) -> str:
     """What an error says, cut where it is long."""
-    said = "\n".join(printable(line) for line in str(error)[: LONGEST + 1].split("\n"))
-    return said[:LONGEST] + "..." * (len(said) > LONGEST)
-
-
-def encodable(value: Any) -> Any:
-    """The same JSON, texts in it with a question mark for each lone surrogate: neither a page nor an Arrow table, which
-    pandas may use, can hold one."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode() if not value.isascii() else value
-    if isinstance(value, dict):
-        return {encodable(key): encodable(inner) for key, inner in value.items()}
-    return [encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
+    text = "\n".join(printable(line) for line in str(error)[: LONGEST + 1].split("\n"))
+    return text[:LONGEST] + "..." * (len(text) > LONGEST)

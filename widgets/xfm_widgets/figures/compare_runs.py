@@ -21,6 +21,8 @@ from xfm.plots.style import SIZE, WIDTH, message_figure, new_figure, styled
 
 __all__ = ["CurvePanel", "compare_runs"]
 
+Looks = Mapping[str, tuple[Any, Any, Any]]  # colour, dash, marker of each run
+
 
 @dataclass
 class CurvePanel:
@@ -54,49 +56,54 @@ def compare_runs(
     looks = dict(zip(runs, cycle(), strict=False))
     for i, (name, panel) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
-        for run, (steps, values) in panel.lines.items():
-            colour, dash, marker = looks[run]
-            span = smoothing * (steps[-1] - steps[0]) if panel.dense and len(steps) else 0
-            if span > 0:
-                axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
-            axes.plot(
-                steps,
-                smooth(steps, values, span, sorted(set(panel.marks))),
-                color=colour,
-                linestyle=dash,
-                linewidth=1.6,
-                marker=marker,
-                markevery=0.15,
-                markersize=4,
-            )
-        for run, (steps, values) in panel.held_out.items():
-            axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
-        for steps, values in panel.moving:
-            span = smoothing * (steps[-1] - steps[0]) if len(steps) else 0
-            axes.plot(steps, smooth(steps, values, span), color=GREY, linestyle=(0, (1, 1.5)), linewidth=1.1)
-        _draw_plan(axes, panel)
-        known = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]
-        known = np.concatenate([np.zeros(0), *known])
-        if logarithmic and known.min(initial=math.inf) > 0 and len(known):
-            _set_logarithmic(axes, known.max() / known.min())
+        _draw_panel(axes, panel, looks, smoothing, logarithmic)
         axes.set_title(clip(name, 40), fontsize=SIZE + 0.5)
-        axes.set_ylabel(panel.unit, fontsize=SIZE)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.tick_params(labelsize=8)
         axes.set_xlabel("step" if i + columns >= len(panels) else "", fontsize=SIZE)
-    handles = []
-    for run in runs:
-        look: dict[str, Any] = {"color": looks[run][0], "linestyle": looks[run][1]}
-        handles.append(Line2D([], [], label=run, **look))
+    if handles := _legend(panels, looks):
+        figure.legend(handles=handles, loc="outside lower left", ncols=3)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: CurvePanel, looks: Looks, smoothing: float, logarithmic: bool) -> None:
+    for run, (steps, values) in panel.lines.items():
+        colour, dash, marker = looks[run]
+        span = smoothing * (steps[-1] - steps[0]) if panel.dense and len(steps) else 0
+        if span > 0:
+            axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
+        axes.plot(
+            steps,
+            smooth(steps, values, span, sorted(set(panel.marks))),
+            color=colour,
+            linestyle=dash,
+            linewidth=1.6,
+            marker=marker,
+            markevery=0.15,
+            markersize=4,
+        )
+    for run, (steps, values) in panel.held_out.items():
+        axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
+    for steps, values in panel.moving:
+        span = smoothing * (steps[-1] - steps[0]) if len(steps) else 0
+        axes.plot(steps, smooth(steps, values, span), color=GREY, linestyle=(0, (1, 1.5)), linewidth=1.1)
+    _draw_plan(axes, panel)
+    known = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]
+    known = np.concatenate([np.zeros(0), *known])
+    if logarithmic and known.min(initial=math.inf) > 0 and len(known):
+        _set_logarithmic(axes, known.max() / known.min())
+    axes.set_ylabel(panel.unit, fontsize=SIZE)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.tick_params(labelsize=8)
+
+
+def _legend(panels: Mapping[str, CurvePanel], looks: Looks) -> list[Line2D]:
+    handles = [Line2D([], [], label=run, color=colour, linestyle=dash) for run, (colour, dash, _) in looks.items()]
     if any(panel.held_out for panel in panels.values()):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
     if any(panel.levels or panel.moving for panel in panels.values()):
         handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance, or a constant prediction"))
     if any(panel.marks for panel in panels.values()):
         handles.append(Line2D([], [], color=GREY, linestyle="--", linewidth=0.8, label="a loss joins the sum"))
-    if handles:
-        figure.legend(handles=handles, loc="outside lower left", ncols=3)
-    return figure
+    return handles
 
 
 def _draw_plan(axes: Axes, panel: CurvePanel) -> None:

@@ -37,14 +37,13 @@ class Said(NamedTuple):
 def plot_answers(
     title: str,
     texts: Sequence[str],
-    truth: str,
+    truth: Said,
     said: Sequence[Said],
     images: Sequence[ImageLike] = (),
-    box: Box | None = None,
     reliability: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     credit: str = "",
 ) -> Figure:
-    """Any images (see `images.prepare`) with the true `box` and those of the answers, the texts, the truth and each
+    """Any images (see `images.prepare`) with the boxes of the truth and the answers, the texts, the truth and each
     answer; next to them, by model, the share that is right (`right`, None: of no answer) of the answers with a
     confidence from `low` to `high`, which `n` have. ConfigError for what is no image, and for more models than there
     are colours."""
@@ -55,8 +54,8 @@ def plot_answers(
     if len(images):
         above, below = left.subfigures(2, 1, height_ratios=[1.25, 1])  # type: ignore[misc]
         for axes, image in zip(np.ravel(above.subplots(1, len(images))), images, strict=True):
-            _picture(axes, pixels(image), box, said)
-    _lines(below.subplots(), texts, truth, said)
+            _picture(axes, pixels(image), truth.box, said)
+    _lines(below.subplots(), texts, truth.answer, said)
     _reliability(right.subplots(), reliability or {})
     return figure
 

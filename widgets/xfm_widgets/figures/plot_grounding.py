@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -14,7 +15,7 @@ from xfm.base.fields import require
 from xfm.base.images import ImageLike, pixels
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
-from xfm.plots.example_pictures import boxes
+from xfm.plots.example_pictures import boxes as draw_boxes
 from xfm.plots.explanations import overlay
 from xfm.plots.palette import PURPLE
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled
@@ -28,14 +29,13 @@ Box = Sequence[float]  # x, y, width, height in pixels
 def grounding(
     image: ImageLike,
     title: str,
-    predicted: Box | None = None,
-    true: Box | None = None,
+    boxes: Mapping[str, Box] = MappingProxyType({}),
     attention: np.ndarray | None = None,
     attention_label: str = "",
-    credit: str = "",
     candidates: Sequence[tuple[Box, float]] = (),
+    credit: str = "",
 ) -> Figure:
-    """Any image (see `images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels, and
+    """Any image (see `images.prepare`) with the `boxes`, "true" (solid) and "predicted" (dashed), finite pixels, and
     dotted the `candidates`, each with its share of the masked pictures; next to it, where given, attention by patch
     (rows, columns). ConfigError for what is none."""
     image = pixels(image)
@@ -43,11 +43,7 @@ def grounding(
     if attention is not None:
         attention = numbers(attention, "attention", (None, None))
         require(attention.size > 0, "attention.shape", attention.shape, "not empty")
-    known = {
-        name: numbers(box, name, (4,)).tolist()
-        for name, box in (("true", true), ("predicted", predicted))
-        if box is not None
-    }
+    known = {name: numbers(box, name, (4,)).tolist() for name, box in boxes.items()}
     for name, box in known.items():
         require(all(map(math.isfinite, box)), name, box, "finite")
     figure = new_figure(WIDTH, 3.2 * min(height / width, 1) + 1.1, title, credit)
@@ -60,7 +56,7 @@ def grounding(
         left.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, clip_on=False, **line))
         label = {"color": PURPLE, "fontsize": 7, "path_effects": [withStroke(linewidth=2, foreground="white")]}
         left.text(x, y - 1, f"{100 * share:.0f} %", clip_on=True, **label)
-    handles = boxes(left, known)
+    handles = draw_boxes(left, known)
     if candidates:
         handles.append(Line2D([], [], color=PURPLE, linestyle=":", label="with patches hidden, and how often"))
     if handles:

@@ -33,14 +33,14 @@ def plot_retrieval(
     selected: Sequence[int] = (),
     apart: bool = False,
     credit: str = "",
-    own: bool = False,
 ) -> Figure:
     """The best answers to a query with their scores, the true ones framed and ticked; next to them the map of both
     modalities. `itm` (N,): the scores that the best by ITC are ordered by. `selected`: pictures 0 to N - 1, sentences
-    N to 2N - 1. `own`: the query is none of the set's, so what is true of it is not known."""
+    N to 2N - 1. Of a query that has no place on the map, as a reader's own, it is not known what is true."""
     order, true = pairs.ranking(direction, query, itm), pairs.row(pairs.truth, direction, query)
     title = f"Retrieval, {direction}: no answer is true"
-    if own:
+    point = query + len(pairs.texts) * (direction == "text to image")
+    if not np.isfinite(pairs.plane(apart)[0][point]).all():
         title = f"Retrieval, {direction}: a query of one's own"
     elif true.any():
         by = "after ITM re-ranking" if itm is not None else "by ITC"
@@ -53,7 +53,6 @@ def plot_retrieval(
         labels[i] = f"{rank}. {f'{RIGHT} ' * bool(true[i])}{'  '.join(scores)}".replace("-", "−")
     left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])  # type: ignore[misc]
     (_pictures if direction == "text to image" else _sentences)(left, pairs, query, labels, true)
-    point = query + len(pairs.texts) * (direction == "text to image")
     _map(right.subplots(), pairs, point, selected, apart)
     return figure
 

@@ -8,7 +8,8 @@ import { drawPairs, drawSmall } from "./effect_plots.js";
 import { change, effectSentence, effectText, levelsSentence, named, UNCORRECTED, verdict } from "./effect_sentence.js";
 import { far } from "./far_spans.js";
 import { frame } from "./frame.js";
-import { countOf, float32 } from "./numbers.js";
+import { countOf } from "./number_text.js";
+import { float32 } from "./numeric.js";
 import { matching } from "./searching.js";
 import { studyCurves } from "./study_curves.js";
 

@@ -1,6 +1,6 @@
 // @ts-check
 // Reads attention weights out of a packed trace: bytes with a scale a row, as xfm_widgets/traces.py writes them.
-import { float32, uint8 } from "./numbers.js";
+import { float32, uint8 } from "./numeric.js";
 
 /** @import { CodedWeights, PackedMap, TraceExplorerTraits } from "./payloads.d.ts" */
 /** @typedef {TraceExplorerTraits["heads"]} HeadMode */

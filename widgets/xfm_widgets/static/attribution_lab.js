@@ -5,7 +5,8 @@ import { css, diverging, readableOn, sequential } from "./colour.js";
 import { arrowKeys, button, select, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
-import { clamp, float32, short, signed, uint8, withMinus } from "./numbers.js";
+import { short, signed, withMinus } from "./number_text.js";
+import { clamp, float32, uint8 } from "./numeric.js";
 import {
   fit,
   opacityOf,

@@ -2,7 +2,8 @@
 // Canvases that are sharp on any screen, pictures on them, and the grid of patches that lies over a picture.
 import { css } from "./colour.js";
 import { node } from "./dom.js";
-import { clamp, short, withMinus } from "./numbers.js";
+import { short, withMinus } from "./number_text.js";
+import { clamp } from "./numeric.js";
 
 /** @import { Props } from "./dom.js" */
 /** @import { Rgb } from "./colour.js" */

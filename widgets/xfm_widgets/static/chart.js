@@ -1,7 +1,9 @@
 // @ts-check
 // Axes, bands and lines on a canvas.
 import { font, onScreen } from "./canvas.js";
-import { clamp, roundTicks, short } from "./numbers.js";
+import { short } from "./number_text.js";
+import { clamp } from "./numeric.js";
+import { roundTicks } from "./ticks.js";
 
 /** @import { Surface } from "./canvas.js" */
 /** @import { Inks } from "./colour.js" */

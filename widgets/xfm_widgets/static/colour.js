@@ -1,7 +1,7 @@
 // @ts-check
 // Colours: of the theme, of scales, of lines.
 import { node } from "./dom.js";
-import { clamp } from "./numbers.js";
+import { clamp } from "./numeric.js";
 
 /** @typedef {number[]} Rgb red, green, blue, each 0 to 255 */
 

@@ -1,7 +1,8 @@
 // @ts-check
 // Controls: each { element, value(v) }, which shows a value; what the reader chooses goes to the callback alone.
 import { node, prefersCalm } from "./dom.js";
-import { clamp, short } from "./numbers.js";
+import { short } from "./number_text.js";
+import { clamp } from "./numeric.js";
 
 /** @import { Props } from "./dom.js" */
 

@@ -2,7 +2,7 @@
 // Cosines between the gradients of every two losses, as a table an encoder.
 import { css, diverging, readableOn } from "./colour.js";
 import { keysOf, node } from "./dom.js";
-import { fixed } from "./numbers.js";
+import { fixed } from "./number_text.js";
 
 /** @import { FlowLoss } from "./payloads.d.ts" */
 /** @typedef {Record<string, number | null>} Pairs by "itm mlm", the names in their alphabetical order */

@@ -1,6 +1,6 @@
 // @ts-check
 // How far to trust an answer, in words: whether it is there at all, what was never seen, where else it may be.
-import { fixed, wholePercent } from "./numbers.js";
+import { fixed, wholePercent } from "./number_text.js";
 
 /** @import { GroundedPhrase } from "./payloads.d.ts" */
 

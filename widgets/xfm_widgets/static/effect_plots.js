@@ -2,7 +2,8 @@
 // How an effect is drawn: a row's small plot; and the pairs of one metric, values on the left, differences on the right.
 import { font, onScreen } from "./canvas.js";
 import { change, isBetter, isShown } from "./effect_sentence.js";
-import { differenceUnit, roundTicks, short, withMinus } from "./numbers.js";
+import { differenceUnit, short, withMinus } from "./number_text.js";
+import { roundTicks } from "./ticks.js";
 
 /** @import { StudyEffect, StudyMetric } from "./payloads.d.ts" */
 /** @import { Pair } from "./effect_sentence.js" */

@@ -1,6 +1,6 @@
 // @ts-check
 // What a study's effect comes to, in words and numbers: as its tables have them.
-import { amount, countOf, differenceUnit, interval, number, pValue } from "./numbers.js";
+import { amount, countOf, differenceUnit, interval, number, pValue } from "./number_text.js";
 
 /** @import { StudyEffect, StudyMetric } from "./payloads.d.ts" */
 /** @typedef {{ reference: number, value: number }} Pair one seed's values, of the reference and of the variant */

@@ -2,7 +2,8 @@
 // The picture of the gradients' flow: strands as thick as the measured gradient, ghosts where it is kept back, a valve.
 import { keysOf, node, prefersCalm, svgNode } from "./dom.js";
 import { ENCODER_SIZE, LOSS_HEIGHT, numberPlace } from "./flow_layout.js";
-import { clamp, percent, short } from "./numbers.js";
+import { percent, short } from "./number_text.js";
+import { clamp } from "./numeric.js";
 
 /** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
 /** @import { FlowLayout, PlacedLoss, Point } from "./flow_layout.js" */

@@ -3,7 +3,7 @@
 
 import { isDark, onThemeChange } from "./colour.js";
 import { node, uniqueId } from "./dom.js";
-import { short } from "./numbers.js";
+import { short } from "./number_text.js";
 import { download, toolbar } from "./toolbar.js";
 import { chosen } from "./view_state.js";
 

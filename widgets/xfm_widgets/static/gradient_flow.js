@@ -6,7 +6,8 @@ import { keysOf, node } from "./dom.js";
 import { crossesFromText, flowLayout } from "./flow_layout.js";
 import { flowPicture, GUIDED, scaleLegend, TARGETS } from "./flow_picture.js";
 import { frame } from "./frame.js";
-import { clamp, short } from "./numbers.js";
+import { short } from "./number_text.js";
+import { clamp } from "./numeric.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
@@ -169,24 +170,13 @@ function render({ model, el }) {
   const most = () =>
     Math.max(0, ...Object.values(record().norm).flatMap((own) => Object.values(own).map((n) => n ?? 0)));
 
-  /** What the records have; or else what Python has measured since, which is asked for where it can measure */
   function drawCosines() {
     pairs.hidden = !model.get("cosines");
     if (pairs.hidden) return;
-    const step = String(record().step);
-    const known = keysOf(record().cosine).length ? record().cosine : model.get("measured")[step];
-    if (known) return pairs.replaceChildren(...cosineTables(known, objectives().filter(isOn)));
-    const canAsk = model.get("payload").measures && !model.offline;
-    if (canAsk) model.send({ do: "cosines", of: step });
-    pairs.replaceChildren(
-      node(
-        "p",
-        {},
-        canAsk
-          ? "Python computes them …"
-          : "Cosines were not measured at this step. That needs a kernel: GradientFlow(records, measure=...), or records of train.probe_every.",
-      ),
-    );
+    const { cosine } = record();
+    const absent = "Cosines were not measured at this step; records of train.probe_every have them.";
+    const drawn = keysOf(cosine).length ? cosineTables(cosine, objectives().filter(isOn)) : [node("p", {}, absent)];
+    pairs.replaceChildren(...drawn);
   }
 
   function description() {
@@ -202,7 +192,7 @@ function render({ model, el }) {
     return `Gradient norms at step ${record().step}. ${sentences.join(". ")}`;
   }
 
-  ui.draws(["objectives", "share", "itc_share", "mim_target", "step", "payload", "cosines", "measured"], draw);
+  ui.draws(["objectives", "share", "itc_share", "mim_target", "step", "payload", "cosines"], draw);
   return () => {
     steps.stop();
     sizes.disconnect();

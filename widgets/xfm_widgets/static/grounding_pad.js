@@ -7,7 +7,8 @@ import { node, refill } from "./dom.js";
 import { CANDIDATES, numberedCandidates, PRESENCE, presenceText, wordDoubts } from "./doubts.js";
 import { frame } from "./frame.js";
 import { addNewest } from "./newest.js";
-import { clamp, fixed, float32, short, uint8, wholePercent } from "./numbers.js";
+import { fixed, short, wholePercent } from "./number_text.js";
+import { clamp, float32, uint8 } from "./numeric.js";
 import { fit, paintGround, paintWeights, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 

@@ -5,7 +5,8 @@ import { select } from "./controls.js";
 import { node } from "./dom.js";
 import { wordLines } from "./head_lines.js";
 import { largeMatrix } from "./head_matrix.js";
-import { largest, percent } from "./numbers.js";
+import { percent } from "./number_text.js";
+import { largest } from "./numeric.js";
 
 /** @import { Side, TraceExplorerTraits } from "./payloads.d.ts" */
 /** @import { Paint, TraceState } from "./trace_state.js" */

@@ -3,7 +3,7 @@
 import { canvas, font, outline, pen, pointerAt, resize } from "./canvas.js";
 import { css, readableOn, themeInks } from "./colour.js";
 import { node } from "./dom.js";
-import { clamp } from "./numbers.js";
+import { clamp } from "./numeric.js";
 import { points } from "./trace_state.js";
 
 /** @import { Side } from "./payloads.d.ts" */

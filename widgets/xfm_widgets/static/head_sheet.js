@@ -5,7 +5,8 @@ import { canvas, font, outline, pen, pointerAt, resize } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { arrowKeys, select } from "./controls.js";
 import { keysOf, node } from "./dom.js";
-import { clamp, float32, largest, number, shorter } from "./numbers.js";
+import { number, shorter } from "./number_text.js";
+import { clamp, float32, largest } from "./numeric.js";
 import { headCaption, scaleCaption } from "./trace_captions.js";
 import { points } from "./trace_state.js";
 

@@ -5,7 +5,8 @@ import { css, sequential } from "./colour.js";
 import { arrowKeys, button } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
-import { fixed, float32, mean, short, uint8, wholePercent, withMinus } from "./numbers.js";
+import { fixed, short, wholePercent, withMinus } from "./number_text.js";
+import { float32, mean, uint8 } from "./numeric.js";
 import { fit, opacityOf, paintGround, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 

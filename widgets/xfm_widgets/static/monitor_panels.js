@@ -6,7 +6,8 @@ import { canvas, pointerAt, resize } from "./canvas.js";
 import { lineChart } from "./chart.js";
 import { lineStyle } from "./colour.js";
 import { node } from "./dom.js";
-import { clamp, short } from "./numbers.js";
+import { short } from "./number_text.js";
+import { clamp } from "./numeric.js";
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { MonitorLevel, MonitorPanel, TrainingMonitorTraits } from "./payloads.d.ts" */

@@ -4,7 +4,7 @@ import { bitmap, canvas, greyscale, resize } from "./canvas.js";
 import { css } from "./colour.js";
 import { slider } from "./controls.js";
 import { node } from "./dom.js";
-import { percent } from "./numbers.js";
+import { percent } from "./number_text.js";
 
 /** @import { Rgb } from "./colour.js" */
 /** @import { Surface } from "./canvas.js" */

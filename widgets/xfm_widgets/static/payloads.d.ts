@@ -42,7 +42,6 @@ export interface FlowRecord {
 export interface GradientFlowPayload {
   records: Record<string, FlowRecord[]>; // by MIM target
   objectives: FlowLoss[];
-  measures: boolean; // Python can measure cosines
 }
 
 // ---- trace explorer
@@ -116,15 +115,9 @@ export interface MonitorPanel {
   dense: boolean; // a value a step or nearly, so that a running mean tells more than the values
 }
 
-export interface SamplePicture {
-  step: Int;
-  png: DataView;
-}
-
 export interface TrainingMonitorPayload {
   version: Int;
   runs: MonitorRun[];
-  pictures: SamplePicture[];
   groups: string[];
   live: boolean;
   panels: MonitorPanel[];
@@ -134,7 +127,6 @@ export interface TrainingMonitorPayload {
 export interface MonitorNews {
   version?: Int;
   runs?: Record<string, DataView>[];
-  pictures?: SamplePicture[];
 }
 
 // ---- attribution lab
@@ -148,7 +140,7 @@ export interface DrawnAttribution {
   signed: boolean;
   unit: string; // "the target's unit", "share of attention", ...; "": its own
   gap: number | null;
-  verdict: string; // what the scores say, in a sentence
+  beyond: [number, number] | null; // 95 % interval of what it explains of masking, less what equal numbers do
   trust: Trusted[];
   patches: DataView; // float32
   words: DataView; // float32
@@ -331,22 +323,8 @@ export interface RetrievalExplorerPayload {
   itc: DataView; // float32 (picture, sentence)
   truth: DataView; // uint8 (picture, sentence)
   itm: DataView | null; // float32 (picture, sentence), NaN where not asked
-  asks: boolean; // Python has a `rerank`
-  asked: Record<string, DataView>; // what it returned: "image to text 3" -> float32 (candidate), NaN where not asked
   scores: boolean; // Python has a `score`, which answers queries of one's own
   planes: Record<"together" | "apart", Plane>;
-}
-
-export interface Selection {
-  pictures?: Int[];
-  sentences?: Int[];
-}
-
-/** Empty before there is one */
-export interface AskedRow {
-  query?: string;
-  row?: DataView;
-  count?: Int; // of all queries that were asked
 }
 
 export interface OwnAnswer {
@@ -544,7 +522,7 @@ export interface Tools {
 
 /** What a choice can be, for pages without Python; see choices.py. */
 export interface Limit {
-  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "texts" | "selected";
+  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "texts";
   of?: string[];
   count?: Int;
   least?: Int;
@@ -589,7 +567,6 @@ export interface GradientFlowTraits {
   cosines: boolean;
   credit: string;
   itc_share: number;
-  measured: Record<string, Cosines>;
   message: string;
   mim_target: "self" | "frozen" | "pixels" | "teacher" | "ema" | "data2vec" | "ibot";
   objectives: string[];
@@ -636,13 +613,12 @@ export interface RetrievalExplorerTraits {
   credit: string;
   direction: "text to image" | "image to text";
   message: string;
-  newest: AskedRow;
   order: "ITC" | "ITM re-ranked";
   own: boolean;
   own_scores: Record<string, OwnAnswer>;
   payload: RetrievalExplorerPayload;
   query: Int;
-  selected: Selection;
+  selected: Int[];
   tools: Tools;
   typed: string;
 }
@@ -693,7 +669,6 @@ export interface TrainingMonitorTraits {
   news: MonitorNews;
   paused: boolean;
   payload: TrainingMonitorPayload;
-  picture: Int;
   running: boolean;
   smooth: number;
   standing: boolean;

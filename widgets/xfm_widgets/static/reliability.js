@@ -1,7 +1,7 @@
 // @ts-check
 // How far a model's confidence can be trusted: the share that is right of the answers of each confidence.
 import { svgNode } from "./dom.js";
-import { percent } from "./numbers.js";
+import { percent } from "./number_text.js";
 
 /** @import { ConfidenceBin } from "./payloads.d.ts" */
 

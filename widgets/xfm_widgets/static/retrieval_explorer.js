@@ -6,8 +6,8 @@ import { arrowKeys, button, select, toggle } from "./controls.js";
 import { node } from "./dom.js";
 import { noneBelongs, wordDoubts } from "./doubts.js";
 import { frame } from "./frame.js";
-import { addNewest } from "./newest.js";
-import { clamp, countOf, fixed, float32, percent, shorter, uint8 } from "./numbers.js";
+import { countOf, fixed, percent, shorter } from "./number_text.js";
+import { clamp, float32, uint8 } from "./numeric.js";
 import { pictureDrop, readPicture } from "./picture_upload.js";
 import { ranking } from "./ranking.js";
 import { retrievalMap } from "./retrieval_map.js";
@@ -31,7 +31,6 @@ const scoreText = (score) => (Number.isFinite(score) ? fixed(score) : "–");
 /** @param {string} text */
 const shortened = (text) => (text.length > 90 ? `${text.slice(0, 89)}…` : text);
 
-const NO_ITM = "ITM's scores of this query are not in this file, Python computes them: the order is ITC's.";
 const LOST = "The query of your own that was asked is not in this page: one of the set's is shown.";
 
 /** @param {Host<RetrievalExplorerTraits>} host */
@@ -64,11 +63,7 @@ function render({ model, el }) {
    * @param {Direction} d
    * @param {number} q
    */
-  function itmOf(d, q) {
-    if (itm) return candidatesOf(itm, d, q);
-    const row = model.get("payload").asked[`${d} ${q}`];
-    return row ? Array.from(float32(row)) : null;
-  }
+  const itmOf = (d, q) => (itm ? candidatesOf(itm, d, q) : null);
   /**
    * @param {Direction} d
    * @param {number} q
@@ -267,8 +262,7 @@ function render({ model, el }) {
     doubts.replaceChildren(...against.map((line) => node("li", {}, line)));
     overall.textContent =
       (isOwn() ? "" : recallText(d)) + (hasOrder ? "" : " There are no ITM scores of this query: the order is ITC's.");
-    const isMissing = !hasOrder && payload.asks && model.offline;
-    ui.warn(isLost() ? LOST : isMissing ? NO_ITM : "");
+    ui.warn(isLost() ? LOST : "");
     answers.className = `xfm-answers${ofText() ? "" : " xfm-lines"}`;
     const firstTrue = isOwn() ? 0 : firstTrueRank(d, q, order);
     const shown = facts.rank.slice(0, SHOWN);
@@ -355,14 +349,11 @@ function render({ model, el }) {
   // ---- the map, and what is brushed there: items 0 to n - 1 are pictures, n to 2 n - 1 sentences
   const items = [...Array(2 * n).keys()];
   /** @param {number} item */
-  const isSelected = (item) => (model.get("selected")[item < n ? "pictures" : "sentences"] ?? []).includes(item % n);
+  const isSelected = (item) => model.get("selected").includes(item);
   const map = retrievalMap({
     ...{ model, payload, root: ui.root, truth, announce: ui.announce, isSelected, paintPicture },
     queryItem: () => (isOwn() ? -1 : ofText() ? n + query() : query()),
-    choose: (chosen) =>
-      ui.set({
-        selected: { pictures: chosen.filter((i) => i < n), sentences: chosen.filter((i) => i >= n).map((i) => i - n) },
-      }),
+    choose: (selected) => ui.set({ selected }),
     askWith: (item) => ask(DIRECTIONS[item < n ? 1 : 0], item % n),
   });
   const selection = node("p");
@@ -379,14 +370,7 @@ function render({ model, el }) {
     );
   }
 
-  const take = () => {
-    const { query: asked, row, count } = model.get("newest");
-    const isWhole = addNewest(model.get("payload").asked, { phrase: asked, answer: row, count });
-    if (!isWhole && !model.offline) model.send({ do: "whole" });
-  };
-  ui.on("change:newest", take);
-  take();
-  ui.draws(["direction", "query", "own", "own_scores", "order", "selected", "newest", "payload"], drawAnswers);
+  ui.draws(["direction", "query", "own", "own_scores", "order", "selected", "payload"], drawAnswers);
   const layOut = () => {
     apart.value(model.get("apart"));
     map.layOut();

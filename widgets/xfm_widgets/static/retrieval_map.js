@@ -3,7 +3,8 @@
 import { canvas, outline, pointerAt } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { node } from "./dom.js";
-import { float32, percent } from "./numbers.js";
+import { percent } from "./number_text.js";
+import { float32 } from "./numeric.js";
 import { fit } from "./overlay.js";
 import { spread } from "./spread.js";
 

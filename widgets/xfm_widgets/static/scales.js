@@ -1,6 +1,6 @@
 // @ts-check
 // Where the colour scale of an attribution ends: at its own largest, or at that of all methods of its unit.
-import { largest } from "./numbers.js";
+import { largest } from "./numeric.js";
 
 /** @typedef {{ target: string, unit: string, patches: Float32Array, words: Float32Array }} Scaled */
 

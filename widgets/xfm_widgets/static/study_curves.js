@@ -5,7 +5,7 @@ import { lineChart } from "./chart.js";
 import { lineStyle } from "./colour.js";
 import { select, slider } from "./controls.js";
 import { keysOf, node } from "./dom.js";
-import { countOf, short, withMinus } from "./numbers.js";
+import { countOf, short, withMinus } from "./number_text.js";
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { AblationExplorerTraits } from "./payloads.d.ts" */

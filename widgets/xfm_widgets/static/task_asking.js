@@ -2,7 +2,7 @@
 // What needs the models, and so Python: a text of the reader's own, a trace, attributions.
 import { button, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
-import { clamp } from "./numbers.js";
+import { clamp } from "./numeric.js";
 import { meter } from "./task_example.js";
 
 /** @import { Model } from "./host.d.ts" */

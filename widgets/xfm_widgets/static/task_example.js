@@ -1,7 +1,7 @@
 // @ts-check
 // One example of a task: its pictures with boxes, and what each model answers.
 import { node, svgNode } from "./dom.js";
-import { percent } from "./numbers.js";
+import { percent } from "./number_text.js";
 
 /** @import { TaskItem } from "./payloads.d.ts" */
 /** @typedef {number[]} Box cx, cy, width, height as shares of the picture */

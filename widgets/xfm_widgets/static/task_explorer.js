@@ -3,7 +3,8 @@
 import { arrowKeys, button, select } from "./controls.js";
 import { node, uniqueId } from "./dom.js";
 import { frame } from "./frame.js";
-import { clamp, countOf, uint8 } from "./numbers.js";
+import { countOf } from "./number_text.js";
+import { clamp, uint8 } from "./numeric.js";
 import { reliability } from "./reliability.js";
 import { askPanel, openedPanel } from "./task_asking.js";
 import { answerRows, boxesKey, pictures } from "./task_example.js";

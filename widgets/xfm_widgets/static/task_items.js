@@ -1,6 +1,6 @@
 // @ts-check
 // A task's items: which are kept, what is said of them in words; task_answers.py and task_explorer.py in the browser.
-import { countOf, fixed, number, percent } from "./numbers.js";
+import { countOf, fixed, number, percent } from "./number_text.js";
 import { matching } from "./searching.js";
 
 /** @import { ConfidenceBin, TaskExplorerTraits, TaskItem, TaskMetric } from "./payloads.d.ts" */

@@ -1,6 +1,6 @@
 // @ts-check
 // What the weights of one head, of several, or of a rollout are, what a row of them adds up to, what colours reach to.
-import { percent, short, withMinus } from "./numbers.js";
+import { percent, short, withMinus } from "./number_text.js";
 
 /** @import { HeadMode } from "./attention_rows.js" */
 /** @import { Side } from "./payloads.d.ts" */

@@ -4,7 +4,8 @@ import { canvas, legend, outline, patchAt } from "./canvas.js";
 import { css, readableOn } from "./colour.js";
 import { arrowKeys, button } from "./controls.js";
 import { node, uniqueId } from "./dom.js";
-import { largest, percent, uint8 } from "./numbers.js";
+import { percent } from "./number_text.js";
+import { largest, uint8 } from "./numeric.js";
 import { paintGround, paintWeights, patchBox, pictureOf, thumbnail } from "./overlay.js";
 import { points } from "./trace_state.js";
 

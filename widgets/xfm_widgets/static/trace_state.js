@@ -2,7 +2,8 @@
 // What TraceExplorer shows of its traces: which map, layer and heads are chosen, and the weights and colours of that.
 import { attended, difference } from "./attention_rows.js";
 import { diverging, sequential } from "./colour.js";
-import { clamp, number } from "./numbers.js";
+import { number } from "./number_text.js";
+import { clamp } from "./numeric.js";
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { PackedTrace, Side, TraceExplorerTraits } from "./payloads.d.ts" */

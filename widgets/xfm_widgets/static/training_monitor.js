@@ -1,24 +1,24 @@
 // @ts-check
 // Training monitor: a canvas a curve, runs over each other; points come as float32, new ones as increments.
-import { lineSwatch, pen } from "./canvas.js";
+import { lineSwatch } from "./canvas.js";
 import { lineStyle, themeInks } from "./colour.js";
 import { button, select, slider, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
 import { breaks, monitorPanels } from "./monitor_panels.js";
-import { float32, mean, percent, short } from "./numbers.js";
+import { percent, short } from "./number_text.js";
+import { float32, mean } from "./numeric.js";
 import { runningMean } from "./smoothing.js";
 
 /** @import { Host } from "./host.d.ts" */
-/** @import { MonitorRun, SamplePicture, TrainingMonitorTraits } from "./payloads.d.ts" */
+/** @import { MonitorRun, TrainingMonitorTraits } from "./payloads.d.ts" */
 /** @import { Inks } from "./colour.js" */
 /** @typedef {Omit<MonitorRun, "curves"> & { curves: Record<string, number[]> }} Run points as numbers: x, y, x, y, ... */
-/** @typedef {{ version: number, runs: Run[], pictures: SamplePicture[] }} Store what has come so far */
+/** @typedef {{ version: number, runs: Run[] }} Store what has come so far */
 
 const POLL = 4000; // ms between two looks at runs that somebody else trains
 const HELD_OUT = "validation/";
 const SPEED_POINTS = 20; // that the speed is the mean of
-const MIN_PICTURE = 240; // CSS pixels
 
 /** @param {DataView} bytes */
 const numbers = (bytes) => Array.from(float32(bytes));
@@ -36,10 +36,9 @@ function render({ model, el }) {
 
   /** @returns {Store} */
   function loaded() {
-    const { version, pictures, runs } = payload();
+    const { version, runs } = payload();
     return {
       version,
-      pictures: [...pictures],
       runs: runs.map((run) => ({
         ...run,
         curves: Object.fromEntries(Object.entries(run.curves).map(([key, bytes]) => [key, numbers(bytes)])),
@@ -52,7 +51,7 @@ function render({ model, el }) {
     if (!model.offline && (model.get("news").version ?? 0) > store.version) askForAll();
   }
   function addNews() {
-    const { version, runs = [], pictures = [] } = model.get("news");
+    const { version, runs = [] } = model.get("news");
     if (!version || version <= store.version) return;
     if (version !== store.version + 1) return askForAll();
     store.version = version;
@@ -63,7 +62,6 @@ function render({ model, el }) {
         known[key].push(...numbers(bytes));
       }
     });
-    store.pictures.push(...pictures);
     drawSoon();
   }
   load();
@@ -223,9 +221,8 @@ function render({ model, el }) {
   if (!model.offline) ui.controls.append(refresh);
   const runList = node("ul", { className: "xfm-runs", "aria-label": "Runs" });
   const panels = node("div", { className: "xfm-panels" });
-  const samples = node("div");
   const nothing = node("p");
-  ui.body.append(runList, panels, samples, nothing);
+  ui.body.append(runList, panels, nothing);
 
   let listed = ""; // what the list of runs was made of
   /** @param {Inks} inks */
@@ -260,45 +257,6 @@ function render({ model, el }) {
     atCursor,
   });
 
-  // ---- pictures over time
-  /** @type {{ control: ReturnType<typeof slider>, image: HTMLCanvasElement, shown: SamplePicture | null } | null} */
-  let slide = null;
-  function makeSlide() {
-    const control = slider(
-      "samples, after step",
-      { min: 0, max: 0, step: 1, value: 0, format: (i) => String(store.pictures[i]?.step ?? "") },
-      (i) => ui.set({ picture: i === store.pictures.length - 1 ? -1 : i }),
-    );
-    const image = node("canvas", { className: "xfm-sample", role: "img" });
-    samples.append(node("div", { className: "xfm-controls" }, control.element), image);
-    return { control, image, shown: null };
-  }
-  function drawSample() {
-    const { pictures } = store;
-    samples.hidden = !pictures.length;
-    if (!pictures.length) return;
-    slide ??= makeSlide();
-    const last = pictures.length - 1;
-    const i = model.get("picture") < 0 ? last : Math.min(model.get("picture"), last);
-    slide.control.box.max = String(last);
-    slide.control.value(i);
-    if (slide.shown === pictures[i]) return;
-    slide.shown = pictures[i];
-    const { image } = slide;
-    const { step, png } = pictures[i];
-    image.setAttribute("aria-label", `Sample after step ${step}`);
-    const bytes = /** @type {DataView<ArrayBuffer>} */ (png);
-    createImageBitmap(new Blob([bytes], { type: "image/png" })).then(
-      (decoded) => {
-        if (slide?.shown !== pictures[i]) return;
-        Object.assign(image, { width: decoded.width, height: decoded.height });
-        image.style.width = `${decoded.width * Math.max(1, Math.floor(MIN_PICTURE / decoded.width))}px`;
-        pen(image).drawImage(decoded, 0, 0);
-      },
-      () => image.setAttribute("aria-label", "This sample is no picture that can be read"),
-    );
-  }
-
   const reachedAny = () => store.runs.some((run) => Object.keys(run.curves).length);
   function emptyText() {
     if (shownPanels().length)
@@ -326,7 +284,6 @@ function render({ model, el }) {
     cursorStep.value(model.get("cursor") < 0 ? lastStep() : model.get("cursor"));
     panelGrid.draw(inks);
     nothing.textContent = emptyText();
-    drawSample();
   }
   function drawSoon() {
     drawing ||= requestAnimationFrame(draw);
@@ -338,19 +295,7 @@ function render({ model, el }) {
   });
   ui.on("change:news", addNews);
   ui.draws([], draw);
-  const drawn = [
-    "group",
-    "smooth",
-    "logarithmic",
-    "cursor",
-    "hidden",
-    "picture",
-    "step",
-    "running",
-    "paused",
-    "standing",
-    "done",
-  ];
+  const drawn = ["group", "smooth", "logarithmic", "cursor", "hidden", "step", "running", "paused", "standing", "done"];
   for (const name of drawn) ui.on(`change:${name}`, drawSoon);
   const poll = () => {
     if (store.runs.some(({ state }) => state === "unfinished" || state === "not begun")) model.send({ do: "refresh" });

@@ -1,10 +1,11 @@
 // @ts-check
 // How far an attribution can be trusted: a sentence, and folded below it the scores beside their baselines.
 import { node } from "./dom.js";
-import { fixed, signed } from "./numbers.js";
+import { fixed, signed } from "./number_text.js";
+import { verdict } from "./trust_verdict.js";
 
 /** @import { DrawnAttribution } from "./payloads.d.ts" */
-/** @typedef {Pick<DrawnAttribution, "method" | "target" | "trust" | "gap" | "verdict">} Judged */
+/** @typedef {Pick<DrawnAttribution, "method" | "target" | "trust" | "gap" | "beyond">} Judged */
 
 /** @param {number | null} x */
 const twoDigits = (x) => (x === null ? "–" : fixed(x));
@@ -18,8 +19,8 @@ export const columnHeads = (names) =>
  * @param {Set<string>} opened which are unfolded, and stay so
  */
 export function trustOf(attribution, opened) {
-  const { method, target, trust, verdict } = attribution;
-  const said = node("p", { className: "xfm-verdict" }, verdict);
+  const { method, target, trust } = attribution;
+  const said = node("p", { className: "xfm-verdict" }, verdict(attribution));
   if (!trust.length) return node("div", {}, said);
   const key = `${target}: ${method}`;
   const details = node(

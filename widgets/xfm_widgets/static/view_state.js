@@ -200,15 +200,6 @@ const CHECKS = {
     for (const one of list(value, name)) if (typeof one !== "string") refuse(name, one, "texts");
     return [...new Set(value)];
   },
-  selected(value, limit, name) {
-    if (!isRecord(value)) return refuse(name, value, "lists by their kinds");
-    const { of = [] } = limit;
-    return Object.fromEntries(
-      Object.entries(value).map(([kind, some]) =>
-        of.includes(kind) ? [kind, places(list(some, name), limit, name)] : refuse(name, kind, oneOf(of)),
-      ),
-    );
-  },
 };
 
 /**

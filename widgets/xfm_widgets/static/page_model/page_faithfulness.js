@@ -6,19 +6,17 @@ import { chosen, scorer, twister } from "./page_attribution.js";
 /** @import { PageModel } from "./page_xfm.js" */
 /** @import { DrawnAttribution, PageSeeds, PageTruth } from "../payloads.d.ts" */
 /** @import { Question } from "./page_targets.js" */
-/** @typedef {Pick<DrawnAttribution, "trust" | "verdict">} Trust */
+/** @typedef {Pick<DrawnAttribution, "trust" | "beyond">} Trust */
 /** @typedef {Record<string, number>} ByScore */
 
 const STEPS = 12; // of a curve
 const SUBSETS = 32; // of infidelity
 const T = 2.0395134463964077; // 97.5 % of Student's t with SUBSETS - 1 degrees of freedom
-const OF_TRUTH = ["pointing game", "mass in mask", "average precision", "mass on name"];
 const ALIKE = "all alike"; // what explains how much is masked, and no more
-const ROUNDING = { relative: 1e-5, absolute: 1e-6 }; // by so much passes differ that compute the same
 const LESS_IS_BETTER = ["deletion, image", "deletion, text", "infidelity"];
 
 /**
- * All scores of an attribution but sensitivity, step by step, and what they say
+ * All scores of an attribution but sensitivity, step by step
  * @param {PageModel} model
  * @param {Question} question
  * @param {Rows} rows
@@ -47,7 +45,7 @@ export function* faithfulness(model, question, rows, seeds, truth) {
     return /** @type {Trust["trust"][number]} */ (row);
   });
   const beyond = interval(ofAlike.errors.map((error, i) => error - own.errors[i]));
-  return { trust, verdict: verdict(scores, baselines, beyond) };
+  return { trust, beyond };
 }
 
 // ---- against ground truth: each patch counts as many pixels of the object as it shows
@@ -201,76 +199,3 @@ const within = (values, flags) => sum(Array.from(values, (value, i) => (flags[i]
 const uniform = (random) => (random() & 0xffffff) / 2 ** 24;
 /** @param {number[]} values */
 const sum = (values) => values.reduce((a, b) => a + b, 0);
-
-// ---- in words, as xfm_widgets/attributions.py has it
-
-/**
- * @param {ByScore} all
- * @param {Record<string, Record<string, number | null>>} baselines
- * @param {[number, number] | null} beyond
- */
-export function verdict(all, baselines, beyond) {
-  const scores = Object.fromEntries(Object.entries(all).filter(([, value]) => Number.isFinite(value)));
-  const said = [found(scores, baselines), ordered(scores), explains(scores, baselines, beyond)].filter(
-    (part) => part !== null,
-  );
-  if (!said.length) return "Trust was not measured.";
-  const decided = said.map(([isGood]) => isGood).filter((isGood) => isGood !== null);
-  const isMixed = !decided.length || decided.some(Boolean) !== decided.every(Boolean);
-  const head = isMixed ? "Trust with care" : decided[0] ? "Can be trusted here" : "Cannot be trusted here";
-  return `${head}: ${said.map(([, text]) => text).join(", ")}.`;
-}
-
-/**
- * @param {ByScore} scores
- * @param {Record<string, Record<string, number | null>>} baselines
- * @returns {[boolean, string] | null}
- */
-function found(scores, baselines) {
-  const judged = OF_TRUTH.flatMap((name) => {
-    const beside = Object.values(baselines).filter((of) => name in of);
-    return name in scores && beside.length ? [beside.every((of) => scores[name] > Number(of[name] ?? Number.NaN))] : [];
-  });
-  if (!judged.length) return null;
-  const won = judged.filter(Boolean).length;
-  const names = Object.keys(baselines)
-    .filter((name) => name !== ALIKE)
-    .join(" and ");
-  return [2 * won > judged.length, `finds the object better than ${names} by ${won} of ${judged.length} scores`];
-}
-
-/**
- * Of a side that the score does not read, no order is better than another
- * @param {ByScore} scores
- * @returns {[boolean, string] | null}
- */
-function ordered(scores) {
-  const gains = ["image", "text"].flatMap((side) => {
-    const [more, less] = [scores[`insertion, ${side}`], scores[`deletion, ${side}`]];
-    return more === undefined || less === undefined || isClose(more, less) ? [] : [more - less];
-  });
-  if (!gains.length) return null;
-  const isGood = gains.every((gain) => gain > 0);
-  return [isGood, `what it ranks first ${isGood ? "matters" : "does not matter"} more to the model than the rest`];
-}
-
-/** As Python's math.isclose @param {number} a @param {number} b */
-const isClose = (a, b) =>
-  Math.abs(a - b) <= Math.max(ROUNDING.relative * Math.max(Math.abs(a), Math.abs(b)), ROUNDING.absolute);
-
-/**
- * @param {ByScore} scores
- * @param {Record<string, Record<string, number | null>>} baselines
- * @param {[number, number] | null} beyond
- * @returns {[boolean | null, string] | null}
- */
-function explains({ infidelity: error }, { [ALIKE]: ofAlike }, beyond) {
-  if (error === undefined) return null;
-  const share = Math.max(0, 1 - error);
-  const said = `its numbers explain ${Math.round(100 * share)}% of what masking does`;
-  if (!ofAlike) return [share >= 0.5, said];
-  const [low, high] = beyond ?? [0, 0];
-  const ofEqual = `${Math.round(100 * Math.max(0, 1 - Number(ofAlike.infidelity)))}%`;
-  if (share >= 0.5 && low <= 0 && high >= 0) return [null, `${said}, about as much as equal ones (${ofEqual})`];
-  return [share >= 0.5 && low > 0, `${said}, equal ones ${ofEqual}`];
-}

@@ -1,14 +1,5 @@
 // @ts-check
-// Numbers: within limits, as text, as round ticks of an axis, and out of the bytes that Python sends.
-
-/**
- * @param {number} x
- * @param {number} low
- * @param {number} high
- */
-export const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
-
-// ---- as text, by the rules of xfm/base/numbers.py: tests of both read tests/numbers.json
+// Numbers as text, the one place: by the rules of xfm/base/numbers.py, since tests of both read tests/numbers.json.
 
 const DIGITS = { "%": 2 }; // decimals by unit; of all others:
 const OTHERS = 4;
@@ -87,7 +78,7 @@ export const countOf = (n, noun = "") => {
   return noun ? `${digits} ${noun}${n === 1 ? "" : "s"}` : digits;
 };
 
-// ---- as text, where there is little room: on axes, in readouts
+// ---- where there is little room: on axes, in readouts
 
 /**
  * Three digits: 0.0213, 1.5, 120, 2.1e-5; – for what is missing; text stays as it is
@@ -125,70 +116,3 @@ export const fixed = (x, digits = 2) => number(x, "", { digits });
  * @param {number} x
  */
 export const signed = (x) => (x > 0 ? "+" : x < 0 ? "−" : "") + short(Math.abs(x));
-
-/** @param {ArrayLike<number>} values */
-export function mean(values) {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i];
-  return sum / values.length;
-}
-
-/**
- * The largest without its sign; 0 of none
- * @param {ArrayLike<number>} values
- */
-export function largest(values) {
-  let most = 0;
-  for (let i = 0; i < values.length; i++) most = Math.max(most, Math.abs(values[i]));
-  return most;
-}
-
-/**
- * About `count` round numbers from low to high: 1, 2 or 5 times a power of ten
- * @param {number} low
- * @param {number} high
- */
-export function roundTicks(low, high, count = 4, logarithmic = false) {
-  if (logarithmic && high > 8 * low) return logarithmicTicks(low, high, count);
-  /** @type {number[]} */
-  const ticks = [];
-  const rough = (high - low) / count;
-  const base = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * base).find((s) => s >= rough * 0.999) ?? base;
-  for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(Number((k * step).toPrecision(12)));
-  return ticks;
-}
-
-/**
- * @param {number} low
- * @param {number} high
- * @param {number} count
- */
-function logarithmicTicks(low, high, count) {
-  const factors = Math.log10(high / low) > count ? [1] : [1, 2, 5];
-  /** @type {number[]} */
-  const ticks = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
-    for (const factor of factors) ticks.push(Number((factor * 10 ** power).toPrecision(3)));
-  return ticks.filter((tick) => tick >= low && tick <= high);
-}
-
-/** @type {WeakMap<DataView, Float32Array>} */
-const floats = new WeakMap(); // bytes that are not aligned are copied, once
-
-/** @param {DataView} bytes */
-export function float32(bytes) {
-  let values = floats.get(bytes);
-  if (!values) {
-    const { buffer, byteOffset, byteLength } = bytes;
-    const aligned = byteOffset % Float32Array.BYTES_PER_ELEMENT === 0;
-    values = aligned
-      ? new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT)
-      : new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
-    floats.set(bytes, values);
-  }
-  return values;
-}
-
-/** @param {DataView} bytes */
-export const uint8 = ({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength);

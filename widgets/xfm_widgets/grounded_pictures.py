@@ -1,0 +1,147 @@
+"""Pictures with phrases, and what is answered for them, checked and as GroundingPad sends it to the browser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from xfm.base.fields import require
+from xfm.base.images import ImageLike, pixels
+from xfm.base.strings import shown
+from xfm.config import ConfigError
+from xfm.plots.arrays import numbers
+
+from .json_values import finite, float_bytes
+
+__all__ = ["Ground", "Picture", "checked_answer", "elsewhere", "grid_of", "iou", "nearest_box", "picture_of"]
+
+Ground = Callable[[str], Mapping[str, Any]]
+FAR = 1_000_000  # pixels: no picture is as wide
+SAME = 0.5  # IoU of a candidate that is the predicted box itself, from which on it is not drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture, its phrases with their true boxes, who answers, and what was answered so far."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    true: dict[str, list[float]]
+    ground: Ground
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)  # phrase -> what `ground` gave, as the page draws it
+    attention: dict[str, np.ndarray | None] = field(default_factory=dict)  # phrase -> (layers, heads, pieces, tokens)
+
+    @property
+    def phrases(self) -> list[str]:
+        return list(dict.fromkeys([*self.true, *self.found]))
+
+    def drawn(self) -> dict[str, Any]:
+        height, width, _ = self.image.shape
+        return {"image": self.image.tobytes(), "height": height, "width": width, "boxes": self.true,
+                "found": self.found}  # fmt: skip
+
+
+def elsewhere(found: Mapping[str, Any]) -> list[tuple[list[float], float]]:
+    """The candidates, with their shares, that are another place than the predicted box."""
+    boxes = [(c["box"], c["share"] or 0.0) for c in found.get("candidates", ()) if c["box"]]
+    return [(box, share) for box, share in boxes if (iou(box, found.get("box")) or 0) < SAME]
+
+
+def picture_of(image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Ground) -> Picture:
+    """ConfigError for what is no image, no text or no box."""
+    for phrase in boxes:
+        require(isinstance(phrase, str), "boxes", phrase, "boxes by phrase, of type str")
+    true = {phrase: _box_of(box, f"boxes[{shown(phrase)}]") for phrase, box in boxes.items()}
+    return Picture(pixels(image), true, ground)
+
+
+def nearest_box(boxes: list[Any], ground: Ground, phrase: str) -> Sequence[float]:
+    """Of the boxes that a phrase names the one that its prediction overlaps most: of several dogs any may be meant."""
+    if len(boxes) > 1:
+        with suppress(ConfigError):  # which the view says when it asks
+            predicted = ground(phrase)["box"]
+            return max(boxes, key=lambda box: iou(box, predicted) or 0)
+    return boxes[0]
+
+
+def checked_answer(answer: Mapping[str, Any], true: list[float] | None) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What `ground` returned, as the page draws it, and its attention (layers, heads, pieces, tokens). ConfigError for
+    what is none."""
+    box, attention = _finite_box(answer["box"], "box"), _four(answer.get("attention"))
+    pieces = [str(p) for p in answer.get("pieces", [])] if attention is not None else []
+    if attention is not None and len(pieces) not in (0, attention.shape[2]):
+        raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
+    candidates = [
+        {
+            "box": _finite_box(one["box"], f"candidates[{i}].box"),
+            "share": _share(one["share"], f"candidates[{i}].share"),
+            "presence": _share(one.get("presence"), f"candidates[{i}].presence"),
+        }
+        for i, one in enumerate(answer.get("candidates") or ())
+    ]
+    split = [(str(word), [str(piece) for piece in pieces]) for word, pieces in answer.get("split") or ()]
+    never = answer.get("never_seen")
+    doubts = {"presence": _share(answer.get("presence"), "presence"), "candidates": candidates, "split": split,
+              "never_seen": None if never is None else [str(word) for word in never]}  # fmt: skip
+    return {"box": box, "iou": iou(box, true), "pieces": pieces} | doubts | _drawn(attention), attention
+
+
+def _share(value: Any, name: str) -> float | None:
+    """A probability or a share; None where it is not given, or not finite."""
+    if value is None:
+        return None
+    share = finite(float(numbers([value], name, (1,))[0]))
+    require(share is None or 0 <= share <= 1, name, share, "in [0, 1]")
+    return share
+
+
+def _finite_box(box: Any, name: str) -> list[float] | None:
+    """None where it is not finite."""
+    values = numbers(box, name, (4,))
+    return _box_of(values, name) if np.isfinite(values).all() else None
+
+
+def _box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:
+    values = numbers(box, name, (4,))
+    require(bool((np.abs(values) < FAR).all()), name, values.tolist(), f"x, y, width, height in pixels, below {FAR:,}")
+    return values.tolist()
+
+
+def iou(a: Sequence[float] | None, b: Sequence[float] | None) -> float | None:
+    """IoU of two boxes; None where one is missing."""
+    if a is None or b is None:
+        return None
+    w, h = (max(0.0, min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i])) for i in (0, 1))
+    union = a[2] * a[3] + b[2] * b[3] - w * h
+    return w * h / union if union > 0 else 0.0
+
+
+def _four(attention: Any) -> np.ndarray | None:
+    """(layers, heads, pieces, image tokens) float32, of what `ground` gave."""
+    if attention is None:
+        return None
+    values = numbers(attention, "attention").astype(np.float32)
+    if values.ndim not in (1, 3, 4) or not values.size or grid_of(values.shape[-1]) == 0:
+        allowed = "(patches,), (layers, heads, patches) or (layers, heads, pieces, patches) of a square grid"
+        raise ConfigError(f"attention.shape = {values.shape}: must be {allowed}")
+    return values.reshape({1: (1, 1, 1, -1), 3: (*values.shape[:2], 1, -1), 4: values.shape}[values.ndim])
+
+
+def grid_of(tokens: int) -> int:
+    """Patches a side, of so many patches or of one token more; 0 where they make no square."""
+    return next((math.isqrt(n) for n in (tokens, tokens - 1) if n > 0 and math.isqrt(n) ** 2 == n), 0)
+
+
+def _drawn(attention: np.ndarray | None) -> dict[str, Any]:
+    """A byte a weight, a row's largest as 255, and the rows' largest; NaN as 0."""
+    if attention is None:
+        return {"shape": []}
+    values = np.nan_to_num(attention, posinf=0, neginf=0).clip(0)
+    most = values.max(-1, keepdims=True)
+    small = np.round(values / np.maximum(most, 1e-12) * 255).astype(np.uint8)
+    shape = [*attention.shape[:3], attention.shape[3], grid_of(attention.shape[3])]
+    return {"shape": shape, "weights": small.tobytes(), "most": float_bytes(most)}
