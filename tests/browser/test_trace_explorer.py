@@ -38,7 +38,8 @@ view = xw.TraceExplorer({{"0": example(1), "50": example(2), "100": example(3)}}
 def sharpest():  # of B, which is shown
     entropy = head_stats.entropy(view._traces["100"].maps[view.map].weights)
     return list(divmod(int(entropy.argmin()), entropy.shape[1]))
-near = lambda found, values: max(abs(float(f) - 100 * x) for f, x in zip(found, values.tolist())) < 0.3
+number = lambda text: float(text.replace("−", "-"))
+near = lambda found, values: max(abs(number(f) - 100 * x) for f, x in zip(found, values.tolist())) < 0.3
 view
 """
 
@@ -204,7 +205,7 @@ def steady(page: Any) -> None:
     assert page.get_by_role("img", name="the picture alone").first.is_visible()
     matrix = page.get_by_role("img", name="A matrix, 9 words down and 17 patches across")
     matrix.hover(position={"x": 120, "y": 30})
-    page.get_by_text(re.compile("“<s>” → .*: [0-9.]+ %")).wait_for()
+    page.get_by_text(re.compile(r"“<s>” → .*: [0-9.]+\s%")).wait_for()
     assert page.evaluate(places) == before
     page.get_by_label("Attention of").select_option("words → words, fusion")
     page.get_by_label("drawn as").select_option("lines between words")

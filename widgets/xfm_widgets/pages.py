@@ -9,7 +9,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from xfm.base.fields import require
 from xfm.plots.palette import PALETTE
@@ -17,9 +17,6 @@ from xfm.plots.palette import PALETTE
 from . import esm
 from .choices import Choice
 from .json_values import encodable
-
-if TYPE_CHECKING:
-    from .view import View
 
 __all__ = ["OFFLINE", "PAGE", "PAGE_KERNEL", "STATIC", "Embedded", "module_of", "page_of", "script_json",
            "styles_of", "warn_of_size"]  # fmt: skip
@@ -85,17 +82,17 @@ def styles_of(name: str) -> str:
     return colours + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
 
 
-def page_of(view: View, model: bool = False) -> str:
+def page_of(view: Any, model: bool = False) -> str:
     """A page that shows the view; with the `model` it answers there. ConfigError for a view that has none."""
     return PAGE.format(css=str(view._css), **_parts(view, "offline", model))
 
 
-def module_of(view: View, name: str, model: bool = False) -> str:
+def module_of(view: Any, name: str, model: bool = False) -> str:
     """An ES module of this file name, whose `mount` shows the view. Errors as `page_of`."""
     return MODULE.format(name=name, css=script_json(view._css), **_parts(view, "mount", model))
 
 
-def _parts(view: View, function: str, model: bool) -> dict[str, str]:
+def _parts(view: Any, function: str, model: bool) -> dict[str, str]:
     """Of a page or a module: what calls a function of offline.js."""
     kernel = view._kernel() if model else ""
     require(bool(kernel) or not model, "model", model, f"False: {view._without_model()}")
