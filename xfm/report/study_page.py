@@ -76,7 +76,8 @@ def card_of(study: Study) -> str:
          r["verdict"])
         for r in rows if r["metric"] == metric
     ]  # fmt: skip
-    head = f"{metric}, {difference_unit(unit)}, arm − {against}"
+    named = metric if f"({unit})" in metric else f"{metric}, {difference_unit(unit)}"
+    head = f"{named}, arm − {against}"
     return card(repr(study), question, table((head, "seeds", "effect", "95 % interval", "verdict"), shown))
 
 
