@@ -42,10 +42,11 @@ static: $(VENV)/dev.stamp
 	@$(MAKE) --no-print-directory js & js=$$!; $(MAKE) --no-print-directory lint; lint=$$?; wait $$js && exit $$lint
 
 lint: $(VENV)/dev.stamp
-	@echo '== ruff and pyright'
+	@echo '== ruff, the house (docs/architecture.md) and pyright'
 	@failed=0; \
 	$(PY) -m ruff check --output-format concise . || failed=1; \
 	$(PY) -m ruff format --check . || failed=1; \
+	$(PY) scripts/house.py || failed=1; \
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY) || failed=1; \
 	exit $$failed
 

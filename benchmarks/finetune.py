@@ -22,7 +22,7 @@ import torch
 
 from xfm.base.files import write_atomically
 from xfm.lab import CHECKPOINTS
-from xfm.runs.run import environment
+from xfm.runs.folder import environment
 from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning.config import controls, recipe
 from xfm.tasks.finetuning.finetune import train_to_end

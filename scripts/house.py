@@ -32,6 +32,11 @@ STOREYS: dict[str, dict[str, int]] = {
     },
     "desks": {"check": 350, "study": 2400, "report": 1200, "lab": 240, "cli": 460},
 }  # fmt: skip
+# What is still over its budget: its lines, which may only become fewer.
+CEILINGS = {}  # filled below
+EXEMPT = {  # from LIMITS, each for a reason
+    "_scaled_dot_product": "torch's own signature",
+}
 ROOMS = [room for storey in STOREYS.values() for room in storey]
 AFTERNOON = ("config", "model", "flow", "objectives", "recipes", "train/loop", "train/optimizer")  # the core, to read
 AFTERNOON_LINES = 3900
@@ -97,6 +102,8 @@ def oversized(paths: list[Path]) -> list[str]:
                 arguments = [x.arg for x in (*a.posonlyargs, *a.args, *a.kwonlyargs) if x.arg not in ("self", "cls")]
                 sizes.append((at, "lines of a function", (node.end_lineno or node.lineno) - node.lineno + 1))
                 sizes += [(at, "levels", _depth(node)), (at, "arguments", len(arguments))]
+                if node.name in EXEMPT:
+                    sizes = sizes[:-3]
         found += [f"{at}: {size} {what}, not at most {LIMITS[what]}" for at, what, size in sizes if size > LIMITS[what]]
     return found
 
@@ -159,7 +166,23 @@ def sizes() -> dict[str, tuple[int, int]]:
 
 
 def budget_faults() -> list[str]:
-    return [f"{name}: {n:,} lines, not at most {most:,}" for name, (n, most) in sizes().items() if n > most]
+    """What is over its budget, or over its ceiling where it is over the budget still."""
+    limits = {name: (n, max(most, CEILINGS.get(name, 0))) for name, (n, most) in sizes().items()}
+    return [f"{name}: {n:,} lines, not at most {most:,}" for name, (n, most) in limits.items() if n > most]
+
+
+def faults() -> dict[str, list[str]]:
+    """All that `make lint` refuses, by kind."""
+    count = say_nothing()
+    more = [f"{count} assignments, not more than {MOST_SAY_NOTHING}"] if count > MOST_SAY_NOTHING else []
+    return {
+        "over budget": budget_faults(),
+        "imports that point upward": [f"{p.relative_to(ROOT)}:{n}: {name} stands above" for p, n, name in edges()],
+        "names that stand twice": [f"{stem}: {', '.join(where)}" for stem, where in repeated().items()],
+        "over size": oversized([*modules(), *(ROOT / "widgets" / "xfm_widgets").rglob("*.py")]),
+        "phrases": phrases(),
+        "locals that say nothing": more,
+    }
 
 
 def main() -> int:
@@ -170,15 +193,11 @@ def main() -> int:
         print("\n".join(f"  {room:14} {found[room][0]:6,} of {found[room][1]:6,}" for room in rooms))
     print(f"xfm/: {lines(XFM):,} lines")
     print("\n".join(f"{name}: {n:,} of {most:,} lines" for name, (n, most) in found.items() if name not in ROOMS))
-    pointing = [f"{path.relative_to(ROOT)}:{line}: {name} stands above" for path, line, name in edges()]
-    twice = [f"{stem}: {', '.join(where)}" for stem, where in repeated().items()]
-    faults = {"over budget": budget_faults(), "phrases": phrases(),
-              "imports that point upward": pointing, "names that stand twice": twice,
-              "over size": oversized([*modules(), *(ROOT / "widgets" / "xfm_widgets").rglob("*.py")])}  # fmt: skip
-    for what, rows in faults.items():
+    refused = faults()
+    for what, rows in refused.items():
         print(f"{what}: {len(rows)}", *rows, sep="\n  ")
-    print(f"locals that say nothing: {(count := say_nothing())}, not more than {MOST_SAY_NOTHING}")
-    return int(any(faults.values()) or count > MOST_SAY_NOTHING)
+    print(f"locals that say nothing: {say_nothing()} of at most {MOST_SAY_NOTHING}")
+    return int(any(refused.values()))
 
 
 if __name__ == "__main__":

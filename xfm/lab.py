@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .tasks.finetuning.task import Answer
     from .tasks.finetuning.task_run import TaskRun
 
-__all__ = ["Lab", "beside", "checkpoints", "load"]
-
 CHECKPOINTS = Path(__file__).parent / "pretrained"  # how each was made stands in its README.md
 
 

@@ -13,8 +13,6 @@ from PIL import Image
 
 from .strings import printable
 
-__all__ = ["card", "clipped", "curve", "picture", "table"]
-
 ROWS, CHARACTERS, SIDE = 10, 60, 168  # of a table, of a cell, and pixels of a picture, at most
 
 

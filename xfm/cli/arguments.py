@@ -20,8 +20,6 @@ from .results import Evaluate, Runs, Study
 if TYPE_CHECKING:
     from .finetune_command import Finetune
 
-__all__ = ["parse"]
-
 Command: TypeAlias = (
     "Pretrain | Finetune | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint"
 )

@@ -9,8 +9,6 @@ import tyro
 
 from ..base.strings import printable
 
-__all__ = ["ExportCheckpoint", "ImportCheckpoint"]
-
 
 @dataclass(frozen=True)
 class ImportCheckpoint:

@@ -13,8 +13,6 @@ from ..base.fields import ConfigError, require
 from ..config.data import Split
 from .printing import lines
 
-__all__ = ["DataCheck", "Preview"]
-
 
 @dataclass(frozen=True)
 class Preview:

@@ -11,8 +11,6 @@ import tyro
 from ..tasks.finetuning.config import FinetuneConfig
 from .printing import ROOT
 
-__all__ = ["Finetune"]
-
 
 @dataclass(frozen=True)
 class Finetune:

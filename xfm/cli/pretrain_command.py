@@ -13,8 +13,6 @@ from ..base.progress import Progress
 from ..config import RunConfig
 from .printing import ROOT, print_results
 
-__all__ = ["Pretrain"]
-
 
 @dataclass(frozen=True)
 class Pretrain:

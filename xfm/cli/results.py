@@ -17,8 +17,6 @@ from .printing import ROOT, print_results
 if TYPE_CHECKING:
     from ..train import Run
 
-__all__ = ["Evaluate", "Runs", "Study"]
-
 
 @dataclass(frozen=True)
 class Evaluate:

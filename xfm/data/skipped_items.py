@@ -16,8 +16,6 @@ from ..base.strings import brief, shown
 from ..model.replicas import broadcast_from_main, objects_of_all
 from .source import Missed, Source
 
-__all__ = ["SkippedItems", "Skipping", "count_skipped", "skipped_items"]
-
 
 class Skipping(Source):
     """A source of which some items may be unusable. A loader process reports what it misses with the batch that missed

@@ -27,8 +27,6 @@ from ..objectives.declared import checked_loss
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GradientTable", "gradient_table", "module_names", "module_norms", "objective_gradients", "without_teacher"]
-
 NO_PATH = "–"
 
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from ..model import XFM
 from ..model.stacks import Stack
 
-__all__ = ["layers", "record", "tokens"]
-
 
 @contextmanager
 def record(modules: Mapping[str, nn.Module], inputs: bool = False) -> Iterator[dict[str, list[Tensor]]]:

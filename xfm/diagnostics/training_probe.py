@@ -40,8 +40,6 @@ from ..objectives.base import widen
 from . import hooks
 from .gradient_table import module_names, module_norms, objective_gradients
 
-__all__ = ["TrainingProbe", "cka", "effective_rank", "layer_states", "unstopped"]
-
 ITEMS = 16  # of each stream, in the fixed batch
 _Gradient = dict[str, Tensor | None]  # by parameter
 

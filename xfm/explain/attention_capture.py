@@ -27,8 +27,6 @@ from torch.overrides import TorchFunctionMode
 from ..base.fields import ConfigError, nearest
 from ..model.attention import Attention
 
-__all__ = ["Captured", "attentions", "capture", "multi_head"]
-
 _Tap = Callable[[Tensor], Tensor]
 _MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)

@@ -22,8 +22,6 @@ from ..base.numbers import significant
 from .inputs import AttributionInputs
 from .token_axes import PatchAxis, TokenAxis
 
-__all__ = ["SHARE", "TARGET", "Attribution", "Method", "normalise_positive"]
-
 TARGET = "the target's unit"  # a part of the target's score, or of its change
 SHARE = "share of attention"
 _BLUE, _ORANGE = (0, 114, 178), (194, 84, 0)  # for and against, as in every figure

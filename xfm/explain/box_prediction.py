@@ -25,8 +25,6 @@ from .targets import Outputs, full_mask
 from .token_axes import TokenAxis
 from .vocabulary import SeenWords
 
-__all__ = ["Box", "box_predictor", "phrase_boxes", "presence", "region_box"]
-
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 MASKED, HIDDEN = 24, 0.3  # pictures that are asked for candidates, and the share of patches hidden in each
 SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidates, at most

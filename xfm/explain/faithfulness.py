@@ -24,9 +24,6 @@ from .method_table import attribute
 from .methods.captum_methods import seeded_globals
 from .scores import ALIKE
 
-__all__ = ["BASELINES", "Curve", "FaithfulnessReport", "faithfulness_report", "infidelity", "perturbation_curves",
-           "pointing_game", "relevance_mass", "sensitivity", "truth_scores"]  # fmt: skip
-
 STEPS = 12  # of a curve
 SUBSETS = 32  # of infidelity
 NOISE, NEIGHBOURS = 0.1, 3  # of sensitivity: the largest shift, in standard deviations, and how many shifts

@@ -21,8 +21,6 @@ from .prepare_inputs import make_inputs
 from .targets import Target
 from .token_axes import word_spans
 
-__all__ = ["example_inputs", "said_once", "scene_inputs"]
-
 
 def scene_inputs(
     model: XFM, tokenizer: Tokenizer, scene: Scene, target: str | Target = "itm", about: int | None = None

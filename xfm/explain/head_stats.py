@@ -15,8 +15,6 @@ from .tracing import capture_attention
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["distance", "entropy", "frame", "mass", "object_mass", "rollout", "specialised"]
-
 
 def rollout(weights: Tensor) -> Tensor:
     """Attention rollout (Abnar and Zuidema, 2020) of self-attention (L, H, N, N) -> (L, N, N): the share of each input

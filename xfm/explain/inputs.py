@@ -23,8 +23,6 @@ from ..model.modes import eval_mode
 from .targets import Outputs, Target, full_mask, model_outputs
 from .token_axes import PatchAxis, TokenAxis
 
-__all__ = ["BATCH", "AttributionInputs", "Site", "Through"]
-
 BATCH = 128  # forward passes at once
 Through = Callable[[Tensor], Tensor]
 

@@ -29,9 +29,6 @@ from .tracing import capture_attention
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Head", "HeadImportance", "ablate_heads", "head_importance", "objective_effects", "pruning_curve",
-           "removal_effects"]  # fmt: skip
-
 Fill = Literal["zero", "mean"]
 HEADED = "X-FM's own attention or torch's MultiheadAttention"
 Head = tuple[str, int]  # an attention's dotted name, and the head's index

@@ -33,8 +33,6 @@ from .targets import Target
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CHECK", "COLUMNS", "QUICK", "Leaderboard", "asked_about", "higher", "leaderboard", "leaderboard_scenes"]
-
 RESAMPLES = 2000
 CHECK = ("weights drawn anew, image", "weights drawn anew, text")  # rank correlations, near 0 for what tells the model
 COLUMNS = (*SCORES, *CHECK, "completeness gap", "milliseconds")

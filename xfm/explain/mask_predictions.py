@@ -23,8 +23,6 @@ from ..model.vision import patchify
 from ..objectives.base import widen
 from .prepare_inputs import encode_text, make_inputs, prepare_image
 
-__all__ = ["masked_predictor"]
-
 BEST = 5  # guesses
 Predict = Callable[[np.ndarray, np.ndarray], dict[str, Any]]
 

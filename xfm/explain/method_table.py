@@ -22,8 +22,6 @@ from .attribution import Attribution, Method
 from .inputs import AttributionInputs
 from .methods import attention_methods, captum_methods, trivial_baselines
 
-__all__ = ["METHODS", "SLOW", "attribute"]
-
 METHODS: dict[str, Method] = {
     "random": trivial_baselines.random,
     "centre": trivial_baselines.centre,

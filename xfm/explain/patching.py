@@ -18,8 +18,6 @@ from ..diagnostics import hooks
 from ..model.modes import eval_mode
 from .inputs import AttributionInputs
 
-__all__ = ["PatchingEffect", "activation_patching"]
-
 
 @dataclass(frozen=True)
 class PatchingEffect:

@@ -22,8 +22,6 @@ from .inputs import AttributionInputs
 from .targets import Target, named_target, word_target
 from .token_axes import PatchAxis, token_axis
 
-__all__ = ["ForeignModel", "check_text", "checked_masks", "encode_text", "make_inputs", "no_such_word", "prepare_image"]
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -18,8 +18,6 @@ from .inputs import AttributionInputs
 from .method_table import attribute
 from .prepare_inputs import ForeignModel
 
-__all__ = ["RankCorrelation", "attribution_correlation", "model_parts", "randomise_weights", "randomised_copy"]
-
 _SEED = 1  # of new weights, added to what `initialise` is given
 
 

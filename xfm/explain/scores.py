@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALIKE", "SCORES", "Score"]
-
 ALIKE = "all alike"  # of infidelity, the numbers that explain how much is masked and no more
 
 

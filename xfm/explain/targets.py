@@ -17,9 +17,6 @@ from torch import Tensor
 from ..base.fields import ConfigError, one_of
 from ..model import XFM, ImageTokens
 
-__all__ = ["ITC", "ITM", "TARGETS", "Outputs", "Target", "box_target", "full_mask", "model_outputs", "named_target",
-           "word_target"]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Outputs:

@@ -13,8 +13,6 @@ from torch import Tensor
 from ..base.fields import require
 from ..data.tokenizer import Tokenizer
 
-__all__ = ["PatchAxis", "TokenAxis", "axis", "token_axis", "word_spans"]
-
 
 @dataclass(frozen=True)
 class TokenAxis:

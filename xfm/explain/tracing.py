@@ -33,8 +33,6 @@ from .prepare_inputs import make_inputs
 from .targets import ITC, ITM, Outputs, Target
 from .token_axes import PatchAxis, TokenAxis
 
-__all__ = ["AttentionMap", "Trace", "capture_attention", "trace"]
-
 
 @dataclass(frozen=True, repr=False)
 class AttentionMap:

@@ -9,8 +9,6 @@ from functools import lru_cache
 from ..data import Dataset
 from ..data.source import Source
 
-__all__ = ["SeenWords", "seen_words"]
-
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 

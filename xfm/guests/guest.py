@@ -22,8 +22,6 @@ from ..explain.token_axes import PatchAxis, axis
 from ..model.modes import eval_mode
 from .guest_inputs import GuestInputs
 
-__all__ = ["DualOutputs", "Guest", "Tokens", "Tower"]
-
 
 @dataclass(frozen=True)
 class Tower:

@@ -17,8 +17,6 @@ from ..base.strings import shown
 from ..diagnostics import hooks
 from ..explain.inputs import AttributionInputs, Site, Through
 
-__all__ = ["GuestInputs"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GuestInputs(AttributionInputs):

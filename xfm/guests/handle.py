@@ -19,8 +19,6 @@ from ..explain.tracing import Trace, trace
 from ..tasks.retrieval_set import RetrievalSet
 from .guest import Guest
 
-__all__ = ["GuestLab"]
-
 
 class GuestLab:
     """A guest with what explanations and views need of it. Images may be a path, a PIL image, an array or the bytes of

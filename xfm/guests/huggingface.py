@@ -13,9 +13,6 @@ from ..base.fields import ConfigError, require
 from ..base.strings import brief, shown
 from .guest import Guest, Tokens, Tower
 
-__all__ = ["HuggingFaceClip", "open_model"]
-
-
 FILES = {  # that the folder must have beside the weights, either of two forms
     "image processor": (("preprocessor_config.json",), ("processor_config.json",)),
     "tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),

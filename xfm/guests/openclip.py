@@ -18,8 +18,6 @@ from ..base.strings import brief, printable, shown
 from ..interop.clip import preprocessing, tagged
 from .guest import Guest, Tokens, Tower
 
-__all__ = ["OpenClip", "open_model"]
-
 FILES = "tokenizer.json tokenizer_config.json"  # of a tokenizer of the hub's
 CONVOLVED = 32  # pixels a side of a convolutional tower's last places
 

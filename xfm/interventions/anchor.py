@@ -12,8 +12,6 @@ from ..base import seeding
 from ..model.batch import IGNORE, TokenBatch
 from ..model.modes import eval_mode
 
-__all__ = ["Anchor", "fisher"]
-
 
 class Anchor:
     """The penalty strength / 2 sum_i f_i (w_i - w0_i)², as a gradient: L2-SP without `importance` (f = 1; Li et al.

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["SilentGradient", "divergence", "mlm_of"]
-
 
 def mlm_of(start: Any) -> Callable[[Any, Callable[[Tensor], Tensor]], Tensor]:
     """A frozen copy of a model's language encoder and MLM head: of texts' tokens and of what picks the states of

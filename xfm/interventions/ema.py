@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["EmaTeacher", "TopLayers"]
-
 
 class EmaTeacher:
     """Normalised pictures (B, 3, H, W) -> the averaged encoder's patch tokens (B, P, D), its weights after each step

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from .vectors import Grads
 
-__all__ = ["mask", "masked", "observed"]
-
 
 def masked(own: Grads, other: Grads, masks: list[Tensor]) -> Grads:
     """M ∘ own + (1 - M) ∘ other: MLM's gradient where a number is its own, the fusion losses' where it is not (Li et

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from ..model.replicas import peers
 from .ema import EmaTeacher
 
-__all__ = ["PrototypeTeacher", "Prototypes", "constant", "cross_entropy"]
-
 STUDENT, TEACHER, CENTRE = 0.1, 0.04, 0.9  # temperatures, and the centre's momentum (Zhou et al. 2022, 2111.07832)
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from .vectors import Grads
 
-__all__ = ["depths", "stopped"]
-
 
 def depths(names: Sequence[str], layers: str) -> list[int]:
     """Of an encoder's parameters, in the module's order, the layer: 0 for what comes before the first (embeddings),

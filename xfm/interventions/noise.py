@@ -11,8 +11,6 @@ from ..base import seeding
 from ..model.batch import sent
 from .vectors import Grads
 
-__all__ = ["matched_noise"]
-
 
 def matched_noise(grads: Grads, names: Sequence[str], key: tuple[object, ...], whole: bool) -> Grads:
     """Gaussian noise with the L2 norm of the gradient: of each parameter's, or (`whole`) of all together, spread over

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ..base import seeding
 
-__all__ = ["gradvac", "pcgrad"]
-
 
 def pcgrad(grads: Mapping[str, Tensor], key: tuple[object, ...]) -> Tensor:
     """The sum of the losses' gradients (n,), each projected onto the normal plane of every other that it conflicts

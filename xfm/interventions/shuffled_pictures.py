@@ -7,8 +7,6 @@ from torch import Tensor
 
 from ..base import seeding
 
-__all__ = ["mismatched"]
-
 
 def mismatched(patches: Tensor, key: tuple[object, ...]) -> Tensor:
     """Patches of n pictures (n, P, D), each picture's replaced by another's: the batch turned by a shift in [1, n)

@@ -8,8 +8,6 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-__all__ = ["Grads", "added", "flat", "unflat"]
-
 Grads = list[Tensor | None]
 
 

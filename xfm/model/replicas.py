@@ -16,10 +16,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Alone", "Peers", "Processes", "Threads", "broadcast_from_main", "gathered", "launched", "objects_of_all",
-           "peers", "use_group"]  # fmt: skip
-
-
 T = TypeVar("T")
 
 

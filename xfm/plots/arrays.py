@@ -9,8 +9,6 @@ import numpy as np
 
 from ..base.fields import ConfigError, require
 
-__all__ = ["finite", "numbers"]
-
 
 def numbers(values: Any, name: str, *shapes: tuple[int | None, ...]) -> np.ndarray:
     """Real numbers, bools among them, as float64 of one of these shapes (None: any length; no shapes: any). What is not

@@ -22,9 +22,6 @@ from .svg import FIXED
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HATCHED", "LINES", "NO_PATH", "Cells", "bars", "cells_of", "draw_cells", "heads", "heatmap", "lines",
-           "scatter"]  # fmt: skip
-
 NO_PATH = "–"
 PLAIN: dict[str, Any] = {"edgecolor": "white", "linewidth": 1.2, "facecolor": "white"}
 HATCHED: dict[str, Any] = {"hatch": "////", "edgecolor": LIGHT, "facecolor": "white", "linewidth": 0}

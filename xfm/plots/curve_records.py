@@ -12,9 +12,6 @@ from ..config import RunConfig
 from ..objectives import OBJECTIVES, losses_by_stream
 from ..objectives.base import Level, Measure
 
-__all__ = ["CONSTANT", "HELD_OUT", "Curve", "Record", "StreamCurves", "by_objective", "constant_levels",
-           "moving_level", "smooth", "starts"]  # fmt: skip
-
 Record = Mapping[str, Any]
 Curve = tuple[np.ndarray, np.ndarray]  # steps done (T,), values (T,)
 StreamCurves = dict[str, Curve]  # by stream

@@ -20,8 +20,6 @@ from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["forest", "nothing", "paired_seeds", "panels"]
-
 _COLUMNS = 3  # panels side by side
 _ROW, _PANEL = 0.34, 1.15  # inches: a variant, and what a panel needs beside its rows
 _NAMES = 2.45  # inches that the variants' names may take

@@ -11,8 +11,6 @@ from matplotlib.axes import Axes
 from ..base.numbers import amount, interval, number
 from .palette import BLUE
 
-__all__ = ["LEVELS", "SHARE", "compared_with", "far", "known_levels", "mark_far", "unit_name", "with_interval"]
-
 SHARE = {"%": 100.0}  # shares are shown in per cent
 _FAR = 4  # times as far away as the others go: as widgets/xfm_widgets/static/far_spans.js
 LEVELS = {"baseline": "baseline", "step_0": "before training"}  # reference values of a metric, by their columns

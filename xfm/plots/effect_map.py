@@ -17,8 +17,6 @@ from .svg import FIXED
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["effect_map"]
-
 
 @styled
 def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:

@@ -25,9 +25,6 @@ from .palette import BLUE, GREY, ORANGE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 from .svg import FIXED
 
-__all__ = ["RIGHT", "Card", "boxes", "cover_patches", "grounding_examples", "hidden_patches", "images",
-           "masked_word_examples", "ordinal", "retrieval_examples", "scenes", "sheet", "square_mask"]  # fmt: skip
-
 RIGHT, WRONG = "✓", "✗"
 _LINE = 11.2  # points from a line of text to the next
 _BOXES: dict[str, tuple[str, Any]] = {"true": (BLUE, "-"), "predicted": (ORANGE, (0, (2.5, 1.5)))}

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..explain.attribution import Attribution
     from ..explain.tracing import Trace
 
-__all__ = ["attention", "attention_matrices", "attributions", "colour_scale", "overlay", "patch_maps"]
-
 _BAR = 0.19  # inches: a word's bar
 _MAPS = {"language": "words to words, language encoder", "vision": "patches to patches, vision encoder",
          "fusion": "words to words, fusion encoder", "cross": "words to patches, fusion encoder"}  # fmt: skip

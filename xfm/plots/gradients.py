@@ -19,8 +19,6 @@ from .style import SIZE, Figure, new_figure, require, styled
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["cosines", "gradient_scales", "gradient_table"]
-
 _FRAMED: dict[str, Any] = {"fill": False, "edgecolor": ORANGE, "linewidth": 2}
 
 

@@ -21,8 +21,6 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
 
-__all__ = ["SIZE", "clip", "drawable", "make_legible", "wrap"]
-
 SIZE = 8.5  # points, of labels
 LONGEST = 400  # characters of a text that is broken into lines
 MARKS = 3  # combining marks on one character, at most

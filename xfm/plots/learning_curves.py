@@ -21,8 +21,6 @@ from .curve_records import HELD_OUT, Record, StreamCurves, by_objective, constan
 from .palette import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
-__all__ = ["learning_curves", "throughput"]
-
 _STREAMS: dict[str, tuple[str, str, str]] = {"pairs": (BLUE, "-", "o"), "regions": (ORANGE, "--", "s"),
                                              "images": (PURPLE, "-.", "^"), "texts": (GREEN, "-", "D")}  # fmt: skip
 _OTHER = (GREY, "-", "x")

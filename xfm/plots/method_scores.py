@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ..explain.faithfulness import Curve
 
-__all__ = ["insertion_deletion", "leaderboard"]
-
 # methods that never ask the model, and the dashes of their means
 _KNOW_NOTHING: dict[str, Any] = {"random": ":", "centre": "--", "edges": "-."}
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["AXIS", "BLUE", "DARK", "DIVERGING", "GOLD", "GREEN", "GREY", "GRID", "INK", "LIGHT", "ORANGE", "PALETTE",
-           "PURPLE", "SHADE", "STRONGEST", "TINT", "opacity"]  # fmt: skip
-
 # Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
 PALETTE = {
     "ink": ("#000000", "#e8e6e1"),

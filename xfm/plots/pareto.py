@@ -19,8 +19,6 @@ from .style import WIDTH, Figure, require, styled, wrap
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["pareto"]
-
 _COLUMNS = 2  # of the list of variants
 _HEIGHT = 180  # points, about, of a panel
 _BESIDE, _AWAY = 11, (19, 27, 35)  # points from a mark to its number: beside it, or at the end of a line

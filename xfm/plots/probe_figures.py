@@ -13,8 +13,6 @@ from .charts import LINES
 from .palette import AXIS, BLUE, GREEN, GREY, ORANGE, PURPLE
 from .style import WIDTH, Figure, new_figure, require, styled
 
-__all__ = ["READINGS", "cycle", "interval", "probes", "series"]
-
 Record = Mapping[str, Any]  # what `xfm.diagnostics.training_probe.TrainingProbe` returned
 Reading = Callable[[Record], float | None]
 

@@ -16,8 +16,6 @@ from .style import SIZE, WIDTH, Figure, new_figure, require, styled
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["forced_choices", "probe_layers"]
-
 PANELS: dict[str, tuple[str, Sequence[str]]] = {  # title: question, encoders in the order of the pass
     "relation, picture": ("relation", ("vision",)),
     "relation, masked caption with picture": ("relation", ("language", "fusion")),

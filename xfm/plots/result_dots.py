@@ -15,8 +15,6 @@ from .labels import clip
 from .palette import BLUE, GREY, ORANGE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
-__all__ = ["evaluation", "evaluation_pages"]
-
 _ROW, _AXIS, _REST = 0.2, 0.5, 0.9  # inches: a line, the axis below a panel, title and legend
 _NAMES, _VALUE = 3.6, 0.7  # inches left of the axis, and right of it
 _HEADING = 100  # characters of a task and a note in one line

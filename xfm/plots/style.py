@@ -16,12 +16,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from ..base.files import write_atomically
-from .labels import SIZE, make_legible, wrap
+from .labels import SIZE as SIZE  # figures have it from here
+from .labels import make_legible, wrap
 from .palette import AXIS, GREY, GRID
 from .svg import themed
-
-__all__ = ["COLUMN", "SIZE", "WIDTH", "Figure", "bare", "message_figure", "new_figure", "require", "styled",
-           "wrap"]  # fmt: skip
 
 P = ParamSpec("P")
 R = TypeVar("R")

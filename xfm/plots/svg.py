@@ -11,8 +11,6 @@ import xml.etree.ElementTree as ElementTree
 
 from .palette import PALETTE
 
-__all__ = ["FIXED", "themed"]
-
 FIXED = "fixed"
 _VARIABLES = {light: f"var(--{name}, {light})" for name, (light, _) in PALETTE.items()}
 _ROUNDED = re.compile(r"(\.\d\d)\d+")  # a hundredth of a point is plenty

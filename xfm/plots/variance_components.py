@@ -16,8 +16,6 @@ from .style import SIZE, Figure, require, styled
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["spread"]
-
 _WHOLE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (4, 2)), "linewidth": 1.5}
 
 

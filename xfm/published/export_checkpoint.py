@@ -22,8 +22,6 @@ from ..runs.run import WEIGHTS, Run
 from ..runs.weights import read_weights
 from .import_checkpoint import sync
 
-__all__ = ["export_checkpoint"]
-
 
 def export_checkpoint(folder: str | Path, out: str | Path) -> None:
     """Writes a finished run as what the published code's pre-training model needs. Tables that were interpolated stay

@@ -31,10 +31,9 @@ from ..interop import published
 from ..interop.checkpoint_file import CheckpointError, identify, read_file, tensors_of
 from ..interop.resolution import grid_of, resize_table
 from ..objectives import build
-from ..runs.run import METRICS, WEIGHTS, Run, environment
+from ..runs.folder import environment
+from ..runs.run import METRICS, WEIGHTS, Run
 from ..runs.weights import undrawn
-
-__all__ = ["ImportReport", "import_checkpoint", "imported", "sync"]
 
 HEAD_WIDTH = 64  # of every RoBERTa
 

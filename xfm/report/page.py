@@ -26,8 +26,6 @@ from ..tasks import Result
 from . import reproduce, run_sentences
 from .run_figures import ReportFigure
 
-__all__ = ["page", "render"]
-
 _HERE = Path(__file__).parent
 _SECTIONS = {"model": "The model and its training", "training": "Learning curves", "throughput": "Throughput",
              "evaluation": "Evaluation", "examples": "Examples, right and wrong", "gradients": "Gradients",

@@ -9,8 +9,6 @@ from .. import recipes
 from ..base.fields import leaves
 from ..config import ConfigError, RunConfig
 
-__all__ = ["command", "departures"]
-
 
 def departures(config: RunConfig) -> tuple[str, dict[str, tuple[Any, Any]]]:
     """The recipe that the run is named after, else the one with the fewest other fields; and what differs from it, by

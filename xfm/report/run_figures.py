@@ -20,8 +20,6 @@ from ..runs.run import Record
 from ..tasks import Result
 from ..tasks.failure_examples import Examples, Grounded, Masked, Retrieved, right_and_wrong
 
-__all__ = ["SHOWN", "ReportFigure", "drawn", "evaluation", "examples", "gradients", "throughput", "training"]
-
 SHOWN = 4  # examples that are right, and as many that are wrong
 
 _EXAMPLES: dict[str, tuple[str, Callable[..., Figure], int]] = {  # by task: title, artist, columns

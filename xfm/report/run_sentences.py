@@ -10,8 +10,6 @@ from ..config import RunConfig, TrainConfig
 from ..objectives import OBJECTIVES, losses_by_stream
 from ..tasks import Result
 
-__all__ = ["abstract", "losses", "optimizers"]
-
 _HEADLINES = {  # what a model does, by task, metric and condition
     ("image to text", "R@1", "ITC"): "finds a picture’s caption in",
     ("text to image", "R@1", "ITC"): "finds a caption’s picture in",

@@ -26,8 +26,6 @@ from ..study.variance import learnt_metrics, spread
 from ..study.variants import cell, grid_cells
 from .run_figures import ReportFigure
 
-__all__ = ["KINDS", "StudyFigures", "judge"]
-
 KINDS = ("effects", "seeds", "map", "pareto", "spread", "probes")
 _MOST = 1000  # rows of a figure, over its panels: some twenty screens
 _TOO_MANY = (

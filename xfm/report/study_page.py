@@ -26,8 +26,6 @@ from .run_figures import drawn
 from .study_figures import StudyFigures, judge
 from .text_tables import admission_cells, as_latex, as_markdown, cells, spread_cells
 
-__all__ = ["card_of", "figure", "latex", "markdown", "save", "write"]
-
 _SECTIONS = {"question": "What was asked", "design": "Design", "admission": "What admitted the metrics",
              "effects": "Results", "answers": "What came of it", "seeds": "Seed by seed",
              "probes": "What happened inside", "change": "What would change our mind",
@@ -69,23 +67,18 @@ def card_of(study: Study) -> str:
     effects = study.effects()
     question = f"<div style='max-width:60em'>{escape(clipped(study.spec.question, 400))}</div>"
     if not len(effects):
-        return card(
-            repr(study), question, table(("arm", "seeds"), [(v, len(study.spec.seeds)) for v in study.spec.variants])
-        )
-    first = effects[effects["metric"] == effects["metric"].iloc[0]]
-    metric, unit, against = (first[column].iloc[0] for column in ("metric", "unit", "against"))
-    rows = [
-        (
-            row.variant,
-            row.n,
-            number(row.effect, unit, sign=True),
-            interval(row.low, row.high, unit, sign=True),
-            row.verdict,
-        )
-        for row in first.itertuples()
-    ]
-    head = f"{metric}, {difference_unit(unit)}, arm − {against}"
-    return card(repr(study), question, table((head, "seeds", "effect", "95 % interval", "verdict"), rows))
+        planned = [(variant, len(study.spec.seeds)) for variant in study.spec.variants]
+        return card(repr(study), question, table(("arm", "seeds planned"), planned))
+    rows = effects.to_dict("records")
+    metric, unit, against = (rows[0][column] for column in ("metric", "unit", "against"))
+    shown = [
+        (r["variant"], r["n"], number(r["effect"], unit, sign=True), interval(r["low"], r["high"], unit, sign=True),
+         r["verdict"])
+        for r in rows if r["metric"] == metric
+    ]  # fmt: skip
+    named = metric if f"({unit})" in metric else f"{metric}, {difference_unit(unit)}"
+    head = f"{named}, arm − {against}"
+    return card(repr(study), question, table((head, "seeds", "effect", "95 % interval", "verdict"), shown))
 
 
 def figure(study: Study, kind: str = "effects", metrics: Metrics = "", against: str = "") -> Figure:

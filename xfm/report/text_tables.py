@@ -12,8 +12,6 @@ from ..base.numbers import amount, difference_unit, interval, number, p_value
 from ..base.strings import printable
 from ..study.study_metrics import FLOOR, GATES, HEADINGS
 
-__all__ = ["admission_cells", "as_latex", "as_markdown", "cells", "spread_cells", "to_latex", "to_markdown"]
-
 _MARKDOWN = re.compile(  # ASCII punctuation that would be markup: within a word _ is none, nor is < before a blank
     r"[\\`*|\[\]~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
     r"|^[=@]|^[+-](?!\d+\.\d+( to |$))"  # what a spreadsheet would compute, unless it is a number

@@ -22,9 +22,6 @@ from ..model import XFM
 from ..model.batch import Stream, normalise
 from .precision import reached
 
-__all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "ProcessLost", "RunBusy", "RunError", "explain_failures",
-           "is_out_of_memory", "non_finite_loss"]  # fmt: skip
-
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory")
 ASKED = re.compile(r"allocate ([\d.]+) (bytes|[KMGTPE]iB)")  # as torch and numpy say it
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset) by peer|Broken pipe")

@@ -28,8 +28,6 @@ from .precision import reached
 from .run_lock import RunLock
 from .weights import not_finite
 
-__all__ = ["METRICS", "STATE", "WEIGHTS", "Folder", "Record", "environment"]
-
 METRICS, WEIGHTS, STATE = "metrics.jsonl", "model.safetensors", "state.pt"
 
 

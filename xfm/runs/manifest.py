@@ -17,8 +17,6 @@ from ..base.files import explain_os_error, write_atomically
 from ..base.strings import parse_json
 from .errors import RunError
 
-__all__ = ["MANIFEST", "Manifest"]
-
 MANIFEST = "manifest.json"
 GROWS = ".jsonl"
 CHUNK = 1 << 20  # bytes

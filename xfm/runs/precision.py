@@ -8,8 +8,6 @@ import torch
 
 from ..config.training import Precision
 
-__all__ = ["BY_MACHINE", "reached"]
-
 BY_MACHINE = ("auto", "native")  # the same config trains in bf16 on one machine, and in fp32 on another
 
 

@@ -26,11 +26,8 @@ from ..model import XFM
 from ..objectives import build
 from .answers import HEADER, answers
 from .errors import RunError
-from .folder import METRICS, STATE, WEIGHTS, Folder, Record, environment
+from .folder import METRICS, STATE, WEIGHTS, Folder, Record
 from .weights import load_into, packed, undrawn
-
-__all__ = ["INIT", "METRICS", "PROBES", "STATE", "WEIGHTS", "Record", "Run", "config_differences",
-           "environment"]  # fmt: skip
 
 PROBES, INIT = "probes.jsonl", "init.safetensors"
 

@@ -23,8 +23,6 @@ from ..model.replicas import broadcast_from_main, launched
 from .errors import RunBusy, RunError
 from .signals import StopRequest, Terminated, ending_raises, uncut
 
-__all__ = ["RunLock", "when_free"]
-
 HOLDER = ".lock-holder"  # of a run folder: who trains it
 
 _live: dict[Path, RunLock] = {}

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
-__all__ = ["StopRequest", "Terminated", "ending_raises", "uncut"]
-
 Handler = Callable[[int, FrameType | None], None]
 ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 THEIRS = ASKING[1:]  # whose default is to end the process at once

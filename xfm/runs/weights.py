@@ -16,8 +16,6 @@ from ..model import XFM
 from .errors import RunError
 from .manifest import Manifest
 
-__all__ = ["load_into", "not_finite", "packed", "read_weights", "undrawn"]
-
 DRAWN = (Tensor.uniform_, Tensor.normal_, Tensor.copy_)
 
 

@@ -20,8 +20,6 @@ from .spec import Spec
 from .statistics import FEWEST, mean_interval
 from .study_metrics import own_target
 
-__all__ = ["Admission", "admissions", "require_admitted"]
-
 
 class Admission(NamedTuple):
     """Of a primary metric on the seeds that explored. NaN: nothing was measured, or there is no baseline."""

@@ -29,9 +29,6 @@ from . import store
 from .results_csv import StudyError
 from .spec import Spec
 
-__all__ = ["CodeChanged", "CodePin", "Files", "accept", "begin", "checked", "decides", "digest", "keep",
-           "mixed_precision", "note_found", "package_files", "precisions", "read", "sentences", "written"]  # fmt: skip
-
 Files = dict[str, str]  # path from xfm/ on -> hash of the content
 _ROOT = Path(__file__).parents[1]
 _ROOMS = {"base", "config", "data", "diagnostics", "files", "interop", "interventions", "model", "objectives",

@@ -16,8 +16,6 @@ from ..config import ConfigError
 from .execute import Slurm
 from .study import Study
 
-__all__ = ["command", "slurm_options"]
-
 _AT_ONCE = 100  # jobs of a cluster, unless `workers` says fewer
 
 

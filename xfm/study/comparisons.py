@@ -20,8 +20,6 @@ from .results_csv import StudyError
 from .statistics import FEWEST, mean_interval
 from .study_metrics import FAMILIES, SIGN, Metric, own_target
 
-__all__ = ["by_field", "mean_ranks", "pareto"]
-
 RESAMPLES = 2000
 _AT_ONCE = 4_000_000  # comparisons
 _AXES = (2, 3)  # metrics of a front

@@ -25,8 +25,6 @@ from .results_csv import StudyError
 from .spec import Spec
 from .variants import require_text
 
-__all__ = ["HELD", "Answer", "Answers", "digest", "read", "record", "table"]
-
 HELD = ("holds", "holds in part", "does not hold", "not decided")
 _NAME = "answers.json"
 _WAY_OUT = "Put a good copy back, or write them anew: study.answer(...)"

@@ -16,8 +16,6 @@ from .spec import Spec
 from .statistics import FEWEST, mean_interval, paired, t_quantile
 from .study_metrics import FLOOR, Metric
 
-__all__ = ["combinations", "contrast", "interaction", "recovered", "share"]
-
 _SHARE = ["metric", "n", "share", "low", "high", "whole", "whole_low", "whole_high"]
 Weights = Mapping[str, float]
 

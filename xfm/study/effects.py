@@ -21,8 +21,6 @@ from .statistics import ALPHA, FEWEST, Equivalence, can_reach, gatekeeping, holm
 from .statistics import equivalence as tost
 from .study_metrics import FAMILIES, FLOOR, SHUT
 
-__all__ = ["COLUMNS", "Metrics", "effects", "equivalence", "no_pairs", "pairs", "select"]
-
 Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are any, else all), or keys
 COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
            "effect", "low", "high", "p", "p_min", "p_holm", "correction", "d", "detectable", "stated", "margin",

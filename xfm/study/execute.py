@@ -30,8 +30,6 @@ from ..config import ConfigError
 from ..runs.signals import ending_raises
 from .code_pin import CodeChanged
 
-__all__ = ["InProcess", "Job", "Processes", "Slurm", "execute", "executor_of"]
-
 _TRIES = 2
 _GRACE = 60.0  # seconds that an orphaned worker has to save
 _idle = threading.Event()  # set while this worker has no job

@@ -16,8 +16,6 @@ from ..base.numbers import duration
 from ..runs.run import Record
 from .execute import Job
 
-__all__ = ["Progress", "Stopped", "read", "report"]
-
 _EVERY = 1.0  # seconds between two reports, or readings
 _NOTEBOOK = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)  # tqdm.auto knows where it is
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{elapsed}{postfix}]"  # the time to go is ours

@@ -22,8 +22,6 @@ from .statistics import mean_interval
 from .store import Key
 from .study_metrics import HELD_OUT, SIGN, Metric, own_target
 
-__all__ = ["NOT_YET", "Measurements", "complete", "lacking"]
-
 NOT_YET = "not run yet"  # why a run has no results
 _LEARNT = ["metric", "variant", "n", "value", "level", "gain", "low", "high", "learnt"]
 

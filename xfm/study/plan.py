@@ -29,8 +29,6 @@ from .statistics import ALPHA, smallest_p
 from .store import Key
 from .untrained import Untrained, config_of, startable_of
 
-__all__ = ["Plan", "make"]
-
 _STEPS = 12  # of an arm, of which those are timed that do not warm up
 _TUNED = 5  # timed steps of a fine-tuning
 _SAME_PACE = {f"train.{field}": 0.5 for field in ("lr", "weight_decay", "head_lr_scale", "beta1", "beta2")}

@@ -19,8 +19,6 @@ from .spec import Spec
 from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, mean_interval
 from .study_metrics import SIGN, Metric
 
-__all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed", "upper_limit"]
-
 COLUMNS = ["metric", "unit", "variant", "against", "pairs", "sd", "detectable", "at_most", "alpha", "baseline",
            "reference", "from", "note"]  # fmt: skip
 _UPPER = 0.2  # 1 - the confidence of the upper limit

@@ -16,10 +16,6 @@ from .results_csv import StudyError, seeds
 from .spec import FEW, Spec
 from .variants import require_name
 
-__all__ = ["read_spec", "require_all_measured", "require_answerable", "require_fresh", "require_primary",
-           "require_unchanged", "write_spec"]  # fmt: skip
-
-
 _FROZEN = "A confirmatory study stays as it was written down. Give the changed one another name, and fresh seeds"
 
 

@@ -24,8 +24,6 @@ from ..base.strings import shown
 from .spec import LEVELS, Spec
 from .study_metrics import FAMILIES, Measured
 
-__all__ = ["StudyError", "append", "block", "content", "levels", "mend", "read", "runs", "seeds"]
-
 _HINT = "Put a good copy back, or move the file away"
 _LARGEST = 32 * 2**20  # bytes, some 400,000 rows: they are read at once, and often
 _FORMULA = r"[=+\-@\t\r]"  # begins what a spreadsheet would compute, unless there is an apostrophe before it

@@ -27,8 +27,6 @@ from .spec import Spec
 from .store import Key
 from .worker import Outcome, measure
 
-__all__ = ["run"]
-
 _PROGRESS, _LOCK, _GONE = ".study-", ".lock", ".gone"  # names of progress folders, and within them
 
 

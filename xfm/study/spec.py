@@ -22,8 +22,6 @@ from .statistics import can_reach
 from .study_metrics import GATES, HEADINGS
 from .variants import BASELINE, BETWEEN, LONGEST, SPECIALIST, Changes, require_changes, require_name, require_text
 
-__all__ = ["FEW", "FINETUNE", "LEVELS", "PLAN", "Spec"]
-
 FINETUNE = "finetune:"  # before the name of a task that runs are fine-tuned on
 LEVELS = ("baseline", "step 0")  # rows beside a run's own: "xfm (baseline)"
 FEW = "at most three, one of language, one of vision, one of vision-language: more are a search"

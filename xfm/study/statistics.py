@@ -16,10 +16,6 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from ..base import seeding
 
-__all__ = ["ALPHA", "EXACT", "FEWEST", "POWER", "Effect", "Equivalence", "Judge", "can_reach", "detectable",
-           "deviation", "equivalence", "gatekeeping", "holm", "mean_interval", "paired", "sign_flip", "smallest_p",
-           "t_quantile"]  # fmt: skip
-
 Judge = Literal["interval", "sign flips"]
 ALPHA, POWER = 0.05, 0.8
 FEWEST = 3  # pairs for an interval and a p

@@ -29,10 +29,6 @@ from .results_csv import StudyError
 from .spec import Spec
 from .study_metrics import Measured, Metric
 
-__all__ = ["Key", "add_records", "alone", "curves", "explained", "held", "keep_records", "merge", "probes",
-           "read_baselines", "read_failed", "read_records", "require_types", "write_baselines",
-           "write_failed"]  # fmt: skip
-
 Key = tuple[str, int]  # of a run: its variant and seed
 _RECORDS: dict[str, dict[str, type]] = {  # file: fields of each record, beside its run
     "curves.jsonl": {"steps": list, "curves": dict},

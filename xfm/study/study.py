@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from ..plots import Figure
     from ..plots.curve_records import StreamCurves
 
-__all__ = ["PAPER", "Study"]
-
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
 P = ParamSpec("P")
 T = TypeVar("T")

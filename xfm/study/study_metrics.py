@@ -12,9 +12,6 @@ from ..runs.run import Record
 from ..tasks import Result
 from ..train.step import HELD_OUT_BATCHES
 
-__all__ = ["FAMILIES", "FLOOR", "GATES", "HEADINGS", "HELD_OUT", "SHUT", "SIGN", "Measured", "Metric",
-           "evaluated", "held_out", "own_target"]  # fmt: skip
-
 HELD_OUT = "validation"
 FAMILIES = ("language", "vision", "vision-language")
 SIGN = {"higher": 1.0, "lower": -1.0}  # by which direction is better

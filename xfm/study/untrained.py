@@ -39,8 +39,6 @@ from .execute import InProcess
 from .spec import FINETUNE, Spec
 from .study_metrics import HELD_OUT, Measured, Metric, evaluated, held_out
 
-__all__ = ["Untrained", "at_step_zero", "config_of", "losses", "measure", "of", "startable_of"]
-
 _FILE = "untrained.json"
 
 

@@ -14,8 +14,6 @@ from .measurements import Measurements
 from .statistics import ALPHA, FEWEST, deviation
 from .study_metrics import FAMILIES, Metric
 
-__all__ = ["Pairing", "Share", "learnt_metrics", "median_share", "median_shares", "pairing", "share", "spread"]
-
 RESAMPLES = 2000
 
 

@@ -25,10 +25,6 @@ from ..recipes import RECIPES, get
 from ..recipes import changes as named_changes
 from ..recipes.specialists import SPECIALISTS
 
-__all__ = ["BASELINE", "BETWEEN", "LONGEST", "SPECIALIST", "Changes", "VariantSpec", "cell", "changes", "grid",
-           "grid_cells", "labelled", "plain", "readable", "require_changes", "require_name",
-           "require_text"]  # fmt: skip
-
 Changes = dict[str, Any]  # dotted field -> value
 VariantSpec = str | Mapping[str, Any]  # one variant, as people write it
 BASELINE = "xfm"  # the variant that changes nothing

@@ -26,8 +26,6 @@ from .spec import FINETUNE
 from .study_metrics import Measured, evaluated, held_out
 from .untrained import at_step_zero
 
-__all__ = ["Outcome", "measure", "thinned"]
-
 POINTS = 60  # of a curve, at most
 
 

@@ -13,8 +13,6 @@ from ..model.xfm import TEXT_ENCODERS
 from ..objectives import OBJECTIVES, losses_by_stream
 from .task_registry import FAMILIES, MEASURED, STANDARD, TASKS, Way
 
-__all__ = ["Tasks", "answerable", "listed", "select_tasks", "startable", "why_not"]
-
 Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of tasks and families
 
 

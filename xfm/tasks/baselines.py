@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-__all__ = ["bag_of_words", "best_constant_box", "from_pixels", "from_words", "majority", "pixel_components"]
-
 Sample = tuple[str, ...]  # one text, or the two of a pair
 Predictor = Callable[[Sequence[Any]], list[Any]]  # of a task's items
 AT_ONCE = 4_000_000  # overlaps

@@ -34,8 +34,6 @@ from ..model.modes import eval_mode
 from .pairings import of_pairings
 from .result import Result, measured
 
-__all__ = ["BATCH", "EvalContext", "NothingToAsk", "reproducibly"]
-
 BATCH = 256  # pictures or texts at once
 Rows = Sequence[Sequence[int]]  # a row a text: token ids `<s>` ... `</s>`, or positions in them
 

@@ -31,8 +31,6 @@ from .linear_probe import without_convergence_warnings
 from .result import Result, from_json, to_json
 from .task_registry import MEASURED, STANDARD, TASKS
 
-__all__ = ["Evaluation", "evaluate", "evaluate_run"]
-
 # begun first: none is left for the end
 _LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching", "imlm")
 

@@ -20,8 +20,6 @@ from .context import EvalContext, NothingToAsk, reproducibly
 from .task_registry import MEASURED
 from .world import grounding, masked_words, retrieval
 
-__all__ = ["Examples", "Grounded", "Guess", "Masked", "Retrieved", "examples", "right_and_wrong"]
-
 TOP = 3
 BLANK = "____"
 Guess = tuple[str, float]  # a word, its probability

@@ -24,8 +24,6 @@ from .result import Result
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["LabelledTexts", "Sample", "compare_with_bag_of_words", "features", "finetune"]
-
 Sample = tuple[str, ...]  # one text, or the two of a pair
 STEPS = 100
 TEXTS = 32  # a step: so many single texts, or half as many pairs

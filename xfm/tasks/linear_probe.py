@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import Pipeline
 
-__all__ = ["correct", "linear_probe", "nearest_neighbours", "select_penalty", "without_convergence_warnings"]
-
 PENALTIES = (1.0, 0.1, 0.01)  # scikit-learn's C, from a weak penalty to a strong one
 FOLDS = 5  # every fifth group of the training samples chooses among them
 NEIGHBOURS = 5

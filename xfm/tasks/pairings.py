@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ..model import FusionEncoder, ImageTokens
 
-__all__ = ["PAIRINGS", "of_pairings"]
-
 PAIRINGS = 256  # at once
 
 

@@ -16,9 +16,6 @@ from ..base import seeding
 from ..base.fields import types
 from ..base.strings import brief, parse_json, shown
 
-__all__ = ["Better", "Measure", "Result", "binary_f1", "bootstrap_interval", "f1", "from_json", "matthews",
-           "measured", "pearson", "ratio", "to_json"]  # fmt: skip
-
 OfMeans = Callable[[np.ndarray], np.ndarray]  # means (..., k) -> the metric (...)
 Better = Literal["higher", "lower", ""]  # "": a control condition, which no model is meant to be good at
 RESAMPLES = 2000

@@ -12,8 +12,6 @@ from .result import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["compare_results", "find_result", "format_lines", "results_table"]
-
 
 def results_table(results: Sequence[Result]) -> pd.DataFrame:
     """One row a result, the columns in the order of `Result`'s fields."""

@@ -18,8 +18,6 @@ from ..model import XFM
 from .context import EvalContext, reproducibly
 from .world import retrieval
 
-__all__ = ["OwnScores", "RetrievalSet", "query_scorer", "retrieval_set"]
-
 
 @dataclass(frozen=True, eq=False)
 class RetrievalSet:

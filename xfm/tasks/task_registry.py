@@ -34,8 +34,6 @@ from .world import (
     sentence_pairs,
 )
 
-__all__ = ["FAMILIES", "MEASURED", "STANDARD", "TASKS", "TRAINABLE", "Measurement", "Task", "Way"]
-
 Way = Literal["zero-shot", "probe", "finetune"]
 
 

@@ -16,8 +16,6 @@ from ..model.replicas import launched
 from ..runs.precision import reached
 from .sharding import plugin
 
-__all__ = ["keep_freed_memory", "make_accelerator"]
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _BEFORE: list[int] = []  # torch's threads, the first of them before any run
 

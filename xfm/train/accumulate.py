@@ -23,8 +23,6 @@ from .gradient_interventions import UNSTEERED, Apart, Steering, summed
 from .sharding import average_unsharded, is_sharded
 from .shards import Losses, split
 
-__all__ = ["in_one", "in_parts"]
-
 
 def in_one(
     trained: nn.Module,

@@ -16,8 +16,6 @@ from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..objectives import OBJECTIVES, losses_by_stream, weights_at
 
-__all__ = ["constant_levels"]
-
 
 def constant_levels(config: RunConfig, tokenizer: Tokenizer) -> dict[str, dict[str, Any]]:
     """value and name by "stream/objective", of the losses of the config that declare how many items it takes: those of

@@ -26,8 +26,6 @@ from ..runs.run import Record, Run
 from .accelerator import make_accelerator
 from .loop import pretrain
 
-__all__ = ["Estimate", "estimate", "timed_steps"]
-
 AFFORDABLE = 3e12  # FLOPs of a step that are counted by doing them; a larger step is scaled up from a part of its batch
 TIMED_STEPS = 20  # steps
 

@@ -29,8 +29,6 @@ from ..model import XFM
 from ..model.batch import TokenBatch, on_device
 from ..objectives import OBJECTIVES, Pretraining, weighted_sum
 
-__all__ = ["UNSTEERED", "Apart", "Steering", "TextGradient", "summed"]
-
 Losses = dict[str, Tensor]
 Compute = Callable[..., tuple[Losses, Losses]]  # (losses, report) of (names of losses, shuffled=False: of wrong pairs)
 Apart = dict[str, Grads]  # the language encoder's gradient, by group of losses

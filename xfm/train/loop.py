@@ -22,8 +22,6 @@ from .prepare import prepare
 from .requirements import before, require_startable, warn_of_unrecorded
 from .step import Training, means_on_host
 
-__all__ = ["pretrain", "train_to_end"]
-
 
 def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     """Trains, resumes, or opens a config's run, yielding one record a step; a finished run yields its records at once.

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Decoupled", "Momentum"]
-
 
 class Decoupled(torch.optim.Optimizer, ABC):
     """w = (1 - rate decay) w - rate size direction."""

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from .momentum import Decoupled
 
-__all__ = ["Muon", "orthogonalised"]
-
 A, B, C = 3.4445, -4.775, 2.0315  # of the quintic that raises small singular values fastest
 ITERATIONS = 5
 MOMENTUM = 0.95

@@ -28,8 +28,6 @@ from .optimizer import make_optimizer
 from .pretrained import start_of_files
 from .teachers import mim_teacher
 
-__all__ = ["Prepared", "initial_model", "prepare"]
-
 DATA = "data.json"  # the content of the run's own data, by source
 TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the model's sizes: fresh where it does not fit
 Teacher = Callable[..., Tensor] | None

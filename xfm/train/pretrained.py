@@ -17,8 +17,6 @@ from ..objectives import build
 from ..runs.run import INIT
 from ..runs.weights import packed
 
-__all__ = ["STARTED", "start_of_files", "started_model"]
-
 STARTED = "init.json"  # what each source brought, what of it has no use, and what starts fresh
 MAY_LACK = re.compile(r"vision\.(norm\..*|mask_token)|objectives\..*")  # BEiT's have another norm, or are fine-tuned
 

@@ -15,8 +15,6 @@ from ..recipes import prior_runs
 from ..runs.run import INIT, STATE, Run
 from .teachers import require_teaching
 
-__all__ = ["before", "require_startable", "require_trainable", "warn_of_unrecorded"]
-
 
 def require_trainable(config: RunConfig) -> None:
     """ConfigError where a loss is unknown, or no stream ever meets a loss: there would be nothing to train, in the run

@@ -22,8 +22,6 @@ from ..model.replicas import launched
 from ..model.stacks import layers_of
 from ..objectives import Pretraining
 
-__all__ = ["average_unsharded", "gathering", "is_sharded", "plugin", "sharded", "unsharded", "whole", "wrapped"]
-
 
 def plugin() -> FullyShardedDataParallelPlugin:
     """Weights stay float32, as with DDP: autocast narrows what it multiplies."""

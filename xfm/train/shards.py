@@ -26,8 +26,6 @@ from ..model.replicas import Threads, use_group
 from ..objectives import Pretraining
 from .gradient_interventions import UNSTEERED, Apart, Steering
 
-__all__ = ["Losses", "Shards", "split"]
-
 Losses = dict[str, Tensor]
 Part = tuple[Losses, Losses, Apart]
 

@@ -31,8 +31,6 @@ from .prepare import Prepared
 from .sharding import gathering, is_sharded, unsharded, whole, wrapped
 from .shards import Losses, Shards
 
-__all__ = ["HELD_OUT_BATCHES", "Training", "means_on_host"]
-
 HELD_OUT_BATCHES = 2
 Gradients = Callable[[Batch, dict[str, float], tuple[object, ...]], tuple[Losses, Losses]]  # of a step, into `.grad`
 

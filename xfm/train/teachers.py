@@ -18,8 +18,6 @@ from ..runs.errors import RunError
 from ..runs.run import INIT, STATE, Run
 from ..runs.weights import read_weights
 
-__all__ = ["mim_teacher", "require_teaching", "teaching_run"]
-
 
 def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | None:
     """Pictures (B, 3, H, W) -> the patch tokens (B, P, C) that MIM predicts, where another network makes them."""

@@ -18,8 +18,6 @@ from ..head_stats import rollout as _rollout
 from ..inputs import AttributionInputs
 from ..tracing import AttentionMap, capture_attention
 
-__all__ = ["attention_gradient", "bimodal_rollout", "generic", "layer_gradients", "raw", "rollout"]
-
 Rows = tuple[Tensor, Tensor]  # word pieces (L,), patches (P,)
 
 

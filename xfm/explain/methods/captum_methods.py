@@ -21,9 +21,6 @@ from ...model.encoder_calls import RANDOM
 from ..attribution import TARGET, Attribution
 from ..inputs import BATCH, AttributionInputs
 
-__all__ = ["ablation", "grad_cam", "gradient_shap", "input_gradient", "integrated", "objects", "occlusion", "saliency",
-           "seeded_globals", "shapley", "smooth"]  # fmt: skip
-
 Rows = tuple[Tensor, Tensor]  # word pieces (L,), patches (P,)
 STEPS = 32  # of integrated gradients
 SMOOTH = 20  # noisy copies of SmoothGrad ...

@@ -9,8 +9,6 @@ from ...base import seeding
 from ..attribution import Attribution
 from ..inputs import AttributionInputs
 
-__all__ = ["centre", "edges", "random", "uniform_words"]
-
 
 def random(inputs: AttributionInputs, seed: int = 0) -> Attribution:
     """Uniform in [0, 1)."""

@@ -15,8 +15,6 @@ from ...files.readers.content import utf8_lines
 from ...files.readers.records import Unusable, load_json, spelt
 from .protocol import caption_text
 
-__all__ = ["Cut", "Ids", "cleaned", "entry", "json_lines", "listed", "readable", "text_of", "there", "value_of"]
-
 
 @contextmanager
 def entry(where: str) -> Iterator[None]:

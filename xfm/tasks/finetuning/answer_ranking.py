@@ -13,8 +13,6 @@ from ...model import XFM, ImageTokens
 from ...model.batch import IGNORE, widen
 from .decoder import Decoder, next_tokens
 
-__all__ = ["Ranked", "answer_loss", "nll", "question_states", "rank"]
-
 
 class Ranked(NamedTuple):
     """The k likeliest answers of a list, best first, (B, k) each."""

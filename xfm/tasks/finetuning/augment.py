@@ -14,8 +14,6 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from ...base.images import ImageLike, decode
 
-__all__ = ["around", "changed", "mirrors", "part", "whole"]
-
 Window = tuple[float, float, float, float]  # left, upper, right, lower; pixels
 SMALLEST, ASPECT = 0.5, 4 / 3  # share of the picture's area; of a crop's sides, either way
 TRIED = 10  # crops, until one fits

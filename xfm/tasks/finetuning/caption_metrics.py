@@ -21,8 +21,6 @@ from ...data.world.parsing import readings
 from ..result import Measure, ratio
 from .protocol import caption_text
 
-__all__ = ["BLEU", "CIDER", "TRUTH", "Reference", "library", "word_metrics"]
-
 NGRAMS = 4
 
 

@@ -14,8 +14,6 @@ from ...files.readers.annotations import read_coco, read_karpathy
 from ...files.readers.records import Problem, Record, load_json, matching, required
 from .annotation_errors import cleaned, entry
 
-__all__ = ["READS", "Captioned", "captioned"]
-
 READS = "COCO's folder (annotations/captions_*.json) or Karpathy's JSON"
 Captioned = dict[str, tuple[str, ...]]  # a picture's path -> its captions, in the file's order
 FILES = {"train": "captions_train*.json", "validation": "captions_val*.json", "test": "captions_test*.json"}

@@ -17,9 +17,6 @@ from ...train import Run
 from ..task_registry import TRAINABLE
 from .task import Frozen, Hidden
 
-__all__ = ["CONFIG", "STEPS", "FinetuneConfig", "MeasuredSplit", "controls", "recipe"]
-
-
 MeasuredSplit = Literal["test", "validation"]
 CONFIG = "finetune.json"  # where a fine-tuning's folder keeps it
 STEPS = 300  # of 32 items: a minute or so at the demo's size

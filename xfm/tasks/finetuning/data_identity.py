@@ -13,8 +13,6 @@ from ...files.readers.annotations import read_karpathy
 from ...files.readers.records import PICTURES, Record, Stored
 from .config import CONFIG
 
-__all__ = ["contents"]
-
 
 def contents(path: str | Path) -> str:
     """Hex digits that change with the annotations' content and with the pictures' names and sizes, not with where they

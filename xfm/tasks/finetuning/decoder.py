@@ -19,8 +19,6 @@ from ...model.blocks import TextLayer
 from ...model.heads import LMHead
 from ...model.text import TextEncoder
 
-__all__ = ["Decoder", "Said", "beam_search", "greedy", "next_tokens", "smoothed_cross_entropy"]
-
 LAYERS, HEAD = "layers.", "head."
 NEVER = float("-inf")
 

@@ -34,8 +34,6 @@ from .finetuned_model import Tuned, require_pretrained, start
 from .task_run import ANSWERS, RESULTS, TaskRun
 from .test_split import tested, validated
 
-__all__ = ["finetune", "train_to_end"]
-
 VALIDATED = 500  # items of the validation split, by which a step is chosen
 
 

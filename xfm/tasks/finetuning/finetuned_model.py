@@ -20,8 +20,6 @@ from ..task_registry import TRAINABLE
 from .config import FinetuneConfig
 from .task import Answer, Frozen, Hidden, Trainable
 
-__all__ = ["Tuned", "headed", "require_pretrained", "start"]
-
 
 class Tuned(nn.Module):
     """A model and the head of a task. What is frozen has no gradient, and is in eval mode while the rest trains."""

@@ -11,8 +11,6 @@ from ...base.strings import shown
 from ...config import ConfigError
 from ...files.readers.content import utf8_lines
 
-__all__ = ["rows"]
-
 BROKEN = 0.001  # share of a training file's rows that may have another number of cells: QQP's has such
 
 

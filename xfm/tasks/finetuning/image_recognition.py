@@ -26,8 +26,6 @@ from ..context import EvalContext
 from ..linear_probe import linear_probe
 from ..result import Result, measured
 
-__all__ = ["SHOTS", "DualEncoder", "Recognition", "pictures", "recognition", "zero_shot"]
-
 SHOTS = (1, 2, 4, 8, 16)
 DRAWS = 3  # of the few
 

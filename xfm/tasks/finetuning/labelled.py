@@ -18,8 +18,6 @@ from ...data.source import Split
 from ...model import XFM
 from .task import Answer, Item, TaskBatch, Trainable
 
-__all__ = ["Labelled", "likeliest"]
-
 DRAWS = 100  # of an endless split, times the items that are wanted
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ...objectives.itm import negative_weights
 
-__all__ = ["candidates", "contrastive_loss", "mutual_candidates", "negatives_elsewhere", "rescored", "two_way_ranks"]
-
 LEFT_OUT = -100.0  # the score of a candidate that contrast has left out
 
 

@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Protocol", "caption_text", "inclusive_iou", "question_text"]
-
 _DROPPED = re.compile(r"[,.'!?\"()*#:;~]")
 CAPTION_WORDS, QUESTION_WORDS = 30, 30  # in training; captioning keeps 40 words, tests 50 of a question
 

@@ -14,8 +14,6 @@ from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end
 from .task import Family
 
-__all__ = ["EMBEDDED", "compared", "finetuned", "startable", "table"]
-
 EMBEDDED = tuple(name for name, task in TRAINABLE.items() if task.embedded)
 
 

@@ -27,8 +27,6 @@ from ...model.batch import END, normalise
 from ..result import Measure
 from .protocol import Protocol
 
-__all__ = ["Answer", "Family", "Frozen", "Hidden", "Item", "TaskBatch", "Trainable"]
-
 Family = Literal["language", "vision", "vision-language"]
 Hidden = Literal["", "pictures", "texts"]  # what a control does not see
 Frozen = Literal["", "encoders", "model"]  # what a fine-tuning leaves as it was pretrained

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from ...model import XFM, ImageTokens
 from ...model.heads import compared, pooled, two_layer_head
 
-__all__ = ["ImageClassifier", "PairClassifier", "TextClassifier", "TwoPictureClassifier", "fused_token"]
-
 PUBLISHED_WIDTHS = (1, 2, 4, 2, 1)  # of the hidden layers, as multiples of the features
 
 

@@ -16,8 +16,6 @@ from .config import CONFIG, FinetuneConfig
 from .data_identity import contents
 from .finetuned_model import Tuned, start
 
-__all__ = ["ANSWERS", "BESIDE", "CONFIG", "DATA", "RESULTS", "TaskRun"]
-
 BESIDE = "../.."  # the pretrained run of a fine-tuning that lies in its folder
 DATA, RESULTS, ANSWERS = "data.json", "results.json", "answers.jsonl"
 

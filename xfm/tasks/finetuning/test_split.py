@@ -20,8 +20,6 @@ from .config import STEPS, FinetuneConfig, MeasuredSplit
 from .finetuned_model import Tuned, headed
 from .task import CHUNK, Answer, Hidden, Item, Trainable
 
-__all__ = ["tested", "untrained", "validated"]
-
 PRIOR = 2000  # training items by which it is known what is said most, where no simple model is fitted
 
 

@@ -12,8 +12,6 @@ from ...train import Run
 from ..task_registry import TRAINABLE
 from .task_run import RESULTS, TaskRun
 
-__all__ = ["trained"]
-
 
 def trained(run: Run, task: str, root: Path) -> TaskRun:
     """A finished fine-tuning of a run for a task: the one in the run's folder `tasks/`, else the one of the least seed

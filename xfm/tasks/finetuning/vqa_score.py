@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-__all__ = ["normalised", "soft_accuracy"]
-
 AGREEING = 3  # of the others, from which an answer is wholly right
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 ARTICLES = {"a", "an", "the"}

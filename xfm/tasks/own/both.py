@@ -18,8 +18,6 @@ from ..finetuning.augment import changed, mirrors, part, whole
 from ..finetuning.protocol import caption_text
 from ..finetuning.task import Item, Trainable
 
-__all__ = ["OfTheWorld"]
-
 
 class OfTheWorld(Trainable):
     """Of drawn scenes: as many items as are wanted. Pictures of one's own are seen whole, their aspect not kept; each

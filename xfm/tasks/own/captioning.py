@@ -23,8 +23,6 @@ from ..finetuning.task import Answer, Item, TaskBatch
 from ..result import Measure
 from .both import OfTheWorld
 
-__all__ = ["Captioning"]
-
 PROMPT = "a picture of"
 LONGEST, SHORTEST = 40, 5  # tokens, the prompt's among them (published: captions of at most 20 are written)
 WORDS = 40  # of a caption of one's own

@@ -32,8 +32,6 @@ from ..result import Measure, ratio
 from ..world.retrieval import distinct_pairs
 from .both import OfTheWorld
 
-__all__ = ["Retrieval"]
-
 RANKINGS = ("ITM", "ITC", "ITC + ITM")  # the first is the published one
 SIDES = ("picture", "caption")  # what is looked for
 KS = (1, 5, 10)

@@ -19,8 +19,6 @@ from ..finetuning.labelled import likeliest
 from ..finetuning.task import Answer, TaskBatch
 from .picture_tasks import Concept
 
-__all__ = ["Fine", "FinePrompts"]
-
 CATEGORY = "Animals & Nature"
 
 

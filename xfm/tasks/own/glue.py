@@ -43,8 +43,6 @@ from ..finetuning.task_heads import TextClassifier
 from ..result import Measure, binary_f1, f1, matthews, pearson
 from .text_tasks import Texts
 
-__all__ = ["COLA", "GLUE", "MNLI", "MRPC", "QNLI", "QQP", "RTE", "SST2", "STSB"]
-
 TOKENS = 128  # of a text, or of both
 VALIDATION = 20  # one of so many first texts of train
 NUMBER = {"0": 0, "1": 1}

@@ -21,8 +21,6 @@ from ...files.splits import split_by_content
 from ..finetuning.task import Item
 from .picture_tasks import Pictures
 
-__all__ = ["Images"]
-
 NAMES: dict[Split, tuple[str, ...]] = {"validation": ("val", "valid", "validation", "dev"), "test": ("test",)}
 FEWEST = 2  # classes
 Found = list[tuple[Stored, str]]

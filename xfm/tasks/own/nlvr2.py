@@ -25,8 +25,6 @@ from ..finetuning.task_heads import TwoPictureClassifier
 from ..result import Measure
 from .both import OfTheWorld
 
-__all__ = ["NLVR2", "Stated"]
-
 FILES: dict[Split, str] = {"train": "train", "validation": "dev", "test": "test1"}
 LABELS = {"true": True, "false": False}
 

@@ -25,8 +25,6 @@ from ..finetuning.labelled import Labelled
 from ..finetuning.task import Item, TaskBatch
 from ..finetuning.task_heads import ImageClassifier
 
-__all__ = ["Category", "Concept", "DrawnPictures", "Pictures", "Subcategory", "UnseenConcept"]
-
 TENTHS: dict[int, Split] = {0: "test", 1: "test", 2: "validation"}  # of an unseen concept's pictures; else train
 
 

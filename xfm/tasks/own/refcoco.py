@@ -33,8 +33,6 @@ from ..result import Measure
 from ..world.grounding import IOU, box_iou, is_correct
 from .both import OfTheWorld
 
-__all__ = ["BoxHead", "Grounding", "Named"]
-
 ROUNDED = 1.0  # pixels by which a box may lie outside its picture: annotations are rounded
 TRIED = 500  # boxes, of which the best constant one is chosen
 

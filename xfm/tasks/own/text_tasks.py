@@ -21,8 +21,6 @@ from ..finetuning.task import Hidden, Item, TaskBatch
 from ..finetuning.task_heads import PairClassifier, TextClassifier
 from ..world.sentence_pairs import draw_pairs, hypernym, same_synset
 
-__all__ = ["Hypernym", "Lexname", "SameSynset", "Texts"]
-
 MOST = {"test": 1500, "validation": 1000, "train": 6000}  # a later one has no synset of an earlier one
 
 

@@ -30,8 +30,6 @@ from ..finetuning.vqa_score import normalised, soft_accuracy
 from ..result import Measure
 from .both import OfTheWorld
 
-__all__ = ["VQA"]
-
 RANKED = 128  # answers whose first tokens are the likeliest
 TOLD = 5  # of them, the best
 OFTEN = 9  # times that an answer is given in training data of one's own, to be one of those that are ranked

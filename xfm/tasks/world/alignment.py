@@ -10,8 +10,6 @@ from ..context import EvalContext
 from ..result import Better, Result
 from . import grounding
 
-__all__ = ["NEEDS", "coverage", "pointed", "score"]
-
 NEEDS = grounding.NEEDS
 QUERIES = ("<s>", "words")  # what attends: the token that BBP reads its box from, or the phrase's words
 

@@ -24,8 +24,6 @@ from ..context import BATCH, EvalContext
 from ..linear_probe import correct, linear_probe, nearest_neighbours
 from ..result import Result
 
-__all__ = ["NEEDS", "score"]
-
 NEEDS = ("objects", "masks")
 TRAIN = 12  # pictures of a single concept that the probes are trained on; of an unseen concept fewer ...
 TRAIN_UNSEEN = 8

@@ -10,8 +10,6 @@ from ..context import EvalContext
 from ..result import Result
 from . import grounding, object_naming, retrieval
 
-__all__ = ["NEEDS", "SCENES", "score"]
-
 NEEDS = ("objects", "boxes")
 SCENES = 200  # of grounding, a style
 Drawn = list[tuple[str, str, EvalContext]]  # "trained style" or "held-out style"; its name; its data

@@ -15,8 +15,6 @@ from ..context import EvalContext
 from ..result import Result
 from .masked_words import unrelated_scene
 
-__all__ = ["NEEDS", "HardNegative", "draw_negatives", "score"]
-
 NEEDS = ("objects", "relations")
 SCENES = 1000  # of several objects, from which captions are drawn
 EACH = 200  # captions of a kind, at most

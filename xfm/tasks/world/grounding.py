@@ -16,9 +16,6 @@ from ..baselines import best_constant_box
 from ..context import EvalContext
 from ..result import Result
 
-__all__ = ["IOU", "NEEDS", "SCENES", "any_object_box", "box_iou", "is_correct", "objects", "predict",
-           "questions", "score", "swap"]  # fmt: skip
-
 NEEDS = ("boxes",)
 HARDER = ("rotated", "alike", "cluttered", "occluded", "hard")
 HARD_SCENES = 200  # of each level

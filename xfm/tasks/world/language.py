@@ -15,8 +15,6 @@ from ...data.source import Split
 from ..context import BATCH, EvalContext
 from ..result import Result
 
-__all__ = ["NEEDS", "log_unigram", "score"]
-
 NEEDS = ("texts",)
 SENTENCES = 2000
 COUNTED = 20_000  # training texts that the unigram baseline counts

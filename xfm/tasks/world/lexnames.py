@@ -12,8 +12,6 @@ from ..context import EvalContext
 from ..language_finetuning import LabelledTexts, compare_with_bag_of_words
 from ..result import Result
 
-__all__ = ["NEEDS", "score"]
-
 NEEDS = ("senses",)
 TASK = "lexicographer files"
 TRAIN = 5000  # sentences

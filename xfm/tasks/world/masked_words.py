@@ -17,8 +17,6 @@ from ...model.batch import IGNORE
 from ..context import EvalContext
 from ..result import Result
 
-__all__ = ["NEEDS", "SCENES", "MaskedSpan", "mask_spans", "predict", "score", "unrelated_scene"]
-
 NEEDS = ("objects",)
 SCENES = 1000
 KINDS: dict[Kind, str] = {"noun": "masked names", "size": "masked sizes", "colour": "masked colours",

@@ -24,9 +24,6 @@ from ..context import BATCH, EvalContext
 from ..result import Result
 from .language import log_unigram
 
-__all__ = ["NEEDS", "MinimalPair", "balanced", "caption_pairs", "draw_pairs", "pseudo_log_likelihood", "score",
-           "sentence_pairs"]  # fmt: skip
-
 NEEDS = ("objects", "senses")
 EACH = 100  # pairs of a phenomenon, at most
 LONGEST = 10  # words of a sentence of WordNet: each is a pass or more

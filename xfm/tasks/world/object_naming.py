@@ -11,8 +11,6 @@ from ..context import EvalContext
 from ..finetuning.image_recognition import Recognition, zero_shot
 from ..result import Result
 
-__all__ = ["EACH", "NEEDS", "classify", "score"]
-
 NEEDS = ("objects",)
 EACH = 4  # pictures of a concept; of an unseen one, of which there are fewer, twice as many
 

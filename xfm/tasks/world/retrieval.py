@@ -16,9 +16,6 @@ from ..context import EvalContext, NothingToAsk
 from ..finetuning.pair_scores import candidates, mutual_candidates
 from ..result import Result
 
-__all__ = ["ATTEMPTS", "DIRECTIONS", "NEEDS", "RERANKED", "SIZE", "caption_fits", "distinct_pairs", "match_best",
-           "ranks", "recall", "score", "similarities"]  # fmt: skip
-
 NEEDS = ("pairs",)
 SIZE = 256  # pairs
 RERANKED = 16  # of the candidates, by ITC similarity

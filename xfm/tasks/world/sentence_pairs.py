@@ -20,8 +20,6 @@ from ..context import EvalContext
 from ..language_finetuning import LabelledTexts, compare_with_bag_of_words
 from ..result import Result
 
-__all__ = ["NEEDS", "Pair", "draw_pairs", "hypernym", "same_synset", "score"]
-
 NEEDS = ("senses",)
 TRAIN = 2000  # true pairs; as many are false
 TEST = 500
