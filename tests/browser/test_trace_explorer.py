@@ -91,7 +91,7 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     shown.get_by_role("status").filter(has_text="Waiting").wait_for(state="hidden")
     picture.wait_for()
     assert book.python(f"near({numbers(shown, 1)}, view.weights()[:, 6])")
-    assert any(number.startswith("-") for number in numbers(shown, 1))
+    assert any(number.startswith("−") for number in numbers(shown, 1))
 
     shown.get_by_label("show").select_option("B")
     grid = shown.locator("[aria-roledescription='grid of heads']")
@@ -214,4 +214,4 @@ def steady(page: Any) -> None:
     page.get_by_role("combobox", name="heads", exact=True).select_option("mean")
     page.get_by_text("layer 0, its 4 heads: entropy").wait_for()
     page.get_by_role("combobox", name="heads", exact=True).select_option("rollout")
-    page.get_by_text(re.compile("adds up to [0-9]+ %; [0-9]+ % from the picture")).wait_for()
+    page.get_by_text(re.compile(r"adds up to [0-9]+\s%; [0-9]+\s% from the picture")).wait_for()
