@@ -100,9 +100,7 @@ def load(
     if not os.path.isdir(what):
         hint = nearest(str(what), checkpoints(), before="; ")
         known = ", ".join(map(repr, checkpoints()))
-        raise ConfigError(
-            f"load({shown(str(what))}): is no run folder, nor a checkpoint that comes along ({known}){hint}"
-        )
+        raise ConfigError(f"load({shown(str(what))}): is neither a run folder nor a bundled checkpoint ({known}){hint}")
     return Lab(Run.open(what))
 
 

@@ -203,7 +203,7 @@ class AttributionLab(LivePage):
         from xfm.explain.method_table import METHODS
         from xfm.explain.prepare_inputs import make_inputs
 
-        require(self._model is not None, "picture", "one's own", "shown by what AttributionLab.of(...) made of an X-FM")
+        require(self._model is not None, "picture", "new", "left out: only views of AttributionLab.of(...) replace it")
         model, tokenizer, targets = cast(tuple, self._model)
         asked = [make_inputs(model, tokenizer, picture, i.text, i.target.name) for i in self._inputs]
         methods = [name for name in self.methods if name in METHODS and name != OBJECTS] or ["occlusion"]

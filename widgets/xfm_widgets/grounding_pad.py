@@ -174,8 +174,8 @@ class GroundingPad(LivePage):
         return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
 
     def add(self, picture: ImageLike) -> None:
-        """Turns to a picture of one's own, any image (see `images.prepare`), behind the others. ConfigError for
-        what is none, and where nobody answers for it."""
+        """Appends any image that `images.prepare` accepts, and shows it. ConfigError for anything else, and for a
+        view without an `asker`."""
         if self._asker is None:
             raise ConfigError("no `asker` was given: only the view's own pictures are answered for")
         drawn, ground = self._asker(picture)

@@ -132,11 +132,11 @@ class MaskPlayground(LivePage):
         return {"text": cast(tuple, self._model)[2], "mask": mask}
 
     def show(self, picture: ImageLike) -> None:
-        """Another picture in place of that one, any image (see `images.prepare`), with the same text. ConfigError
-        for what is none, and in a view that `of` has not made."""
+        """Replaces the picture by any image that `images.prepare` accepts; the text stays. ConfigError for anything
+        else, and in a view that `of` has not made."""
         from xfm import explain
 
-        require(self._model is not None, "picture", "one's own", "shown by what MaskPlayground.of(...) has made")
+        require(self._model is not None, "picture", "new", "left out: only views of MaskPlayground.of(...) replace it")
         model, tokenizer, text = cast(tuple, self._model)
         self._image = prepare(picture, len(self._image))
         self._predict = explain.masked_predictor(model, tokenizer, self._image, text)

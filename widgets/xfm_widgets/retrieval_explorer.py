@@ -45,21 +45,21 @@ MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
 class RetrievalExplorer(LivePage):
     """Ranked answers with the true ones marked, before and after ITM re-ranking, and a map to brush.
 
-    RetrievalExplorer.of(model, config, tokenizer)    # and queries of one's own: a sentence, a picture
-    RetrievalExplorer(pairs)    # a RetrievalSet of one's own arrays
+    RetrievalExplorer.of(model, config, tokenizer)    # also answers a user's sentence or picture
+    RetrievalExplorer(pairs)    # a RetrievalSet of user data
     RetrievalExplorer(large, rerank)    # rerank(direction, query, candidates (k,)) -> scores (k,), asked when needed
     RetrievalExplorer(pairs, score=query_scorer(...))    # score(sentence or picture, direction) -> OwnScores
     """
 
     direction = Option(DIRECTIONS, DIRECTIONS[0])
     query = Place(0, of=lambda view: len(view._pairs.texts))  # which sentence, or picture
-    own = Flag(False)  # the query is one's own: `typed`, or the picture that `ask_with` was given last
-    typed = Text()  # a sentence of one's own
+    own = Flag(False)  # the query is the user's: `typed`, or the last picture passed to `ask_with`
+    typed = Text()  # the user's sentence
     order = Option(ORDERS, ORDERS[1])
     apart = Flag(False)  # the map: each modality's own mean taken off, not that of both
     selected = Selected(of=lambda view: len(view._pairs.texts), kinds=("pictures", "sentences"))  # brushed on the map
     newest = told(traitlets.Dict())  # what `rerank` returned last, and for how many queries; a page keeps the others
-    own_scores = told(traitlets.Dict())  # by direction, what `score` returned for one's own query
+    own_scores = told(traitlets.Dict())  # by direction, what `score` returned for the user's query
 
     def __init__(self, pairs: RetrievalSet, rerank: Rerank | None = None, score: Score | None = None, **traits: Any):
         """ConfigError for more than 256 pairs, and for texts, pictures and numbers that are none."""
@@ -99,8 +99,8 @@ class RetrievalExplorer(LivePage):
         data: Dataset | None = None,
         **traits: Any,
     ) -> RetrievalExplorer:
-        """A set (by default the first 64 distinct test pairs), with the model to answer queries of one's own; `data`:
-        what the model was trained on, so that a query's words that were never seen are named."""
+        """Explorer of a set (by default the first 64 distinct test pairs) whose model answers a user's queries; `data`:
+        the model's training data, by which words of a query that training lacked are marked."""
         from xfm.explain import seen_words
         from xfm.tasks.retrieval_set import query_scorer, retrieval_set
 
@@ -138,7 +138,7 @@ class RetrievalExplorer(LivePage):
             self._rows[name], self._asked[name] = row, row.tobytes()
             self.tell(newest={"query": name, "row": self._asked[name], "count": len(self._asked)})
 
-    # ---- queries of one's own
+    # ---- the user's queries
 
     def ask_with(self, picture: ImageLike) -> None:
         """Asks with any image (see `xfm.base.images.prepare`). ConfigError for what is none."""
@@ -199,8 +199,8 @@ class RetrievalExplorer(LivePage):
         return self.own and self.direction in self._own
 
     def _drawn(self) -> RetrievalSet:
-        """The set, one's own query in the place of the set's: of nothing it is known whether it is true, and it has no
-        place on the map."""
+        """The set with the user's query in place of its own; the query's true answers and its place on the map are
+        unknown."""
         if not self._is_own:
             return self._pairs
         pairs, query, text = self._pairs, self.query, self.direction == DIRECTIONS[0]
@@ -239,7 +239,7 @@ class RetrievalExplorer(LivePage):
             {
                 "rank": np.arange(1, len(order) + 1),
                 "candidate": order,
-                "sentence": encodable([self._pairs.texts[i] for i in order]),  # a query of one's own is none of them
+                "sentence": encodable([self._pairs.texts[i] for i in order]),  # a user's query is not among them
                 "ITC": pairs.row(pairs.similarity, *query)[order],
                 "ITM": np.nan if itm is None else itm[order],
                 "true": pairs.row(pairs.truth, *query)[order],

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["TaskExplorer"]
 
 KINDS = ("all", "right", "wrong", "disagree")
-MODELS = 4  # at most: so many colours are told apart
+MODELS = 4  # at most: more colours are hard to distinguish
 GREY = 128  # a picture where the task has none: nothing to see
 LONGEST = 500  # characters of a question
 METHODS = ("generic attention", "occlusion")
@@ -153,7 +153,7 @@ class TaskExplorer(View):
                 "name": model.name,
                 "metrics": [
                     {name: getattr(r, name) for name in ("metric", "value", "low", "high", "baseline", "unit")}
-                    | {"baseline_name": r.baseline_name}
+                    | {"baseline_name": r.baseline_label}
                     for r in model.results
                 ],
                 "right": int(right.sum()),

@@ -41,7 +41,7 @@ def plot_retrieval(
     order, true = pairs.ranking(direction, query, itm), pairs.row(pairs.truth, direction, query)
     title = f"Retrieval, {direction}: no answer is true"
     if own:
-        title = f"Retrieval, {direction}: a query of one's own"
+        title = f"Retrieval, {direction}: a user's query"
     elif true.any():
         by = "after ITM re-ranking" if itm is not None else "by ITC"
         title = f"Retrieval, {direction}: the first true answer comes {ordinal(int(true[order].argmax()) + 1)} {by}"

@@ -1,5 +1,5 @@
 // @ts-check
-// A task's items: which are kept, what is said of them in words; task_answers.py and task_explorer.py in the browser.
+// A task's items: their selection and their sentences; task_answers.py and task_explorer.py in the browser.
 import { countOf, fixed, number, percent } from "./numbers.js";
 import { matching } from "./searching.js";
 
