@@ -18,6 +18,7 @@ import xfm
 from xfm import recipes
 from xfm.base.files import write_atomically
 from xfm.base.numbers import p_value
+from xfm.base.strings import baseline_label
 from xfm.objectives import OBJECTIVES
 from xfm.study import Study
 from xfm.study.variance import Share
@@ -111,7 +112,7 @@ def title(key: Key) -> str:
 
 
 def baseline(result: Result) -> str:
-    return "" if result.baseline is None else f"{100 * result.baseline:.1f} ({result.baseline_name})"
+    return "" if result.baseline is None else f"{100 * result.baseline:.1f} ({result.baseline_label})"
 
 
 def evaluation_table(results: Sequence[Result], keys: Sequence[Key]) -> str:
@@ -160,7 +161,7 @@ def learnt_table() -> str:
     mlm = find_result(demo_results(), "language", "loss (nats)")
     losses = [(r["loss"], r["value"], r["level"], r["level_name"]) for r in benchmark("demo")["held_out"]]
     losses = [loss for loss in losses if not loss[0].endswith("/mlm")]
-    losses.append(("validation/texts/mlm", mlm.value, mlm.baseline, mlm.baseline_name))
+    losses.append(("validation/texts/mlm", mlm.value, mlm.baseline, mlm.baseline_label))
     rows = []
     for key, value, level, name in losses:
         _, stream, loss = key.split("/")
@@ -280,7 +281,7 @@ def finetune_table() -> str:
         own, others = runs[task, ""], (runs.get((task, name)) for name in ("scratch", "no_pictures", "no_texts"))
         value = f"{100 * own['value']:.1f} ({100 * own['low']:.1f} to {100 * own['high']:.1f})"
         controls = ("" if other is None else f"{100 * other['value']:.1f}" for other in others)
-        prior = f"{100 * own['baseline']:.1f} {own['baseline_name']}"
+        prior = f"{100 * own['baseline']:.1f} {baseline_label(own['baseline_name'])}"
         rows.append([f"`{task}`", own["metric"], value, *controls, prior, f"{own['n']:,}", f"{own['seconds']:.0f}"])
     head = [
         "task",
@@ -289,7 +290,7 @@ def finetune_table() -> str:
         "no pre-training",
         "no pictures",
         "no texts",
-        "without looking",
+        "baseline",
         "n",
         "seconds",
     ]
@@ -305,12 +306,12 @@ def heads_table() -> str:
         own, frozen = run.results()[0], run.config.frozen
         kept = {row["variant"]: f"{100 * row['value']:.1f}" for row in controls if row["task"] == task}
         beside = [kept.get(f"{name}+{run.config.variant}", "") for name in ("scratch", "no_pictures", "no_texts")]
-        prior = f"{100 * (own.baseline or 0):.1f} {own.baseline_name}"
+        prior = f"{100 * (own.baseline or 0):.1f} {own.baseline_label}"
         value = f"{100 * own.value:.1f} ({100 * own.low:.1f} to {100 * own.high:.1f})"
         size = f"{(run.folder / 'model.safetensors').stat().st_size / 1e6:.1f}"
         rows.append([f"`{task}`", frozen, f"{run.config.train.steps:,}", own.metric, value, *beside, prior, size])
     return table(["task", "frozen", "steps", "metric", "test split, %", "no pre-training", "no pictures", "no texts",
-                  "without looking", "MB"], rows)  # fmt: skip
+                  "baseline", "MB"], rows)  # fmt: skip
 
 
 def by_field_table(name: str, metrics: Sequence[str]) -> str:
@@ -322,8 +323,8 @@ def by_field_table(name: str, metrics: Sequence[str]) -> str:
 
 
 def stop_table(name: str, further: dict[str, str]) -> str:
-    """A row an arm of a study of the stop: its differences to X-FM, bold where the gates let a verdict through, and how
-    much of the way from no stop back to X-FM it goes; `further`: secondary metrics and their heads."""
+    """A row an arm of a study of the stop: its differences to X-FM, bold where the gates let a verdict through, and the
+    fraction of the gap between no stop and X-FM that it closes; `further`: secondary metrics and their heads."""
     study = Study.load(ROOT / "studies" / name)
     loss = study.spec.primary[0]
     effects = study.effects().set_index(["variant", "metric"])
@@ -342,7 +343,7 @@ def stop_table(name: str, further: dict[str, str]) -> str:
                     values = (f"{100 * shares.loc[variant, end]:.0f}" for end in ("share", "low", "high"))
                     cells[-1] = "{} ({} to {})".format(*values).replace("-", "−")
         rows.append(cells)
-    head = ["", "language loss, nats", "within the margin", "of the way back, %", "grounding", "concepts"]
+    head = ["", "language loss, nats", "within the margin", "gap closed, %", "grounding", "concepts"]
     return table([*head, *further.values()], rows)
 
 

@@ -67,7 +67,7 @@ def test_an_empty_text_is_refused(lab: xfm.Lab, text: str) -> None:
 
 @pytest.mark.parametrize("what", ["demmo", "no/such/folder", Path("nowhere")])
 def test_what_is_neither_checkpoint_nor_folder_is_refused(what: str | Path) -> None:
-    with pytest.raises(ConfigError, match=r"is no run folder, nor a checkpoint that comes along \('demo'\)"):
+    with pytest.raises(ConfigError, match=r"is neither a run folder nor a bundled checkpoint \('demo'\)"):
         xfm.load(what)
 
 

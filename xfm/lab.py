@@ -33,12 +33,12 @@ CHECKPOINTS = Path(__file__).parent / "pretrained"  # how each was made stands i
 
 
 def checkpoints() -> list[str]:
-    """The names of the checkpoints that come with the package."""
+    """Names of the bundled checkpoints."""
     return sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
 
 
 def beside(run: Path) -> Path:
-    """Where fine-tunings of a run's folder lie: in its root; of a checkpoint that comes with the package, in runs/."""
+    """Root of a run's fine-tunings: the root of the run itself; "runs" for a bundled checkpoint."""
     return Path("runs") if run.parent == CHECKPOINTS else run.parent.parent
 
 
@@ -66,15 +66,20 @@ def load(
     image_size: int = 0,
     text_heads: int = 0,
 ) -> Lab | GuestLab:
-    """Opens a finished run: the name of a checkpoint that comes with the package, or a run's folder; or a guest:
-    "open_clip:NAME" with `pretrained`, a local file or a tag that open_clip fetches, and for a model with a tokenizer
-    of the hub's (SigLIP) that `tokenizer`'s folder, unless it is in transformers' cache; or "hf_clip:FOLDER".
+    """Opens a trained model: a finished run, the authors' published file, or a CLIP model as a guest.
 
-    "demo" is the recipe `pretrained` on the demo's world. "xfm:FILE" is the authors' published file, with a RoBERTa
-    `tokenizer`'s folder: it is imported (`train.checkpoint.import_checkpoint`, which has the other options) into the
-    cache folder the first time. ConfigError where there is neither such a checkpoint nor such a folder; RunError, at
-    once or when the model is first used, for a folder that holds no readable finished run; CheckpointError for a file
-    that is not X-FM's.
+    Args:
+        what: A bundled checkpoint ("demo": the recipe `pretrained`), a run's folder, "xfm:FILE" (imported once into
+            the cache folder, see `xfm.published.import_checkpoint`), "open_clip:NAME", or "hf_clip:FOLDER".
+        pretrained: For open_clip: a local file, or a tag that open_clip downloads.
+        tokenizer: For "xfm:FILE": RoBERTa's folder. For open_clip models with a tokenizer of the hub (SigLIP): its
+            folder, unless transformers has cached it.
+        image_size, text_heads: For "xfm:FILE", as in `import_checkpoint`.
+
+    Raises:
+        ConfigError: For neither a bundled checkpoint nor a folder, and for an option that `what` does not take.
+        RunError: For a folder without a readable finished run; at once, or when the model is first used.
+        CheckpointError: For a file that is not X-FM's.
     """
     require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
     prefix, colon, name = str(what).partition(":")
@@ -100,16 +105,14 @@ def load(
     if not os.path.isdir(what):
         hint = nearest(str(what), checkpoints(), before="; ")
         known = ", ".join(map(repr, checkpoints()))
-        raise ConfigError(
-            f"load({shown(str(what))}): is no run folder, nor a checkpoint that comes along ({known}){hint}"
-        )
+        raise ConfigError(f"load({shown(str(what))}): is neither a run folder nor a bundled checkpoint ({known}){hint}")
     return Lab(Run.open(what))
 
 
 class Lab:
-    """A run's model with its tokenizer, data and config. Everything is made when it is first asked for.
+    """A run's model with its tokenizer, data and config; each is loaded when first used.
 
-    Images may be a path, a PIL image, an array or the bytes of a file, of any size (`images`); texts are plain.
+    Images are paths, PIL images, arrays or the bytes of a file, of any size (`xfm.base.images.prepare`); texts are str.
     """
 
     def __init__(self, run: Run):
@@ -135,6 +138,7 @@ class Lab:
 
     @property
     def config(self) -> RunConfig:
+        """Config of the run."""
         return self.run.config
 
     @cached_property
@@ -144,55 +148,54 @@ class Lab:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
+        """Tokenizer of the run."""
         return self.run.tokenizer()
 
     @cached_property
     def data(self) -> Dataset:
-        """What the run was trained on."""
+        """Training data of the run, with all splits."""
         return dataset(self.config)
 
     def scene(self, index: int, split: Split = "test", **wanted: Any) -> Any:
-        """Example `index` of a split: a picture, its caption, and what ground truth its source has. `wanted` is the
-        source's: of the drawn world `objects=2`, `concepts=(3, 7)`, `seed=1`. ConfigError where no source has pictures.
-        """
+        """Example `index` of a split: picture, caption and the ground truth of its source. `wanted`: options of the
+        source; the drawn world takes `objects=2`, `concepts=(3, 7)`, `seed=1`. ConfigError without pictures."""
         for source in self.data.sources:
             if "images" in source.provides:
                 return getattr(source, "scene", source.example)(split, index, **wanted)
         raise ConfigError(f"{self.data.name}: its sources provide no images")
 
     def evaluate(self, tasks: str | Iterable[str] = "all", again: bool = False) -> list[Result]:
-        """What the model has learnt, on the test split: see `evaluation.evaluate_run`."""
+        """Evaluates the model on the test split: see `xfm.tasks.evaluate_run`."""
         from .tasks import evaluate_run
 
         return evaluate_run(self.run.folder, tasks, again)
 
     def finetune(self, task: str, root: str | Path = "runs", steps: int = 300, **changes: Any) -> TaskRun:
-        """The model, trained further for a task (`downstream.TASKS`) as `downstream.config.recipe` has it;
-        `changes`: fields of FinetuneConfig, as hidden="pictures". It has `results()` and the `tuned()` model."""
+        """Fine-tunes the model for a task of `xfm.tasks.TRAINABLE`; the returned run has `results()` and `tuned()`.
+        `root`: folder of the run folders; `changes`: fields of FinetuneConfig, such as hidden="pictures"."""
         from .tasks.finetuning.config import recipe
         from .tasks.finetuning.finetune import train_to_end
 
         return train_to_end(recipe(task, self.run.folder, steps, **changes), root, progress=True)
 
     def task(self, name: str) -> TaskRun:
-        """The fine-tuning for a task that comes with the run, in its folder `tasks/`, or that `xfm finetune` has left
-        beside the run. ConfigError, with the command that makes one, where there is none."""
+        """Fine-tuning of the run for a task: bundled in its folder `tasks/`, or made by `xfm finetune`. ConfigError,
+        with the command to run, where there is none."""
         from .tasks.finetuning.trained import trained
 
         return trained(self.run, name, beside(self.run.folder))
 
     def ask(self, image: ImageLike, question: str) -> list[Answer]:
-        """The likeliest answers to a question of a picture, with their probabilities, by the head of the task `vqa`
-        of the run: lab.ask("picture.png", "how many objects are there?")[0].value"""
+        """Likeliest answers to a question about a picture, best first, with their probabilities (task `vqa`):
+        lab.ask("picture.png", "how many objects are there?")[0].value"""
         return self._tuned("vqa").answers((question,), (self._prepared(image),))
 
     def caption(self, image: ImageLike) -> str:
-        """A sentence about a picture, by the head of the task `captioning` of the run."""
+        """Caption of a picture (task `captioning`)."""
         return self._tuned("captioning").answers((), (self._prepared(image),))[0].value
 
     def judge(self, statement: str, left: ImageLike, right: ImageLike) -> Answer:
-        """Whether a statement is true of two pictures, and the probability of that answer, by the head of the task
-        `nlvr2` of the run."""
+        """Truth of a statement about two pictures, with its probability (task `nlvr2`)."""
         return self._tuned("nlvr2").answers((statement,), (self._prepared(left), self._prepared(right)))[0]
 
     def _prepared(self, image: ImageLike) -> Any:
@@ -207,8 +210,8 @@ class Lab:
     def inputs(
         self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None
     ) -> AttributionInputs:
-        """A picture and a text as what explanations are asked about (`explain.make_inputs`); or what `scene` returns,
-        with its caption or, with `about`, the phrase that names an object or a region (`explain.example_inputs`)."""
+        """Inputs of an explanation: a picture and a text (`explain.make_inputs`), or an example of `scene` with its
+        caption or, with `about`, the phrase of that object or region (`explain.example_inputs`)."""
         from . import explain
 
         given: Any = image
@@ -217,13 +220,13 @@ class Lab:
         return explain.make_inputs(self.model, self.tokenizer, given, text, target)
 
     def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:
-        """Every attention of one picture and one text, with the target's gradients: see `explain.trace`."""
+        """Traces all attention weights of a picture and a text, and the target's gradients: see `explain.trace`."""
         from . import explain
 
         return explain.trace(self.model, self.tokenizer, image, text, target, **options)
 
     def traces(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> dict[int, Trace]:
-        """`trace` by each step whose weights the run has kept (`train.keep`): what TraceExplorer slides through."""
+        """Step -> `trace`, for each step whose weights the run kept (`train.keep`); input of TraceExplorer."""
         from . import explain
 
         allowed = "1 or more in the run's config: set it and train again, and weights are kept on the way"
@@ -240,7 +243,7 @@ class Lab:
         target: str | Target = "itm",
         about: int | None = None,
     ) -> Attribution:
-        """Which words and patches a target is due to, by one of `explain.METHODS`: see `explain.attribute`."""
+        """Attributes a target to words and patches by one of `explain.METHODS`: see `explain.attribute`."""
         from . import explain
 
         return explain.attribute(self.inputs(image, text, target, about), method)

@@ -110,7 +110,7 @@ def test_the_table_has_a_line_a_model_and_a_column_a_task_by_field() -> None:
     both, alone = [result("vision", "b", 0.5), result("language", "a", 0.75)], [result("vision", "b", 0.625)]
     lines = table({"x": both, "y": alone}).splitlines()
     assert lines[0] == "|  | language | vision |" and lines[2] == "|  | a, accuracy | b, accuracy |"
-    assert lines[3:] == ["| x | 75.0 | 50.0 |", "| y | – | 62.5 |", "| without looking | 25.0 | 25.0 |"]
+    assert lines[3:] == ["| x | 75.0 | 50.0 |", "| y | – | 62.5 |", "| baseline | 25.0 | 25.0 |"]
 
 
 def test_the_table_has_a_line_of_simple_models_and_what_they_must_beat() -> None:
@@ -120,7 +120,7 @@ def test_the_table_has_a_line_of_simple_models_and_what_they_must_beat() -> None
     assert lines == [
         "| x | 75.0 | 50.0 |",
         "| bag of words, raw pixels | 50.0 | – |",
-        "| without looking | 12.5 | 25.0 |",
+        "| baseline | 12.5 | 25.0 |",
     ]
 
 

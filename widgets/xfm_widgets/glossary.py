@@ -40,7 +40,7 @@ TERMS = {
 
 
 def terms_of(view: str) -> list[tuple[str, str]]:
-    """Term and meaning, of a view by its class's name; none of a view of one's own."""
+    """Terms of a view and their meanings, by the view's class name; empty for a user-defined view."""
     return [(term, meanings()[term]) for term in TERMS.get(view, ())]
 
 

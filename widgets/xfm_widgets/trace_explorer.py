@@ -40,7 +40,7 @@ LIMIT = 8_000_000  # bytes of a message: some hosts of notebooks refuse more
 class TraceExplorer(LivePage):
     """What looks at what. Choose a word or a patch on either side; the other answers.
 
-    TraceExplorer.of(model, tokenizer, image, text)     # and sentences and pictures of one's own, beside the given
+    TraceExplorer.of(model, tokenizer, image, text)     # also traces a user's sentences and pictures
     TraceExplorer(trace)
     TraceExplorer({"xfm": trace, "no-stop": other})     # A, B and A−B
     TraceExplorer({step: trace(...) for step in ...})   # of one probe: a slider through a run
@@ -62,7 +62,7 @@ class TraceExplorer(LivePage):
     sort = Option(("layer", "entropy", "mass"), "layer")
     detail = Option(("matrix", "lines"), "matrix")  # what is chosen, large; lines: between words
     opacity = Share(STRONGEST)  # of the largest weights over the picture; smaller ones let more of it through
-    typed = Text()  # a sentence of one's own; "": the given one
+    typed = Text()  # the user's sentence; "": the given one
     sent = told(traitlets.Dict())  # a trace that the browser asked for: label, trace
 
     def __init__(self, traces: Trace | Mapping[Any, Trace], **traits: Any):

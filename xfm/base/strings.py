@@ -6,11 +6,18 @@ import json
 from typing import Any
 
 LONGEST = 200  # characters of a value, or of a text, in a message
+CHANCE = "a coin"  # stored
+_LABELS = {CHANCE: "chance"}  # baselines whose name in files differs from the one that is displayed
 
 
 def printable(text: object) -> str:
     """As a terminal may have it: control, bidirectional and zero-width characters and surrogates become escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def baseline_label(name: str) -> str:
+    """Display name of a baseline, from its name in files."""
+    return _LABELS.get(name, name)
 
 
 def shown(value: object) -> str:

@@ -16,7 +16,7 @@ from ..files.readers.records import Record
 Grade = Literal["refused", "warning"]
 NEAR = 3  # bits of 64 in which the hashes of near duplicates differ at most
 CROWD = 200  # pictures with a part of their hash in common, beyond which they are plain rather than alike
-SHARED = 0.02  # of the pictures have a caption in common, from which on it is said
+SHARED = 0.02  # share of pictures with one caption from which a warning is reported
 
 
 @dataclass(frozen=True)

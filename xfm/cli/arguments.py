@@ -120,8 +120,8 @@ def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _unreadable(argv: list[str]) -> float | None:
-    """The value of --data.unreadable, by which data are read before the options are; None where there is none, or no
-    number, which is said when they are."""
+    """Value of --data.unreadable, needed to read data before the options are parsed; None where it is absent or not a
+    number, which parsing reports."""
     value = _value(argv, "--data.unreadable")
     try:
         return float(value) if value else None

@@ -37,9 +37,9 @@ class SceneConfig(Group, path="data.scenes."):
 
 @dataclass(frozen=True)
 class CaptionConfig(Group, path="data.captions."):
-    """How rich the language of captions and phrases is: probabilities. The defaults: names, sizes, counts, places."""
+    """Probabilities of what enriches captions and phrases beyond names, sizes, counts and places."""
 
-    colours: Share = 0.0  # that a name is said with its colour, where it has one
+    colours: Share = 0.0  # that a name has its colour, where there is one
     negation: Share = 0.0  # that a caption says what is not there
     paraphrase: Share = 0.0  # that something is put in other words than the usual ones
 

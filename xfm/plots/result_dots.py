@@ -68,7 +68,7 @@ def _rows(results: Sequence[Result]) -> list[_Row]:
         y += height
 
     for task in _by_task(results):
-        sizes, baselines = {r.n for r in task}, dict.fromkeys(r.baseline_name for r in task if r.baseline_name)
+        sizes, baselines = {r.n for r in task}, dict.fromkeys(r.baseline_label for r in task if r.baseline_name)
         note = ", ".join([f"n = {task[0].n}"] * (len(sizes) == 1) + [f"× {' / '.join(baselines)}"] * bool(baselines))
         heading, apart = clip(task[0].task, 90), len(task[0].task) + len(note) > _HEADING
         add(heading, "" if apart else note)

@@ -1,4 +1,4 @@
-"""What is trained: `get("demo+no_stop_gradient")`. Recipes are functions that return configs; `+` adds changes."""
+"""Recipes: functions that return configs. `get("demo+no_stop_gradient")` composes a recipe and changes."""
 
 from .ablations import LEVELS, ablations, changes
 from .recipes import RECIPES, base, current, demo, get, of_config, pretrained, small, smoke, study, styles, with_changes

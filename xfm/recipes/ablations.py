@@ -1,4 +1,4 @@
-"""What `+` adds to a recipe: ablations, interventions and levels, as names of changed fields.
+"""Ablations, interventions and levels: the changes of fields that `+` adds to a recipe.
 
 recipes.get("demo+no_stop_gradient+hard")
 """
@@ -13,7 +13,7 @@ FIXED = 1000  # a seed that no study has: of the sources that a variant does not
 
 
 def ablations() -> dict[str, dict[str, Any]]:
-    """Name -> the fields that it changes, and no other; one name `no_<loss>` for each loss of `OBJECTIVES`."""
+    """Ablation -> all fields that it changes, with their values; one `no_<loss>` for each loss of `OBJECTIVES`."""
     from ..objectives.registry import OBJECTIVES  # brings torch, which `xfm pretrain --help` does without
 
     no_stop = {
@@ -72,5 +72,5 @@ LEVELS["hard"] = {f: v for level in ("rotated", "alike", "cluttered", "occluded"
 
 
 def changes() -> dict[str, dict[str, Any]]:
-    """What `+` composes: ablations and levels."""
+    """All changes that `+` composes: ablations and levels."""
     return ablations() | LEVELS

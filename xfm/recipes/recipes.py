@@ -17,7 +17,7 @@ from .specialists import SPECIALISTS
 
 
 def scratch_std(width: int) -> float:
-    """Std of the initial weights where training starts from scratch: the paper's .02 is meant for width 768."""
+    """Standard deviation of initial weights: the paper's 0.02, scaled from width 768 by 1/sqrt(width)."""
     return round(0.02 * (768 / width) ** 0.5, 4)
 
 
@@ -32,8 +32,8 @@ def _joining_at(share: float) -> dict[str, Any]:
 
 
 def demo() -> RunConfig:
-    """Four to eight minutes on two cores: 100 concepts, 48 px, every objective; from one object to four.
-    Muon learns in half of AdamW's steps (docs/results.md); `+adamw` is the paper's optimizer.
+    """Demo: every objective on 100 concepts, scenes of one to four objects, 48 px; four to eight minutes on two cores.
+    Muon needs half of AdamW's steps (docs/results.md); `+adamw` is the paper's optimizer.
     """
     return base().replace(
         {
@@ -56,9 +56,9 @@ def demo() -> RunConfig:
 
 
 def pretrained() -> RunConfig:
-    """What `xfm.load("demo")` opens: the demo, wider, its language encoder trained alone first (by AdamW), and then all
-    of it seven times as long, that encoder at a tenth of the rate, so that it keeps what it has read: an hour of one
-    thread."""
+    """Recipe of the bundled checkpoint: a wider demo, an hour of one thread. The language encoder is trained alone
+    first (AdamW); joint training is seven times as long, with that encoder at a tenth of the rate so that it forgets
+    less."""
     return demo().replace(
         {
             **{"name": "pretrained", "init_from": "stage1:text", "stage1_steps": 40_000},
@@ -74,9 +74,9 @@ def pretrained() -> RunConfig:
 
 
 def small() -> RunConfig:
-    """One GPU: twice the demo's width at 64 px, four hundred concepts, twice its pairs, all of them fused; in bf16.
+    """Recipe for one GPU: twice the demo's width and pairs, all pairs fused, 400 concepts, 64 px, bf16 where available.
 
-    `xfm pretrain small --dry-run` says what it takes.
+    `xfm pretrain small --dry-run` prints its cost.
     """
     return demo().replace(
         {
@@ -97,7 +97,7 @@ def small() -> RunConfig:
 
 
 def base() -> RunConfig:
-    """The paper's sizes, batch and optimizer (its 4M configuration); the data are this project's."""
+    """Sizes, batch and optimizer of the paper's 4M configuration, on this project's data."""
     return RunConfig(
         name="base",
         data=DataConfig(concepts=800, pairs=96, regions=96, region_images=32, images=96, texts=256),
@@ -106,7 +106,7 @@ def base() -> RunConfig:
 
 
 def smoke() -> RunConfig:
-    """Seconds: the demo's code paths at a size that learns nothing. For tests, and notebooks under test."""
+    """Smoke test: the demo's code paths in seconds, too small to learn."""
     return demo().replace(
         {
             **{"name": "smoke", "stage1_steps": 4},
@@ -121,14 +121,14 @@ def smoke() -> RunConfig:
 
 
 def styles() -> RunConfig:
-    """The demo, with each object drawn by one of three families; the fourth, Fluent, is held out for the evaluation."""
+    """Demo on three drawing styles, one per object; the fourth, Fluent, is held out for evaluation."""
     return demo().replace({"name": "styles", "data.styles": "openmoji+noto+twemoji"})
 
 
 def study() -> RunConfig:
-    """The regime of the studies: the demo from a warm start of the language encoder, fused almost from the beginning,
-    guided for half of its steps. Chosen on the validation split (studies/README.md); nine minutes of one core, after
-    nine of the warm start."""
+    """Regime of the studies, chosen on the validation split (studies/README.md): the demo from a warm start of the
+    language encoder, with fusion losses from 6 % and MIM from 50 % of the steps. Nine minutes of one core, after nine
+    of the warm start."""
     return demo().replace(
         {
             **{"name": "study", "init_from": "stage1:text", "stage1_steps": 10_000},
@@ -145,7 +145,7 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
 
 
 def get(name: str) -> RunConfig:
-    """The config of "recipe" or "recipe+change+...": changes are ablations, levels, and SPECIALISTS, which come first.
+    """Config of "recipe" or "recipe+change+...". Changes are ablations, levels and SPECIALISTS, which apply first.
     ConfigError for an unknown name, with the nearest one."""
     require(isinstance(name, str), "recipe", name, "a name, as 'demo' or 'demo+no_stop_gradient'")
     recipe, *names = name.split("+")
@@ -153,8 +153,8 @@ def get(name: str) -> RunConfig:
 
 
 def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
-    """With these changes, all at once, on what the specialists among them make of the config. ConfigError as `get`, and
-    for two that give one field different values, or that each hold the seeds which the other varies."""
+    """Applies named changes to a config: first the specialists, then all others at once. ConfigError as `get`, for two
+    changes that set a field to different values, and for two that each fix the seeds which the other varies."""
     if not names:
         return config
     merged: dict[str, Any] = {}
@@ -173,14 +173,14 @@ def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
 
 
 def of_config(config: RunConfig, fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields without those of losses that the config does not have: an ablation adds none."""
+    """Changes of fields without those of losses that the config lacks: ablations add no loss."""
     groups = ("objectives.", "flow.text_gradient.")
     lost = {f for f in fields for g in groups if f.startswith(g) and f[len(g) :].split(".")[0] not in config.objectives}
     return {field: value for field, value in fields.items() if field not in lost}
 
 
 def current() -> RunConfig:
-    """The recipe of the notebooks' one knob: XFM_SCALE = smoke | demo (the default) | full."""
+    """Recipe of the notebooks, by the environment variable XFM_SCALE = smoke | demo (default) | full."""
     scales = {"smoke": smoke, "demo": demo, "full": small}
     return _look_up(scales, os.environ.get("XFM_SCALE", "demo"), "XFM_SCALE")()
 

@@ -1,4 +1,4 @@
-"""Baselines beside X-FM, trained by the same loop: each changes a config to what it stands for.
+"""Specialist baselines, trained by the same loop as X-FM: functions from X-FM's config to the specialist's.
 
 recipes.get("demo+clip_like")
 """
@@ -15,14 +15,14 @@ from ..config import RunConfig
 
 
 def bert_like(config: RunConfig) -> RunConfig:
-    """The language encoder by MLM on texts and captions, no pictures (BERT), grown to as many parameters that learn as
-    X-FM has."""
+    """BERT: the language encoder trained by MLM on texts and captions alone, grown to X-FM's number of trained
+    parameters."""
     return _grown(_only(config, ("mlm",), ("texts",)), "text", parameters(config))
 
 
 def beit_like(config: RunConfig) -> RunConfig:
-    """The vision encoder by MIM on pictures, no text, grown to as many parameters that learn as X-FM has. It predicts
-    pixels: an encoder that starts from scratch has no outputs worth predicting (BEiT's tokenizer was trained before).
+    """BEiT: the vision encoder trained by MIM on pictures alone, grown to X-FM's number of trained parameters. Its
+    target is pixels: outputs of an untrained encoder are no useful target, and BEiT's tokenizer was trained before.
     """
     alone = _only(config, ("mim",), ("images",))
     alone = alone.replace({"flow.mim_target": "pixels", "objectives.mim.start": 0.0})
@@ -30,7 +30,7 @@ def beit_like(config: RunConfig) -> RunConfig:
 
 
 def fused(config: RunConfig) -> RunConfig:
-    """All of X-FM's losses at once, and neither of its techniques: no stop-gradient, and MIM predicts pixels."""
+    """Joint training by all losses without X-FM's two techniques: no stop-gradient, and MIM predicts pixels."""
     from ..objectives.registry import OBJECTIVES  # brings torch
 
     lifted = {f"flow.text_gradient.{o}": 1.0 for o in config.objectives if OBJECTIVES[o].crosses()}
@@ -38,8 +38,8 @@ def fused(config: RunConfig) -> RunConfig:
 
 
 def clip_like(config: RunConfig) -> RunConfig:
-    """open_clip's dual encoder by ITC on the config's pairs and regions (CLIP), with as many parameters as X-FM has:
-    what its fusion encoder and its other heads take goes to deeper towers, and the rest to wider text layers."""
+    """CLIP: open_clip's dual encoder trained by ITC on pairs and regions, with X-FM's number of parameters:
+    those of the fusion encoder and the other heads make the towers deeper, the remainder the text layers wider."""
     towers = {"model.vision.encoder": "open_clip", "model.text.encoder": "open_clip"}
     plain = {"model.vision.drop_path": 0.0, "model.text.dropout": 0.0}  # open_clip's towers have none
     dual = _only(config, ("itc",), ("pairs", "regions")).replace(towers | plain)
@@ -66,7 +66,7 @@ SPECIALISTS: dict[str, Callable[[RunConfig], RunConfig]] = {
 
 @functools.cache  # a study's spec asks for many, and is read often
 def parameters(config: RunConfig) -> int:
-    """How many parameters of a config's model learn: all, but for an encoder that no loss reads. No memory is taken."""
+    """Number of trained parameters of a config: all but those of an encoder that no loss reads. Allocates no memory."""
     import torch
 
     from ..model import XFM
@@ -81,8 +81,8 @@ def parameters(config: RunConfig) -> int:
 
 
 def _grown(config: RunConfig, encoder: str, wanted: int) -> RunConfig:
-    """With one encoder wider, by heads of the same size, and deeper, at most twice as much, so that the parameters that
-    learn come nearest to `wanted`; the initial weights' deviation follows the width."""
+    """Config with one encoder wider, by heads of the same size, and deeper, at most twice each, so that the number of
+    trained parameters comes nearest to `wanted`; the initial weights' deviation follows the width."""
     old: Any = getattr(config.model, encoder)
     size = old.width // old.heads
 
@@ -104,8 +104,8 @@ def _grown(config: RunConfig, encoder: str, wanted: int) -> RunConfig:
 
 
 def _only(config: RunConfig, losses: tuple[str, ...], streams: tuple[str, ...]) -> RunConfig:
-    """With these losses, on from the start, without a fusion encoder, on these streams alone; and without a warm start
-    that would train none of them."""
+    """Config with these losses from the first step, on these streams alone, without a fusion encoder, and without a
+    warm start that would train none of the losses."""
     from ..objectives.registry import OBJECTIVES
 
     remaining = {n: dataclasses.replace(o, start=0.0) for n, o in config.objectives.items() if n in losses}

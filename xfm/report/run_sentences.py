@@ -51,7 +51,7 @@ def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seco
 
 
 def _headline(does: str, r: Result) -> str:
-    baseline = "" if r.baseline is None else f"; {r.baseline_name}: {percent(r.baseline)}"
+    baseline = "" if r.baseline is None else f"; {r.baseline_label}: {percent(r.baseline)}"
     ends = f"{interval(r.low, r.high, '%', digits=1)}\u00a0%"
     return f"{does} {percent(r.value)} of {r.n:,} cases ({ends}{baseline})"
 

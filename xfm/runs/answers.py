@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..base.numbers import interval, percent
+from ..base.strings import baseline_label
 
 ANSWERS = {  # (task, metric, condition) of an evaluation: what it says
     ("image to text", "R@1", "ITC"): "image to text, R@1 by ITC",
@@ -25,6 +26,6 @@ def answers(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _row(title: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    name = {"a coin": "chance"}.get(row["baseline_name"], row["baseline_name"])
+    name = baseline_label(row["baseline_name"])
     baseline = "" if row["baseline"] is None else f"{percent(row['baseline'])} ({name})"
     return title, percent(row["value"]), interval(row["low"], row["high"], "%", digits=1), baseline, f"{row['n']:,}"

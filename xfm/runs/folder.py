@@ -1,4 +1,4 @@
-"""A folder of weights, records and results that belongs to one config: what a run and a fine-tuning have in common.
+"""Folders of weights, records and results of one config: the common part of runs and fine-tunings.
 
 Every file is written to a temporary name, fsynced and replaced, and checked against manifest.json when it is read.
 """
@@ -32,14 +32,14 @@ METRICS, WEIGHTS, STATE = "metrics.jsonl", "model.safetensors", "state.pt"
 
 
 class Config(Protocol):
-    """What a folder asks of its config."""
+    """Interface of a folder's config."""
 
     @property
     def train(self) -> TrainConfig: ...
 
     @property
     def fingerprint(self) -> str:
-        """Of all fields that decide the weights."""
+        """Hash of all fields that decide the weights."""
         ...
 
 
@@ -48,7 +48,7 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True)
 class Folder(Generic[C]):
-    """A folder and the config that it belongs to, there or not."""
+    """A folder, existing or not, and the config that it belongs to."""
 
     folder: Path
     config: C
@@ -65,7 +65,7 @@ class Folder(Generic[C]):
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
-        """RunError where there is none in the folder, or a file that its manifest does not know."""
+        """Opens a folder. RunError where it holds no run, or a file that its manifest does not list."""
         path = (folder := Path(folder)) / cls.CONFIG
         try:
             run = cls(folder, cls.parsed(path.read_text("utf-8"), folder))
@@ -95,11 +95,12 @@ class Folder(Generic[C]):
 
     @property
     def begun(self) -> bool:
-        """Whether there is anything that was trained, or made to begin with: until then it belongs to no config."""
+        """Whether training has begun; a folder before that belongs to no config."""
         return any(map(self.has, self.BEGUN)) or bool(self.metrics())
 
     @property
     def done(self) -> bool:
+        """Whether training has finished."""
         return all(map(self.has, self.DONE))
 
     def require_own(self) -> None:
@@ -115,7 +116,7 @@ class Folder(Generic[C]):
             )
 
     def make(self) -> None:
-        """The folder, if it is not there. Whose it is, `claim` says."""
+        """Creates the folder if needed; `claim` assigns it to the config."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except (OSError, UnicodeEncodeError) as error:  # a name that the locale's file names cannot hold
@@ -123,14 +124,14 @@ class Folder(Generic[C]):
             raise RunError(f"{self.folder}: cannot be made ({reason}); choose another --root or --name") from error
 
     def lock(self, main: bool = True) -> RunLock:
-        """The context in which this call alone trains here. Of several processes the `main` one makes the folder."""
+        """Context that locks the folder for training. Of several processes the `main` one creates the folder."""
         if main:
             self.make()
         return RunLock(self.folder, main)
 
     def claim(self) -> None:
-        """Makes the folder this config's, under its lock: between a look and a write nobody else can come. What a start
-        that failed has left is removed. RunError where the folder belongs to another config."""
+        """Assigns the folder to this config, under its lock so that check and write are one step. Removes what a failed
+        start has left. RunError where the folder belongs to another config."""
         self.require_own()
         if not self.has(self.CONFIG) and self.begun:
             made = next(filter(self.has, self.BEGUN), METRICS)
@@ -143,7 +144,7 @@ class Folder(Generic[C]):
             self.write(self.first_files())
 
     def first_files(self) -> dict[str, str]:
-        """What is there before anything is trained; the config last."""
+        """Files that exist before training, the config last."""
         files = {"environment.json": environment(self.config.train.precision), self.CONFIG: to_tree(self.config)}
         return {name: json.dumps(tree, indent=2) + "\n" for name, tree in files.items()}
 
@@ -151,25 +152,25 @@ class Folder(Generic[C]):
         return os.path.exists(self.folder / name)
 
     def read(self, name: str) -> bytes:
-        """FileNotFoundError where the file is not there, RunError where it is not what was saved."""
+        """Content of a file. FileNotFoundError where it is missing, RunError where it differs from what was saved."""
         self.manifest.check(name)
         return (self.folder / name).read_bytes()
 
     def write(self, files: Mapping[str, bytes | memoryview | str], grown: Iterable[str] = ()) -> None:
-        """Replaces files, and what the manifest says of them and of those that have `grown`."""
+        """Replaces files, and the entries of the manifest for them and for those that have `grown`."""
         encoded = {name: data.encode() if isinstance(data, str) else data for name, data in files.items()}
         self.manifest.replace(encoded, grown)
 
     def damaged(self) -> list[RunError]:
-        """An error for each file that is not what was saved."""
+        """One error for each file that differs from what was saved."""
         return self.manifest.damaged()
 
     def metrics(self) -> list[Record]:
-        """The records of training so far, one a step."""
+        """Training records so far, one per step."""
         return self.lines(METRICS)
 
     def lines(self, name: str, key: str = "step") -> list[Record]:
-        """The whole lines of a file of records that have `key`; none where it is not there."""
+        """Complete records of a file that have `key`; empty without the file."""
         if self.has(name):
             self.manifest.check(name)
         return read_json_lines(self.folder / name, key)

@@ -1,6 +1,6 @@
 """Run folders: `runs/<name>/seed<k>/`, a pre-training on disk.
 
-config.json, environment.json, data.json (what your own data were), tokenizer.json, init.safetensors (of warm starts;
+config.json, environment.json, data.json (identity of user data), tokenizer.json, init.safetensors (of warm starts;
 init.json: what others' encoders brought), metrics.jsonl, probes.jsonl (where asked for), model.safetensors (for
 readers), step000100.safetensors (weights of earlier steps, where asked for), state.pt (all that a resume needs),
 evaluation.json, DONE; and manifest.json, by which each of them is checked when it is read.
@@ -33,7 +33,7 @@ PROBES, INIT = "probes.jsonl", "init.safetensors"
 
 
 class Run(Folder[RunConfig]):
-    """One run folder. `Run.open(path)` reads a finished or unfinished one."""
+    """Pre-training in a folder, finished or not; `Run.open(path)` opens one."""
 
     KIND, CONFIG, ANOTHER = "run", "config.json", "--name"
     BEGUN, DONE = ("DONE", STATE, INIT, WEIGHTS), ("config.json", "DONE", WEIGHTS)
@@ -54,7 +54,7 @@ class Run(Folder[RunConfig]):
 
     @classmethod
     def of(cls, config: RunConfig, root: str | Path) -> Run:
-        """The run of a config, there or not. RunError where another config's run has begun in its folder."""
+        """Run of a config; its folder need not exist. RunError where it holds another config's run."""
         run = cls(Path(root) / config.name / f"seed{config.seed}", config)
         run.require_own()
         return run
@@ -65,11 +65,12 @@ class Run(Folder[RunConfig]):
             self.write({self.CONFIG: self.config.to_json()})
 
     def finish(self) -> None:
-        """RunError where the folder has become another config's, on a file system without locks."""
+        """Marks the run as finished. RunError where the folder now holds another config's run (no file locks)."""
         self.require_own()
         self.write({"DONE": ""})
 
     def tokenizer(self) -> Tokenizer:
+        """Tokenizer of the run. RunError for a missing or damaged file."""
         path = self.folder / "tokenizer.json"
         if self.has(path.name):
             self.manifest.check(path.name)
@@ -85,7 +86,7 @@ class Run(Folder[RunConfig]):
         return tokenizer
 
     def model(self, step: int | None = None) -> XFM:
-        """The trained model, in eval mode, on the CPU; or as it was after `step` steps, one of `kept()`."""
+        """Trained model in eval mode on the CPU, at the end or after `step` steps, one of `kept()`."""
         file = WEIGHTS if step is None else self._kept_file(step)
         with undrawn():
             model = build(self.config)
@@ -93,7 +94,7 @@ class Run(Folder[RunConfig]):
         return model.eval()
 
     def kept(self) -> list[int]:
-        """The steps whose weights are there, in order: those of `train.keep`, and the last of a finished run."""
+        """Steps with saved weights, in order: those of `train.keep`, and the last of a finished run."""
         names = (re.fullmatch(r"step([0-9]+)\.safetensors", path.name) for path in self.folder.glob("step*"))
         last = {self.config.train.steps} if self.done else set[int]()
         return sorted({int(name[1]) for name in names if name} | last)
@@ -103,18 +104,18 @@ class Run(Folder[RunConfig]):
         return WEIGHTS if self.done and step == self.config.train.steps else kept_name(step)
 
     def probes(self) -> list[Record]:
-        """What `xfm.diagnostics.training_probe` saw during training, every `train.probe_every` steps."""
+        """Records of `xfm.diagnostics.training_probe`, one every `train.probe_every` steps."""
         return self.lines(PROBES)
 
     def save(
         self, weights: dict[str, Tensor], optimizer: dict[str, Any], step: int, lines: Mapping[str, list[Record]]
     ) -> None:
-        """State dicts of model and optimizer after `step` steps; `lines`: the records since the last save."""
+        """Saves state dicts of model and optimizer after `step` steps; `lines`: new records by file."""
         state = {"model": weights, "optimizer": optimizer}
         self.save_state(step, state, lines, {WEIGHTS: packed(weights)})
 
     def keep_weights(self, weights: Mapping[str, Tensor], step: int) -> None:
-        """A copy of the weights after `step` steps, which no later step replaces."""
+        """Saves a permanent copy of the weights after `step` steps."""
         self.write({kept_name(step): packed(weights)})
 
     def resume(self, model: XFM, optimizer: torch.optim.Optimizer) -> int:
@@ -127,8 +128,8 @@ class Run(Folder[RunConfig]):
         return self.load_state(load)
 
     def tidy(self, model: XFM, done: int) -> None:
-        """Sets right what a kill left behind a save of `done` steps: records, weights, temporary files; and of a
-        finished run that is trained anew, its state or weights being gone, what would call it finished."""
+        """Restores a consistent folder after an interrupted save of `done` steps: records, weights, temporary files. A
+        finished run whose state or weights are gone loses its mark of being finished, as it is trained again."""
         if done < self.config.train.steps and self.has("DONE"):
             self.manifest.remove(("DONE", "evaluation.json"))
         self.keep(METRICS, before=done)
@@ -143,7 +144,7 @@ class Run(Folder[RunConfig]):
 
 
 def kept_name(step: int) -> str:
-    """The file of a kept copy."""
+    """File name of the weights after `step` steps."""
     return f"step{step:06}.safetensors"
 
 

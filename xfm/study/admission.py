@@ -65,7 +65,7 @@ def _admission(spec: Spec, metric: str, root: Path, explored: list[str]) -> Admi
     known = next((data.metrics[metric] for data in studies if metric in data.metrics), None)
     if own_target(metric):  # for a loss against each run's own targets no direction is better
         rows = rows[:0]
-    better, unit, name = (known.better, known.unit, known.baseline_name) if known else ("", "", "")
+    better, unit, name = (known.better, known.unit, known.baseline_label) if known else ("", "", "")
     if not len(rows):
         same = any((data.results["variant"] == label).any() for data, label in zip(studies, labels, strict=True))
         nan = float("nan")

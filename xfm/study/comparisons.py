@@ -105,7 +105,7 @@ def by_field(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFr
         for metric in (m for m in chosen if data.families.get(m) == family):
             known, runs = data.metrics.get(metric, Metric()), values[values["metric"] == metric]
             baseline = number(data.baselines.get(metric, np.nan), known.unit)
-            baseline = f"{baseline} ({known.baseline_name})" if baseline else ""
+            baseline = f"{baseline} ({known.baseline_label})" if baseline else ""
             means: Any = {v: mean_interval(x) for v, x in runs.groupby("variant")["value"]}
             row = {"field": family, "metric": printable(metric), "baseline": baseline}
             rows.append(row | {v: _cell(means[v], known.unit) if v in means else "" for v in variants})

@@ -119,7 +119,7 @@ def _rows(data: Measurements, references: Mapping[str, str], declared: bool, aga
             "equivalent": _equivalent(within),
             "note": _note(group, len(spec.seeds), known.unit),
         }
-        rows.append(row | known._asdict() | paired(group["difference"], judge, level)._asdict())
+        rows.append(row | known.columns | paired(group["difference"], judge, level)._asdict())
     return rows
 
 

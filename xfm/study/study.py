@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def _of_measurements(function: Callable[Concatenate[Measurements, P], T]) -> Callable[Concatenate[Study, P], T]:
-    """A function of measurements as a method of Study, with its documentation."""
+    """Turns a function of measurements into a method of Study with the same docstring."""
 
     @wraps(function)
     def method(self: Study, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -57,11 +57,11 @@ def _pages() -> Any:
 
 
 class Study:
-    """Variants x seeds of a recipe: trained, measured, compared seed by seed.
+    """Ablation study: variants x seeds of a recipe, trained, measured and compared seed by seed.
 
-    `<root>/<name>/` holds spec.json and results.csv, from which alone the study resumes; studies share the run folders
-    under `runs`. `plan`: the fields of `Spec` that fix how it is judged, as split, margins, question. ConfigError where
-    the spec cannot be run, or a confirmatory one uses an exploration's seed or changes after its first result.
+    Resumes from spec.json and results.csv in `<root>/<name>/`; studies share the run folders under `runs`. `plan`:
+    fields of `Spec` that fix the analysis, such as split, margins and question. ConfigError for a spec that cannot be
+    run, and for a confirmatory one that reuses an exploration's seed or changes after its first result.
     """
 
     def __init__(
@@ -104,32 +104,32 @@ class Study:
 
     @classmethod
     def load(cls, path: str | Path, runs: str | Path = "runs") -> Study:
-        """The study of a folder, or of the spec.json in it. StudyError where there is none."""
+        """Opens the study of a folder or spec.json. StudyError where there is none."""
         folder = Path(path).parent if Path(path).suffix == ".json" else Path(path)
         folder = folder if folder.name not in ("", "..") else folder.resolve()  # a study is called as its folder is
         spec = read_spec(folder)
         return cls(**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}, root=folder.parent, runs=runs)
 
     def run(self, executor: Executor | None = None, workers: int = 1, show: bool | None = None) -> None:
-        """Trains and measures the runs without results, in this process, in `workers` of one thread each, or on any
-        executor of concurrent.futures. Each finished run goes to results.csv at once; interrupted, the same call goes
-        on. A run that fails twice is kept in failed.json until a later call succeeds. `show`: see Progress.
+        """Trains and measures the runs without results: on an executor of concurrent.futures, else in `workers`
+        processes of one thread each (1: this process). Finished runs are saved at once, so the same call resumes an
+        interrupted study. Runs that fail twice stay in failed.json until a later call succeeds. `show`: see Progress.
 
-        Raises StudyError where another process runs the study; ConfigError, before anything is trained, where a metric
-        of the spec is not measured (see `measurable`) or a primary one of a confirmatory study not admitted; and
-        CodeChanged where the package is not the one that the results are of (see `accept_code`)."""
+        Raises StudyError while another process runs the study; CodeChanged where the package has changed since the
+        first result (see `accept_code`); and ConfigError, before training, for a metric of the spec that is not
+        measured (see `measurable`) and for a primary metric of a confirmatory study that is not admitted."""
         runner.run(self.spec, self.folder, self.runs, executor, workers, show)
 
     def measurable(self, executor: Executor | None = None) -> pd.DataFrame:
-        """A row for each metric that the study's tasks measure: metric, family, unit, baseline and its name, better,
-        untrained (the value at step 0), n (samples). An untrained model of the reference's config is measured once,
-        here or on `executor`, which may take minutes; untrained.json keeps it."""
+        """Table of the metrics that the study's tasks measure: metric, family, unit, baseline and its name, better,
+        untrained (value at step 0), n (samples). An untrained model of the reference's config is measured once, here
+        or on `executor`, in some minutes; untrained.json keeps it."""
         return untrained.of(self.spec, self.folder, executor).table()
 
     def plan(self, workers: int = 1) -> Plan:
-        """What the study will take and could find: arms, runs, shared warm starts, hours on this machine, disk, and for
-        each metric the minimum detectable effect, from the paired differences of the studies in `explored`. It takes
-        minutes: some steps of each arm are timed. ConfigError for a metric of the spec that will not be measured."""
+        """Estimates cost and power: arms, runs, shared warm starts, hours on this machine, disk, and each metric's
+        minimum detectable effect, from the paired differences of the studies in `explored`. Takes minutes, as steps of
+        each arm are timed. ConfigError for a metric of the spec that will not be measured."""
         require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
         measured = untrained.of(self.spec, self.folder)
         require_all_measured(self.spec, measured.families)
@@ -140,24 +140,24 @@ class Study:
         return plan.make(self.spec, self.runs, todo, data.seconds(), measured, pilots, workers)
 
     def admission(self) -> pd.DataFrame:
-        """A row a primary metric: whether the reference (or the variant that the spec's `admission` names) beats the
-        baseline in the studies that explored, by the lower end of its 95 % interval over their seeds; mean, low, high,
-        baseline, and why it is not admitted."""
+        """Table of the primary metrics: whether the reference (or the variant that the spec's `admission` names) beats
+        the baseline in the explorations, by the lower end of its 95 % interval over their seeds; mean, low, high,
+        baseline, and why a metric is not admitted."""
         return pd.DataFrame(admissions(self.spec, self.folder.parent), columns=list(Admission._fields))
 
     def accept_code(self, reason: str) -> str:
-        """Goes on with a package that has changed since the study's first result: pins it as it is now, and keeps both
-        hashes, the changed files and the reason in code.json, for the report. Returns what was done."""
+        """Accepts a package that has changed since the study's first result: pins its present state, and keeps both
+        hashes, the changed files and the reason in code.json, for the report. Returns a message."""
         with store.alone(self.folder):
             return code_pin.accept(self.folder, reason, len(self.measurements.finished))
 
     def run_of(self, variant: str, seed: int) -> Run:
-        """The run of a variant and seed, with its folder, there or not."""
+        """Run of a variant and seed; its folder need not exist."""
         return Run.of(self.spec.config(variant, seed), self.runs)
 
     @property
     def measurements(self) -> Measurements:
-        """Everything measured so far, read anew when a file has changed. StudyError where one holds something else."""
+        """All measurements so far, read again when a file has changed. StudyError for a file of another content."""
         names = ("results.csv", "baselines.json", "failed.json")
         files = tuple(results_csv.content(self.folder / name) for name in names)
         if self._measured is None or self._measured[0] != files:
@@ -165,8 +165,8 @@ class Study:
         return self._measured[1]
 
     def results(self) -> pd.DataFrame:
-        """A row a run x metric: variant, seed, fingerprint, family, metric, value, n (samples), seconds (of training).
-        StudyError where results.csv holds something else, or results of other configs."""
+        """Table of runs x metrics: variant, seed, fingerprint, family, metric, value, n (samples), training seconds.
+        StudyError for a results.csv of another content, or of other configs."""
         return self.measurements.results.copy()
 
     def levels(self) -> pd.DataFrame:
@@ -179,16 +179,16 @@ class Study:
         return dict(self.measurements.metrics)
 
     def failed(self) -> dict[Key, str]:
-        """The runs that failed twice and have no results since, and why."""
+        """(variant, seed) -> error message, for runs that failed twice and have no results since."""
         return dict(self.measurements.failed)
 
     def probes(self) -> dict[str, list[list[Record]]]:
-        """The training probe's records, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
+        """Records of the training probe (`changes={"train.probe_every": 100}`), by variant and seed."""
         return store.probes(self.folder, self.measurements.runs)
 
     def curves(self) -> dict[str, list[StreamCurves]]:
-        """The losses of training, by variant and seed: "loss", "stream/objective", and held out "validation/...", each
-        with the steps done (T,) and the values (T,), at most 60. Variants and seeds without any are left out."""
+        """Learning curves by variant and seed: "loss", "stream/objective" and, held out, "validation/...", each with
+        steps (T,) and values (T,), T <= 60. Variants and seeds without records are left out."""
         return store.curves(self.folder, self.measurements.runs)
 
     missing = _of_measurements(Measurements.missing)
@@ -207,13 +207,13 @@ class Study:
     median_shares = _of_measurements(median_shares)
 
     def answer(self, question: str, hypotheses: Sequence[tuple[str, str]] = ()) -> None:
-        """Writes an answer in words to the study's question and, to each hypothesis of the spec in order, whether it
-        held ("holds", "holds in part", "does not hold", "not decided") and why. ConfigError for anything else,
-        StudyError where a study that confirms has runs to do: it is read once, when it is whole."""
+        """Saves an answer in words to the study's question and, for each hypothesis of the spec in order, a verdict
+        ("holds", "holds in part", "does not hold", "not decided") and its reason. ConfigError for anything else;
+        StudyError for a confirmatory study with runs to do, which is read once, when complete."""
         conclusions.record(self.folder, self.measurements, question, hypotheses)
 
     def answers(self) -> pd.DataFrame:
-        """What `answer` wrote: hypothesis, held, why. StudyError where answers.json holds something else."""
+        """Table of the saved answers: hypothesis, held, why. StudyError for an answers.json of another content."""
         return conclusions.table(self.folder, self.spec)
 
     def figure(
@@ -222,22 +222,22 @@ class Study:
         metrics: Metrics = "",
         against: str = "",
     ) -> Figure:
-        """Draws the study; where there is nothing to draw yet the figure says so. `metrics`: "primary", "all", or keys;
+        """Draws a figure of the study, with a note where there are no data yet. `metrics`: "primary", "all", or keys;
         "": the primary ones where there are any. ConfigError for an unknown one.
 
-        effects: a panel a metric, the variants' effects, seeds as dots, intervals. seeds: every run's value, a line a
-        seed. map: one metric over a two-way grid. pareto: two or three metrics, which variants are on their front.
-        spread: standard deviations over the runs, beside the reference's. probes: gradients and encoders over the
-        steps, where runs were probed."""
+        effects: one panel per metric with the variants' effects and intervals, seeds as dots. seeds: each run's value,
+        one line per seed. map: one metric over a two-way grid. pareto: two or three metrics and their Pareto front.
+        spread: standard deviations over runs, beside the reference's. probes: gradients and encoders over the steps,
+        where runs were probed."""
         return _pages().figure(self, kind, metrics, against)
 
     def to_markdown(self, metrics: Metrics = "", against: str = "") -> str:
-        """The effects as a Markdown table, primary metrics bold; without pairs the means. For a study that asks how
-        much runs vary (Spec.of_spread) the standard deviations."""
+        """Markdown table of the effects, primary metrics bold; of the means where there are no pairs, of the standard
+        deviations for a study of variance (Spec.of_spread)."""
         return _pages().markdown(self, metrics, against)
 
     def to_latex(self, metrics: Metrics = "", against: str = "") -> str:
-        """The same as a LaTeX tabular of the package booktabs."""
+        """`to_markdown` as a LaTeX tabular (package booktabs)."""
         return _pages().latex(self, metrics, against)
 
     def report(self, path: str | Path = "", against: str = "") -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..base.strings import baseline_label
 from ..config import RunConfig
 from ..objectives import OBJECTIVES
 from ..plots.curve_records import CONSTANT
@@ -32,6 +33,16 @@ class Metric(NamedTuple):
     unit: str = "%"  # "%": a share, shown in per cent, and differences in percentage points
     baseline: float | None = None  # its value without having learnt the task
     baseline_name: str = ""
+
+    @property
+    def baseline_label(self) -> str:
+        """The baseline's display name."""
+        return baseline_label(self.baseline_name)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Columns of a table, with the baseline's display name."""
+        return self._asdict() | {"baseline_name": self.baseline_label}
 
 
 class Measured(NamedTuple):

@@ -61,7 +61,7 @@ class Untrained:
     def table(self) -> pd.DataFrame:
         """A row a metric: metric, family, unit, baseline and its name, better, untrained (its value), n (samples)."""
         rows = [
-            {"metric": row.metric, "family": row.family, **row.known._asdict(), "untrained": row.value, "n": row.n}
+            {"metric": row.metric, "family": row.family, **row.known.columns, "untrained": row.value, "n": row.n}
             for row in self.rows
         ]
         columns = ["metric", "family", "unit", "baseline", "baseline_name", "better", "untrained", "n"]

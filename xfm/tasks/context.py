@@ -83,8 +83,8 @@ class EvalContext:
         return self.source.world
 
     def source_with(self, capability: str) -> Source:
-        """The first source of the data that provides it (keys of `data.source.CAPABILITIES`), your own before those
-        that come along. ConfigError where there is none."""
+        """The first source that provides a capability (keys of `data.source.CAPABILITIES`); user data precede bundled
+        data. ConfigError where no source does."""
         providing = [source for source in self.source.sources if capability in source.provides]
         if not providing:
             raise ConfigError(f"{self.source.name}: provides no {capability}: {CAPABILITIES[capability]}")

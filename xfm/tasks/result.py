@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..base import seeding
 from ..base.fields import types
-from ..base.strings import brief, parse_json, shown
+from ..base.strings import baseline_label, brief, parse_json, shown
 
 OfMeans = Callable[[np.ndarray], np.ndarray]  # means (..., k) -> the metric (...)
 Better = Literal["higher", "lower", ""]  # "": a control condition, which no model is meant to be good at
@@ -41,6 +41,11 @@ class Result:
     family: str = ""  # "language", "vision", "vision-language"
     better: Better = "higher"
     unit: str = "%"  # "%": a share, shown in per cent; "nats"
+
+    @property
+    def baseline_label(self) -> str:
+        """The baseline's display name."""
+        return baseline_label(self.baseline_name)
 
     @property
     def key(self) -> str:

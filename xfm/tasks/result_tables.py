@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 
 def results_table(results: Sequence[Result]) -> pd.DataFrame:
-    """One row a result, the columns in the order of `Result`'s fields."""
+    """One row per result, with `Result`'s fields as columns; `baseline_name` holds the display name."""
     import pandas as pd
 
-    return pd.DataFrame([dataclasses.asdict(r) for r in results], columns=[f.name for f in dataclasses.fields(Result)])
+    rows = [dataclasses.asdict(r) | {"baseline_name": r.baseline_label} for r in results]
+    return pd.DataFrame(rows, columns=[f.name for f in dataclasses.fields(Result)])
 
 
 def format_lines(results: Sequence[Result]) -> str:
     """The table for a terminal, one line a result; an upper bound of 1 is not shown."""
     rows = [("task", "metric", "value", "95 % interval", "n", "baseline", "upper_bound")]
     for r in results:
-        baseline = "" if r.baseline is None else f"{r.baseline:.3f} {r.baseline_name}"
+        baseline = "" if r.baseline is None else f"{r.baseline:.3f} {r.baseline_label}"
         upper_bound = "" if r.upper_bound is None or r.upper_bound == 1 else f"{r.upper_bound:.3f}"
         interval = f"{r.low:.3f} to {r.high:.3f}"
         rows.append((_title(r), r.metric, f"{r.value:.3f}", interval, str(r.n), baseline, upper_bound))

@@ -124,8 +124,8 @@ class OwnScores(NamedTuple):
 def query_scorer(
     model: XFM, config: RunConfig, tokenizer: Tokenizer, pairs: RetrievalSet
 ) -> Callable[[str | ImageLike, str], OwnScores]:
-    """`score(query, direction)` of a sentence of one's own for the pictures of a set ("text to image"), or of any image
-    (see `xfm.base.images.prepare`) for its sentences ("image to text"). The model's mode is restored.
+    """Function `score(query, direction)`: scores a sentence against the pictures of a set ("text to image"), or any
+    image (see `xfm.base.images.prepare`) against its sentences ("image to text"). The model's mode is restored.
 
     `score` raises ConfigError for what is no text or no image, and for a text that is empty or too long."""
     context, side = EvalContext(model, config, tokenizer), config.model.vision.image_size

@@ -4,7 +4,7 @@ import { fixed, wholePercent } from "./number_text.js";
 
 /** @import { GroundedPhrase } from "./payloads.d.ts" */
 
-// Of the checkpoint that comes along, on validation scenes: see benchmarks/results/presence.json
+// Measured with the bundled checkpoint on validation scenes: see benchmarks/results/presence.json
 const [LIKELY, UNLIKELY] = [0.25, 0.05];
 const SAME = 0.5; // IoU
 export const PRESENCE =

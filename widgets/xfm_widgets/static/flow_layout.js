@@ -34,7 +34,7 @@ const FUSION_ROWS = 255; // room that losses of the fusion encoder share before 
 const BUNDLE = 40; // how wide the strands of one bundle lie, at most
 const ABREAST = 4; // fusion losses of one row in a narrow picture
 const GUIDANCE_LINES = 60; // room for what is told of MIM's target below a narrow picture
-// Told apart by colour-blind eyes, and by their marks; beyond them both come again with another dash.
+// Colours that colour-blind readers distinguish, each with its own mark; further losses repeat both with another dash.
 const INKS = ["blue", "green", "purple", "orange", "gold", "ink"];
 const MARKS = ["●", "■", "▲", "◆", "▼", "✚"];
 const DASHES = ["", "18 5", "10 3 2 3"];

@@ -6,7 +6,7 @@ import { pageModel, rest } from "./page_model/page_weights.js";
 
 /** @import { Host, View } from "./host.d.ts" */
 
-const SOON = 400; // ms in which Python's answer mostly comes: nothing is said of the page's until then
+const SOON = 400; // ms within which Python usually answers; the note about the page's answer waits so long
 const NOTE = "Answered in this page; Python's answer is to come.";
 
 /**

@@ -1,5 +1,5 @@
 // @ts-check
-// Retrieval: a query, the set's or one's own, its ranked answers before and after ITM, and a map of both modalities.
+// Retrieval: a query of the set or of the user, its ranked answers before and after ITM, and a map of both modalities.
 import { bitmap, canvas, outline, pointerAt } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { arrowKeys, button, select, toggle } from "./controls.js";
@@ -144,10 +144,10 @@ function render({ model, el }) {
   const apart = toggle("map: centre each modality", model.get("apart"), (on) => ui.set({ apart: on }));
   ui.controls.append(whichDirection.element, whichOrder.element, whichSentence.element, apart.element);
 
-  // ---- a query of one's own
+  // ---- the user's query
   const noPython = "A query of your own needs the model, so Python: in this file those of the set work.";
   /**
-   * The one place where a query of one's own is asked: its answer comes as `own_scores`.
+   * Sends the user's query; its answer arrives as `own_scores`.
    * @param {{ text: string } | { file: File }} question
    */
   async function askOwn(question) {

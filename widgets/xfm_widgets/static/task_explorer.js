@@ -187,7 +187,7 @@ function render({ model, el }) {
 
 /** @param {TaskModel[]} models */
 function numbersTable(models) {
-  const head = ["model", "metric", "value", "95 % interval", "without looking"];
+  const head = ["model", "metric", "value", "95 % interval", "baseline"];
   const rows = models.flatMap(({ name, metrics }, k) =>
     metrics.map((metric) => {
       const text = metricTexts(metric);

@@ -1,5 +1,4 @@
-"""Annotations of one's own, entry by entry: what is broken is refused with its file, its place, its value and the way
-out."""
+"""Validation of users' annotations: errors name the file, the entry and the value, and how to recover."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from .protocol import caption_text
 
 @contextmanager
 def entry(where: str) -> Iterator[None]:
-    """What is Unusable in an entry becomes a ConfigError that says where it stands and the way out."""
+    """Turns Unusable, raised for an entry, into a ConfigError with its place and a recovery hint."""
     try:
         yield
     except Unusable as error:

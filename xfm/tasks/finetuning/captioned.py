@@ -1,4 +1,4 @@
-"""Pictures with captions of one's own, split by split: COCO's folder, or Karpathy's JSON of COCO and Flickr."""
+"""User data: pictures with captions by split, in COCO's folder layout or Karpathy's JSON of COCO and Flickr."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def captioned(path: str | Path, split: Split) -> Captioned:
     """The pictures of a split. A COCO folder without captions_test*.json, which COCO never published, is tested on
     every other picture of captions_val*.json, and validated on the rest.
 
-    ConfigError for a split that there is not, and for an entry that cannot be used (a picture that is missing or has
-    no caption, a caption of marks alone): it names the file, the entry, the value and the way out."""
+    ConfigError, with file, entry, value and a recovery hint, for a missing split and for an unusable entry (a picture
+    that is missing or has no caption, a caption of marks alone)."""
     path = Path(path)
     return _of_coco(path, split) if path.is_dir() else _of_karpathy(path, split)
 

@@ -31,7 +31,7 @@ class FinetuneConfig:
 
     task: str
     run: str  # the pretrained run's folder
-    data: str = ""  # of one's own, where the task reads them; "": the embedded ones
+    data: str = ""  # user data, where the task reads them; "": the embedded data
     seed: int = 0
     scratch: bool = False  # control: of the same size, without the pretrained weights
     hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
@@ -86,9 +86,8 @@ class FinetuneConfig:
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """The fields that weights and results depend on, as JSON has them. Where the pretrained run lies is none of
-        them, nor which data of one's own there are, only whether: `TaskRun.of` compares those. RunError where the run
-        is not there."""
+        """Fields that weights and results depend on, as in JSON. The pretrained run's place is left out, and user data
+        count only as present or absent: `TaskRun.of` compares their content. RunError without the pretrained run."""
         tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
         tree = {n: value for n, value in tree.items() if n != "data" and (value or n not in ("shots", "published"))}
         if self.data:
@@ -101,8 +100,8 @@ class FinetuneConfig:
 
 
 def recipe(task: str, run: str | Path, steps: int = STEPS, **changes: Any) -> FinetuneConfig:
-    """A minute or so at the demo's size: STEPS of 32 items. `changes`: fields of FinetuneConfig; with `published`
-    and data of one's own the rate, epochs and batch are those of the task's `protocol`."""
+    """Config of a fine-tuning, about a minute at the demo's size: STEPS of 32 items. `changes`: fields of
+    FinetuneConfig; with `published` and user data the task's `protocol` sets rate, epochs and batch."""
     opened = Run.open(run)
     pretrained = opened.config.train
     train = TrainConfig(

@@ -1,4 +1,4 @@
-"""Which data of one's own a fine-tuning was made of."""
+"""Identity of the user data that a fine-tuning was trained on."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Said(NamedTuple):
 
     ids: Tensor  # (B, longest), padded behind </s>
     scores: Tensor  # (B,) log-probability over the number of tokens before </s>, the prompt's among them: it ranks
-    logs: Tensor  # (B,) mean log-probability of the tokens behind the prompt, </s> among them where it is said
+    logs: Tensor  # (B,) mean log-probability of the tokens behind the prompt, including </s> where it was generated
 
 
 def greedy(decoder: Decoder, memory: Tensor, prompt: Tensor, longest: int = 20, shortest: int = 0) -> Tensor:
@@ -167,7 +167,7 @@ class _Step(NamedTuple):
 
 
 class _Closed(NamedTuple):
-    """What is said to its end."""
+    """A finished hypothesis of beam search."""
 
     score: float
     ids: Tensor  # (L,), </s> not among them

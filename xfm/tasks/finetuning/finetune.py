@@ -77,7 +77,7 @@ class _Loop:
         self.run, self.config, self.accelerator, self.lock = run, run.config, accelerator, lock
         self.tuned = start(run.config).to(accelerator.device)
         self.task = self.tuned.task
-        for split in ("train", "validation", "test"):  # what is broken in one is said before anything is learnt
+        for split in ("train", "validation", "test"):  # reports broken data before training starts
             self.task.size(split)
         self.adamw = _optimizer(self.tuned, run.config.train)
         self.best, self.best_score = dict[str, Tensor](), float("-inf")

@@ -48,7 +48,7 @@ def candidates(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def rescored(similarity: Tensor, rows: Tensor, columns: Tensor, scores: Tensor, elsewhere: float = LEFT_OUT) -> Tensor:
-    """(n, m): the candidates' scores, and what is said of all others."""
+    """(n, m) scores: the candidates' own, and `elsewhere` for all other pairs."""
     return torch.full_like(similarity, elsewhere).index_put_((rows, columns), scores.to(similarity.dtype))
 
 

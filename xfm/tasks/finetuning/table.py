@@ -59,9 +59,9 @@ def table(rows: Mapping[str, Sequence[Result]]) -> str:
         of = {(r.family, r.task): r for r in reversed(results)}
         lines.append([name, *(f"{100 * of[key].value:.1f}" if key in of else "–" for key in columns)])
     simple = {(r.family, r.task): r for results in rows.values() for r in reversed(results) if not r.better}
-    looked = {key: simple.get(key, first[key]) for key in columns}
+    rated = {key: simple.get(key, first[key]) for key in columns}
     if simple:
         named = (f"{100 * simple[key].value:.1f}" if key in simple else "–" for key in columns)
         lines.append(["bag of words, raw pixels", *named])
-    lines.append(["without looking", *(f"{100 * (looked[key].baseline or 0):.1f}" for key in columns)])
+    lines.append(["baseline", *(f"{100 * (rated[key].baseline or 0):.1f}" for key in columns)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

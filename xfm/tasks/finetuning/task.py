@@ -61,8 +61,8 @@ class TaskBatch:
 
 
 class Trainable(ABC):
-    """A subclass states its `name` (of the command), `title`, `family`, the `metric` that `scores` are the mean of,
-    what it `needs` of the embedded data (keys of `CAPABILITIES`), and what it `reads` of one's own."""
+    """Base class of tasks. A subclass states `name` (of the command), `title`, `family`, the `metric` that averages
+    `scores`, what it `needs` of the embedded data (keys of `CAPABILITIES`), and which user data it `reads`."""
 
     name: str
     title: str
@@ -73,7 +73,7 @@ class Trainable(ABC):
     decodes: ClassVar[bool] = False  # it writes with a `Decoder`, which is made of RoBERTa's parts
     hides: ClassVar[tuple[Hidden, ...]] = ("pictures", "texts")  # what a control of pictures with texts may hide
     tested = 1000  # items of the embedded data, where there are more
-    embedded: ClassVar[bool] = True  # there are items without data of one's own
+    embedded: ClassVar[bool] = True  # there are items without user data
     reads: ClassVar[str] = ""  # what `--data` is, in words; "" where it reads none
     other_head: ClassVar[str] = ""  # what `--published` makes the head, in words; "" where it is the published one
     protocol: ClassVar[Protocol | None] = None  # by which `--published` trains
@@ -98,7 +98,7 @@ class Trainable(ABC):
         self._own = cache(self.read)
         takes = f"; --data takes {self.reads}" if self.reads else ""
         if path and not self.reads:
-            raise ConfigError(f"task = {self.name!r}: reads no data of one's own; leave --data out")
+            raise ConfigError(f"task = {self.name!r}: reads no user data; leave --data out")
         if not path and not self.embedded:
             raise ConfigError(f"task = {self.name!r}: has no embedded data{takes}")
         if not path and (missing := sorted(need for need in self.needs if need not in self.data.provides)):
@@ -111,8 +111,8 @@ class Trainable(ABC):
         return dataset(self.config)
 
     def read(self, split: Split) -> list[Item]:
-        """The items of a split of one's own data at `path`; pictures as paths. ConfigError, which names the file, the
-        line and the way out, for what is broken."""
+        """Items of a split of the user data at `path`, pictures as paths. ConfigError for broken entries, with file,
+        line and a recovery hint."""
         raise NotImplementedError
 
     def embedded_size(self, split: Split) -> int | None:
@@ -197,7 +197,7 @@ class Trainable(ABC):
         return (Measure(self.metric, self.scores),)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
-        """What to say of every item without looking at it, from the training targets, and what that is called."""
+        """Best constant answer, from the training targets, and its name as a baseline."""
         values, counts = np.unique([self.truth(target) for target in targets], return_counts=True)
         return values[counts.argmax()].item(), "most frequent"
 
@@ -210,8 +210,8 @@ class Trainable(ABC):
         return {"": self.items("test")}
 
     def items(self, split: Split, most: int = 0) -> list[Item]:
-        """The first `most` items of a split (0: `tested`), or all where it has fewer. Of one's own data, whose order
-        may mean something, a keyed choice (0: all), with pictures that are opened when `batch` asks for them."""
+        """The first `most` items of a split (0: `tested`), or all where it has fewer. Of user data, whose order may be
+        meaningful, a keyed random choice (0: all); their pictures are decoded by `batch`."""
         size = self.size(split)
         if not self.path or size is None:
             most = most or self.tested

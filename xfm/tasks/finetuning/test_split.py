@@ -20,7 +20,7 @@ from .config import STEPS, FinetuneConfig, MeasuredSplit
 from .finetuned_model import Tuned, headed
 from .task import CHUNK, Answer, Hidden, Item, Trainable
 
-PRIOR = 2000  # training items by which it is known what is said most, where no simple model is fitted
+PRIOR = 2000  # training items that the most frequent answer is counted on, where no simple model is fitted
 
 
 def tested(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:

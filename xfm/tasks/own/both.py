@@ -20,8 +20,8 @@ from ..finetuning.task import Item, Trainable
 
 
 class OfTheWorld(Trainable):
-    """Of drawn scenes: as many items as are wanted. Pictures of one's own are seen whole, their aspect not kept; each
-    time that a training item comes, they are cropped, mirrored and changed as `augment` has it."""
+    """Tasks on drawn scenes, without limit of items, or on user data, whose pictures are resized whole to a square and
+    augmented by `augment` (crops, mirror images, changes) in each training batch."""
 
     family = "vision-language"
     needs = frozenset({"objects", "relations"})
@@ -50,7 +50,7 @@ class OfTheWorld(Trainable):
         return item.texts
 
     def folder(self) -> Path:
-        """The data of one's own. ConfigError where that is no folder: pictures belong to it."""
+        """Folder of the user data. ConfigError for anything but a folder, as pictures belong to it."""
         if not (path := Path(self.path)).is_dir():
             raise ConfigError(f"data = {shown(self.path)}: no folder; --data takes {self.reads}")
         return path

@@ -25,7 +25,7 @@ from .both import OfTheWorld
 
 PROMPT = "a picture of"
 LONGEST, SHORTEST = 40, 5  # tokens, the prompt's among them (published: captions of at most 20 are written)
-WORDS = 40  # of a caption of one's own
+WORDS = 40  # of a user's caption, at most
 SMOOTHING = 0.1
 
 
@@ -33,9 +33,9 @@ class Captioning(OfTheWorld):
     """A decoder, a copy of the fusion encoder, looks at the vision encoder's tokens and learns to write the caption
     behind "a picture of"; in a test it writes by beam search.
 
-    Of the embedded data a caption is right if it is true of the scene and mentions every object, as the grammar reads
-    it; the share of these is what validation chooses by. Of one's own it is CIDEr. An item is a picture with all its
-    captions; of several, one is drawn each time that it comes.
+    Validation selects by the share of right captions on the embedded data, and by CIDEr on user data. A caption is
+    right if, by the grammar, it is true of the scene and mentions every object. An item is a picture with all its
+    captions; training draws one of them each time.
     """
 
     name, title = "captioning", "captioning"
@@ -101,7 +101,7 @@ class Captioning(OfTheWorld):
         return super().prior([caption for target in targets for caption in target.captions])
 
     def scores(self, predicted: Sequence[str], targets: Sequence[Reference]) -> np.ndarray:
-        """Whether it is true and mentions every object; of one's own its CIDEr, as a share of the highest."""
+        """(n,): whether a caption is true and mentions every object; on user data, CIDEr over its maximum."""
         first = self.measures()[0]
         return first.parts(predicted, targets)[:, 0] / first.best
 

@@ -36,7 +36,7 @@ RANKINGS = ("ITM", "ITC", "ITC + ITM")  # the first is the published one
 SIDES = ("picture", "caption")  # what is looked for
 KS = (1, 5, 10)
 RERANKED = 16  # candidates of a query, by ITC, that ITM ranks (published: 256, of COCO's 25,000 captions)
-ATTEMPTS = 20  # scenes drawn for each that is told apart from all others
+ATTEMPTS = 20  # draws for each scene that must differ from all others
 
 
 class Retrieval(OfTheWorld):

@@ -1,4 +1,4 @@
-"""Fine-grained recognition: animals and plants told apart, by a linear head and by prompts ("Leveraging Vision-Language
+"""Fine-grained recognition of animals and plants, by a linear head and by prompts ("Leveraging Vision-Language
 Foundation Models for Fine-Grained Downstream Tasks", 2307.06795)."""
 
 from __future__ import annotations

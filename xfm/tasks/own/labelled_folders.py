@@ -1,4 +1,4 @@
-"""Vision: pictures of one's own in a folder a class, as ImageNet's.
+"""Image classification on user data, one folder per class as in ImageNet.
 
 Published (X-FM, appendix): rate 4e-5, 100 epochs of 128 (linear evaluation: 256), ten of them warming up, cosine to
 1e-7, Mixup and CutMix, the five-layer head (`--published`) also for what it calls linear evaluation. Here the loop is

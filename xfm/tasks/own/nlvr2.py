@@ -40,7 +40,7 @@ class NLVR2(OfTheWorld):
     """Whether a statement about two pictures is true. Beside the accuracy the consistency: the share of sentences that
     are answered rightly of all their pairs of pictures.
 
-    Of the world: two in turn are one text, true of one pair, false of another. Of one's own: the official files."""
+    Embedded data: consecutive items share a text, true of one pair and false of the other. User data: NLVR2's files."""
 
     name, title = "nlvr2", "statements about two pictures"
     reads = (

@@ -38,7 +38,7 @@ TRIED = 500  # boxes, of which the best constant one is chosen
 
 
 class Named(NamedTuple):
-    """A box in pixels (x, y, w, h) of a picture (width, height) of one's own, and the part of the split it is in."""
+    """A box (x, y, w, h) of a user's picture (width, height), in pixels, and the part of the split it is in."""
 
     pixels: tuple[float, float, float, float]
     size: tuple[int, int]
@@ -74,9 +74,9 @@ class BoxHead(nn.Module):
 class Grounding(OfTheWorld):
     """The box of what a phrase names: L1 + (1 - GIoU), as in pre-training but for the text, which learns as well.
 
-    Of the world a box is right from an IoU of 0.5. Of one's own as RefCOCO's published numbers have it: in the
-    picture's pixels, both edges of the intersection counted (`protocol.inclusive_iou`); testA and testB are the test
-    together, and each has its own number as well. A training crop has the whole box in it.
+    A box is right from an IoU of 0.5. On user data IoU is RefCOCO's: in pixels of the picture, with both edges of the
+    intersection counted (`protocol.inclusive_iou`). There testA and testB form the test split, and each also has its
+    own number. Training crops contain the whole box.
     """
 
     name, title, metric = "grounding", "grounding of phrases", "acc@0.5"

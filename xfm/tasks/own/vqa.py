@@ -32,7 +32,7 @@ from .both import OfTheWorld
 
 RANKED = 128  # answers whose first tokens are the likeliest
 TOLD = 5  # of them, the best
-OFTEN = 9  # times that an answer is given in training data of one's own, to be one of those that are ranked
+OFTEN = 9  # times that an answer occurs in users' training data, to be one of those that are ranked
 ASKED = 6000  # training questions of the world
 TESTED_WORDS = 50  # of a question; in training QUESTION_WORDS
 QUESTIONS, ANNOTATIONS = "v2_OpenEnded_mscoco_{}2014_questions.json", "v2_mscoco_{}2014_annotations.json"
@@ -44,8 +44,8 @@ class VQA(OfTheWorld):
 
     Of the world: two questions in turn are one text with two pictures and two answers; the list are all answers.
 
-    Of one's own: an answer weighs in training as the share of the people who gave it; the list are the answers that are
-    given `OFTEN` times in training or, where these are fewer than `RANKED`, the `RANKED` most frequent ones; answers
+    User data: training weights an answer by the share of annotators who gave it; the list holds the answers that occur
+    `OFTEN` times in training or, where these are fewer than `RANKED`, the `RANKED` most frequent ones; answers
     are normalised and scored as the VQA challenge does, but for those of articles or marks alone (`vqa_score`). VQA v2
     has no public answers for its test: of the pictures of its validation split a keyed half is for validation, the
     other for the test. The same is done with val.json of the simple form where there is no test.json with answers.

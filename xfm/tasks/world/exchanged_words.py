@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...base.strings import CHANCE
 from ...data.world.grammar import Kind
 from ...data.world.hard_negatives import hard_negative
 from ...data.world.scenes import Scene
@@ -35,11 +36,11 @@ class HardNegative:
 
 
 def score(context: EvalContext) -> list[Result]:
-    """Caption accuracy by kind of the word exchanged: how often the caption scores above its negative, by ITC, and by
-    ITM where the model has it.
+    """Caption accuracy by kind of exchanged word: the share of captions that score above their negative, by ITC and,
+    where the model has it, by ITM.
 
-    Baseline: a coin. The control condition, another picture, shows nothing that the caption names: its accuracy is that
-    of the texts alone. Kinds that the world's captions do not have are left out.
+    Baseline: chance. The control condition pairs both texts with a picture that shows nothing the caption names; its
+    accuracy measures what the texts alone give away. Kinds that the world's captions lack are left out.
     """
     scenes = context.scenes("matching", SCENES, objects=(2, 4))
     negatives_of = [(task, draw_negatives(context, scenes, kind)) for kind, task in TASKS.items()]
@@ -60,7 +61,7 @@ def score(context: EvalContext) -> list[Result]:
         for condition, (caption, negative) in scores.items():
             correct = ((caption > negative) + 0.5 * (caption == negative))[task_of == task]  # a tie counts half
             better = "" if condition == CONTROL else "higher"
-            results.append(context.result(task, condition, "accuracy", correct, (0.5, "a coin"), 1.0, better=better))
+            results.append(context.result(task, condition, "accuracy", correct, (0.5, CHANCE), 1.0, better=better))
     return results
 
 

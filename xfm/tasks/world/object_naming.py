@@ -32,7 +32,7 @@ def _row(context: EvalContext, task: str, names: Sequence[str], count: int) -> R
 
 
 def classify(context: EvalContext, task: str, names: Sequence[str], count: int) -> np.ndarray:
-    """(n,) bool: whether the right one of the split's `names` is said of each picture, `count` of a concept."""
+    """(n,) bool: whether the model chooses the right one of the split's `names`; `count` pictures of each concept."""
     concepts = [(concept, i) for concept in context.world.pool(context.split) for i in range(count)]
     scenes = [context.scene(task, i, concepts=(concept,)) for concept, i in concepts]
     labels = [n for n in range(len(names)) for _ in range(count)]
