@@ -147,7 +147,7 @@ def killed_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[N
 
 @contextmanager
 def chromium(program: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A separate browser process, and the address it listens on."""
+    """Start headless Chromium with a temporary profile; yield its process and DevTools address."""
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --remote-debugging-port=0".split()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen([program, *flags, f"--user-data-dir={folder}"], stderr=subprocess.DEVNULL)

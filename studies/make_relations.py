@@ -2,8 +2,8 @@
 
     python studies/make_relations.py [RUN ...] [--split test] [--train 800] [--test 600] [--patched 24]
 
-RUN: a run's folder, or a checkpoint that comes along; "demo" where none is named. Runs of an exploration are asked of
-the validation split. A run that stands in results.jsonl with the same weights, split and sizes is not measured again,
+RUN: a run's folder, or a bundled checkpoint ("demo", the default). Runs of an exploration are measured on the
+validation split. A run that stands in results.jsonl with the same weights, split and sizes is not measured again,
 so a killed command goes on where it was. results.csv has the same numbers, a row each, and figures/ what they show,
 the checkpoint's and those of runs apart.
 """

@@ -1,5 +1,7 @@
 """The pages of docs/ are true: generated pages are up to date, examples run, numbers are those of committed results."""
 
+import ast
+import functools
 import importlib.util
 import json
 import os
@@ -327,10 +329,77 @@ def test_the_map_shows_every_room_in_its_order() -> None:
     assert {*re.findall(r"[a-z]+(?=\*? →)", picture), *re.findall(r"(?<=→ )[a-z]+", picture)} == {*rooms}
 
 
-# ---- notebooks
+# ---- names of modules and files
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMING = ["README.md", "Makefile", "studies/README.md", "studies/relations/README.md"]
+FOLDERS = ("xfm", "widgets", "notebooks", "studies", "benchmarks", "docs", "scripts", "tests")
+DOTTED = re.compile(r"(?<![\w./@-])xfm(?:_widgets)?(?:\.[A-Za-z_]\w*)+")
+PATHS = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w")
+FILES = re.compile(r"`([\w/]+\.(?:py|js))`")
+MADE = {"benchmarks/results/gpu.json", "widgets/node_modules"}  # by commands, where there is a GPU or node
+
+
+def prose(path: Path) -> str:
+    """A page, or the source of a notebook's cells."""
+    text = path.read_text("utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+
+
+@functools.cache
+def defined(module: Path) -> set[str]:
+    """Names at the top of a module, and the strings of a package's tables, from which names are loaded lazily."""
+    names: set[str] = set()
+    for node in ast.parse(module.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            if module.stem == "__init__":
+                values = (n.value for n in ast.walk(node) if isinstance(n, ast.Constant))
+                names |= {name for value in values if isinstance(value, str) for name in value.split()}
+    return names
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name leads to a module of either package, or to a name that one defines. Imports nothing."""
+    package, *rest = name.split(".")
+    place = ROOT / ("widgets/xfm_widgets" if package == "xfm_widgets" else package)
+    while rest and (place / rest[0]).is_dir():
+        place /= rest.pop(0)
+    if rest and (place / f"{rest[0]}.py").exists():
+        place /= f"{rest.pop(0)}.py"
+    return not rest or rest[0] in defined(place if place.suffix else place / "__init__.py")
+
+
+@pytest.fixture(scope="module")
+def tree() -> list[str]:
+    """Every module and script, as a path with a slash before it."""
+    files = (file for folder in FOLDERS for kind in ("*.py", "*.js") for file in (ROOT / folder).rglob(kind))
+    return [f"/{file.relative_to(ROOT).as_posix()}" for file in files if "node_modules" not in file.parts]
+
+
+@pytest.mark.parametrize("path", [*PAGES, *(ROOT / name for name in NAMING), *NOTEBOOKS], ids=lambda path: path.name)
+def test_modules_and_files_that_a_page_names_are_there(path: Path, tree: list[str]) -> None:
+    text = prose(path)
+    made = MADE | {file for _, file, _ in BLOCKS.findall(text)}  # by the page's own examples
+    wrong = [name for name in DOTTED.findall(text) if not resolves(name)]
+    wrong += [name for name in PATHS.findall(text) if not (ROOT / name).exists() and name not in made]
+    wrong += [
+        name for name in FILES.findall(text) if name not in made and not any(f.endswith(f"/{name}") for f in tree)
+    ]
+    labels = re.findall(r"\[`([^`\]]+\.(?:py|js))`\]\(([^)#]+)\)", text)
+    wrong += [label for label, target in labels if not f"/{target}".endswith(f"/{label}")]
+    assert wrong == []
+
+
+# ---- notebooks
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

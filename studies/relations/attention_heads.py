@@ -47,7 +47,7 @@ HEADS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Fitted]] = {"lin
 
 def head_rows(context: EvalContext, train: Sequence[Question], test: Sequence[Question], of: str = "") -> list[Row]:
     """How often the true caption scores above the exchanged one, by heads that read the last fused states: ITM's own
-    token `<s>`, the relation word's, or the mean. `of`: added to the conditions. Baseline: a coin."""
+    token `<s>`, the relation word's, or the mean. `of`: added to the conditions. Baseline: chance."""
     last = len(context.model.fusion.layers)
     sites = [{s: x for s, x in fit_sites(context, qs) if s[:2] == ("fusion", last)} for qs in (train, test)]
     rows = []
@@ -70,7 +70,7 @@ def lead(scores: np.ndarray) -> np.ndarray:
 @torch.inference_mode()
 def as_it_is_rows(context: EvalContext, questions: Sequence[Question]) -> list[Row]:
     """The model's own ITM and ITC: the true caption above the exchanged one, and the right picture above the mirrored
-    one, of which the false caption is true. Baseline: a coin."""
+    one, of which the false caption is true. Baseline: chance."""
     n, mirrored = len(questions), pictures(context, questions, "mirrored")
     texts = [c.text for q in questions for c in (q.scene.caption, q.exchanged)]
     shown = [*(q.scene for q in questions), *mirrored]

@@ -37,8 +37,8 @@ SCENES = masked_words.SCENES
 
 
 def masked_rows(context: EvalContext, questions: Sequence[Question]) -> list[Row]:
-    """Forced choice with each picture, and what no model is needed for: the more
-    frequent relation in training captions, and the half of the picture that the subject is in. Baseline: a coin."""
+    """Forced choice with each picture, and two answers without a model: the more frequent relation
+    in training captions, and the half of the picture that the subject is in. Baseline: chance."""
     rows = []
     for which, name in PICTURES.items():
         lead = relation_lead(context, questions, pictures(context, questions, which))
