@@ -11,6 +11,7 @@ from xfm.base import seeding
 from xfm.data import DATASETS, Dataset
 from xfm.data.masking import mask_tokens
 from xfm.data.pair_source import PairSource
+from xfm.data.source import Split
 from xfm.data.streams import Streams, filled
 from xfm.data.world.scenes import World
 from xfm.flow import Flow
@@ -111,6 +112,22 @@ def test_questions_depend_on_the_seed_the_split_and_the_task_alone(context: Eval
 
     assert shown() == shown() == [s.content for s in context.scenes("any", 9)[:5]]
     assert len({str(s) for s in (shown(), shown("validation"), shown(seed=1), shown(task="other"))}) == 4
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_examples_are_of_the_split_of_the_context(
+    split: Split, context: EvalContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_split = replace(context, split=split)
+    drawn = list(of_split.examples("any", 5))
+    assert [example.text for example in drawn] == [scene.text for scene in of_split.scenes("any", 5)]
+    source = PairSource(
+        [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)], [f"picture {i}" for i in range(20)], 48
+    )
+    monkeypatch.setitem(DATASETS, "user", lambda config: Dataset(config, [source]))
+    user = replace(of_split, config=context.config.replace({"data.dataset": "user"}))
+    assert sorted(e.text for e in user.examples("any", 99)) == sorted(source.texts(split)), "each once, and no other's"
+    assert sorted(e.text for e in user.examples("any", 99, split="train")) == sorted(source.texts("train"))
 
 
 @pytest.mark.parametrize("first", [True, False])
