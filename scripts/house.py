@@ -33,9 +33,29 @@ STOREYS: dict[str, dict[str, int]] = {
     "desks": {"check": 350, "study": 2400, "report": 1200, "lab": 240, "cli": 460},
 }  # fmt: skip
 # What is still over its budget: its lines, which may only become fewer.
-CEILINGS = {}  # filled below
+CEILINGS = {
+    "base": 934,
+    "model": 1662,
+    "interop": 768,
+    "interventions": 434,
+    "objectives": 877,
+    "data": 3489,
+    "runs": 1086,
+    "diagnostics": 385,
+    "train": 1848,
+    "files": 2006,
+    "published": 311,
+    "explain": 2755,
+    "tasks": 6772,
+    "plots": 2621,
+    "study": 4210,
+    "lab": 249,
+    "cli": 588,
+    "tools": 5480,
+}
 EXEMPT = {  # from LIMITS, each for a reason
-    "_scaled_dot_product": "torch's own signature",
+    "attention_capture.py:_scaled_dot_product": "torch's own signature",
+    "study.py:__init__": "the fields of a specification, by name",
 }
 ROOMS = [room for storey in STOREYS.values() for room in storey]
 AFTERNOON = ("config", "model", "flow", "objectives", "recipes", "train/loop", "train/optimizer")  # the core, to read
@@ -44,7 +64,7 @@ PHRASES = re.compile(
     r"\b(one's own|a coin|comes? along|is said|told apart|way out|of the way back|without looking)\b", re.IGNORECASE
 )
 SAY_NOTHING = {*"own found known said each parts drawn left kept asked some told".split()}  # as names of locals
-MOST_SAY_NOTHING = 742  # assignments: fewer with every change, never more
+MOST_SAY_NOTHING = 203  # assignments: fewer with every change, never more
 VIEWS, TOOLS = 5300, 3600  # lines of the views' Python; of studies/, scripts/ and benchmarks/
 LIMITS = {"lines of a file": 250, "lines of a function": 50, "levels": 4, "arguments": 7}
 
@@ -102,7 +122,7 @@ def oversized(paths: list[Path]) -> list[str]:
                 arguments = [x.arg for x in (*a.posonlyargs, *a.args, *a.kwonlyargs) if x.arg not in ("self", "cls")]
                 sizes.append((at, "lines of a function", (node.end_lineno or node.lineno) - node.lineno + 1))
                 sizes += [(at, "levels", _depth(node)), (at, "arguments", len(arguments))]
-                if node.name in EXEMPT:
+                if f"{path.name}:{node.name}" in EXEMPT:
                     sizes = sizes[:-3]
         found += [f"{at}: {size} {what}, not at most {LIMITS[what]}" for at, what, size in sizes if size > LIMITS[what]]
     return found
@@ -137,6 +157,8 @@ def phrases() -> list[str]:
     found = []
     for name in listed.stdout.split():
         if name.startswith(("tests/", "widgets/tests/")) or name == "scripts/house.py" or not (ROOT / name).exists():
+            continue
+        if name.startswith(("xfm/pretrained/", "studies/")):  # records: they keep the words of their day
             continue
         lines = (ROOT / name).read_text("utf-8").splitlines()
         found += [f"{name}:{n}: {m[0]!r}" for n, line in enumerate(lines, 1)

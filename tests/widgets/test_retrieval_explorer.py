@@ -123,7 +123,7 @@ def test_a_sentence_of_ones_own_ranks_the_pictures(tmp_path):
     view.order = "ITC"
     assert view.data()["candidate"].tolist() == [5, 4, 3, 2, 1, 0]
     texts = said(view.figure())
-    assert "“a small cat”" in texts and "a query of one's own" in texts
+    assert "“a small cat”" in texts and "a user's query" in texts
     view.to_html(tmp_path / "view.html")
     view.own = False
     assert view.data()["true"].any() and "“a small cat”" not in said(view.figure())

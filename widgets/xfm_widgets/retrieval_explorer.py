@@ -41,19 +41,19 @@ DIRECTIONS, ORDERS = ("text to image", "image to text"), ("ITC", "ITM re-ranked"
 class RetrievalExplorer(LivePage):
     """Ranked answers with the true ones marked, before and after ITM re-ranking, and a map to brush.
 
-    RetrievalExplorer.of(model, config, tokenizer)    # and queries of one's own: a sentence, a picture
-    RetrievalExplorer(pairs)    # a RetrievalSet of one's own arrays
+    RetrievalExplorer.of(model, config, tokenizer)    # and the user's queries: a sentence, a picture
+    RetrievalExplorer(pairs)    # a RetrievalSet of the user's arrays
     RetrievalExplorer(pairs, score=query_scorer(...))    # score(sentence or picture, direction) -> OwnScores
     """
 
     direction = Option(DIRECTIONS, DIRECTIONS[0])
     query = Place(0, of=lambda view: len(view._pairs.texts))  # which sentence, or picture
-    own = Flag(False)  # the query is one's own: `typed`, or the picture that `ask_with` was given last
-    typed = Text()  # a sentence of one's own
+    own = Flag(False)  # the query is the user's: `typed`, or the picture that `ask_with` was given last
+    typed = Text()  # a sentence of the user's
     order = Option(ORDERS, ORDERS[1])
     apart = Flag(False)  # the map: each modality's own mean taken off, not that of both
     selected = Places(of=lambda view: 2 * len(view._pairs.texts))  # on the map: pictures from 0, sentences from N
-    own_scores = told(traitlets.Dict())  # by direction, what `score` returned for one's own query
+    own_scores = told(traitlets.Dict())  # by direction, what `score` returned for the user's query
 
     def __init__(self, pairs: RetrievalSet, score: Score | None = None, **traits: Any):
         """ConfigError for more than 256 pairs, and for texts, pictures and numbers that are none."""
@@ -88,7 +88,7 @@ class RetrievalExplorer(LivePage):
         data: Dataset | None = None,
         **traits: Any,
     ) -> RetrievalExplorer:
-        """A set (by default the first 64 distinct test pairs), with the model to answer queries of one's own; `data`:
+        """A set (by default the first 64 distinct test pairs), with the model to answer the user's queries; `data`:
         what the model was trained on, so that a query's words that were never seen are named."""
         from xfm.explain import seen_words
         from xfm.tasks.retrieval_set import query_scorer, retrieval_set
@@ -111,7 +111,7 @@ class RetrievalExplorer(LivePage):
         seen = self._seen and {"words": sorted(self._seen.words), "held_out": list(self._seen.held_out)}
         return {"longest": longest, "pictures": pictures, "seen": seen}
 
-    # ---- queries of one's own
+    # ---- the user's queries
 
     def show(self, picture: ImageLike) -> None:
         """Asks with any image (see `xfm.base.images.prepare`). ConfigError for what is none."""
@@ -163,7 +163,7 @@ class RetrievalExplorer(LivePage):
         return self.own and self.direction in self._own
 
     def _with_own(self) -> RetrievalSet:
-        """The set, one's own query in the place of the set's."""
+        """The set, the user's query in the place of the set's."""
         if not self._is_own:
             return self._pairs
         content = self.typed if self.direction == DIRECTIONS[0] else self._own_picture
@@ -187,7 +187,7 @@ class RetrievalExplorer(LivePage):
         rows = zip(
             range(1, len(order) + 1),
             order.tolist(),
-            [self._pairs.texts[i] for i in order],  # a query of one's own is none of them
+            [self._pairs.texts[i] for i in order],  # the user's query is none of them
             pairs.row(pairs.similarity, *query)[order],
             [np.nan] * len(order) if itm is None else itm[order],
             pairs.row(pairs.truth, *query)[order],

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskExplorer"]
 
-MODELS = 4  # at most: so many colours are told apart
+MODELS = 4  # at most: colours that a reader distinguishes
 GREY = 128  # a picture where the task has none: nothing to see
 LONGEST = 500  # characters of a question
 METHODS = ("generic attention", "occlusion")

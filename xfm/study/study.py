@@ -31,7 +31,7 @@ from .spec import PLAN, Spec
 from .store import Key
 from .study_metrics import Metric
 from .variance import median_shares, spread
-from .variants import BASELINE, VariantSpec, labelled, plain
+from .variants import BASELINE, VariantSpec, labelled, plain, several
 
 if TYPE_CHECKING:
     from ..plots import Figure
@@ -80,13 +80,13 @@ class Study:
         **plan: Any,
     ):
         lists = {"seeds": seeds, "primary": primary, "tasks": tasks, "explored": explored}
-        of_all: Any = {field: _several(field, values) for field, values in lists.items()}
+        of_all: Any = {field: several(field, values) for field, values in lists.items()}
         require(changes is None or isinstance(changes, Mapping), "changes", changes, "a mapping of dotted fields")
         of_all["changes"] = {field: plain(value) for field, value in (changes or {}).items()}
         for field in plan:
             if field not in PLAN:
                 raise unknown_field(field, PLAN)
-        of_all |= {name: _several(name, value) if name == "hypotheses" else value for name, value in plan.items()}
+        of_all |= {name: several(name, value) if name == "hypotheses" else value for name, value in plan.items()}
         self.spec = Spec(name, recipe, labelled(variants), confirmatory=confirmatory, **of_all)
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
@@ -248,8 +248,3 @@ class Study:
     def save(self, against: str = "") -> list[Path]:
         """Writes the report, figures (PNG, PDF) and tables of all metrics (Markdown, LaTeX). Returns their paths."""
         return _pages().save(self, against)
-
-
-def _several(field: str, values: Any) -> tuple[Any, ...]:
-    require(isinstance(values, Iterable), field, values, "a list")
-    return (values,) if isinstance(values, str) else tuple(values)

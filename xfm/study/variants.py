@@ -220,3 +220,8 @@ def _named(changed: Changes) -> str:
             rest = {field: value for field, value in rest.items() if field not in fields}
     names += [f"{field}={v if isinstance(v, int | float) else shown(v)}" for field, v in rest.items()]
     return "+".join(names) or BASELINE
+
+
+def several(field: str, values: Any) -> tuple[Any, ...]:
+    require(isinstance(values, Iterable), field, values, "a list")
+    return (values,) if isinstance(values, str) else tuple(values)

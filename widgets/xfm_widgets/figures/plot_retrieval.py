@@ -41,7 +41,7 @@ def plot_retrieval(
     title = f"Retrieval, {direction}: no answer is true"
     point = query + len(pairs.texts) * (direction == "text to image")
     if not np.isfinite(pairs.plane(apart)[0][point]).all():
-        title = f"Retrieval, {direction}: a query of one's own"
+        title = f"Retrieval, {direction}: a user's query"
     elif true.any():
         by = "after ITM re-ranking" if itm is not None else "by ITC"
         title = f"Retrieval, {direction}: the first true answer comes {ordinal(int(true[order].argmax()) + 1)} {by}"

@@ -1,5 +1,5 @@
 // @ts-check
-// A task's items: which are kept, what is said of them in words; task_answers.py and task_explorer.py in the browser.
+// A task's items: which pass the filters, how they read in words; task_answers.py and task_explorer.py in the browser.
 import { countOf, fixed, number, percent } from "./number_text.js";
 import { matching } from "./searching.js";
 
