@@ -197,9 +197,8 @@ class AttributionLab(LivePage):
         return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}
 
     def show(self, picture: ImageLike) -> None:
-        """Another picture in place of that one, any image (see `images.prepare`), with the same text and targets,
-        by those of METHODS that are shown. Of its objects no masks are known. ConfigError for what is no image, and in
-        a view that `of` has not made of an X-FM."""
+        """Replaces the picture by any image that `images.prepare` accepts; text, targets and the shown METHODS stay,
+        object masks are dropped. ConfigError for anything else, and in a view that `of` has not made of an X-FM."""
         from xfm.explain.method_table import METHODS
         from xfm.explain.prepare_inputs import make_inputs
 
@@ -281,7 +280,7 @@ class AttributionLab(LivePage):
         return [a for t in self.targets for m in self.methods for a, _ in self._pairs if (a.target, a.method) == (t, m)]
 
     def data(self) -> pd.DataFrame:
-        """A row a word and a patch of each attribution that is shown."""
+        """Table of the shown attributions: one row per word and per patch."""
         import pandas as pd
 
         gone, rows = self.gone(self.removed_objects, self.removed_patches), []

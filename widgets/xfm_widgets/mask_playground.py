@@ -51,7 +51,7 @@ class Answer:
 
 
 class MaskPlayground(LivePage):
-    """Paint on the picture, click words: what X-FM makes of what is left.
+    """Masked prediction by X-FM for patches and words that the reader hides.
 
     MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
     MaskPlayground(image, words, grid, masked_predictor(model, tokenizer, image, text))
@@ -204,7 +204,8 @@ class MaskPlayground(LivePage):
         return (255 * np.clip(0.5 + np.nan_to_num(parts) / (2 * RANGE), 0, 1)).astype(np.uint8).reshape(side, side, 3)
 
     def data(self) -> pd.DataFrame:
-        """A row a guess (`picture`: whether given the picture), and a row a hidden patch with its agreement."""
+        """Table with one row per guess (`picture`: given the picture or not) and one per hidden patch with its
+        agreement."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []

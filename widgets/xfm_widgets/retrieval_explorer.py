@@ -62,7 +62,7 @@ class RetrievalExplorer(LivePage):
     own_scores = told(traitlets.Dict())  # by direction, what `score` returned for the user's query
 
     def __init__(self, pairs: RetrievalSet, rerank: Rerank | None = None, score: Score | None = None, **traits: Any):
-        """ConfigError for more than 256 pairs, and for texts, pictures and numbers that are none."""
+        """ConfigError for more than 256 pairs, and for invalid texts, pictures and numbers."""
         n = len(pairs.texts)
         if n > MOST:
             raise ConfigError(f"pairs: {n} pairs are too many for this view: at most {MOST}")
@@ -141,7 +141,7 @@ class RetrievalExplorer(LivePage):
     # ---- the user's queries
 
     def ask_with(self, picture: ImageLike) -> None:
-        """Asks with any image (see `xfm.base.images.prepare`). ConfigError for what is none."""
+        """Queries with any image that `xfm.base.images.prepare` accepts. ConfigError for anything else."""
         whole = decode(picture, "picture")
         self._own_picture = np.array(ImageOps.fit(whole, (SIDE, SIDE), Image.Resampling.BICUBIC))
         self._answer(whole, DIRECTIONS[1])
@@ -226,7 +226,7 @@ class RetrievalExplorer(LivePage):
         return None if odds is None else self._pairs.row(odds, self.direction, self.query)
 
     def data(self) -> pd.DataFrame:
-        """The candidates of the current query in the current order."""
+        """Table of the current query's candidates, in the current order."""
         import pandas as pd
 
         pairs, kind = self._drawn(), "pictures" if self.direction == DIRECTIONS[0] else "sentences"

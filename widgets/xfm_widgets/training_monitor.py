@@ -89,7 +89,7 @@ class TrainingMonitor(View):
     # ---- training
 
     def start(self) -> None:
-        """Trains, or goes on after a pause; after a stop where `live` is a callable."""
+        """Starts training, or resumes it after a pause; after a stop only where `live` is a callable."""
         if self.running:
             self.paused = False
         elif self._live is None:
@@ -103,14 +103,14 @@ class TrainingMonitor(View):
             self._work.start(live)
 
     def pause(self) -> None:
-        """After the step that is being done."""
+        """Pauses after the current step."""
         self.paused = True
 
     def resume(self) -> None:
         self.paused = False
 
     def stop(self) -> None:
-        """After the step that is being done; does not wait for it: `wait` does."""
+        """Stops after the current step, without waiting for it (see `wait`)."""
         self._work.stop()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -175,7 +175,7 @@ class TrainingMonitor(View):
     # ---- what the browser gets
 
     def refresh(self) -> None:
-        """Reads the run folders again that have changed."""
+        """Reads changed run folders again."""
         problems = [self._failed] if self._failed else []
         with self._lock:
             for i, folder in enumerate(self._folders):
@@ -281,7 +281,7 @@ class TrainingMonitor(View):
         return [named for i, named in each if i not in self.hidden]
 
     def data(self) -> pd.DataFrame:
-        """The points of the group that is shown: run, curve, held_out, step (steps done), value."""
+        """Table of the points on display: run, curve, held_out, step (steps done), value."""
         import pandas as pd
 
         with self._lock:

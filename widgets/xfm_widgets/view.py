@@ -46,7 +46,7 @@ COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-grou
 
 
 class View(anywidget.AnyWidget):
-    """The base of all views. A subclass in `name.py` has `static/name.js`, whose default export is `{ render }`, and
+    """Base class of all views. A subclass in `name.py` has `static/name.js`, whose default export is `{ render }`, and
     may have `static/name.css`, whose rules all begin with the class that `frame` gives the view's root."""
 
     _script: ClassVar[Path]
@@ -65,7 +65,7 @@ class View(anywidget.AnyWidget):
         super().__init_subclass__(**kwargs)
 
     def __init__(self, payload: Mapping[str, Any] | None = None, message: str = "", **traits: Any) -> None:
-        """ConfigError for a trait that there is not, or that cannot have this value."""
+        """ConfigError for an unknown trait, and for an invalid value."""
         if unknown := [name for name in traits if not self.has_trait(name)]:
             raise unknown_field(unknown[0], self.choices())
         self.tell(tools=self._tools())
@@ -96,7 +96,7 @@ class View(anywidget.AnyWidget):
         raise NotImplementedError
 
     def data(self) -> pd.DataFrame:
-        """What is shown, as a table."""
+        """Table of what is on display."""
         raise NotImplementedError
 
     def to_html(self, path: str | Path, model: bool = False) -> Path:
@@ -158,7 +158,7 @@ class View(anywidget.AnyWidget):
 
     @classmethod
     def choices(cls) -> list[str]:
-        """The names of the traits that a page may set."""
+        """Names of the traits that a page may set."""
         return [
             n for n, t in cls.class_traits(sync=True).items() if isinstance(t, Choice) and not t.metadata.get("told")
         ]
@@ -170,7 +170,7 @@ class View(anywidget.AnyWidget):
         return [name for name in cls.choices() if traits[name].metadata.get("kept", True)]
 
     def tell(self, **traits: Any) -> None:
-        """Sets traits that are told."""
+        """Sets traits that only Python sets."""
         for name, value in traits.items():
             self.set_trait(name, value)
 
@@ -254,13 +254,13 @@ class View(anywidget.AnyWidget):
             self.send_state(list(chosen))
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """Texts can be encoded: a lone surrogate, which no page could be sent, is a question mark."""
+        """State for the page, with lone surrogates, which cannot be encoded, replaced by question marks."""
         return encodable(super().get_state(key, drop_defaults))
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """What a callable raises stands in the view; the view stays as it was. Without an error there stands what is
-        true of the view all the time."""
+        """Shows errors of callbacks in the view, which keeps its state; without an error, the view's constant
+        message."""
         self.message = ""
         with self._reporting_errors():
             yield
