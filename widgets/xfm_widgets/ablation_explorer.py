@@ -39,9 +39,9 @@ MISSING = 5  # runs that are named
 
 
 class AblationExplorer(View):
-    """AblationExplorer(Study.load("studies/insulation")): metric by metric the difference to `against`, paired by seed.
+    """AblationExplorer(Study.load("studies/insulation")): each metric's difference to `against`, paired by seed.
 
-    It reads the study's results, the losses of training and the probes; run folders need not be there.
+    Reads the study's results, learning curves and probes; run folders are not needed.
     """
 
     metric = Name(of=lambda view: view._names("metric"))
@@ -103,7 +103,7 @@ class AblationExplorer(View):
         }
 
     def data(self) -> pd.DataFrame:
-        """The rows of `Study.effects` that are chosen, of all variants."""
+        """Selected rows of `Study.effects`, for all variants."""
         if self._effects is None:
             return self._study.missing()
         return select(self._effects, self.metric if self.rows == "metric" else self.rows).reset_index(drop=True)

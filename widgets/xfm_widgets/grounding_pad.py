@@ -41,7 +41,7 @@ MEAN = "mean"  # over layers, or over heads
 
 
 class GroundingPad(LivePage):
-    """A picture; type or pick a phrase, and see where it is found, and how far to trust that.
+    """Grounding of typed or picked phrases in a picture, with evidence on how far to trust each box.
 
     GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through
     GroundingPad(drawn, boxes, box_predictor(model, tokenizer, drawn))  # or prepare(picture, side)
@@ -130,7 +130,7 @@ class GroundingPad(LivePage):
 
     @property
     def found(self) -> dict[str, dict[str, Any]]:
-        """phrase -> what `ground` returned for it, of the picture that is shown."""
+        """Phrase -> result of `ground`, for the picture on display."""
         return self._picture.found
 
     @property

@@ -41,13 +41,13 @@ SEPARATOR = "</s></s>"  # of two texts, as the tokenizer reads it
 
 
 class TaskExplorer(View):
-    """What a fine-tuned model answers, beside its controls or another model: right, wrong, and where they disagree.
+    """Answers of a fine-tuned model beside its controls or another model: right, wrong, and disagreements.
 
     TaskExplorer.of(run)                      # a TaskRun, or its folder
     TaskExplorer.of(run, control, other)      # of the same task; the first is the one that is right or wrong
     TaskExplorer("my task", example, [Answered("mine", answers, scores, confidences)])    # example(i) -> an Item
 
-    Of a large test set 200 items are shown, each kind by its share; numbers and charts are of the whole.
+    Shows 200 items of a large test set, stratified by kind; numbers and charts cover the whole set.
     """
 
     show = Option(KINDS, "all")
@@ -86,8 +86,8 @@ class TaskExplorer(View):
 
     @classmethod
     def of(cls, run: TaskRun | str | Path, *others: TaskRun | str | Path, **traits: Any) -> TaskExplorer:
-        """Fine-tunings that are done, of one task and the same test items. ConfigError where they differ, RunError
-        where one has no answers."""
+        """Explorer of finished fine-tunings of one task on the same test items. ConfigError where these differ,
+        RunError for a run without answers."""
         from xfm.tasks import TRAINABLE
         from xfm.tasks.finetuning.task_run import TaskRun
         from xfm.train import Run

@@ -38,7 +38,7 @@ LIMIT = 8_000_000  # bytes of a message: some hosts of notebooks refuse more
 
 
 class TraceExplorer(LivePage):
-    """What looks at what. Choose a word or a patch on either side; the other answers.
+    """Attention weights between words and patches: a choice on one side shows its weights on the other.
 
     TraceExplorer.of(model, tokenizer, image, text)     # also traces a user's sentences and pictures
     TraceExplorer(trace)
@@ -177,7 +177,7 @@ class TraceExplorer(LivePage):
         return self._traces[self.b if self.shown == "B" else self.a]
 
     def sides(self) -> list[AttentionSide]:
-        """What is shown: first of the keys, then, if one is chosen, of the queries."""
+        """Sides on display: the keys, then the queries where one is chosen."""
         weights, axes = self.weights(), self._axes()
         queries, keys = axes.maps[self.map].queries, axes.maps[self.map].keys
         names = {"words": [f"“{piece}”" for piece in axes.words.pieces], "patches": patch_names(axes)}

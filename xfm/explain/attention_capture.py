@@ -101,8 +101,8 @@ def _fits_none(pattern: str, what: str, names: Iterable[str]) -> ConfigError:
 
 
 def attentions(model: nn.Module) -> dict[str, nn.Module]:
-    """Dotted name -> every attention of the model that is known to be one before it runs: X-FM's own, torch's, and the
-    innermost modules whose classes are called so. `capture` finds others when they run."""
+    """Dotted name -> attention module, for all that are recognisable before a forward pass: X-FM's, torch's, and the
+    innermost modules with such class names. `capture` finds others when they run."""
     kinds = (Attention, nn.MultiheadAttention)
     called = {n: m for n, m in model.named_modules() if isinstance(m, kinds) or "attention" in type(m).__name__.lower()}
     outer = {n for n in called for inner in called if inner.startswith(f"{n}.")}

@@ -30,7 +30,7 @@ _TOP = 5  # words and patches of a card
 
 @dataclass(frozen=True, repr=False)
 class Attribution:
-    """A number for each word piece and each patch, its share in one target by one method.
+    """Attribution of one target by one method: a number for each word piece (L,) and each patch (P,).
 
     A method returns `Attribution.of(inputs, text, patches)`; `explain.attribute` adds the method's name, the target,
     the costs and the score.

@@ -31,7 +31,8 @@ SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidate
 
 
 def phrase_boxes(example: Example) -> dict[str, Box]:
-    """phrase -> the true box of the region that it names; of several regions, as two dogs of user data, the first."""
+    """Phrase -> true box of the region that it names; of several such regions, as of two dogs in user data, the
+    first."""
     found: dict[str, Box] = {}
     for region in example.regions:
         found.setdefault(region.text, region_box(region, len(example.image)))

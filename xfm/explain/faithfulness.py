@@ -53,7 +53,8 @@ class FaithfulnessReport:
 def faithfulness_report(
     inputs: AttributionInputs, attribution: Attribution, seed: int = 0, sensitive: bool = True
 ) -> FaithfulnessReport:
-    """All scores that the inputs allow. `sensitive`: sensitivity too, which runs the method NEIGHBOURS times more."""
+    """Computes all scores that the inputs allow. `sensitive`: includes sensitivity, which runs the method NEIGHBOURS
+    more times."""
     scores = truth_scores(inputs, attribution)
     scores |= {name: curve.area for name, curve in perturbation_curves(inputs, attribution, seed).items()}
     errors = infidelity(inputs, attribution, seed)
@@ -71,7 +72,7 @@ def faithfulness_report(
 
 
 def truth_scores(inputs: AttributionInputs, attribution: Attribution) -> dict[str, float]:
-    """The scores that need ground truth; none where it is not known."""
+    """Computes the scores against ground truth; empty where it is unknown."""
     scores = {}
     if inputs.truth is not None and inputs.truth.any():
         image = attribution.image.numpy()

@@ -25,7 +25,7 @@ from .token_axes import word_spans
 def scene_inputs(
     model: XFM, tokenizer: Tokenizer, scene: Scene, target: str | Target = "itm", about: int | None = None
 ) -> AttributionInputs:
-    """A synthetic scene with its caption, which is about all objects, or with the phrase that names object `about`.
+    """Inputs from a synthetic scene with its caption, or with the phrase that names object `about`.
 
     With the target "name" it is the caption, in which the name of object `about` is masked and predicted (IMLM), as
     pretraining asks; the truth is what has this name. ConfigError for "name" without one of `said_once`.
@@ -75,10 +75,10 @@ def said_once(scene: Scene) -> dict[int, str]:
 def example_inputs(
     model: XFM, tokenizer: Tokenizer, example: Example | Scene, target: str | Target = "itm", about: int | None = None
 ) -> AttributionInputs:
-    """A scene, see `scene_inputs`; or an example of user data with its caption or, with `about`, the phrase of that
-    region: its truth is then where the picture has what is called so, the mask of each region or, without one, its box.
-    A caption has no truth: it need not be about every region. ConfigError as `make_inputs` and where a mask cannot be
-    made, and for a region that is not there."""
+    """Inputs from a scene, see `scene_inputs`; or from an example of user data with its caption or, with `about`, the
+    phrase of that region. The truth of a phrase is the masks, or else the boxes, of all regions with that name; a
+    caption has none, as it need not mention every region. ConfigError as `make_inputs`, for a missing region, and where
+    a mask cannot be made."""
     if isinstance(example, Scene):
         return scene_inputs(model, tokenizer, example, target, about)
     regions = example.regions

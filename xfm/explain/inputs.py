@@ -37,7 +37,7 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttributionInputs:
-    """Made by `make_inputs` or `scene_inputs`; the model has to be in eval mode when it is called (`eval_mode`)."""
+    """Inputs of an explanation, by `make_inputs` or `scene_inputs`; calls need the model in eval mode (`eval_mode`)."""
 
     model: Any  # an XFM, or a `guests.guest.Guest`
     target: Target

@@ -36,10 +36,10 @@ Head = tuple[str, int]  # an attention's dotted name, and the head's index
 
 @contextmanager
 def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iterator[None]:
-    """The heads return zero, or their mean over all tokens of the same pass, those of other texts and their padding
-    among them: X-FM's attentions', and those of `nn.MultiheadAttention`, as open_clip's towers have.
+    """Ablates attention heads of X-FM or of `nn.MultiheadAttention` (open_clip): they return zero, or their mean over
+    all tokens of the pass, other texts and padding included.
 
-    ConfigError for an attention or a head that the model does not have.
+    ConfigError for an attention or a head that the model lacks.
     """
     one_of("fill", fill, ("zero", "mean"))
     by_name, chosen = attentions(model), {}
@@ -160,8 +160,8 @@ def removal_effects(
 def objective_effects(
     model: XFM, config: RunConfig, batch: Batch, heads: Sequence[Head], fill: Fill = "zero"
 ) -> pd.DataFrame:
-    """Losses of a batch before and after heads are ablated, every loss that is learnt: "stream/objective" -> before,
-    after; `without_teacher`."""
+    """Measures each trained loss on a batch before and after heads are ablated: "stream/objective" -> before, after;
+    `without_teacher`."""
     import pandas as pd
 
     config = without_teacher(model, config)

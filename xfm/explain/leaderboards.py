@@ -111,7 +111,8 @@ def leaderboard(
 
 
 def leaderboard_scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
-    """Test scenes of two objects or more, with one, every method finds it; of each the caption says a name once."""
+    """Draws test scenes of at least two objects, as every method finds a single one; each caption names an object
+    exactly once."""
     every = (world.scene("test", i, (2, 4), seeding.seed("leaderboard", seed)) for i in itertools.count())
     return list(itertools.islice(filter(said_once, every), count))
 

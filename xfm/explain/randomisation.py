@@ -33,8 +33,8 @@ class RankCorrelation:
 def randomise_weights(
     make: Callable[[Any], AttributionInputs], model: XFM | ForeignModel, method: str | Method, seed: int = 0
 ) -> list[RankCorrelation]:
-    """The model's attribution against those with its parts randomised one after the other, from the target downwards.
-    `make`: the inputs of a model."""
+    """Compares the model's attribution with those after cascading randomisation of its parts, from the target
+    downwards. `make`: the inputs of a model."""
     trained: Any = model
     weights, fresh = trained.state_dict(), randomised_copy(model, seed)
     random = {name: value.clone() for name, value in fresh.state_dict().items()}

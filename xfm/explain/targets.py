@@ -60,7 +60,7 @@ def full_mask(tokens: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Target:
-    """A scalar function of a pair."""
+    """Scalar function of an image-text pair, whose value explanations attribute."""
 
     name: str
     score: Callable[[Outputs], Tensor]  # -> (B,)

@@ -36,7 +36,7 @@ from .token_axes import PatchAxis, TokenAxis
 
 @dataclass(frozen=True, repr=False)
 class AttentionMap:
-    """One attention of all layers and heads."""
+    """Weights of one kind of attention, for all layers and heads."""
 
     weights: Tensor  # (layer, head, query, key), float32 on the CPU
     queries: str  # "words" or "patches"
@@ -60,8 +60,8 @@ class AttentionMap:
 
 @dataclass(frozen=True, repr=False)
 class Trace:
-    """Any image (see `images.prepare`) of (side, side) pixels and a text. ConfigError for what is none, and for
-    maps that are not of its words and patches.
+    """Trace of one image (any that `images.prepare` accepts, (side, side) pixels) and one text. ConfigError for
+    anything else, and for maps of other numbers of word pieces or patches.
 
     `maps` has the attentions that the encoders have: for X-FM language, vision, fusion and cross (text to image).
 
@@ -129,7 +129,7 @@ def trace(
     target: str | Target = "",
     boxes: Mapping[str, Sequence[float]] | None = None,
 ) -> Trace:
-    """Runs any image (see `xfm.base.images.prepare`) and a text through the model, whose mode is left as it was.
+    """Traces an image (any that `xfm.base.images.prepare` accepts) and a text through the model; its mode is restored.
 
     `target`: what is differentiated by every attention weight: "itm", "itc" or another of `targets.py`; "": nothing.
     `boxes`: x, y, width and height in pixels of the prepared image by phrase, where known. ConfigError for what is no

@@ -30,7 +30,7 @@ LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":"
 
 @styled
 def bars(values: Mapping[str, float], xlabel: str, title: str = "", reference: Sequence[float] = ()) -> Figure:
-    """A bar a name, in their order; dashed lines at known values, as 0 and 1 are for restored shares."""
+    """Draws one bar per name, in order; dashed lines at known values, as 0 and 1 are for restored shares."""
     require(values, "values")
     figure = new_figure(WIDTH * 0.8, 0.75 + 0.23 * len(values), title)
     axes = figure.subplots()
@@ -47,7 +47,7 @@ def bars(values: Mapping[str, float], xlabel: str, title: str = "", reference: S
 
 @styled
 def lines(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "", reference: float | None = None) -> Figure:
-    """A line a column, over the index; a grey line at a known value, as chance."""
+    """Draws one line per column over the index, and a grey one at a reference value such as chance."""
     require(table, "rows")
     figure = new_figure(WIDTH, 3.6, title)
     axes = figure.subplots()
@@ -69,7 +69,7 @@ def lines(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "", refere
 def scatter(
     panels: Mapping[str, Any], xlabel: str, ylabel: str, title: str = "", reference: Mapping[str, float] | None = None
 ) -> Figure:
-    """A panel a name: values (x, points) over 0, 1, ..., as heads over layers; dashed the panel's `reference`."""
+    """Draws one panel per name: values (x, points) over 0, 1, ..., such as heads over layers; `reference` is dashed."""
     require(panels, "panels")
     figure = new_figure(WIDTH, 2.8, title)
     for axes, (name, values) in zip(
@@ -88,7 +88,7 @@ def scatter(
 
 @styled
 def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
-    """Numbers from −1 to 1, as correlations and shares are, in their cells."""
+    """Draws a matrix of numbers in [−1, 1], such as correlations or shares."""
     require(table, "rows")
     names = [clip(name, 24) for name in table.columns]
     figure = new_figure(WIDTH, 0.3 * len(table) + 1.8 + 0.05 * max(0, max(map(len, names)) - 14), title)
@@ -102,7 +102,7 @@ def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
 
 @styled
 def heads(frame: pd.DataFrame, title: str = "Heads: importance by ablation, and by attention") -> Figure:
-    """A panel a kind of attention and a measure, layers x heads. `frame`: place, layer, head and a column a measure,
+    """Draws one panel per attention and measure, layers x heads. `frame`: place, layer, head and a column a measure,
     as `head_importance` has them."""
     measures = [c for c in frame.columns if c not in ("place", "layer", "head")]
     places = list(dict.fromkeys(frame["place"]))

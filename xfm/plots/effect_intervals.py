@@ -37,10 +37,10 @@ _MARGIN: dict[str, Any] = {"color": GREY, "alpha": 0.15, "linewidth": 0, "zorder
 
 @styled
 def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
-    """A panel a metric: each variant's mean difference with its 95 % interval, above it the seeds' own differences
-    (crosses: a run failed), dotted where the baseline lies, dashed where training began, shaded within the margin of
-    equivalence, where the spec has one. The mean is full where the verdict is a difference. What is so far away that
-    nothing would be seen of the rest is an arrow with its numbers.
+    """Draws one panel per metric: each variant's mean difference with its 95 % interval, above it the seeds' own
+    differences (crosses: a run failed), dotted where the baseline lies, dashed where training began, shaded within the
+    margin of equivalence, where the spec has one. The mean is full where the verdict is a difference. What is so far
+    away that nothing would be seen of the rest is an arrow with its numbers.
 
     `effects`, `pairs`: rows of Study.effects and Study.pairs; `variants`: their order. Raises ValueError for no rows.
     """
@@ -127,8 +127,8 @@ def nothing(why: str, title: str = "") -> Figure:
 
 @styled
 def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
-    """A panel a metric: every run's value by variant, a line a seed; the variants' means as bars, the baseline
-    dotted, the value before training dashed; an arrow with its mean where a variant is too far away.
+    """Draws one panel per metric: every run's value by variant, one line per seed; the variants' means as bars, the
+    baseline dotted, the value before training dashed; an arrow with its mean where a variant is too far away.
 
     `effects`, `results`: rows of Study.effects and Study.results. Raises ValueError for no rows.
     """

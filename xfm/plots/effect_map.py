@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @styled
 def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
-    """The effect on one metric over a two-way grid: colour and number, framed where the 95 % interval leaves zero out.
+    """Draws the effect on one metric over a two-way grid: colour and number, framed where the 95 % interval leaves zero
+    out.
 
     `cells`: rows of Study.effects with x and y (a cell's place), columns and rows (what these are). Raises ValueError
     for no rows.

@@ -85,7 +85,7 @@ def images(images: Mapping[str, ImageLike], title: str = "", credit: str = "") -
 
 @styled
 def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure:
-    """Scenes with numbered boxes, captions, and the phrases that name each object."""
+    """Draws scenes with numbered boxes, captions, and the phrase of each object."""
     require(scenes, "scenes")
     cards = []
     for scene in scenes:
@@ -141,7 +141,7 @@ def retrieval_examples(
     columns: int = 4,
     credit: str = "",
 ) -> Figure:
-    """Pictures, the captions that the model ranks first with their cosines, and the right one wherever it comes."""
+    """Draws pictures, the top-ranked captions with their cosines, and the right caption with its rank."""
     require(examples, "examples of retrieval")
     cards = []
     for e in examples:
@@ -164,7 +164,7 @@ def grounding_examples(
     columns: int = 4,
     credit: str = "",
 ) -> Figure:
-    """The true box (solid), the predicted one (dashed), and their IoU; right from an IoU of 0.5."""
+    """Draws the true box (solid), the predicted one (dashed) and their IoU; right from 0.5."""
     require(examples, "examples of grounding")
 
     def draw(axes: Axes, example: Grounded) -> None:
@@ -206,7 +206,8 @@ def masked_word_examples(
     columns: int = 3,
     credit: str = "",
 ) -> Figure:
-    """A caption with a name hidden; the likeliest words with their probabilities, given its own picture and another."""
+    """Draws captions with a masked name and the likeliest words, with their probabilities given the right and a wrong
+    picture."""
     require(examples, "examples of masked words")
     cards = []
     for e in examples:

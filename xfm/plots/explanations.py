@@ -43,8 +43,8 @@ def attributions(
     credit: str = "",
     notes: Sequence[str] = (),
 ) -> Figure:
-    """A panel an attribution of one input: any image (see `xfm.base.images.prepare`) of (side, side) pixels under its
-    patches' numbers, and a bar a word.
+    """Draws one panel per attribution of one input: any image (see `xfm.base.images.prepare`) of (side, side) pixels
+    under its patches' numbers, and a bar a word.
 
     Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit. Signed ones are
     shown around 0. `truth` (side, side) bool is outlined, in a list each panel's own; `notes`: what stands below each.
@@ -101,8 +101,8 @@ def patch_maps(
     signed: bool = False,
     credit: str = "",
 ) -> Figure:
-    """A panel a map: any image (see `images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
-    its own, up to the number below it. ConfigError for what is no image, and for maps of another size."""
+    """Draws one panel per map: any image (see `images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale
+    of its own, up to the number below it. ConfigError for what is no image, and for maps of another size."""
     require(maps, "maps")
     picture, cards = pixels(image), []
     for name, values in maps.items():
@@ -177,8 +177,8 @@ def _word_bars(axes: Axes, one: Attribution) -> None:
 
 @styled
 def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "", credit: str = "") -> Figure:
-    """A row a layer, a picture a head: what a word piece attends to ("cross"), or how much all patches attend to each
-    ("vision"). Each head has a scale of its own; below it stand its largest weight and its entropy (of
+    """Draws one row per layer, one picture per head: what a word piece attends to ("cross"), or how much all patches
+    attend to each ("vision"). Each head has a scale of its own; below it stand its largest weight and its entropy (of
     "vision" the mean of the rows').
 
     ConfigError for another map.
@@ -203,8 +203,8 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
 
 @styled
 def attention_matrices(trace: Trace, map: str = "language", title: str = "") -> Figure:
-    """A matrix a head of the last layer: how much each word piece (row) attends to each (column). ConfigError for maps
-    of patches."""
+    """Draws one matrix per head of the last layer: how much each word piece (row) attends to each (column). ConfigError
+    for maps of patches."""
     one_of("map", map, [name for name, one in trace.maps.items() if one.keys == one.queries == "words"])
     weights, pieces = trace.maps[map].weights[-1].numpy(), trace.words.pieces
     figure = new_figure(WIDTH, 3.3, title or f"Attention, {_MAPS[map]}: rows attend to columns")

@@ -24,7 +24,7 @@ _FRAMED: dict[str, Any] = {"fill": False, "edgecolor": ORANGE, "linewidth": 2}
 
 @styled
 def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str = "") -> Figure:
-    """Gradient norms, objectives by modules, coloured by their logarithm.
+    """Draws gradient norms, objectives x modules, coloured by their logarithm.
 
     Args:
         tables: one frame (rows: objectives; columns: modules), or several by name, drawn side by side on one scale.
@@ -76,8 +76,8 @@ def _two_digits(x: float) -> str:
 
 @styled
 def gradient_scales(frame: pd.DataFrame, module: str = "language encoder", title: str = "") -> Figure:
-    """Gradient norms at a module, by gradient scale (the frame's index, in [0, 1]) and objective (its columns). A cross
-    on the axis: no path (None or NaN). Raises ValueError for a frame without values."""
+    """Draws gradient norms at a module, by gradient scale (the frame's index, in [0, 1]) and objective (its columns). A
+    cross on the axis: no path (None or NaN). Raises ValueError for a frame without values."""
     require(frame.to_numpy().ravel(), "gradients")
     figure = new_figure(6.2, 3.1, title)
     axes = figure.subplots()

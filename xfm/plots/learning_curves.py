@@ -32,7 +32,7 @@ _WINDOWS = 80  # points of the throughput, at most: medians of the steps between
 
 @styled
 def learning_curves(records: Sequence[Record], config: RunConfig | None = None, measure: Measure = "loss") -> Figure:
-    """One panel an objective, the streams it learns from as lines: training as it was and smoothed, held-out marked.
+    """Draws one panel per objective, its streams as lines: training as it was and smoothed, held-out marked.
 
     `measure` "accuracy" shows the scores that objectives report: accuracies, and the boxes' IoU. With the config come
     the levels of chance, the curriculum, and empty panels of the objectives that will join; what constant predictions
@@ -176,7 +176,7 @@ def _progress(records: Sequence[Record]) -> str:
 
 @styled
 def throughput(records: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
-    """Steps per second, and the share of the time that the loop waited for its next batch, over the run: medians of
+    """Draws steps per second, and the share of time that the loop waited for its next batch, over the run: medians of
     windows of steps, as steps with validation take longer. Raises ValueError for no records with times."""
     timed = [r for r in records if "seconds" in r]
     require(timed, "records with times")

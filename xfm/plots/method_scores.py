@@ -27,7 +27,7 @@ def insertion_deletion(
     ylabel: str = "score",
     title: str = "The target's score as parts are inserted and deleted",
 ) -> Figure:
-    """Insertion and deletion, of pictures and of texts: a line a method. `curves`: method -> what
+    """Draws insertion and deletion curves of pictures and texts, one line per method. `curves`: method -> what
     `explain.faithfulness.perturbation_curves` returned."""
     require(curves, "curves")
     names = [*next(iter(curves.values()))]  # of a single word there is no order to insert it in
@@ -49,8 +49,8 @@ def insertion_deletion(
 
 @styled
 def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attribution methods, scored") -> Figure:
-    """A panel a score, a row a method: means with 95 % intervals; those that know nothing of the model are grey, and
-    lines of their own.
+    """Draws one panel per score, one row per method: means with 95 % intervals; those that know nothing of the model
+    are grey, and lines of their own.
 
     `table`: rows with method, score, mean, low, high, as `Leaderboard.table` has them.
     """

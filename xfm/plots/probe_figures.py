@@ -63,7 +63,7 @@ def probes(
     readings: Sequence[str] = tuple(READINGS),
     title: str = "",
 ) -> Figure:
-    """A panel for each of READINGS asked for, over the steps; a line for each variant of `runs`, the mean over its
+    """Draws one panel per chosen reading of READINGS over the steps, one line per variant of `runs`, the mean over its
     seeds (a list of records each), with the 95 % interval of the mean (t) where there are at least two.
 
     Panels in which no run has a value are left out. Raises ValueError for an unknown reading, or nothing to draw.

@@ -27,8 +27,8 @@ LOOKS = {"": ("-", "o"), "untrained": ("--", "s"), "control": (":", "")}  # dash
 
 @styled
 def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
-    """A panel for what each probe is asked (PANELS), a line a position: solid with its 95 % interval, dashed the same
-    probe of the untrained model, dotted the control task; grey is chance.
+    """Draws one panel per question of the probes (PANELS), one line per position: solid with its 95 % interval, dashed
+    the same probe of the untrained model, dotted the control task; grey is chance.
 
     `table`: a row a run, site and condition, as studies/relations has them: condition, encoder, layer,
     position, value, low, high. Of several runs the mean is drawn, with the t interval over them; of one its own.
@@ -53,7 +53,7 @@ def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
 
 @styled
 def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
-    """A line a choice between a true caption and one that is false: its share of right answers with the 95 % interval;
+    """Draws one line per choice between a true and a false caption: its share of right answers with the 95 % interval;
     grey is chance. Full dots have an interval above it.
 
     `table`: a row a run and choice, as studies/relations has them: condition, position, value, low, high; and

@@ -24,8 +24,8 @@ _Row = tuple[float, str, str, "Result | None"]  # lines from the panel's top, te
 
 @styled
 def evaluation(results: Sequence[Result], title: str = "") -> Figure:
-    """Every result as a dot with its 95 % interval, its baseline (×) and, where a perfect model would not reach 100 %,
-    its upper bound. Losses have a scale of their own.
+    """Draws every result as a dot with its 95 % interval, its baseline (×) and, where a perfect model would not reach
+    100 %, its upper bound. Losses have a scale of their own.
 
     A dot is full where the interval excludes the baseline. Raises ValueError for no results. See `evaluation_pages`
     for many.
@@ -45,7 +45,7 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
 
 
 def evaluation_pages(results: Sequence[Result]) -> list[list[Result]]:
-    """The results in parts of at most 60 lines, a figure each. Tasks stay whole, and in their order."""
+    """Draws the results in figures of at most 60 lines; tasks stay whole and in order."""
     pages: list[list[Result]] = []
     room = 0
     for task in _by_task(results):

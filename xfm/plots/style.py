@@ -38,7 +38,7 @@ _STYLE: dict[str, Any] = {
 
 
 class Figure(matplotlib.figure.Figure):
-    """Shows itself in a notebook, without pyplot; elsewhere `figure.savefig(path)`."""
+    """Matplotlib figure that displays in notebooks without pyplot; elsewhere use `figure.savefig(path)`."""
 
     def savefig(self, fname: Any, **options: Any) -> None:
         """Save as matplotlib does, but a file appears whole or stays as it was. FileError where the system refuses."""

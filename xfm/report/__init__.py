@@ -1,4 +1,4 @@
-"""What a finished run leaves to look at: `report.html`, one self-contained file, and its figures as files."""
+"""Report of a finished run: `report.html`, one self-contained file, and its figures as files."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SCALES = {"with the stop (the paper)": 0.0, "without (plain multi-task)": 1.0}
 
 
 def gradient_tables(run: Run) -> dict[str, GradientTable]:
-    """The trained model's gradient table on one held-out batch, with the stop-gradient and without.
+    """Gradient tables of the trained model on one held-out batch, with the stop-gradient and without.
 
-    Where another network is MIM's teacher, the model's own outputs stand in for it, or MIM is left out: the stop is
-    about text.
+    Where another network is MIM's teacher, the model's own outputs replace it, or MIM is left out: the stop concerns
+    text alone.
     """
     model = run.model()
     config = without_teacher(model, run.config)
@@ -47,11 +47,17 @@ def gradient_tables(run: Run) -> dict[str, GradientTable]:
 
 
 def write_report(run: Run, gradients: Mapping[str, GradientTable] | None = None) -> Path:
-    """Writes `report.html` of a finished run and returns its path; beside it, under `figures/`, every figure as PDF or,
-    where it shows pictures, as PNG. `gradients`: what `gradient_tables` measured, or None: measured now.
+    """Writes `report.html` of a finished run, and its figures under `figures/` (PDF, or PNG where they show pictures).
 
-    Raises RunError where the run is not finished or a file of it cannot be read, FileError where the folder cannot be
-    written.
+    Args:
+        gradients: Tables of `gradient_tables`; None: measured now.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        RunError: For an unfinished run, and for an unreadable file of it.
+        FileError: For a folder that cannot be written.
     """
     results, records, machine = evaluate_run(run.folder), run.metrics(), _environment(run)
     if not records:

@@ -30,7 +30,7 @@ _FORMULA = r"[=+\-@\t\r]"  # begins what a spreadsheet would compute, unless the
 
 
 class StudyError(RuntimeError):
-    """A study's folder that cannot be used as asked: the message names the file and what to do."""
+    """Unusable folder of a study; the message names the file and a recovery hint."""
 
 
 def _escaped(text: str) -> str:

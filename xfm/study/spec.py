@@ -37,7 +37,7 @@ _KINDS: Any = (  # of fields in spec.json; the others are lists
 
 @dataclass(frozen=True)
 class Spec:
-    """What a study compares and how. ConfigError names a wrong field, its value and what is allowed."""
+    """Specification of a study: what it compares and how. ConfigError for a wrong field, with its value and range."""
 
     name: str
     recipe: str  # as in recipes.get: "demo+stage1"

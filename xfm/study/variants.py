@@ -100,7 +100,7 @@ def plain(value: Any) -> Any:
 
 
 def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (BASELINE,)) -> dict[str, Changes]:
-    """Label -> changes of every combination of the fields' values, for every variant.
+    """Variants of a full factorial design: label -> changes, for all combinations of the fields' values.
 
     Labels are "train.lr=0.001, data.texts=8", preceded by the variant's name if there are several. A field may name
     several that share a value, "flow.text_gradient.{itm,imlm,bbp}". ConfigError for a field without values, and for a

@@ -1,4 +1,4 @@
-"""Which tasks a run can answer, in which way, and why not the others."""
+"""Availability of tasks: which of them a run can answer, in which way, and why not the others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of task
 
 
 def why_not(name: str, config: RunConfig, way: Way, data: Dataset | None = None) -> str:
-    """Why a run of this config cannot answer a task in one of its ways: what the data, or the model, lack; "" where it
-    can. `data`: the config's, where they are open already."""
+    """Reason why a run of this config cannot answer a task in a way: what data or model lack; "" where it can.
+    `data`: the config's, where they are open already."""
     return _not_started(name, config) if way == "finetune" else _not_measured(name, config, data or dataset(config))
 
 
@@ -54,8 +54,8 @@ def _not_started(name: str, config: RunConfig) -> str:
 
 
 def answerable(config: RunConfig, tasks: Tasks = "all") -> list[str]:
-    """The tasks that a run of this config, as a specialist's, can be asked as it is: those that the data source and the
-    model can serve, of a family that a loss trains. ConfigError for an unknown name."""
+    """Tasks that a frozen run of this config can answer: those whose family a loss trains and whose needs the data
+    source and the model meet. ConfigError for an unknown name."""
     trained, data = _trained_families(config), dataset(config)
     named = [name for name in select_tasks(tasks) if TASKS[name].family in trained]
     return [name for name in named if not _not_measured(name, config, data)]
@@ -79,8 +79,8 @@ def _trained_families(config: RunConfig) -> set[str]:
 
 
 def select_tasks(tasks: Tasks) -> list[str]:
-    """Names of tasks that a frozen model is asked, each once and in the order of TASKS. ConfigError for an unknown
-    name, with the nearest."""
+    """Names of a frozen model's tasks, each once, in the order of TASKS. ConfigError for an unknown name, with the
+    nearest one."""
     selected: set[str] = set()
     groups = {"all": list(STANDARD)}
     groups |= {family: [name for name in STANDARD if TASKS[name].family == family] for family in FAMILIES}

@@ -1,4 +1,4 @@
-"""The model under evaluation, as functions from scenes and texts to scores: all that the tasks ask of it.
+"""Model under evaluation, as functions from scenes and texts to scores: the interface of all tasks.
 
 Every picture and text is encoded once a call, in batches, on the model's device; results come back on the CPU.
 """
@@ -59,7 +59,7 @@ def reproducibly(model: XFM) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class EvalContext:
-    """A model, and the split and seed that its test samples are drawn by. Use it under `reproducibly(model)`.
+    """Model under evaluation, with the split and seed of its test samples. Use it under `reproducibly(model)`.
 
     Raises ConfigError for an unknown split, and for a seed that is not in [0, 2**63)."""
 

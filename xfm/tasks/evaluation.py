@@ -36,7 +36,7 @@ _LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching", 
 
 
 class Evaluation(list[Result]):
-    """The results; `skipped`: task name -> what it needs that the data source, or the model, does not have."""
+    """List of results; `skipped`: task name -> what it needs that the data source or the model lacks."""
 
     def __init__(self, results: Iterable[Result] = (), skipped: Mapping[str, str] | None = None) -> None:
         super().__init__(results)
@@ -60,11 +60,11 @@ def evaluate(
     tasks: Tasks = "all",
     progress: bool = False,
 ) -> Evaluation:
-    """The results of `tasks` on one split, on the model's device; the model's mode is restored.
+    """Evaluates a model on `tasks` and one split, on the model's device; the model's mode is restored.
 
-    Test samples are a function of (data, split, seed, task), the same for every model. A task that needs what the data
-    source does not provide, or a head that the model does not have, is skipped, with a note in the results; asked for
-    by its name it is a ConfigError, as is an unknown name. Single conditions of the other tasks are left out so.
+    Test samples are a function of (data, split, seed, task), the same for every model. Tasks and single conditions that
+    need data or heads which the source or the model lacks are skipped, with a note in `skipped`. ConfigError for an
+    unknown task, and for such a task where its name was given.
     """
     import sklearn.linear_model  # noqa: F401  # late: a second; but before `reproducibly`, which binds what is loaded
 
@@ -118,11 +118,10 @@ def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, st
 def evaluate_run(
     folder: str | Path, tasks: Tasks = "all", again: bool = False, progress: bool = False, split: Split = "test"
 ) -> Evaluation:
-    """The results of a finished run. All tasks are evaluated once on the test split and kept as its evaluation.json,
-    then read from there; of some `tasks`, and of another split, nothing is kept.
+    """Evaluates a finished run. Results of all tasks on the test split are saved as its evaluation.json and read from
+    there the next time; those of some `tasks`, or of another split, are not saved.
 
-    Raises RunError where there is no finished run, and for an evaluation.json that cannot be read or that no evaluation
-    wrote.
+    Raises RunError without a finished run, and for an evaluation.json that is unreadable or of another content.
     """
     run = Run.open(folder)
     path = run.folder / "evaluation.json"

@@ -91,8 +91,8 @@ def right_and_wrong(predictions: Sequence[P], n: int = 4) -> tuple[list[P], list
 def examples(
     model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split = "test", n: int = 6, seed: int = 0
 ) -> Examples:
-    """The predictions for the first n samples of each task, which are those of `evaluate`, or for all where those are
-    fewer (256 of retrieval, about 420 of grounding, 1000 of masked names). The model's mode is restored."""
+    """Predictions for the first n test samples of each task, the samples of `evaluate` (at most 256 of retrieval, about
+    420 of grounding, 1000 of masked names). The model's mode is restored."""
     context = EvalContext(model, config, tokenizer, split, seed)
     with reproducibly(model):
         tasks = {"retrieval": _retrieved, "grounding": _grounded, "imlm": _masked}

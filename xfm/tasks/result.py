@@ -24,7 +24,7 @@ BLOCK = 4_000_000  # draws at once
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One row of an evaluation: the mean of per-sample scores, in [0, 1] where the unit is "%"."""
+    """One number of an evaluation: the mean of per-sample scores, in [0, 1] where the unit is "%"."""
 
     task: str
     condition: str  # the input or the method: "ITC", "swapped phrase"; "" where there is one only
@@ -49,7 +49,7 @@ class Result:
 
     @property
     def key(self) -> str:
-        """How studies name the metric."""
+        """Key of the metric in studies: task, condition, metric."""
         return ", ".join(filter(None, (self.task, self.condition, self.metric)))
 
 
@@ -187,12 +187,12 @@ pearson = Measure("Pearson correlation", _moments, _pearson)
 
 
 def to_json(results: Sequence[Result]) -> str:
-    """Raises ValueError for a number that is not finite."""
+    """Results as JSON. ValueError for a number that is not finite."""
     return json.dumps([dataclasses.asdict(r) for r in results], indent=1, allow_nan=False) + "\n"
 
 
 def from_json(text: str) -> list[Result]:
-    """What `to_json` wrote. Raises ValueError, naming the row and the field, for anything else."""
+    """Reads results from the JSON of `to_json`. ValueError, with row and field, for anything else."""
     rows = parse_json(text)
     if not isinstance(rows, list):
         raise ValueError(f"an evaluation is a list of results, not {type(rows).__name__}")

@@ -22,7 +22,7 @@ def results_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def format_lines(results: Sequence[Result]) -> str:
-    """The table for a terminal, one line a result; an upper bound of 1 is not shown."""
+    """Results as a text table, one line per result; upper bounds of 1 are left out."""
     rows = [("task", "metric", "value", "95 % interval", "n", "baseline", "upper_bound")]
     for r in results:
         baseline = "" if r.baseline is None else f"{r.baseline:.3f} {r.baseline_label}"
@@ -33,9 +33,9 @@ def format_lines(results: Sequence[Result]) -> str:
 
 
 def compare_results(runs: Mapping[str, Sequence[Result]]) -> str:
-    """Evaluations of several runs for a terminal: one line a number, one column a run, each with its 95 % interval.
+    """Text table of several runs' evaluations: one line per number, one column per run, with 95 % intervals.
 
-    A line whose split and seed are not the default ones (test, 0) names them.
+    Lines name the split and seed unless they are the defaults (test, 0).
     """
     cells: dict[tuple[str, ...], dict[str, str]] = {}
     for name, results in runs.items():
@@ -57,7 +57,7 @@ def _align(rows: Iterable[Sequence[str]]) -> str:
 
 
 def find_result(results: Sequence[Result], task: str, metric: str, condition: str = "") -> Result:
-    """The result of a task, metric and condition. KeyError, which lists all keys, where there is none."""
+    """Result of a task, metric and condition. KeyError, with all keys, where there is none."""
     for r in results:
         if (r.task, r.metric, r.condition) == (task, metric, condition):
             return r

@@ -21,7 +21,8 @@ from .world import retrieval
 
 @dataclass(frozen=True, eq=False)
 class RetrievalSet:
-    """N pictures and N texts; matrices have a row a picture, a column a text. Raises ConfigError for other shapes."""
+    """N pictures and texts with score matrices (N, N): rows are pictures, columns texts. ConfigError for other
+    shapes."""
 
     images: np.ndarray  # (N, H, W, 3) uint8
     texts: tuple[str, ...]  # (N)
@@ -93,10 +94,10 @@ def retrieval_set(
     seed: int = 0,
     checked: bool = True,
 ) -> RetrievalSet:
-    """The first `n` pairs of the retrieval task, as `evaluate` draws and scores them; the model's mode is restored.
+    """First `n` pairs of the retrieval task, drawn and scored as by `evaluate`; the model's mode is restored.
 
-    `checked`: every text is true of one picture alone; without, pairs come as they are drawn. RuntimeError where the
-    world is too small for `n` checked pairs. ConfigError where the data have no pairs, or the model no ITC.
+    `checked`: draws pairs until every text is true of one picture only. RuntimeError where the world is too small for
+    `n` such pairs; ConfigError for data without pairs, and for a model without ITC.
     """
     require("itc" in model.objectives, "objectives", list(model.objectives), "with itc, which retrieval is by")
     context = EvalContext(model, config, tokenizer, split, seed)

@@ -50,7 +50,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of a model, and the ways in which it can be answered."""
+    """Name and family of a task, and the ways to measure it, frozen or fine-tuned."""
 
     name: str
     family: Family
