@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import xfm
-from xfm import recipes, tasks
+from xfm import objectives, recipes, tasks
 from xfm.tasks import find_result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -476,7 +476,7 @@ def test_the_lessons_agree_on_colours_and_on_what_itm_was_trained_on() -> None:
     prose = {path.name[:2]: path.read_text("utf-8") for path in NOTEBOOKS}
     assert not [name for name, text in prose.items() if re.search("purple", text, re.I)]
     assert all("lue (positive)" in prose[name] for name in ("06", "07", "08"))
-    streams = xfm.objectives.losses_by_stream(xfm.recipes.demo())
+    streams = objectives.losses_by_stream(recipes.demo())
     assert [stream for stream, losses in streams.items() if "itm" in losses] == ["pairs", "regions"]
     assert "does this text fit this picture, or the patches of this box?" in prose["01"]
     assert "on whole pictures with their captions, and on the *patches of a box*" in prose["07"]

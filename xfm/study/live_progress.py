@@ -37,13 +37,13 @@ def report(records: Iterable[Record], run: str, path: Path) -> None:
             if not path.parent.is_dir():
                 raise Stopped(f"{run}: the study was stopped; the same study goes on from step {record['step'] + 1}")
             with suppress(OSError):  # progress is no reason to stop
-                path.write_text(str(record["step"] + 1 if record["run"] == run else 0))  # 0: its warm start comes first
+                path.write_text(str(record["step"] + 1 if record["run"] == run else 0), "utf-8")  # 0: its warm start comes first
 
 
 def read(path: Path) -> int:
     """Steps done; 0 if none, or none that can be read at this moment, were reported."""
     try:
-        return int(path.read_text())
+        return int(path.read_text("utf-8"))
     except (OSError, ValueError):
         return 0
 
