@@ -45,13 +45,14 @@ CEILINGS = {
     "train": 1848,
     "files": 2006,
     "published": 311,
-    "explain": 2755,
+    "explain": 2758,
     "tasks": 6772,
-    "plots": 2621,
+    "plots": 2623,
     "study": 4210,
     "lab": 249,
     "cli": 588,
     "tools": 5480,
+    "report": 1206,
 }
 EXEMPT = {  # from LIMITS, each for a reason
     "attention_capture.py:_scaled_dot_product": "torch's own signature",

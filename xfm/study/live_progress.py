@@ -37,7 +37,8 @@ def report(records: Iterable[Record], run: str, path: Path) -> None:
             if not path.parent.is_dir():
                 raise Stopped(f"{run}: the study was stopped; the same study goes on from step {record['step'] + 1}")
             with suppress(OSError):  # progress is no reason to stop
-                path.write_text(str(record["step"] + 1 if record["run"] == run else 0), "utf-8")  # 0: its warm start comes first
+                done = record["step"] + 1 if record["run"] == run else 0  # 0: its warm start comes first
+                path.write_text(str(done), "utf-8")
 
 
 def read(path: Path) -> int:
