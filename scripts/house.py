@@ -48,7 +48,7 @@ CEILINGS = {
     "explain": 2758,
     "tasks": 6772,
     "plots": 2623,
-    "study": 4210,
+    "study": 4211,
     "lab": 249,
     "cli": 588,
     "tools": 5480,
