@@ -295,8 +295,22 @@ def test_a_later_call_takes_over_and_the_first_one_saves(left: Folder[Any]) -> N
             pass
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals at their defaults: under nohup, or behind a shell's &, they would be ignored, and rightly left alone."""
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
-def test_a_signal_waits_for_the_end_of_its_step(left: Folder[Any], number: signal.Signals) -> None:
+def test_a_signal_waits_for_the_end_of_its_step(left: Folder[Any], number: signal.Signals, heard: None) -> None:
     with left.lock() as lock:
         with lock.step():
             os.kill(os.getpid(), number)
@@ -312,7 +326,7 @@ def test_a_signal_waits_for_the_end_of_its_step(left: Folder[Any], number: signa
         pytest.fail("a second one does not wait")
 
 
-def test_a_signal_that_must_not_cut_arrives_at_the_end(left: Folder[Any]) -> None:
+def test_a_signal_that_must_not_cut_arrives_at_the_end(left: Folder[Any], heard: None) -> None:
     done = False
     with left.lock(), pytest.raises((KeyboardInterrupt, Terminated)):
         with uncut():
@@ -323,7 +337,7 @@ def test_a_signal_that_must_not_cut_arrives_at_the_end(left: Folder[Any]) -> Non
     assert done
 
 
-def test_processes_stop_together() -> None:
+def test_processes_stop_together(heard: None) -> None:
     """Once a step has told all of them; a signal that comes later, or between two steps, waits for the next step."""
     stop = StopRequest(together=True)
     with stop.between_steps():
