@@ -28,6 +28,8 @@ def open_model(
     fetch = "`hf download openai/clip-vit-base-patch32 --local-dir FOLDER` fetches one; then load('hf_clip:FOLDER')"
     if not os.path.isdir(folder):
         raise ConfigError(f"load({shown('hf_clip:' + folder)}): no such folder, and nothing is downloaded; {fetch}")
+    if not os.path.isfile(os.path.join(folder, "config.json")):
+        raise ConfigError(f"{shown(folder)}: holds no CLIP: it has no config.json; {fetch}")
     for part, forms in FILES.items():  # without a tokenizer's transformers makes one that knows no word
         if not any(all(os.path.isfile(os.path.join(folder, name)) for name in form) for form in forms):
             files = ", or ".join(" and ".join(form) for form in forms)
