@@ -163,7 +163,7 @@ def test_progress_is_reported_once_a_second_at_most(tmp_path, monkeypatch):
     now = iter(range(0, 100))
     monkeypatch.setattr(live_progress.time, "monotonic", lambda: next(now) * 0.25)
     noted: list[int] = []
-    monkeypatch.setattr(Path, "write_text", lambda path, text: noted.append(int(text)))
+    monkeypatch.setattr(Path, "write_text", lambda path, text, encoding: noted.append(int(text)))
     live_progress.report([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
     assert noted == [0, 3, 7], "a warm start's steps are not the run's"
 
