@@ -52,6 +52,6 @@ def test_a_study_asks_every_variant_what_it_can(tmp_path) -> None:
 def test_what_no_variant_can_be_asked_is_refused_before_a_training(tmp_path) -> None:
     alone = {"words": {"specialist": "bert_like", "init_from": ""}}
     study = tiny("words", tmp_path, variants=alone, changes={}, tasks=["mlm", "grounding"])
-    with pytest.raises(ConfigError, match=r"tasks = 'grounding': can be asked of no variant \(words\)"):
+    with pytest.raises(ConfigError, match=r"tasks = 'grounding': no variant can answer it \(words\)"):
         study.run()
     assert not study.runs.exists()
