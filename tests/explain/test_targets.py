@@ -8,7 +8,7 @@ import torch
 
 from xfm import recipes
 from xfm.data import dataset
-from xfm.explain.inputs import make_inputs
+from xfm.explain.prepare_inputs import make_inputs
 from xfm.explain.targets import TARGETS
 from xfm.model import XFM
 from xfm.model.modes import eval_mode

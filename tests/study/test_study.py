@@ -18,7 +18,6 @@ from study.conftest import TINY, numbers, tiny
 from xfm.config import ConfigError
 from xfm.recipes import prior_runs
 from xfm.study import Study, StudyError, code_pin, runner, untrained, worker
-from xfm.study import train_study as module
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 from xfm.tasks import evaluate_run
@@ -201,7 +200,7 @@ def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
     rows = [Measured("vision", "acc", 1.0, 1)]
     monkeypatch.setattr(runner, "measure", fake(lambda c: rows))
     monkeypatch.setattr(untrained, "measure", lambda *_: untrained.Untrained(rows, 1.0))
-    monkeypatch.setattr(module, "require_admitted", lambda *_: None)
+    monkeypatch.setattr(runner, "require_admitted", lambda *_: None)
     tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).run()
     assert len(tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).missing()) == 0
     for change in ({"seeds": [3, 4]}, {"primary": ["other"]}, {"confirmatory": False}):
