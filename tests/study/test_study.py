@@ -204,7 +204,8 @@ def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
     tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).run()
     assert len(tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).missing()) == 0
     for change in ({"seeds": [3, 4]}, {"primary": ["other"]}, {"confirmatory": False}):
-        with pytest.raises(ConfigError, match=f"has another {next(iter(change))}, and results. A confirmatory study stays"):
+        stays = f"has another {next(iter(change))}, and results. A confirmatory study stays"
+        with pytest.raises(ConfigError, match=stays):
             tiny("confirm", tmp_path, **{"confirmatory": True, "primary": ["acc"]} | change)
 
 
