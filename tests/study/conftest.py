@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from xfm.base.numbers import p_value
-from xfm.study import Spec, Study, results_csv, store
+from xfm.study import Spec, Study, store
 from xfm.study.measurements import Measurements
 from xfm.study.study_metrics import Measured, Metric
 
@@ -58,7 +58,6 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
     rng = np.random.default_rng(0)
     study.folder.mkdir(parents=True)
     (study.folder / "spec.json").write_text(study.spec.to_json())
-    blocks = []
     for seed in study.spec.seeds:
         level = {metric: rng.normal(mean, deviation) for metric, (_, mean, deviation) in METRICS.items()}
         for variant in study.spec.variants:
@@ -67,9 +66,7 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
                 Measured(family, m, level[m] + moved[m] * sd, 400, KNOWN[m]) for m, (family, _, sd) in METRICS.items()
             ]
             if (variant, seed) not in lost:
-                blocks.append(results_csv.block(study.spec, variant, seed, rows, 60.0))
-    results_csv.append(study.table, "".join(blocks))
-    store.write_baselines(study.folder / "baselines.json", KNOWN)
+                store.add_results(study.folder, study.spec, (variant, seed), rows, 60.0)
     return study
 
 

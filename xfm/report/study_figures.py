@@ -18,9 +18,11 @@ from ..plots.effect_map import effect_map
 from ..plots.pareto import pareto as pareto_figure
 from ..plots.probe_figures import probes
 from ..plots.variance_components import spread as spread_figure
-from ..study import Study, StudyError, store
+from ..study import Study, StudyError
 from ..study.comparisons import pareto
 from ..study.effects import Metrics, effects, no_pairs, pairs, select
+from ..study.growing_csv import explained
+from ..study.run_records import PROBES
 from ..study.study_metrics import HELD_OUT
 from ..study.variance import learnt_metrics, spread
 from ..study.variants import cell, grid_cells
@@ -107,7 +109,7 @@ class StudyFigures:
         records = self.study.probes()
         if not records:
             return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
-        with store.explained(self.study.folder / "probes.jsonl", "must be the training probe's records"):
+        with explained(self.study.folder / PROBES, "must be the training probe's records"):
             return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
 
     def sections(self) -> dict[str, list[ReportFigure]]:

@@ -1,7 +1,7 @@
 """Ablation studies: variants x seeds -> runs -> paired effects with their uncertainty -> figures and tables."""
 
 from .command import command
-from .results_csv import StudyError
+from .growing_csv import StudyError
 from .spec import Spec
 from .study import Study
 from .variants import grid

@@ -1,4 +1,4 @@
-"""Which code and machines a study's results are of: code.json and machines.jsonl. Changed code is refused.
+"""Which code and machines a study's results are of: code.json and machines.csv. Changed code is refused.
 
 {"files": {"flow.py": "9f86d081884c"}, "unpinned": 0, "accepted": [{"old", "new", "changed", "runs", "reason"}],
  "found": [["xfm", 100]], "spec": {"hash", "confirmatory", "split", "tasks"}}
@@ -25,17 +25,17 @@ from ..base.files import explain_os_error, write_atomically
 from ..base.numbers import count, listed
 from ..base.strings import parse_json
 from ..runs.precision import BY_MACHINE, reached
-from . import store
-from .results_csv import StudyError
+from . import run_records
+from .growing_csv import StudyError, explained
 from .spec import Spec
+from .store import RESULTS, Key, require_types
 
 Files = dict[str, str]  # path from xfm/ on -> hash of the content
 _ROOT = Path(__file__).parents[1]
 _ROOMS = {"base", "config", "data", "diagnostics", "files", "interop", "interventions", "model", "objectives",
           "recipes", "runs", "tasks", "train"}  # fmt: skip
 # of other rooms what training or evaluation calls; the rest of them shows, explains or plans
-_FILES = {"flow.py", "explain/attention_capture.py", "study/study_metrics.py", "study/untrained.py",
-          "study/worker.py"}  # fmt: skip
+_FILES = {"flow.py", "explain/attention_capture.py", "study/study_metrics.py", "study/worker.py"}
 _CACHES = {"__pycache__", ".ipynb_checkpoints"}
 _NAMED = 5  # files in a message
 _HINT = "Put a good copy back; without it the next run pins the code as it is, and says how many runs were before"
@@ -113,7 +113,7 @@ def checked(pinned: Files, call: Callable[..., Any], *args: Any) -> Any:
 def read(folder: Path) -> CodePin | None:
     """The pin; None without code.json. StudyError for another content."""
     path = folder / "code.json"
-    with store.explained(path, "must have files, unpinned, accepted, found and spec", _HINT):
+    with explained(path, "must have files, unpinned, accepted, found and spec", _HINT):
         try:
             pin = CodePin(**parse_json(path.read_text("utf-8")))
         except FileNotFoundError:
@@ -122,12 +122,12 @@ def read(folder: Path) -> CodePin | None:
         require(texts, "files", pin.files, "a mapping of paths to hashes")
         require(type(pin.unpinned) is int, "unpinned", pin.unpinned, "a whole number")
         for change in pin.accepted:
-            store.require_types(change, {"old": str, "new": str, "changed": list, "runs": int, "reason": str})
+            require_types(change, {"old": str, "new": str, "changed": list, "runs": int, "reason": str})
         for run in pin.found:
             whole = isinstance(run, list) and [*map(type, run)] == [str, int]
             require(whole, "found", run, "a variant and a seed")
         if pin.spec:
-            store.require_types(pin.spec, {"hash": str, "confirmatory": bool, "split": str, "tasks": list})
+            require_types(pin.spec, {"hash": str, "confirmatory": bool, "split": str, "tasks": list})
     return pin
 
 
@@ -210,14 +210,14 @@ def _listed(names: list[str]) -> str:
     return listed([*(f"xfm/{name}" for name in names[:_NAMED]), *more])
 
 
-def _precisions(spec: Spec, folder: Path) -> dict[store.Key, str]:
+def _precisions(spec: Spec, folder: Path) -> dict[Key, str]:
     """Known precisions of runs whose config leaves it to the machine; the last of a repeated run."""
-    records = store.read_records(folder / "machines.jsonl")
+    records = run_records.read_records(folder / run_records.MACHINES)
     free = {label for label, config in spec.configs.items() if config.train.precision in BY_MACHINE}
     return {(r["variant"], r["seed"]): r["precision"] for r in records if r["variant"] in free}
 
 
-def mixed_precision(spec: Spec, folder: Path, todo: Collection[store.Key]) -> str:
+def mixed_precision(spec: Spec, folder: Path, todo: Collection[Key]) -> str:
     """A warning if this machine would train `todo` in another precision than finished runs of their seed; else ""."""
     here = {(seed, reached(spec.configs[variant].train.precision)) for variant, seed in todo}
     there = {(seed, precision) for (_, seed), precision in _precisions(spec, folder).items()}
@@ -227,11 +227,11 @@ def mixed_precision(spec: Spec, folder: Path, todo: Collection[store.Key]) -> st
     return (
         f"{spec.name}: this machine trains in {listed(sorted({own for _, own in here}))}, finished runs of "
         f"{_seeds(mixed)} are in another precision: their differences will not be of the variants alone. "
-        f"Finish them on the other machine, or delete their rows in {folder / 'results.csv'}"
+        f"Finish them on the other machine, or delete their rows in {folder / RESULTS}"
     )
 
 
-def precisions(spec: Spec, folder: Path, finished: Collection[store.Key]) -> list[str]:
+def precisions(spec: Spec, folder: Path, finished: Collection[Key]) -> list[str]:
     """Sentences of the report on the runs' precision; none if it is not known."""
     of_run = {key: precision for key, precision in _precisions(spec, folder).items() if key in finished}
     if not of_run:

@@ -15,8 +15,8 @@ from ..base.fields import require
 from ..base.numbers import number
 from ..base.strings import printable
 from ..config import ConfigError
+from .growing_csv import StudyError
 from .measurements import Measurements, complete, lacking
-from .results_csv import StudyError
 from .statistics import FEWEST, mean_interval
 from .study_metrics import FAMILIES, SIGN, Metric, own_target
 

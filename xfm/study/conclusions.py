@@ -19,9 +19,8 @@ import pandas as pd
 from ..base.fields import one_of, require
 from ..base.files import write_atomically
 from ..base.strings import parse_json
-from . import store
+from .growing_csv import StudyError, explained
 from .measurements import Measurements
-from .results_csv import StudyError
 from .spec import Spec
 from .variants import require_text
 
@@ -80,7 +79,7 @@ def record(folder: Path, data: Measurements, question: str, hypotheses: Sequence
 def read(folder: Path, asked: Sequence[str]) -> Answers | None:
     """None where nothing is answered yet. StudyError for another content, as for more hypotheses than are `asked`."""
     path = folder / _NAME
-    with store.explained(path, "must have question, hypotheses (held and why of each) and results", _WAY_OUT):
+    with explained(path, "must have question, hypotheses (held and why of each) and results", _WAY_OUT):
         try:
             tree = parse_json(path.read_text("utf-8"))
         except FileNotFoundError:

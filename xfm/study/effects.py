@@ -14,9 +14,9 @@ import pandas as pd
 
 from ..base.fields import one_of, require
 from ..base.numbers import number
+from .growing_csv import StudyError
 from .measurements import Measurements, lacking
 from .preregistration import require_all_measured
-from .results_csv import StudyError
 from .statistics import ALPHA, FEWEST, Equivalence, can_reach, gatekeeping, holm, paired
 from .statistics import equivalence as tost
 from .study_metrics import FAMILIES, FLOOR, SHUT

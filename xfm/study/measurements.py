@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.fields import one_of
-from . import results_csv, store
+from . import store
 from .spec import Spec
 from .statistics import mean_interval
 from .store import Key
@@ -38,14 +38,15 @@ class Measurements:
 
     @classmethod
     def read(cls, folder: Path, spec: Spec) -> Measurements:
-        """Reads results.csv, baselines.json and failed.json. StudyError where one holds something else."""
-        path = folder / "results.csv"
-        tables: list[Any] = [results_csv.read(path, spec), results_csv.levels(path, spec)]
-        rows, levels = (table[table["seed"].isin(spec.seeds)].reset_index(drop=True) for table in tables)
+        """Reads results.csv, metrics.json and failed.json. StudyError where one holds something else."""
+        metrics = store.read_metrics(folder)
+        rows, levels = (
+            table[table["seed"].isin(spec.seeds)].reset_index(drop=True)
+            for table in store.read_results(folder, spec, metrics)
+        )
         finished = {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
-        reasons = store.read_failed(folder / "failed.json", spec)
-        failed = {key: why for key, why in reasons.items() if key not in finished}
-        return cls(spec, rows, levels, store.read_baselines(folder / "baselines.json"), failed)
+        failed = {key: why for key, why in store.read_failed(folder, spec).items() if key not in finished}
+        return cls(spec, rows, levels, metrics, failed)
 
     @property
     def runs(self) -> list[Key]:

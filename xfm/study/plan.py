@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -13,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..base.fields import require
 from ..base.numbers import count, duration, number
 from ..base.strings import printable
 from ..config import SCRATCH, RunConfig
@@ -23,11 +23,12 @@ from ..tasks.finetuning.finetune import finetune
 from ..train import Run
 from ..train.estimate import timed_steps
 from ..train.requirements import before
-from .power import Pilot, detectable_effects, level, seeds_needed
+from .measurements import Measurements
+from .power import detectable_effects, level, seeds_needed
+from .preregistration import read_spec, require_all_measured
 from .spec import Spec
 from .statistics import ALPHA, smallest_p
-from .store import Key
-from .untrained import Untrained, config_of, startable_of
+from .worker import reference_config, startable_of, untrained_of
 
 _STEPS = 12  # of an arm, of which those are timed that do not warm up
 _TUNED = 5  # timed steps of a fine-tuning
@@ -127,21 +128,16 @@ def _tests(spec: Spec) -> str:
     )
 
 
-def make(
-    spec: Spec,
-    runs: Path,
-    todo: Iterable[Key],
-    finished: Mapping[str, float],
-    untrained: Untrained,
-    pilots: Mapping[str, Pilot],
-    workers: int,
-) -> Plan:
-    """The plan of a study of which `todo` is to be done.
-
-    `finished`: median seconds of a training, by variant; a few steps of the others are timed here, in a folder that is
-    removed.
-    """
-    todo, pace, rows = [*todo], _Pace(), []
+def make(data: Measurements, folder: Path, runs: Path, workers: int) -> Plan:
+    """See Study.plan. A few steps of each arm without a finished run are timed here, in a folder that is removed."""
+    require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
+    spec, finished = data.spec, data.seconds()
+    untrained = untrained_of(spec, folder)
+    require_all_measured(spec, untrained.families)
+    root = folder.parent
+    pilots = {name: Measurements.read(root / name, read_spec(root / name)) for name in spec.explored}
+    todo = [key for key in data.runs if key not in data.finished]
+    pace, rows = _Pace(), []
     first = dict[str, dict[Path, RunConfig]]()  # by kind
     for variant, changes in spec.variants.items():
         config = spec.configs[variant]
@@ -161,7 +157,7 @@ def make(
         seconds[f"{kind}s"] = sum(pace(c) * c.train.steps for c in needed.values())
     step_0 = sum(variant in spec.compared_with for variant, _ in todo)  # is measured as well
     seconds["measuring"] = untrained.seconds * (len(todo) + step_0)
-    tuning = [(variant, task) for variant, _ in todo for task in startable_of(spec.configs[variant], spec.tasks)]
+    tuning = [(variant, task) for variant, _ in todo for task in startable_of(spec.configs[variant], spec.asks)]
     of_task = _tuned(spec) if tuning else {}
     seconds["fine-tuning"] = sum(of_task[task] for _, task in tuning)
     disk = float((arms["to_train"] * arms["disk"]).sum())
@@ -193,10 +189,10 @@ def _plain(config: RunConfig) -> RunConfig:
 
 def _tuned(spec: Spec) -> dict[str, float]:
     """Seconds of each fine-tuning, from a few steps of it; without its measuring."""
-    config, seconds = config_of(spec), {}
+    config, seconds = reference_config(spec), {}
     with tempfile.TemporaryDirectory() as root:
         _, run = timed_steps(_plain(config), root, 1)
-        for task in startable_of(config, spec.tasks):
+        for task in startable_of(config, spec.asks):
             whole = recipe(task, run.folder).train
             *steps, last = [r["seconds"] for r in finetune(recipe(task, run.folder, _TUNED), root)]  # it validates
             step = median(steps)

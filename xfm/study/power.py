@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..config import RunConfig
+from . import effects
+from .measurements import Measurements
+from .preregistration import label_of
 from .spec import Spec
 from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, mean_interval
 from .study_metrics import SIGN, Metric
@@ -22,14 +24,6 @@ from .study_metrics import SIGN, Metric
 COLUMNS = ["metric", "unit", "variant", "against", "pairs", "sd", "detectable", "at_most", "alpha", "baseline",
            "reference", "from", "note"]  # fmt: skip
 _UPPER = 0.2  # 1 - the confidence of the upper limit
-
-
-class Pilot(NamedTuple):
-    """What a study that explored knows."""
-
-    pairs: Any  # Study.pairs, a frame
-    metrics: Mapping[str, Metric]
-    configs: Mapping[str, RunConfig]  # by label
 
 
 class _Spread(NamedTuple):
@@ -54,7 +48,7 @@ def seeds_needed(tests: int) -> int:
     return next(n for n in range(1, 64) if can_reach(tests, n))
 
 
-def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
+def detectable_effects(spec: Spec, pilots: Mapping[str, Measurements]) -> pd.DataFrame:
     """A row a comparison x metric (the primary ones, or all that explorations have where none is).
 
     sd: of the paired differences, of the same comparison where an exploration has it, else pooled over all that it has;
@@ -62,19 +56,20 @@ def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
     at `alpha` in 80 % of studies with the spec's seeds; at_most: the same at the upper 80 % limit of the sd.
     reference: its mean in the exploration. All NaN, and a note, where there are too few.
     """
+    measured, rows = {name: effects.pairs(data) for name, data in pilots.items()}, []
     metrics = spec.primary or dict.fromkeys(
-        key for pilot in pilots.values() for key in pilot.pairs["metric"] if pilot.metrics.get(key, Metric()).better
+        key for name, data in pilots.items() for key in measured[name]["metric"] if data.directed(key)
     )
-    compared, rows = spec.references(spec.reference), []
+    compared = spec.references(spec.reference)
+    labels = {v: {n: _labels(data.spec, spec, v, other) for n, data in pilots.items()} for v, other in compared.items()}
     for metric in metrics:
-        known = next((pilot.metrics[metric] for pilot in pilots.values() if metric in pilot.metrics), Metric())
+        known = next((data.metrics[metric] for data in pilots.values() if metric in data.metrics), Metric())
+        there = {name: table[(table["metric"] == metric) & ~table["failed"]] for name, table in measured.items()}
         for variant, against in compared.items():
-            pairs = {name: _of(pilot.pairs, metric) for name, pilot in pilots.items()}
-            same = {name: _labels(pilot.configs, spec, variant, against) for name, pilot in pilots.items()}
             row = {"metric": metric, "unit": known.unit, "variant": variant, "against": against}
             row |= {"baseline": known.baseline, "alpha": (alpha := level(spec, metric))}
             test = len(spec.seeds), alpha, "sign flips" if _corrected(spec, metric) else "interval"
-            rows.append(row | _row(pairs, same, known, variant, against, test))
+            rows.append(row | _row(there, labels[variant], known, variant, against, test))
     numbers = ("sd", "detectable", "at_most", "alpha", "baseline", "reference")
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
 
@@ -84,15 +79,10 @@ def upper_limit(df: int) -> float:
     return math.sqrt(df / stats.chi2.ppf(_UPPER, df))
 
 
-def _of(pairs: Any, metric: str) -> Any:
-    return pairs[(pairs["metric"] == metric) & ~pairs["failed"]]
-
-
-def _labels(theirs: Mapping[str, RunConfig], spec: Spec, *labels: str) -> tuple[str, ...]:
+def _labels(theirs: Spec, ours: Spec, *labels: str) -> tuple[str, ...]:
     """What an exploration calls these variants' configs; () where it has not all of them."""
-    known = {config.fingerprint: label for label, config in theirs.items()}
-    wanted = [spec.configs[label].fingerprint for label in labels]
-    return tuple(known[one] for one in wanted) if known.keys() >= {*wanted} else ()
+    names = tuple(label_of(theirs, ours.configs[label].fingerprint) for label in labels)
+    return names if all(names) else ()
 
 
 def _row(

@@ -1,19 +1,32 @@
-"""A study's spec.json, and the rules of a confirmatory study: fresh seeds, and a spec that stays as it was."""
+"""A study's spec.json, and the rules of a confirmatory study: metrics that explorations admit, fresh seeds, and a spec
+that stays as it was.
+
+An effect on a metric that no model is better at than its baseline says nothing of what is learnt. So a metric may be
+primary where the reference (or the variant that the spec names for the metric) beats the baseline in explorations, by
+the lower end of its interval over their seeds, with the very config that the study confirms.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from ..base.fields import nearest
 from ..base.files import explain_os_error, write_atomically
+from ..base.numbers import amount, interval
 from ..base.strings import printable, shown
 from ..config import ConfigError
 from ..tasks import answerable
-from . import code_pin, store
-from .results_csv import StudyError, seeds
+from . import code_pin, run_records, store
+from .growing_csv import StudyError
+from .measurements import Measurements
 from .spec import FEW, Spec
+from .statistics import FEWEST, mean_interval
+from .study_metrics import Metric, asked, own_target
 from .variants import require_name
 
 _FROZEN = "A confirmatory study stays as it was written down. Give the changed one another name, and fresh seeds"
@@ -43,10 +56,10 @@ def write_spec(spec: Spec, folder: Path, measured: Collection[store.Key]) -> Non
     """Writes the spec. If it has changed, only records of the runs `measured` stay: their rows confirm their config."""
     path = folder / "spec.json"
     if not path.exists() or read_spec(folder).configs != spec.configs:
-        store.keep_records(folder, measured)
+        run_records.keep_records(folder, measured)
     if not measured:
-        with explain_os_error(folder / "baselines.json"):
-            (folder / "baselines.json").unlink(missing_ok=True)
+        with explain_os_error(folder / store.METRICS):
+            (folder / store.METRICS).unlink(missing_ok=True)
     write_atomically(path, spec.to_json())
 
 
@@ -54,7 +67,7 @@ def require_fresh(spec: Spec, root: Path) -> None:
     """ConfigError if an exploration has used a seed, by its spec or its results."""
     for name in spec.explored:
         used = {*read_spec(root / name).seeds}
-        used |= seeds(root / name / "results.csv")
+        used |= {seed for _, seed, _ in store.results_of(root / name)}
         if taken := [seed for seed in spec.seeds if seed in used]:
             raise ConfigError(
                 f"seeds = {list(spec.seeds)}: {taken} were used by {name!r}, which explored; a confirmatory study "
@@ -65,7 +78,7 @@ def require_fresh(spec: Spec, root: Path) -> None:
 def require_unchanged(spec: Spec, folder: Path) -> None:
     """ConfigError if a confirmatory study has results of another spec, or any study of another split or other tasks.
     code.json, if there, decides: spec.json may have been edited since."""
-    if not (folder / "results.csv").exists():
+    if not (folder / store.RESULTS).exists():
         return
     path = folder / "spec.json"
     if path.exists():
@@ -89,31 +102,96 @@ def require_unchanged(spec: Spec, folder: Path) -> None:
 
 def require_answerable(spec: Spec) -> None:
     """ConfigError for a task of the evaluation that no variant can answer."""
-    for task in spec.evaluated:
+    for task in asked(spec.asks, "evaluate"):
         if not any(answerable(config, task) for config in spec.configs.values()):
             why = "the data source lacks what it needs, or the models lack its head"
             raise ConfigError(f"tasks = {task!r}: no variant can answer it ({', '.join(spec.variants)}): {why}")
 
 
-def require_primary(primary: Iterable[str], families: Mapping[str, str]) -> None:
-    """ConfigError for a primary metric that is not measured (metric -> family), and for two of one family."""
+def require_all_measured(spec: Spec, families: Mapping[str, str]) -> None:
+    """ConfigError for a metric of the spec that is not measured (metric -> family), and for two primary ones of a
+    family."""
     of_family: dict[str, str] = {}
-    for metric in primary:
-        _require_measured("primary", [metric], families)
+    for field in ("primary", "margins", "detectable"):
+        for metric in getattr(spec, field):
+            if metric not in families:
+                there = f"{nearest(metric, families, after=' ')}there are {'; '.join(families)}"
+                raise ConfigError(f"{field} = {shown(metric)}: no such metric is measured; {there}")
+    for metric in spec.primary:
         if (other := of_family.setdefault(families[metric], metric)) != metric:
             raise ConfigError(f"primary = {metric!r}: {other!r} is of {families[metric]} too; there are {FEW}")
 
 
-def require_all_measured(spec: Spec, families: Mapping[str, str]) -> None:
-    """ConfigError for a metric of the spec that is not measured (metric -> family), and as `require_primary`."""
-    require_primary(spec.primary, families)
-    _require_measured("margins", spec.margins, families)
-    _require_measured("detectable", spec.detectable, families)
+class Admission(NamedTuple):
+    """Of a primary metric on the seeds that explored. NaN: nothing was measured, or there is no baseline."""
+
+    metric: str
+    variant: str  # that must beat the baseline
+    n: int  # its seeds in the studies that explored
+    mean: float
+    low: float  # 95 % t interval over the seeds, of the difference to the runs' own baselines
+    high: float
+    baseline: float  # mean over the runs
+    baseline_name: str
+    better: str
+    unit: str
+    admitted: bool
+    why: str  # it is not; "" where it is
 
 
-def _require_measured(field: str, metrics: Iterable[str], measured: Collection[str]) -> None:
-    """ConfigError for a metric that is not measured."""
-    for metric in metrics:
-        if metric not in measured:
-            there = f"{nearest(metric, measured, after=' ')}there are {'; '.join(measured)}"
-            raise ConfigError(f"{field} = {shown(metric)}: no such metric is measured; {there}")
+def admissions(spec: Spec, root: Path) -> list[Admission]:
+    """Of each primary metric, from the studies under `root` that explored on the validation split."""
+    explored = [name for name in spec.explored if read_spec(root / name).split == "validation"]
+    return [_admission(spec, metric, root, explored) for metric in spec.primary]
+
+
+def require_admitted(spec: Spec, root: Path) -> None:
+    """ConfigError, with mean, interval and baseline, where a primary metric of a confirmatory study is not admitted."""
+    refused = [row for row in admissions(spec, root) if not row.admitted] if spec.confirmatory else []
+    if refused:
+        reasons = "; ".join(f"{row.metric!r}: {row.why}" for row in refused)
+        raise ConfigError(
+            f"primary = {reasons}. A metric may be primary where the reference beats its baseline in explorations: "
+            "choose another metric or a longer regime, or name in `explored` the studies (split = 'validation') that "
+            "show it"
+        )
+
+
+def label_of(spec: Spec, fingerprint: str) -> str:
+    """What a study calls the variant with a config's fingerprint; "" where it has none."""
+    return next((label for label, config in spec.configs.items() if config.fingerprint == fingerprint), "")
+
+
+def _admission(spec: Spec, metric: str, root: Path, explored: list[str]) -> Admission:
+    variant = spec.admitted_by(metric)
+    studies = [Measurements.read(root / name, read_spec(root / name)) for name in explored]
+    runs = [(data, label_of(data.spec, spec.configs[variant].fingerprint)) for data in studies]
+    gains = [data.gains[(data.gains["metric"] == metric) & (data.gains["variant"] == label)] for data, label in runs]
+    rows: Any = pd.concat(gains or [pd.DataFrame()])
+    known = next((data.metrics[metric] for data in studies if metric in data.metrics), Metric(unit=""))
+    about = known.baseline_label, known.better, known.unit
+    if own_target(metric) or not len(rows):  # for a loss against each run's own targets no direction is better
+        same = any((data.results["variant"] == label).any() for data, label in runs)
+        why = _nothing(spec, variant, explored, same, bool(known.family))
+        return Admission(metric, variant, 0, *[float("nan")] * 4, *about, False, why)
+    rows = rows.drop_duplicates("seed")
+    mean, level, n = float(rows["value"].mean()), float(rows["level"].mean()), len(rows)
+    ends = mean_interval(rows["gain"])
+    low, high = sorted(level + (1 if known.better == "higher" else -1) * float(end) for end in (ends.low, ends.high))
+    why = ""
+    if n < FEWEST:
+        why = f"{variant} has {n} seeds in {', '.join(explored)}; an interval needs {FEWEST}"
+    elif not ends.low > 0:
+        reached = f"{amount(mean, known.unit)} ({interval(low, high, known.unit)}, {n} seeds)"
+        base = f"the baseline ({known.baseline_label}) is {amount(level, known.unit)}"
+        why = f"{variant} has {reached}, and {base}; {known.better} is better"
+    return Admission(metric, variant, n, mean, low, high, level, *about, not why, why)
+
+
+def _nothing(spec: Spec, variant: str, explored: list[str], same: bool, known: bool) -> str:
+    if not explored:
+        named = f"of {', '.join(spec.explored)} none has split = 'validation'" if spec.explored else "there is none"
+        return f"no study explored it ({named})"
+    if not same:
+        return f"{', '.join(explored)} has no run of {variant}'s config: the regime must be the one that is confirmed"
+    return "has no baseline, or no better direction" if known else f"was not measured in {', '.join(explored)}"

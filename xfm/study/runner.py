@@ -17,15 +17,21 @@ from ..base.files import explain_os_error
 from ..config import RunConfig
 from ..train import Run
 from ..train.requirements import before
-from . import code_pin, results_csv, store, untrained
-from .admission import require_admitted
+from . import code_pin, run_records, store
 from .code_pin import CodePin, Files
 from .execute import Job, execute, executor_of
 from .live_progress import Progress
-from .preregistration import require_all_measured, require_answerable, require_unchanged, write_spec
+from .preregistration import (
+    require_admitted,
+    require_all_measured,
+    require_answerable,
+    require_unchanged,
+    write_spec,  # fmt: skip
+)
 from .spec import Spec
 from .store import Key
-from .worker import Outcome, measure
+from .study_metrics import Ask
+from .worker import Outcome, measure, untrained_of
 
 _PROGRESS, _LOCK, _GONE = ".study-", ".lock", ".gone"  # names of progress folders, and within them
 
@@ -36,22 +42,20 @@ def run(spec: Spec, folder: Path, runs: Path, executor: Executor | None, workers
     require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
     allowed = "an executor of concurrent.futures, or None; `workers` is how many processes"
     require(executor is None or isinstance(executor, Executor), "executor", executor, allowed)
-    table, failed = folder / "results.csv", folder / "failed.json"
     with store.alone(folder):
         require_unchanged(spec, folder)
-        results_csv.mend(table)
-        measured = results_csv.runs(table, spec)
+        measured = store.finished(folder, spec)
         if not measured:  # a study with results was admitted before them, or is from before the rule
             require_admitted(spec, folder.parent)
         write_spec(spec, folder, measured)
-        store.read_failed(failed, spec)  # refuses a broken one now, not after hours of training
+        store.read_failed(folder, spec)  # refuses a broken one now, not after hours of training
         todo = [(v, seed) for seed in spec.seeds for v in spec.variants if (v, seed) not in measured]
         reasons = dict[Key, str]()
         if todo:
             pin = _admit(spec, folder, todo, len(measured), executor)
             with executor_of(executor, workers, len(todo)) as chosen:
                 reasons = _train(spec, folder, _outcomes(spec, runs, todo, chosen, show, pin.files), pin)
-        store.write_failed(failed, spec, reasons)
+        store.write_failed(folder, spec, reasons)
     if reasons:
         lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
         total = len(spec.seeds) * len(spec.variants)
@@ -65,10 +69,9 @@ def _admit(spec: Spec, folder: Path, todo: Sequence[Key], measured: int, executo
     pin = code_pin.begin(folder, measured, spec)
     if executor is None and (mixed := code_pin.mixed_precision(spec, folder, todo)):
         warnings.warn(mixed, stacklevel=4)
-    rows = results_csv.read(folder / "results.csv", spec)
-    families = dict(rows[["metric", "family"]].itertuples(index=False, name=None))
+    families = {key: known.family for key, known in store.read_metrics(folder).items()}
     if not {*spec.primary, *spec.margins, *spec.detectable} <= {*families}:
-        families = untrained.of(spec, folder, executor).families
+        families = untrained_of(spec, folder, executor).families
     require_all_measured(spec, families)
     return pin
 
@@ -76,14 +79,14 @@ def _admit(spec: Spec, folder: Path, todo: Sequence[Key], measured: int, executo
 def _train(spec: Spec, folder: Path, outcomes: Generator[tuple[Key, Any]], pin: CodePin) -> dict[Key, str]:
     """Records all outcomes; returns the runs that failed twice, and why. Each is written at once: the call may be
     interrupted."""
-    failed, reasons = folder / "failed.json", dict[Key, str]()
+    reasons = dict[Key, str]()
     with closing(outcomes):
         for key, outcome in outcomes:
             if isinstance(outcome, Outcome):
                 _record(spec, folder, key, outcome, pin)
             else:
                 reasons[key] = f"{type(outcome).__name__}: {outcome}"
-                store.write_failed(failed, spec, store.read_failed(failed, spec) | reasons)
+                store.write_failed(folder, spec, store.read_failed(folder, spec) | reasons)
     return reasons
 
 
@@ -91,14 +94,10 @@ def _record(spec: Spec, folder: Path, key: Key, outcome: Outcome, pin: CodePin) 
     code_pin.keep(folder, pin)
     if outcome.found:
         code_pin.note_found(folder, *key)
-    before = store.read_baselines(folder / "baselines.json")
-    if (metrics := store.merge(before, outcome.rows)) != before:
-        store.write_baselines(folder / "baselines.json", metrics)
-    records = {"probes.jsonl": outcome.probes, "curves.jsonl": outcome.curves, "machines.jsonl": outcome.machine}
-    for name, lines in records.items():
-        store.add_records(folder / name, key, lines)
-    block = results_csv.block(spec, *key, outcome.rows, outcome.seconds, outcome.untrained)
-    results_csv.append(folder / "results.csv", block)  # last: it counts
+    records = {run_records.PROBES: outcome.probes, run_records.CURVES: outcome.curves}
+    for name, lines in (records | {run_records.MACHINES: outcome.machine}).items():
+        run_records.add_records(folder / name, key, lines)
+    store.add_results(folder, spec, key, outcome.rows, outcome.seconds, outcome.untrained)  # last: it counts
 
 
 def _outcomes(
@@ -130,14 +129,14 @@ def _planned(
     run_of: dict[Job, Key] = {}
     shared: dict[Path, Job] = {}
 
-    def job(name: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
+    def job(name: str, config: RunConfig, asks: Sequence[Ask], *measured: object) -> Job:
         path = progress / str(order := len(run_of) + len(shared))
-        call = (code_pin.checked, code, measure, config.to_json(), str(runs), tasks, str(path), *measured)
+        call = (code_pin.checked, code, measure, config.to_json(), str(runs), asks, str(path), *measured)
         return Job(name, call, path, config.train.steps, order=order)
 
     for variant, seed in todo:
         config, step_0 = spec.config(variant, seed), variant in spec.compared_with
-        run = job(f"{variant}, seed {seed}", config, spec.tasks, spec.split, step_0)
+        run = job(f"{variant}, seed {seed}", config, spec.asks, spec.split, step_0)
         run_of[run] = variant, seed
         waiting = first
         for kind, need in before(Run.of(config, runs)).items():

@@ -19,16 +19,31 @@ from ..recipes.specialists import SPECIALISTS
 from ..tasks import STANDARD, TRAINABLE, select_tasks
 from ..tasks.finetuning.config import MeasuredSplit
 from .statistics import can_reach
-from .study_metrics import GATES, HEADINGS
-from .variants import BASELINE, BETWEEN, LONGEST, SPECIALIST, Changes, require_changes, require_name, require_text
+from .study_metrics import GATES, HEADINGS, Ask, asked
+from .variants import (
+    BASELINE,
+    BETWEEN,
+    LONGEST,
+    SPECIALIST,
+    Changes,
+    labelled,
+    plain,
+    require_changes,
+    require_name,
+    require_text,  # fmt: skip
+    several,
+)
 
-FINETUNE = "finetune:"  # before the name of a task that runs are fine-tuned on
-LEVELS = ("baseline", "step 0")  # rows beside a run's own: "xfm (baseline)"
+PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
+LEVELS = ("baseline", "step 0")  # rows of results.csv beside a run's own
 FEW = "at most three, one of language, one of vision, one of vision-language: more are a search"
 # fields that plan the analysis; at their defaults they are not written: older files and hashes stay as they are
 PLAN = ("split", "gatekeeping", "margins", "detectable", "admission", "question", "hypotheses", "would_change")
+_LISTS = ("seeds", "primary", "tasks", "explored", "hypotheses")
+_DESIGN = ("recipe", "variants", "seeds", "primary", "changes", "tasks", "confirmatory", "explored")  # by position
+_DEFAULTS: dict[str, Any] = {"recipe": "demo+stage1", "variants": PAPER, "seeds": range(10), "tasks": "all"}
 _SINGLE_THREADED = {"train.threads": 1, "train.shards": 1, "data.workers": 0}  # unless `changes` set them
-_KINDS: Any = (  # of fields in spec.json; the others are lists
+_KINDS: dict[str, type] = (  # of fields in spec.json beside _LISTS
     dict.fromkeys(("name", "recipe", "split", "question", "would_change"), str)
     | dict.fromkeys(("variants", "changes", "margins", "detectable", "admission"), dict)
     | dict.fromkeys(("confirmatory", "gatekeeping"), bool)
@@ -57,6 +72,20 @@ class Spec:
     hypotheses: tuple[str, ...] = ()
     would_change: str = ""  # results that would change the conclusion
 
+    @classmethod
+    def of(cls, name: str, *design: Any, **fields: Any) -> Spec:
+        """Fields in any notation that `variants` knows, over Study's defaults; `design`: the first of them by position
+        (recipe, variants, seeds, primary, changes, tasks, confirmatory, explored)."""
+        given = _DEFAULTS | dict(zip(_DESIGN[: len(design)], design, strict=True)) | fields
+        names = [f.name for f in dataclasses.fields(cls)]
+        if unknown := [name for name in given if name not in names]:
+            raise unknown_field(shown(unknown[0][:LONGEST])[1:-1], names)
+        given |= {name: several(name, given[name]) for name in _LISTS if name in given}
+        changes = given.get("changes") or {}
+        require(isinstance(changes, Mapping), "changes", changes, "a mapping of dotted fields")
+        changes = {name: plain(value) for name, value in changes.items()}
+        return cls(name, **given | {"variants": labelled(given["variants"]), "changes": changes})
+
     def __post_init__(self) -> None:
         require_name("name", self.name)
         require_text("recipe", self.recipe)
@@ -71,12 +100,11 @@ class Spec:
                 raise ConfigError(f"variants {shown(twin)} and {shown(label)}: are the same config; drop one of them")
 
     def _require_variants(self) -> None:
-        labelled = isinstance(self.variants, Mapping) and len(self.variants) > 0
-        require(labelled, "variants", self.variants, "at least one label with its dotted fields")
+        require(bool(self.variants), "variants", self.variants, "at least one label with its dotted fields")
         for label, fields in self.variants.items():
             require_text("variants: label", label)
-            reserved = label in ("field", *HEADINGS, GATES) or label.endswith(tuple(f" ({n})" for n in LEVELS))
-            require(not reserved, "variants: label", label, "another label: the tables have columns or rows so named")
+            free = label not in ("field", *HEADINGS, GATES)
+            require(free, "variants: label", label, "another label: the tables have columns so named")
             require_changes(f"variants.{label}", fields)
 
     def _require_lists(self) -> None:
@@ -86,23 +114,23 @@ class Spec:
         for i, value in enumerate(self.explored):
             require_name(f"explored[{i}]", value)
         seeds, primary = list(self.seeds), list(self.primary)
-        require(bool(seeds), "seeds", seeds, "at least one")
         whole = all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds) and len({*seeds}) == len(seeds)
         require(whole, "seeds", seeds, "different whole numbers from 0 and below 2**63")
+        require(bool(seeds), "seeds", seeds, "at least one")
         require(bool(self.tasks), "tasks", list(self.tasks), "at least one")
         require(len(primary) <= 3, "primary", primary, FEW)
         require(len(set(primary)) == len(primary), "primary", primary, "different metrics")
 
     def _require_plan(self) -> None:
-        for name in ("confirmatory", "gatekeeping"):
-            require(type(getattr(self, name)) is bool, name, getattr(self, name), "true or false")
+        for name, allowed in (("confirmatory", bool), ("gatekeeping", bool), ("admission", dict)):
+            value = getattr(self, name)
+            require(type(value) is allowed, name, value, f"of type {allowed.__name__}")
         one_of("split", self.split, get_args(MeasuredSplit))
         if self.confirmatory:
             require(bool(self.primary), "primary", list(self.primary), "named where confirmatory is true")
             require(self.split == "test", "split", self.split, "'test' where confirmatory is true")
         _require_amounts("margins", self.margins)
         _require_amounts("detectable", self.detectable)
-        require(isinstance(self.admission, Mapping), "admission", self.admission, "a mapping of metrics to variants")
         for metric, variant in self.admission.items():
             one_of("admission", metric, self.primary)
             one_of(f"admission.{metric}", variant, self.variants)
@@ -112,12 +140,12 @@ class Spec:
 
     def _require_tasks(self) -> None:
         try:
-            select_tasks(self.evaluated or "all")
+            select_tasks(asked(self.asks, "evaluate") or "all")
         except ValueError as error:
             raise ConfigError(f"tasks = {list(self.tasks)!r}: {error}") from None
-        for task in self.finetuned:
+        for task in (finetuned := asked(self.asks, "finetune")):
             one_of("tasks: finetune", task, TRAINABLE)
-        if self.finetuned:
+        if finetuned:
             free = not any(config.seed_of for config in self.configs.values())  # which fine-tuning does not follow
             require(free, "tasks", list(self.tasks), "without finetune: where variants set seed_of")
 
@@ -137,15 +165,10 @@ class Spec:
             made[label] = config.replace({"name": f"{base.name.split('+')[0]}+{config.fingerprint}"})
         return made
 
-    @property
-    def evaluated(self) -> tuple[str, ...]:
-        """Tasks of the evaluation."""
-        return tuple(task for task in self.tasks if not task.startswith(FINETUNE))
-
-    @property
-    def finetuned(self) -> tuple[str, ...]:
-        """Names of the tasks of fine-tuning."""
-        return tuple(task.removeprefix(FINETUNE) for task in self.tasks if task.startswith(FINETUNE))
+    @cached_property
+    def asks(self) -> tuple[Ask, ...]:
+        """`tasks`, parsed."""
+        return tuple(map(Ask.parsed, self.tasks))
 
     def config(self, variant: str, seed: int) -> RunConfig:
         return self.configs[variant].replace({"seed": seed})
@@ -226,17 +249,12 @@ class Spec:
     def from_json(cls, text: str) -> Spec:
         """Reads what `to_json` wrote. ConfigError for another field or type, ValueError for a text that is no JSON."""
         tree: Any = parse_json(text)
-        fields = [f.name for f in dataclasses.fields(cls)]
-        require(isinstance(tree, Mapping), "spec", tree, f"a mapping of {', '.join(fields)}")
-        for name, value in tree.items():
-            if name not in fields:
-                raise unknown_field(shown(name[:LONGEST])[1:-1], fields)
-            kind = _KINDS.get(name, list)
-            require(isinstance(value, kind), name, value, f"of type {kind.__name__}")
+        require(isinstance(tree, Mapping), "spec", tree, "a mapping of fields")
         for name in ("name", "recipe", "variants", "seeds"):
             require(name in tree, name, None, "there")
-        values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
-        return cls(**values)
+        for name, kind in (dict.fromkeys(_LISTS, list) | _KINDS).items():
+            require(isinstance(tree.get(name, kind()), kind), name, tree.get(name), f"of type {kind.__name__}")
+        return cls.of(**{"tasks": STANDARD, **tree})
 
 
 def _require_amounts(field: str, value: Any) -> None:

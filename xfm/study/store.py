@@ -1,43 +1,39 @@
-"""A study's folder: its lock, and the files beside results.csv. They outlast the run folders.
+"""A study's folder: its lock and its files, which outlast the run folders. A study resumes from them.
 
-baselines.json: {metric: {"value", "name", "better", "unit"}}.
+results.csv: variant, seed, fingerprint (of the config), level, seconds (of training), and a column a metric; a row a
+run, below those of its baselines (level "baseline") and of its initial weights ("step 0"). A run without a row of
+its own, the last to be written, does not count.
+metrics.json: {metric: {"family", "n", "unit", "better", "baseline", "baseline_name"}}, as of all runs.
 failed.json: [{"variant", "seed", "fingerprint", "why"}]: runs that failed twice; no file without any.
-curves.jsonl: {"variant", "seed", "steps": [4, 8], "curves": {"texts/mlm": [8.3, null]}}: losses, a line per run.
-probes.jsonl: {"variant", "seed", "step", ...}: the training probe, a line per run and step.
-machines.jsonl: {"variant", "seed", "precision", "torch", ...}: what trained a run, a line each.
+Beside them are those of `run_records`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
+import pandas as pd
 from filelock import FileLock, Timeout
 
-from ..base.fields import one_of, require
-from ..base.files import append_json_lines, explain_os_error, read_json_lines, write_atomically
-from ..base.strings import parse_json, printable, shown
-from ..plots.curve_records import StreamCurves
-from ..runs.run import Record
+from ..base.fields import nearest, one_of, require
+from ..base.files import Record, explain_os_error, write_atomically
+from ..base.strings import parse_json, shown
 from ..tasks.result import Better
-from .results_csv import StudyError
-from .spec import Spec
-from .study_metrics import Measured, Metric
+from . import growing_csv
+from .growing_csv import StudyError, explained
+from .spec import LEVELS, Spec
+from .study_metrics import FAMILIES, Measured, Metric
 
 Key = tuple[str, int]  # of a run: its variant and seed
-_RECORDS: dict[str, dict[str, type]] = {  # file: fields of each record, beside its run
-    "curves.jsonl": {"steps": list, "curves": dict},
-    "probes.jsonl": {"step": int},
-    "machines.jsonl": {"precision": str, "torch": str},
-}
-_RUN = {"variant": str, "seed": int}
-_DIGITS = 4  # significant ones
-_HINT = "Put a good copy back, or delete the file: the next run writes it anew"
+RESULTS, METRICS, FAILED = "results.csv", "metrics.json", "failed.json"
+RUN: dict[str, type] = {"variant": str, "seed": int}
+_ABOUT = [*RUN, "fingerprint", "level", "seconds"]  # columns of results.csv before those of the metrics
+_OLD = "Older versions wrote a row a metric: move the file away and run the study again, which measures finished runs"
 
 
 @contextmanager
@@ -69,159 +65,153 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def explained(path: Path, allowed: str, hint: str = _HINT) -> Iterator[None]:
-    """Turns what is wrong with a file's content, or its reading, into a StudyError that names it and what to do."""
-    try:
-        yield
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise StudyError(f"{path}: {allowed} ({type(error).__name__}: {printable(reason)}). {hint}") from error
-
-
-def _text(path: Path, empty: str) -> str:
-    """The content; `empty` without a file."""
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        return empty
-
-
 def require_types(record: Any, fields: Mapping[str, type]) -> None:
     """ConfigError unless each field of a record has its type."""
     for field, kind in fields.items():
         require(type(record.get(field)) is kind, field, record.get(field), f"of type {kind.__name__}")
 
 
+def add_results(
+    folder: Path, spec: Spec, key: Key, rows: Sequence[Measured], seconds: float, untrained: Sequence[Measured] = ()
+) -> None:
+    """Adds a run with its baselines and what its initial weights give; what is known of its metrics is merged first."""
+    rows = list({row.metric: row for row in reversed(rows)}.values())[::-1]  # two tasks may share a control: the first
+    before = read_metrics(folder)
+    if (metrics := merge(before, rows)) != before:
+        write_metrics(folder, metrics)
+    baselines = {row.metric: "" if row.known.baseline is None else row.known.baseline for row in rows}  # "": no value
+    at_zero, values = ({row.metric: row.value for row in measured} for measured in (untrained, rows))
+    lines = [
+        dict(zip(_ABOUT, (*key, spec.fingerprint(*key), level, took), strict=True)) | numbers
+        for level, took, numbers in zip(
+            (*LEVELS, ""), ("", "", round(seconds, 2)), (baselines, at_zero, values), strict=True
+        )
+        if numbers
+    ]
+    growing_csv.append(folder / RESULTS, lines)
+
+
+def results_of(folder: Path) -> dict[tuple[str, int, str], Record]:
+    """Rows of results.csv by variant, seed and level, the last of each. StudyError for another content."""
+    path = folder / RESULTS
+    records = growing_csv.read(path)
+    if growing_csv.content(path).startswith("variant,seed,fingerprint,family,metric,"):
+        raise StudyError(f"{path}: {_OLD}")
+    with explained(path, f"must have {', '.join(_ABOUT)}, and a column a metric"):
+        rows = {}
+        for record in records:
+            require_types(record, RUN | {"fingerprint": str})
+            require(0 <= record["seed"] < 2**63, "seed", record["seed"], "from 0 and below 2**63")
+            one_of("level", level := record.pop("level", ""), ("", *LEVELS))
+            for name, value in record.items():
+                number = name in _ABOUT[:3] or type(value) in (int, float)
+                require(number, name, value, "a number")
+            rows[record["variant"], record["seed"], level] = record
+        return {key: record for key, record in rows.items() if (*key[:2], "") in rows}
+
+
+def read_results(folder: Path, spec: Spec, metrics: Mapping[str, Metric]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows a run x metric (see Study.results), and rows beside them (see Study.levels). StudyError for results of a
+    config that is not the spec's, and for a metric that metrics.json does not know."""
+    runs, levels = [], []
+    for (variant, seed, level), record in results_of(folder).items():
+        _require_spec(folder / RESULTS, spec, variant, seed, record["fingerprint"])
+        about = {name: record.pop(name, math.nan) for name in _ABOUT if name in ("fingerprint", "seconds")}
+        numbers = [(name, float(value)) for name, value in record.items() if name not in RUN]
+        if level:
+            levels += [(variant, seed, metric, level, value) for metric, value in numbers]
+            continue
+        with explained(folder / METRICS, f"must have all metrics of {RESULTS}"):
+            for metric, value in numbers:
+                known = metrics[metric]
+                row = variant, seed, about["fingerprint"], known.family, metric, value, known.n, about["seconds"]
+                runs.append(row)
+    columns = ["variant", "seed", "fingerprint", "family", "metric", "value", "n", "seconds"]
+    types = {"seed": int, "value": float}
+    results = pd.DataFrame(runs, columns=columns).astype(types | {"n": "Int64", "seconds": float})
+    return results, pd.DataFrame(levels, columns=["variant", "seed", "metric", "level", "value"]).astype(types)
+
+
+def _require_spec(path: Path, spec: Spec, variant: str, seed: int, fingerprint: str) -> None:
+    """StudyError for a row of another config than the spec has for its variant and seed."""
+    hint = "Give the changed study another name, or delete these rows and run it again"
+    if variant not in spec.variants:
+        near = nearest(variant, spec.variants, after=" ")
+        raise StudyError(f"{path}: has results of {shown(variant)}, which is no variant of the spec; {near}{hint}")
+    if fingerprint != (wanted := spec.fingerprint(variant, seed)):
+        raise StudyError(
+            f"{path}: {variant!r}, seed {seed}, was measured with the config {shown(fingerprint)[1:-1]}; the "
+            f"spec's is now {wanted}: the spec, a recipe or a default has changed since. {hint}"
+        )
+
+
+def finished(folder: Path, spec: Spec) -> set[Key]:
+    """(variant, seed) of the runs with results. StudyError as `read_results`."""
+    results, _ = read_results(folder, spec, read_metrics(folder))
+    return {*results[["variant", "seed"]].itertuples(index=False, name=None)}
+
+
 def merge(metrics: Mapping[str, Metric], rows: Iterable[Measured]) -> dict[str, Metric]:
     """`metrics` with those of a further run. A baseline that differs between runs, such as the model's own accuracy
-    with another picture, is none of the study's."""
+    with another picture, is none of the study's; nor is a number of samples."""
     merged = dict(metrics)
     for row in rows:
-        before, new = merged.setdefault(row.metric, row.known), row.known.baseline
-        if before.baseline is not None and (new is None or not math.isclose(before.baseline, new, rel_tol=1e-6)):
-            merged[row.metric] = before._replace(baseline=None, baseline_name="differs between runs")
+        new = row.known._replace(family=row.family, n=row.n)
+        before = merged.setdefault(row.metric, new)
+        if before.baseline is not None and (
+            new.baseline is None or not math.isclose(before.baseline, new.baseline, rel_tol=1e-6)
+        ):
+            before = before._replace(baseline=None, baseline_name="differs between runs")
+        merged[row.metric] = before if before.n == new.n else before._replace(n=None)
     return merged
 
 
-def write_baselines(path: Path, metrics: Mapping[str, Metric]) -> None:
-    rows = {
-        key: {"value": m.baseline, "name": m.baseline_name, "better": m.better, "unit": m.unit}
-        for key, m in metrics.items()
-    }
-    write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+def write_metrics(folder: Path, metrics: Mapping[str, Metric]) -> None:
+    rows = [f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(m._asdict())}" for key, m in metrics.items()]
+    write_atomically(folder / METRICS, "{\n" + ",\n".join(rows) + "\n}\n")
 
 
-def read_baselines(path: Path) -> dict[str, Metric]:
+def read_metrics(folder: Path) -> dict[str, Metric]:
     """Metrics by key; none without a file. StudyError for another content."""
-    with explained(path, "must have value, name, better and unit of each metric"):
-        rows = parse_json(_text(path, "{}"))
+    path = folder / METRICS
+    with explained(path, f"must have {', '.join(Metric._fields)} of each metric"):
+        rows = parse_json(growing_csv.content(path) or "{}")
         return {key: _metric(shown(key), row) for key, row in rows.items()}
 
 
 def _metric(key: str, row: Mapping[str, Any]) -> Metric:
-    value = row["value"]
-    finite = type(value) in (int, float) and abs(value) < math.inf
-    require(value is None or finite, f"{key}: value", value, "a finite number or null")
-    require_types(row, {"name": str, "unit": str})
-    one_of(f"{key}: better", row["better"], get_args(Better))
-    return Metric(row["better"], row["unit"], None if value is None else float(value), row["name"])
+    metric = Metric(**row)
+    for name, value in (("baseline", metric.baseline), ("n", metric.n)):
+        finite = type(value) in (int, float) and abs(value) < math.inf
+        require(value is None or finite, f"{key}: {name}", value, "a finite number or null")
+    require_types(row, {"baseline_name": str, "unit": str})
+    one_of(f"{key}: better", metric.better, get_args(Better))
+    one_of(f"{key}: family", metric.family, FAMILIES)
+    return metric
 
 
-def write_failed(path: Path, spec: Spec, reasons: Mapping[Key, str]) -> None:
+def write_failed(folder: Path, spec: Spec, reasons: Mapping[Key, str]) -> None:
     """Runs that failed twice, with their config, and why; no file without any."""
     rows = [
         {"variant": variant, "seed": seed, "fingerprint": spec.fingerprint(variant, seed), "why": why}
         for (variant, seed), why in reasons.items()
     ]
     if rows:
-        write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(folder / FAILED, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     else:
-        with explain_os_error(path):
-            path.unlink(missing_ok=True)
+        with explain_os_error(folder / FAILED):
+            (folder / FAILED).unlink(missing_ok=True)
 
 
-def read_failed(path: Path, spec: Spec) -> dict[Key, str]:
+def read_failed(folder: Path, spec: Spec) -> dict[Key, str]:
     """Failed runs of the spec and why; failures of another config of a variant do not count. StudyError for another
     content."""
+    path = folder / FAILED
     with explained(path, "must be rows of variant, seed, fingerprint and why"):
-        rows = parse_json(_text(path, "[]"))
+        rows = parse_json(growing_csv.content(path) or "[]")
         require(isinstance(rows, list), "content", rows, "a list")
         for row in rows:
-            require_types(row, _RUN | {"fingerprint": str, "why": str})
+            require_types(row, RUN | {"fingerprint": str, "why": str})
         keyed = {(row["variant"], row["seed"]): row for row in rows}
         ours = [(v, s) for v, s in keyed if v in spec.variants and s in spec.seeds]
         return {key: keyed[key]["why"] for key in ours if keyed[key]["fingerprint"] == spec.fingerprint(*key)}
-
-
-def add_records(path: Path, key: Key, records: Sequence[Record]) -> None:
-    """Adds the records of a run to a .jsonl file, with four significant digits, and waits until they are on disk."""
-    append_json_lines(path, [{"variant": key[0], "seed": key[1], **_rounded(record)} for record in records])
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}")
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list) else value
-
-
-def read_records(path: Path) -> list[Record]:
-    """All records of a .jsonl file, without lines that a kill tore. StudyError for a record of another content."""
-    fields = _RUN | _RECORDS[path.name]
-    records = read_json_lines(path, "variant")
-    with explained(path, f"must have {', '.join(fields)} in each line"):
-        for record in records:
-            require_types(record, fields)
-    return records
-
-
-def keep_records(folder: Path, keys: Collection[Key]) -> None:
-    """Removes the records of all other runs from the .jsonl files."""
-    for path in (folder / name for name in _RECORDS):
-        records = read_records(path)
-        keep = [record for record in records if (record["variant"], record["seed"]) in keys]
-        if len(keep) < len(records):
-            write_atomically(path, "".join(json.dumps(record) + "\n" for record in keep))
-
-
-def probes(folder: Path, keys: Sequence[Key]) -> dict[str, list[list[Record]]]:
-    """Variant -> the training probe's records of each of its seeds, by step; the last of a repeated step. Runs without
-    records are left out."""
-    steps: dict[Key, dict[int, Record]] = {}
-    for record in read_records(folder / "probes.jsonl"):
-        steps.setdefault((record["variant"], record["seed"]), {})[record["step"]] = record
-    return _by_variant({key: [records[step] for step in sorted(records)] for key, records in steps.items()}, keys)
-
-
-def curves(folder: Path, keys: Sequence[Key]) -> dict[str, list[StreamCurves]]:
-    """Variant -> the curves of each of its seeds: steps done (T,), values (T,); the last of a repeated run. Runs
-    without a line are left out."""
-    path = folder / "curves.jsonl"
-    records = read_records(path)
-    with explained(path, "must have rising steps, and a value or null for each"):
-        return _by_variant({(record["variant"], record["seed"]): _curves(record) for record in records}, keys)
-
-
-def _by_variant(runs: Mapping[Key, Any], keys: Sequence[Key]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for key in keys:
-        if runs.get(key):
-            found.setdefault(key[0], []).append(runs[key])
-    return found
-
-
-def _curves(record: Record) -> StreamCurves:
-    steps, run = record["steps"], f"{shown(record['variant'])}, seed {record['seed']}"
-    whole = all(type(step) is int and 0 < step < 2**53 for step in steps)
-    require(whole and steps == sorted({*steps}), f"{run}: steps", steps, "rising whole numbers from 1")
-    return {key: _curve(f"{run}: {shown(key)}", steps, values) for key, values in record["curves"].items()}
-
-
-def _curve(name: str, steps: list[int], values: Any) -> tuple[np.ndarray, np.ndarray]:
-    fits = isinstance(values, list) and len(values) == len(steps)
-    numbers = fits and all(v is None or (type(v) in (int, float) and abs(v) < 1e300) for v in values)
-    require(numbers, name, values, f"a number or null for each of {len(steps)} steps")
-    points = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
-    return tuple(np.array(points, float).reshape(-1, 2).T)  # type: ignore[return-value]

@@ -5,8 +5,7 @@ A facade: what it computes are functions of `Measurements`, what it shows is dra
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import wraps
 from importlib import import_module
@@ -15,29 +14,21 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import pandas as pd
 
-from ..base.fields import require, unknown_field
 from ..runs.run import Record
 from ..train import Run
-from . import code_pin, conclusions, plan, results_csv, runner, store, untrained
-from .admission import Admission, admissions
-from .comparisons import by_field, mean_ranks, pareto
-from .contrasts import contrast, interaction, recovered, share
-from .effects import Metrics, effects, equivalence, pairs
+from . import code_pin, comparisons, conclusions, contrasts, growing_csv, plan, run_records, runner, store, variance
+from . import effects as paired
 from .measurements import Measurements
-from .plan import Plan
-from .power import Pilot
-from .preregistration import read_spec, require_all_measured, require_fresh, require_unchanged
-from .spec import PLAN, Spec
+from .preregistration import Admission, admissions, read_spec, require_fresh, require_unchanged
+from .spec import Spec
 from .store import Key
 from .study_metrics import Metric
-from .variance import median_shares, spread
-from .variants import BASELINE, VariantSpec, labelled, plain, several
+from .worker import untrained_of
 
 if TYPE_CHECKING:
     from ..plots import Figure
     from ..plots.curve_records import StreamCurves
 
-PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -59,45 +50,30 @@ def _pages() -> Any:
 class Study:
     """Ablation study: variants x seeds of a recipe, trained, measured and compared seed by seed.
 
-    Resumes from spec.json and results.csv in `<root>/<name>/`; studies share the run folders under `runs`. `plan`:
-    fields of `Spec` that fix the analysis, such as split, margins and question. ConfigError for a spec that cannot be
-    run, and for a confirmatory one that reuses an exploration's seed or changes after its first result.
+    Resumes from spec.json and results.csv in `<root>/<name>/`; studies share the run folders under `runs`.
+
+    Args:
+        spec: A Spec, or a name and the fields of `Spec`, by name or (recipe, variants, seeds, primary, changes, tasks)
+            by position. Without them: demo+stage1; the paper's ablations; seeds 0 to 9; all tasks.
+
+    Raises:
+        ConfigError: For a spec that cannot be run, and for a confirmatory one that reuses an exploration's seed or
+            changes after its first result.
     """
 
     def __init__(
-        self,
-        name: str,
-        recipe: str = "demo+stage1",
-        variants: Mapping[str, VariantSpec] | Iterable[VariantSpec] = PAPER,
-        seeds: Iterable[int] = range(10),
-        primary: Iterable[str] = (),
-        changes: Mapping[str, Any] | None = None,
-        tasks: str | Iterable[str] = "all",
-        confirmatory: bool = False,
-        explored: Iterable[str] = (),
-        root: str | Path = "studies",
-        runs: str | Path = "runs",
-        **plan: Any,
+        self, spec: Spec | str, *design: Any, root: str | Path = "studies", runs: str | Path = "runs", **fields: Any
     ):
-        lists = {"seeds": seeds, "primary": primary, "tasks": tasks, "explored": explored}
-        of_all: Any = {field: several(field, values) for field, values in lists.items()}
-        require(changes is None or isinstance(changes, Mapping), "changes", changes, "a mapping of dotted fields")
-        of_all["changes"] = {field: plain(value) for field, value in (changes or {}).items()}
-        for field in plan:
-            if field not in PLAN:
-                raise unknown_field(field, PLAN)
-        of_all |= {name: several(name, value) if name == "hypotheses" else value for name, value in plan.items()}
-        self.spec = Spec(name, recipe, labelled(variants), confirmatory=confirmatory, **of_all)
-        self.folder, self.runs = Path(root) / name, Path(runs).absolute()
-        self.table = self.folder / "results.csv"
-        self._measured: tuple[tuple[str, ...], Measurements] | None = None  # content of the files, as last read
-        if confirmatory:
+        self.spec = spec if isinstance(spec, Spec) else Spec.of(spec, *design, **fields)
+        self.folder, self.runs = Path(root) / self.spec.name, Path(runs).absolute()
+        self._measured: tuple[list[str], Measurements] | None = None  # content of the files, as last read
+        if self.spec.confirmatory:
             require_fresh(self.spec, Path(root))
         require_unchanged(self.spec, self.folder)
 
     def __repr__(self) -> str:
-        runs = len(self.spec.variants) * len(self.spec.seeds)
-        return f"Study({str(self.folder)!r}): {len(self.measurements.finished)} of {runs} runs"
+        data = self.measurements
+        return f"Study({str(self.folder)!r}): {len(data.finished)} of {len(data.runs)} runs"
 
     def _repr_html_(self) -> str:
         return _pages().card_of(self)
@@ -107,8 +83,7 @@ class Study:
         """Opens the study of a folder or spec.json. StudyError where there is none."""
         folder = Path(path).parent if Path(path).suffix == ".json" else Path(path)
         folder = folder if folder.name not in ("", "..") else folder.resolve()  # a study is called as its folder is
-        spec = read_spec(folder)
-        return cls(**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}, root=folder.parent, runs=runs)
+        return cls(read_spec(folder), root=folder.parent, runs=runs)
 
     def run(self, executor: Executor | None = None, workers: int = 1, show: bool | None = None) -> None:
         """Trains and measures the runs without results: on an executor of concurrent.futures, else in `workers`
@@ -124,20 +99,13 @@ class Study:
         """Table of the metrics that the study's tasks measure: metric, family, unit, baseline and its name, better,
         untrained (value at step 0), n (samples). An untrained model of the reference's config is measured once, here
         or on `executor`, in some minutes; untrained.json keeps it."""
-        return untrained.of(self.spec, self.folder, executor).table()
+        return untrained_of(self.spec, self.folder, executor).table()
 
-    def plan(self, workers: int = 1) -> Plan:
+    def plan(self, workers: int = 1) -> plan.Plan:
         """Estimates cost and power: arms, runs, shared warm starts, hours on this machine, disk, and each metric's
         minimum detectable effect, from the paired differences of the studies in `explored`. Takes minutes, as steps of
         each arm are timed. ConfigError for a metric of the spec that will not be measured."""
-        require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
-        measured = untrained.of(self.spec, self.folder)
-        require_all_measured(self.spec, measured.families)
-        explored = [Study.load(self.folder.parent / name, self.runs) for name in self.spec.explored]
-        pilots = {study.spec.name: Pilot(study.pairs(), study.metrics(), study.spec.configs) for study in explored}
-        data = self.measurements
-        todo = [key for key in data.runs if key not in data.finished]
-        return plan.make(self.spec, self.runs, todo, data.seconds(), measured, pilots, workers)
+        return plan.make(self.measurements, self.folder, self.runs, workers)
 
     def admission(self) -> pd.DataFrame:
         """Table of the primary metrics: whether the reference (or the variant that the spec's `admission` names) beats
@@ -158,15 +126,14 @@ class Study:
     @property
     def measurements(self) -> Measurements:
         """All measurements so far, read again when a file has changed. StudyError for a file of another content."""
-        names = ("results.csv", "baselines.json", "failed.json")
-        files = tuple(results_csv.content(self.folder / name) for name in names)
+        files = [growing_csv.content(self.folder / name) for name in (store.RESULTS, store.METRICS, store.FAILED)]
         if self._measured is None or self._measured[0] != files:
             self._measured = files, Measurements.read(self.folder, self.spec)
         return self._measured[1]
 
     def results(self) -> pd.DataFrame:
-        """Table of runs x metrics: variant, seed, fingerprint, family, metric, value, n (samples), training seconds.
-        StudyError for a results.csv of another content, or of other configs."""
+        """Table of runs x metrics: variant, seed, fingerprint, family, metric, value, n (samples; empty where runs
+        differ), training seconds. StudyError for a results.csv of another content, or of other configs."""
         return self.measurements.results.copy()
 
     def levels(self) -> pd.DataFrame:
@@ -175,7 +142,7 @@ class Study:
         return self.measurements.levels.copy()
 
     def metrics(self) -> dict[str, Metric]:
-        """Baseline, unit and better direction of each metric (baselines.json)."""
+        """Baseline, unit and better direction of each metric (metrics.json)."""
         return dict(self.measurements.metrics)
 
     def failed(self) -> dict[Key, str]:
@@ -184,27 +151,27 @@ class Study:
 
     def probes(self) -> dict[str, list[list[Record]]]:
         """Records of the training probe (`changes={"train.probe_every": 100}`), by variant and seed."""
-        return store.probes(self.folder, self.measurements.runs)
+        return run_records.probes(self.folder, self.measurements.runs)
 
     def curves(self) -> dict[str, list[StreamCurves]]:
         """Learning curves by variant and seed: "loss", "stream/objective" and, held out, "validation/...", each with
         steps (T,) and values (T,), T <= 60. Variants and seeds without records are left out."""
-        return store.curves(self.folder, self.measurements.runs)
+        return run_records.curves(self.folder, self.measurements.runs)
 
     missing = _of_measurements(Measurements.missing)
-    effects = _of_measurements(effects)
-    pairs = _of_measurements(pairs)
-    equivalence = _of_measurements(equivalence)
-    contrast = _of_measurements(contrast)
-    interaction = _of_measurements(interaction)
-    share = _of_measurements(share)
-    recovered = _of_measurements(recovered)
-    pareto = _of_measurements(pareto)
-    mean_ranks = _of_measurements(mean_ranks)
-    by_field = _of_measurements(by_field)
     learnt = _of_measurements(Measurements.learnt)
-    spread = _of_measurements(spread)
-    median_shares = _of_measurements(median_shares)
+    effects = _of_measurements(paired.effects)
+    pairs = _of_measurements(paired.pairs)
+    equivalence = _of_measurements(paired.equivalence)
+    contrast = _of_measurements(contrasts.contrast)
+    interaction = _of_measurements(contrasts.interaction)
+    share = _of_measurements(contrasts.share)
+    recovered = _of_measurements(contrasts.recovered)
+    pareto = _of_measurements(comparisons.pareto)
+    mean_ranks = _of_measurements(comparisons.mean_ranks)
+    by_field = _of_measurements(comparisons.by_field)
+    spread = _of_measurements(variance.spread)
+    median_shares = _of_measurements(variance.median_shares)
 
     def answer(self, question: str, hypotheses: Sequence[tuple[str, str]] = ()) -> None:
         """Saves an answer in words to the study's question and, for each hypothesis of the spec in order, a verdict
@@ -219,7 +186,7 @@ class Study:
     def figure(
         self,
         kind: Literal["effects", "seeds", "map", "pareto", "spread", "probes"] = "effects",
-        metrics: Metrics = "",
+        metrics: paired.Metrics = "",
         against: str = "",
     ) -> Figure:
         """Draws a figure of the study, with a note where there are no data yet. `metrics`: "primary", "all", or keys;
@@ -231,12 +198,12 @@ class Study:
         where runs were probed."""
         return _pages().figure(self, kind, metrics, against)
 
-    def to_markdown(self, metrics: Metrics = "", against: str = "") -> str:
+    def to_markdown(self, metrics: paired.Metrics = "", against: str = "") -> str:
         """Markdown table of the effects, primary metrics bold; of the means where there are no pairs, of the standard
         deviations for a study of variance (Spec.of_spread)."""
         return _pages().markdown(self, metrics, against)
 
-    def to_latex(self, metrics: Metrics = "", against: str = "") -> str:
+    def to_latex(self, metrics: paired.Metrics = "", against: str = "") -> str:
         """`to_markdown` as a LaTeX tabular (package booktabs)."""
         return _pages().latex(self, metrics, against)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 from ..base.strings import baseline_label
 from ..config import RunConfig
@@ -26,6 +26,24 @@ HEADINGS = ("metric", "unit", "variant", "n", "baseline", "step 0", "against", "
 GATES = "p (gates)"  # heading in the place of "p (Holm)" with gatekeeping
 
 
+class Ask(NamedTuple):
+    """A task, and how models answer it: as they are, or fine-tuned on it."""
+
+    task: str
+    way: Literal["evaluate", "finetune"]
+
+    @classmethod
+    def parsed(cls, written: str) -> Ask:
+        """Reads an entry of `Spec.tasks`: "naming", "finetune:vqa"."""
+        task = written.removeprefix("finetune:")
+        return cls(task, "evaluate" if task == written else "finetune")
+
+
+def asked(asks: Iterable[Ask], way: str) -> list[str]:
+    """Names of the tasks that are answered in this way."""
+    return [ask.task for ask in asks if ask.way == way]
+
+
 class Metric(NamedTuple):
     """What is known of a metric beside its values."""
 
@@ -33,6 +51,8 @@ class Metric(NamedTuple):
     unit: str = "%"  # "%": a share, shown in per cent, and differences in percentage points
     baseline: float | None = None  # its value without having learnt the task
     baseline_name: str = ""
+    family: str = ""
+    n: int | None = None  # samples; None where runs differ
 
     @property
     def baseline_label(self) -> str:
@@ -42,7 +62,8 @@ class Metric(NamedTuple):
     @property
     def columns(self) -> dict[str, Any]:
         """Columns of a table, with the baseline's display name."""
-        return self._asdict() | {"baseline_name": self.baseline_label}
+        named = {"baseline": self.baseline, "baseline_name": self.baseline_label}
+        return {"better": self.better, "unit": self.unit} | named
 
 
 class Measured(NamedTuple):
@@ -57,16 +78,9 @@ class Measured(NamedTuple):
 
 def evaluated(results: Sequence[Result]) -> list[Measured]:
     """The results of an evaluation."""
-    return [
-        Measured(
-            r.family,
-            r.key,
-            r.value,
-            r.n,
-            Metric(r.better, r.unit, r.baseline, r.baseline_name),
-        )
-        for r in results
-    ]
+
+    known = [Metric(r.better, r.unit, r.baseline, r.baseline_name) for r in results]
+    return [Measured(r.family, r.key, r.value, r.n, of) for r, of in zip(results, known, strict=True)]
 
 
 def held_out(record: Record, config: RunConfig) -> list[Measured]:
