@@ -34,7 +34,9 @@ def made(root: Path, seeds: int = 6, missing: int = 0) -> Study:
     for variant, seed in keys[: len(keys) - missing]:
         at = VARIANTS.index(variant)
         rows = [
-            Measured(family, metric, level + seed / 500 + moved[at] + (rng.normal() * sd if at else 0.0), 100, KNOWN[metric])
+            Measured(
+                family, metric, level + seed / 500 + moved[at] + (rng.normal() * sd if at else 0.0), 100, KNOWN[metric]
+            )
             for metric, (family, level, moved, sd) in METRICS.items()
         ]
         store.add_results(study.folder, study.spec, (variant, seed), rows, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,9 @@ def hostile(study: Study) -> None:
     text = study.table.read_text("utf-8")
     quoted = '"' + HOSTILE.replace('"', '""') + '"'
     study.table.write_text(text.replace('"retrieval, image to text, recall at 1"', quoted), "utf-8")
+    metrics = study.folder / "metrics.json"
+    named = json.dumps(HOSTILE)
+    metrics.write_text(metrics.read_text().replace('"retrieval, image to text, recall at 1"', named), "utf-8")
 
 
 def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_path: Path):

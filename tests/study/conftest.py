@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.base.numbers import p_value
-from xfm.study import Spec, Study, store
+from xfm.study import Spec, Study, growing_csv, store
 from xfm.study.measurements import Measurements
 from xfm.study.study_metrics import Measured, Metric
 
@@ -37,10 +35,10 @@ METRICS = {  # metric -> family, mean, standard deviation over the seeds
     "grounding, acc@0.5": ("vision-language", 0.6, 0.03),
 }
 KNOWN = {
-    "language, loss (nats)": Metric("lower", "nats", 4.05, "unigram"),
-    "validation/regions/bbp": Metric("lower", "MSE"),
-    "naming, accuracy": Metric("higher", "%", 0.01, "chance"),
-    "grounding, acc@0.5": Metric("higher", "%"),
+    "language, loss (nats)": Metric("lower", "nats", 4.05, "unigram", "language", 400),
+    "validation/regions/bbp": Metric("lower", "MSE", None, "", "vision", 400),
+    "naming, accuracy": Metric("higher", "%", 0.01, "chance", "vision-language", 400),
+    "grounding, acc@0.5": Metric("higher", "%", None, "", "vision-language", 400),
 }
 PRIMARY = tuple(METRICS)[:3]
 
@@ -70,26 +68,30 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
     return study
 
 
+def edited(study: Study, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Changes the rows of results.csv; None removes one."""
+    rows = growing_csv.read(study.table)
+    study.table.unlink()
+    growing_csv.append(study.table, [new for row in rows if (new := change(row))])
+
+
+def without(study: Study, variant: str, metric: str = "", seed: int | None = None) -> None:
+    """Removes a variant's runs (at one seed) from results.csv, or a metric of theirs."""
+
+    def change(row: dict[str, Any]) -> dict[str, Any] | None:
+        if row["variant"] != variant or seed not in (None, row["seed"]):
+            return row
+        return {name: value for name, value in row.items() if name != metric} if metric else None
+
+    edited(study, change)
+
+
 def measurements(
     spec: Spec, results: pd.DataFrame, metrics: Mapping[str, Metric], levels: pd.DataFrame | None = None
 ) -> Measurements:
     """What a study would read from its folder."""
     empty = pd.DataFrame({"variant": [], "seed": [], "metric": [], "level": [], "value": []})
     return Measurements(spec, results, empty if levels is None else levels, metrics, {})
-
-
-def page(name: str) -> str:
-    """A page of the project as one line."""
-    return " ".join((ROOT / name).read_text("utf-8").split())
-
-
-def told(row: Any, form: str, scale: float = 100, sign: int = 1) -> str:
-    """A difference in words: `form` has places for it and the ends of its interval, and <holm> and <tost> for p; in
-    points, unless `scale` is 1."""
-    ends = sorted((sign * scale * row["low"], sign * scale * row["high"]))
-    for name, column, put in (("<holm>", "p_holm", "{:.4f}".format), ("<tost>", "p_equivalent", p_value)):
-        form = form.replace(name, put(row[column])) if name in form else form
-    return re.sub(r"-(?=\d)", "−", form.format(sign * scale * row["effect"], *ends))
 
 
 @pytest.fixture(scope="session")

@@ -64,16 +64,9 @@ def test_what_confirms_is_read_when_it_is_whole(invented) -> None:
         study.answer(SUM, WORDS)
     assert not (study.folder / "answers.json").exists()
     assert "No answers yet: a confirmatory study is read when it is whole (1 run to do)." in report(study)
-    store.write_failed(study.folder / "failed.json", study.spec, {lost[0]: "diverged"})
+    store.write_failed(study.folder, study.spec, {lost[0]: "diverged"})
     study.answer(SUM, WORDS)  # a run that failed twice is a result
     assert len(study.answers()) == 2
-
-
-def test_an_exploration_is_answered_whenever(invented) -> None:
-    study = invented({"no_stop_gradient": 1.0}, lost=(("xfm", 3),), split="validation")
-    assert "What came of it" not in report(study)
-    study.answer("It seems so.")
-    assert "What came of it" in report(study)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from study.conftest import METRICS, PRIMARY, TINY, made_up, measurements, tiny
+from study.conftest import PRIMARY, TINY, edited, measurements, tiny
 
 from xfm.config import ConfigError
 from xfm.report import sentences
-from xfm.study import Spec, Study, runner, store
+from xfm.study import Spec, Study, runner, store, worker
 from xfm.study.statistics import gatekeeping
 from xfm.study.study_metrics import FLOOR, SHUT, Measured, Metric
-from xfm.study.untrained import Untrained
 from xfm.study.worker import Outcome
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -43,13 +42,6 @@ def test_a_plan_goes_to_json_and_back():
     assert Spec.from_json(planned(split="validation").to_json()).split == "validation"
 
 
-def test_older_specs_are_read_and_written_as_they_are():
-    files = [*STUDIES.glob("*/spec.json")]
-    assert len(files) > 5
-    for path in files:
-        assert Spec.from_json(path.read_text("utf-8")).to_json() == path.read_text("utf-8")
-
-
 def test_the_hash_is_of_what_is_said_and_of_nothing_else():
     spec = planned()
     tree = json.loads(spec.to_json())
@@ -72,10 +64,10 @@ def vars_of(spec: Spec) -> dict:
         ({"split": "validation", "confirmatory": True}, "split = 'validation': must be 'test' where confirmatory"),
         ({"margins": {NAMING: 0}}, "margins.naming, accuracy = 0: must be a positive number"),
         ({"margins": {NAMING: float("nan")}}, "margins.* = nan: must be a positive"),
-        ({"detectable": [0.1]}, "detectable = .*: must be a mapping"),
+        ({"detectable": [0.1]}, "detectable = .*: must be of type dict"),
         ({"admission": {"naming": "xfm"}}, "admission = 'naming': must be one of .*'naming, accuracy'"),
         ({"admission": {LOSS: "xmf"}}, r"admission.*= 'xmf'.*did you mean 'xfm'"),
-        ({"gatekeeping": 1}, "gatekeeping = 1: must be true or false"),
+        ({"gatekeeping": 1}, "gatekeeping = 1: must be of type bool"),
         ({"hypotheses": ["a\nb"]}, r"hypotheses\[0\] = .*one printable line"),
         ({"question": "\x1b[31m"}, "question = .*one printable line"),
         ({"marginss": {}}, r"marginss: no such field; did you mean 'margins'\?"),
@@ -84,12 +76,6 @@ def vars_of(spec: Spec) -> dict:
 def test_a_broken_plan_says_what_is_wrong(broken, message):
     with pytest.raises(ConfigError, match=message):
         planned(**broken)
-
-
-@pytest.mark.parametrize("level", ["baseline", "step 0"])
-def test_a_variant_may_not_be_called_as_the_rows_beside_it(level):
-    with pytest.raises(ConfigError, match=r"must be another label: the tables have .* rows"):
-        Study("s", "smoke", {f"xfm ({level})": "xfm"})
 
 
 @pytest.fixture
@@ -113,14 +99,7 @@ def test_results_of_another_split_are_not_mixed(tmp_path, measuring):
 def admitting(measuring, monkeypatch):
     monkeypatch.setattr("xfm.study.runner.require_admitted", lambda *_: None)
     rows = [Measured("vision", "acc", 0.5, 1)]
-    monkeypatch.setattr("xfm.study.untrained.measure", lambda *_: Untrained(rows, 1.0))
-
-
-def test_seeds_are_not_added_to_a_confirmatory_study(tmp_path, admitting):
-    given = {"confirmatory": True, "primary": ["acc"]}
-    tiny("s", tmp_path, seeds=[3, 4], **given).run()
-    with pytest.raises(ConfigError, match="has another seeds, and results"):
-        tiny("s", tmp_path, seeds=[3, 4, 5], **given)
+    monkeypatch.setattr("xfm.study.worker.measure_untrained", lambda *_: worker.Untrained(rows, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -142,18 +121,6 @@ def test_what_the_results_are_of_is_no_longer_what_an_edited_spec_says(tmp_path,
     assert not len(Study.load(study.folder, study.runs).missing())
 
 
-def test_an_exploration_cannot_be_called_confirmatory_afterwards(tmp_path, admitting):
-    study = tiny("s", tmp_path, seeds=[3, 4], primary=["acc"])
-    study.run()
-    path = study.folder / "spec.json"
-    tree = json.loads(path.read_text())
-    path.write_text(json.dumps(tree | {"seeds": [3, 4, 5]}))
-    assert len(Study.load(study.folder, study.runs).missing()) == 2, "it may grow"
-    path.write_text(json.dumps(tree | {"confirmatory": True}))
-    with pytest.raises(ConfigError, match="hash = "):
-        Study.load(study.folder, study.runs)
-
-
 @pytest.mark.parametrize("field", ["seed", "name"])
 def test_what_a_study_sets_itself_no_variant_may_change(tmp_path, field):
     for where in ({"variants": {"xfm": {}, "b": {field: 5}}}, {"changes": {field: 5}}):
@@ -168,7 +135,7 @@ def test_a_confirmation_that_is_not_whole_says_so(invented):
     page = " ".join(study.report().read_text("utf-8").split())
     assert "A confirmatory study of X-FM, incomplete ·" in page
     assert page.count("Incomplete: 19 of 20 runs.") == 2
-    store.write_failed(study.folder / "failed.json", study.spec, {("xfm", 9): "diverged"})
+    store.write_failed(study.folder, study.spec, {("xfm", 9): "diverged"})
     assert "ncomplete" not in study.report().read_text("utf-8"), "a run that failed twice is a result"
 
 
@@ -214,11 +181,13 @@ def test_gates_are_in_the_order_in_which_primary_metrics_are_named(invented):
 def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equal(invented):
     """However large the difference there: 0.7 standard deviations here, where the first metric's is none."""
     study = invented({"no_stop_gradient": 0.7, "no_guidance": 0.7}, gatekeeping=True, margins={NAMING: 0.1})
-    values = pd.read_csv(study.table)
-    own = (values["variant"] == "no_guidance") & (values["metric"] == LOSS)
-    values.loc[own, "value"] = values.loc[(values["variant"] == "xfm") & (values["metric"] == LOSS), "value"].to_numpy()
-    values.loc[own, "value"] += 0.01 * (-1.0) ** np.arange(own.sum())
-    values.to_csv(study.table, index=False)
+    of_xfm = study.results().query("variant == 'xfm' and metric == @LOSS").set_index("seed")["value"]
+
+    def alike(row):
+        moved = {LOSS: of_xfm[row["seed"]] + 0.01 * (-1.0) ** row["seed"]}
+        return row | moved if row["variant"] == "no_guidance" and "level" not in row else row
+
+    edited(study, alike)
     table = study.effects().set_index(["variant", "metric"])
     assert table.loc[("no_guidance", LOSS), "verdict"] == "no difference shown"
     assert table.loc[("no_guidance", NAMING), "verdict"] == SHUT == table.loc[("no_guidance", PRIMARY[1]), "verdict"]
@@ -248,21 +217,13 @@ def test_two_runs_of_a_seed_that_failed_are_not_as_good_as_each_other(invented):
     lost = [(variant, seed) for variant in ("xfm", *SHIFT) for seed in (3, 4)]
     study = invented(SHIFT, lost=tuple(lost), margins={NAMING: 0.02})
     before = study.effects().set_index(["variant", "metric"])
-    store.write_failed(study.folder / "failed.json", study.spec, dict.fromkeys(lost, "the warm start failed"))
+    store.write_failed(study.folder, study.spec, dict.fromkeys(lost, "the warm start failed"))
     after = study.effects().set_index(["variant", "metric"])
     for variant in SHIFT:
         assert after.loc[(variant, NAMING), "n"] == 10 and before.loc[(variant, NAMING), "n"] == 8
         p = before.loc[(variant, NAMING), "p_equivalent"]
         assert after.loc[(variant, NAMING), "p_equivalent"] == pytest.approx(p)
         assert study.equivalence(NAMING).loc[variant, "p"] == pytest.approx(p)
-
-
-def test_gates_that_cannot_reach_the_level_are_named_all_the_same(invented):
-    study = invented({"no_stop_gradient": 0.7, "no_guidance": 0.1}, gatekeeping=True, seeds=range(4))
-    table = study.effects()
-    first = table[table["role"] == "primary"]
-    assert set(first["judged_by"]) == {"interval"} and set(first["correction"]) == {"gatekeeping"}
-    assert "p (gates)" in study.to_markdown() and "Holm" not in study.report().read_text("utf-8")
 
 
 def test_margins_are_tested_and_said(invented):
@@ -279,12 +240,6 @@ def test_margins_are_tested_and_said(invented):
     assert len(said) == 2 and sum(" Equivalent within ±1.00 points (TOST, p " in one for one in said) == 1
     with pytest.raises(ConfigError, match="margin = None: must be a positive"):
         study.equivalence(LOSS)
-
-
-def test_a_margin_of_what_is_not_measured_is_refused(invented):
-    study = invented(SHIFT, margins={"naming, acuracy": 0.01})
-    with pytest.raises(ConfigError, match=r"margins = 'naming, acuracy'.*did you mean 'naming, accuracy'"):
-        study.effects()
 
 
 def test_at_the_floor_no_effect_is_claimed(invented, tmp_path):
@@ -312,10 +267,3 @@ def test_of_models_that_have_learnt_nothing_few_studies_claim_an_effect(tmp_path
     known: Any = dict.fromkeys(range(studies), Metric("higher", "%", 0.5, "chance"))
     data = measurements(planned(), values.assign(family="vision"), known)
     assert 1 - len(data.at_floor) / studies == pytest.approx(0.025, abs=0.011), "one-sided"
-
-
-def test_the_report_of_an_exploration_says_what_it_is_measured_on(tmp_path):
-    study = Study("look", "smoke+stage1", ["xfm", "no_mim"], range(4), root=tmp_path, runs=tmp_path, split="validation")
-    page = made_up(study, {"no_mim": 0.3}).report().read_text("utf-8")
-    assert "measured on the validation split" in page and "What admitted the metrics" not in page
-    assert set(METRICS) <= set(study.results()["metric"])

@@ -6,9 +6,7 @@ import re
 
 import pytest
 from scipy import stats
-from study.conftest import METRICS, PRIMARY
-
-from xfm.study.comparisons import _first_of_tasks
+from study.conftest import METRICS, PRIMARY, without
 
 ARMS = {"no_stop_gradient": 0.7, "neither": -0.4}
 
@@ -46,9 +44,8 @@ def test_each_field_ends_with_its_mean_ranks(invented) -> None:
 
 def test_a_specialist_has_no_cell_where_it_has_no_metric(invented) -> None:
     study = invented(ARMS)
-    text = study.table.read_text("utf-8").splitlines(keepends=True)
     lost = PRIMARY[0]
-    study.table.write_text("".join(line for line in text if not (line.startswith("neither,") and lost in line)))
+    without(study, "neither", lost)
     table = study.by_field(PRIMARY).set_index("metric")
     assert table.loc[lost, "neither"] == "" and table.loc[lost, "xfm"] != ""
     assert all(table.loc[metric, "neither"] != "" for metric in PRIMARY[1:])
@@ -56,18 +53,9 @@ def test_a_specialist_has_no_cell_where_it_has_no_metric(invented) -> None:
     assert set(ranks.loc[[table.loc[lost, "field"]], "variant"]) == {"xfm", "no_stop_gradient"}
 
 
-def test_without_names_it_has_the_first_metric_of_each_task_and_the_primary_ones(invented) -> None:
-    named = [m for m in invented(ARMS, primary=()).by_field()["metric"] if not m.startswith("mean rank")]
-    assert set(named) == {m for m in METRICS if not m.startswith("validation/")}
-    first = ["pairs, probe, accuracy", "grounding, acc@0.5"]
-    more = ["pairs, tuned, accuracy", "pairs (short), probe, accuracy", "grounding (several objects), acc@0.5"]
-    assert _first_of_tasks([*first, *more], more[:1]) == [*first, more[0]]
-
-
 def test_the_report_of_a_study_with_specialists_has_it(invented) -> None:
     study = invented(ARMS)
     assert "By field" not in study.report().read_text("utf-8"), "all variants have all metrics"
-    text = study.table.read_text("utf-8").splitlines(keepends=True)
-    study.table.write_text("".join(line for line in text if not (line.startswith("neither,") and PRIMARY[0] in line)))
+    without(study, "neither", PRIMARY[0])
     page = study.report().read_text("utf-8")
     assert "By field" in page and study.by_field()["xfm"].iloc[0] in page

@@ -1,4 +1,4 @@
-"""curves.jsonl of a study: the losses of its runs, thin enough to ship, and those of the runs themselves."""
+"""curves.csv of a study: the losses of its runs, thin enough to ship, and those of the runs themselves."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ def test_a_curve_has_at_most_60_points_each_the_mean_of_its_steps(steps: int):
     rng = np.random.default_rng(steps)
     losses = rng.normal(size=steps)
     records = [{"step": i, "loss": float(losses[i]), "texts/mlm": 1.0, "texts/mlm/accuracy": 0.5} for i in range(steps)]
-    (line,) = worker.thinned(records)
+    rows = worker.thinned(records)
     every = math.ceil(steps / 60)
     naive = [losses[i : i + every].mean() for i in range(0, steps, every)]
-    assert line["curves"].keys() == {"loss", "texts/mlm"} and len(line["steps"]) <= 60
-    assert line["steps"] == [min(i + every, steps) for i in range(0, steps, every)]
-    assert line["curves"]["loss"] == pytest.approx(naive) and set(line["curves"]["texts/mlm"]) == {1.0}
-    assert worker.thinned(records) == [line]
+    assert all([*row] == ["step", "loss", "texts/mlm"] for row in rows) and len(rows) <= 60
+    assert [row["step"] for row in rows] == [min(i + every, steps) for i in range(0, steps, every)]
+    assert [row["loss"] for row in rows] == pytest.approx(naive) and {row["texts/mlm"] for row in rows} == {1.0}
 
 
 def test_a_loss_that_joins_later_held_out_ones_and_what_is_not_finite_have_gaps():
@@ -31,11 +30,10 @@ def test_a_loss_that_joins_later_held_out_ones_and_what_is_not_finite_have_gaps(
     records[99]["validation/pairs/itm"] = 0.6
     for record in records[:2]:
         record |= {"loss": math.nan, "texts/mlm": 1.0}
-    (line,) = worker.thinned(records)
-    assert line["steps"] == [*range(2, 121, 2)] and line["curves"]["loss"][:2] == [None, 1.0]
-    joined = line["curves"]["pairs/itm"]
-    assert joined[:30] == [None] * 30 and joined[30:32] == [61.0, 62.5]
-    assert [at for at, v in zip(line["steps"], line["curves"]["validation/pairs/itm"], strict=True) if v] == [100]
+    rows = worker.thinned(records)
+    assert [row["step"] for row in rows] == [*range(2, 121, 2)] and [row["loss"] for row in rows[:2]] == ["", 1.0]
+    assert [row["pairs/itm"] for row in rows[:32]] == [""] * 30 + [61.0, 62.5]
+    assert [row["step"] for row in rows if row["validation/pairs/itm"]] == [100]
     assert worker.thinned([]) == worker.thinned([{"step": 3}]) == []
 
 

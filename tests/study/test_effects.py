@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from study.conftest import KNOWN, METRICS, PRIMARY
+from study.conftest import KNOWN, METRICS, PRIMARY, edited, without
 
 from xfm.base.numbers import number
 from xfm.config import ConfigError
-from xfm.report import sentences, study_figures
-from xfm.study import StudyError, command, grid, store
+from xfm.study import command, grid, store
 from xfm.study.study_metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -71,34 +70,21 @@ def test_a_table_is_the_callers_own_and_of_what_the_files_hold_now(invented):
     mine["effect"] = 0.0
     pd.testing.assert_frame_equal(study.effects(), first)
     assert {*study.effects("no_stop_gradient")["variant"]} == {"xfm"} and {*study.effects()["variant"]} != {"xfm"}
-    without = [line for line in whole.splitlines(True) if not line.startswith("no_stop_gradient,9,")]
-    study.table.write_text("".join(without))
+    without(study, "no_stop_gradient", seed=9)
     assert {*study.effects()["n"]} == {9}
-    store.write_failed(study.folder / "failed.json", study.spec, {("no_stop_gradient", 9): "MemoryError"})
+    store.write_failed(study.folder, study.spec, {("no_stop_gradient", 9): "MemoryError"})
     assert {*study.effects()["n"]} == {10} and study.effects()["note"].str.contains("failed").all()
     study.table.write_text(whole)
     pd.testing.assert_frame_equal(study.effects(), first)
-    turned = Metric("higher", "nats", 4.05, "unigram")
-    store.write_baselines(study.folder / "baselines.json", KNOWN | {PRIMARY[0]: turned})
+    turned = KNOWN[PRIMARY[0]]._replace(better="higher")
+    store.write_metrics(study.folder, KNOWN | {PRIMARY[0]: turned})
     assert study.effects().set_index("metric").loc[PRIMARY[0], "better"] == "higher" != first["better"].iloc[0]
-
-
-def test_two_seeds_have_an_effect_without_p_and_the_table_says_why(invented):
-    study = invented(SHIFT, seeds=[0, 1])
-    table = study.effects()
-    assert table["effect"].notna().all()
-    assert table[["low", "high", "p", "p_min", "p_holm", "d", "detectable"]].isna().all(axis=None)
-    assert set(table["verdict"]) == {""}
-    assert set(table["note"]) == {"fewer than 3 pairs: no interval, no p"}
-    assert "fewer than 3 pairs" in study.to_markdown() and "fewer than 3 pairs" in study.to_latex()
 
 
 def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
     study = invented(SHIFT, lost=(("xfm", 2), ("no_guidance", 2), ("no_guidance", 4), ("no_guidance", 5)))
     failed = [("xfm", 2), ("no_guidance", 2), ("no_guidance", 4)]
-    store.write_failed(
-        study.folder / "failed.json", study.spec, dict.fromkeys(failed, "TrainingError: the loss is nan")
-    )
+    store.write_failed(study.folder, study.spec, dict.fromkeys(failed, "TrainingError: the loss is nan"))
     assert study.missing()["why"].tolist() == ["TrainingError: the loss is nan"] * 3 + ["not run yet"]
     pairs, loss = study.pairs().query("variant == 'no_guidance'"), "language, loss (nats)"
     own = pairs[pairs["metric"] == loss].set_index("seed")
@@ -111,8 +97,8 @@ def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
         "1 of 10 pairs missing; 2 with a failed run, counted as the worst value; without them the difference is "
         + number(own.loc[~own["failed"], "difference"].mean(), "nats", sign=True)
     )
-    without = own.drop(index=[2, 4])["difference"].mean()
-    assert found["effect"] > without, "failing is no advantage"
+    others = own.drop(index=[2, 4])["difference"].mean()
+    assert found["effect"] > others, "failing is no advantage"
     figure = study.figure("effects", loss)
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     assert sum(len(line.get_xdata()) for line in crosses) == 3, "also xfm's, beside no_stop_gradient"
@@ -121,9 +107,8 @@ def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
 def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invented):
     """One that reads no picture cannot be the worst at naming."""
     study, none = invented(SHIFT, lost=[("no_guidance", 4)]), "naming, accuracy"
-    text = study.table.read_text("utf-8").splitlines(keepends=True)
-    study.table.write_text("".join(line for line in text if not (line.startswith("no_guidance,") and none in line)))
-    store.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
+    without(study, "no_guidance", none)
+    store.write_failed(study.folder, study.spec, {("no_guidance", 4): "killed"})
     pairs = study.pairs().query("variant == 'no_guidance'")
     assert none not in set(pairs["metric"]) and (pairs.groupby("metric").size() == 10).all()
     ranks = study.mean_ranks([none, "grounding, acc@0.5"]).query("family == 'vision-language'")
@@ -134,71 +119,26 @@ def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invent
     assert {*rows["metric"]} == {*METRICS} - {none}, "and no row of what it is not asked"
 
 
-def test_tables_leave_out_controls_which_nothing_makes_better(invented):
-    """A bag of words knows what it knows whatever the variant is."""
-    study, control = invented(SHIFT), "grounding, acc@0.5"
-    store.write_baselines(study.folder / "baselines.json", KNOWN | {control: KNOWN[control]._replace(better="")})
-    assert control in set(study.effects()["metric"])
-    for text in (study.to_markdown("all"), study.to_latex("all"), study.report().read_text("utf-8")):
-        assert "grounding" not in text and "naming" in text
-    assert "grounding" in study.to_markdown(control), "asked for by its key"
-
-
-def test_of_a_variant_all_of_whose_runs_failed_every_metric_is_the_worst(invented):
-    study = invented(SHIFT, lost=[("no_guidance", seed) for seed in range(10)])
-    store.write_failed(
-        study.folder / "failed.json", study.spec, {("no_guidance", seed): "killed" for seed in range(10)}
-    )
-    table = study.effects().query("variant == 'no_guidance'").set_index("metric")
-    assert (table.loc[[*PRIMARY], "n"] == 10).all() and table.loc["naming, accuracy", "effect"] < 0
-
-
 def test_a_failed_run_is_no_better_than_the_worst_baseline_where_runs_have_their_own(invented):
     study, metric = invented(SHIFT, lost=[("no_guidance", 4)]), "grounding, acc@0.5"
     assert KNOWN[metric].baseline is None
-    store.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
-    fingerprint = study.spec.fingerprint("xfm", 0)
-    with study.table.open("a") as file:
-        file.write(f'xfm (baseline),0,{fingerprint},vision-language,"{metric}",0.0625,400,60.0\n')
+    store.write_failed(study.folder, study.spec, {("no_guidance", 4): "killed"})
+    edited(study, lambda row: row | ({metric: 0.0625} if row.get("level") and row["seed"] == 0 else {}))
     own = study.pairs().query("variant == 'no_guidance' and metric == @metric").set_index("seed")
     assert own.loc[4, "value"] == 0.0625 < study.results().query("metric == @metric")["value"].min()
 
 
-def test_where_no_direction_is_better_a_failed_run_is_no_pair(invented):
-    study = invented(SHIFT, lost=[("no_guidance", 4)])
-    store.write_baselines(study.folder / "baselines.json", KNOWN | {"grounding, acc@0.5": Metric("", "%")})
-    store.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
-    table = study.effects()
-    assert (
-        row(table, "no_guidance", "grounding, acc@0.5")["n"] == 9 and row(table, "no_guidance", PRIMARY[2])["n"] == 10
-    )
-
-
 def test_a_value_that_is_not_finite_counts_as_the_worst(invented):
     study = invented(SHIFT)
-    lines = study.table.read_text().splitlines()
-    at = next(i for i, line in enumerate(lines) if "no_guidance,3" in line and "naming" in line)
-    parts = lines[at].split(",")
-    lines[at] = ",".join([*parts[:-3], "nan", *parts[-2:]])
-    study.table.write_text("\n".join(lines) + "\n")
+    at = {"variant": "no_guidance", "seed": 3}
+    nan = {"naming, accuracy": math.nan}
+    edited(study, lambda row: row | nan if "level" not in row and row.items() >= at.items() else row)
     table, worst = study.effects(), study.results().query("metric == 'naming, accuracy'")["value"].min()
     found = row(table, "no_guidance", "naming, accuracy")
     assert found["n"] == 10 and found["note"].startswith("1 with a failed run, counted as the worst value; without it")
     assert row(table, "no_guidance", "grounding, acc@0.5")["note"] == ""
     pair = study.pairs().query("variant == 'no_guidance' and metric == 'naming, accuracy' and seed == 3").iloc[0]
     assert pair["failed"] and pair["value"] == min(worst, KNOWN["naming, accuracy"].baseline) == 0.01
-
-
-def test_a_primary_metric_without_a_pair_is_a_row_that_says_so(invented):
-    found = row(invented(SHIFT, lost=[("no_guidance", s) for s in range(10)]).effects(), "no_guidance", PRIMARY[0])
-    assert found["n"] == 0 and math.isnan(found["effect"]) and "10 of 10 pairs missing" in found["note"]
-
-
-def test_before_the_first_run_there_is_a_table_too(invented):
-    study = invented(SHIFT)
-    study.table.unlink()
-    assert set(study.effects()["n"]) == {0}
-    assert len(study.missing()) == 30
 
 
 def test_a_metric_that_was_not_measured_is_refused(invented):
@@ -219,25 +159,6 @@ def test_the_baseline_is_in_the_table_and_where_it_lies_in_the_figures(invented)
     assert any(np.allclose(line.get_xdata(), 4.05) for line in study.figure("seeds", loss).axes[0].lines)
 
 
-@pytest.mark.parametrize("margins", [{}, {"naming, accuracy": 0.02}])
-def test_the_margin_of_equivalence_is_shaded_where_the_spec_has_one(invented, margins):
-    figure = invented(SHIFT, margins=margins).figure()
-    bands = [[p.get_window_extent().transformed(a.transData.inverted()) for p in a.patches] for a in figure.axes]
-    assert [len(band) for band in bands] == [0, 0, len(margins)]
-    assert all(band.intervalx == pytest.approx([-2, 2]) for band in bands[2]), "in points"
-    words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert ("margin of equivalence" in words) == bool(margins)
-
-
-def test_an_abstract_has_a_sentence_for_each_effect_that_stands_out(invented):
-    table = invented(SHIFT | {"neither": 1.4}).effects()
-    head, *rest = sentences.study_abstract(table, 30)
-    assert head == "30 runs. 6 of 9 primary effects have p ≤ 0.05 after Holm’s correction." and len(rest) == 6
-    found = row(table, "neither", "naming, accuracy")
-    size = "{:+.2f} points (95 % CI {:+.2f} to {:+.2f}, 10 seeds)".format(*100 * found[["effect", "low", "high"]])
-    assert f"neither is better than xfm on naming, accuracy: {size}." in rest
-
-
 def test_the_verdict_on_a_primary_metric_is_that_of_holm(invented):
     table = invented({"no_stop_gradient": 0.25, "no_guidance": 0.3}, noise=0.2).effects()
     first, other = table[table["role"] == "primary"], table[table["role"] == "secondary"]
@@ -248,40 +169,14 @@ def test_the_verdict_on_a_primary_metric_is_that_of_holm(invented):
     assert set(other["judged_by"]) == {"interval"}
 
 
-def test_where_holm_could_not_reach_05_the_study_is_exploratory_whatever_its_spec_says(invented):
-    study = invented(SHIFT, seeds=range(6), confirmatory=True)
-    assert (study.spec.tests, study.spec.confirms, study.spec.kind) == (6, False, "exploratory")
-    table = study.effects()
-    assert set(table["judged_by"]) == {"interval"} and "uncorrected" in study.to_markdown()
-    assert row(table, "no_stop_gradient", PRIMARY[2])["verdict"] == "better"
-    assert invented(SHIFT, root=study.folder / "ten", confirmatory=True).spec.confirms
-
-
-def test_a_difference_within_a_margin_is_shown_to_be_within_it(invented):
-    study = invented(SHIFT)
-    table = study.equivalence("naming, accuracy", 0.01)
-    assert table["equivalent"].to_dict() == {"no_stop_gradient": False, "no_guidance": True}
-    assert (table["equivalent"] == ((table["low"] > -0.01) & (table["high"] < 0.01))).all(), (
-        "the 90 % interval says the same"
-    )
-    with pytest.raises(ConfigError, match="did you mean 'naming, accuracy'"):
-        study.equivalence("naming, acuracy", 0.01)
-
-
 def test_a_baseline_that_differs_between_runs_is_none():
     one, other = (
         Measured("vision", "m", 0.5, 9, Metric("higher", "%", level, "wrong picture")) for level in (0.1, 0.2)
     )
-    assert store.merge(store.merge({}, [one]), [one])["m"] == one.known
-    assert store.merge({"m": one.known}, [other])["m"] == Metric("higher", "%", None, "differs between runs")
-
-
-@pytest.mark.parametrize(("name", "content"), [("baselines.json", "[1]"), ("failed.json", "[1]"), ("failed.json", "{")])
-def test_a_file_with_another_content_is_refused(invented, name, content):
-    study = invented(SHIFT)
-    (study.folder / name).write_text(content)
-    with pytest.raises(StudyError, match=f"{name}: .*delete the file"):
-        study.effects()
+    once = store.merge({}, [one])
+    assert store.merge(once, [one]) == once and once["m"][:4] == one.known[:4] and once["m"].n == 9
+    assert store.merge(once, [other])["m"] == Metric("higher", "%", None, "differs between runs", "vision", 9)
+    assert store.merge(once, [one._replace(n=8)])["m"].n is None
 
 
 def test_markdown_has_primary_metrics_bold_and_units(invented):
@@ -304,17 +199,6 @@ def test_latex_is_a_booktabs_tabular_with_everything_escaped(invented):
     assert "−" not in text and text.isascii(), "pdflatex knows no Unicode minus"
     columns = text.split("{", 2)[2].split("}")[0]
     assert {line.count("&") + 1 for line in text.splitlines() if line.endswith(r"\\")} == {len(columns)}
-
-
-@pytest.mark.parametrize("metrics", ["", "primary", "all", "grounding, acc@0.5"])
-@pytest.mark.parametrize("kind", ["effects", "seeds"])
-def test_figures_have_a_panel_a_metric(invented, kind, metrics):
-    figure = invented(SHIFT).figure(kind, metrics)
-    titles = [axes.get_title(loc="left").replace("\n", " ") for axes in figure.axes]
-    assert titles == {"all": list(METRICS), "grounding, acc@0.5": [metrics]}.get(metrics, list(PRIMARY))
-    for axes, metric in zip(figure.axes, titles, strict=True):
-        weight = axes.title.get_fontweight() if axes.title.get_text() else axes._left_title.get_fontweight()
-        assert weight == ("bold" if metric in PRIMARY else "normal")
 
 
 def test_the_forest_shows_every_pair_and_the_interval(invented):
@@ -350,14 +234,6 @@ def test_the_map_frames_what_leaves_zero_out(invented):
         study.figure("map")
 
 
-def test_a_map_needs_a_two_way_grid(invented):
-    study = invented(SHIFT)
-    with pytest.raises(ConfigError, match="must be a grid over two fields"):
-        study.figure("map", "naming, accuracy")
-    with pytest.raises(ConfigError, match=r"figure = 'efects'.*did you mean 'effects'"):
-        study.figure("efects")
-
-
 def test_the_command_leaves_tables_and_figures(invented, capsys):
     study = invented(SHIFT)
     command("invented", workers=0, root=study.folder.parent)
@@ -369,16 +245,3 @@ def test_the_command_leaves_tables_and_figures(invented, capsys):
     assert files.keys() == {f"{d}.{k}" for d in drawn for k in ("png", "pdf")} | {"effects.md", "effects.tex"}
     assert str(study.folder / "report.html") in shown
     assert files["effects.md"].decode() == study.to_markdown("all")
-
-
-def test_what_is_too_high_to_read_is_left_to_the_table(invented, monkeypatch):
-    """Of two variants, the secondary metrics; the primary one alone is drawn."""
-    study = invented(SHIFT, primary=["naming, accuracy"])
-    monkeypatch.setattr(study_figures, "_MOST", 2)
-    names = {path.name for path in study.save()}
-    assert {"effects.png", "seeds.png"} <= names and "effects-other.png" not in names
-    page = study.report().read_text("utf-8")
-    others = study.effects().query("role == 'secondary' and better != ''")["metric"].nunique()
-    assert f"{others} metrics and 2 variants make this figure too high to read: the table has" in page
-    monkeypatch.setattr(study_figures, "_MOST", 2 * others)
-    assert "effects-other.png" in {path.name for path in study.save()}

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +48,6 @@ def run(*first: Job, executor=None, slots: float = 1) -> tuple[list[str], dict[s
     return [outcome for job, outcome in results if job.name not in why], why
 
 
-def test_what_waited_for_a_job_comes_next_and_in_its_order():
-    outcomes, why = run(made("start0", then=(made("a0"), made("b0"))), made("start1", then=(made("a1"), made("b1"))))
-    assert outcomes == ["START0", "A0", "B0", "START1", "A1", "B1"]
-    assert not why
-
-
 def test_a_warm_start_of_several_seeds_does_not_bring_their_runs_before_the_next_seed(tmp_path):
     sources = {"warm start alone": {"seed_of.rest": 9, "seed_of.data": 9}, "data alone": {"seed_of.warm_start": 9}}
     spec = tiny("whole", tmp_path, variants={"xfm": {}, **sources}, seeds=[0, 1, 2]).spec
@@ -81,13 +74,6 @@ def test_what_waits_for_a_failed_job_fails_with_its_reason_and_is_not_tried():
     assert why.keys() == {"start", "a", "b"}
     assert why["b"] == "start failed: ValueError: start does not work"
     assert LOG == ["start", "start", "c"]
-
-
-def test_a_caller_that_stops_leaves_the_rest():
-    LOG.clear()
-    with closing(execute([made("a"), made("b")], InProcess(), 1)) as outcomes:
-        next(outcomes)
-    assert LOG == ["a"]
 
 
 def test_changed_code_is_no_failure_of_a_run_and_ends_it_all():
@@ -166,11 +152,6 @@ def test_progress_is_reported_once_a_second_at_most(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", lambda path, text, encoding: noted.append(int(text)))
     live_progress.report([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
     assert noted == [0, 3, 7], "a warm start's steps are not the run's"
-
-
-def test_a_missing_or_torn_report_is_nothing(tmp_path):
-    (tmp_path / "note").write_text("")
-    assert live_progress.read(tmp_path / "note") == live_progress.read(tmp_path / "none") == 0
 
 
 def test_a_job_stops_when_its_study_is_gone_but_not_where_it_never_saw_it(tmp_path, monkeypatch):

@@ -77,12 +77,3 @@ def test_a_mark_at_the_edge_has_its_number_inside(metrics) -> None:
     figure = front([*places, (60.0, 60.0, 60.0)], metrics)
     assert all(any(line.get_marker() in ("<", ">", "v", "^") for line in axes.lines) for axes in figure.axes)
     check(figure, 7)
-
-
-def test_one_mark_alone_and_one_in_the_very_middle_have_a_number() -> None:
-    check(front([(0.0, 0.0)], 2), 1)
-    check(front([(0.0, 0.0), (1.0, 1.0), (-1.0, -1.0)], 2), 3)
-
-
-def test_marks_in_one_place_have_a_number_each() -> None:
-    check(front([(0.0, 0.0)] * 8, 2), 8)

@@ -1,8 +1,7 @@
-"""machines.jsonl: in which precision the runs of a study were trained, and what that does to its pairs."""
+"""machines.csv: in which precision the runs of a study were trained, and what that does to its pairs."""
 
 from __future__ import annotations
 
-import json
 import warnings
 
 import pytest
@@ -11,11 +10,11 @@ import torch
 from xfm import recipes
 from xfm.runs import precision
 from xfm.runs.precision import reached
-from xfm.study import Study, code_pin, runner, store, worker
+from xfm.study import Study, code_pin, run_records, runner, worker
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 
-from .conftest import TINY, tiny
+from .conftest import TINY, tiny, without
 
 
 @pytest.fixture
@@ -45,8 +44,7 @@ def moved(tmp_path, **other) -> Study:
 
 
 def lost(study: Study, variant: str, seed: int) -> None:
-    lines = study.table.read_text().splitlines(keepends=True)
-    study.table.write_text("".join(line for line in lines if not line.startswith(f"{variant},{seed},")))
+    without(study, variant, seed=seed)
 
 
 def test_a_run_says_which_precision_it_had(monkeypatch):
@@ -74,26 +72,8 @@ def test_seeds_that_two_machines_share_are_named(tmp_path, train):
     assert "Some runs of seed 1 are in another precision" in page
 
 
-def test_whole_seeds_may_be_of_another_machine(tmp_path, train):
-    train(moved(tmp_path, seeds=[0]), "bf16")
-    page = train(moved(tmp_path), "fp32")
-    assert "Trained in bf16: 2 runs and fp32: 2 runs." in page and "another precision" not in page
-
-
 def test_a_precision_that_a_variant_asks_for_is_no_mixture(tmp_path, train):
     study = moved(tmp_path, variants={"xfm": {}, "narrow": {"train.precision": "fp32"}})
     assert "another precision" not in train(study, "bf16")
-    assert [line["precision"] for line in store.read_records(study.folder / "machines.jsonl")] == ["bf16"] * 4
+    assert [line["precision"] for line in run_records.read_records(study.folder / "machines.csv")] == ["bf16"] * 4
     assert code_pin.precisions(study.spec, study.folder, [("xfm", 0), ("narrow", 0)]) == ["Trained in bf16: 1 run."]
-
-
-def test_a_study_of_before_it_was_kept_says_nothing(tmp_path, train):
-    study = moved(tmp_path)
-    train(study, "fp32")
-    path = study.folder / "machines.jsonl"
-    path.unlink()
-    assert "Trained in" not in study.report().read_text()
-    lost(study, "xfm", 0)
-    train(study, "bf16")
-    (line,) = path.read_text().splitlines()
-    assert json.loads(line)["variant"] == "xfm"

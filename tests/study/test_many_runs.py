@@ -7,6 +7,7 @@ import time
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from study import victim
@@ -36,19 +37,13 @@ def grown(study: Study, process, by: int) -> bool:
 
 
 def assert_whole(study: Study) -> None:
-    """Every run once: three rows, of which the last has the seconds, and the values that it alone has; and beside it
-    its baselines."""
+    """Every run once, with the values that it alone has, and beside it its baselines."""
     runs = len(victim.VARIANTS) * len(victim.SEEDS)
     assert runs > 100 and len(study.missing()) == 0 and not study.failed()
-    lines = study.table.read_text().splitlines()[1:]
-    beside = [line for line in lines if line.split(",")[0] not in victim.VARIANTS]
-    assert {tuple(line.split(",")[:2]) for line in beside} == {
-        (f"{variant} (baseline)", str(seed)) for variant in victim.VARIANTS for seed in victim.SEEDS
-    }
-    lines = [line for line in lines if line not in beside]
-    each = Counter(tuple(line.split(",")[:2]) for line in lines)
-    assert len(each) == runs and set(each.values()) == {3}
-    assert sum(not line.endswith(",") for line in lines) == runs
+    rows = pd.read_csv(study.table, keep_default_na=False)
+    each = Counter(rows[rows["level"] == ""][["variant", "seed"]].itertuples(index=False, name=None))
+    assert len(each) == runs and set(each.values()) == {1}
+    assert len(study.levels()) == 3 * runs == len(study.results())
     for (variant, seed), own in study.results().groupby(["variant", "seed"]):
         config = study.spec.configs[variant]
         assert set(own["value"]) == {seed + sum(config.flow.text_gradient.values())}

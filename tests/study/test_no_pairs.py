@@ -6,7 +6,7 @@ import pytest
 from study.conftest import PRIMARY, made_up
 
 from xfm.config import ConfigError
-from xfm.study import Study, StudyError, command, grid
+from xfm.study import Study, StudyError, grid
 
 SAID = "no pairs yet"
 SEEDS = range(3)
@@ -63,29 +63,6 @@ def test_the_report_and_all_files_are_written(unpaired):
 def test_equivalence_says_so(unpaired):
     with pytest.raises(StudyError, match="No pairs yet"):
         unpaired.equivalence(PRIMARY[0], 0.1)
-
-
-def test_the_command_says_so(unpaired, capsys):
-    command("early", workers=0, root=unpaired.folder.parent, runs=unpaired.runs)
-    assert SAID in capsys.readouterr().out.lower()
-    assert (unpaired.folder / "report.html").exists() == (len(unpaired.results()) > 0)
-
-
-def test_where_only_some_have_pairs_the_others_stay_empty(tmp_path):
-    variants = [*VARIANTS, "no_itm"]
-    study = Study("part", "smoke+stage1", variants, SEEDS, PRIMARY, root=tmp_path, runs=tmp_path / "runs")
-    made_up(study, {}, lost=tuple(("no_mim", seed) for seed in SEEDS))
-    labels = [axes.get_xlabel() for axes in study.figure("effects").axes]
-    assert labels and not any("nan" in label for label in labels)
-    assert "nan" not in study.to_markdown("all") and study.report()
-
-
-def test_a_cell_of_a_map_without_pairs_is_a_dash(tmp_path):
-    study = Study("map", "smoke+stage1", GRID, SEEDS, PRIMARY, root=tmp_path, runs=tmp_path / "runs")
-    made_up(study, {}, lost=tuple(("no_mim, data.texts=4, train.lr=0.001", seed) for seed in SEEDS))
-    figure = study.figure("map", PRIMARY[0])
-    assert [text.get_text() for text in figure.axes[0].texts].count("–") == 1
-    assert "nan" not in figure.axes[0].get_title(loc="left") and figure.bytes()
 
 
 @pytest.mark.parametrize("pairs", [1, 2])

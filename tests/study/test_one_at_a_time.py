@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from study import rivals
@@ -12,7 +10,7 @@ from study.conftest import tiny
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.study import Study, StudyError, command, execute, results_csv, runner, store
+from xfm.study import Study, StudyError, run_records, runner, store
 from xfm.study.study_metrics import Metric
 
 TRIES = 5
@@ -47,8 +45,7 @@ def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(contex
         assert Study.load(study.folder, study.runs).spec == study.spec, "the winner's spec"
         assert len(study.results()) == 4 and not study.failed() and set(study.metrics()) == {"m"}
         assert study.probes().keys() == set(study.spec.variants)
-        lines = (study.folder / "probes.jsonl").read_text().splitlines()
-        assert {json.loads(line)["variant"] for line in lines} == set(study.spec.variants) and len(lines) == 4
+        assert [record["step"] for seeds in study.probes().values() for (record,) in seeds] == [0] * 4
     assert not [*(tmp_path / "runs").glob(".study-*")]
 
 
@@ -89,11 +86,11 @@ def test_what_was_noted_of_another_config_is_not_taken_over(tmp_path, quick):
     ours, theirs = (tiny("noted", tmp_path, **spec) for spec in rivals.SPECS)
     ours.folder.mkdir(parents=True)
     (ours.folder / "spec.json").write_text(ours.spec.to_json())
-    store.write_failed(ours.folder / "failed.json", ours.spec, {("xfm", 0): "diverged"})
-    store.write_baselines(ours.folder / "baselines.json", {"m": Metric("higher", "%", 0.5, "another")})
-    store.add_records(ours.folder / "probes.jsonl", ("xfm", 0), [{"step": 7}])
+    store.write_failed(ours.folder, ours.spec, {("xfm", 0): "diverged"})
+    store.write_metrics(ours.folder, {"m": Metric("higher", "%", 0.5, "another", "vision", 5)})
+    run_records.add_records(ours.folder / "probes.csv", ("xfm", 0), [{"step": 7}])
     theirs.run()
-    assert theirs.metrics() == {"m": Metric("lower", "nats", 9.0, "untrained")}
+    assert theirs.metrics()["m"][:4] == ("lower", "nats", 9.0, "untrained")
     assert [record["step"] for seed in theirs.probes()["xfm"] for record in seed] == [0, 0]
     assert not theirs.failed()
 
@@ -102,11 +99,11 @@ def test_a_grown_exploration_keeps_what_was_noted(tmp_path, quick):
     ours = tiny("grown", tmp_path, seeds=[0])
     ours.run()
     more = tiny("grown", tmp_path, seeds=[0, 1])
-    store.write_failed(ours.folder / "failed.json", ours.spec, {("xfm", 1): "diverged"})
-    before = (ours.folder / "probes.jsonl").read_text()
+    store.write_failed(ours.folder, ours.spec, {("xfm", 1): "diverged"})
+    before = (ours.folder / "probes.csv").read_text()
     more.run()
-    assert (ours.folder / "probes.jsonl").read_text().startswith(before)
-    assert len(more.missing()) == 0 and results_csv.runs(more.table, more.spec) == {*more.measurements.runs}
+    assert (ours.folder / "probes.csv").read_text().startswith(before)
+    assert len(more.missing()) == 0 and store.finished(more.folder, more.spec) == {*more.measurements.runs}
 
 
 @pytest.mark.parametrize("workers", [-1, 0, 1.5, 1.0, "x", True, False, None, [2], 10**400 * -1, "y" * 10_000_000])
@@ -114,26 +111,6 @@ def test_workers_are_a_whole_number_from_1(tmp_path, workers):
     with pytest.raises(ConfigError, match=r"workers = .*: must be a whole number from 1") as error:
         tiny("s", tmp_path).run(workers=workers)
     assert len(str(error.value)) < 500 and not (tmp_path / "studies").exists()
-
-
-@pytest.mark.parametrize("executor", [2, "dask", ThreadPoolExecutor])
-def test_what_is_no_executor_is_refused(tmp_path, executor):
-    with pytest.raises(ConfigError, match=r"executor = .*: must be an executor of concurrent.futures"):
-        tiny("s", tmp_path).run(executor)
-
-
-def test_the_command_draws_anew_with_0_workers_alone(tmp_path, quick):
-    study = tiny("s", tmp_path)
-    study.run()
-    (study.folder / "probes.jsonl").unlink()  # made up, and not to be drawn
-    assert command(str(study.folder), 0, runs=study.runs).spec == study.spec
-    with pytest.raises(ConfigError, match=r"workers = -1"):
-        command(str(study.folder), -1, runs=study.runs)
-
-
-def test_a_million_workers_are_as_many_as_there_are_runs():
-    with execute.executor_of(None, 10**6, 2) as (executor, slots):
-        assert slots == 2 and len(executor._pools) == 2  # type: ignore[attr-defined]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -59,23 +59,12 @@ def test_without_a_cluster_it_says_so(tmp_path):
         Slurm(tmp_path, partition="gpu")
 
 
-@pytest.mark.parametrize("wrong", [{"timeout_mins": 3}, {"timeout_min": "long"}, {"partitoin": "gpu"}])
-def test_an_unknown_parameter_is_refused(tmp_path, wrong):
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        Slurm(tmp_path, cluster="debug", **wrong)
-
-
 def test_a_job_is_a_process_with_its_own_look_at_the_package_and_its_error_is_the_error_itself(tmp_path):
     with Slurm(tmp_path, 2, cluster="local", timeout_min=2) as cluster:
         future = cluster.submit(code_pin.checked, {"flow.py": "of another machine"}, os.getpid)
         with pytest.raises(CodeChanged, match=r"worker: .*xfm/"):
             future.result()
     assert [*tmp_path.glob("*_log.out")]
-
-
-def test_an_answer_is_the_answer(tmp_path):
-    with Slurm(tmp_path, 2, cluster="debug") as cluster:
-        assert cluster.submit(double, 4).result() == (8, os.getpid())
 
 
 def test_its_end_cancels_what_is_left(tmp_path, monkeypatch):

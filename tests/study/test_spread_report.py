@@ -12,7 +12,6 @@ import pytest
 from study.conftest import METRICS, made_up
 
 from xfm.report.sentences import spread
-from xfm.report.text_tables import spread_cells
 from xfm.study import Study
 from xfm.study.variance import median_share
 
@@ -81,20 +80,6 @@ def test_its_report_says_how_much_and_compares_nothing(tmp_path) -> None:
     assert drawn == ["spread.png", "seeds.png"]
 
 
-def test_what_is_not_learnt_is_left_out(tmp_path) -> None:
-    """Two standard deviations above its mean the loss is above its baseline in all variants."""
-    study = of_sources(tmp_path, shift=4.0)
-    assert LOSS not in study.to_markdown() and BOXES in study.to_markdown()
-    assert "the metrics on which a variant beats the baseline: 2 of vision-language; runs" in words(study)
-
-
-def test_before_there_are_pairs_it_shows_the_means(tmp_path) -> None:
-    asked = {"variants": ["xfm", *ALONE], "root": tmp_path, "runs": tmp_path}
-    lost = tuple((variant, seed) for variant in ALONE for seed in range(10))
-    study = made_up(Study("sources", **asked), {}, lost=lost)
-    assert "No pairs yet" in study.to_markdown() and "No pairs yet" in words(study)
-
-
 def test_the_interval_of_a_median_share_covers_it() -> None:
     """Of studies of ten runs and forty metrics that six causes move; it errs on the safe side."""
     rng, studies = np.random.default_rng(0), 300
@@ -122,24 +107,6 @@ def test_a_median_share_is_that_of_the_variances_and_of_few_runs_has_no_interval
     still = np.concatenate([whole, 0 * whole[:, :2]], axis=1)
     assert median_share(np.concatenate([part, part[:, :2]], axis=1), still)[0] == pytest.approx(share)
     assert np.isfinite(median_share(part[:3], whole[:3])).all(), "although some samples are one run three times"
-
-
-def test_cells_of_two_runs_have_no_interval(tmp_path) -> None:
-    table = spread_cells(of_sources(tmp_path, seeds=[0, 1]).spread("all"))
-    assert set(table["95 % interval"]) == set(table["95 % interval of the share"]) == {""}
-    assert (table.loc[table["variant"] != "xfm", "share"] != "").all()
-
-
-@pytest.mark.parametrize(("of_part", "of_whole"), [(3, 10), (10, 4)])
-def test_the_interval_of_a_median_share_is_not_shifted_by_different_numbers_of_runs(of_part, of_whole) -> None:
-    """Of fourteen metrics that do not depend on each other, whose share is one half; with so few runs a percentile
-    interval is narrow, but it lies where the share is."""
-    rng, below, above, studies = np.random.default_rng(0), 0, 0, 200
-    for i in range(studies):
-        part, whole = np.sqrt(0.5) * rng.normal(size=(of_part, 14)), rng.normal(size=(of_whole, 14))
-        found = median_share(part, whole, i)
-        below, above = below + (found.share_high < 0.5), above + (found.share_low > 0.5)
-    assert below + above < 0.25 * studies
 
 
 def test_where_nothing_is_learnt_it_says_so(tmp_path, monkeypatch) -> None:

@@ -38,23 +38,11 @@ def test_p_is_the_share_of_sign_flips_at_least_as_extreme(shares):
     assert sign_flip(np.array(shares)) == pytest.approx(np.mean([s >= abs(sum(whole)) for s in sums]))
 
 
-@pytest.mark.parametrize("n", [2, 5, 12])
-def test_p_is_scipys(n):
-    x = np.random.default_rng(n).normal(0.3, 1, (n, 20))
-    theirs = stats.permutation_test((x,), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True)
-    assert sign_flip(x).tolist() == theirs.pvalue.tolist()
-
-
 @given(DIFFERENCES)
 def test_p_is_never_below_the_smallest_that_n_allows(x):
     found = paired(x)
     assert found.p_min == 2 / 2 ** len(x) == smallest_p(len(x))
     assert found.p_min <= found.p <= 1
-
-
-@pytest.mark.parametrize("n", [3, 6, 10])
-def test_all_seeds_agreeing_gives_the_smallest_p(n):
-    assert paired(np.linspace(0.1, 0.2, n)).p == pytest.approx(2 / 2**n)
 
 
 def test_many_pairs_are_drawn_from_and_agree_with_t():
@@ -101,16 +89,6 @@ def test_the_detectable_effect_is_found_in_80_of_100_studies(tests, n):
     assert can_reach(tests, n) or tests == 1
 
 
-def test_there_is_a_detectable_effect_at_every_n():
-    found = np.array([[detectable(n, 0.05 / tests) for n in range(3, 201)] for tests in (1, 6, 24)])
-    assert (np.diff(found, axis=1) < 0).all() and (np.diff(found, axis=0) > 0).all()
-
-
-def test_the_detectable_effect_has_the_unit_of_the_differences():
-    x = np.random.default_rng(0).normal(0, 3, 10)
-    assert paired(x, alpha=0.01).detectable == pytest.approx(np.std(x, ddof=1) * detectable(10, 0.01))
-
-
 @pytest.mark.parametrize(("tests", "n"), [(1, 6), (3, 8), (8, 10), (8, 12), (24, 12), (8, 16)])
 def test_what_sign_flips_can_detect_they_find_in_80_of_100_studies(tests, n):
     """With few pairs they find less than the t-test does."""
@@ -137,11 +115,6 @@ def test_equivalence_is_two_one_sided_tests_and_the_90_interval_says_the_same(x,
     assert found.equivalent == (found.p <= 0.05)
     if abs(found.p - 0.05) > 1e-6:
         assert found.equivalent == (-margin <= found.low and found.high <= margin)
-
-
-def test_holm_steps_down():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([]).size == 0
 
 
 def test_a_test_that_is_still_to_come_counts_in_the_family():
@@ -175,15 +148,3 @@ def test_without_an_effect_at_most_alpha_of_the_studies_find_one(law, n):
 @pytest.mark.parametrize("p", [[0.3], [0, 0.02, 0.02, 0.02, 1], np.random.default_rng(0).uniform(0, 0.2, 30)])
 def test_holm_is_statsmodels(p):
     assert holm(p).tolist() == multipletests(p, method="holm")[1].tolist()
-
-
-def test_of_six_tests_without_an_effect_holm_finds_one_in_at_most_alpha_of_the_studies():
-    rng = np.random.default_rng(0)
-    studies = rng.normal(size=(10, 1000, 6)) + rng.normal(size=(10, 1000, 1))  # the tests share their seeds
-    wrong = [min(holm(p)) <= 0.05 for p in sign_flip(studies)]
-    assert 0 < np.mean(wrong) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)
-
-
-def test_a_planted_effect_is_found_as_often_as_its_power_says():
-    x = np.random.default_rng(1).normal(detectable(12), 1, (12, 2000))
-    assert np.mean(sign_flip(x) <= 0.05) == pytest.approx(0.8, abs=0.04)

@@ -8,21 +8,15 @@ import shlex
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
 from xfm.recipes import prior_runs
-from xfm.study import Study, plan, runner, untrained
-from xfm.study.admission import admissions
-from xfm.study.statistics import can_reach, smallest_p
+from xfm.study import Study, plan, runner, worker
 from xfm.study.study_metrics import Measured, Metric
-from xfm.study.untrained import Untrained
 from xfm.study.worker import Outcome
 from xfm.train.estimate import estimate
-
-from .conftest import told
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/studies.md").read_text("utf-8")
@@ -49,7 +43,7 @@ def played(config: str, root: str, tasks, progress: str, *how: object) -> Outcom
 def world(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runner, "measure", played)
-    monkeypatch.setattr(untrained, "measure", lambda *_: Untrained(rows(0, 1.0), 9.0))
+    monkeypatch.setattr(worker, "measure_untrained", lambda *_: worker.Untrained(rows(0, 1.0), 9.0))
     monkeypatch.setattr(plan, "timed_steps", lambda config, root, steps: ([{"seconds": 0.4}] * (steps - 1), None))
     return tmp_path
 
@@ -79,99 +73,6 @@ def test_its_examples_run(world, capsys):
             main(words[1:])
     said = capsys.readouterr().out
     assert "2 workers on this machine" in said and "nothing to accept" in said and "report.html" in said
-
-
-def test_the_mistakes_are_counted_right() -> None:
-    tests, seeds = 8, 6
-    least = smallest_p(seeds)
-    assert not can_reach(tests, seeds)
-    assert f"{tests} tests on {seeds} seeds; the smallest p is {least:.3f}, {tests * least:.2f} after Holm's" in TEXT
-    single = Study.load(ROOT / "studies/mends-exploration")
-    assert single.pairs().groupby(["variant", "metric"]).size().max() == 1
-    assert f"`mends-exploration`: {single.results()['variant'].nunique()} arms at one seed" in TEXT
-
-
-def at_the_floor(config: str, root: str, tasks, progress: str, *how: object) -> Outcome:
-    """Encoders on both sides of the unigram level; ITM at the entropy of its labels."""
-    tree = json.loads(config)
-    loss, itm = np.random.default_rng(tree["seed"]).normal([6.884, 0.637], 0.002)
-    found = [
-        Measured("language", LOSS, loss + 0.02 * tree["flow"]["text_gradient"]["itm"], 400, KNOWN[LOSS]),
-        Measured("vision-language", ITM, itm, 9, Metric("lower", "nats", 0.637, "entropy of the labels")),
-    ]
-    return Outcome(found if tasks else [], 60.0, [], [], 9.0)
-
-
-def test_the_mistakes_are_told_by_the_plan_today(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = [*rows(0, 1.0), Measured("vision-language", ITM, 0.7, 9, Metric("lower", "nats"))]
-    monkeypatch.setattr(untrained, "measure", lambda *_: Untrained(known, 9.0))
-    monkeypatch.setattr(runner, "measure", at_the_floor)
-    slower = {f"rate {rate}": {"train.lr": rate} for rate in (1e-4, 2e-4, 3e-4, 4e-4)}
-    many = Study("many", "smoke", {"xfm": {}} | slower, range(50, 56), [LOSS, NAMING], tasks=["mlm", "naming"])
-    assert many.spec.tests == 8
-    assert "0.25 after Holm's correction: nothing can be confirmed" in str(many.plan())
-
-    def planned(explored: range, primary: list[str]) -> pd.DataFrame:
-        arms, name = ["xfm", "no_stop_gradient"], f"explored-{len(explored)}"
-        Study(name, "smoke", arms, explored, tasks=["mlm"]).run()
-        study = Study(f"after-{name}", "smoke", arms, range(50, 60), primary, tasks=["mlm"], explored=[name])
-        return study.plan().detectable.set_index("metric")
-
-    at_floor = planned(range(10), [LOSS, ITM])
-    assert at_floor.loc[ITM, "note"] == "the reference is at the baseline: harm to what is not learnt cannot be seen"
-    gain = at_floor.loc[LOSS, "baseline"] - at_floor.loc[LOSS, "reference"]
-    assert at_floor.loc[LOSS, "note"] == "" and 0.01 < gain < 0.02, "a gain of a word count's digits passes any test"
-    assert "takes two pairs" in planned(range(1), [LOSS]).loc[LOSS, "note"]
-
-
-def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
-    text = " ".join((ROOT / "studies/README.md").read_text("utf-8").split())
-    study = Study.load(ROOT / "studies/general")
-    assert not len(study.missing()) and len(study.spec.seeds) == 12
-    rows = study.effects().set_index(["variant", "metric"])
-    synset, concept, recall = study.spec.primary
-
-    def said(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> bool:
-        return told(rows.loc[(variant, metric)], form, scale, sign) in text
-
-    assert said("bert_like", synset, "of 2 points ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
-    assert said("beit_like", concept, "concepts {:.2f} points worse ({:.2f} to {:.2f}, Holm <holm>)", sign=-1)
-    assert said("clip_like", concept, "`clip_like` {:.2f} points better ({:.2f} to {:.2f}, Holm <holm>)")
-    assert said("clip_like", recall, "By {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)")
-    assert said("fused", synset, "definitions ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
-    assert said("fused", concept, "concepts ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
-    assert said("fused", recall, "worse in retrieval, by {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)", sign=-1)
-    alike = [(variant, metric) for variant, metric in rows.index if rows.loc[(variant, metric), "equivalent"] == "yes"]
-    assert alike == [("fused", synset), ("bert_like", synset), ("fused", concept)]
-    found = [rows.xs(m, level="metric")["detectable"].max() for m in study.spec.primary]
-    looked_for = [round(100 * study.spec.detectable[m]) for m in study.spec.primary]
-    assert "Looked for were {}, {} and {} points".format(*looked_for) in text
-    assert "these seeds find {:.2f}, {:.2f} and {:.2f} in 80 %".format(*(100 * d for d in found)) in text
-    assert said("fused", LOSS, "lower by {:.4f} nats ({:.4f} to {:.4f})", 1)
-    assert said("fused", NAMING, "{:.2f} points of naming ({:.2f} to {:.2f})", sign=-1)
-    grounding = "grounding (several objects), acc@0.5"
-    assert said("fused", grounding, "{:.2f} points of grounding of several objects ({:.2f} to {:.2f})")
-    imlm, pairs = "validation/pairs/imlm", "minimal pairs, MLM, accuracy"
-    assert said("fused", imlm, "{:.4f} nats on words masked beside a picture ({:.4f} to {:.4f})", 1, -1)
-    assert said("fused", pairs, "{:.2f} points of minimal pairs ({:.2f} to {:.2f})")
-    assert said("fused", "image to text, ITC + ITM, R@1", "(image to text {:+.2f}, {:+.2f} to {:+.2f})")
-    lexname = "lexicographer file of a gloss, accuracy"
-    assert said("bert_like", lexname, "encoder (in lexicographer files {:.2f} points, {:.2f} to {:.2f}, uncorrected)")
-    assert told(rows.loc[("bert_like", lexname)], "`bert_like` has those {:.2f} points more") in text
-    assert said("bert_like", LOSS, "higher by {:.4f} nats, {:.4f} to {:.4f}", 1)
-    best = study.by_field([lexname]).iloc[0]
-    assert max(float(best[v].split(" ")[0]) for v in study.spec.variants if best[v]) < float(best["baseline"][:5])
-    shares = study.pareto().drop_duplicates("variant").set_index("variant")["probability"]
-    assert shares.map("{:.0%}".format).to_dict() == {
-        "xfm": "100%", "fused": "2%", "bert_like": "39%", "beit_like": "0%", "clip_like": "100%"}  # fmt: skip
-    assert "`bert_like` in 39 %, `fused` in 2 %, `beit_like` in none" in text
-
-
-def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
-    study = Study.load(ROOT / "studies/general")
-    found = admissions(study.spec, study.folder.parent)
-    assert [each.admitted for each in found] == [True] * 3 and len(study.spec.seeds) == 12
-    assert [each.variant for each in found] == ["bert_like", "beit_like", "xfm"]
 
 
 @pytest.mark.slow

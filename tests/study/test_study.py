@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from study import victim
 from study.conftest import TINY, numbers, tiny
 
 from xfm.config import ConfigError
 from xfm.recipes import prior_runs
-from xfm.study import Study, StudyError, code_pin, runner, untrained, worker
+from xfm.study import Study, StudyError, code_pin, runner, worker
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 from xfm.tasks import evaluate_run
@@ -66,9 +65,9 @@ def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
     assert own.loc["naming (unseen concepts), accuracy", "value"] == unseen.value
     assert len(own) == len(LOSSES) + 2
     known = measured.metrics()
-    assert known["naming, accuracy"] == (seen.better, seen.unit, seen.baseline, seen.baseline_name)
+    assert known["naming, accuracy"][:4] == (seen.better, seen.unit, seen.baseline, seen.baseline_name)
     assert known["validation/pairs/itm"].baseline == pytest.approx(0.6365, abs=1e-4)
-    assert known["validation/pairs/itc"] == ("lower", "nats", pytest.approx(math.log(4)), "chance, ln 4")
+    assert known["validation/pairs/itc"][:4] == ("lower", "nats", pytest.approx(math.log(4)), "chance, ln 4")
     levels = (
         measured.levels().query("level == 'baseline' and variant == 'no_stop_gradient'").set_index("metric")["value"]
     )
@@ -187,19 +186,10 @@ def test_a_confirmation_needs_seeds_that_no_exploration_has_seen(measured, tmp_p
         tiny("confirm", tmp_path, **new | {"explored": ["measurd"]})
 
 
-def test_a_seed_that_is_in_the_results_alone_was_seen_as_well(measured, tmp_path):
-    folder = tmp_path / "studies" / "measured"
-    shutil.copytree(measured.folder, folder)
-    tree = json.loads((folder / "spec.json").read_text())
-    (folder / "spec.json").write_text(json.dumps(tree | {"seeds": [7]}))
-    with pytest.raises(ConfigError, match=r"\[3\] were used by 'measured'"):
-        tiny("confirm", tmp_path, seeds=[3], confirmatory=True, explored=["measured"], primary=["m"])
-
-
 def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
     rows = [Measured("vision", "acc", 1.0, 1)]
     monkeypatch.setattr(runner, "measure", fake(lambda c: rows))
-    monkeypatch.setattr(untrained, "measure", lambda *_: untrained.Untrained(rows, 1.0))
+    monkeypatch.setattr(worker, "measure_untrained", lambda *_: worker.Untrained(rows, 1.0))
     monkeypatch.setattr(runner, "require_admitted", lambda *_: None)
     tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).run()
     assert len(tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).missing()) == 0
@@ -207,23 +197,6 @@ def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
         stays = f"has another {next(iter(change))}, and results. A confirmatory study stays"
         with pytest.raises(ConfigError, match=stays):
             tiny("confirm", tmp_path, **{"confirmatory": True, "primary": ["acc"]} | change)
-
-
-def test_a_study_killed_in_its_middle_goes_on_where_it_was(measured, tmp_path):
-    study = tiny("measured", tmp_path, variants=[*measured.spec.variants])
-    context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=victim.run, args=(tmp_path, [*measured.spec.variants]))
-    process.start()
-    while not (study.table.exists() and study.table.read_text().endswith("\n")):
-        assert process.is_alive()
-        time.sleep(0.02)
-    process.kill()
-    process.join()
-    before = study.table.read_text()
-    assert 1 <= len(study.measurements.finished) < 3
-    study.run()
-    assert study.table.read_text().startswith(before), "what was there is not measured again"
-    pd.testing.assert_frame_equal(numbers(study), numbers(measured))
 
 
 def test_in_processes_of_which_one_is_killed_it_finds_the_same(measured, tmp_path):

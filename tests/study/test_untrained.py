@@ -9,11 +9,9 @@ import pytest
 from study.conftest import TINY, tiny
 
 from xfm import recipes
-from xfm.cli import main
 from xfm.config import ConfigError
-from xfm.study import runner, untrained, worker
-from xfm.study.study_metrics import Measured, Metric, evaluated
-from xfm.study.untrained import Untrained
+from xfm.study import runner, worker
+from xfm.study.study_metrics import Ask, Measured, Metric, evaluated
 from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import train_to_end
@@ -33,9 +31,9 @@ def counted(monkeypatch):
 
     def measure(config, tasks, split):
         calls.append((json.loads(config)["seed"], tasks, split))
-        return Untrained(ROWS, 12.0)
+        return worker.Untrained(ROWS, 12.0)
 
-    monkeypatch.setattr(untrained, "measure", measure)
+    monkeypatch.setattr(worker, "measure_untrained", measure)
     return calls
 
 
@@ -49,9 +47,9 @@ def nothing_trains(monkeypatch):
 
 
 def test_the_metrics_are_those_of_trained_runs(measured, nothing_trains):
-    config = untrained.config_of(measured.spec)
+    config = worker.reference_config(measured.spec)
     assert config == measured.spec.config("xfm", 3)
-    found = untrained.measure(config.to_json(), measured.spec.tasks, "test")
+    found = worker.measure_untrained(config.to_json(), measured.spec.asks, "test")
     results = measured.results()
     for variant in measured.spec.variants:  # no_guidance's target is a frozen network's
         own = results[results["variant"] == variant]
@@ -65,11 +63,10 @@ def test_the_metrics_are_those_of_trained_runs(measured, nothing_trains):
     for key in of_each_run:
         assert known_after[key].baseline is None
         known_after[key] = known_after[key]._replace(baseline_name="")
-    assert {k: m._replace(baseline=None) for k, m in found.metrics.items()} == {
-        k: m._replace(baseline=None) for k, m in known_after.items()
-    }
+    before = {row.metric: row.known for row in found.rows}
     for key, known in known_after.items():
-        assert found.metrics[key].baseline == pytest.approx(known.baseline)
+        assert before[key]._replace(baseline=None)[:4] == known._replace(baseline=None)[:4]
+        assert before[key].baseline == pytest.approx(known.baseline)
     by_chance = {row.metric: row.value for row in found.rows}
     assert by_chance["naming, accuracy"] < 0.05
     assert by_chance["validation/texts/mlm"] == pytest.approx(math.log(1024), abs=0.5)
@@ -87,7 +84,10 @@ def test_held_out_losses_are_those_that_training_would_record(tmp_path):
     }
     config = recipes.get("smoke").replace({"name": "still", "train.precision": "fp32", **changes})
     (record,) = pretrain(config, tmp_path)
-    found = {row.metric: row.value for row in untrained.measure(config.to_json(), ["naming"], "test").rows}
+    found = {
+        row.metric: row.value
+        for row in worker.measure_untrained(config.to_json(), [Ask("naming", "evaluate")], "test").rows
+    }
     losses = {k: v for k, v in record.items() if k.startswith("validation/") and k.count("/") == 2}
     assert len(losses) == 10
     assert {k: found[k] for k in losses} == pytest.approx(losses, rel=1e-4)
@@ -100,13 +100,13 @@ def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkey
         monkeypatch.setattr(TRAINABLE[name], "baseline_items", 40)
     run, tasks = measured.run_of("xfm", 3), ["finetune:grounding", "finetune:concept"]
     spec = tiny("tuned", tmp_path, tasks=tasks, split=split).spec
-    assert untrained.startable_of(spec.configs["xfm"], spec.tasks) == ["grounding", "concept"]
+    assert worker.startable_of(spec.configs["xfm"], spec.asks) == ["grounding", "concept"]
     tuned = [
         result
         for task in ("grounding", "concept")
         for result in train_to_end(recipe(task, run.folder, steps=2, split=split), tmp_path).results()
     ]
-    found = untrained.measure(spec.config("xfm", 3).to_json(), spec.tasks, split)
+    found = worker.measure_untrained(spec.config("xfm", 3).to_json(), spec.asks, split)
     rows = [row for row in found.rows if not row.metric.startswith("validation/")]
     assert [(r.family, r.metric, r.n, r.known.better, r.known.unit, r.known.baseline_name) for r in rows] == [
         (r.family, r.metric, r.n, r.known.better, r.known.unit, r.known.baseline_name) for r in evaluated(tuned)
@@ -128,38 +128,15 @@ def test_it_is_measured_again_for_other_tasks_another_config_or_other_code(tmp_p
     study = tiny("s", tmp_path)
     assert study.measurable()["metric"].tolist() == ["acc", "other", "loss"]
     study.measurable()
-    assert counted == [(3, study.spec.tasks, "test")]
+    assert counted == [(3, study.spec.asks, "test")]
     tiny("s", tmp_path, seeds=[3, 4]).measurable()
     assert len(counted) == 1, "an exploration may grow"
     tiny("s", tmp_path, tasks=["naming", "mlm"]).measurable()
     tiny("s", tmp_path, split="validation").measurable()
     tiny("s", tmp_path, changes=TINY | {"data.texts": 2}).measurable()
     assert len(counted) == 4
-    monkeypatch.setattr(untrained.code_pin, "package_files", lambda: {"flow.py": "another"})
+    monkeypatch.setattr(worker.code_pin, "package_files", lambda: {"flow.py": "another"})
     tiny("s", tmp_path, changes=TINY | {"data.texts": 2}).measurable()
     assert len(counted) == 5
     (study.folder / "untrained.json").write_text('{"of": []')
     assert len(tiny("s", tmp_path).measurable()) == 3 and len(counted) == 6
-
-
-def test_without_primary_metrics_nothing_is_measured_beforehand(tmp_path, counted, monkeypatch):
-    monkeypatch.setattr(runner, "measure", lambda *_: worker.Outcome(ROWS, 1.0, [], []))
-    study = tiny("free", tmp_path)
-    study.run()
-    assert not counted and len(study.missing()) == 0
-    more = tiny("free", tmp_path, primary=["acc"], seeds=[3, 4])
-    more.run()
-    assert not counted, "the results say what is measured"
-
-
-def test_the_command_lists_them(tmp_path, counted, nothing_trains, capsys):
-    study = tiny("listed", tmp_path)
-    study.folder.mkdir(parents=True)
-    (study.folder / "spec.json").write_text(study.spec.to_json())
-    main(["study", str(study.folder), "--metrics", "--runs", str(study.runs)])
-    head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["metric", "family", "unit", "better", "baseline", "untrained"]
-    assert lines[0].split() == ["acc", "vision", "%", "higher", "1.00", "chance", "1.00"]
-    assert lines[2].split() == ["loss", "language", "nats", "lower", "6.9000", "unigram", "7.0000"]
-    with pytest.raises(SystemExit, match="metrics"):
-        main(["study", str(study.folder), "--metrics", "--plan"])

@@ -8,18 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from study.conftest import tiny
-
 from xfm.study import Study, runner
 from xfm.study.execute import Processes
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 
 VARIANTS, SEEDS = ["xfm", "no_stop_gradient", "pixels"], range(34)
-
-
-def run(root: Path, variants: list[str]) -> None:
-    tiny("measured", root, variants=variants).run()
 
 
 def many(root: Path) -> Study:

@@ -12,7 +12,7 @@ from made_study import METRICS, PRIMARY, VARIANTS, made
 
 import xfm_widgets as xw
 import xfm_widgets.ablation_explorer
-from xfm.study import Study, store, worker
+from xfm.study import Study, run_records, worker
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
@@ -67,7 +67,7 @@ def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(
     for i, (variant, seed) in enumerate((variant, seed) for variant in VARIANTS for seed in range(2)):
         records = [{"step": s, "of": 12, "loss": 1.0 + i, "texts/mlm": 2.0 * i + s} for s in range(12 - seed)]
         records[5]["validation/texts/mlm"] = 3.0 + i
-        store.add_records(study.folder / "curves.jsonl", (variant, seed), worker.thinned(records))
+        run_records.add_records(study.folder / "curves.csv", (variant, seed), worker.thinned(records))
     found = xw.AblationExplorer(study).payload["curves"]
     band = found["MLM, texts: training loss"]["no_stop_gradient"]
     assert band["steps"] == [*range(1, 12)] and band["mean"][0] == 5.0 and (band["least"][0], band["most"][0]) == (4, 6)
@@ -80,8 +80,8 @@ def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(
     assert not xfm_widgets.ablation_explorer.one_sum(Study("weights", "smoke", ["xfm", "mlm_x2"], [0], root=tmp_path))
     no_pictures = {"xfm": {}, "words": {"data.images": 0}}
     assert not xfm_widgets.ablation_explorer.one_sum(Study("streams", "smoke", no_pictures, [0], root=tmp_path))
-    (study.folder / "curves.jsonl").write_text('{"variant": "xfm", "seed": 0, "steps": [1], "curves": {"loss": [[]]}}')
-    assert "curves.jsonl" in (said := xw.AblationExplorer(study).message) and "Put a good copy back" in said
+    (study.folder / "curves.csv").write_text("variant,seed,step,loss\nxfm,0,1,[]\n")
+    assert "curves.csv" in (said := xw.AblationExplorer(study).message) and "Put a good copy back" in said
 
 
 def test_a_sum_of_other_weights_is_no_curve_to_compare() -> None:
@@ -126,7 +126,7 @@ def test_a_study_that_cannot_be_read_says_why(tmp_path: Path):
     study = made(tmp_path, seeds=1)
     study.table.write_text("what,is,this\n1,2,3\n", "utf-8")
     view = xw.AblationExplorer(study)
-    assert "StudyError" in view.message and "begins with 'what,is,this'" in view.message
+    assert "StudyError" in view.message and "must have variant, seed, fingerprint" in view.message
     assert view.payload["metrics"] == [] and view.figure()._repr_png_()
 
 

@@ -54,7 +54,9 @@ def append(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Adds rows. A new column, or a torn last row, has the file written anew, whole or not at all."""
     before, *rows = _cells(path)
     new = list(dict.fromkeys(name for record in records for name in record))
-    names = list(dict.fromkeys([*new, *before] if len(new) > len(before) else [*before, *new]))  # the fuller one's order
+    names = list(
+        dict.fromkeys([*new, *before] if len(new) > len(before) else [*before, *new])
+    )  # the fuller one's order
     added = [[_cell(record[name]) if name in record else "" for name in names] for record in records]
     if names == before and content(path).endswith("\n"):
         with explain_os_error(path), open(path, "ab") as file:

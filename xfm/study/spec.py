@@ -18,21 +18,10 @@ from ..config import ConfigError, RunConfig
 from ..recipes.specialists import SPECIALISTS
 from ..tasks import STANDARD, TRAINABLE, select_tasks
 from ..tasks.finetuning.config import MeasuredSplit
+from . import variants as notation
 from .statistics import can_reach
 from .study_metrics import GATES, HEADINGS, Ask, asked
-from .variants import (
-    BASELINE,
-    BETWEEN,
-    LONGEST,
-    SPECIALIST,
-    Changes,
-    labelled,
-    plain,
-    require_changes,
-    require_name,
-    require_text,  # fmt: skip
-    several,
-)
+from .variants import BASELINE, BETWEEN, LONGEST, SPECIALIST, Changes, require_changes, require_name, require_text
 
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
 LEVELS = ("baseline", "step 0")  # rows of results.csv beside a run's own
@@ -43,7 +32,7 @@ _LISTS = ("seeds", "primary", "tasks", "explored", "hypotheses")
 _DESIGN = ("recipe", "variants", "seeds", "primary", "changes", "tasks", "confirmatory", "explored")  # by position
 _DEFAULTS: dict[str, Any] = {"recipe": "demo+stage1", "variants": PAPER, "seeds": range(10), "tasks": "all"}
 _SINGLE_THREADED = {"train.threads": 1, "train.shards": 1, "data.workers": 0}  # unless `changes` set them
-_KINDS: dict[str, type] = (  # of fields in spec.json beside _LISTS
+_KINDS: dict[str, type] = (  # of the fields beside _LISTS
     dict.fromkeys(("name", "recipe", "split", "question", "would_change"), str)
     | dict.fromkeys(("variants", "changes", "margins", "detectable", "admission"), dict)
     | dict.fromkeys(("confirmatory", "gatekeeping"), bool)
@@ -80,13 +69,15 @@ class Spec:
         names = [f.name for f in dataclasses.fields(cls)]
         if unknown := [name for name in given if name not in names]:
             raise unknown_field(shown(unknown[0][:LONGEST])[1:-1], names)
-        given |= {name: several(name, given[name]) for name in _LISTS if name in given}
+        given |= {name: notation.several(name, given[name]) for name in _LISTS if name in given}
         changes = given.get("changes") or {}
         require(isinstance(changes, Mapping), "changes", changes, "a mapping of dotted fields")
-        changes = {name: plain(value) for name, value in changes.items()}
-        return cls(name, **given | {"variants": labelled(given["variants"]), "changes": changes})
+        changes = {name: notation.plain(value) for name, value in changes.items()}
+        return cls(name, **given | {"variants": notation.labelled(given["variants"]), "changes": changes})
 
     def __post_init__(self) -> None:
+        for name, kind in (_KINDS | dict.fromkeys(_LISTS, tuple)).items():
+            require(isinstance(value := getattr(self, name), kind), name, value, f"of type {kind.__name__}")
         require_name("name", self.name)
         require_text("recipe", self.recipe)
         require_changes("changes", self.changes)
@@ -108,11 +99,9 @@ class Spec:
             require_changes(f"variants.{label}", fields)
 
     def _require_lists(self) -> None:
-        for name in ("primary", "tasks", "hypotheses"):
+        for name in ("primary", "tasks", "hypotheses", "explored"):
             for i, value in enumerate(getattr(self, name)):
-                require_text(f"{name}[{i}]", value)
-        for i, value in enumerate(self.explored):
-            require_name(f"explored[{i}]", value)
+                (require_name if name == "explored" else require_text)(f"{name}[{i}]", value)
         seeds, primary = list(self.seeds), list(self.primary)
         whole = all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds) and len({*seeds}) == len(seeds)
         require(whole, "seeds", seeds, "different whole numbers from 0 and below 2**63")
@@ -122,9 +111,6 @@ class Spec:
         require(len(set(primary)) == len(primary), "primary", primary, "different metrics")
 
     def _require_plan(self) -> None:
-        for name, allowed in (("confirmatory", bool), ("gatekeeping", bool), ("admission", dict)):
-            value = getattr(self, name)
-            require(type(value) is allowed, name, value, f"of type {allowed.__name__}")
         one_of("split", self.split, get_args(MeasuredSplit))
         if self.confirmatory:
             require(bool(self.primary), "primary", list(self.primary), "named where confirmatory is true")
@@ -135,8 +121,7 @@ class Spec:
             one_of("admission", metric, self.primary)
             one_of(f"admission.{metric}", variant, self.variants)
         for name in ("question", "would_change"):
-            if getattr(self, name) != "":
-                require_text(name, getattr(self, name))
+            require_text(name, getattr(self, name) or "none")
 
     def _require_tasks(self) -> None:
         try:
@@ -252,13 +237,10 @@ class Spec:
         require(isinstance(tree, Mapping), "spec", tree, "a mapping of fields")
         for name in ("name", "recipe", "variants", "seeds"):
             require(name in tree, name, None, "there")
-        for name, kind in (dict.fromkeys(_LISTS, list) | _KINDS).items():
-            require(isinstance(tree.get(name, kind()), kind), name, tree.get(name), f"of type {kind.__name__}")
         return cls.of(**{"tasks": STANDARD, **tree})
 
 
 def _require_amounts(field: str, value: Any) -> None:
-    require(isinstance(value, Mapping), field, value, "a mapping of metrics to numbers")
     for metric, amount in value.items():
         require_text(f"{field}: metric", metric)
         allowed = "a positive number, in the metric's unit (0.01: one point of a share)"

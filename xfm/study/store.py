@@ -20,7 +20,7 @@ from typing import Any, get_args
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from ..base.fields import nearest, one_of, require
+from ..base.fields import FINITE, nearest, one_of, require
 from ..base.files import Record, explain_os_error, write_atomically
 from ..base.strings import parse_json, shown
 from ..tasks.result import Better
@@ -81,13 +81,10 @@ def add_results(
         write_metrics(folder, metrics)
     baselines = {row.metric: "" if row.known.baseline is None else row.known.baseline for row in rows}  # "": no value
     at_zero, values = ({row.metric: row.value for row in measured} for measured in (untrained, rows))
-    lines = [
-        dict(zip(_ABOUT, (*key, spec.fingerprint(*key), level, took), strict=True)) | numbers
-        for level, took, numbers in zip(
-            (*LEVELS, ""), ("", "", round(seconds, 2)), (baselines, at_zero, values), strict=True
-        )
-        if numbers
-    ]
+    levels = zip((*LEVELS, ""), ("", "", round(seconds, 2)), (baselines, at_zero, values), strict=True)
+    about = {"variant": key[0], "seed": key[1], "fingerprint": spec.fingerprint(*key)}
+    lines = [{**about, "level": level, "seconds": took, **numbers} for level, took, numbers in levels]
+    lines = [line for line in lines if any(line[name] != "" for name in line if name not in _ABOUT)]
     growing_csv.append(folder / RESULTS, lines)
 
 
@@ -182,7 +179,7 @@ def read_metrics(folder: Path) -> dict[str, Metric]:
 def _metric(key: str, row: Mapping[str, Any]) -> Metric:
     metric = Metric(**row)
     for name, value in (("baseline", metric.baseline), ("n", metric.n)):
-        finite = type(value) in (int, float) and abs(value) < math.inf
+        finite = type(value) in (int, float) and abs(value) <= FINITE
         require(value is None or finite, f"{key}: {name}", value, "a finite number or null")
     require_types(row, {"baseline_name": str, "unit": str})
     one_of(f"{key}: better", metric.better, get_args(Better))

@@ -53,7 +53,7 @@ class Study:
     Resumes from spec.json and results.csv in `<root>/<name>/`; studies share the run folders under `runs`.
 
     Args:
-        spec: A Spec, or a name and the fields of `Spec`, by name or (recipe, variants, seeds, primary, changes, tasks)
+        name: A Spec, or a name and the fields of `Spec`, by name or (recipe, variants, seeds, primary, changes, tasks)
             by position. Without them: demo+stage1; the paper's ablations; seeds 0 to 9; all tasks.
 
     Raises:
@@ -62,10 +62,11 @@ class Study:
     """
 
     def __init__(
-        self, spec: Spec | str, *design: Any, root: str | Path = "studies", runs: str | Path = "runs", **fields: Any
+        self, name: Spec | str, *design: Any, root: str | Path = "studies", runs: str | Path = "runs", **fields: Any
     ):
-        self.spec = spec if isinstance(spec, Spec) else Spec.of(spec, *design, **fields)
+        self.spec = name if isinstance(name, Spec) else Spec.of(name, *design, **fields)
         self.folder, self.runs = Path(root) / self.spec.name, Path(runs).absolute()
+        self.table = self.folder / store.RESULTS
         self._measured: tuple[list[str], Measurements] | None = None  # content of the files, as last read
         if self.spec.confirmatory:
             require_fresh(self.spec, Path(root))

@@ -1,0 +1,117 @@
+"""results.csv: what a kill leaves of it, what pandas reads in it, and what is refused."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from xfm.study import Spec, StudyError, growing_csv, store
+from xfm.study.study_metrics import Measured, Metric
+
+SPEC = Spec("s", "smoke", {"xfm": {}, "a, b=1": {"train.lr": 1e-3}}, (0, 1, 2))
+KNOWN = Metric("lower", "nats", 0.5, "unigram")
+ROWS = [Measured("language", "language, loss (nats)", 1 / 3, 7, KNOWN), Measured("vision", 'an "odd" name', 1e-17, 2)]
+RUNS = [("xfm", 0), ("a, b=1", 0), ("xfm", 2)]
+OLD = "variant,seed,fingerprint,family,metric,value,n,seconds\nxfm,0,0123456789ab,language,m,0.5,7,1.0\n"
+
+
+def add(folder, run, rows=ROWS):
+    store.add_results(folder, SPEC, run, rows, 12.345, rows[:1])
+
+
+def written(folder):
+    for run in RUNS:
+        add(folder, run)
+    return (folder / "results.csv").read_bytes()
+
+
+def read(folder):
+    return store.read_results(folder, SPEC, store.read_metrics(folder))
+
+
+def test_what_was_added_is_read_exactly(tmp_path):
+    assert written(tmp_path).count(b"variant,seed") == 1
+    found, levels = read(tmp_path)
+    assert [*found[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)] == RUNS
+    assert found["value"].tolist() == [1 / 3, 1e-17] * 3 and found["n"].tolist() == [7, 2] * 3
+    assert found["metric"].tolist() == [row.metric for row in ROWS] * 3 and set(found["seconds"]) == {12.35}
+    assert found.loc[2, "fingerprint"] == SPEC.config("a, b=1", 0).fingerprint
+    assert levels[["level", "value"]].to_numpy().tolist() == [["baseline", 0.5], ["step 0", 1 / 3]] * 3
+    table = pd.read_csv(tmp_path / "results.csv")
+    assert [*table] == ["variant", "seed", "fingerprint", "level", "seconds", *(row.metric for row in ROWS)]
+    assert table[ROWS[0].metric].tolist() == [0.5, 1 / 3, 1 / 3] * 3
+    assert not len(store.read_results(tmp_path / "none", SPEC, {})[0])
+
+
+def test_a_further_metric_is_a_further_column(tmp_path):
+    written(tmp_path)
+    more = [*ROWS, Measured("vision", "more", 2.0, 3)]
+    add(tmp_path, ("a, b=1", 1), more)
+    found, _ = read(tmp_path)
+    assert len(found) == 9 and found["metric"].tolist()[-3:] == [row.metric for row in more]
+    add(tmp_path, ("xfm", 1), [*ROWS[:1], Measured("vision", "more", 4.0, 3), Measured("vision", "more", 5.0, 3)])
+    assert read(tmp_path)[0]["value"].tolist()[-2:] == [1 / 3, 4.0], "of two of one name the first"
+
+
+@pytest.mark.parametrize("metric", ["=1+1", "+1", "-1", "@x", "'=1"])
+def test_what_a_spreadsheet_would_compute_has_an_apostrophe_before_it(tmp_path, metric):
+    add(tmp_path, ("xfm", 0), [Measured("language", metric, -0.5, 3)])
+    head, *_ = (tmp_path / "results.csv").read_text("utf-8").splitlines()
+    assert head.split(",")[5] == f"'{metric}"
+    assert read(tmp_path)[0]["metric"].tolist() == [metric]
+
+
+@given(st.data())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_wherever_the_file_is_cut_only_whole_runs_are_left_and_it_goes_on(tmp_path, data):
+    path = tmp_path / "results.csv"
+    path.unlink(missing_ok=True)
+    whole = written(tmp_path)
+    path.write_bytes(whole[: (cut := data.draw(st.integers(0, len(whole))))])
+    left = [*dict.fromkeys(key[:2] for key in store.results_of(tmp_path))]
+    assert left == RUNS[: len(left)] and (cut < len(whole)) == (len(left) < 3)
+    for run in RUNS[len(left) :]:
+        add(tmp_path, run)
+    assert read(tmp_path)[0]["value"].tolist() == [1 / 3, 1e-17] * 3 and len(read(tmp_path)[1]) == 6
+
+
+def test_records_of_other_runs_are_removed_and_a_torn_row_does_not_count(tmp_path):
+    path = tmp_path / "some.csv"
+    growing_csv.append(path, [{"variant": "1", "seed": i, "x": [1.5, None], "y": "a,b"} for i in range(3)])
+    growing_csv.keep(path, lambda record: record["seed"] != 1)
+    with path.open("a") as file:
+        file.write('1,5,"[1')
+    growing_csv.append(path, [{"variant": "1", "z": None}])
+    assert growing_csv.read(path) == [*({"variant": "1", "seed": i, "x": [1.5, None], "y": "a,b"} for i in (0, 2)),
+                                      {"variant": "1", "z": None}]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("xfm,0,{xfm}", "xfm,0,0123456789ab", "'xfm', seed 0, was measured with the config 0123456789ab"),
+        ("xfm,0", "xfn,0", r"results of 'xfn', which is no variant of the spec; did you mean 'xfm'\?"),
+        ("variant,seed", "variant,sed", "seed = None: must be of type int"),
+        ("0.3333", "x.3333", r"loss \(nats\) = 'x.3333333333333333': must be a number"),
+        ("xfm,2", "xfm,two", "seed = 'two': must be of type int"),
+        ("xfm,2", f"xfm,{2**63}", "seed = .*: must be from 0"),
+        (",step 0,", ",step 9,", "level = 'step 9': must be one of"),
+        ("loss (nats)", "loss, of, what", "metrics.json: must have all metrics of results.csv"),
+        (",12.35,", ",12.35,,", "row = .*: must be of 7 cells"),
+    ],
+)
+def test_what_is_not_of_this_spec_is_refused(old, new, message, tmp_path):
+    text, old = written(tmp_path).decode(), old.format(xfm=SPEC.config("xfm", 0).fingerprint)
+    assert old in text
+    (tmp_path / "results.csv").write_text(text.replace(old, new))
+    with pytest.raises(StudyError, match=message) as error:
+        read(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_table_of_older_versions_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "results.csv").write_text(OLD)
+    with pytest.raises(StudyError, match="a row a metric: move the file away and run the study again"):
+        read(tmp_path)
