@@ -11,7 +11,7 @@ from xfm import recipes
 from xfm.runs import precision
 from xfm.runs.precision import reached
 from xfm.study import Study, code_pin, run_records, runner, worker
-from xfm.study.study_metrics import Measured, Metric
+from xfm.study.study_metrics import Ask, Measured, Metric
 from xfm.study.worker import Outcome
 
 from .conftest import TINY, tiny, without
@@ -58,7 +58,8 @@ def test_a_run_says_which_precision_it_had(monkeypatch):
 def test_a_job_returns_what_its_run_was_trained_on(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     config = tiny("one", tmp_path).spec.config("xfm", 3).replace({"init_from": "", "train.precision": "native"})
-    (machine,) = worker.measure(config.to_json(), str(tmp_path / "runs"), ["naming"], str(tmp_path / "told")).machine
+    asks = [Ask("naming", "evaluate")]
+    (machine,) = worker.measure(config.to_json(), str(tmp_path / "runs"), asks, str(tmp_path / "told")).machine
     assert machine["precision"] == "bf16" and machine["torch"] == torch.__version__
 
 

@@ -73,7 +73,7 @@ def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level():
 
 def test_planned_by_the_upper_limit_a_study_has_its_power_four_times_in_five():
     pilots = np.random.default_rng(0).normal(0, 1, (20_000, 5))
-    found = [row(detectable_effects(spec(primary=[LOSS]), {"a": pilot(frame(pilot))})) for pilot in pilots[:3]]
+    found = [row(detectable_effects(spec(primary=[LOSS]), {"a": pilot(frame(few))})) for few in pilots[:3]]
     factor = power.upper_limit(4)
     assert [one["at_most"] for one in found] == pytest.approx([factor * one["detectable"] for one in found])
     spreads = pilots.std(1, ddof=1)  # of the true standard deviation, 1

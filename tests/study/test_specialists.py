@@ -1,12 +1,15 @@
-"""Studies that have specialists among their variants: each is asked what it can be asked."""
+"""Runs that variants share or lack: specialists, asked of their field alone; teachers, trained before their pupils."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from xfm import recipes
+from xfm import Run, recipes
 from xfm.config import ConfigError
-from xfm.study import Study
+from xfm.recipes import prior_runs
+from xfm.study import Study, runner
 from xfm.tasks import STANDARD, answerable
 
 from .conftest import TINY, tiny
@@ -55,3 +58,48 @@ def test_what_no_variant_can_be_asked_is_refused_before_a_training(tmp_path) -> 
     with pytest.raises(ConfigError, match=r"tasks = 'grounding': no variant can answer it \(words\)"):
         study.run()
     assert not study.runs.exists()
+
+
+HEAVY = {"objectives.mim.weight": 2.0}
+ARMS = {"xfm": "xfm", "clip": "guide_clip", "clip, heavier": {**recipes.ablations()["guide_clip"], **HEAVY}}
+
+
+def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path: Path) -> None:
+    study = tiny("taught", tmp_path, variants=ARMS, seeds=[3, 4])
+    plan = study.plan()
+    assert plan.first == {"warm start": 2, "teacher": 2}
+    assert "before them 2 warm starts and 2 teachers, each shared by the arms of its seed" in str(plan)
+    study.run()
+    assert not len(study.missing())
+    for seed in study.spec.seeds:
+        configs = [study.spec.config(variant, seed) for variant in ("clip", "clip, heavier")]
+        teachers = {Run.of(prior_runs.teacher(config), study.runs).folder for config in configs}
+        assert len(teachers) == 1 and (teachers.pop() / "DONE").exists()
+    assert study.plan().first == {}
+
+
+def test_pupils_wait_for_their_teacher_and_all_for_the_warm_start(tmp_path: Path) -> None:
+    study = tiny("waiting", tmp_path, variants=ARMS)
+    todo = [(variant, 3) for variant in ARMS]
+    (start,), run_of = runner._planned(study.spec, study.runs, todo, tmp_path, {})
+    plain, teacher = start.then
+    assert (start.name, teacher.name) == ("warm start of seed 3", "teacher of seed 3") and run_of[plain] == ("xfm", 3)
+    assert [run_of[job] for job in teacher.then] == [("clip", 3), ("clip, heavier", 3)]
+    assert len({job.progress_file for job in runner._with_later([start])}) == 5
+
+
+def test_what_waits_for_a_teacher_that_failed_is_named(tmp_path: Path, monkeypatch) -> None:
+    measure = runner.measure
+
+    def broken(config: str, *more: object):
+        if ".teacher-" in config:
+            raise ValueError("no luck")
+        return measure(config, *more)
+
+    monkeypatch.setattr(runner, "measure", broken)
+    study = tiny("untaught", tmp_path, variants=ARMS)
+    with pytest.warns(UserWarning, match="2 of 3 runs failed twice"):
+        study.run()
+    missing = study.missing()
+    assert missing["variant"].tolist() == ["clip", "clip, heavier"]
+    assert all("teacher of seed 3 failed: ValueError: no luck" in why for why in missing["why"])

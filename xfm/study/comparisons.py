@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -18,7 +19,7 @@ from ..config import ConfigError
 from .growing_csv import StudyError
 from .measurements import Measurements, complete, lacking
 from .statistics import FEWEST, mean_interval
-from .study_metrics import FAMILIES, SIGN, Metric, own_target
+from .study_metrics import FAMILIES, SIGN, own_target
 
 RESAMPLES = 2000
 _AT_ONCE = 4_000_000  # comparisons
@@ -52,19 +53,14 @@ def pareto(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFram
     there, probability, dominated = front(values * signs, data.spec.name, *chosen)
     means = mean_interval(values)
     differences = mean_interval(values - values[:, [variants.index(data.spec.compared_with[0])]])
-    rows = []
-    for v, variant in enumerate(variants):
-        better = ", ".join(variants[u] for u in np.flatnonzero(dominated[v]))
-        of_variant = {"n": len(values), "front": bool(there[v]), "probability": float(probability[v])}
-        for m, metric in enumerate(chosen):
-            known = data.metrics[metric]
-            row = {"variant": variant, "metric": metric, "family": data.families[metric]}
-            row |= {"better": known.better, "unit": known.unit}
-            row |= {name: float(x[v, m]) for name, x in zip(("mean", "low", "high"), means, strict=True)}
-            names = ("effect", "effect_low", "effect_high")
-            row |= {name: float(x[v, m]) for name, x in zip(names, differences, strict=True)}
-            row |= {"baseline": data.baselines.get(metric, np.nan), "lacking": (variant, metric) in none}
-            rows.append(row | of_variant | {"dominated_by": better})
+    names, rows = ("mean", "low", "high", "effect", "effect_low", "effect_high"), []
+    for (v, variant), (m, metric) in itertools.product(enumerate(variants), enumerate(chosen)):
+        known, better = data.metrics[metric], [variants[u] for u in np.flatnonzero(dominated[v])]
+        row = {"variant": variant, "metric": metric, "family": data.families[metric], "better": known.better}
+        row |= {"unit": known.unit, **{n: float(x[v, m]) for n, x in zip(names, (*means, *differences), strict=True)}}
+        row |= {"baseline": data.baselines.get(metric, np.nan), "lacking": (variant, metric) in none, "n": len(values)}
+        row |= {"front": bool(there[v]), "probability": float(probability[v]), "dominated_by": ", ".join(better)}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -103,7 +99,7 @@ def by_field(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFr
     rows = []
     for family in (f for f in FAMILIES if f in {*values["family"]}):
         for metric in (m for m in chosen if data.families.get(m) == family):
-            known, runs = data.metrics.get(metric, Metric()), values[values["metric"] == metric]
+            known, runs = data.known(metric), values[values["metric"] == metric]
             baseline = number(data.baselines.get(metric, np.nan), known.unit)
             baseline = f"{baseline} ({known.baseline_label})" if baseline else ""
             means: Any = {v: mean_interval(x) for v, x in runs.groupby("variant")["value"]}

@@ -14,7 +14,7 @@ from ..config import ConfigError
 from .measurements import Measurements
 from .spec import Spec
 from .statistics import FEWEST, mean_interval, paired, t_quantile
-from .study_metrics import FLOOR, Metric
+from .study_metrics import FLOOR
 
 _SHARE = ["metric", "n", "share", "low", "high", "whole", "whole_low", "whole_high"]
 Weights = Mapping[str, float]
@@ -27,12 +27,11 @@ def contrast(data: Measurements, weights: Weights, metrics: str | Iterable[str] 
     _require_weights(data.spec, "weights", weights)
     rows = []
     for metric in data.chosen(metrics):
-        result = paired(_sums(data, metric, list(weights), weights))
+        result, known = paired(_sums(data, metric, list(weights), weights)), data.known(metric)
         differs = "different" if result.low > 0 or result.high < 0 else "no difference shown"
         verdict = "" if result.n < FEWEST else FLOOR if metric in data.at_floor else differs
-        known = data.metrics.get(metric, Metric())
-        row = {"metric": metric, **result._asdict(), "verdict": verdict, "unit": known.unit, "better": known.better}
-        rows.append(row)
+        rows.append({"metric": metric, **result._asdict(), "verdict": verdict, "unit": known.unit,
+                     "better": known.better})  # fmt: skip
     return pd.DataFrame(rows).set_index("metric") if rows else pd.DataFrame()
 
 

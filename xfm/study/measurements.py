@@ -40,10 +40,8 @@ class Measurements:
     def read(cls, folder: Path, spec: Spec) -> Measurements:
         """Reads results.csv, metrics.json and failed.json. StudyError where one holds something else."""
         metrics = store.read_metrics(folder)
-        rows, levels = (
-            table[table["seed"].isin(spec.seeds)].reset_index(drop=True)
-            for table in store.read_results(folder, spec, metrics)
-        )
+        tables: Any = store.read_results(folder, spec, metrics)
+        rows, levels = (table[table["seed"].isin(spec.seeds)].reset_index(drop=True) for table in tables)
         finished = {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
         failed = {key: why for key, why in store.read_failed(folder, spec).items() if key not in finished}
         return cls(spec, rows, levels, metrics, failed)
@@ -93,7 +91,7 @@ class Measurements:
         baselines: Any = self.levels[self.levels["level"] == "baseline"]
         seen = pd.concat([frame[["metric", "value"]], baselines[["metric", "value"]]])
         groups: Any = seen[np.isfinite(seen["value"])].groupby("metric")["value"]
-        worst = {key: _worst(values, self.metrics.get(key, Metric())) for key, values in groups}
+        worst = {key: _worst(values, self.known(key)) for key, values in groups}
         finite = np.isfinite(frame["value"])
         value = frame["value"].where(finite, frame["metric"].map(worst))
         return frame.assign(value=value, failed=~finite).dropna(subset="value")
@@ -162,15 +160,17 @@ class Measurements:
             m for m in dict.fromkeys(self.values["metric"]) if self.directed(m) and not m.startswith(f"{HELD_OUT}/")
         ]
 
+    def known(self, metric: str) -> Metric:
+        return self.metrics.get(metric, Metric())
+
     def directed(self, metric: str) -> bool:
         """Whether one direction of a metric is better."""
-        return self.metrics.get(metric, Metric()).better in SIGN
+        return self.known(metric).better in SIGN
 
     def compared(self, metric: str) -> Metric:
         """What is known of a metric between two runs: for a loss against each run's own targets no direction is
         better."""
-        known = self.metrics.get(metric, Metric())
-        return known._replace(better="") if own_target(metric) else known
+        return self.known(metric)._replace(better="") if own_target(metric) else self.known(metric)
 
     def complete(self, metrics: Collection[str], variants: Collection[str], column: str = "value") -> np.ndarray:
         """(seeds, variants, metrics) at the seeds, in their order, at which all variants have all metrics."""

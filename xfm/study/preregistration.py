@@ -173,7 +173,8 @@ def _admission(spec: Spec, metric: str, root: Path, explored: list[str]) -> Admi
     if own_target(metric) or not len(rows):  # for a loss against each run's own targets no direction is better
         same = any((data.results["variant"] == label).any() for data, label in runs)
         why = _nothing(spec, variant, explored, same, bool(known.family))
-        return Admission(metric, variant, 0, *[float("nan")] * 4, *about, False, why)
+        nan = float("nan")
+        return Admission(metric, variant, 0, nan, nan, nan, nan, *about, False, why)
     rows = rows.drop_duplicates("seed")
     mean, level, n = float(rows["value"].mean()), float(rows["level"].mean()), len(rows)
     ends = mean_interval(rows["gain"])

@@ -32,7 +32,7 @@ _LISTS = ("seeds", "primary", "tasks", "explored", "hypotheses")
 _DESIGN = ("recipe", "variants", "seeds", "primary", "changes", "tasks", "confirmatory", "explored")  # by position
 _DEFAULTS: dict[str, Any] = {"recipe": "demo+stage1", "variants": PAPER, "seeds": range(10), "tasks": "all"}
 _SINGLE_THREADED = {"train.threads": 1, "train.shards": 1, "data.workers": 0}  # unless `changes` set them
-_KINDS: dict[str, type] = (  # of the fields beside _LISTS
+_KINDS: Any = (  # of the fields beside _LISTS
     dict.fromkeys(("name", "recipe", "split", "question", "would_change"), str)
     | dict.fromkeys(("variants", "changes", "margins", "detectable", "admission"), dict)
     | dict.fromkeys(("confirmatory", "gatekeeping"), bool)

@@ -177,8 +177,8 @@ def read_metrics(folder: Path) -> dict[str, Metric]:
 
 
 def _metric(key: str, row: Mapping[str, Any]) -> Metric:
-    metric = Metric(**row)
-    for name, value in (("baseline", metric.baseline), ("n", metric.n)):
+    metric, numbers = Metric(**row), {"baseline": row["baseline"], "n": row["n"]}
+    for name, value in numbers.items():
         finite = type(value) in (int, float) and abs(value) <= FINITE
         require(value is None or finite, f"{key}: {name}", value, "a finite number or null")
     require_types(row, {"baseline_name": str, "unit": str})

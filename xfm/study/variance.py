@@ -12,7 +12,7 @@ from scipy import stats
 from ..base import seeding
 from .measurements import Measurements
 from .statistics import ALPHA, FEWEST, deviation
-from .study_metrics import FAMILIES, Metric
+from .study_metrics import FAMILIES
 
 RESAMPLES = 2000
 
@@ -120,8 +120,7 @@ def spread(data: Measurements, metrics: str | Iterable[str] = "all") -> pd.DataF
         for variant in (v for v in data.spec.variants if (metric, v) in runs):
             part: Any = runs[metric, variant].dropna()
             both = part.index.intersection(whole.index)
-            unit = data.metrics.get(metric, Metric()).unit
-            row = {"variant": variant, "metric": metric, "unit": unit, "n": len(part)}
+            row = {"variant": variant, "metric": metric, "unit": data.known(metric).unit, "n": len(part)}
             row |= standard_deviation(part.to_numpy())._asdict()
             if variant != reference:
                 row |= share(part.to_numpy(), whole.to_numpy())._asdict()

@@ -60,7 +60,7 @@ export function studyCurves(section, { model, ui, variant }) {
       node(
         "p",
         {},
-        "None: the study has neither the losses of its runs (curves.jsonl) nor probes (train.probe_every).",
+        "None: the study has neither the losses of its runs (curves.csv) nor probes (train.probe_every).",
       ),
     );
   }
