@@ -27,8 +27,7 @@ from xfm.objectives import build
 from xfm.plots.palette import PALETTE
 from xfm.report import gradient_tables, write_report
 from xfm.report.page import render
-from xfm.report.reproduce import command, departures
-from xfm.report.run_sentences import abstract, losses
+from xfm.report.run_sentences import abstract, command, departures, losses
 from xfm.tasks import Result
 from xfm.tasks.failure_examples import Examples, Grounded, Masked, Retrieved
 

@@ -23,7 +23,7 @@ from ..model import XFM
 from ..plots.palette import PALETTE
 from ..runs.run import Record
 from ..tasks import Result
-from . import reproduce, run_sentences
+from . import run_sentences
 from .run_figures import ReportFigure
 
 _HERE = Path(__file__).parent
@@ -79,11 +79,11 @@ def render(
     for r in results:
         families.setdefault(r.family, {}).setdefault(r.task, []).append(r)
     split = results[0].split if results else "test"
-    recipe, differing = reproduce.departures(config)
+    recipe, differing = run_sentences.departures(config)
     seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
     data = dataset(config)
     values = {"config": config, "environment": environment, "losses": run_sentences.losses(config), "recipe": recipe,
-              "parameters": parameters, "differing": differing, "command": reproduce.command(config),
+              "parameters": parameters, "differing": differing, "command": run_sentences.command(config),
               "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
               "left_out": count_skipped(records), "split": split, "gradients": gradients,
               "data": listed([source.name for source in data.sources]), "licences": data.licences,

@@ -1,12 +1,15 @@
-"""A run in a few sentences and rows: what was trained, on which losses, and what came out."""
+"""A run in a few sentences and rows: what was trained, on which losses, what came out, and how to train it again."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from .. import recipes
+from ..base.fields import leaves
 from ..base.numbers import duration, interval, listed, percent
-from ..config import RunConfig, TrainConfig
+from ..config import ConfigError, RunConfig, TrainConfig
 from ..objectives import OBJECTIVES, losses_by_stream
 from ..tasks import Result
 
@@ -76,3 +79,33 @@ def optimizers(train: TrainConfig) -> str:
     muon = f"Muon for the layers’ matrices (learning rate {train.muon_lr:g}) and " if train.muon_lr else ""
     sgd = f"; the language encoder by SGD with momentum (learning rate {train.text_sgd_lr:g})"
     return f"{muon}{adamw}{sgd if train.text_sgd_lr else ''}"
+
+
+def departures(config: RunConfig) -> tuple[str, dict[str, tuple[Any, Any]]]:
+    """The recipe that the run is named after, else the one with the fewest other fields; and what differs from it, by
+    dotted name: (the recipe's value, the run's)."""
+    try:
+        candidates = {config.name: recipes.get(config.name)}
+    except ConfigError:
+        candidates = {name: make() for name, make in recipes.RECIPES.items()}
+    ours = leaves(config.to_dict())
+    differing = {
+        name: {f: (v, ours.get(f)) for f, v in leaves(recipe.to_dict()).items() if v != ours.get(f)}
+        for name, recipe in candidates.items()
+    }
+    nearest = min(differing, key=lambda name: len(differing[name]))
+    return nearest, differing[nearest]
+
+
+def command(config: RunConfig) -> str:
+    """What trains the same run again."""
+    recipe, differing = departures(config)
+    words = ["xfm", "pretrain", recipe]
+    for name, (_, value) in differing.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            group, _, last = option.rpartition(".")
+            words.append(f"--{group}.{last if value else f'no-{last}'}")
+        else:
+            words += [f"--{option}", *map(str, value if isinstance(value, list | tuple) else [value])]
+    return shlex.join(words)

@@ -17,7 +17,7 @@ from ..base.numbers import number
 from .growing_csv import StudyError
 from .measurements import Measurements, lacking
 from .preregistration import require_all_measured
-from .statistics import ALPHA, FEWEST, Equivalence, can_reach, gatekeeping, holm, paired
+from .statistics import ALPHA, FEWEST, can_reach, gatekeeping, holm, paired
 from .statistics import equivalence as tost
 from .study_metrics import FAMILIES, FLOOR, SHUT
 
@@ -106,7 +106,7 @@ def _rows(data: Measurements, references: Mapping[str, str], declared: bool, aga
         row = {
             "variant": variant,
             "metric": metric,
-            "role": _role(data, metric),
+            "role": "primary" if primary else "control" if metric in data.metrics and not known.better else "secondary",
             "family": families[metric],
             "mean": group["value"].mean(),
             "mean_against": group["value_against"].mean(),
@@ -116,7 +116,7 @@ def _rows(data: Measurements, references: Mapping[str, str], declared: bool, aga
             "stated": stated.get(metric, np.nan),
             "margin": margin,
             "p_equivalent": within.p if within else np.nan,
-            "equivalent": _equivalent(within),
+            "equivalent": "" if not within or within.n < FEWEST else "yes" if within.equivalent else "not shown",
             "note": _note(group, len(spec.seeds), known.unit),
         }
         rows.append(row | known.columns | paired(group["difference"], judge, level)._asdict())
@@ -180,12 +180,6 @@ def _asked(table: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
-def _role(data: Measurements, metric: str) -> str:
-    """A control is known to have no better direction; a metric of which nothing is known is secondary."""
-    control = metric in data.metrics and not data.compared(metric).better
-    return "primary" if metric in data.spec.primary else "control" if control else "secondary"
-
-
 def _families(data: Measurements) -> dict[str, str]:
     """Metric -> its family, "" where it was not measured; primary metrics first, then by family."""
     primary, families = data.spec.primary, data.families
@@ -215,11 +209,6 @@ def _verdict(row: Any, floor: bool, shut: bool) -> str:
         return "no difference shown"
     way = {"higher": row.effect > 0, "lower": row.effect < 0}.get(row.better)
     return "different" if way is None else "better" if way else "worse"
-
-
-def _equivalent(result: Equivalence | None) -> str:
-    """ "" without a stated margin, or for too few pairs."""
-    return "" if result is None or result.n < FEWEST else "yes" if result.equivalent else "not shown"
 
 
 def _note(group: Any, seeds: int, unit: str) -> str:

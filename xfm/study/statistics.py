@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -142,13 +141,8 @@ def _detectable_by_flips(n: int, alpha: float) -> float:
         means = np.abs(flips @ (noise + d))
         return float(np.mean((means >= means[0] - 1e-9).mean(0) <= alpha))
 
-    return _smallest(rate)
-
-
-def _smallest(rate: Callable[[float], float], most: float = 64.0) -> float:
-    """Smallest effect whose detection rate reaches POWER; infinite where the rate at `most` does not."""
-    low, high = 0.0, most
-    if rate(most) < POWER:
+    low, high = 0.0, 64.0
+    if rate(high) < POWER:
         return math.inf
     while high - low > 1e-3:
         middle = (low + high) / 2
