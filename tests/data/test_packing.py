@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from xfm.data.sentence_packing import packed, unpacked
+from xfm.data.batch_loader import packed, unpacked
 from xfm.model.batch import Images, Pairs, TokenBatch
 
 TYPES = (torch.uint8, torch.bool, torch.int64, torch.float32, torch.float64)

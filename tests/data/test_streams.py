@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset, wordnet
+from xfm.data.batch_loader import loader
 from xfm.data.source import ItemKey
-from xfm.data.streams import Streams, loader, region_patches
+from xfm.data.streams import Streams, region_patches
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.grammar import RELATIONS, is_true
 from xfm.data.world.parsing import parse

@@ -18,9 +18,9 @@ from xfm import recipes
 from xfm.cli import main
 from xfm.config import AugmentConfig, ConfigError, RunConfig
 from xfm.data import dataset
-from xfm.data.remote import allow, is_remote
-from xfm.data.source import Split
-from xfm.data.streams import Streams, loader
+from xfm.data.batch_loader import loader
+from xfm.data.source import Split, allow, is_remote
+from xfm.data.streams import Streams
 from xfm.data.tokenizer import train
 from xfm.files.web import WebShards, split_by_name
 from xfm.lab import load

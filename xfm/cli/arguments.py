@@ -135,7 +135,7 @@ def _value(argv: list[str], option: str) -> str:
 
 
 def _absolute(spec: str) -> str:
-    from ..data.remote import is_remote
+    from ..data.source import is_remote
     from ..files.file_source import EMBEDDED
     from ..files.readers import READERS
 

@@ -33,7 +33,7 @@ class Evaluate:
     """Fetch the run's remote shards from the address that its config names."""
 
     def run(self) -> None:
-        from ..data.remote import allow
+        from ..data.source import allow
         from ..tasks import FAMILIES, MEASURED, evaluate_run
         from ..train import Run
 

@@ -18,9 +18,8 @@ from ..base import seeding
 from ..base.images import decode
 from ..base.strings import brief, shown
 from ..config import AugmentConfig, ConfigError
-from ..data.remote import allowed
 from ..data.skipped_items import Skipping
-from ..data.source import HELD_OUT, CaptionedImage, Split
+from ..data.source import HELD_OUT, CaptionedImage, Split, allowed
 from ..model.replicas import launched
 from .framing import framed
 from .readers.records import PICTURES
@@ -113,7 +112,7 @@ class WebShards(Skipping):
         if not allowed(self.name):
             raise ConfigError(
                 f"data.sources: {shown(self.name)}: is not fetched for a config that came with a run folder; if you "
-                "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.data.remote.allow([address]) in Python"
+                "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.data.source.allow([address]) in Python"
             )
         rank, world = launched()
         if (info := get_worker_info()) and info.num_workers > len(self._urls):  # two that begin alike would go on alike

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...base.fields import one_of
 from ...base.strings import shown
 from ...config import ConfigError
-from ...data.remote import is_remote
+from ...data.source import is_remote
 from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_genome
 from .class_folders import read_folder
 from .content import state
