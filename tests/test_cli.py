@@ -11,7 +11,7 @@ from glue_files import write as write_glue
 
 from xfm import recipes
 from xfm.cli import main, parse
-from xfm.cli.data_commands import Preview
+from xfm.cli.file_commands import Preview
 from xfm.cli.finetune_command import Finetune
 from xfm.cli.pretrain_command import Pretrain
 from xfm.cli.results import Evaluate, Runs

@@ -9,9 +9,8 @@ from hostile_pictures import BAD
 from photographs import captions, photograph, photographs, table
 from PIL import Image
 
-from xfm.check.check_page import write_page
 from xfm.check.findings import _near
-from xfm.check.source_check import check
+from xfm.check.source_check import check, write_page
 from xfm.cli import main
 from xfm.data.source import ItemKey
 from xfm.files.file_source import FileSource

@@ -1,20 +1,27 @@
-"""User data read once, whole: what they are, what is wrong with them, each with its file and line, and a verdict."""
+"""User data read once, whole: what they are, what is wrong with them, each with its file and line, and a verdict; as
+lines for a terminal, and as one HTML file without scripts and network."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from tqdm import tqdm
 
+from ..base.files import write_atomically
 from ..base.images import decode
+from ..base.strings import printable
 from ..config import ConfigError
 from ..data.source import Split
 from ..files.file_source import FileSource
@@ -28,6 +35,7 @@ THUMBNAIL, SHOWN = 112, 60  # pixels a side; pictures on the contact sheet
 LONG = 4.0  # aspect ratio from which the middle square shows less than a quarter
 SMALL = 32  # pixels of the shorter side below which a picture is too small to be recognised
 WORKERS = 8
+MOST = 500  # findings of a kind that the page lists
 
 
 @dataclass
@@ -132,6 +140,26 @@ def check(spec: str, progress: bool = True) -> Check:
         splits = _splits_of(spec, records) if result.usable else {}
     result.findings += [*duplicates(seen, splits), *shared_captions(pictured)]
     return result
+
+
+def write_page(found: Check, path: Path) -> Path:
+    """The page of a check. Raises FileError where it cannot be written."""
+    jinja = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+    jinja.filters["printable"] = printable
+    groups = [
+        (kind, count, [finding for finding in found.findings if finding.kind == kind][:MOST])
+        for kind, count in found.kinds.most_common()
+    ]
+    sheet = [(_inline(thumbnail), text) for thumbnail, text in found.sheet]
+    page = jinja.get_template("check_page.html.jinja").render(found=found, groups=groups, sheet=sheet)
+    write_atomically(path, page)
+    return path
+
+
+def _inline(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _look(record: Record, keep: bool) -> Seen | Problem:

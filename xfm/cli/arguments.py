@@ -12,8 +12,7 @@ import tyro
 from .. import recipes
 from ..base.fields import require
 from ..config import RunConfig
-from .checkpoint_commands import ExportCheckpoint, ImportCheckpoint
-from .data_commands import DataCheck, Preview
+from .file_commands import DataCheck, ExportCheckpoint, ImportCheckpoint, Preview
 from .pretrain_command import Pretrain
 from .results import Evaluate, Runs, Study
 

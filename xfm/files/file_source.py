@@ -18,10 +18,9 @@ from ..config import STREAMS, AugmentConfig, ConfigError
 from ..data.skipped_items import Skipping
 from ..data.source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Split
 from .framing import framed
-from .identity import identities, text_identity
 from .readers import collected, row_count
 from .readers.records import Problem, Record
-from .splits import SPLITS, Splits
+from .splits import SPLITS, Splits, identities, text_identity
 
 EMBEDDED = ("openmoji", "wordnet")  # what `data.sources` may name beside paths
 

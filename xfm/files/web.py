@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import re
 import tarfile
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from ..data.source import HELD_OUT, CaptionedImage, Split, allowed
 from ..model.replicas import launched
 from .framing import framed
 from .readers.records import PICTURES
-from .readers.tar_shards import TEXTS, expand
+from .readers.tar_shards import TEXTS, captions_of, expand
 
 CORPUS = 10_000  # captions that a tokenizer is trained on
 ENOUGH = 100  # samples seen, before a share of them says anything
@@ -139,11 +138,11 @@ def split_by_name(name: str) -> Split:
 
 def _caption(fields: dict[str, Any]) -> str:
     """Of a .txt or a .json; "" where there is none that can be read."""
-    try:
-        if data := next((fields[ending] for ending in TEXTS if ending in fields), None):
-            return " ".join(data.decode().split())
-        tree = json.loads(fields.get(".json", b"{}"))
-        caption = tree.get("caption", "") if isinstance(tree, dict) else ""
-        return " ".join(caption.split()) if isinstance(caption, str) else ""
-    except (ValueError, RecursionError):
-        return ""
+    for ending in (*TEXTS, ".json"):
+        if data := fields.get(ending):
+            try:
+                texts = [text for text in captions_of(data, ending) if isinstance(text, str)]
+            except ValueError:
+                return ""
+            return " ".join(texts[0].split()) if texts else ""
+    return ""

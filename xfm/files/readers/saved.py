@@ -12,8 +12,7 @@ from typing import Any
 
 from ...base.strings import brief, shown
 from ...config import ConfigError
-from .content import state, telling
-from .records import Problem, Record, Root
+from .records import Problem, Record, Root, state, telling
 from .row_checks import record, rows
 
 CAPTIONS = ("caption", "captions", "text", "sentences")

@@ -12,8 +12,7 @@ from typing import Any
 
 from ...base.strings import brief, parse_json, shown
 from ...config import ConfigError
-from .content import utf8_lines
-from .records import PICTURES, Problem, Record, Root, Unusable
+from .records import PICTURES, Problem, Record, Root, Unusable, utf8_lines
 from .row_checks import columns, record, rows
 
 COLUMNS = ("image", "caption", "phrase", "box", "split")
