@@ -168,9 +168,3 @@ def test_more_may_be_unreadable_where_the_command_says_so(tmp_path: Path, monkey
         with pytest.warns(UserWarning, match="2 of 22 rows are left out"):
             command = parse(["pretrain", "own", "--data", "captions.csv", *option])
         assert command.config.data.unreadable == 0.2
-
-
-def test_it_explains_itself_without_data(capsys) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["pretrain", "own", "--help"])
-    assert end.value.code == 0 and "--train.steps" in capsys.readouterr().out
