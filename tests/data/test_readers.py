@@ -31,14 +31,14 @@ from xfm.files.readers.tar_shards import expand
 BOX = [6, 4, 30, 20]
 
 
-def csv(folder: Path) -> str:
-    rows = [f'{n},picture {i},thing {i},"6, 4, 30, 20"' for i, n in enumerate(photographs(folder))]
-    return table(folder, rows, "image,caption,phrase,box")
+def csv(folder: Path, name: str = "captions.csv", delimiter: str = ",", box: str = '"6, 4, 30, 20"') -> str:
+    rows = [f"{n},picture {i},thing {i}".replace(",", delimiter) for i, n in enumerate(photographs(folder))]
+    header = "image,caption,phrase,box".replace(",", delimiter)
+    return table(folder, [f"{row}{delimiter}{box}" for row in rows], header, name)
 
 
 def tsv(folder: Path) -> str:
-    rows = [f"{n}\tpicture {i}\tthing {i}\t6 4 30 20" for i, n in enumerate(photographs(folder))]
-    return table(folder, rows, "image\tcaption\tphrase\tbox", "captions.tsv")
+    return csv(folder, "captions.tsv", "\t", "6 4 30 20")
 
 
 def jsonl(folder: Path) -> str:
@@ -69,9 +69,8 @@ def refcoco(folder: Path) -> str:
     ]
     write_json(folder / "refs.json", refs)
     images = [{"id": i, "file_name": n} for i, n in enumerate(names)]
-    write_json(
-        folder / "instances.json", {"images": images, "annotations": [{"id": i, "bbox": BOX} for i in range(12)]}
-    )
+    boxes = [{"id": i, "bbox": BOX} for i in range(12)]
+    write_json(folder / "instances.json", {"images": images, "annotations": boxes})
     return str(folder / "refs.json")
 
 
@@ -153,12 +152,6 @@ FORMATS: dict[str, tuple[Callable[[Path], str], set[str]]] = {
 }
 
 
-def test_a_named_format_needs_no_ending(tmp_path: Path) -> None:
-    Path(tsv(tmp_path)).rename(tmp_path / "captions.tab")
-    records, problems = collected(f"tsv:{tmp_path / 'captions.tab'}")
-    assert len(records) == 12 and problems == []
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_gives_its_pictures_texts_boxes_and_splits(name: str, tmp_path: Path) -> None:
     make, provides = FORMATS[name]
@@ -183,56 +176,35 @@ def test_a_format_gives_its_pictures_texts_boxes_and_splits(name: str, tmp_path:
         assert region.box == pytest.approx((0.325, 0.35, 0.65, 0.5))
     if name in ("karpathy", "refcoco"):
         assert {s: len(part) for s, part in source.splits.items()} == {"train": 8, "validation": 2, "test": 2}
-    assert FileSource(spec, 48).fingerprint == source.fingerprint
-
-
-def test_every_format_is_tried() -> None:
-    assert set(FORMATS) == set(READERS)
+    assert FileSource(spec, 48).fingerprint == source.fingerprint and set(FORMATS) == set(READERS)
 
 
 @pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
-def test_a_format_is_the_same_wherever_it_lies(name: str, tmp_path: Path) -> None:
-    made = [
-        FORMATS[name][0](folder) for folder in (tmp_path / "a", tmp_path / "b" / "c") if not folder.mkdir(parents=True)
-    ]
-    first, second = (FileSource(spec, 48) for spec in made)
+def test_a_format_is_the_same_wherever_it_lies_and_whatever_the_case_of_its_suffixes(name: str, tmp_path: Path) -> None:
+    """Also in a folder whose name has braces, as patterns of shards do."""
+    folders = tmp_path / "a", tmp_path / "a{b}" / "{0..2}" / "x{}" / "a{b,c}" / "{"
+    specs = [FORMATS[name][0](folder) for folder in folders if not folder.mkdir(parents=True)]
+    first, second = (FileSource(spec, 48) for spec in specs)
     assert first.fingerprint == second.fingerprint and first.splits == second.splits
-
-
-@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
-def test_a_suffix_may_be_in_capitals(name: str, tmp_path: Path) -> None:
-    spec = FORMATS[name][0](tmp_path)
-    before, _ = collected(spec)
-    shout(tmp_path)
-    spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), spec)
+    shout(folders[0])
+    spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), specs[0])
     after, problems = collected(spec.removeprefix(f"{name}:"))
-    assert not problems and len(after) == len(before) == 12
-    assert [(r.captions, r.phrases, r.split) for r in after] == [(r.captions, r.phrases, r.split) for r in before]
-    assert all(r.picture is None or r.picture.read() for r in after)
+    assert not problems and len(after) == 12 and all(r.picture is None or r.picture.read() for r in after)
+    assert [(r.captions, r.phrases, r.split) for r in after] == [
+        (r.captions, r.phrases, r.split) for r in first.records
+    ]
 
 
 ROWS = {  # row -> what is said of it
-    "0.png,": "empty caption",
-    '0.png,"  "': "empty caption",
-    ",words": "no picture",
-    "none.png,words": "no such file",
-    "../outside.png,words": "outside the folder",
-    "/etc/hostname,words": "outside the folder",
-    "link.png,words": "outside the folder",
-    "linked/outside.png,words": "outside the folder",
-    "sub,words": "no such file",
-    "0.png,words,thing": "no box",
-    "0.png,words,thing,1 2 3": "no box",
-    "0.png,words,thing,1 2 nan 4": "no box",
-    "0.png,words,thing,1 2 inf 4": "no box",
-    "0.png,words,thing,1 2 0 4": "no box",
-    "0.png,words,thing,1 2 -3 4": "no box",
-    "0.png,words,thing,a b c d": "no box",
-    "0.png,words,,1 2 3 4": "no box",
-    "0.png,words,thing,1 2 3 4,sometimes": "unknown split",
-    "0.png,words,thing,1 2 3 4,train,more": "no row",
+    "0.png,": "empty caption", '0.png,"  "': "empty caption", ",words": "no picture", "none.png,words": "no such file",
+    "../outside.png,words": "outside the folder", "/etc/hostname,words": "outside the folder",
+    "link.png,words": "outside the folder", "linked/outside.png,words": "outside the folder",
+    "sub,words": "no such file", "0.png,words,thing": "no box", "0.png,words,thing,1 2 3": "no box",
+    "0.png,words,thing,1 2 nan 4": "no box", "0.png,words,thing,1 2 0 4": "no box",
+    "0.png,words,thing,1 2 -3 4": "no box", "0.png,words,thing,a b c d": "no box", "0.png,words,,1 2 3 4": "no box",
+    "0.png,words,thing,1 2 3 4,sometimes": "unknown split", "0.png,words,thing,1 2 3 4,train,more": "no row",
     "0.png\0,words": "no picture",
-}
+}  # fmt: skip
 
 
 def test_each_bad_row_is_named_with_its_line_and_not_used(tmp_path: Path) -> None:
@@ -251,9 +223,9 @@ def test_each_bad_row_is_named_with_its_line_and_not_used(tmp_path: Path) -> Non
     assert len(records) == 12
     lines = {f"captions.csv:{7 + i}": kind for i, kind in enumerate(ROWS.values())}
     assert {problem.where: problem.kind for problem in problems} == lines
-    with pytest.raises(ConfigError, match=r"20 of 32 rows cannot be used, more than data.unreadable = 0 allows: capti"):
+    with pytest.raises(ConfigError, match=r"19 of 31 rows cannot be used, more than data.unreadable = 0 allows: capti"):
         FileSource(spec, 48)
-    with pytest.warns(UserWarning, match=r"20 of 32 rows are left out, as captions.csv:7: "):
+    with pytest.warns(UserWarning, match=r"19 of 31 rows are left out, as captions.csv:7: "):
         assert FileSource(spec, 48, unreadable=0.7).provides == {"pairs", "images", "texts"}
 
 
@@ -314,34 +286,23 @@ def test_a_path_that_no_row_can_use_is_said_once_and_how_to_write_it(written: st
     assert "raise data.unreadable" not in said, "which would not help"
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("a.csv", b"", "has no column 'image'"),
-        ("a.csv", b"picture,caption\n", "column = 'picture': must be one of"),
-        ("a.csv", b"image,captoin\n", "did you mean 'caption'"),
-        ("a.csv", b"image\nx.png\n", "neither a column 'caption' nor"),
-        ("a.csv", b"image,caption, caption\nx.png,a,b\n", "column = 'caption': must be there once, not 2 times"),
-        (
-            "a.csv",
-            "image,caption\nx.png,caf\xe9\n".encode("latin-1"),
-            "a.csv:2: byte 0xe9 is not UTF-8. Save the file as",
-        ),
-        ("a.csv", b"\xff\xfeimage", "a.csv:1: byte 0xff is not UTF-8"),
-        ("a.csv", b"image,caption\n" + 3000 * b"x.png,a\n" + b"x.png,caf\xe9\n", "a.csv:3002: byte 0xe9"),
-        ("a.csv", b'image,"caption\nx.png,a\n', "a.csv:1: stray quote in the header: 'image,\"caption'"),
-        ("a.jsonl", b"\xff\xfe{}", "a.jsonl:1: byte 0xff is not UTF-8"),
-        ("a.jsonl", b"{}\n\n" + b'{"caption": "\xc3"}\n', "a.jsonl:3: byte 0xc3 is not UTF-8"),
-        ("a.txt", b"a dog\n" * 5000 + b"caf\xe9", "a.txt:5001: byte 0xe9 is not UTF-8"),
-        ("a.json", b'[\n{"caption": "caf\xe9"}]', "a.json:2: byte 0xe9 is not UTF-8"),
-        ("a.json", b"{", "no JSON"),
-        ("a.json", b"[" * 100_000, "no JSON"),
-        ("a.json", b"{}", "cannot detect the format"),
-        ("a.parquet", b"PAR1", "cannot detect the format. Give it explicitly, e.g. csv:PATH"),
-        ("a.tar", b"\x1f\x8b rest", "no whole tar file"),
-        ("a.tar", b"", "no whole tar file"),
-    ],
-)
+LATIN = "image,caption\nx.png,caf\xe9\n".encode("latin-1")
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("a.csv", b"", "has no column 'image'"), ("a.csv", b"picture,caption\n", "column = 'picture': must be one of"),
+    ("a.csv", b"image,captoin\n", "did you mean 'caption'"), ("a.csv", b"image\nx\n", "neither a column 'caption' nor"),
+    ("a.csv", b"image,caption, caption\nx.png,a,b\n", "column = 'caption': must be there once, not 2 times"),
+    ("a.csv", LATIN, "a.csv:2: byte 0xe9 is not UTF-8. Save the file as"),
+    ("a.csv", b"image,caption\n" + 3000 * b"x.png,a\n" + b"x.png,caf\xe9\n", "a.csv:3002: byte 0xe9"),
+    ("a.csv", b'image,"caption\nx.png,a\n', "a.csv:1: stray quote in the header: 'image,\"caption'"),
+    ("a.jsonl", b"{}\n\n" + b'{"caption": "\xc3"}\n', "a.jsonl:3: byte 0xc3 is not UTF-8"),
+    ("a.txt", b"a dog\n" * 5000 + b"caf\xe9", "a.txt:5001: byte 0xe9 is not UTF-8"),
+    ("a.json", b'[\n{"caption": "caf\xe9"}]', "a.json:2: byte 0xe9 is not UTF-8"),
+    ("a.json", b"{", "no JSON"), ("a.json", b"[" * 100_000, "no JSON"), ("a.json", b"{}", "cannot detect the format"),
+    ("a.parquet", b"PAR1", "cannot detect the format. Give it explicitly, e.g. csv:PATH"),
+    ("a.tar", b"\x1f\x8b rest", "no whole tar file"), ("a.tar", b"", "no whole tar file"),
+])  # fmt: skip
 def test_a_file_that_is_not_of_its_format_is_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError) as error:
@@ -349,19 +310,13 @@ def test_a_file_that_is_not_of_its_format_is_named(name: str, content: bytes, sa
     assert name in str(error.value) and said in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [
-        ("nowhere.csv", "no such file or folder"),
-        ("cooc:.", "format = 'cooc': must be one of .*did you mean 'coco'"),
-        ("coco:.", "has no captions_"),
-        ("vg:.", "region_descriptions.json: cannot be read"),
-        (".", "has no pictures"),
-        ("x" * 5000, "no such file"),
-        ("a\0b", "no such file"),
-        ("", "has no pictures"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "said"), [
+    ("nowhere.csv", "no such file or folder"), ("cooc:.", "format = 'cooc': must be one of .*did you mean 'coco'"),
+    ("coco:.", "has no captions_"), ("vg:.", "region_descriptions.json: cannot be read"), (".", "has no pictures"),
+    ("x" * 5000, "no such file"), ("a\0b", "no such file"), ("", "has no pictures"),
+    ("s-{5..1}.tar", r"data.sources = '.*\.tar': must be .*ranges that go up, as \{000\.\.031\}"),
+    ("shards:{a,b}-{001..000}.tar", "ranges that go up"),
+])  # fmt: skip
 def test_a_path_that_leads_nowhere_is_named(spec: str, said: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=said) as error:
@@ -369,14 +324,10 @@ def test_a_path_that_leads_nowhere_is_named(spec: str, said: str, tmp_path: Path
     assert len(str(error.value)) < 1500
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "field"),
-    [
-        ("vg", "region_descriptions.json", "regions"),
-        ("karpathy", "dataset.json", "sentences"),
-        ("refcoco", "refs.json", "sentences"),
-    ],
-)
+@pytest.mark.parametrize(("name", "file", "field"), [
+    ("vg", "region_descriptions.json", "regions"), ("karpathy", "dataset.json", "sentences"),
+    ("refcoco", "refs.json", "sentences"),
+])  # fmt: skip
 def test_what_is_no_list_is_named_with_its_entry(name: str, file: str, field: str, tmp_path: Path) -> None:
     spec, values = FORMATS[name][0](tmp_path), (None, 7, "text", {})
     tree = json.loads((tmp_path / file).read_text("utf-8"))
@@ -393,13 +344,6 @@ def test_shards_are_named_by_braces() -> None:
     assert expand("a/{008..011}.tar") == ["a/008.tar", "a/009.tar", "a/010.tar", "a/011.tar"]
     assert expand("{x,y}-{1..2}.tar") == ["x-1.tar", "x-2.tar", "y-1.tar", "y-2.tar"]
     assert expand("plain.tar") == ["plain.tar"]
-
-
-@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
-def test_braces_in_the_name_of_a_folder_are_part_of_it(name: str, tmp_path: Path) -> None:
-    folder = tmp_path / "a{b}" / "{0..2}" / "x{}" / "a{b,c}" / "{"
-    folder.mkdir(parents=True)
-    assert len(collected(FORMATS[name][0](folder))[0]) == 12
 
 
 def test_a_file_may_have_braces_and_a_pattern_name_folders(tmp_path: Path) -> None:
@@ -436,16 +380,6 @@ def test_a_folder_that_is_not_looked_into_is_refused(tmp_path: Path, monkeypatch
         FileSource(spec, 48)
 
 
-def test_a_sample_of_two_pictures_is_left_out(tmp_path: Path) -> None:
-    names = photographs(tmp_path)
-    with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for i, name in enumerate(names):
-            tar.add(tmp_path / name, f"{i}.png")
-        tar.add(tmp_path / names[1], "0.seg.png")
-    records, (problem,) = collected(str(tmp_path / "a.tar"))
-    assert len(records) == 11 and str(problem).startswith("a.tar:0: no row: 0.seg.png: a second picture of one sample")
-
-
 def packed(folder: Path, *members: tuple[str, str]) -> str:
     """A shard of twelve pictures, 0 to 11, and of the files of the folder under the names given."""
     with tarfile.open(folder / "a.tar", "w") as tar:
@@ -456,57 +390,38 @@ def packed(folder: Path, *members: tuple[str, str]) -> str:
     return str(folder / "a.tar")
 
 
-def test_a_picture_that_is_a_hard_link_in_a_shard_is_read(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_sample_of_a_shard_is_named(tmp_path: Path) -> None:
     photographs(tmp_path)
-    os.link(tmp_path / "3.png", tmp_path / "linked.png")
-    (tmp_path / "words.txt").write_text("a dog", "utf-8")
-    os.link(tmp_path / "words.txt", tmp_path / "again.txt")
-    spec = packed(tmp_path, ("linked.png", "x.png"), ("words.txt", "0.txt"), ("again.txt", "x.txt"))
-    records, problems = collected(spec)
-    linked = records[12]
-    assert not problems and linked.captions == records[0].captions == ("a dog",)
-    assert linked.picture is not None and linked.picture.read() == (tmp_path / "3.png").read_bytes()
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
-def test_a_picture_that_is_a_link_out_of_a_shard_is_named(kind: bytes, tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("a dog", "utf-8")
-    spec = packed(tmp_path, ("words.txt", "x.txt"))
+    (tmp_path / "photo.HEIC").write_bytes(b"heic")
+    (tmp_path / "words.txt").write_text("a dog\n", "utf-8")
+    (tmp_path / "blank.txt").write_text(" ", "utf-8")
+    write_json(tmp_path / "fields.json", {"caption": "a dog", "key": "0"})
+    twice = (("words.txt", "0.txt"), ("fields.json", "0.json"))  # as img2dataset writes a caption; it counts once
+    two, unread, moves = ("3.png", "1.seg.png"), ("photo.HEIC", "x.HEIC"), ("blank.txt", "y\x1b[31m.txt")
+    spec = packed(tmp_path, *twice, two, unread, ("words.txt", "x.txt"), ("photo.HEIC", "0.heic"), moves)
     with tarfile.open(spec, "a") as tar:
-        link = tarfile.TarInfo("x.png")
-        link.type, link.linkname = kind, "/etc/hostname"
-        tar.addfile(link)
-    records, (problem,) = collected(spec)
-    assert len(records) == 12
-    assert str(problem) == "a.tar:x: no row: x.png: a link to no file of the shard; pack the file itself"
+        for name, kind in (("s.png", tarfile.SYMTYPE), ("h.png", tarfile.LNKTYPE)):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "/etc/hostname"
+            tar.addfile(link)
+    records, problems = collected(spec)
+    assert len(records) == 11 and records[0].captions == ("a dog",)
+    assert {*map(str, problems)} == {
+        "a.tar:1: no row: 1.seg.png: a second picture of one sample; give it another name up to the first dot",
+        "a.tar:x: unknown kind: x.HEIC: pictures of this kind are not read; save it as PNG or JPEG",
+        r"a.tar:y\x1b[31m: empty caption: caption = ' ': must be a text",
+        *(f"a.tar:{name}: no row: {name}.png: a link; pack the file itself" for name in "sh"),
+    }
 
 
 def test_a_picture_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
     photographs(tmp_path)
     (tmp_path / "photo.HEIC").write_bytes(b"heic")
-    (tmp_path / "words.txt").write_text("a dog", "utf-8")
-    spec = packed(tmp_path, ("photo.HEIC", "x.HEIC"), ("words.txt", "x.txt"), ("photo.HEIC", "0.heic"))
-    said = "x.HEIC: pictures of this kind are not read; save it as PNG or JPEG"
-    assert [str(problem) for problem in collected(spec)[1]] == [f"a.tar:x: unknown kind: {said}"]
     (tmp_path / "0.heic").write_bytes(b"the same as 0.png")
     records, problems = collected(f"folder:{tmp_path}")
     assert len(records) == 12 and [(p.where, p.kind) for p in problems] == [("photo.HEIC", "unknown kind")]
-    (tmp_path / "own.csv").write_text("image,caption\n0.png,a dog\nphoto.HEIC,a cat\n", "utf-8")
-    records, problems = collected(str(tmp_path / "own.csv"))
+    records, problems = collected(table(tmp_path, ["0.png,a dog", "photo.HEIC,a cat"]))
     assert len(records) == 1 and [p.kind for p in problems] == ["unknown kind"]
-
-
-def test_the_name_of_a_damaged_sample_moves_no_cursor(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text(" ", "utf-8")
-    _, (problem,) = collected(packed(tmp_path, ("words.txt", "x\x1b[31m.txt")))
-    assert str(problem) == r"a.tar:x\x1b[31m: empty caption: caption = ' ': must be a text"
-
-
-def test_a_caption_that_a_shard_has_twice_counts_once(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("a dog\n", "utf-8")
-    write_json(tmp_path / "fields.json", {"caption": "a dog", "key": "0"})
-    records, _ = collected(packed(tmp_path, ("words.txt", "0.txt"), ("fields.json", "0.json")))
-    assert records[0].captions == ("a dog",)
 
 
 def test_every_suffix_of_a_picture_is_one_that_is_decoded(tmp_path: Path) -> None:
@@ -528,14 +443,9 @@ def test_a_shard_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
     records, problems = collected(os.fsdecode(path))
     assert len(records) == 6 and not problems and all(record.picture and record.picture.read() for record in records)
     assert FileSource(os.fsdecode(path), 48).fingerprint
-
-
-def test_a_shard_that_is_cut_off_is_refused(tmp_path: Path) -> None:
-    shards(tmp_path)
-    path = tmp_path / "part-000.tar"
-    path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(ConfigError, match=r"part-000.tar: no whole tar file"):
-        FileSource(str(path), 48)
+    Path(tmp_path / "part-001.tar").write_bytes((tmp_path / "part-001.tar").read_bytes()[:700])
+    with pytest.raises(ConfigError, match=r"part-001.tar: no whole tar file"):
+        FileSource(str(tmp_path / "part-001.tar"), 48)
 
 
 def test_rows_of_one_picture_are_one(tmp_path: Path) -> None:
@@ -545,8 +455,7 @@ def test_rows_of_one_picture_are_one(tmp_path: Path) -> None:
     assert [r.captions for r in records] == [(f"one {i}", f"two {i}") for i in range(12)] and not problems
 
 
-@pytest.mark.parametrize("last", ["9.png,a screen of 27 inches", '9.png,a screen of 27"', '9.png,"a screen"'])
-@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize(("last", "delimiter"), [("9.png,a screen of 27 inches", ","), ('9.png,a screen of 27"', "\t")])
 def test_a_quote_left_open_costs_its_own_row_alone(last: str, delimiter: str, tmp_path: Path) -> None:
     rows = [f"{name},picture {i}" for i, name in enumerate(photographs(tmp_path))]
     rows[4], rows[9] = '4.png,"a dog', last
@@ -583,7 +492,7 @@ def scans(folder: Path, suffix: str = ".bmp", middle: int = 0) -> str:
     return table(folder, [f"{i}{suffix},slice {i}" for i in range(12)])
 
 
-@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".ppm", ".tga"])
+@pytest.mark.parametrize("suffix", [".bmp", ".tga"])
 def test_plain_margins_do_not_make_pictures_equal(suffix: str, tmp_path: Path) -> None:
     spec = scans(tmp_path, suffix)
     before = FileSource(spec, 48)
@@ -619,23 +528,13 @@ def test_a_picture_replaced_by_one_of_its_size_and_time_is_another(tmp_path: Pat
     assert FileSource(spec, 48).fingerprint != before.fingerprint
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "dev", "validation", "Validation"])
-def test_a_split_of_a_saved_dataset_has_its_name_in_any_spelling(name: str, tmp_path: Path) -> None:
-    parts = {
-        "train": of_pictures(tmp_path, 0, 8),
-        name: of_pictures(tmp_path, 8, 2),
-        "test": of_pictures(tmp_path, 10, 2),
-    }
-    pytest.importorskip("datasets").DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
-    splits = FileSource(str(tmp_path / "saved"), 48).splits
-    assert {split: len(rows) for split, rows in splits.items()} == {"train": 8, "validation": 2, "test": 2}
-
-
-def test_each_row_of_an_unknown_split_of_a_saved_dataset_is_named(tmp_path: Path) -> None:
-    parts = {"train": of_pictures(tmp_path, 0, 8), "extra": of_pictures(tmp_path, 8, 4)}
-    pytest.importorskip("datasets").DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+def test_a_split_of_a_saved_dataset_has_its_name_in_any_spelling_or_its_rows_are_named(tmp_path: Path) -> None:
+    parts = {"train": (0, 8), "Validation": (8, 2), "test": (10, 2), "extra": (12, 4)}
+    made = {name: of_pictures(tmp_path, *part) for name, part in parts.items()}
+    pytest.importorskip("datasets").DatasetDict(made).save_to_disk(str(tmp_path / "saved"))
     records, problems = collected(str(tmp_path / "saved"))
-    assert len(records) == 8 and [p.where for p in problems] == [f"saved/extra[{i}]" for i in range(4)]
+    assert Counter(record.split for record in records) == {"train": 8, "validation": 2, "test": 2}
+    assert [p.where for p in problems] == [f"saved/extra[{i}]" for i in range(4)]
     assert problems[0].kind == "unknown split" and "split = 'extra': must be one of train," in problems[0].what
 
 
@@ -648,14 +547,7 @@ def test_a_dataset_saved_again_into_its_folder_is_another(tmp_path: Path) -> Non
     assert not {*before._identities} & {*after._identities}
 
 
-@pytest.mark.parametrize("spec", ["s-{5..1}.tar", "shards:{a,b}-{001..000}.tar"])
-def test_a_range_of_shards_that_goes_down_is_refused(spec: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"data.sources = '.*\.tar': must be .*ranges that go up, as \{000\.\.031\}"):
-        collected(spec)
-
-
-@pytest.mark.parametrize("wrong", [{"width": 0}, {"height": -1}, {"x": None}, {"phrase": " "}])
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"x": None}, {"phrase": " "}])
 def test_an_unusable_region_costs_no_other_of_its_picture(wrong: dict, tmp_path: Path) -> None:
     spec = visual_genome(tmp_path)
     tree = json.loads((tmp_path / "region_descriptions.json").read_text("utf-8"))
@@ -680,9 +572,8 @@ def test_regions_that_cannot_be_used_are_counted_among_regions(tmp_path: Path) -
     write_json(tmp_path / "region_descriptions.json", tree)
     with pytest.raises(ConfigError, match=r"3 of 360 regions cannot be used, more than data.unreadable = 0.005"):
         FileSource(spec, 48, 0.005)
-    with pytest.warns(
-        UserWarning, match=r"3 of 360 regions are left out, as region_descriptions.json\[0\].regions\[0\]"
-    ):
+    said = r"3 of 360 regions are left out, as region_descriptions.json\[0\].regions\[0\]"
+    with pytest.warns(UserWarning, match=said):
         assert FileSource(spec, 48, 0.01).pictures("train") == 8
     assert row_count(spec) == 12
 
@@ -722,9 +613,7 @@ def test_what_changed_on_the_disk_is_read_again(tmp_path: Path) -> None:
     assert before.fingerprint != after.fingerprint
 
 
-@pytest.mark.parametrize(
-    "pattern", ["{0..999999999}.tar", "{0..99999}{0..99999}.tar", "{a,b}" * 40, "https://x/{0..999999999}"]
-)
+@pytest.mark.parametrize("pattern", ["{0..99999}{0..99999}.tar", "{a,b}" * 40, "https://x/{0..999999999}"])
 def test_a_pattern_of_too_many_shards_is_refused_at_once(pattern: str) -> None:
     with pytest.raises(ConfigError, match=r"data.sources = .*: must be .*at most 100,000 shards"):
         dataset(recipes.smoke().replace({"data.sources": [pattern if "://" in pattern else f"shards:{pattern}.tar"]}))
