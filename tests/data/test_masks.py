@@ -22,7 +22,6 @@ from xfm.files.readers import collected
 from xfm.files.readers.masks import mask_of
 from xfm.files.readers.records import Unusable
 from xfm.lab import Lab
-from xfm.objectives import build
 from xfm.train import Run, pretrain
 
 BOX = [20, 10, 16, 12]
@@ -257,11 +256,9 @@ def test_a_caption_has_no_truth_and_a_region_that_is_not_there_is_refused(lab: L
             lab.inputs(scene, about=about)
 
 
-def test_regions_of_one_name_are_one_truth() -> None:
-    config = recipes.smoke()
-    tokenizer = dataset(config).tokenizer()
+def test_regions_of_one_name_are_one_truth(lab: Lab) -> None:
     boxes = ((0.25, 0.25, 0.5, 0.5), (0.75, 0.75, 0.25, 0.25))
-    image = np.array(Image.new("RGB", (config.model.vision.image_size,) * 2))
+    image = np.array(Image.new("RGB", (lab.config.model.vision.image_size,) * 2))
     example = CaptionedImage(image, "", tuple(Region("a dog", box) for box in boxes))
-    inputs = explain.example_inputs(build(config), tokenizer, example, about=0)
+    inputs = explain.example_inputs(lab.model, lab.tokenizer, example, about=0)
     assert inputs.truth is not None and inputs.truth.mean() == pytest.approx(0.25 + 0.0625)

@@ -112,9 +112,7 @@ def test_more_loader_processes_than_shards_make_no_batch_twice(served: str, tmp_
                "data.tokenizer": str(tmp_path / "tokenizer.json"), "train.steps": 3}  # fmt: skip
     config = recipes.smoke().replace(changes)
     (tmp_path / "tokenizer.json").write_text(words(config), "utf-8")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        batches = [batch["pairs"].image for batch in loader(Streams(config, dataset(config).tokenizer()))]
+    batches = [batch["pairs"].image for batch in loader(Streams(config, dataset(config).tokenizer()))]
     assert len({picture.numpy().tobytes() for batch in batches for picture in batch}) == 15
 
 

@@ -69,6 +69,7 @@ class FileSource(Skipping):
             if wrong:
                 message = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
                 warnings.warn(f"source {shown(spec)}: {message}", stacklevel=2)
+        self._pictures = sum(record.picture is not None for record in self.records)
         self._identities = self._identify()
         self.division = Splits([record.split for record in self.records], self._identities)
         if self.division.different < 3 * SMALLEST_SPLIT:
@@ -77,13 +78,16 @@ class FileSource(Skipping):
             raise ConfigError(f"source {shown(spec)}: {few}: {SMALLEST_SPLIT} each to train, validate and test")
         # by stream: index of a record, and why; None: nothing is wrong with it, but the middle square shows no box
         self._unusable: dict[str, dict[int, str | None]] = defaultdict(dict)
-        self._text_lists: dict[Split, list[str]] = {}
         self.follow({})
 
     def follow(self, elsewhere: Mapping[bytes, Split]) -> None:
         """Splits the data. What this source names no split for is where another one has put it: identity -> split."""
         self.division.follow(elsewhere)
         self._members = {stream: self._feeding(fits) for stream, fits in FEEDS.items()}
+        self._texts = {
+            split: [text for i in members for text in self.records[i].captions]
+            for split, members in self._members["texts"].items()
+        }
         has = {stream for stream in STREAMS if all(map(len, self._members[stream].values()))}
         masked = all(phrase.mask for record in self.records for phrase in record.phrases)
         self.provides = frozenset(has | ({"boxes"} | ({"masks"} if masked else set()) if "regions" in has else set()))
@@ -120,7 +124,8 @@ class FileSource(Skipping):
         return boxed
 
     def texts(self, split: Split) -> list[str]:
-        return [text for i in self._part("texts", split) for text in self.records[i].captions]
+        self._part("texts", split)  # refuses what is no split
+        return self._texts[split]
 
     def corpus(self) -> Iterator[str]:
         for i in self._part("all", "train"):
@@ -142,7 +147,7 @@ class FileSource(Skipping):
         return {split: self._part("all", split).tolist() for split in SPLITS}
 
     def text(self, key: ItemKey) -> str:
-        texts = self._texts(key.split)
+        texts = self.texts(key.split)
         order = _order("texts", key.split, seeding.seed(key.seed, "texts", key.step), len(texts))
         return texts[order[key.index % len(texts)]]
 
@@ -225,12 +230,3 @@ class FileSource(Skipping):
         if split not in SPLITS:
             raise ValueError(f"split = {split!r}: source {self.name!r} has {', '.join(SPLITS)}")
         return self._members[stream][split]
-
-    @property
-    def _pictures(self) -> int:
-        return sum(record.picture is not None for record in self.records)
-
-    def _texts(self, split: Split) -> list[str]:
-        if split not in self._text_lists:
-            self._text_lists[split] = self.texts(split)
-        return self._text_lists[split]

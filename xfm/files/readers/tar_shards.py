@@ -11,6 +11,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -65,25 +66,16 @@ def read_shards(path: Path) -> Iterator[Record | Problem]:
             index = cache.cached(f"shard-{key.hexdigest()}.json", lambda shard=shard: json.dumps(_samples(shard)))
         except OSError as error:
             raise ConfigError(f"{shard}: cannot be read ({error.strerror or error})") from error
-        yield from rows(_of_shard(shard, parse_json(index.read_text("utf-8"))), _make)
+        samples = parse_json(index.read_text("utf-8")).items()
+        yield from rows(((f"{shard.name}:{name}", sample) for name, sample in samples), partial(_make, shard))
 
 
-def _of_shard(shard: Path, samples: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    path = str(shard.absolute())
-    for name, sample in samples.items():
-        yield f"{shard.name}:{name}", (path, sample)
-
-
-def _make(where: str, row: Any) -> Record:
-    path, sample = row
+def _make(shard: Path, where: str, sample: dict[str, Any]) -> Record:
     if sample.get("problem"):
         raise Unusable("no row", sample["problem"])
-    picture = None
-    if sample.get("picture"):
-        offset, length = sample["picture"]
-        picture = Stored(path, where, offset, length)
-    elif sample.get("unread"):
+    if sample.get("unread") and not sample.get("picture"):
         raise unread(sample["unread"])
+    picture = Stored(str(shard.absolute()), where, *sample["picture"]) if sample.get("picture") else None
     made = record(where, picture, sample["captions"])
     return replace(made, captions=tuple(dict.fromkeys(made.captions)))  # img2dataset writes .txt and .json of one text
 
