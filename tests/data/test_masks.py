@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import photographs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from photographs import HEIGHT, WIDTH, photographs, write_json
+from photographs import HEIGHT, WIDTH, write_json
 from PIL import Image
 
 from xfm import explain, recipes
@@ -24,7 +25,7 @@ from xfm.files.readers.records import Unusable
 from xfm.lab import Lab
 from xfm.train import Run, pretrain
 
-BOX = [20, 10, 16, 12]
+BOX = (20, 10, 16, 12)
 SQUARE = [20, 10, 36, 10, 36, 22, 20, 22]
 
 
@@ -49,18 +50,7 @@ def rle(mask: np.ndarray) -> dict[str, Any]:
 
 
 def coco(folder: Path, *segmentations: Any, **image: Any) -> str:
-    """12 pictures with captions, each with one object; the segmentations are of the first ones."""
-    names = photographs(folder / "train2017")
-    images = [{"id": i, "file_name": name, **image} for i, name in enumerate(names)]
-    objects = [{"image_id": i, "category_id": i, "bbox": BOX} for i in range(12)]
-    for one, segmentation in zip(objects, segmentations, strict=False):
-        one["segmentation"] = segmentation
-    texts = [{"image_id": i, "caption": f"picture {i}"} for i in range(12)]
-    classes = [{"id": i, "name": f"thing {i}"} for i in range(12)]
-    write_json(folder / "annotations/captions_train2017.json", {"images": images, "annotations": texts})
-    instances = {"images": images, "annotations": objects, "categories": classes}
-    write_json(folder / "annotations/instances_train2017.json", instances)
-    return f"coco:{folder}"
+    return photographs.coco(folder, *segmentations, box=BOX, **image)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32), st.sampled_from([0.02, 0.5, 0.97]))
@@ -192,7 +182,9 @@ def test_masks_are_no_part_of_what_the_data_are(tmp_path: Path) -> None:
 def test_refcoco_has_masks_where_its_files_do(where: str, tmp_path: Path) -> None:
     size = {"width": WIDTH, "height": HEIGHT}
     refs: list[dict] = [{"image_id": i, "ann_id": i, "sentences": [f"thing {i}"]} for i in range(12)]
-    images = [{"id": i, "file_name": name, **size} for i, name in enumerate(photographs(tmp_path / "images"))]
+    images = [
+        {"id": i, "file_name": name, **size} for i, name in enumerate(photographs.photographs(tmp_path / "images"))
+    ]
     objects = [{"id": i, "bbox": BOX} for i in range(12)]
     for one in refs if where == "refs" else objects:
         one["segmentation"] = rle(drawn())

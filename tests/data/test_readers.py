@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from photographs import captions, photograph, photographs, shout, table, write_json
+from photographs import captions, coco, photograph, photographs, shout, table, write_json
 from PIL import Image
 
 from xfm import recipes
@@ -46,18 +46,6 @@ def jsonl(folder: Path) -> str:
     rows = [{"image": n, "caption": f"picture {i}", "phrase": f"thing {i}", "box": BOX} for i, n in enumerate(names)]
     (folder / "a.jsonl").write_text("\n\n".join(map(json.dumps, rows)), "utf-8")
     return str(folder / "a.jsonl")
-
-
-def coco(folder: Path) -> str:
-    names = photographs(folder / "train2017")
-    images = [{"id": 100 + i, "file_name": name} for i, name in enumerate(names)]
-    texts = [{"image_id": 100 + i, "caption": f"picture {i}"} for i in range(12)]
-    boxes = [{"image_id": 100 + i, "category_id": 7 + i, "bbox": BOX} for i in range(12)]
-    classes = [{"id": 7 + i, "name": f"thing {i}"} for i in range(12)]
-    write_json(folder / "annotations/captions_train2017.json", {"images": images, "annotations": texts})
-    instances = {"images": images, "annotations": boxes, "categories": classes}
-    write_json(folder / "annotations/instances_train2017.json", instances)
-    return f"coco:{folder}"
 
 
 def refcoco(folder: Path) -> str:

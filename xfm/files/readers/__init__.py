@@ -15,9 +15,8 @@ from ...base.strings import shown
 from ...config import ConfigError
 from ...data.source import is_remote
 from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_genome
-from .class_folders import read_folder
+from .folders import read_folder, read_saved
 from .records import PICTURES, Problem, Record, load_json, matching, state
-from .saved import read_saved
 from .tables import read_json_lines, read_table, read_texts
 from .tar_shards import files_of, read_shards
 
