@@ -54,7 +54,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec: str, tmp_path: Path, quiet) -> None:
+def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec, tmp_path, capsys, quiet) -> None:
     whole = list(pretrain(config(spec), tmp_path / "whole"))
     found = skipped_items(whole)[spec]
     assert set(found) == {f"captions.csv:{i + 2}" for i in DAMAGED}, "training has met all of them"
@@ -62,7 +62,12 @@ def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec
     new = [len(r.get("left_out", {}).get(spec, {})) for r in whole]
     assert [r.get("skipped", 0) for r in whole] == [sum(new[: i + 1]) for i in range(STEPS)] and sum(new) == 5
     assert counted(Run.of(config(spec), tmp_path / "whole").metrics()) == counted(whole)
-    weights = Run.of(config(spec), tmp_path / "whole").model().state_dict()
+    run = Run.of(config(spec), tmp_path / "whole")
+    assert (said := count_skipped(run.metrics())).startswith(f"5 pictures could not be used (first: {spec}: captions.")
+    main(["runs", str(tmp_path / "whole")])
+    assert f"; {said}" in capsys.readouterr().out
+    assert "5 pictures could not be used (first: " in write_report(run).read_text("utf-8")
+    weights = run.model().state_dict()
     for name, workers, left_at in (("two", 2, None), ("resumed", 0, 3), ("resumed by two", 2, 1)):
         root, changed = tmp_path / name, config(spec, **{"data.workers": workers})
         records = [] if left_at is None else list(islice(pretrain(changed, root), left_at))
@@ -71,17 +76,6 @@ def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec
         again = Run.of(changed, root).model().state_dict()
         assert all(torch.equal(t, weights[key]) for key, t in again.items()), name
     assert not multiprocessing.active_children()
-
-
-def test_the_report_and_the_list_of_runs_say_how_many_and_the_first(spec: str, tmp_path: Path, capsys, quiet) -> None:
-    run = Run.of(config(spec), tmp_path / "runs")
-    list(pretrain(config(spec), tmp_path / "runs"))
-    said = count_skipped(run.metrics())
-    assert said.startswith(f"5 pictures could not be used (first: {spec}: captions.csv:")
-    main(["runs", str(tmp_path / "runs")])
-    assert f"; {said}" in capsys.readouterr().out
-    page = write_report(run).read_text("utf-8")
-    assert "5 pictures could not be used (first: " in page
 
 
 def test_foreign_records_are_no_fault_and_what_is_said_is_text_that_a_terminal_may_have() -> None:

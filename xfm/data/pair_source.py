@@ -41,9 +41,9 @@ class PairSource(Source):
         counts = {"images": len(images), "captions": len(captions), "regions": len(boxed)}
         if len(set(counts.values())) > 1:
             raise ValueError(f"source {name!r}: {counts}: must be as many of each")
-        for i, (caption, regions) in enumerate(zip(captions, boxed, strict=True)):
+        for i, caption in enumerate(captions):
             self._require_text(f"captions[{i}]", caption)
-            for j, region in enumerate(regions):
+            for j, region in enumerate(boxed[i]):
                 self._require_region(f"regions[{i}][{j}]", region)
         self._examples = [
             CaptionedImage(self._prepared(i, image, image_size), captions[i], _cropped(boxed[i], image), credit)
