@@ -58,33 +58,28 @@ def test_texts_decide_the_lengths_and_the_vocabulary(tmp_path: Path) -> None:
 
 
 def test_pictures_alone_are_checked_and_a_recipe_too(tmp_path: Path) -> None:
-    photographs(tmp_path, 40)
-    found = check(f"folder:{tmp_path}", progress=False)
-    assert found.verdict == "usable: no problem found" and (found.pictures, found.lengths) == (40, [])
-    sized = own([f"folder:{tmp_path}"])
-    assert "Off, as the data have none: pairs, regions, texts" in sized.picked and "no retrieval" in sized.expect
-    assert all(record["images/mim"] > 0 for record in trains(sized.config, tmp_path / "runs"))
-
-
-def test_pictures_that_no_other_loss_sees_predict_pixels(tmp_path: Path) -> None:
-    """Their own outputs, which nothing else shapes, all become the same."""
+    """Their own outputs, which nothing else shapes, would all become the same: MIM predicts pixels."""
     photographs(tmp_path / "photos", 40)
+    spec = f"folder:{tmp_path / 'photos'}"
+    found = check(spec, progress=False)
+    assert found.verdict == "usable: no problem found" and (found.pictures, found.lengths) == (40, [])
+    sized = own([spec])
+    assert "Off, as the data have none: pairs, regions, texts" in sized.picked and "no retrieval" in sized.expect
     (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(50)), "utf-8")
-    sized = own([f"folder:{tmp_path / 'photos'}", str(tmp_path / "a.txt")])
-    assert (sized.config.flow.mim_target, sized.config.objectives["mim"].start) == ("pixels", 0)
-    assert "MIM predicts pixels, as no other loss teaches the vision encoder" in sized.picked
-    captioned = own([captions(tmp_path, 40)])
-    assert captioned.config.flow.mim_target == "self" and "pixels" not in captioned.picked
+    for each in (sized, own([spec, str(tmp_path / "a.txt")])):
+        assert (each.config.flow.mim_target, each.config.objectives["mim"].start) == ("pixels", 0)
+        assert "MIM predicts pixels, as no other loss teaches the vision encoder" in each.picked
+    assert own([captions(tmp_path, 40)]).config.flow.mim_target == "self"
+    assert all(record["images/mim"] > 0 for record in trains(sized.config, tmp_path / "runs"))
 
 
 @pytest.mark.parametrize("count", [50, 2000])
 def test_texts_alone_are_a_recipe_too(count: int, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(count)), "utf-8")
     sized = own([spec := str(tmp_path / "a.txt")])
-    assert (sized.config.data.pairs, sized.config.data.images, sized.config.data.regions) == (0, 0, 0)
-    assert sized.config.data.texts and "nothing ties language to vision" in sized.expect
-    texts = len(FileSource(spec, 48).texts("train"))
-    assert sized.config.train.steps == max(300, 30 * texts // sized.config.data.texts)
+    data, texts = sized.config.data, len(FileSource(spec, 48).texts("train"))
+    assert not (data.pairs or data.images or data.regions) and "nothing ties language to vision" in sized.expect
+    assert sized.config.train.steps == max(300, 30 * texts // data.texts)
     assert (sized.config.train.steps > 300) == (count > 50)
 
 

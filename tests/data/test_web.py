@@ -27,7 +27,7 @@ from xfm.lab import load
 from xfm.objectives import build
 from xfm.runs.weights import packed
 from xfm.tasks import evaluate_run
-from xfm.train import Run, pretrain
+from xfm.train import Run
 from xfm.train.requirements import require_startable
 
 URLS = ["pipe://cat /etc/passwd", "http://x/a.tar'; touch owned; '", "http://x/$(touch owned).tar", "http://x/`id`.tar",
@@ -155,19 +155,6 @@ def test_above_a_share_of_what_was_seen_they_end_it(unreadable: float, stops: bo
     path.write_bytes(path.read_bytes()[:20_000])
     with pytest.raises(ConfigError, match=r"source 'http://127.*: cannot be read to its end \("):
         reads(WebShards(served, 48), "train", 100)
-
-
-def test_a_training_counts_what_its_processes_have_missed(served: str, tmp_path: Path) -> None:
-    changes = {"data.sources": [served], "data.workers": 2, "data.unreadable": 0.1, "train.steps": 12,
-               "train.warmup": 1, "name": "web", "data.tokenizer": str(tmp_path / "tokenizer.json")}  # fmt: skip
-    config = recipes.smoke().replace(changes)
-    (tmp_path / "tokenizer.json").write_text(words(config), "utf-8")
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        records = list(pretrain(config, tmp_path / "runs"))
-    assert split_by_name("3") == "train" and records[-1]["skipped"] == 1
-    assert [list(r["left_out"][served]) for r in records if "left_out" in r] == [["0.tar:3"]]
-    assert len([w for w in warned if "1 samples cannot be used so far" in str(w.message)]) == 1
 
 
 def encoded(number: int) -> bytes:

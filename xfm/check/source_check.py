@@ -136,8 +136,7 @@ def check(spec: str, progress: bool = True) -> Check:
         result.findings += _of_picture(record, one)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is left out is among the findings
-        _fit(result, spec)
-        splits = _splits_of(spec, records) if result.usable else {}
+        splits = _fit(result, spec)
     result.findings += [*duplicates(seen, splits), *shared_captions(pictured)]
     return result
 
@@ -201,14 +200,15 @@ def _of_picture(record: Record, one: Seen) -> Iterator[Finding]:
             yield finding("mask of another size", f"{phrase.text!r}: {masked} in {size}")
 
 
-def _fit(result: Check, spec: str) -> None:
-    """What the recipe makes of the data: splits, token lengths, or why it cannot."""
+def _fit(result: Check, spec: str) -> dict[int, Split]:
+    """What the recipe makes of the data: splits, token lengths, or why it cannot. Of each record, by its id, the split;
+    none where they are not usable."""
     try:
         result.sized = own([spec])
         source = FileSource(spec, 48, result.sized.config.data.unreadable)
     except ConfigError as error:
         result.stopped = str(error)
-        return
+        return {}
     result.splits = {split: len(members) for split, members in source.splits.items()}
     result.lengths = result.sized.lengths
     result.longest = result.sized.config.data.caption_tokens
@@ -218,12 +218,8 @@ def _fit(result: Check, spec: str) -> None:
             f"{broken} of {result.pictures + broken} pictures cannot be read, more than data.unreadable = "
             f"{source.limit:g} allows"
         )
-
-
-def _splits_of(spec: str, records: list[Record]) -> dict[int, Split]:
-    """id of a record -> its split."""
-    splits = FileSource(spec, 48, 1.0).splits
-    return {id(records[i]): split for split, members in splits.items() for i in members}
+        return {}
+    return {id(source.records[i]): split for split, members in source.splits.items() for i in members}
 
 
 def _texts(record: Record) -> tuple[str, ...]:
