@@ -130,7 +130,7 @@ def check(spec: str, progress: bool = True) -> Check:
                 seen.append((record, one))
     result.pictures = len(seen)
     result.sides = [(one.width, one.height) for _, one in seen]
-    result.sheet = [(one.thumbnail, _first_text(record)) for record, one in seen if one.thumbnail is not None]
+    result.sheet = [(one.thumbnail, (*_texts(row), "")[0]) for row, one in seen if one.thumbnail is not None]
     result.scripts = _scripts(text for record in records for text in _texts(record))
     for record, one in seen:
         result.findings += _of_picture(record, one)
@@ -224,10 +224,6 @@ def _fit(result: Check, spec: str) -> dict[int, Split]:
 
 def _texts(record: Record) -> tuple[str, ...]:
     return record.captions + tuple(phrase.text for phrase in record.phrases)
-
-
-def _first_text(record: Record) -> str:
-    return next(iter(_texts(record)), "")
 
 
 def _scripts(texts: Iterable[str]) -> Counter[str]:

@@ -70,7 +70,8 @@ class FileSource(Skipping):
                 message = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
                 warnings.warn(f"source {shown(spec)}: {message}", stacklevel=2)
         self._pictures = sum(record.picture is not None for record in self.records)
-        self._identities = self._identify()
+        pictures = iter(identities([r.picture for r in self.records if r.picture is not None]))
+        self._identities = [text_identity(r.captions[0]) if r.picture is None else next(pictures) for r in self.records]
         self.division = Splits([record.split for record in self.records], self._identities)
         if self.division.different < 3 * SMALLEST_SPLIT:
             what = "pictures" if self._pictures else "texts"
@@ -83,7 +84,11 @@ class FileSource(Skipping):
     def follow(self, elsewhere: Mapping[bytes, Split]) -> None:
         """Splits the data. What this source names no split for is where another one has put it: identity -> split."""
         self.division.follow(elsewhere)
-        self._members = {stream: self._feeding(fits) for stream, fits in FEEDS.items()}
+        of_split, records = self.division.members, self.records
+        self._members = {
+            stream: {split: np.array([i for i in of_split[split] if fits(records[i])], np.int64) for split in SPLITS}
+            for stream, fits in FEEDS.items()
+        }
         self._texts = {
             split: [text for i in members for text in self.records[i].captions]
             for split, members in self._members["texts"].items()
@@ -216,15 +221,6 @@ class FileSource(Skipping):
             f"source {shown(self.spec)}: {count} of {of} {what} cannot be used{allowed}: {which}. "
             f"`xfm data check` lists them; {remedy if usable_too else 'mend them'}"
         )
-
-    def _identify(self) -> list[bytes]:
-        pictures = iter(identities([r.picture for r in self.records if r.picture is not None]))
-        return [next(pictures) if r.picture is not None else text_identity(r.captions[0]) for r in self.records]
-
-    def _feeding(self, fits: Callable[[Record], object]) -> dict[Split, np.ndarray]:
-        """Split -> indices of the records that fit."""
-        members = self.division.members
-        return {split: np.array([i for i in members[split] if fits(self.records[i])], np.int64) for split in SPLITS}
 
     def _part(self, stream: str, split: Split) -> np.ndarray:
         if split not in SPLITS:

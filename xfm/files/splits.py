@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -76,27 +77,24 @@ def identities(pictures: Sequence[Picture]) -> list[bytes]:
     batches = [pictures[i : i + AT_ONCE] for i in range(0, len(pictures), AT_ONCE)]
     key = hashlib.blake2b(digest_size=12)
     with ThreadPoolExecutor(16) as pool:
-        for versions in pool.map(_versions, batches):
+        for versions in pool.map(partial(_joined, _version), batches):
             key.update(versions)
         name = f"identities-{VERSION}-{key.hexdigest()}.bin"
-        path = cache.cached(name, lambda: b"".join(pool.map(_hashes, batches)))
+        path = cache.cached(name, lambda: b"".join(pool.map(partial(_joined, _identity), batches)))
     whole = path.read_bytes()
     return [whole[i : i + BYTES] for i in range(0, len(whole), BYTES)]
 
 
-def _versions(pictures: Sequence[Picture]) -> bytes:
-    return b"".join(f"{_version(picture)}\n".encode("utf-8", "replace") for picture in pictures)
+def _joined(describe: Callable[[Picture], bytes], pictures: Sequence[Picture]) -> bytes:
+    return b"".join(map(describe, pictures))
 
 
-def _version(picture: Picture) -> str:
+def _version(picture: Picture) -> bytes:
     try:
-        return picture.version()
+        version = picture.version()
     except OSError:
-        return f"missing: {picture.name}"
-
-
-def _hashes(pictures: Sequence[Picture]) -> bytes:
-    return b"".join(map(_identity, pictures))
+        version = f"missing: {picture.name}"
+    return f"{version}\n".encode("utf-8", "replace")
 
 
 def _identity(picture: Picture) -> bytes:
