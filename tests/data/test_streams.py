@@ -12,14 +12,16 @@ from torch.utils.data import DataLoader
 
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset, wordnet
-from xfm.data.batch_loader import loader
+from xfm.data.batch_loader import loader, packed, unpacked
 from xfm.data.source import ItemKey
 from xfm.data.streams import Streams, region_patches
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.grammar import RELATIONS, is_true
 from xfm.data.world.parsing import parse
 from xfm.data.world.scenes import Scene
-from xfm.model.batch import PAD, Batch, tree_map
+from xfm.model.batch import PAD, Batch, Pairs, TokenBatch, tree_map
+
+TYPES = (torch.uint8, torch.bool, torch.int64, torch.float32, torch.float64)
 
 
 def tensors(tree: object) -> list[Tensor]:
@@ -200,6 +202,26 @@ def test_the_loader_gives_the_same_batches_and_resumes(config: RunConfig, tokeni
     here = config.replace({"data.workers": 0})
     resumed = list(loader(Streams(here, tokenizer), start=4))
     assert len(resumed) == 2 and all(same(a, b) for a, b in zip(batches[4:], resumed, strict=True))
+
+
+@st.composite
+def made(draw: st.DrawFn) -> Tensor:
+    """Of any of the types of a batch, also empty or turned, so that its numbers are not in the order of its memory."""
+    shape, kind = draw(st.lists(st.integers(0, 5), max_size=3)), draw(st.sampled_from(TYPES))
+    numbers = torch.randint(0, 200, shape, generator=torch.Generator().manual_seed(draw(st.integers(0, 99)))).to(kind)
+    return numbers.T if numbers.ndim == 2 and draw(st.booleans()) else numbers
+
+
+@given(st.lists(made(), max_size=5), made(), st.none() | made())
+def test_a_packed_batch_is_one_block_and_comes_out_as_it_went_in(several, one: Tensor, false: Tensor | None) -> None:
+    tokens = TokenBatch(one, *(tensor.clone() for tensor in [one] * 4))
+    pack = packed(tree := {"several": several, "pairs": Pairs(one, tokens, one, false)})
+    assert pack.memory.is_shared() and all(t.is_meta for t in tensors(pack.form))
+    out = unpacked(pack)
+    assert same(out, tree) and (out["pairs"].false_ids is None) == (false is None)  # type: ignore[union-attr]
+    assert all(t.data_ptr() % t.element_size() == 0 and t.is_contiguous() for t in tensors(out))
+    block = pack.memory.untyped_storage().data_ptr()
+    assert all(t.untyped_storage().data_ptr() == block for t in tensors(out))
 
 
 def test_errors_name_the_field(config: RunConfig, tokenizer: Tokenizer) -> None:
