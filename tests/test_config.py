@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import xfm
 from xfm import recipes, tasks
+from xfm.base import fields
 from xfm.config import (
     ANCHORS,
     LATER,
@@ -30,15 +31,9 @@ from xfm.data import dataset
 from xfm.study import Spec
 
 
-def leaves(config: Any, path: str = "") -> dict[str, Any]:
+def leaves(config: RunConfig) -> dict[str, Any]:
     """Dotted name -> value."""
-    if isinstance(config, Mapping):
-        fields = ((f"{path}.{name}", value) for name, value in config.items())
-    elif dataclasses.is_dataclass(config):
-        fields = ((f"{path}.{f.name}".lstrip("."), getattr(config, f.name)) for f in dataclasses.fields(config))
-    else:
-        return {path: config}
-    return {name: value for where, field in fields for name, value in leaves(field, where).items()}
+    return fields.leaves(config.to_dict())
 
 
 def kinds(cls: type = RunConfig, path: str = "") -> dict[str, Any]:
@@ -282,7 +277,7 @@ def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
     known = {line.split(",")[2] for line in (study / "results.csv").read_text("utf-8").splitlines()[1:]}
     assert Spec.from_json((study / "spec.json").read_text("utf-8")).config("xfm", 1).fingerprint in known
     now = leaves(RunConfig())
-    later = [f"{group}.{field}" for group, fields in LATER.items() for field in fields]
+    later = [f"{group}.{field}" for group, names in LATER.items() for field in names]
     for name in (name for name in older if ".".join(name.split(".")[:2]) in later):
         assert now[name] == older[name]
         base = config.replace(started(name))
