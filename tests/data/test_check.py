@@ -31,7 +31,8 @@ def planted(folder: Path) -> dict[str, str]:
     photograph(9).save(folder / "again.bmp")
     photograph(1001).resize((24, 20)).save(folder / "tiny.png")
     photograph(1002).resize((500, 60)).save(folder / "long.png")
-    photograph(1003).save(folder / "boxed.png")
+    for name, number in {"boxed": 1003, "shares": 1004}.items():
+        photograph(number).save(folder / f"{name}.png")
     (folder / "cut.jpg").write_bytes(BAD["half.jpg"])
     return {
         "equal.png,a copy,,": "duplicate",
@@ -40,6 +41,7 @@ def planted(folder: Path) -> dict[str, str]:
         "tiny.png,so small,,": "small picture",
         "long.png,so long,,": "long picture",
         "boxed.png,with a box,thing,50 30 20 20": "box outside",
+        "shares.png,a box in shares of the sides,thing,25 15 0.4 0.3": "tiny box",
         "cut.jpg,half of it,,": "unreadable",
         "0.png,,,": "empty caption",
         "nowhere.png,lost,,": "no such file",
@@ -58,6 +60,7 @@ def test_every_fault_is_found_with_its_line(tmp_path: Path) -> None:
         assert kinds == {kind}, (line, kind, kinds)
     assert {f.where for f in found.findings} == {f"captions.csv:{line}" for line in range(302, 302 + len(faults))}
     assert found.refused == 5
+    assert "a box is x, y, width, height in pixels, not in shares of the sides" in found.lines()
 
 
 def test_a_near_copy_in_another_split_is_said(tmp_path: Path) -> None:
@@ -153,13 +156,6 @@ def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_trainin
         asked = [example.regions[0].text for example in source.with_boxes().examples(split, 99)]
         assert sorted(asked) == sorted(shown) and len(asked) > 1
         assert asked[:1] == [example.regions[0].text for example in source.with_boxes().examples(split, 1)]
-
-
-def test_boxes_in_shares_of_the_sides_are_said(tmp_path: Path) -> None:
-    rows = [f"{name},thing {i},0.5 0.5 0.4 0.3" for i, name in enumerate(photographs(tmp_path))]
-    found = check(table(tmp_path, rows, "image,phrase,box"), progress=False)
-    assert found.usable and found.kinds["tiny box"] == 12
-    assert "a box is x, y, width, height in pixels, not in shares of the sides" in found.lines()
 
 
 def test_a_caption_of_many_pictures_is_said_once(tmp_path: Path) -> None:
