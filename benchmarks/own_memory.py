@@ -28,7 +28,8 @@ from PIL import Image
 
 from xfm import recipes
 from xfm.data import dataset
-from xfm.data.streams import Streams, loader
+from xfm.data.batch_loader import loader
+from xfm.data.streams import Streams
 from xfm.files.file_source import FileSource
 
 COUNT, BATCHES = 100_000, 40

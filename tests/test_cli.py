@@ -11,10 +11,9 @@ from glue_files import write as write_glue
 
 from xfm import recipes
 from xfm.cli import main, parse
-from xfm.cli.data_commands import Preview
 from xfm.cli.finetune_command import Finetune
 from xfm.cli.pretrain_command import Pretrain
-from xfm.cli.results import Evaluate, Runs
+from xfm.cli.results import Runs
 from xfm.lab import CHECKPOINTS
 from xfm.runs.signals import Terminated
 from xfm.tasks.finetuning.config import recipe
@@ -50,69 +49,44 @@ def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_na
     assert command.config.train.steps < recipe("rte", run, data=str(data), published=True).train.steps
 
 
-@pytest.mark.parametrize(
-    ("words", "kind"), [("evaluate runs/x", Evaluate), ("runs", Runs), ("data preview demo --split test", Preview)]
-)
-def test_each_command_is_understood(words: str, kind: type) -> None:
-    assert isinstance(parse(words.split()), kind)
-
-
-@pytest.mark.parametrize(
-    ("raised", "status", "said"),
-    [
-        (KeyboardInterrupt("saved after step 3"), 130, "xfm: interrupted; saved after step 3\n"),
-        (KeyboardInterrupt(), 130, "xfm: interrupted; what was saved stays\n"),
-        (Terminated(signal.SIGTERM, "saved after step 3"), 143, "xfm: terminated; saved after step 3\n"),
-    ],
-)
-def test_a_signal_ends_the_command_with_128_and_its_number(
-    raised: BaseException, status: int, said: str, monkeypatch, capsys
-) -> None:
+@pytest.mark.parametrize(("raised", "status", "said"), [
+    (KeyboardInterrupt("saved after step 3"), 130, "xfm: interrupted; saved after step 3\n"),
+    (KeyboardInterrupt(), 130, "xfm: interrupted; what was saved stays\n"),
+    (Terminated(signal.SIGTERM, "saved after step 3"), 143, "xfm: terminated; saved after step 3\n"),
+])  # fmt: skip
+def test_a_signal_ends_the_command_with_128_and_its_number(raised, status: int, said: str, monkeypatch, capsys) -> None:
     def run(self: Runs) -> None:
         raise raised
 
     monkeypatch.setattr(Runs, "run", run)
     with pytest.raises(SystemExit) as end:
         main(["runs"])
-    assert end.value.code == status
-    assert capsys.readouterr().err == said
+    assert end.value.code == status and capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["pretrain", "dmo"], "did you mean 'demo'"),
-        (["pretrain", "demo+no_guidance"], "+stage1"),
-        (["pretrain", "smoke", "--train.lr", "-1"], "train.lr = -1.0"),
-        (["evaluate", "nowhere"], "no run here"),
-        (["evaluate", "demo", "--tasks"], "--tasks = '': must be one name or more of all, downstream, language, "),
-        (["pretrain", "--seed", "3", "small"], "recipe = 'small': must be the first word, whose options follow it"),
-        (["pretrain", "--seed", "3", "own", "--data", "x.csv"], "the first word: xfm pretrain own --data"),
-        (["pretrain", "demo", "--data=x.csv"], "must be behind the recipe 'own'"),
-        (["pretrain", "own", "--data", "https://a.b/{000..003}.tar"], "is streamed, and cannot be read once, whole"),
-        (["data", "check", "https://a.b/c.tar"], "Download it, or train a recipe on it"),
-        (["dance"], "usage: xfm pretrain"),
-    ],
-)
-def test_a_mistake_ends_with_the_way_out(words: list[str], said: str, tmp_path: Path, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize(("words", "said"), [
+    ("pretrain dmo", "did you mean 'demo'"), ("pretrain demo+no_guidance", "+stage1"),
+    ("pretrain smoke --train.lr -1", "train.lr = -1.0"), ("evaluate nowhere", "no run here"),
+    ("evaluate demo --tasks", "--tasks = '': must be one name or more of all, downstream, language, "),
+    ("pretrain --seed 3 small", "recipe = 'small': must be the first word, whose options follow it"),
+    ("pretrain --seed 3 own --data x.csv", "the first word: xfm pretrain own --data"),
+    ("pretrain demo --data=x.csv", "must be behind the recipe 'own'"),
+    ("pretrain own --data https://a.b/{000..003}.tar", "is streamed, and cannot be read once, whole"),
+    ("data check https://a.b/c.tar", "Download it, or train a recipe on it"), ("dance", "usage: xfm pretrain"),
+])  # fmt: skip
+def test_a_mistake_ends_with_the_way_out(words: str, said: str, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
-        main(words)
+        main(words.split())
     assert end.value.code not in (0, None)
     assert said in str(end.value.code) + capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("pretrain smoke", "--train.steps"),
-        ("evaluate", "Measure again"),
-        ("runs", "how far they are"),
-        ("data preview", "contact sheet"),
-        ("", "no_stop_gradient"),
-    ],
-)
+@pytest.mark.parametrize(("words", "said"), [
+    ("pretrain smoke", "--train.steps"), ("evaluate", "Measure again"), ("runs", "how far they are"),
+    ("data preview", "contact sheet"), ("", "no_stop_gradient"), ("pretrain own", "--train.steps"),
+])  # fmt: skip
 def test_help_explains(words: str, said: str, capsys) -> None:
     with pytest.raises(SystemExit) as end:
         main([*words.split(), "--help"])
@@ -169,14 +143,7 @@ def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-NO_LOSSES = [
-    '{"step": 3}',
-    '{"step": 3, "loss": null}',
-    '{"step": 3, "loss": "x"}',
-    '{"step": 3, "loss": [1]}',
-    "{}",
-    "7",
-]
+NO_LOSSES = ['{"step": 3}', '{"step": 3, "loss": "x"}', '{"step": 3, "loss": [1]}', "{}", "7"]
 
 
 @pytest.mark.parametrize("line", NO_LOSSES)
@@ -188,16 +155,17 @@ def test_runs_lists_a_record_without_a_loss(line: str, tmp_path: Path, capsys) -
 
 def test_runs_lists_what_is_broken_beside_the_rest(tmp_path: Path, capsys) -> None:
     good = '{"step": 0, "loss": 2.5}\n'
+
+    def folder(path: Path) -> None:
+        path.unlink()
+        path.mkdir()
+
     broken = {
         "config of nothing": lambda run: (run.folder / "config.json").write_text("{"),
-        "config is a folder": lambda run: [(run.folder / "config.json").unlink(), (run.folder / "config.json").mkdir()],
+        "config is a folder": lambda run: folder(run.folder / "config.json"),
         "no manifest": lambda run: (run.folder / "manifest.json").unlink(),
         "records changed": lambda run: (run.folder / "metrics.jsonl").write_text(good.replace("2", "1")),
-        "records a folder": lambda run: [
-            (run.folder / "metrics.jsonl").unlink(),
-            (run.folder / "metrics.jsonl").mkdir(),
-        ],
-        "deep": lambda run: (run.folder / "config.json").write_text('{"model":' * 100_000),
+        "records a folder": lambda run: folder(run.folder / "metrics.jsonl"),
     }
     for name, damage in broken.items():
         damage(made(tmp_path, name, good))
@@ -219,12 +187,11 @@ def test_runs_verifies(tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit) as end:
         main(["runs", str(tmp_path), "--verify"])
     assert end.value.code == "xfm: 1 of 1 runs are damaged"
-    assert (
-        "broken: " in (said := capsys.readouterr().out) and "environment.json: is not the file that was saved" in said
-    )
+    said = capsys.readouterr().out
+    assert "broken: " in said and "environment.json: is not the file that was saved" in said
 
 
-@pytest.mark.parametrize("name", ["\x1b[2J\x1b[31mred", "a\rb", "a\nb", "\u202egnp", "\x07bell", "\u200b"])
+@pytest.mark.parametrize("name", ["\x1b[2J\x1b[31mred", "a\rb", "\u202egnp"])
 def test_names_reach_the_terminal_as_text(name: str, tmp_path: Path, capsys) -> None:
     """A folder that somebody else has made: the config's own name is printable."""
     made(tmp_path, "a")

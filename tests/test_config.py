@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import xfm
 from xfm import recipes, tasks
+from xfm.base import fields
 from xfm.config import (
     ANCHORS,
     LATER,
@@ -30,15 +31,9 @@ from xfm.data import dataset
 from xfm.study import Spec
 
 
-def leaves(config: Any, path: str = "") -> dict[str, Any]:
+def leaves(config: RunConfig) -> dict[str, Any]:
     """Dotted name -> value."""
-    if isinstance(config, Mapping):
-        fields = ((f"{path}.{name}", value) for name, value in config.items())
-    elif dataclasses.is_dataclass(config):
-        fields = ((f"{path}.{f.name}".lstrip("."), getattr(config, f.name)) for f in dataclasses.fields(config))
-    else:
-        return {path: config}
-    return {name: value for where, field in fields for name, value in leaves(field, where).items()}
+    return fields.leaves(config.to_dict())
 
 
 def kinds(cls: type = RunConfig, path: str = "") -> dict[str, Any]:
@@ -62,35 +57,6 @@ TARGETS = "'self', 'frozen', 'pixels', 'teacher', 'ema', 'data2vec', 'ibot'"
 NUMBERS = [name for name, kind in KINDS.items() if kind in (int, float)]
 
 
-def some(kind: Any, now: Any) -> st.SearchStrategy:
-    if get_origin(kind) is Literal:
-        return st.sampled_from(get_args(kind))
-    if kind is int:
-        return st.integers(0, 4).map(lambda n: n * (now or 1))
-    if get_origin(kind) is tuple:
-        return st.lists(some(get_args(kind)[0], None), max_size=2).map(tuple)
-    return {bool: st.booleans(), str: st.text(max_size=8), float: st.floats(0, 1)}[kind]
-
-
-CHANGES = st.dictionaries(st.sampled_from([*KINDS]), st.none(), max_size=5).flatmap(
-    lambda names: st.fixed_dictionaries({n: some(KINDS[n], leaves(BASE)[n]) for n in names})
-)
-
-
-@given(CHANGES)
-@settings(suppress_health_check=[HealthCheck.filter_too_much])
-def test_a_config_comes_back_from_json_with_its_fingerprint_or_is_refused_by_a_field(changes: dict[str, Any]) -> None:
-    try:
-        config = BASE.replace(changes)
-    except ConfigError as error:
-        assert re.match(r"[a-z0-9_.]+ = .*: must be ", str(error))
-        return
-    assert leaves(config) == leaves(BASE) | changes
-    back = from_json(config.to_json())
-    assert back == config and back.fingerprint == config.fingerprint
-    assert BASE.replace(leaves(config)) == config
-
-
 def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
     tree = json.loads(BASE.to_json())
     assert from_dict(tree) == BASE
@@ -101,66 +67,38 @@ def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
     assert from_dict({"seed": 3}) == dataclasses.replace(RunConfig(), seed=3)  # what is not said is the default
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("train.stepz", "train.stepz: no such field; did you mean 'steps'? there are steps, lr, "),
-        ("trian.steps", "trian: no such field; did you mean 'train'? "),
-        ("flow.text_gradient.iml", "flow.text_gradient.iml: no such field; did you mean 'imlm'? there are mlm, mim, "),
-        (
-            "objectives.itm.wieght",
-            "objectives.itm.wieght: no such field; did you mean 'weight'? there are weight, start",
-        ),
-        ("train.steps.more", "train.steps: no such field; "),
-        ("zzzzz", "zzzzz: no such field; there are name, seed, "),
-    ],
-)
+@pytest.mark.parametrize(("name", "said"), [
+    ("train.stepz", "train.stepz: no such field; did you mean 'steps'? there are steps, lr, "),
+    ("trian.steps", "trian: no such field; did you mean 'train'? "),
+    ("flow.text_gradient.iml", "flow.text_gradient.iml: no such field; did you mean 'imlm'? there are mlm, mim, "),
+    ("objectives.itm.wieght", "objectives.itm.wieght: no such field; did you mean 'weight'? there are weight, start"),
+    ("train.steps.more", "train.steps: no such field; "), ("zzzzz", "zzzzz: no such field; there are name, seed, "),
+])  # fmt: skip
 def test_an_unknown_field_is_named_with_the_nearest(name: str, said: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(said)}"):
         BASE.replace({name: 1})
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("train.steps", "many", "of type int"),
-        ("train.steps", 2.0, "of type int"),
-        ("train.steps", True, "of type int"),
-        ("train.lr", "1e-3", "of type float"),
-        ("train.lr", None, "of type float"),
-        ("train.lr", float("inf"), "a finite number"),
-        ("train", 3, f"a mapping of {', '.join(vars(TrainConfig()))}"),
-        ("train.compile", 1, "of type bool"),
-        ("train.schedule", "cosin", "one of 'linear', 'cosine'; did you mean 'cosine'?"),
-        ("train.precision", "fp16", "one of 'auto', 'fp32', 'bf16', 'native'; did you mean 'bf16'?"),
-        ("train.precision", 16, "one of 'auto', 'fp32', 'bf16', 'native'"),
-        ("flow.mim_target", "pixel", f"one of {TARGETS}; did you mean 'pixels'?"),
-        ("flow.mim_target", ["self"], f"one of {TARGETS}"),
-        ("flow.mim_target", "clip", f"one of {TARGETS}"),
-        ("flow.fusion_gradient", "noisy", f"one of {GRADIENTS}; did you mean 'noise'?"),
-        ("flow.stopped_share", 1.1, "in [0, 1]"),
-        ("flow.ema_momentum", -0.1, "in [0, 1]"),
-        ("flow.ewc", -1.0, "0 or positive"),
-        ("flow.prototypes", 0, "positive"),
-        ("train.text_layer_decay", 0.0, "in (0, 1]"),
-        ("train.text_momentum", 1.0, "in [0, 1)"),
-        ("flow.text_gradient", 0.5, "a mapping of names"),
-        ("flow.text_gradient.itm", 1.5, "in [0, 1]"),
-        ("model.vision.heads", 7, "a divisor of width (768)"),
-        ("model.vision.image_size", 225, "a multiple of patch_size (16)"),
-        ("model.temperature", 0.6, "in [0.001, 0.5]"),
-        ("objectives.itm.weight", float("nan"), "a finite number"),
-        ("objectives.itm.weight", -0.5, "0 (off) or positive"),
-        ("objectives.mim.start", 1.0, "in [0, 1)"),
-        ("data.pairs", 1, "0 or at least 2 (ITC and ITM need negatives)"),
-        ("data.regions", 1, "0 or at least 2 (ITC and ITM need negatives)"),
-        ("data.fusion_batch", 1, "0 (all) or at least 2 (ITM needs negatives)"),
-        ("data.region_images", 0, "positive"),
-        ("data.single_until", 0.5, "in [0, data.full_from = 0.0]"),
-        ("data.mask.image_patches", 196, "between 1 and 195 (patches - 1)"),
-        ("model.text.positions", 100, "at least 130 (longest text + 2)"),
-    ],
-)
+@pytest.mark.parametrize(("name", "value", "allowed"), [
+    ("train.steps", "many", "of type int"), ("train.steps", True, "of type int"), ("train.lr", None, "of type float"),
+    ("train.lr", float("inf"), "a finite number"), ("objectives.itm.weight", float("nan"), "a finite number"),
+    ("train", 3, f"a mapping of {', '.join(vars(TrainConfig()))}"), ("train.compile", 1, "of type bool"),
+    ("train.schedule", "cosin", "one of 'linear', 'cosine'; did you mean 'cosine'?"),
+    ("train.precision", 16, "one of 'auto', 'fp32', 'bf16', 'native'"),
+    ("flow.mim_target", "pixel", f"one of {TARGETS}; did you mean 'pixels'?"),
+    ("flow.mim_target", "clip", f"one of {TARGETS}"), ("flow.ewc", -1.0, "0 or positive"),
+    ("flow.fusion_gradient", "noisy", f"one of {GRADIENTS}; did you mean 'noise'?"),
+    ("train.text_layer_decay", 0.0, "in (0, 1]"), ("train.text_momentum", 1.0, "in [0, 1)"),
+    ("flow.text_gradient", 0.5, "a mapping of names"), ("flow.text_gradient.itm", 1.5, "in [0, 1]"),
+    ("model.vision.heads", 7, "a divisor of width (768)"),
+    ("model.vision.image_size", 225, "a multiple of patch_size (16)"),
+    ("model.temperature", 0.6, "in [0.001, 0.5]"), ("objectives.itm.weight", -0.5, "0 (off) or positive"),
+    ("data.pairs", 1, "0 or at least 2 (ITC and ITM need negatives)"),
+    ("data.fusion_batch", 1, "0 (all) or at least 2 (ITM needs negatives)"), ("data.region_images", 0, "positive"),
+    ("data.single_until", 0.5, "in [0, data.full_from = 0.0]"),
+    ("data.mask.image_patches", 196, "between 1 and 195 (patches - 1)"),
+    ("model.text.positions", 100, "at least 130 (longest text + 2)"),
+])  # fmt: skip
 def test_a_wrong_value_is_refused_with_the_field_the_value_and_what_is_allowed(name, value, allowed) -> None:
     with pytest.raises(ConfigError) as error:
         BASE.replace({name: value})
@@ -209,15 +147,15 @@ BOUNDS = {  # the least and the most that a field may be, where it has a most
     "data.mask.image_patches": (1, 195), "model.text.positions": (130, None), "model.text.vocabulary": (6, None),
     "data.caption_tokens": (4, 512), "data.text_tokens": (4, 512), "data.single_until": (0, 0),
     "data.full_from": (0, 1), "data.unreadable": (0, 1), "data.augment.flip": (0, 1),
-    "data.augment.crop": (1e-9, 1), "data.augment.colour": (0, 1 - 1e-9),
+    "data.augment.crop": (1e-9, 1), "data.augment.colour": (0, 1 - 1e-9), "seed": (0, 2**63 - 1),
     **{name: (0, 1) for name in KINDS if name.startswith(("flow.text_gradient.", "data.captions."))},
     **{name: (0, 1) for name in KINDS if name.startswith("data.mask.") and name.endswith("_share")},
     **{name: (0, 1 - 1e-9) for name in KINDS if name.endswith(".start")},
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [n for n in NUMBERS if n != "seed"])
-def test_every_number_but_the_seed_has_its_range(name: str) -> None:
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_its_range(name: str) -> None:
     """None may be negative; the bounds themselves are allowed, and what is just past them is not."""
     kind, (least, most) = KINDS[name], BOUNDS.get(name, (0, None))
     just = 1 if kind is int else 1e-6
@@ -231,18 +169,6 @@ def test_every_number_but_the_seed_has_its_range(name: str) -> None:
     if name in BOUNDS:
         for value in (v for v in (least, most) if v is not None):
             assert leaves(BASE.replace({name: kind(value)}))[name] == kind(value)
-
-
-@given(st.sampled_from([n for n, k in KINDS.items() if get_origin(k) is Literal]), st.text(max_size=9))
-def test_a_choice_is_refused_with_all_there_are(name: str, value: str) -> None:
-    allowed = get_args(KINDS[name])
-    if value in allowed:
-        return
-    with pytest.raises(ConfigError) as error:
-        BASE.replace({name: value})
-    said = f"{name} = {value!r}: must be one of {', '.join(map(repr, allowed))}"
-    near = [f"{said}; did you mean {v!r}?" for v in allowed]
-    assert str(error.value) in (said, *near)
 
 
 @given(st.sampled_from([*KINDS]), st.integers(0, 30), st.sampled_from("xq_7"))
@@ -259,56 +185,34 @@ def test_a_slip_in_a_name_is_mended_at_every_depth(name: str, place: int, letter
     assert said and said[1] in siblings
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../elsewhere", "a/b", "a\\b", "a\nb", "pr\udcc3\udcbcfung"])
-def test_a_name_is_that_of_a_folder(name: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        BASE.replace({"name": name})
-    assert str(error.value).startswith(f"name = {name!r}: must be the name of a folder")
-
-
 @pytest.mark.parametrize("tree", [[], 3, None, "seed"])
 def test_what_is_no_config_at_all(tree: Any) -> None:
     with pytest.raises(ConfigError, match=rf"^config = {re.escape(repr(tree))}: must be a mapping of name, seed, "):
         from_dict(tree)
 
 
-@pytest.mark.parametrize(
-    ("mistake", "said"),
-    [
-        (lambda: recipes.get("dmo"), r"'dmo'.*did you mean 'demo'\?.*demo, pretrained, small, base, smoke"),
-        (lambda: recipes.get("demo+no_guidence"), r"'no_guidence'.*did you mean 'no_guidance'\?.*no_itm"),
-        (
-            lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
-            r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$",
-        ),
-        (lambda: tasks.select_tasks("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
-        (
-            lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
-            r"^split = 'tset': must be one of .*test.*did you mean 'test'\?",
-        ),
-        (
-            lambda: dataset(recipes.smoke()).sentences("tset"),
-            r"^split = 'tset': must be one of .*did you mean 'test'\?",
-        ),
-        (lambda: dataset(BASE.replace({"data.concepts": 5000})), r"^data.concepts = 5000: must be from \d+ to \d+"),
-    ],
-    ids=["recipe", "change", "dataset", "task", "split of scenes", "split of sentences", "concepts"],
-)
+@pytest.mark.parametrize(("mistake", "said"), [
+    (lambda: recipes.get("dmo"), r"'dmo'.*did you mean 'demo'\?.*demo, pretrained, small, base, smoke"),
+    (lambda: recipes.get("demo+no_guidence"), r"'no_guidence'.*did you mean 'no_guidance'\?.*no_itm"),
+    (lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
+     r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$"),
+    (lambda: tasks.select_tasks("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
+    (lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
+     r"^split = 'tset': must be one of .*test.*did you mean 'test'\?"),
+    (lambda: dataset(BASE.replace({"data.concepts": 5000})), r"^data.concepts = 5000: must be from \d+ to \d+"),
+], ids=["recipe", "change", "dataset", "task", "split", "concepts"])  # fmt: skip
 def test_a_wrong_name_elsewhere_is_refused_with_what_there_is_and_the_nearest(mistake, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         mistake()
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"flow.mim_target": "frozen"}, r"flow.mim_target = 'frozen': .*\+stage1.*init_from"),
-        ({"flow.mim_target": "frozen", "init_from": "roberta:a"}, r"flow.mim_target = 'frozen': .*vision encoder"),
-        ({"flow.mim_target": "teacher"}, "flow.teacher = '': must be an open_clip model name"),
-        ({"flow.mim_target": "teacher", "flow.teacher": "ViT-B-32"}, "flow.teacher_weights = '': .* the path"),
-        ({"flow.mim_target": "teacher", "flow.teacher": "run"}, "flow.teacher_weights = '': .* ./NAME"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"flow.mim_target": "frozen"}, r"flow.mim_target = 'frozen': .*\+stage1.*init_from"),
+    ({"flow.mim_target": "frozen", "init_from": "roberta:a"}, r"flow.mim_target = 'frozen': .*vision encoder"),
+    ({"flow.mim_target": "teacher"}, "flow.teacher = '': must be an open_clip model name"),
+    ({"flow.mim_target": "teacher", "flow.teacher": "ViT-B-32"}, "flow.teacher_weights = '': .* the path"),
+    ({"flow.mim_target": "teacher", "flow.teacher": "run"}, "flow.teacher_weights = '': .* ./NAME"),
+])  # fmt: skip
 def test_a_target_that_needs_more_says_what(changes: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         BASE.replace(changes)
@@ -354,7 +258,11 @@ def test_the_fingerprint_tells_every_field_apart_that_training_depends_on(name: 
     run = ("name", "data.workers", "train.save_every", "train.validate_every", "train.probe_every", "train.keep")
     same = name in (*run, "data.unreadable", "train.strategy", "train.checkpoint_activations")
     base = BASE.replace(started(name))
-    assert (base.replace(other(name)).fingerprint == base.fingerprint) == same
+    changed = base.replace(other(name))
+    assert (changed.fingerprint == base.fingerprint) == same
+    back = from_json(changed.to_json())
+    assert back == changed == BASE.replace(leaves(changed)) and back.fingerprint == changed.fingerprint
+    assert leaves(changed) == leaves(base) | {key: leaves(changed)[key] for key in other(name)}
 
 
 def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
@@ -369,7 +277,7 @@ def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
     known = {line.split(",")[2] for line in (study / "results.csv").read_text("utf-8").splitlines()[1:]}
     assert Spec.from_json((study / "spec.json").read_text("utf-8")).config("xfm", 1).fingerprint in known
     now = leaves(RunConfig())
-    later = [f"{group}.{field}" for group, fields in LATER.items() for field in fields]
+    later = [f"{group}.{field}" for group, names in LATER.items() for field in names]
     for name in (name for name in older if ".".join(name.split(".")[:2]) in later):
         assert now[name] == older[name]
         base = config.replace(started(name))

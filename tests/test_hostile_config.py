@@ -20,17 +20,12 @@ GROUPS = ["", "model", "model.vision", "model.text", "flow", "flow.text_gradient
           "data", "data.scenes", "data.captions", "data.mask", "train"]  # fmt: skip
 PLACES = [*leaves(SMOKE), *GROUPS[1:]]
 HUGE = 10**400
-LONG = "x" * 10_000_000
+LONG = "x" * 1_000_000
+TEXTS = st.text(st.characters(codec=None), max_size=20)
+NUMBERS = st.integers() | st.floats() | st.sampled_from([HUGE, -HUGE, 2**63, -(2**63), 1e308])
 VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from([HUGE, -HUGE, 2**63, -(2**63), 1e308])
-    | st.floats()
-    | st.text(st.characters(codec=None), max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec=None), max_size=8), inner, max_size=3)
-    ),
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
 
@@ -64,13 +59,13 @@ def refused_or_a_config(make: Any, place: str) -> None:
 @example("train.schedule", LONG)
 @example("name", LONG)
 @example("objectives.itm", {LONG: 1})
-@settings(max_examples=300)
+@settings(max_examples=80)
 def test_any_value_at_any_place_is_a_config_or_refused_by_its_field(place: str, value: Any) -> None:
     refused_or_a_config(lambda: from_dict(put(place, value)), place)
     refused_or_a_config(lambda: recipes.smoke().replace({place: value}), place)
 
 
-@given(st.sampled_from(GROUPS), st.text(st.characters(codec=None), max_size=20), VALUES)
+@given(st.sampled_from(GROUPS), TEXTS, VALUES)
 @example("objectives", "a.b", {})
 @example("objectives", "", {})
 @example("objectives", LONG, {"weight": 0.0})
@@ -86,17 +81,18 @@ def test_any_key_in_any_group_is_a_config_or_refused(group: str, key: str, value
     refused_or_a_config(lambda: from_dict(tree), group.split(".")[0] if group else "")
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("value", [LONG, [LONG], {LONG: LONG}, 10**4000], ids=["text", "list", "dict", "number"])
-def test_a_huge_value_is_refused_at_once_and_not_echoed(place: str, value: Any) -> None:
-    began = time.perf_counter()
-    with pytest.raises(ConfigError, match=rf"^{re.escape(place)}\b") as error:
-        config = recipes.smoke().replace({place: value})
-        texts = ("init_from", "data.dataset", "data.styles", "data.tokenizer", "flow.teacher", "flow.teacher_weights")
-        assert place in (*texts, "data.sources") or place.endswith("encoder")
-        assert isinstance(value, list if place == "data.sources" else str) and leaves(config.to_dict())[place] == value
-        raise ConfigError(f"{place}: any text may stand here")
-    assert len(str(error.value)) < 1500 and time.perf_counter() - began < 1
+def test_a_huge_value_is_refused_at_once_and_not_echoed(value: Any) -> None:
+    texts = ("init_from", "data.dataset", "data.styles", "data.tokenizer", "flow.teacher", "flow.teacher_weights",
+             "model.vision.encoder", "model.text.encoder")  # fmt: skip
+    for place in PLACES:
+        if (place in texts and isinstance(value, str)) or (place == "data.sources" and isinstance(value, list)):
+            assert leaves(recipes.smoke().replace({place: value}).to_dict())[place] == value
+            continue
+        began = time.perf_counter()
+        with pytest.raises(ConfigError, match=rf"^{re.escape(place)}\b") as error:
+            recipes.smoke().replace({place: value})
+        assert len(str(error.value)) < 1500 and time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize("changes", [{3: 4}, {None: 1}, {("a", "b"): 1}, {"": 1}, {".": 1}, {"train.": 1}, {LONG: 1}])
@@ -106,22 +102,21 @@ def test_a_field_that_has_no_such_name_is_no_field(changes: dict) -> None:
     assert len(str(error.value)) < 1500
 
 
-@pytest.mark.parametrize("depth", [10_000, 100_000])
-@pytest.mark.parametrize("place", ["train.lr", "train", "objectives", "name"])
-def test_a_config_that_is_nested_too_deeply_names_its_file(place: str, depth: int, tmp_path) -> None:
+@pytest.mark.parametrize("place", ["train.lr", "objectives"])
+def test_a_config_that_is_nested_too_deeply_names_its_file(place: str, tmp_path) -> None:
+    depth, value = 100_000, dict[str, Any]()
     deep = json.dumps(put(place, "HERE")).replace('"HERE"', "[" * depth + "]" * depth)
     (tmp_path / "config.json").write_text(deep)
     with pytest.raises(RunError, match=r"config\.json: no readable config"):
         Run.open(tmp_path)
-    value: Any = {}
     for _ in range(depth):
         value = {"a": value}
     with pytest.raises(ConfigError, match=rf"^{place}\b"):
         recipes.smoke().replace({place: value})
 
 
-NAMES = ["x" * 201, "é" * 101, "x" * 10_000, "a\x00b", "a\x7f", "a\u202eb", "a\u200bb", "trailing.", "trailing ",
-         " leading", "a/..", "...", "a\tb"]  # fmt: skip
+NAMES = ["x" * 201, "é" * 101, "a\x00b", "a\x7f", "a\u202eb", "a\u200bb", "trailing.", "trailing ", " leading", "a/..",
+         "...", "", ".", "../elsewhere", "a\\b", "a\nb", "pr\udcc3\udcbcfung"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,15 +135,7 @@ def test_a_name_that_a_folder_may_have_makes_one(name: str, tmp_path) -> None:
     (tmp_path / prior_runs.stage1(config).name).mkdir()
 
 
-@pytest.mark.parametrize("seed", [-1, 2**63, HUGE, -HUGE])
-def test_a_seed_is_a_whole_number_of_63_bits(seed: int) -> None:
-    with pytest.raises(ConfigError, match=r"^seed = .*: must be in \[0, 2\*\*63\)"):
-        recipes.smoke().replace({"seed": seed})
-    assert recipes.smoke().replace({"seed": 2**63 - 1}).seed == 2**63 - 1
-
-
-@pytest.mark.parametrize("option", [["--seed", "-1"], ["--train.steps", str(HUGE)], ["--train.lr", "1e400"],
-                                    ["--train.lr", "nan"], ["--name", "x" * 300]])  # fmt: skip
+@pytest.mark.parametrize("option", [["--train.steps", str(HUGE)], ["--train.lr", "nan"], ["--name", "x" * 300]])
 def test_the_command_says_so_in_a_line(option: list[str], capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["pretrain", "smoke", *option, "--dry-run"])

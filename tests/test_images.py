@@ -48,34 +48,17 @@ def test_what_fits_already_is_the_same_in_every_form(tmp_path):
     assert prepare(RGB, SIDE) is not RGB
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        GREY,
-        GREY[..., None],
-        GREY > 99,
-        np.stack([GREY, GREY], -1),
-        np.dstack([RGB, GREY]),
-        GREY.astype(np.float16) / 255,
-        RNG.random((7, 300, 3)),
-        RNG.integers(0, 256, (1, 1), dtype=np.uint8),
-        Image.new("1", (90, 30)),
-        Image.new("CMYK", (90, 30)),
-        Image.new("LAB", (90, 30)),
-        Image.new("I;16", (90, 30), 40000),
-        Image.new("I", (90, 30), 200),
-        Image.new("F", (90, 30), 0.5),
-        Image.new("LA", (90, 30)),
-        palette(transparent=False),
-        palette(transparent=True),
-        encoded(RGB.repeat(3, 0), "JPEG"),
-        encoded(RGB.repeat(3, 1), "WEBP"),
-        encoded(GREY, "GIF"),
-        encoded(GREY, "BMP"),
-        encoded(GREY.astype(np.uint16) * 257),
-    ],
-    ids=lambda image: f"{type(image).__name__} {getattr(image, 'mode', getattr(image, 'shape', ''))}",
-)
+KINDS = [
+    GREY, GREY[..., None], GREY > 99, np.stack([GREY, GREY], -1), np.dstack([RGB, GREY]),
+    GREY.astype(np.float16) / 255, RNG.random((7, 300, 3)), RNG.integers(0, 256, (1, 1), dtype=np.uint8),
+    *(Image.new(mode, (90, 30)) for mode in ("1", "CMYK", "LAB", "LA")), Image.new("I;16", (90, 30), 40000),
+    Image.new("I", (90, 30), 200), Image.new("F", (90, 30), 0.5), palette(transparent=False), palette(transparent=True),
+    encoded(RGB.repeat(3, 0), "JPEG"), encoded(RGB.repeat(3, 1), "WEBP"), encoded(GREY, "GIF"), encoded(GREY, "BMP"),
+    encoded(GREY.astype(np.uint16) * 257),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("image", KINDS)
 def test_every_size_and_mode_is_prepared(image):
     prepared = prepare(image, SIDE)
     assert prepared.shape == (SIDE, SIDE, 3) and prepared.dtype == np.uint8 and prepared.flags.writeable
@@ -83,14 +66,8 @@ def test_every_size_and_mode_is_prepared(image):
 
 def test_grey_is_three_equal_channels_and_sixteen_bits_are_scaled():
     expected = np.stack([GREY] * 3, -1)
-    for image in (
-        GREY,
-        GREY[..., None],
-        encoded(GREY),
-        GREY / 255,
-        GREY.astype(np.uint16) * 257,
-        encoded(GREY.astype(np.uint16) * 257),
-    ):
+    deep = GREY.astype(np.uint16) * 257
+    for image in (GREY, GREY[..., None], encoded(GREY), GREY / 255, deep, encoded(deep)):
         assert np.array_equal(prepare(image, SIDE), expected)
     assert np.array_equal(prepare(GREY > 99, SIDE)[..., 0], np.where(GREY > 99, 255, 0))
 
@@ -130,85 +107,55 @@ class Remote:
         raise TypeError("can't convert cuda:0 device type tensor to numpy")
 
 
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        ("https://example.org/cat.png", r"image = 'https://example.org/cat.png': nothing is downloaded; save it"),
-        ("data:image/png;base64,AAAA", "nothing is downloaded"),
-        ("no/such/cat.png", r"image = 'no/such/cat.png': no such file; give"),
-        (Path("no/such/cat.png"), "no such file"),
-        ("a lion above a car " * 40, "no such file"),
-        ("cat\0.png", "no such file"),
-        (".", "no such file"),
-        (__file__, r"test_images.py': no picture that can be read"),
-        (b"", "image = 0 bytes: no picture"),
-        (b"a lion", "image = 6 bytes: no picture"),
-        (encoded(RGB)[:200], "no picture that can be read"),
-        (None, "image: of type NoneType; give a path"),
-        (7, "image: of type int"),
-        ([[1, 2]], "image: of type list"),
-        (Remote(), "image: a Remote that is no array .*cuda"),
-        (torch.ones(4, 4, 3, requires_grad=True), "image: a Tensor that is no array .*requires grad"),
-        (RGB.astype(np.int64), r"shape \(48, 48, 3\) and type int64; make it uint8, or float"),
-        (RGB.astype(np.float64), r"values from 0 to 255; floats must be in \[0, 1\]"),
-        (RGB / 255 - 0.5, r"values from -0.5 to 0.5; floats"),
-        (np.full((9, 9), np.nan), "values from nan to nan; floats"),
-        (np.full((9, 9), np.inf), "values from inf to inf; floats"),
-        (RGB.transpose(2, 0, 1), r"shape \(3, 48, 48\) .*\.transpose\(1, 2, 0\)"),
-        (RGB[None], r"shape \(1, 48, 48, 3\)"),
-        (RGB[0, 0], r"shape \(3,\)"),
-        (np.zeros((0, 9, 3), np.uint8), r"shape \(0, 9, 3\) .* not empty"),
-        (np.zeros((9, 9, 7), np.uint8), r"shape \(9, 9, 7\)"),
-        (np.array(["cat"]), "type <U3"),
-        (Image.new("RGB", (0, 5)), "not empty|no picture"),
-        (Image.new("F", (5, 5), float("nan")), "mode 'F', not all in"),
-        (Image.new("I", (5, 5), -1), "mode 'I', not all in"),
-    ],
-)
+NONE = [
+    ("https://example.org/cat.png", r"image = 'https://example.org/cat.png': nothing is downloaded; save it"),
+    ("data:image/png;base64,AAAA", "nothing is downloaded"),
+    ("no/such/cat.png", r"image = 'no/such/cat.png': no such file; give"),
+    *((text, "no such file") for text in (Path("no/such/cat.png"), "a lion above a car " * 40, "cat\0.png", ".")),
+    (__file__, r"test_images.py': no picture that can be read"),
+    (b"", "image = 0 bytes: no picture"), (encoded(RGB)[:200], "no picture that can be read"),
+    (None, "image: of type NoneType; give a path"), ([[1, 2]], "image: of type list"),
+    (Remote(), "image: a Remote that is no array .*cuda"),
+    (torch.ones(4, 4, 3, requires_grad=True), "image: a Tensor that is no array .*requires grad"),
+    (RGB.astype(np.int64), r"shape \(48, 48, 3\) and type int64; make it uint8, or float"),
+    (RGB.astype(np.float64), r"values from 0 to 255; floats must be in \[0, 1\]"),
+    (RGB / 255 - 0.5, r"values from -0.5 to 0.5; floats"), (np.full((9, 9), np.nan), "values from nan to nan; floats"),
+    (RGB.transpose(2, 0, 1), r"shape \(3, 48, 48\) .*\.transpose\(1, 2, 0\)"),
+    (RGB[None], r"shape \(1, 48, 48, 3\)"), (RGB[0, 0], r"shape \(3,\)"),
+    (np.zeros((0, 9, 3), np.uint8), r"shape \(0, 9, 3\) .* not empty"),
+    (np.zeros((9, 9, 7), np.uint8), r"shape \(9, 9, 7\)"), (np.array(["cat"]), "type <U3"),
+    (Image.new("RGB", (0, 5)), "not empty|no picture"), (Image.new("F", (5, 5), float("nan")), "mode 'F', not all in"),
+    (Image.new("I", (5, 5), -1), "mode 'I', not all in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("image", "message"), NONE)
 def test_what_is_no_image_is_refused(image, message):
     with pytest.raises(ConfigError, match=message):
         prepare(image, SIDE)
 
 
-def test_decompression_bombs_are_refused(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    for side in (40, 60):  # Pillow warns of the first, and refuses the second
-        with pytest.raises(ConfigError, match="bytes: over 1,000 pixels; make it smaller first"):
-            prepare(encoded(np.zeros((side, side, 3), np.uint8)), SIDE)
-
-
-def test_a_large_picture_is_refused_in_every_thread_and_no_filter_is_left_behind(monkeypatch):
+def test_a_large_picture_is_refused_in_every_thread_and_no_filter_is_left_behind(monkeypatch, tmp_path):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 100)
-    large = encoded(RNG.integers(0, 256, (110, 110, 3), dtype=np.uint8))
+    (tmp_path / "large.png").write_bytes(large := encoded(RNG.integers(0, 256, (110, 110, 3), dtype=np.uint8)))
+    (tmp_path / "small.png").write_bytes(encoded(RGB))
 
     def refused(_):
-        with pytest.raises(ConfigError, match=r"over 10,000 pixels"):
-            prepare(large, SIDE)
-        return pixels(RGB).shape and pixels(encoded(RGB)).shape
+        for read in (lambda: prepare(large, SIDE), lambda: upright_size(tmp_path / "large.png")):
+            with pytest.raises(ConfigError, match=r"over 10,000 pixels; make it smaller first"):
+                read()
+        return pixels(RGB).shape and upright_size(tmp_path / "small.png")
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         before = list(warnings.filters)
         with ThreadPoolExecutor(8) as pool:
-            assert {*pool.map(refused, range(800))} == {RGB.shape}
+            assert {*pool.map(refused, range(200))} == {(SIDE, SIDE)}
         assert warnings.filters == before and not said
 
 
-def test_the_size_of_a_large_picture_is_refused_in_the_same_words(monkeypatch, tmp_path):
-    (tmp_path / "a.png").write_bytes(encoded(RGB))
-    assert upright_size(tmp_path / "a.png") == (SIDE, SIDE)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SIDE * SIDE - 1)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        with pytest.raises(ConfigError, match=r"a.png'.*: over 2,303 pixels; make it smaller"):
-            upright_size(tmp_path / "a.png")
-        assert not said
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    assert pixels(tmp_path / "a.png").shape == RGB.shape
-
-
 @pytest.mark.parametrize("kind", ["jpg", "tiff", "png", "webp"])
-@pytest.mark.parametrize("turned", range(1, 9))
+@pytest.mark.parametrize("turned", [1, 3, 6])
 def test_the_size_of_a_file_is_that_of_its_pixels(kind, turned, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = turned
@@ -218,14 +165,7 @@ def test_the_size_of_a_file_is_that_of_its_pixels(kind, turned, tmp_path):
 
 def test_pixels_keep_their_size_and_are_what_prepare_sees():
     wide = RNG.integers(0, 256, (20, 31, 3), dtype=np.uint8)
-    for form in (
-        wide,
-        wide / 255,
-        wide[:, ::-1][:, ::-1],
-        np.asfortranarray(wide),
-        Image.fromarray(wide),
-        encoded(wide),
-    ):
+    for form in (wide, wide / 255, np.asfortranarray(wide), Image.fromarray(wide), encoded(wide)):
         assert np.array_equal(pixels(form), wide)
     for form in (GREY, GREY[..., None], np.dstack([RGB, GREY]), RED, GREY > 99, Image.new("I;16", (SIDE, SIDE), 40000)):
         square = pixels(form)[:SIDE, :SIDE]

@@ -70,12 +70,6 @@ def test_the_base_masks_have_the_measured_frequencies() -> None:
     assert mean[[0, -1], 6:8].mean() == pytest.approx(0.19, abs=0.03)
 
 
-def test_where_no_block_fits_the_remainder_is_uniform() -> None:
-    rng = seeding.rng("remainder")
-    mean = np.mean([block_mask(4, 3, 100, rng) for _ in range(3000)], axis=0)
-    assert np.abs(mean - 3 / 16).max() < 0.035
-
-
 def test_impossible_numbers_of_patches_are_refused() -> None:
     with pytest.raises(ValueError, match="hidden = 37: must be from 0 to the 36 patches"):
         block_mask(6, 37, 4, seeding.rng(0))
@@ -106,16 +100,6 @@ def test_spans_are_as_published(length: int, share: float, most: int, span_share
     ours = frequencies([span_positions(length, share, most, span_share, rng) for _ in range(n)])
     naive = frequencies([naive_span_positions(length, share, most, span_share, draw) for _ in range(n)])
     assert np.abs(ours - naive).max() < 5 * math.sqrt(2 * 0.25 / n)
-
-
-def test_longer_spans_make_more_neighbours() -> None:
-    def neighbours(span_share: float) -> float:
-        rng = seeding.rng("neighbours")
-        sample = [span_positions(40, 0.15, 20, span_share, rng) for _ in range(500)]
-        return float(np.mean([np.mean(np.diff(positions) == 1) for positions in sample]))
-
-    assert neighbours(0) == pytest.approx(5 / 37, abs=0.03)  # 6 of 38 without spans: P(next is taken) = 5 / 37
-    assert neighbours(1) > 0.45
 
 
 texts = st.lists(st.integers(4, MASK - 1), min_size=1, max_size=60).map(lambda words: [0, *words, 2])

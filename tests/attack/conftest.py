@@ -51,9 +51,8 @@ class Attack:
 
     def report(self) -> None:
         path = Path(OUT)
-        known = (
-            json.loads(path.read_text("utf-8")) if path.exists() else {"seed": SEED, "seconds": SECONDS, "classes": {}}
-        )
+        fresh = {"seed": SEED, "seconds": SECONDS, "classes": {}}
+        known = json.loads(path.read_text("utf-8")) if path.exists() else fresh
         known["classes"][self.name] = {"tried": self.tried, "held": self.tried - len(self.failures)}
         write_atomically(path, json.dumps(known, indent=1) + "\n")
 

@@ -24,24 +24,8 @@ from xfm.tasks import evaluate_run
 from xfm.train import Run, pretrain
 
 REFUSED = (ConfigError, FileError, StudyError)  # what `xfm` ends with in a line; a RunError is a FileError
-VALUES = [
-    None,
-    True,
-    -1,
-    0,
-    10**9,
-    10**400,
-    1e308,
-    float("nan"),
-    float("inf"),
-    "",
-    "x",
-    "\ud800",
-    [],
-    [[]],
-    {},
-    "9" * 9999,
-]
+VALUES = [None, True, -1, 0, 10**9, 10**400, 1e308, float("nan"), float("inf"), "", "x", "\ud800", [], [[]], {},
+          "9" * 9999]  # fmt: skip
 
 
 def flipped(data: bytes, draw: random.Random) -> bytes:
@@ -51,12 +35,8 @@ def flipped(data: bytes, draw: random.Random) -> bytes:
     return bytes(bits)
 
 
-def cut(data: bytes, draw: random.Random) -> bytes:
-    return data[: draw.randrange(len(data))]
-
-
-def grown(data: bytes, draw: random.Random) -> bytes:
-    return data + draw.randbytes(draw.randrange(1, 4000))
+def cut_or_grown(data: bytes, draw: random.Random) -> bytes:
+    return draw.choice([data[: draw.randrange(len(data))], data + draw.randbytes(draw.randrange(1, 4000))])
 
 
 def zeroed(data: bytes, draw: random.Random) -> bytes:
@@ -93,7 +73,7 @@ def changed(tree: Any, draw: random.Random) -> Any:
     return draw.choice(VALUES)
 
 
-DAMAGE: list[Callable[[bytes, random.Random], bytes]] = [flipped, cut, grown, zeroed, replaced, forged]
+DAMAGE: list[Callable[[bytes, random.Random], bytes]] = [flipped, cut_or_grown, zeroed, replaced, forged]
 
 
 def spoil(path: Path, draw: random.Random) -> str:

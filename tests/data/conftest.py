@@ -7,19 +7,9 @@ from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.scenes import World
 
-SMALL = {
-    "model.vision.image_size": 48,
-    "model.vision.patch_size": 8,
-    "model.text.vocabulary": 4096,
-    "data.mask.image_patches": 14,
-    "data.mask.smallest_block": 4,
-    "data.pairs": 6,
-    "data.regions": 8,
-    "data.region_images": 3,
-    "data.images": 4,
-    "data.texts": 5,
-    "train.steps": 100,
-}
+SMALL = {"model.vision.image_size": 48, "model.vision.patch_size": 8, "model.text.vocabulary": 4096,
+         "data.mask.image_patches": 14, "data.mask.smallest_block": 4, "data.pairs": 6, "data.regions": 8,
+         "data.region_images": 3, "data.images": 4, "data.texts": 5, "train.steps": 100}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import threading
 import warnings
 from pathlib import Path
 
@@ -41,28 +40,6 @@ def test_deleted_while_a_file_is_made(folder: Path, monkeypatch: pytest.MonkeyPa
     path = cache.cached("table", whole)
     assert (path, path.read_text(encoding="ascii"), len(times)) == (folder / "table", "whole", 4)
     assert sorted(p.name for p in folder.iterdir()) == ["table", "table.sha256"]
-
-
-def test_deleted_all_the_time(folder: Path) -> None:
-    """By somebody who does not stop; the file then is made elsewhere, or is there for a moment."""
-    stop = threading.Event()
-
-    def delete() -> None:
-        while not stop.is_set():
-            shutil.rmtree(folder, ignore_errors=True)
-
-    thread = threading.Thread(target=delete)
-    thread.start()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            paths = {cache.cached(f"table{i}", whole).parent for i in range(50)}
-    finally:
-        stop.set()
-        thread.join()
-    spare = folder.parent / "temporary" / f"xfm-lab-{os.getuid()}"
-    assert paths <= {folder, spare}
-    assert all(p.read_text(encoding="ascii") == "whole" for p in spare.glob("table*") if not p.suffix)
 
 
 @given(data=st.binary(min_size=1, max_size=64), at=st.integers(0, 511), what=st.sampled_from(["flip", "cut", "sum"]))

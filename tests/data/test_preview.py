@@ -16,18 +16,8 @@ from xfm.data.world.scenes import World
 from xfm.plots import preview as module
 
 
-@pytest.mark.parametrize(
-    ("name", "split"),
-    [
-        ("demo", None),
-        ("demo+full_world+hard+rich", None),
-        ("demo", SPLITS[3]),
-        ("demo+hard+rich", SPLITS[4]),
-    ],
-)
-def test_texts_and_pictures_do_not_overlap(
-    name: str, split: Split | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("name", "split"), [("demo+full_world+hard+rich", None), ("demo+hard+rich", SPLITS[4])])
+def test_texts_and_pictures_do_not_overlap(name: str, split: Split | None, tmp_path: Path, monkeypatch) -> None:
     drawn: list[Figure] = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k))[1])
@@ -45,9 +35,7 @@ def test_texts_and_pictures_do_not_overlap(
         assert min(overlap) < 3, overlap  # pixels: descenders may touch the next line
 
 
-def test_a_sheet_shows_the_scenes_of_its_seed_and_of_the_splits_that_there_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sheet_shows_the_scenes_of_its_seed_and_of_the_splits_that_there_are(tmp_path: Path, monkeypatch) -> None:
     asked: list[tuple[str, int]] = []
     scene = World.scene
     monkeypatch.setattr(World, "scene", lambda self, *a: (asked.append((a[0], a[3])), scene(self, *a))[1])
@@ -57,14 +45,11 @@ def test_a_sheet_shows_the_scenes_of_its_seed_and_of_the_splits_that_there_are(
     assert list(dict.fromkeys(asked)) == [*((split, 4) for split in SPLITS[:4]), ("test", 7)]
 
 
-@pytest.mark.parametrize("name", ["p.xyz", "p", "p.jpg", "p.PNGG", ".png", "p.\x1b[2J", "p.svgz"])
-def test_an_unknown_kind_of_file_is_refused_before_anything_is_drawn(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", ["p", "p.jpg", ".png", "p.\x1b[2J"])
+def test_an_unknown_kind_of_file_is_refused_before_anything_is_drawn(name: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "dataset", lambda _: pytest.fail("drawn"))
-    with pytest.raises(
-        ConfigError, match=r"^out = .*: must be a file's name that ends in \.png, \.pdf, \.svg$"
-    ) as caught:
+    said = r"^out = .*: must be a file's name that ends in \.png, \.pdf, \.svg$"
+    with pytest.raises(ConfigError, match=said) as caught:
         module.preview(recipes.get("demo"), tmp_path / name)
     assert "\x1b" not in str(caught.value) and not list(tmp_path.iterdir())
 

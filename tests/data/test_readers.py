@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from photographs import captions, photograph, photographs, shout, table, write_json
+from photographs import captions, coco, photograph, photographs, shout, table, write_json
 from PIL import Image
 
 from xfm import recipes
@@ -31,14 +31,14 @@ from xfm.files.readers.tar_shards import expand
 BOX = [6, 4, 30, 20]
 
 
-def csv(folder: Path) -> str:
-    rows = [f'{n},picture {i},thing {i},"6, 4, 30, 20"' for i, n in enumerate(photographs(folder))]
-    return table(folder, rows, "image,caption,phrase,box")
+def csv(folder: Path, name: str = "captions.csv", delimiter: str = ",", box: str = '"6, 4, 30, 20"') -> str:
+    rows = [f"{n},picture {i},thing {i}".replace(",", delimiter) for i, n in enumerate(photographs(folder))]
+    header = "image,caption,phrase,box".replace(",", delimiter)
+    return table(folder, [f"{row}{delimiter}{box}" for row in rows], header, name)
 
 
 def tsv(folder: Path) -> str:
-    rows = [f"{n}\tpicture {i}\tthing {i}\t6 4 30 20" for i, n in enumerate(photographs(folder))]
-    return table(folder, rows, "image\tcaption\tphrase\tbox", "captions.tsv")
+    return csv(folder, "captions.tsv", "\t", "6 4 30 20")
 
 
 def jsonl(folder: Path) -> str:
@@ -46,18 +46,6 @@ def jsonl(folder: Path) -> str:
     rows = [{"image": n, "caption": f"picture {i}", "phrase": f"thing {i}", "box": BOX} for i, n in enumerate(names)]
     (folder / "a.jsonl").write_text("\n\n".join(map(json.dumps, rows)), "utf-8")
     return str(folder / "a.jsonl")
-
-
-def coco(folder: Path) -> str:
-    names = photographs(folder / "train2017")
-    images = [{"id": 100 + i, "file_name": name} for i, name in enumerate(names)]
-    texts = [{"image_id": 100 + i, "caption": f"picture {i}"} for i in range(12)]
-    boxes = [{"image_id": 100 + i, "category_id": 7 + i, "bbox": BOX} for i in range(12)]
-    classes = [{"id": 7 + i, "name": f"thing {i}"} for i in range(12)]
-    write_json(folder / "annotations/captions_train2017.json", {"images": images, "annotations": texts})
-    instances = {"images": images, "annotations": boxes, "categories": classes}
-    write_json(folder / "annotations/instances_train2017.json", instances)
-    return f"coco:{folder}"
 
 
 def refcoco(folder: Path) -> str:
@@ -69,9 +57,8 @@ def refcoco(folder: Path) -> str:
     ]
     write_json(folder / "refs.json", refs)
     images = [{"id": i, "file_name": n} for i, n in enumerate(names)]
-    write_json(
-        folder / "instances.json", {"images": images, "annotations": [{"id": i, "bbox": BOX} for i in range(12)]}
-    )
+    boxes = [{"id": i, "bbox": BOX} for i in range(12)]
+    write_json(folder / "instances.json", {"images": images, "annotations": boxes})
     return str(folder / "refs.json")
 
 
@@ -153,12 +140,6 @@ FORMATS: dict[str, tuple[Callable[[Path], str], set[str]]] = {
 }
 
 
-def test_a_named_format_needs_no_ending(tmp_path: Path) -> None:
-    Path(tsv(tmp_path)).rename(tmp_path / "captions.tab")
-    records, problems = collected(f"tsv:{tmp_path / 'captions.tab'}")
-    assert len(records) == 12 and problems == []
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_gives_its_pictures_texts_boxes_and_splits(name: str, tmp_path: Path) -> None:
     make, provides = FORMATS[name]
@@ -183,56 +164,34 @@ def test_a_format_gives_its_pictures_texts_boxes_and_splits(name: str, tmp_path:
         assert region.box == pytest.approx((0.325, 0.35, 0.65, 0.5))
     if name in ("karpathy", "refcoco"):
         assert {s: len(part) for s, part in source.splits.items()} == {"train": 8, "validation": 2, "test": 2}
-    assert FileSource(spec, 48).fingerprint == source.fingerprint
-
-
-def test_every_format_is_tried() -> None:
-    assert set(FORMATS) == set(READERS)
+    assert FileSource(spec, 48).fingerprint == source.fingerprint and set(FORMATS) == set(READERS)
 
 
 @pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
-def test_a_format_is_the_same_wherever_it_lies(name: str, tmp_path: Path) -> None:
-    made = [
-        FORMATS[name][0](folder) for folder in (tmp_path / "a", tmp_path / "b" / "c") if not folder.mkdir(parents=True)
-    ]
-    first, second = (FileSource(spec, 48) for spec in made)
+def test_a_format_is_the_same_wherever_it_lies_and_whatever_the_case_of_its_suffixes(name: str, tmp_path: Path) -> None:
+    """Also in a folder whose name has braces, as patterns of shards do."""
+    folders = tmp_path / "a", tmp_path / "a{b}" / "{0..2}" / "x{}" / "a{b,c}" / "{"
+    specs = [FORMATS[name][0](folder) for folder in folders if not folder.mkdir(parents=True)]
+    first, second = (FileSource(spec, 48) for spec in specs)
     assert first.fingerprint == second.fingerprint and first.splits == second.splits
-
-
-@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
-def test_a_suffix_may_be_in_capitals(name: str, tmp_path: Path) -> None:
-    spec = FORMATS[name][0](tmp_path)
-    before, _ = collected(spec)
-    shout(tmp_path)
-    spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), spec)
+    shout(folders[0])
+    spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), specs[0])
     after, problems = collected(spec.removeprefix(f"{name}:"))
-    assert not problems and len(after) == len(before) == 12
-    assert [(r.captions, r.phrases, r.split) for r in after] == [(r.captions, r.phrases, r.split) for r in before]
-    assert all(r.picture is None or r.picture.read() for r in after)
+    assert not problems and len(after) == 12 and all(r.picture is None or r.picture.read() for r in after)
+    seen, before = ([(r.captions, r.phrases, r.split) for r in records] for records in (after, first.records))
+    assert seen == before
 
 
 ROWS = {  # row -> what is said of it
-    "0.png,": "empty caption",
-    '0.png,"  "': "empty caption",
-    ",words": "no picture",
-    "none.png,words": "no such file",
-    "../outside.png,words": "outside the folder",
-    "/etc/hostname,words": "outside the folder",
-    "link.png,words": "outside the folder",
-    "linked/outside.png,words": "outside the folder",
-    "sub,words": "no such file",
-    "0.png,words,thing": "no box",
-    "0.png,words,thing,1 2 3": "no box",
-    "0.png,words,thing,1 2 nan 4": "no box",
-    "0.png,words,thing,1 2 inf 4": "no box",
-    "0.png,words,thing,1 2 0 4": "no box",
-    "0.png,words,thing,1 2 -3 4": "no box",
-    "0.png,words,thing,a b c d": "no box",
-    "0.png,words,,1 2 3 4": "no box",
-    "0.png,words,thing,1 2 3 4,sometimes": "unknown split",
-    "0.png,words,thing,1 2 3 4,train,more": "no row",
+    "0.png,": "empty caption", '0.png,"  "': "empty caption", ",words": "no picture", "none.png,words": "no such file",
+    "../outside.png,words": "outside the folder", "/etc/hostname,words": "outside the folder",
+    "link.png,words": "outside the folder", "linked/outside.png,words": "outside the folder",
+    "sub,words": "no such file", "0.png,words,thing": "no box", "0.png,words,thing,1 2 3": "no box",
+    "0.png,words,thing,1 2 nan 4": "no box", "0.png,words,thing,1 2 0 4": "no box",
+    "0.png,words,thing,1 2 -3 4": "no box", "0.png,words,thing,a b c d": "no box", "0.png,words,,1 2 3 4": "no box",
+    "0.png,words,thing,1 2 3 4,sometimes": "unknown split", "0.png,words,thing,1 2 3 4,train,more": "no row",
     "0.png\0,words": "no picture",
-}
+}  # fmt: skip
 
 
 def test_each_bad_row_is_named_with_its_line_and_not_used(tmp_path: Path) -> None:
@@ -251,9 +210,9 @@ def test_each_bad_row_is_named_with_its_line_and_not_used(tmp_path: Path) -> Non
     assert len(records) == 12
     lines = {f"captions.csv:{7 + i}": kind for i, kind in enumerate(ROWS.values())}
     assert {problem.where: problem.kind for problem in problems} == lines
-    with pytest.raises(ConfigError, match=r"20 of 32 rows cannot be used, more than data.unreadable = 0 allows: capti"):
+    with pytest.raises(ConfigError, match=r"19 of 31 rows cannot be used, more than data.unreadable = 0 allows: capti"):
         FileSource(spec, 48)
-    with pytest.warns(UserWarning, match=r"20 of 32 rows are left out, as captions.csv:7: "):
+    with pytest.warns(UserWarning, match=r"19 of 31 rows are left out, as captions.csv:7: "):
         assert FileSource(spec, 48, unreadable=0.7).provides == {"pairs", "images", "texts"}
 
 
@@ -314,34 +273,23 @@ def test_a_path_that_no_row_can_use_is_said_once_and_how_to_write_it(written: st
     assert "raise data.unreadable" not in said, "which would not help"
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("a.csv", b"", "has no column 'image'"),
-        ("a.csv", b"picture,caption\n", "column = 'picture': must be one of"),
-        ("a.csv", b"image,captoin\n", "did you mean 'caption'"),
-        ("a.csv", b"image\nx.png\n", "neither a column 'caption' nor"),
-        ("a.csv", b"image,caption, caption\nx.png,a,b\n", "column = 'caption': must be there once, not 2 times"),
-        (
-            "a.csv",
-            "image,caption\nx.png,caf\xe9\n".encode("latin-1"),
-            "a.csv:2: byte 0xe9 is not UTF-8. Save the file as",
-        ),
-        ("a.csv", b"\xff\xfeimage", "a.csv:1: byte 0xff is not UTF-8"),
-        ("a.csv", b"image,caption\n" + 3000 * b"x.png,a\n" + b"x.png,caf\xe9\n", "a.csv:3002: byte 0xe9"),
-        ("a.csv", b'image,"caption\nx.png,a\n', "a.csv:1: stray quote in the header: 'image,\"caption'"),
-        ("a.jsonl", b"\xff\xfe{}", "a.jsonl:1: byte 0xff is not UTF-8"),
-        ("a.jsonl", b"{}\n\n" + b'{"caption": "\xc3"}\n', "a.jsonl:3: byte 0xc3 is not UTF-8"),
-        ("a.txt", b"a dog\n" * 5000 + b"caf\xe9", "a.txt:5001: byte 0xe9 is not UTF-8"),
-        ("a.json", b'[\n{"caption": "caf\xe9"}]', "a.json:2: byte 0xe9 is not UTF-8"),
-        ("a.json", b"{", "no JSON"),
-        ("a.json", b"[" * 100_000, "no JSON"),
-        ("a.json", b"{}", "cannot detect the format"),
-        ("a.parquet", b"PAR1", "cannot detect the format. Give it explicitly, e.g. csv:PATH"),
-        ("a.tar", b"\x1f\x8b rest", "no whole tar file"),
-        ("a.tar", b"", "no whole tar file"),
-    ],
-)
+LATIN = "image,caption\nx.png,caf\xe9\n".encode("latin-1")
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("a.csv", b"", "has no column 'image'"), ("a.csv", b"picture,caption\n", "column = 'picture': must be one of"),
+    ("a.csv", b"image,captoin\n", "did you mean 'caption'"), ("a.csv", b"image\nx\n", "neither a column 'caption' nor"),
+    ("a.csv", b"image,caption, caption\nx.png,a,b\n", "column = 'caption': must be there once, not 2 times"),
+    ("a.csv", LATIN, "a.csv:2: byte 0xe9 is not UTF-8. Save the file as"),
+    ("a.csv", b"image,caption\n" + 3000 * b"x.png,a\n" + b"x.png,caf\xe9\n", "a.csv:3002: byte 0xe9"),
+    ("a.csv", b'image,"caption\nx.png,a\n', "a.csv:1: stray quote in the header: 'image,\"caption'"),
+    ("a.jsonl", b"{}\n\n" + b'{"caption": "\xc3"}\n', "a.jsonl:3: byte 0xc3 is not UTF-8"),
+    ("a.txt", b"a dog\n" * 5000 + b"caf\xe9", "a.txt:5001: byte 0xe9 is not UTF-8"),
+    ("a.json", b'[\n{"caption": "caf\xe9"}]', "a.json:2: byte 0xe9 is not UTF-8"),
+    ("a.json", b"{", "no JSON"), ("a.json", b"[" * 100_000, "no JSON"), ("a.json", b"{}", "cannot detect the format"),
+    ("a.parquet", b"PAR1", "cannot detect the format. Give it explicitly, e.g. csv:PATH"),
+    ("a.tar", b"\x1f\x8b rest", "no whole tar file"), ("a.tar", b"", "no whole tar file"),
+])  # fmt: skip
 def test_a_file_that_is_not_of_its_format_is_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError) as error:
@@ -349,19 +297,13 @@ def test_a_file_that_is_not_of_its_format_is_named(name: str, content: bytes, sa
     assert name in str(error.value) and said in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [
-        ("nowhere.csv", "no such file or folder"),
-        ("cooc:.", "format = 'cooc': must be one of .*did you mean 'coco'"),
-        ("coco:.", "has no captions_"),
-        ("vg:.", "region_descriptions.json: cannot be read"),
-        (".", "has no pictures"),
-        ("x" * 5000, "no such file"),
-        ("a\0b", "no such file"),
-        ("", "has no pictures"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "said"), [
+    ("nowhere.csv", "no such file or folder"), ("cooc:.", "format = 'cooc': must be one of .*did you mean 'coco'"),
+    ("coco:.", "has no captions_"), ("vg:.", "region_descriptions.json: cannot be read"), (".", "has no pictures"),
+    ("x" * 5000, "no such file"), ("a\0b", "no such file"), ("", "has no pictures"),
+    ("s-{5..1}.tar", r"data.sources = '.*\.tar': must be .*ranges that go up, as \{000\.\.031\}"),
+    ("shards:{a,b}-{001..000}.tar", "ranges that go up"),
+])  # fmt: skip
 def test_a_path_that_leads_nowhere_is_named(spec: str, said: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=said) as error:
@@ -369,37 +311,42 @@ def test_a_path_that_leads_nowhere_is_named(spec: str, said: str, tmp_path: Path
     assert len(str(error.value)) < 1500
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "field"),
-    [
-        ("vg", "region_descriptions.json", "regions"),
-        ("karpathy", "dataset.json", "sentences"),
-        ("refcoco", "refs.json", "sentences"),
-    ],
-)
-def test_what_is_no_list_is_named_with_its_entry(name: str, file: str, field: str, tmp_path: Path) -> None:
-    spec, values = FORMATS[name][0](tmp_path), (None, 7, "text", {})
-    tree = json.loads((tmp_path / file).read_text("utf-8"))
-    for i, value in enumerate(values):
-        (tree["images"] if name == "karpathy" else tree)[i][field] = value
-    write_json(tmp_path / file, tree)
+REGIONS, REFS, ENTRIES = "region_descriptions.json", "refs.json", "instances_train2017.json"
+FAULTS = [  # format, file, what of its JSON becomes what -> the one problem
+    ("vg", REGIONS, "0.regions", 7, f"{REGIONS}[0]: no regions: regions = 7: must be a list"),
+    ("vg", REGIONS, "3.regions.0.width", 0, f"{REGIONS}[3].regions[0]: no box"),
+    ("vg", REGIONS, "3.regions.0.x", None, f"{REGIONS}[3].regions[0]: no box"),
+    ("vg", REGIONS, "3.regions.0.phrase", " ", f"{REGIONS}[3].regions[0]: empty phrase"),
+    ("karpathy", "dataset.json", "images.0.sentences", "a", "dataset.json[0]: no sentences: sentences = 'a': must"),
+    ("karpathy", "dataset.json", "images.1.filename", 5, "dataset.json[1]: no such file: image = 'val2014/5' is"),
+    ("refcoco", REFS, "0.sentences", None, f"{REFS}[0]: no sentences: sentences = None: must be a list"),
+    ("refcoco", REFS, "2.sentences", [], f"{REFS}[2]: no sentences: sentences = []: must have one or more"),
+    ("refcoco", REFS, "2.split", "later", f"{REFS}[2]: unknown split: split = 'later': must be one of train,"),
+    *(("coco", ENTRIES, "annotations.4.image_id", i, f"{ENTRIES}[4]: ") for i in ([1], None, 1.5, "x", 99)),
+    ("coco", ENTRIES, "annotations.4.category_id", [1], f"{ENTRIES}[4]: empty phrase: phrase = None"),
+    ("coco", ENTRIES, "annotations.0.iscrowd", 1, ""),  # which is no instance
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "file", "place", "value", "said"), FAULTS)
+def test_a_fault_of_an_entry_is_named_and_costs_no_other(name, file, place, value, said: str, tmp_path: Path) -> None:
+    spec = FORMATS[name][0](tmp_path)
+    (found,) = tmp_path.rglob(file)
+    tree = node = json.loads(found.read_text("utf-8"))
+    *path, last = (int(part) if part.isdigit() else part for part in place.split("."))
+    for part in path:
+        node = node[part]
+    node[last] = value
+    write_json(found, tree)
     records, problems = collected(spec)
-    assert len(records) == 8
-    for i, (problem, value) in enumerate(zip(problems, values, strict=True)):
-        assert str(problem).startswith(f"{file}[{i}]: no {field}: {field} = {value!r}: must be a list")
+    assert [str(problem)[: len(said)] for problem in problems] == ([said] if said else [])
+    assert sum(bool(record.phrases or name == "karpathy") for record in records) == 11
 
 
 def test_shards_are_named_by_braces() -> None:
     assert expand("a/{008..011}.tar") == ["a/008.tar", "a/009.tar", "a/010.tar", "a/011.tar"]
     assert expand("{x,y}-{1..2}.tar") == ["x-1.tar", "x-2.tar", "y-1.tar", "y-2.tar"]
     assert expand("plain.tar") == ["plain.tar"]
-
-
-@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
-def test_braces_in_the_name_of_a_folder_are_part_of_it(name: str, tmp_path: Path) -> None:
-    folder = tmp_path / "a{b}" / "{0..2}" / "x{}" / "a{b,c}" / "{"
-    folder.mkdir(parents=True)
-    assert len(collected(FORMATS[name][0](folder))[0]) == 12
 
 
 def test_a_file_may_have_braces_and_a_pattern_name_folders(tmp_path: Path) -> None:
@@ -436,16 +383,6 @@ def test_a_folder_that_is_not_looked_into_is_refused(tmp_path: Path, monkeypatch
         FileSource(spec, 48)
 
 
-def test_a_sample_of_two_pictures_is_left_out(tmp_path: Path) -> None:
-    names = photographs(tmp_path)
-    with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for i, name in enumerate(names):
-            tar.add(tmp_path / name, f"{i}.png")
-        tar.add(tmp_path / names[1], "0.seg.png")
-    records, (problem,) = collected(str(tmp_path / "a.tar"))
-    assert len(records) == 11 and str(problem).startswith("a.tar:0: no row: 0.seg.png: a second picture of one sample")
-
-
 def packed(folder: Path, *members: tuple[str, str]) -> str:
     """A shard of twelve pictures, 0 to 11, and of the files of the folder under the names given."""
     with tarfile.open(folder / "a.tar", "w") as tar:
@@ -456,57 +393,38 @@ def packed(folder: Path, *members: tuple[str, str]) -> str:
     return str(folder / "a.tar")
 
 
-def test_a_picture_that_is_a_hard_link_in_a_shard_is_read(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_sample_of_a_shard_is_named(tmp_path: Path) -> None:
     photographs(tmp_path)
-    os.link(tmp_path / "3.png", tmp_path / "linked.png")
-    (tmp_path / "words.txt").write_text("a dog", "utf-8")
-    os.link(tmp_path / "words.txt", tmp_path / "again.txt")
-    spec = packed(tmp_path, ("linked.png", "x.png"), ("words.txt", "0.txt"), ("again.txt", "x.txt"))
-    records, problems = collected(spec)
-    linked = records[12]
-    assert not problems and linked.captions == records[0].captions == ("a dog",)
-    assert linked.picture is not None and linked.picture.read() == (tmp_path / "3.png").read_bytes()
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
-def test_a_picture_that_is_a_link_out_of_a_shard_is_named(kind: bytes, tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("a dog", "utf-8")
-    spec = packed(tmp_path, ("words.txt", "x.txt"))
+    (tmp_path / "photo.HEIC").write_bytes(b"heic")
+    (tmp_path / "words.txt").write_text("a dog\n", "utf-8")
+    (tmp_path / "blank.txt").write_text(" ", "utf-8")
+    write_json(tmp_path / "fields.json", {"caption": "a dog", "key": "0"})
+    twice = (("words.txt", "0.txt"), ("fields.json", "0.json"))  # as img2dataset writes a caption; it counts once
+    two, unread, moves = ("3.png", "1.seg.png"), ("photo.HEIC", "x.HEIC"), ("blank.txt", "y\x1b[31m.txt")
+    spec = packed(tmp_path, *twice, two, unread, ("words.txt", "x.txt"), ("photo.HEIC", "0.heic"), moves)
     with tarfile.open(spec, "a") as tar:
-        link = tarfile.TarInfo("x.png")
-        link.type, link.linkname = kind, "/etc/hostname"
-        tar.addfile(link)
-    records, (problem,) = collected(spec)
-    assert len(records) == 12
-    assert str(problem) == "a.tar:x: no row: x.png: a link to no file of the shard; pack the file itself"
+        for name, kind in (("s.png", tarfile.SYMTYPE), ("h.png", tarfile.LNKTYPE)):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "/etc/hostname"
+            tar.addfile(link)
+    records, problems = collected(spec)
+    assert len(records) == 11 and records[0].captions == ("a dog",)
+    assert {*map(str, problems)} == {
+        "a.tar:1: no row: 1.seg.png: a second picture of one sample; give it another name up to the first dot",
+        "a.tar:x: unknown kind: x.HEIC: pictures of this kind are not read; save it as PNG or JPEG",
+        r"a.tar:y\x1b[31m: empty caption: caption = ' ': must be a text",
+        *(f"a.tar:{name}: no row: {name}.png: a link; pack the file itself" for name in "sh"),
+    }
 
 
 def test_a_picture_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
     photographs(tmp_path)
     (tmp_path / "photo.HEIC").write_bytes(b"heic")
-    (tmp_path / "words.txt").write_text("a dog", "utf-8")
-    spec = packed(tmp_path, ("photo.HEIC", "x.HEIC"), ("words.txt", "x.txt"), ("photo.HEIC", "0.heic"))
-    said = "x.HEIC: pictures of this kind are not read; save it as PNG or JPEG"
-    assert [str(problem) for problem in collected(spec)[1]] == [f"a.tar:x: unknown kind: {said}"]
     (tmp_path / "0.heic").write_bytes(b"the same as 0.png")
     records, problems = collected(f"folder:{tmp_path}")
     assert len(records) == 12 and [(p.where, p.kind) for p in problems] == [("photo.HEIC", "unknown kind")]
-    (tmp_path / "own.csv").write_text("image,caption\n0.png,a dog\nphoto.HEIC,a cat\n", "utf-8")
-    records, problems = collected(str(tmp_path / "own.csv"))
+    records, problems = collected(table(tmp_path, ["0.png,a dog", "photo.HEIC,a cat"]))
     assert len(records) == 1 and [p.kind for p in problems] == ["unknown kind"]
-
-
-def test_the_name_of_a_damaged_sample_moves_no_cursor(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text(" ", "utf-8")
-    _, (problem,) = collected(packed(tmp_path, ("words.txt", "x\x1b[31m.txt")))
-    assert str(problem) == r"a.tar:x\x1b[31m: empty caption: caption = ' ': must be a text"
-
-
-def test_a_caption_that_a_shard_has_twice_counts_once(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("a dog\n", "utf-8")
-    write_json(tmp_path / "fields.json", {"caption": "a dog", "key": "0"})
-    records, _ = collected(packed(tmp_path, ("words.txt", "0.txt"), ("fields.json", "0.json")))
-    assert records[0].captions == ("a dog",)
 
 
 def test_every_suffix_of_a_picture_is_one_that_is_decoded(tmp_path: Path) -> None:
@@ -528,25 +446,23 @@ def test_a_shard_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
     records, problems = collected(os.fsdecode(path))
     assert len(records) == 6 and not problems and all(record.picture and record.picture.read() for record in records)
     assert FileSource(os.fsdecode(path), 48).fingerprint
+    Path(tmp_path / "part-001.tar").write_bytes((tmp_path / "part-001.tar").read_bytes()[:700])
+    with pytest.raises(ConfigError, match=r"part-001.tar: no whole tar file"):
+        FileSource(str(tmp_path / "part-001.tar"), 48)
 
 
-def test_a_shard_that_is_cut_off_is_refused(tmp_path: Path) -> None:
-    shards(tmp_path)
-    path = tmp_path / "part-000.tar"
-    path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(ConfigError, match=r"part-000.tar: no whole tar file"):
-        FileSource(str(path), 48)
-
-
-def test_rows_of_one_picture_are_one(tmp_path: Path) -> None:
+def test_rows_of_one_picture_are_one_and_what_changed_on_the_disk_is_read_again(tmp_path: Path) -> None:
     names = photographs(tmp_path)
     rows = [f"{n},{text} {i}" for text in ("one", "two") for i, n in enumerate(names)]
-    records, problems = collected(table(tmp_path, rows))
+    spec = table(tmp_path, rows)
+    records, problems = collected(spec)
     assert [r.captions for r in records] == [(f"one {i}", f"two {i}") for i in range(12)] and not problems
+    before = FileSource(spec, 48).fingerprint
+    table(tmp_path, [row.replace("one 3", "one three") for row in rows])
+    assert collected(spec)[0][3].captions[0] == "one three" and FileSource(spec, 48).fingerprint != before
 
 
-@pytest.mark.parametrize("last", ["9.png,a screen of 27 inches", '9.png,a screen of 27"', '9.png,"a screen"'])
-@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize(("last", "delimiter"), [("9.png,a screen of 27 inches", ","), ('9.png,a screen of 27"', "\t")])
 def test_a_quote_left_open_costs_its_own_row_alone(last: str, delimiter: str, tmp_path: Path) -> None:
     rows = [f"{name},picture {i}" for i, name in enumerate(photographs(tmp_path))]
     rows[4], rows[9] = '4.png,"a dog', last
@@ -565,32 +481,32 @@ def test_a_caption_in_quotes_may_have_line_breaks(header: str, tmp_path: Path) -
     records, problems = collected(table(tmp_path, lines, header))
     assert [record.captions for record in records] == [(f'a dog, "{i}", and a cat, on a beach',) for i in range(12)]
     assert not problems and [record.where for record in records[:2]] == ["captions.csv:2", "captions.csv:6"]
-
-
-def test_what_takes_too_many_lines_is_named_line_by_line(tmp_path: Path) -> None:
-    rows = [f"{name},picture {i}" for i, name in enumerate(photographs(tmp_path))]
-    rows[4] = '4.png,"' + "\n".join(f"verse {i}" for i in range(20)) + '"'
-    records, problems = collected(table(tmp_path, rows))
+    lines = [f"{i}.png,picture {i}" for i in range(12)]
+    lines[4] = '4.png,"' + "\n".join(f"verse {i}" for i in range(20)) + '"'  # too many are named line by line
+    records, problems = collected(table(tmp_path, lines))
     assert len(records) == 11 and [p.where for p in problems] == [f"captions.csv:{6 + i}" for i in range(20)]
 
 
-def scans(folder: Path, suffix: str = ".bmp", middle: int = 0) -> str:
-    """A CSV of twelve pictures whose upper and lower 64 KB are black."""
+def scans(folder: Path, suffix: str, middle: int = 0) -> str:
+    """A CSV of twelve pictures whose upper and lower 64 KB are black, all of one time."""
     for i in range(12):
         pixels = np.zeros((512, 512, 3), np.uint8)
         pixels[156:356, 156:356] = np.random.default_rng(i + middle).integers(0, 255, (200, 200, 3))
         Image.fromarray(pixels).save(folder / f"{i}{suffix}")
+        os.utime(folder / f"{i}{suffix}", (1e9, 1e9))
     return table(folder, [f"{i}{suffix},slice {i}" for i in range(12)])
 
 
-@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".ppm", ".tga"])
+@pytest.mark.parametrize("suffix", [".bmp", ".tga"])
 def test_plain_margins_do_not_make_pictures_equal(suffix: str, tmp_path: Path) -> None:
+    """Nor do one size and one time."""
     spec = scans(tmp_path, suffix)
     before = FileSource(spec, 48)
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for i in range(12):
             tar.add(tmp_path / f"{i}{suffix}", f"{i}{suffix}")
     assert len(set(before._identities)) == 12 and before._identities == FileSource(f"{tmp_path}/a.tar", 48)._identities
+    assert FileSource(spec, 48).fingerprint == before.fingerprint
     scans(tmp_path, suffix, middle=100)
     assert not {*FileSource(spec, 48)._identities} & {*before._identities}
 
@@ -608,65 +524,23 @@ def test_a_compressed_picture_is_told_by_its_ends(tmp_path: Path) -> None:
     assert whole == FileSource(f"{tmp_path}/captions.csv", 48)._identities
 
 
-def test_a_picture_replaced_by_one_of_its_size_and_time_is_another(tmp_path: Path) -> None:
-    before = FileSource(spec := scans(tmp_path), 48)
-    for path in tmp_path.glob("*.bmp"):
-        os.utime(path, (1e9, 1e9))
-    assert FileSource(spec, 48).fingerprint == before.fingerprint
-    scans(tmp_path, middle=100)
-    for path in tmp_path.glob("*.bmp"):
-        os.utime(path, (1e9, 1e9))
-    assert FileSource(spec, 48).fingerprint != before.fingerprint
-
-
-@pytest.mark.parametrize("name", ["val", "valid", "dev", "validation", "Validation"])
-def test_a_split_of_a_saved_dataset_has_its_name_in_any_spelling(name: str, tmp_path: Path) -> None:
-    parts = {
-        "train": of_pictures(tmp_path, 0, 8),
-        name: of_pictures(tmp_path, 8, 2),
-        "test": of_pictures(tmp_path, 10, 2),
-    }
-    pytest.importorskip("datasets").DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
-    splits = FileSource(str(tmp_path / "saved"), 48).splits
-    assert {split: len(rows) for split, rows in splits.items()} == {"train": 8, "validation": 2, "test": 2}
-
-
-def test_each_row_of_an_unknown_split_of_a_saved_dataset_is_named(tmp_path: Path) -> None:
-    parts = {"train": of_pictures(tmp_path, 0, 8), "extra": of_pictures(tmp_path, 8, 4)}
-    pytest.importorskip("datasets").DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+def test_a_split_of_a_saved_dataset_has_its_name_in_any_spelling_or_its_rows_are_named(tmp_path: Path) -> None:
+    parts = {"train": (0, 8), "Validation": (8, 2), "test": (10, 2), "extra": (12, 4)}
+    made = {name: of_pictures(tmp_path, *part) for name, part in parts.items()}
+    pytest.importorskip("datasets").DatasetDict(made).save_to_disk(str(tmp_path / "saved"))
     records, problems = collected(str(tmp_path / "saved"))
-    assert len(records) == 8 and [p.where for p in problems] == [f"saved/extra[{i}]" for i in range(4)]
+    assert Counter(record.split for record in records) == {"train": 8, "validation": 2, "test": 2}
+    assert [p.where for p in problems] == [f"saved/extra[{i}]" for i in range(4)]
     assert problems[0].kind == "unknown split" and "split = 'extra': must be one of train," in problems[0].what
 
 
 def test_a_dataset_saved_again_into_its_folder_is_another(tmp_path: Path) -> None:
-    of_pictures(tmp_path, 0, 12).save_to_disk(str(tmp_path / "saved"))
-    before = FileSource(str(tmp_path / "saved"), 48)
-    shutil.rmtree(tmp_path / "saved")
-    of_pictures(tmp_path, 12, 12).save_to_disk(str(tmp_path / "saved"))
-    after = FileSource(str(tmp_path / "saved"), 48)
-    assert not {*before._identities} & {*after._identities}
-
-
-@pytest.mark.parametrize("spec", ["s-{5..1}.tar", "shards:{a,b}-{001..000}.tar"])
-def test_a_range_of_shards_that_goes_down_is_refused(spec: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"data.sources = '.*\.tar': must be .*ranges that go up, as \{000\.\.031\}"):
-        collected(spec)
-
-
-@pytest.mark.parametrize("wrong", [{"width": 0}, {"height": -1}, {"x": None}, {"phrase": " "}])
-def test_an_unusable_region_costs_no_other_of_its_picture(wrong: dict, tmp_path: Path) -> None:
-    spec = visual_genome(tmp_path)
-    tree = json.loads((tmp_path / "region_descriptions.json").read_text("utf-8"))
-    (good,) = tree[3]["regions"]
-    tree[3]["regions"] = [good | wrong, good]
-    tree[4]["regions"] = [tree[4]["regions"][0] | wrong]
-    write_json(tmp_path / "region_descriptions.json", tree)
-    records, problems = collected(spec)
-    assert [len(record.phrases) for record in records] == [1] * 4 + [0] + [1] * 7
-    assert [p.where for p in problems] == [f"region_descriptions.json[{i}].regions[0]" for i in (3, 4)]
-    assert {p.kind for p in problems} == {"empty phrase" if "phrase" in wrong else "no box"}
+    found = []
+    for first in (0, 12):
+        shutil.rmtree(tmp_path / "saved", ignore_errors=True)
+        of_pictures(tmp_path, first, 12).save_to_disk(str(tmp_path / "saved"))
+        found.append({*FileSource(str(tmp_path / "saved"), 48)._identities})
+    assert not found[0] & found[1]
 
 
 def test_regions_that_cannot_be_used_are_counted_among_regions(tmp_path: Path) -> None:
@@ -680,9 +554,8 @@ def test_regions_that_cannot_be_used_are_counted_among_regions(tmp_path: Path) -
     write_json(tmp_path / "region_descriptions.json", tree)
     with pytest.raises(ConfigError, match=r"3 of 360 regions cannot be used, more than data.unreadable = 0.005"):
         FileSource(spec, 48, 0.005)
-    with pytest.warns(
-        UserWarning, match=r"3 of 360 regions are left out, as region_descriptions.json\[0\].regions\[0\]"
-    ):
+    said = r"3 of 360 regions are left out, as region_descriptions.json\[0\].regions\[0\]"
+    with pytest.warns(UserWarning, match=said):
         assert FileSource(spec, 48, 0.01).pictures("train") == 8
     assert row_count(spec) == 12
 
@@ -702,29 +575,7 @@ def test_folders_of_splits_have_the_labels_inside(tmp_path: Path) -> None:
         (f"a photo of a {label}",) for label in ("train", "val", "Test", "owl")}  # fmt: skip
 
 
-def test_a_crowd_is_no_instance(tmp_path: Path) -> None:
-    spec = coco(tmp_path)
-    file = tmp_path / "annotations/instances_train2017.json"
-    tree = json.loads(file.read_text("utf-8"))
-    tree["annotations"][0] |= {"iscrowd": 1}
-    tree["annotations"][1] |= {"iscrowd": 0}
-    write_json(file, tree)
-    records, problems = collected(spec)
-    assert not problems and [len(record.phrases) for record in records] == [0] + [1] * 11
-
-
-def test_what_changed_on_the_disk_is_read_again(tmp_path: Path) -> None:
-    spec = captions(tmp_path)
-    before = FileSource(spec, 48)
-    Path(spec).write_text(Path(spec).read_text("utf-8").replace("number 3", "number three"), "utf-8")
-    after = FileSource(spec, 48)
-    assert "picture number three" in {t for s in ("train", "validation", "test") for t in after.texts(s)}
-    assert before.fingerprint != after.fingerprint
-
-
-@pytest.mark.parametrize(
-    "pattern", ["{0..999999999}.tar", "{0..99999}{0..99999}.tar", "{a,b}" * 40, "https://x/{0..999999999}"]
-)
+@pytest.mark.parametrize("pattern", ["{0..99999}{0..99999}.tar", "{a,b}" * 40, "https://x/{0..999999999}"])
 def test_a_pattern_of_too_many_shards_is_refused_at_once(pattern: str) -> None:
     with pytest.raises(ConfigError, match=r"data.sources = .*: must be .*at most 100,000 shards"):
         dataset(recipes.smoke().replace({"data.sources": [pattern if "://" in pattern else f"shards:{pattern}.tar"]}))

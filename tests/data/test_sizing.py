@@ -10,11 +10,17 @@ from xfm import pretrain, recipes
 from xfm.check.source_check import check
 from xfm.cli import main, parse
 from xfm.cli.pretrain_command import Pretrain
-from xfm.config import ConfigError
+from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
-from xfm.files import sizing
 from xfm.files.file_source import FileSource
 from xfm.files.sizing import own
+
+
+def trains(config: RunConfig, root: Path) -> list[dict]:
+    short = {"train.steps": 2, "train.warmup": 1, "data.workers": 0, "train.validate_every": 0}
+    records = list(pretrain(config.replace(short), root))
+    assert np.isfinite([r["loss"] for r in records]).all()
+    return records
 
 
 def test_a_recipe_for_few_pictures_is_the_demos_size_and_trains(tmp_path: Path) -> None:
@@ -22,37 +28,22 @@ def test_a_recipe_for_few_pictures_is_the_demos_size_and_trains(tmp_path: Path) 
     config = sized.config
     assert config.model.vision.width == recipes.demo().model.vision.width and config.model.vision.image_size == 64
     assert config.data.pairs <= 32 and config.data.regions == 0 and config.data.augment.crop < 1
-    assert (
-        f"{config.model.text.vocabulary:,} word pieces" in sized.picked
-        and "Off, as the data have none: regions" in (sized.picked)
-    )
-    assert "hardly above chance" in sized.expect
-    short = config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0})
-    assert np.isfinite([r["loss"] for r in pretrain(short, tmp_path / "runs")]).all()
-
-
-def test_of_the_fewest_pictures_a_batch_is_as_small_as_they_are(tmp_path: Path) -> None:
-    """Six are as few as a split into three takes; of two pairs to train on there is one shard."""
+    assert f"{config.model.text.vocabulary:,} word pieces" in sized.picked
+    assert "Off, as the data have none: regions" in sized.picked and "hardly above chance" in sized.expect
+    # six are as few as a split into three takes; of two pairs to train on there is one shard
     config = own([captions(tmp_path, 6)]).config
     assert 2 * config.train.shards <= config.data.pairs < 2 * recipes.demo().train.shards
-    short = config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0, "train.validate_every": 0})
-    assert np.isfinite([r["loss"] for r in pretrain(short, tmp_path / "runs")]).all()
+    trains(config, tmp_path / "runs")
 
 
-@pytest.mark.parametrize(
-    ("pictures", "recipe", "side"), [(50, "demo", 64), (3000, "small", 96), (100_000, "base", 224)]
-)
-def test_sizes_grow_with_the_number_of_pictures(
-    pictures: int, recipe: str, side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("pictures", "recipe", "side"), [(50, "demo", 64), (3000, "small", 96), (10**5, "base", 224)])
+def test_sizes_grow_with_the_number_of_pictures(pictures: int, recipe: str, side: int, tmp_path, monkeypatch) -> None:
     spec = captions(tmp_path)
     monkeypatch.setattr(FileSource, "pictures", lambda self, split: pictures)
     config = own([spec]).config
-    assert config.model.vision.width == recipes.get(recipe).model.vision.width
-    assert (
-        config.model.vision.image_size == side
-        and 0.35 < config.data.mask.image_patches / (config.model.vision.patches) < 0.42
-    )
+    vision = config.model.vision
+    assert (vision.width, vision.image_size) == (recipes.get(recipe).model.vision.width, side)
+    assert 0.35 < config.data.mask.image_patches / vision.patches < 0.42
 
 
 def test_texts_decide_the_lengths_and_the_vocabulary(tmp_path: Path) -> None:
@@ -67,35 +58,28 @@ def test_texts_decide_the_lengths_and_the_vocabulary(tmp_path: Path) -> None:
 
 
 def test_pictures_alone_are_checked_and_a_recipe_too(tmp_path: Path) -> None:
-    photographs(tmp_path, 40)
-    found = check(f"folder:{tmp_path}", progress=False)
-    assert found.verdict == "usable: no problem found" and (found.pictures, found.lengths) == (40, [])
-    sized = own([f"folder:{tmp_path}"])
-    assert "Off, as the data have none: pairs, regions, texts" in sized.picked and "no retrieval" in sized.expect
-    short = sized.config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0})
-    assert all(r["images/mim"] > 0 for r in pretrain(short, tmp_path / "runs"))
-
-
-@pytest.mark.parametrize("texts", [False, True])
-def test_pictures_that_no_other_loss_sees_predict_pixels(texts: bool, tmp_path: Path) -> None:
-    """Their own outputs, which nothing else shapes, all become the same."""
+    """Their own outputs, which nothing else shapes, would all become the same: MIM predicts pixels."""
     photographs(tmp_path / "photos", 40)
+    spec = f"folder:{tmp_path / 'photos'}"
+    found = check(spec, progress=False)
+    assert found.verdict == "usable: no problem found" and (found.pictures, found.lengths) == (40, [])
+    sized = own([spec])
+    assert "Off, as the data have none: pairs, regions, texts" in sized.picked and "no retrieval" in sized.expect
     (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(50)), "utf-8")
-    sized = own([f"folder:{tmp_path / 'photos'}", *([str(tmp_path / "a.txt")] if texts else [])])
-    assert (sized.config.flow.mim_target, sized.config.objectives["mim"].start) == ("pixels", 0)
-    assert "MIM predicts pixels, as no other loss teaches the vision encoder" in sized.picked
-    captioned = own([captions(tmp_path, 40)])
-    assert captioned.config.flow.mim_target == "self" and "pixels" not in captioned.picked
+    for each in (sized, own([spec, str(tmp_path / "a.txt")])):
+        assert (each.config.flow.mim_target, each.config.objectives["mim"].start) == ("pixels", 0)
+        assert "MIM predicts pixels, as no other loss teaches the vision encoder" in each.picked
+    assert own([captions(tmp_path, 40)]).config.flow.mim_target == "self"
+    assert all(record["images/mim"] > 0 for record in trains(sized.config, tmp_path / "runs"))
 
 
 @pytest.mark.parametrize("count", [50, 2000])
 def test_texts_alone_are_a_recipe_too(count: int, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(count)), "utf-8")
     sized = own([spec := str(tmp_path / "a.txt")])
-    assert (sized.config.data.pairs, sized.config.data.images, sized.config.data.regions) == (0, 0, 0)
-    assert sized.config.data.texts and "nothing ties language to vision" in sized.expect
-    texts = len(FileSource(spec, 48).texts("train"))
-    assert sized.config.train.steps == max(300, 30 * texts // sized.config.data.texts)
+    data, texts = sized.config.data, len(FileSource(spec, 48).texts("train"))
+    assert not (data.pairs or data.images or data.regions) and "nothing ties language to vision" in sized.expect
+    assert sized.config.train.steps == max(300, 30 * texts // data.texts)
     assert (sized.config.train.steps > 300) == (count > 50)
 
 
@@ -138,11 +122,6 @@ def test_a_command_without_data_says_so(words: list[str], said: str, tmp_path: P
         main(["pretrain", "own", *words])
 
 
-def test_no_data_is_refused() -> None:
-    with pytest.raises(ConfigError, match="needs data"):
-        sizing.own([])
-
-
 def test_what_is_mixed_in_brings_its_streams(tmp_path: Path) -> None:
     (tmp_path / "said.txt").write_text("\n".join(f"sentence {i} of a text" for i in range(60)), "utf-8")
     demo, spec = recipes.demo().data, captions(tmp_path, 40)
@@ -153,8 +132,7 @@ def test_what_is_mixed_in_brings_its_streams(tmp_path: Path) -> None:
     assert words.config.data.regions == 0 and words.config.data.texts == demo.texts
     texts = own([str(tmp_path / "said.txt"), "openmoji"]).config
     assert texts.data.pairs == demo.pairs and texts.flow.mim_target == recipes.demo().flow.mim_target
-    short = drawn.config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0, "train.validate_every": 0})
-    assert np.isfinite([r["loss"] for r in pretrain(short, tmp_path / "runs")]).all()
+    trains(drawn.config, tmp_path / "runs")
 
 
 def test_more_may_be_unreadable_where_the_command_says_so(tmp_path: Path, monkeypatch) -> None:
@@ -168,9 +146,3 @@ def test_more_may_be_unreadable_where_the_command_says_so(tmp_path: Path, monkey
         with pytest.warns(UserWarning, match="2 of 22 rows are left out"):
             command = parse(["pretrain", "own", "--data", "captions.csv", *option])
         assert command.config.data.unreadable == 0.2
-
-
-def test_it_explains_itself_without_data(capsys) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["pretrain", "own", "--help"])
-    assert end.value.code == 0 and "--train.steps" in capsys.readouterr().out

@@ -28,7 +28,7 @@ from transformers import (
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
-from xfm.data.pretrained_tokenizer import read_pretrained
+from xfm.data.tokenizer import read_pretrained
 from xfm.interop.checkpoint_file import CheckpointError
 from xfm.interop.pretrained_encoders import Source, fitting, sources
 from xfm.interop.resolution import resize_table

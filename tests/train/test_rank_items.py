@@ -11,8 +11,9 @@ import torch
 
 from xfm import recipes
 from xfm.data import Dataset, dataset
+from xfm.data.batch_loader import loader
 from xfm.data.pair_source import PairSource
-from xfm.data.streams import Streams, loader
+from xfm.data.streams import Streams
 
 CONFIG = recipes.get("smoke").replace({"data.regions": 0, "data.pairs": 4, "data.images": 4, "train.steps": 8})
 

@@ -1,20 +1,27 @@
-"""User data read once, whole: what they are, what is wrong with them, each with its file and line, and a verdict."""
+"""User data read once, whole: what they are, what is wrong with them, each with its file and line, and a verdict; as
+lines for a terminal, and as one HTML file without scripts and network."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from tqdm import tqdm
 
+from ..base.files import write_atomically
 from ..base.images import decode
+from ..base.strings import printable
 from ..config import ConfigError
 from ..data.source import Split
 from ..files.file_source import FileSource
@@ -28,6 +35,7 @@ THUMBNAIL, SHOWN = 112, 60  # pixels a side; pictures on the contact sheet
 LONG = 4.0  # aspect ratio from which the middle square shows less than a quarter
 SMALL = 32  # pixels of the shorter side below which a picture is too small to be recognised
 WORKERS = 8
+MOST = 500  # findings of a kind that the page lists
 
 
 @dataclass
@@ -122,16 +130,35 @@ def check(spec: str, progress: bool = True) -> Check:
                 seen.append((record, one))
     result.pictures = len(seen)
     result.sides = [(one.width, one.height) for _, one in seen]
-    result.sheet = [(one.thumbnail, _first_text(record)) for record, one in seen if one.thumbnail is not None]
+    result.sheet = [(one.thumbnail, (*_texts(row), "")[0]) for row, one in seen if one.thumbnail is not None]
     result.scripts = _scripts(text for record in records for text in _texts(record))
     for record, one in seen:
         result.findings += _of_picture(record, one)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is left out is among the findings
-        _fit(result, spec)
-        splits = _splits_of(spec, records) if result.usable else {}
+        splits = _fit(result, spec)
     result.findings += [*duplicates(seen, splits), *shared_captions(pictured)]
     return result
+
+
+def write_page(found: Check, path: Path) -> Path:
+    """The page of a check. Raises FileError where it cannot be written."""
+    jinja = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+    jinja.filters["printable"] = printable
+    groups = [
+        (kind, count, [finding for finding in found.findings if finding.kind == kind][:MOST])
+        for kind, count in found.kinds.most_common()
+    ]
+    sheet = [(_inline(thumbnail), text) for thumbnail, text in found.sheet]
+    page = jinja.get_template("check_page.html.jinja").render(found=found, groups=groups, sheet=sheet)
+    write_atomically(path, page)
+    return path
+
+
+def _inline(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _look(record: Record, keep: bool) -> Seen | Problem:
@@ -173,14 +200,15 @@ def _of_picture(record: Record, one: Seen) -> Iterator[Finding]:
             yield finding("mask of another size", f"{phrase.text!r}: {masked} in {size}")
 
 
-def _fit(result: Check, spec: str) -> None:
-    """What the recipe makes of the data: splits, token lengths, or why it cannot."""
+def _fit(result: Check, spec: str) -> dict[int, Split]:
+    """What the recipe makes of the data: splits, token lengths, or why it cannot. Of each record, by its id, the split;
+    none where they are not usable."""
     try:
         result.sized = own([spec])
         source = FileSource(spec, 48, result.sized.config.data.unreadable)
     except ConfigError as error:
         result.stopped = str(error)
-        return
+        return {}
     result.splits = {split: len(members) for split, members in source.splits.items()}
     result.lengths = result.sized.lengths
     result.longest = result.sized.config.data.caption_tokens
@@ -190,20 +218,12 @@ def _fit(result: Check, spec: str) -> None:
             f"{broken} of {result.pictures + broken} pictures cannot be read, more than data.unreadable = "
             f"{source.limit:g} allows"
         )
-
-
-def _splits_of(spec: str, records: list[Record]) -> dict[int, Split]:
-    """id of a record -> its split."""
-    splits = FileSource(spec, 48, 1.0).splits
-    return {id(records[i]): split for split, members in splits.items() for i in members}
+        return {}
+    return {id(source.records[i]): split for split, members in source.splits.items() for i in members}
 
 
 def _texts(record: Record) -> tuple[str, ...]:
     return record.captions + tuple(phrase.text for phrase in record.phrases)
-
-
-def _first_text(record: Record) -> str:
-    return next(iter(_texts(record)), "")
 
 
 def _scripts(texts: Iterable[str]) -> Counter[str]:

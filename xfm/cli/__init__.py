@@ -9,7 +9,7 @@ import sys
 from ..config import ConfigError
 from ..runs.signals import Terminated
 from .arguments import parse
-from .printing import lines
+from .results import lines
 
 __all__ = ["main", "parse"]
 

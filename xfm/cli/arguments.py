@@ -12,8 +12,7 @@ import tyro
 from .. import recipes
 from ..base.fields import require
 from ..config import RunConfig
-from .checkpoint_commands import ExportCheckpoint, ImportCheckpoint
-from .data_commands import DataCheck, Preview
+from .file_commands import DataCheck, ExportCheckpoint, ImportCheckpoint, Preview
 from .pretrain_command import Pretrain
 from .results import Evaluate, Runs, Study
 
@@ -49,29 +48,8 @@ Changes: no_stop_gradient, no_guidance, ... (docs/ablations.md). Tasks: xfm fine
 
 def parse(argv: list[str]) -> Command:
     """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
-    if argv[:2] == ["pretrain", "own"]:
-        paths, rest = _own_data(argv[2:])
-        if not paths and {"-h", "--help"} & {*rest}:
-            return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=Pretrain("own", recipes.demo()))
-        from ..files.sizing import own
-        from ..model.replicas import launched
-
-        sized = own(paths, unreadable=_unreadable(rest))
-        if not launched()[0]:
-            print(f"own: {sized.picked}\n{sized.expect}")
-        default = Pretrain("own", _with_losses(sized.config, rest))
-        return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=default)
     if argv[:1] == ["pretrain"]:
-        recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
-        default = Pretrain(recipe, _with_losses(recipes.get(recipe), argv))
-        args = argv[1:] if len(argv) > 1 else [recipe]
-        if data := _own_data(args)[0]:
-            first = "behind the recipe 'own', the first word: xfm pretrain own --data ..."
-            require(False, "--data", " ".join(data), first)
-        command = tyro.cli(Pretrain, prog="xfm pretrain", args=args, default=default)
-        first = f"the first word, whose options follow it: xfm pretrain {command.recipe} {args[0]} ..."
-        require(command.recipe == recipe, "recipe", command.recipe, first)
-        return command
+        return _pretrain(_words(argv[1:]) or ["demo"])
     if argv[:1] == ["finetune"]:
         return _finetune(argv[1:])
     for name, command in COMMANDS.items():
@@ -83,6 +61,45 @@ def parse(argv: list[str]) -> Command:
         print(usage)
         sys.exit(0)
     sys.exit(usage)
+
+
+def _pretrain(argv: list[str]) -> Pretrain:
+    recipe = "demo" if argv[0].startswith("-") else argv[0]
+    paths, rest = _own_data(argv)
+    if recipe != "own":
+        config = recipes.get(recipe)
+        first = "behind the recipe 'own', the first word: xfm pretrain own --data ..."
+        require(not paths, "--data", " ".join(paths), first)
+    elif not paths and {"-h", "--help"} & {*rest}:
+        config = recipes.demo()
+    else:
+        config = _sized(paths, rest)
+    default = Pretrain(recipe, _with_losses(config, rest))
+    command = tyro.cli(Pretrain, prog="xfm pretrain", args=rest, default=default)
+    first = f"the first word, whose options follow it: xfm pretrain {command.recipe} {rest[0]} ..."
+    require(command.recipe == recipe, "recipe", command.recipe, first)
+    return command
+
+
+def _sized(paths: list[str], rest: list[str]) -> RunConfig:
+    """The recipe for user data, which is read with the option `data.unreadable`; parsing reports one that is none."""
+    from ..files.sizing import own
+    from ..model.replicas import launched
+
+    unreadable = dict(pairwise([*rest, ""])).get("--data.unreadable", "")
+    try:
+        share = float(unreadable) if unreadable else None
+    except ValueError:
+        share = None
+    sized = own(paths, unreadable=share)
+    if not launched()[0]:
+        print(f"own: {sized.picked}\n{sized.expect}")
+    return sized.config
+
+
+def _words(argv: list[str]) -> list[str]:
+    """`--option=value` as two words."""
+    return [word for each in argv for word in (each.split("=", 1) if each[:2] == "--" else (each,))]
 
 
 def _finetune(argv: list[str]) -> Finetune:
@@ -98,7 +115,7 @@ def _finetune(argv: list[str]) -> Finetune:
         sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TRAINABLE)}")
     task, folder = [*named, *(next(iter(TRAINABLE)), "demo")[len(named) :]]
     path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
-    words = [word for each in argv[len(named) :] for word in (each.split("=", 1) if each[:2] == "--" else (each,))]
+    words = _words(argv[len(named) :])
     for i, (option, value) in enumerate(pairwise(words), 1):
         if option == "--data" and value[:2] not in ("", "--"):
             words[i] = str(Path(value).expanduser().absolute())
@@ -109,9 +126,8 @@ def _finetune(argv: list[str]) -> Finetune:
 
 
 def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The words behind --data, or --data=, up to the next option, and the rest. Paths become absolute, so that the run
-    is found from anywhere."""
-    argv = [word for each in argv for word in (("--data", each[7:]) if each.startswith("--data=") else (each,))]
+    """The words behind --data, up to the next option, and the rest. Paths become absolute, so that the run is found
+    from anywhere."""
     if "--data" not in argv:
         return [], argv
     start = argv.index("--data")
@@ -119,23 +135,8 @@ def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
     return [_absolute(spec) for spec in argv[start + 1 : end]], argv[:start] + argv[end:]
 
 
-def _unreadable(argv: list[str]) -> float | None:
-    """Value of --data.unreadable, needed to read data before the options are parsed; None where it is absent or not a
-    number, which parsing reports."""
-    value = _value(argv, "--data.unreadable")
-    try:
-        return float(value) if value else None
-    except ValueError:
-        return None
-
-
-def _value(argv: list[str], option: str) -> str:
-    """Of `--option value` or `--option=value`; "" where it is not there."""
-    return next((a.partition("=")[2] or b for a, b in pairwise([*argv, ""]) if a.split("=")[0] == option), "")
-
-
 def _absolute(spec: str) -> str:
-    from ..data.remote import is_remote
+    from ..data.source import is_remote
     from ..files.file_source import EMBEDDED
     from ..files.readers import READERS
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from ..tasks.finetuning.config import FinetuneConfig
-from .printing import ROOT
+from .results import ROOT
 
 
 @dataclass(frozen=True)

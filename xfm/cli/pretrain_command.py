@@ -11,7 +11,7 @@ import tyro
 from ..base.fields import require
 from ..base.progress import Progress
 from ..config import RunConfig
-from .printing import ROOT, print_results
+from .results import ROOT, print_results
 
 
 @dataclass(frozen=True)

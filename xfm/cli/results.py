@@ -1,4 +1,4 @@
-"""What has been learnt: `xfm evaluate`, `xfm study`, `xfm runs`."""
+"""What has been learnt: `xfm evaluate`, `xfm study`, `xfm runs`; and what other commands print like these."""
 
 from __future__ import annotations
 
@@ -12,10 +12,24 @@ import tyro
 from ..base.fields import require
 from ..base.strings import printable
 from ..config import ConfigError, RunConfig
-from .printing import ROOT, print_results
 
 if TYPE_CHECKING:
+    from ..tasks import Evaluation
     from ..train import Run
+
+ROOT = Path("runs")  # where run folders lie
+
+
+def print_results(results: Evaluation) -> None:
+    """The table, and a line for each task that the data cannot serve."""
+    from ..tasks import format_lines
+
+    print("\n".join([format_lines(results), *(f"skipped: {reason}" for reason in results.skipped.values())]))
+
+
+def lines(said: object) -> str:
+    """Of a message, which may quote names and texts of others; its own lines stay."""
+    return "\n".join(map(printable, str(said).split("\n")))
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class Evaluate:
     """Fetch the run's remote shards from the address that its config names."""
 
     def run(self) -> None:
-        from ..data.remote import allow
+        from ..data.source import allow
         from ..tasks import FAMILIES, MEASURED, evaluate_run
         from ..train import Run
 

@@ -41,17 +41,12 @@ class PairSource(Source):
         counts = {"images": len(images), "captions": len(captions), "regions": len(boxed)}
         if len(set(counts.values())) > 1:
             raise ValueError(f"source {name!r}: {counts}: must be as many of each")
+        for i, caption in enumerate(captions):
+            self._require_text(f"captions[{i}]", caption)
+            for j, region in enumerate(boxed[i]):
+                self._require_region(f"regions[{i}][{j}]", region)
         self._examples = [
-            CaptionedImage(
-                self._prepared(i, image, image_size),
-                self._checked_text(f"captions[{i}]", captions[i]),
-                tuple(
-                    cropped
-                    for j, region in enumerate(boxed[i])
-                    if (cropped := _cropped(self._checked_region(f"regions[{i}][{j}]", region), image))
-                ),
-                credit,
-            )
+            CaptionedImage(self._prepared(i, image, image_size), captions[i], _cropped(boxed[i], image), credit)
             for i, image in enumerate(images)
         ]
         self._splits = self._split_up()
@@ -101,30 +96,29 @@ class PairSource(Source):
         except ConfigError as error:
             raise ValueError(f"source {self.name!r}: images[{i}]: {error}") from error
 
-    def _checked_text(self, where: str, text: str) -> str:
+    def _require_text(self, where: str, text: str) -> None:
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"source {self.name!r}: {where} = {text!r}: must be a text that is not empty")
-        return text
 
-    def _checked_region(self, where: str, region: Region) -> Region:
-        self._checked_text(f"{where}.text", region.text)
+    def _require_region(self, where: str, region: Region) -> None:
+        self._require_text(f"{where}.text", region.text)
         cx, cy, w, h = region.box if len(region.box) == 4 else (math.nan,) * 4
         edges = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
         if not (w > 0 and h > 0 and all(-1e-6 <= edge <= 1 + 1e-6 for edge in edges)):  # false for nan too
             allowed = "(cx, cy, w, h) inside the picture, as shares of its sides"
             raise ValueError(f"source {self.name!r}: {where}.box = {region.box}: must be {allowed}")
-        return region
 
 
-def _cropped(region: Region, image: ImageLike) -> Region | None:
-    """The region in the centre square of an array (H, W, ...), or None where its own centre is outside."""
-    if not isinstance(image, np.ndarray):
+def _cropped(regions: Sequence[Region], image: ImageLike) -> tuple[Region, ...]:
+    """The regions in the centre square of an array (H, W, ...); without those whose own centre is outside."""
+    if regions and not isinstance(image, np.ndarray):
         raise ValueError(f"regions of {type(image).__name__}: boxes are of arrays (H, W) or (H, W, channels) alone")
-    height, width = image.shape[:2]
-    share = np.array([min(1, height / width), min(1, width / height)])  # of the width and the height that is kept
-    (cx, cy), size = np.array(region.box).reshape(2, 2)
-    low, high = (((np.array([cx, cy]) + sign * size / 2) - 0.5) / share + 0.5 for sign in (-1, 1))
-    low, high = low.clip(0, 1), high.clip(0, 1)
-    if np.any(np.abs(np.array([cx, cy]) - 0.5) > share / 2) or np.any(low >= high):
-        return None
-    return Region(region.text, tuple(((low + high) / 2).tolist() + (high - low).tolist()))
+    inside = []
+    for region in regions:
+        height, width = image.shape[:2]  # type: ignore[union-attr]
+        share = np.array([min(1, height / width), min(1, width / height)])  # of the width and the height that is kept
+        centre, size = np.array(region.box).reshape(2, 2)
+        low, high = (((centre + sign * size / 2 - 0.5) / share + 0.5).clip(0, 1) for sign in (-1, 1))
+        if np.all(np.abs(centre - 0.5) <= share / 2) and np.all(low < high):
+            inside.append(Region(region.text, tuple(((low + high) / 2).tolist() + (high - low).tolist())))
+    return tuple(inside)

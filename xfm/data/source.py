@@ -7,7 +7,8 @@ So batches are reproducible, a resume is exact, and a source that is added moves
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, get_args
 
@@ -36,6 +37,24 @@ CAPABILITIES = {
 }
 SMALLEST_SPLIT = 2  # pictures: ITC and ITM need negatives
 HELD_OUT = 0.1  # of the pictures of a PairSource for validation, and as much for tests
+
+
+_allowed: set[str] = set()  # remote sources that the user has asked this process for
+
+
+def is_remote(spec: str) -> bool:
+    """Whether a source is named by a URL, of whatever scheme."""
+    return re.match(r"[a-z0-9]+://", spec) is not None
+
+
+def allow(specs: Iterable[str]) -> None:
+    """Permits fetching these sources. Others are not fetched: a config may have come with a run folder."""
+    _allowed.update(specs)
+
+
+def allowed(spec: str) -> bool:
+    """Whether the user's own call has asked for this source."""
+    return spec in _allowed
 
 
 @dataclass(frozen=True, eq=False)

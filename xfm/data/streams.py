@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
-from functools import cached_property, partial
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ..base import seeding
 from ..base.fields import require
-from ..base.workers import CONTEXT, received
 from ..config import RunConfig
-from ..model.batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch
+from ..model.batch import IGNORE, PAD, Batch, Images, Pairs, Regions, Texts, TokenBatch
 from . import Dataset, dataset
-from .false_captions import false_captions, joined
 from .masking import block_mask, mask_tokens
-from .remote import allow
-from .sentence_packing import Packed, packed, unpacked
-from .source import Box, Example, ItemKey, Missed, Source, Split
+from .source import Box, Example, ItemKey, Source, Split
 from .tokenizer import Tokenizer
+from .world.hard_negatives import hard_negative
+from .world.scenes import Scene, World
 
 CAPTIONED = 0.5  # probability that the region stream has a picture's caption too, as an item without a box ...
 FEW = 2  # ... if there are so few regions: texts of a batch are padded to the longest, and phrases are short
@@ -183,48 +179,30 @@ def region_patches(edges: np.ndarray, grid: int, patch: int) -> np.ndarray:
     return (inside[:, 1, :, None] & inside[:, 0, None, :]).reshape(len(edges), grid * grid)
 
 
-class _Reporting(TorchDataset):
-    """Each batch with what was missed in making it."""
+def false_captions(world: World, examples: Sequence[Example], share: float, rng: np.random.Generator) -> list[str]:
+    """Of each example, with this probability, its caption with one relation exchanged for another that makes it false;
+    else, and where it states none, the caption itself."""
+    texts = []
+    for example in examples:
+        false = None
+        if rng.random() < share and isinstance(example, Scene):
+            false = hard_negative(example.caption, example, "relation", world, rng)
+        texts.append(false.text if false else example.text)
+    return texts
 
-    def __init__(self, streams: Streams) -> None:
-        self.streams = streams
 
-    def __getitem__(self, step: int) -> tuple[Batch, dict[str, Missed]]:
-        return self.streams[step], self.streams.source.missed()
+def joined(tokens: TokenBatch, texts: Sequence[str], tokenizer: Tokenizer, longest: int) -> tuple[TokenBatch, Tensor]:
+    """B texts' tokens, and the ids (B, L) of B other texts, both padded to one length."""
+    ids, _ = tokenizer.pad([tokenizer.encode(text, longest) for text in texts])
+    length = max(ids.shape[1], tokens.ids.shape[1])
 
+    def padded(t: Tensor, value: int | bool) -> Tensor:
+        return F.pad(t, (0, length - t.shape[1]), value=value)
 
-def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
-    """The batches of the steps from `start` to the last, made ahead by `data.workers` processes (0: in this one). What
-    they could not use is left out of `streams.source` when their batch comes: ConfigError where it is too much."""
-    config = streams.config
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked processes must not share its threads
-    workers = config.data.workers
-    batches = DataLoader(
-        _Reporting(streams),
-        batch_size=None,
-        sampler=range(start, config.train.steps),
-        num_workers=workers,
-        collate_fn=_packed if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=partial(_initialise_worker, config.data.sources),
-        multiprocessing_context=CONTEXT if workers else None,
+    longer = replace(
+        tokens,
+        ids=padded(tokens.ids, PAD),
+        masked_ids=padded(tokens.masked_ids, PAD),
+        mask=padded(tokens.mask, False),
     )
-    with closing(received(batches, "a loader process")) as made:
-        for batch, missed in made:
-            streams.source.skip(missed)
-            yield unpacked(batch) if workers else batch
-
-
-def _packed(made: tuple[Batch, dict[str, Missed]]) -> tuple[Packed[Batch], dict[str, Missed]]:
-    """By the worker itself: where no shared memory is left, torch's sending thread would only print so, and the trainer
-    wait forever."""
-    batch, missed = made
-    return packed(batch), missed
-
-
-def _initialise_worker(sources: Sequence[str], worker: int) -> None:
-    torch.set_num_threads(1)
-    allow(sources)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # are for the trainer: it needs its batch, and ends its workers
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    return longer, padded(ids, PAD)

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from ..base.strings import shown
 from ..config import RunConfig
 from ..data import DATASETS, Dataset
-from ..data.remote import is_remote
-from ..data.source import Source, Split
+from ..data.source import Source, Split, is_remote
 from .file_source import EMBEDDED, FileSource
 from .splits import SPLITS
 from .web import WebShards

@@ -18,10 +18,9 @@ from ..config import STREAMS, AugmentConfig, ConfigError
 from ..data.skipped_items import Skipping
 from ..data.source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Split
 from .framing import framed
-from .identity import identities, text_identity
 from .readers import collected, row_count
 from .readers.records import Problem, Record
-from .splits import SPLITS, Splits
+from .splits import SPLITS, Splits, identities, text_identity
 
 EMBEDDED = ("openmoji", "wordnet")  # what `data.sources` may name beside paths
 
@@ -70,7 +69,9 @@ class FileSource(Skipping):
             if wrong:
                 message = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
                 warnings.warn(f"source {shown(spec)}: {message}", stacklevel=2)
-        self._identities = self._identify()
+        self._pictures = sum(record.picture is not None for record in self.records)
+        pictures = iter(identities([r.picture for r in self.records if r.picture is not None]))
+        self._identities = [text_identity(r.captions[0]) if r.picture is None else next(pictures) for r in self.records]
         self.division = Splits([record.split for record in self.records], self._identities)
         if self.division.different < 3 * SMALLEST_SPLIT:
             what = "pictures" if self._pictures else "texts"
@@ -78,13 +79,20 @@ class FileSource(Skipping):
             raise ConfigError(f"source {shown(spec)}: {few}: {SMALLEST_SPLIT} each to train, validate and test")
         # by stream: index of a record, and why; None: nothing is wrong with it, but the middle square shows no box
         self._unusable: dict[str, dict[int, str | None]] = defaultdict(dict)
-        self._text_lists: dict[Split, list[str]] = {}
         self.follow({})
 
     def follow(self, elsewhere: Mapping[bytes, Split]) -> None:
         """Splits the data. What this source names no split for is where another one has put it: identity -> split."""
         self.division.follow(elsewhere)
-        self._members = {stream: self._feeding(fits) for stream, fits in FEEDS.items()}
+        of_split, records = self.division.members, self.records
+        self._members = {
+            stream: {split: np.array([i for i in of_split[split] if fits(records[i])], np.int64) for split in SPLITS}
+            for stream, fits in FEEDS.items()
+        }
+        self._texts = {
+            split: [text for i in members for text in self.records[i].captions]
+            for split, members in self._members["texts"].items()
+        }
         has = {stream for stream in STREAMS if all(map(len, self._members[stream].values()))}
         masked = all(phrase.mask for record in self.records for phrase in record.phrases)
         self.provides = frozenset(has | ({"boxes"} | ({"masks"} if masked else set()) if "regions" in has else set()))
@@ -121,7 +129,8 @@ class FileSource(Skipping):
         return boxed
 
     def texts(self, split: Split) -> list[str]:
-        return [text for i in self._part("texts", split) for text in self.records[i].captions]
+        self._part("texts", split)  # refuses what is no split
+        return self._texts[split]
 
     def corpus(self) -> Iterator[str]:
         for i in self._part("all", "train"):
@@ -143,7 +152,7 @@ class FileSource(Skipping):
         return {split: self._part("all", split).tolist() for split in SPLITS}
 
     def text(self, key: ItemKey) -> str:
-        texts = self._texts(key.split)
+        texts = self.texts(key.split)
         order = _order("texts", key.split, seeding.seed(key.seed, "texts", key.step), len(texts))
         return texts[order[key.index % len(texts)]]
 
@@ -213,25 +222,7 @@ class FileSource(Skipping):
             f"`xfm data check` lists them; {remedy if usable_too else 'mend them'}"
         )
 
-    def _identify(self) -> list[bytes]:
-        pictures = iter(identities([r.picture for r in self.records if r.picture is not None]))
-        return [next(pictures) if r.picture is not None else text_identity(r.captions[0]) for r in self.records]
-
-    def _feeding(self, fits: Callable[[Record], object]) -> dict[Split, np.ndarray]:
-        """Split -> indices of the records that fit."""
-        members = self.division.members
-        return {split: np.array([i for i in members[split] if fits(self.records[i])], np.int64) for split in SPLITS}
-
     def _part(self, stream: str, split: Split) -> np.ndarray:
         if split not in SPLITS:
             raise ValueError(f"split = {split!r}: source {self.name!r} has {', '.join(SPLITS)}")
         return self._members[stream][split]
-
-    @property
-    def _pictures(self) -> int:
-        return sum(record.picture is not None for record in self.records)
-
-    def _texts(self, split: Split) -> list[str]:
-        if split not in self._text_lists:
-            self._text_lists[split] = self.texts(split)
-        return self._text_lists[split]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -45,7 +45,8 @@ def own(sources: Sequence[str], weights: Sequence[float] = (), unreadable: float
     base, side = _scale(pictures)
     corpus = list(chain.from_iterable(source.corpus() for source in files))
     vocabulary = largest(iter(corpus), base.model.text.vocabulary)
-    lengths = _lengths(corpus, vocabulary)
+    tokenizer = train(iter(corpus), vocabulary)
+    lengths = [len(tokenizer.encode(text, 1 << 20)) for text in corpus]
     uncut = np.percentile(lengths or [0], CUT)  # of pictures alone there are none
     longest, text = (int(np.clip(uncut, 8, most)) for most in (64, 128))
     endless = "pairs" in mixed  # as many pictures with captions as are wanted
@@ -106,12 +107,6 @@ def _scale(pictures: int) -> tuple[RunConfig, int]:
     if pictures < FEW:
         return recipes.demo(), 64
     return (recipes.small(), 96) if pictures < MANY else (recipes.base(), 224)
-
-
-def _lengths(corpus: Iterable[str], vocabulary: int) -> list[int]:
-    """Tokens of each text, with the two special ones."""
-    tokenizer = train(iter(corpus), vocabulary)
-    return [len(tokenizer.encode(text, 1 << 20)) for text in corpus]
 
 
 def _picked(config: RunConfig, base: str, pictures: int, texts: int, provides: frozenset[str]) -> str:

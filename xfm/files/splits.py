@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
+from ..data import cache
 from ..data.source import HELD_OUT, SMALLEST_SPLIT, Split
-from .identity import BYTES
+from .readers.records import Picture
 
+BYTES = 8  # of an identity
+VERSION = 2  # of what is kept
+AT_ONCE = 500  # pictures that a thread is given: what keeps track of a task is larger than a row
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -26,12 +33,10 @@ class Splits:
     def follow(self, elsewhere: Mapping[bytes, Split]) -> None:
         """Splits the rows; those that name no split are where another source has put them: identity -> split."""
         placed = self._placed(SPLITS)
-        splits = [split or placed.get(identity) for identity, split in self.rows]  # as an equal picture
-        splits = [
-            elsewhere.get(identity, split) if split in self.movable else split
-            for (identity, _), split in zip(self.rows, splits, strict=True)
-        ]
-        rows = [(identity, split) for (identity, _), split in zip(self.rows, splits, strict=True)]
+        rows = []
+        for identity, named in self.rows:
+            split = named or placed.get(identity)  # as an equal picture
+            rows.append((identity, elsewhere.get(identity, split) if split in self.movable else split))
         free = {identity for identity, split in rows if split in self.movable and identity not in elsewhere}
         by_content = split_by_content(free, 0 if len(self.named) == len(SPLITS) else SMALLEST_SPLIT)
         self.members = {split: [] for split in SPLITS}
@@ -64,3 +69,42 @@ def split_by_content(identities: Iterable[bytes], least: int = SMALLEST_SPLIT) -
     validation = max(test + least, int((shares < 2 * HELD_OUT).sum()))
     ends: dict[Split, int] = {"test": test, "validation": validation, "train": len(order)}
     return {identity: next(split for split, end in ends.items() if i < end) for i, identity in enumerate(order)}
+
+
+def identities(pictures: Sequence[Picture]) -> list[bytes]:
+    """A hash of what tells each picture from others (`records.telling`): equal files have equal ones, wherever they
+    lie. Kept in the cache folder until a file changes; a picture that cannot be read has that of its name."""
+    batches = [pictures[i : i + AT_ONCE] for i in range(0, len(pictures), AT_ONCE)]
+    key = hashlib.blake2b(digest_size=12)
+    with ThreadPoolExecutor(16) as pool:
+        for versions in pool.map(partial(_joined, _version), batches):
+            key.update(versions)
+        name = f"identities-{VERSION}-{key.hexdigest()}.bin"
+        path = cache.cached(name, lambda: b"".join(pool.map(partial(_joined, _identity), batches)))
+    whole = path.read_bytes()
+    return [whole[i : i + BYTES] for i in range(0, len(whole), BYTES)]
+
+
+def _joined(describe: Callable[[Picture], bytes], pictures: Sequence[Picture]) -> bytes:
+    return b"".join(map(describe, pictures))
+
+
+def _version(picture: Picture) -> bytes:
+    try:
+        version = picture.version()
+    except OSError:
+        version = f"missing: {picture.name}"
+    return f"{version}\n".encode("utf-8", "replace")
+
+
+def _identity(picture: Picture) -> bytes:
+    try:
+        content = picture.ends()
+    except OSError:
+        content = picture.name.encode("utf-8", "replace")
+    return hashlib.blake2b(content, digest_size=BYTES).digest()
+
+
+def text_identity(text: str) -> bytes:
+    """As of a picture, of a text that has none."""
+    return hashlib.blake2b(text.encode(), digest_size=BYTES).digest()

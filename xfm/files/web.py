@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import re
 import tarfile
 from collections.abc import Iterator
@@ -18,13 +17,12 @@ from ..base import seeding
 from ..base.images import decode
 from ..base.strings import brief, shown
 from ..config import AugmentConfig, ConfigError
-from ..data.remote import allowed
 from ..data.skipped_items import Skipping
-from ..data.source import HELD_OUT, CaptionedImage, Split
+from ..data.source import HELD_OUT, CaptionedImage, Split, allowed
 from ..model.replicas import launched
 from .framing import framed
 from .readers.records import PICTURES
-from .readers.tar_shards import TEXTS, expand
+from .readers.tar_shards import TEXTS, captions_of, expand
 
 CORPUS = 10_000  # captions that a tokenizer is trained on
 ENOUGH = 100  # samples seen, before a share of them says anything
@@ -113,7 +111,7 @@ class WebShards(Skipping):
         if not allowed(self.name):
             raise ConfigError(
                 f"data.sources: {shown(self.name)}: is not fetched for a config that came with a run folder; if you "
-                "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.data.remote.allow([address]) in Python"
+                "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.data.source.allow([address]) in Python"
             )
         rank, world = launched()
         if (info := get_worker_info()) and info.num_workers > len(self._urls):  # two that begin alike would go on alike
@@ -140,11 +138,11 @@ def split_by_name(name: str) -> Split:
 
 def _caption(fields: dict[str, Any]) -> str:
     """Of a .txt or a .json; "" where there is none that can be read."""
-    try:
-        if data := next((fields[ending] for ending in TEXTS if ending in fields), None):
-            return " ".join(data.decode().split())
-        tree = json.loads(fields.get(".json", b"{}"))
-        caption = tree.get("caption", "") if isinstance(tree, dict) else ""
-        return " ".join(caption.split()) if isinstance(caption, str) else ""
-    except (ValueError, RecursionError):
-        return ""
+    for ending in (*TEXTS, ".json"):
+        if data := fields.get(ending):
+            try:
+                texts = [text for text in captions_of(data, ending) if isinstance(text, str)]
+            except ValueError:
+                return ""
+            return " ".join(texts[0].split()) if texts else ""
+    return ""

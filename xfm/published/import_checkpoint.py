@@ -26,7 +26,7 @@ from ..base.files import FileError, explain_os_error
 from ..base.strings import brief, printable
 from ..config import ConfigError, RunConfig
 from ..data import cache
-from ..data.pretrained_tokenizer import read_pretrained
+from ..data.tokenizer import read_pretrained
 from ..interop import published
 from ..interop.checkpoint_file import CheckpointError, identify, read_file, tensors_of
 from ..interop.resolution import grid_of, resize_table

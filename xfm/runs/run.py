@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,26 @@ from torch import Tensor
 from ..base.fields import differences, require
 from ..base.files import TEMPORARY
 from ..base.html_card import card, curve, table
+from ..base.numbers import interval, percent
+from ..base.strings import baseline_label
 from ..config import RunConfig, from_json
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..objectives import build
-from .answers import HEADER, answers
 from .errors import RunError
 from .folder import METRICS, STATE, WEIGHTS, Folder, Record
 from .weights import load_into, packed, undrawn
 
 PROBES, INIT = "probes.jsonl", "init.safetensors"
+ANSWERS = {  # (task, metric, condition) of an evaluation: what it says
+    ("image to text", "R@1", "ITC"): "image to text, R@1 by ITC",
+    ("text to image", "R@1", "ITC"): "text to image, R@1 by ITC",
+    ("matching (name exchanged)", "accuracy", "ITM"): "exchanged names noticed by ITM",
+    ("grounding", "acc@0.5", ""): "phrases grounded, acc@0.5",
+    ("naming", "accuracy", ""): "objects named",
+    ("language", "accuracy", ""): "masked tokens predicted",
+}
+HEADER = ("answer", "value", "95 % interval", "baseline", "n")
 
 
 class Run(Folder[RunConfig]):
@@ -151,3 +161,15 @@ def kept_name(step: int) -> str:
 def config_differences(a: RunConfig, b: RunConfig) -> str:
     """The dotted fields in which two configs differ, with both values; "none" of an open group's that one has not."""
     return differences(a.to_dict(), b.to_dict())
+
+
+def answers(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row of text, as HEADER has it, for each of ANSWERS that was measured."""
+    measured = {(row["task"], row["metric"], row["condition"]): row for row in rows}
+    return [_row(title, measured[key]) for key, title in ANSWERS.items() if key in measured]
+
+
+def _row(title: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    name = baseline_label(row["baseline_name"])
+    baseline = "" if row["baseline"] is None else f"{percent(row['baseline'])} ({name})"
+    return title, percent(row["value"]), interval(row["low"], row["high"], "%", digits=1), baseline, f"{row['n']:,}"

@@ -23,7 +23,7 @@ from ..data import dataset
 from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from ..runs.answers import HEADER, answers
+from ..runs.run import HEADER, answers
 from ..train import Run, RunError
 from .availability import Tasks, listed, select_tasks, why_not
 from .context import EvalContext, NothingToAsk, reproducibly

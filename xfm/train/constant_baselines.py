@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config import ConfigError, RunConfig
 from ..data import dataset
-from ..data.remote import is_remote
+from ..data.source import is_remote
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..objectives import OBJECTIVES, losses_by_stream, weights_at

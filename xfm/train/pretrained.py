@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from ..config import ConfigError, RunConfig
 from ..data import dataset
-from ..data.pretrained_tokenizer import read_pretrained
-from ..data.tokenizer import Tokenizer
+from ..data.tokenizer import Tokenizer, read_pretrained
 from ..interop.checkpoint_file import CheckpointError
 from ..interop.pretrained_encoders import KINDS, Source, read_encoder
 from ..model import XFM

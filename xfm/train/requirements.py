@@ -7,7 +7,7 @@ import warnings
 from ..base.strings import shown
 from ..config import ConfigError, RunConfig
 from ..data import dataset
-from ..data.remote import allow
+from ..data.source import allow
 from ..interop.pretrained_encoders import require_fitting, sources
 from ..model.replicas import launched
 from ..objectives import OBJECTIVES, check_losses, losses_by_stream, weights_at

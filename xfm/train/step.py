@@ -14,8 +14,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..config import RunConfig
+from ..data.batch_loader import loader
 from ..data.skipped_items import SkippedItems
-from ..data.streams import Streams, loader
+from ..data.streams import Streams
 from ..diagnostics.training_probe import TrainingProbe
 from ..model.batch import Batch, on_device, sent
 from ..model.replicas import broadcast_from_main

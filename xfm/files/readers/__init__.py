@@ -13,12 +13,10 @@ from pathlib import Path
 from ...base.fields import one_of
 from ...base.strings import shown
 from ...config import ConfigError
-from ...data.remote import is_remote
+from ...data.source import is_remote
 from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_genome
-from .class_folders import read_folder
-from .content import state
-from .records import PICTURES, Problem, Record, load_json, matching
-from .saved import read_saved
+from .folders import read_folder, read_saved
+from .records import PICTURES, Problem, Record, load_json, matching, state
 from .tables import read_json_lines, read_table, read_texts
 from .tar_shards import files_of, read_shards
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from ...base.strings import brief, parse_json, shown
 from ...config import ConfigError
-from .content import utf8_lines
-from .records import PICTURES, Problem, Record, Root, Unusable
+from .records import PICTURES, Problem, Record, Root, Unusable, utf8_lines
 from .row_checks import columns, record, rows
 
 COLUMNS = ("image", "caption", "phrase", "box", "split")
@@ -23,18 +22,14 @@ LINES = 10  # that a row of a table may take: cells in quotes have line breaks
 def read_table(path: Path, delimiter: str = ",") -> Iterator[Record | Problem]:
     """CSV, or TSV by its delimiter: a header with image and caption, or phrase and box. Rows of one picture are one."""
     cells_of = _cells(path, delimiter)
-    names = [name.strip() for name in _header(path, cells_of)]
+    where, header = next(cells_of, ("", []))
+    if isinstance(header, Unusable):
+        raise ConfigError(f"{path.parent / where}: {header.kind} in the header: {header.what}")
+    names = [name.strip() for name in header]
     columns(path, names, ["image"], COLUMNS)
     if "caption" not in names and not {"phrase", "box"} <= {*names}:
         raise ConfigError(f"{path}: has neither a column 'caption' nor the columns 'phrase' and 'box'")
     yield from rows(((where, _named(names, cells)) for where, cells in cells_of), _maker(path))
-
-
-def _header(path: Path, cells_of: Iterator[tuple[str, Any]]) -> list[str]:
-    where, names = next(cells_of, ("", []))
-    if isinstance(names, Unusable):
-        raise ConfigError(f"{path.parent / where}: {names.kind} in the header: {names.what}")
-    return names
 
 
 def _named(names: list[str], cells: Any) -> Any:

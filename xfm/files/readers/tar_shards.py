@@ -11,6 +11,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,7 @@ from ...base.fields import require
 from ...base.strings import brief, parse_json
 from ...config import ConfigError
 from ...data import cache
-from .content import state
-from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, unread
+from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, state, unread
 from .row_checks import record, rows
 
 TEXTS = (".txt", ".caption", ".text")
@@ -66,25 +66,16 @@ def read_shards(path: Path) -> Iterator[Record | Problem]:
             index = cache.cached(f"shard-{key.hexdigest()}.json", lambda shard=shard: json.dumps(_samples(shard)))
         except OSError as error:
             raise ConfigError(f"{shard}: cannot be read ({error.strerror or error})") from error
-        yield from rows(_of_shard(shard, parse_json(index.read_text("utf-8"))), _make)
+        samples = parse_json(index.read_text("utf-8")).items()
+        yield from rows(((f"{shard.name}:{name}", sample) for name, sample in samples), partial(_make, shard))
 
 
-def _of_shard(shard: Path, samples: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    path = str(shard.absolute())
-    for name, sample in samples.items():
-        yield f"{shard.name}:{name}", (path, sample)
-
-
-def _make(where: str, row: Any) -> Record:
-    path, sample = row
+def _make(shard: Path, where: str, sample: dict[str, Any]) -> Record:
     if sample.get("problem"):
         raise Unusable("no row", sample["problem"])
-    picture = None
-    if sample.get("picture"):
-        offset, length = sample["picture"]
-        picture = Stored(path, where, offset, length)
-    elif sample.get("unread"):
+    if sample.get("unread") and not sample.get("picture"):
         raise unread(sample["unread"])
+    picture = Stored(str(shard.absolute()), where, *sample["picture"]) if sample.get("picture") else None
     made = record(where, picture, sample["captions"])
     return replace(made, captions=tuple(dict.fromkeys(made.captions)))  # img2dataset writes .txt and .json of one text
 
@@ -113,38 +104,25 @@ def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, sample: dic
     suffix = f".{ending.rpartition('.')[2]}"
     if suffix not in (*PICTURES, *UNREAD, *TEXTS, ".json"):
         return
-    if (stored := _linked(tar, member)) is None:
-        sample["problem"] = f"{member.name}: a link to no file of the shard; pack the file itself"
+    if not member.isreg():
+        sample["problem"] = f"{member.name}: a link; pack the file itself"
     elif suffix in PICTURES and "picture" in sample:
         sample["problem"] = f"{member.name}: a second picture of one sample; give it another name up to the first dot"
     elif suffix in PICTURES:
-        sample["picture"] = [stored.offset_data, stored.size]
+        sample["picture"] = [member.offset_data, member.size]
     elif suffix in UNREAD:
         sample["unread"] = member.name
-    else:
-        _add_text(tar, stored, suffix, sample)
-
-
-def _linked(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """The file itself or, of a hard link, the one that it is of."""
-    try:
-        target = tar.getmember(member.linkname) if member.islnk() else member
-    except KeyError:
-        return None
-    return target if target.isreg() else None
-
-
-def _add_text(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str, sample: dict[str, Any]) -> None:
-    file = tar.extractfile(member)
-    if file is None or member.size > LONGEST:
+    elif (file := tar.extractfile(member)) is None or member.size > LONGEST:
         sample["problem"] = f"{member.name}: longer than {LONGEST:,} bytes"
-        return
-    try:
-        text = file.read().decode()
-        content = parse_json(text) if suffix == ".json" else text
-    except ValueError as error:
-        sample["problem"] = f"{member.name}: {brief(error)}"
-        return
+    else:
+        try:
+            sample["captions"] += captions_of(file.read(), suffix)
+        except ValueError as error:
+            sample["problem"] = f"{member.name}: {brief(error)}"
+
+
+def captions_of(data: bytes, suffix: str) -> list[Any]:
+    """Of a text, or of the field caption of a .json. ValueError for what is no UTF-8, or no JSON."""
+    content = parse_json(data.decode()) if suffix == ".json" else data.decode()
     caption = content.get("caption") if isinstance(content, dict) else content
-    if caption is not None:
-        sample["captions"] += caption if isinstance(caption, list) else [caption]
+    return [] if caption is None else caption if isinstance(caption, list) else [caption]

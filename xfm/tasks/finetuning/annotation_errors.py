@@ -10,8 +10,7 @@ from typing import Any
 
 from ...base.fields import ConfigError
 from ...base.strings import brief, parse_json, shown
-from ...files.readers.content import utf8_lines
-from ...files.readers.records import Unusable, load_json, spelt
+from ...files.readers.records import Unusable, load_json, spelt, utf8_lines
 from .protocol import caption_text
 
 

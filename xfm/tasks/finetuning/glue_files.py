@@ -9,7 +9,7 @@ from pathlib import Path
 from ...base.fields import nearest
 from ...base.strings import shown
 from ...config import ConfigError
-from ...files.readers.content import utf8_lines
+from ...files.readers.records import utf8_lines
 
 BROKEN = 0.001  # share of a training file's rows that may have another number of cells: QQP's has such
 

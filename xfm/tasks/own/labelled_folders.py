@@ -14,10 +14,9 @@ from ...base import seeding
 from ...base.fields import one_of
 from ...config import ConfigError
 from ...data.source import Split
-from ...files.identity import identities
-from ...files.readers.class_folders import picture_names
+from ...files.readers.folders import picture_names
 from ...files.readers.records import PICTURES, Root, Stored, Unusable
-from ...files.splits import split_by_content
+from ...files.splits import identities, split_by_content
 from ..finetuning.task import Item
 from .picture_tasks import Pictures
 

@@ -1,4 +1,4 @@
-"""What is learnt from: `xfm data preview`, `xfm data check`."""
+"""Files of others: `xfm data preview`, `xfm data check`, `xfm import-checkpoint`, `xfm export-checkpoint`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import tyro
 
 from .. import recipes
 from ..base.fields import ConfigError, require
+from ..base.strings import printable
 from ..config.data import Split
-from .printing import lines
+from .results import lines
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ class DataCheck:
     """The page; of several paths, numbered."""
 
     def run(self) -> None:
-        from ..check.check_page import write_page
-        from ..check.source_check import check
+        from ..check.source_check import check, write_page
 
         require(bool(self.paths), "PATH", "", "at least one: xfm data check captions.csv")
         unusable = 0
@@ -60,3 +60,40 @@ class DataCheck:
             unusable += not found.usable
         if unusable:
             sys.exit(f"xfm: {unusable} of {len(self.paths)} cannot be trained on")
+
+
+@dataclass(frozen=True)
+class ImportCheckpoint:
+    """Make a run folder of the authors' file: what it lists is all that was unused, missing or interpolated."""
+
+    file: tyro.conf.Positional[Path]
+    """The published PyTorch file, such as xfm_1b3.th. No code in it is run."""
+    tokenizer: Path
+    """A folder with RoBERTa's vocab.json and merges.txt, or its tokenizer.json."""
+    out: Path
+    """The run folder to make, such as runs/xfm_1b3/seed0."""
+    image_size: int = 0
+    """Pixels a side; the relative position tables are interpolated to it. 0: the file's own."""
+    text_heads: int = 0
+    """Heads of the text and fusion encoder; 0: one for 64 of their width, as every RoBERTa has them."""
+
+    def run(self) -> None:
+        from ..published.import_checkpoint import import_checkpoint
+
+        print(import_checkpoint(self.file, self.tokenizer, self.out, self.image_size, self.text_heads))
+
+
+@dataclass(frozen=True)
+class ExportCheckpoint:
+    """Write a finished run as a file of the published form; of an imported run, the file that it was made of; a
+    clip_like one as open_clip's weights, with their config beside them."""
+
+    run_folder: tyro.conf.Positional[Path]
+    out: Path
+    """The file to make."""
+
+    def run(self) -> None:
+        from ..published.export_checkpoint import export_checkpoint
+
+        export_checkpoint(self.run_folder, self.out)
+        print(printable(self.out))
