@@ -18,7 +18,6 @@ from xfm.config import CaptionConfig, SceneConfig
 from xfm.data import dataset
 from xfm.data.source import SPLITS, Split
 from xfm.data.world import openmoji
-from xfm.data.world.background import MIDDLE
 from xfm.data.world.colours import TERMS
 from xfm.data.world.grammar import (
     CONJUNCTIONS,
@@ -37,7 +36,7 @@ from xfm.data.world.grammar import (
     plural,
     templates,
 )
-from xfm.data.world.objects import HIDES, VISIBLE, Object
+from xfm.data.world.objects import HIDES, MIDDLE, VISIBLE, Object
 from xfm.data.world.scenes import SIZES, Scene, World
 
 LEVEL = recipes.get("demo+hard+rich").data

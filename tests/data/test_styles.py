@@ -17,9 +17,8 @@ from xfm.data.world import colours, openmoji, styles
 from xfm.data.world.grammar import is_true
 from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.objects import VISIBLE
-from xfm.data.world.questions import visual_questions
-from xfm.data.world.scenes import World
-from xfm.data.world.shuffled import Shuffled
+from xfm.data.world.questions import visual_question
+from xfm.data.world.scenes import Shuffled, World
 
 OTHERS = [name for name in styles.STYLES if name != "openmoji"]
 ALL = tuple(styles.STYLES)
@@ -189,6 +188,6 @@ def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:
         assert any(o.name == thing.name and o.colour == thing.colour for o in scene.objects)
     changed = [hard_negative(s.caption, s, "colour", world, rng("test", i)) for i, s in enumerate(scenes)]
     assert sum(c is not None for c in changed) > 20
-    for question in visual_questions(world, "train", 24):
+    for question in (visual_question(world, "train", i) for i in range(24)):
         if question.kind == "colour":
             assert question.answer in {o.colour for o in question.scene.objects} and question.answer in question.answers

@@ -25,11 +25,10 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..runs.answers import HEADER, answers
 from ..train import Run, RunError
-from .availability import Tasks, listed, select_tasks, why_not
 from .context import EvalContext, NothingToAsk, reproducibly
 from .linear_probe import without_convergence_warnings
 from .result import Result, from_json, to_json
-from .task_registry import MEASURED, STANDARD, TASKS
+from .task_registry import MEASURED, STANDARD, TASKS, Tasks, listed, select_tasks, why_not
 
 # begun first: none is left for the end
 _LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching", "imlm")

@@ -140,7 +140,7 @@ def _single(context: EvalContext, train: Features, test: Features, labels: Seque
         features = {name: (x, test.by_encoder[name][trained]) for name, x in train.by_encoder.items()}
         upper_bound = None if unseen and label != "concept" else 1.0  # its category need not be visible
         task = label + " (unseen concepts)" * unseen
-        results += _classify(context, task, features, y, y_test[trained], upper_bound=upper_bound)
+        results += _classify(context, task, features, (y, y_test[trained]), upper_bound=upper_bound)
     return results
 
 
@@ -159,7 +159,7 @@ def _patches(
         name: (encode(train).float().cpu().numpy()[owner, at], encode(test).float().cpu().numpy()[owner_test, at_test])
         for name, encode in encoders.items()
     }
-    return _classify(context, "concept of a patch", features, y, y_test, owner, upper_bound=1.0, groups=owner_test)
+    return _classify(context, "concept of a patch", features, (y, y_test), owner, upper_bound=1.0, groups=owner_test)
 
 
 def _covered(scenes: Sequence[Scene], size: int) -> np.ndarray:
@@ -174,16 +174,11 @@ def _covered(scenes: Sequence[Scene], size: int) -> np.ndarray:
 
 
 def _classify(
-    context: EvalContext,
-    task: str,
-    features: TrainTest,
-    y: np.ndarray,
-    y_test: np.ndarray,
-    owner: Any = None,
-    **more: Any,
+    context: EvalContext, task: str, features: TrainTest, labels: Sequence[np.ndarray], owner: Any = None, **more: Any
 ) -> list[Result]:
-    """Rows of both classifiers on all features, the model's first, and labels y (n,) and y_test (m,). `owner` (n,): the
-    training scene of each sample."""
+    """Rows of both classifiers on all features, the model's first, and labels (n,), (m,). `owner` (n,): the training
+    scene of each sample."""
+    y, y_test = labels
     results, no_picture = [], (majority(y, y_test), "most frequent label")
     for method, fit in {"linear probe": partial(linear_probe, groups=owner), "k-NN": nearest_neighbours}.items():
         scores = {f"{name}, {method}": correct(fit(x, y), x_test, y_test) for name, (x, x_test) in features.items()}
@@ -192,12 +187,7 @@ def _classify(
 
 
 def _rows(
-    context: EvalContext,
-    task: str,
-    metric: str,
-    scores: dict[str, np.ndarray],
-    no_picture: tuple[float, str],
-    **more: Any,
+    context: EvalContext, task: str, metric: str, scores: dict[str, np.ndarray], no_picture: tuple, **more: Any
 ) -> list[Result]:
     """The model's row with the better of its baselines, and theirs with the level that needs no picture."""
     ours, *others = scores
