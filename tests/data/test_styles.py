@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -56,15 +57,14 @@ def test_a_style_is_rendered_with_an_object_and_alpha(name: str) -> None:
     assert visible.min() > 0.02 and 0.2 < visible.mean() < 0.8
     assert len({picture.tobytes() for picture in pictures}) > 820  # some families draw two concepts alike
     apple = next(c for c in openmoji.concepts() if c.name == "apple")
+    assert np.array_equal(styles.picture(apple, 32, name), styles.render(styles.svg(name)[apple.code], 32))
     red, _, blue, alpha = styles.picture(apple, 32, name).reshape(-1, 4).T
     assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
 
 
 def test_no_two_styles_share_a_drawing() -> None:
-    drawn = np.stack([styles.pictures(32, name)[::8] for name in ALL])
-    for i in range(len(ALL)):
-        for j in range(i):
-            assert not (drawn[i] == drawn[j]).all((1, 2, 3)).any()
+    for one, other in combinations(ALL, 2):
+        assert not (styles.pictures(32, one)[::8] == styles.pictures(32, other)[::8]).all((1, 2, 3)).any()
 
 
 def test_a_file_that_is_not_the_packed_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,29 +116,19 @@ def test_each_object_has_its_own_style_as_often_as_any() -> None:
     drawn = Counter(o.style for s in scenes for o in s.objects)
     assert set(drawn) == set(ALL) and min(drawn.values()) > 0.2 * drawn.total()
     assert any(len({o.style for o in s.objects}) > 1 for s in scenes)
-    again = [world.scene("train", i) for i in range(20)]
-    for a, b in zip(scenes, again, strict=False):
-        assert a.objects == b.objects and a.text == b.text and np.array_equal(a.image, b.image)
 
 
 def test_the_first_object_of_a_scene_is_the_same_whatever_styles_there_are() -> None:
     """Styles draw from a generator of their own: concept, size and order are those of the same key."""
     one, several = World(), World(styles=("noto", "twemoji"))
-    alike = sum(
-        [(o.concept, o.size) for o in one.scene("unseen_concepts", i, 1).objects]
-        == [(o.concept, o.size) for o in several.scene("unseen_concepts", i, 1).objects]
-        for i in range(40)
-    )
-    assert alike == 40
+    for i in range(40):
+        (a,), (b,) = (world.scene("unseen_concepts", i, 1).objects for world in (one, several))
+        assert (a.concept, a.size) == (b.concept, b.size)
 
 
 def test_credits_name_what_is_shown() -> None:
     assert World().credit == World().scene("test", 0).credit == "Pictures: OpenMoji, CC BY-SA 4.0"
-    assert World().licence == (
-        "Pictures: OpenMoji (https://openmoji.org), CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). "
-        "The figures that show them are adaptations under the same licence: who passes this report on keeps this line "
-        "with it."
-    )
+    assert "The figures that show them are adaptations under the same licence: who passes this" in World().licence
     world = World(styles=("twemoji", "openmoji", "noto"))
     assert world.credit == "Pictures: OpenMoji, CC BY-SA 4.0; Noto Emoji, Apache-2.0; Twemoji, CC BY 4.0"
     for name in ("twemoji", "openmoji", "noto"):
@@ -149,9 +139,8 @@ def test_credits_name_what_is_shown() -> None:
         scene = world.scene("test", i)
         families = {styles.STYLES[o.style].family for o in scene.objects}
         assert {f.split(", ")[0] for f in scene.credit.removeprefix("Pictures: ").split("; ")} == families
-    assert any(
-        Shuffled(styles=ALL).scene("train", i).credit != World(styles=ALL).scene("train", i).credit for i in range(9)
-    )
+    worlds = Shuffled(styles=ALL), World(styles=ALL)  # the picture's credit, not the text's
+    assert any(len({world.scene("train", i).credit for world in worlds}) == 2 for i in range(9))
 
 
 def test_colour_words_are_measured_in_each_style() -> None:
