@@ -42,18 +42,16 @@ def context(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[Eva
 
 
 @pytest.fixture
-def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Adds the dataset "pictures" of twenty pictures with captions and, if wanted, boxes; nothing else is known."""
+def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PairSource]:
+    """Adds the dataset "pictures" of twenty pictures with captions and, if wanted, regions; nothing else is known."""
 
-    def add(boxes: bool = False) -> None:
+    def add(*regions: Region) -> PairSource:
         rng = seeding.rng("pictures")
         images = [rng.integers(256, size=(40, 60, 3), dtype=np.uint8) for _ in range(20)]
         captions = [f"picture number {i} of the set" for i in range(20)]
-        regions = (
-            [[Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0))]] * 20 if boxes else None
-        )
-        source = PairSource(images, captions, 48, regions, name="twenty")
+        source = PairSource(images, captions, 48, [[*regions]] * 20 if regions else None, name="twenty")
         monkeypatch.setitem(DATASETS, "pictures", lambda config: Dataset(config, [source]))
+        return source
 
     return add
 

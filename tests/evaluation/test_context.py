@@ -1,8 +1,8 @@
 """What the tasks get from the model is what the objectives compute in training, whatever the batch and the order."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,6 @@ from reference import batches
 from xfm.base import seeding
 from xfm.data import DATASETS, Dataset
 from xfm.data.masking import mask_tokens
-from xfm.data.pair_source import PairSource
 from xfm.data.source import Split
 from xfm.data.streams import Streams, filled
 from xfm.data.world.scenes import Scene, World
@@ -116,33 +115,24 @@ def test_questions_depend_on_the_seed_the_split_and_the_task_alone(context: Eval
     assert len({str(s) for s in (shown(), shown("validation"), shown(seed=1), shown(task="other"))}) == 4
 
 
-@pytest.fixture
-def source() -> PairSource:
-    pictures = [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)]
-    return PairSource(pictures, [f"picture {i}" for i in range(20)], 48)
-
-
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_examples_are_of_the_split_of_the_context(
-    split: Split, context: EvalContext, source: PairSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_examples_are_of_the_split_of_the_context(split: Split, context: EvalContext, add_pictures: Callable) -> None:
     of_split = replace(context, split=split)
     drawn = list(of_split.examples("any", 5))
     assert [example.text for example in drawn] == [scene.text for scene in of_split.scenes("any", 5)]
-    monkeypatch.setitem(DATASETS, "user", lambda config: Dataset(config, [source]))
-    user = replace(of_split, config=context.config.replace({"data.dataset": "user"}))
+    source, user = add_pictures(), of_split.with_data({"data.dataset": "pictures"})
     assert sorted(e.text for e in user.examples("any", 99)) == sorted(source.texts(split)), "each once, and no other's"
     assert sorted(e.text for e in user.examples("any", 99, split="train")) == sorted(source.texts("train"))
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_ones_own_data_are_asked_before_those_that_come_along(
-    first: bool, context: EvalContext, source: PairSource, monkeypatch: pytest.MonkeyPatch
+    first: bool, context: EvalContext, add_pictures: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = (source, World())
+    sources = (add_pictures(), World())
     monkeypatch.setitem(DATASETS, "mixed", lambda config: Dataset(config, sources if first else sources[::-1]))
-    mixed = replace(context, config=context.config.replace({"data.dataset": "mixed"}))
-    assert (mixed.source_with("pairs").name, mixed.source_with("boxes").name) == ("own", "openmoji")
+    mixed = context.with_data({"data.dataset": "mixed"})
+    assert (mixed.source_with("pairs").name, mixed.source_with("boxes").name) == ("twenty", "openmoji")
     assert all(example.text.startswith("picture") for example in mixed.examples("retrieval", 5))
 
 

@@ -1,5 +1,7 @@
 """Grounding and alignment: controls and parts are what they say; who looks everywhere alike is at the baseline."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,8 @@ from evaluation.stubs import Oracle, oracle
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from xfm import recipes
 from xfm.base import seeding
 from xfm.config import RunConfig
-from xfm.data import DATASETS, Dataset, dataset
-from xfm.data.pair_source import PairSource
 from xfm.data.source import Region
 from xfm.data.tokenizer import Tokenizer
 from xfm.explain import make_inputs
@@ -67,15 +66,11 @@ def test_a_box_is_right_from_half_an_overlap() -> None:
 
 
 @pytest.mark.parametrize("again", ["thing", "another thing"])
-def test_one_phrase_for_several_objects_has_no_known_upper_bound(again: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)]
-    regions = [Region("thing", (0.2, 0.2, 0.2, 0.2)), Region(again, (0.7, 0.7, 0.2, 0.2))]
-    source = PairSource(pictures, [f"picture {i}" for i in range(20)], 48, regions=[regions] * 20)
-    monkeypatch.setitem(DATASETS, "mine", lambda config: Dataset(config, (source,)))
-    config = recipes.smoke().replace({"data.dataset": "mine", "model.text.vocabulary": 270})
-    data = dataset(config).feasible
-    with torch.inference_mode():
-        results = grounding.score(EvalContext(build(data), data, dataset(config).tokenizer()))
+def test_one_phrase_for_several_objects_has_no_known_upper_bound(
+    again: str, context: EvalContext, add_pictures: Callable
+) -> None:
+    add_pictures(Region("thing", (0.2, 0.2, 0.2, 0.2)), Region(again, (0.7, 0.7, 0.2, 0.2)))
+    results = grounding.score(context.with_data({"data.dataset": "pictures"}))
     assert {r.upper_bound for r in results} == {None if again == "thing" else 1.0}
     assert find_result(results, "grounding (several objects)", "acc@0.5").n == results[0].n > 0
 

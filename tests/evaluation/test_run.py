@@ -20,7 +20,7 @@ from xfm import tasks as evaluation
 from xfm.base import workers
 from xfm.config import ConfigError, RunConfig, from_json
 from xfm.data import dataset
-from xfm.data.source import SPLITS
+from xfm.data.source import SPLITS, Region
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import XFM
 from xfm.objectives import build
@@ -202,7 +202,7 @@ def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
 def test_boxes_are_grounded_wherever_they_come_from(
     add_pictures: Callable, model: XFM, config: RunConfig, tokenizer: Tokenizer
 ) -> None:
-    add_pictures(boxes=True)
+    add_pictures(Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0)))
     own = config.replace({"data.dataset": "pictures"})
     results = evaluate(model, own, tokenizer, tasks="grounding")
     both = [(task, c) for task in ("grounding", "grounding (several objects)") for c in ("", "any object's box")]

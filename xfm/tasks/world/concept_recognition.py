@@ -34,11 +34,7 @@ SCENES_PATCHES = 200  # of those for training, whose patches are used
 DRAWS = 1000  # per picture: a single object has some two hundred different contents
 
 TrainTest = dict[str, tuple[np.ndarray, np.ndarray]]  # training (n, F) and test (m, F) features by encoder
-LABELS: dict[str, Callable[[int], int | str]] = {
-    "concept": lambda concept: concept,
-    "subcategory": lambda concept: openmoji.concepts()[concept].subcategory,
-    "category": lambda concept: openmoji.concepts()[concept].category,
-}
+LABELS = ("concept", "subcategory", "category")
 
 
 class Features(NamedTuple):
@@ -60,7 +56,7 @@ def score(context: EvalContext) -> list[Result]:
     encode, results = _encoder(context, random_weights, train_scenes), []
     train = encode(train_scenes)
     if not context.unseen:
-        results += _single(context, train, encode(_single_objects(context, TEST, train_scenes)), tuple(LABELS))
+        results += _single(context, train, encode(_single_objects(context, TEST, train_scenes)), LABELS)
     if context.world.unseen_names:
         train_unseen = _single_objects(unseen, TRAIN_UNSEEN)
         test = encode(_single_objects(unseen, TEST, train_unseen))
@@ -135,7 +131,9 @@ def _single(context: EvalContext, train: Features, test: Features, labels: Seque
     """Pictures of one object each; of the test pictures those whose label is in training."""
     unseen, results = context.split == "unseen_concepts", []
     for label in labels:
-        y, y_test = (np.array([LABELS[label](s.objects[0].concept) for s in f.scenes]) for f in (train, test))
+        y, y_test = (np.array([s.objects[0].concept for s in f.scenes]) for f in (train, test))
+        if label != "concept":
+            y, y_test = (np.array([getattr(openmoji.concepts()[c], label) for c in some]) for some in (y, y_test))
         trained = np.isin(y_test, y)
         features = {name: (x, test.by_encoder[name][trained]) for name, x in train.by_encoder.items()}
         upper_bound = None if unseen and label != "concept" else 1.0  # its category need not be visible
