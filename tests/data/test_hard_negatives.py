@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xfm import recipes
 from xfm.base import seeding
 from xfm.data.source import SPLITS
-from xfm.data.world.grammar import COUNTS, RELATION_WORDINGS, Caption, compose, is_true, plural
+from xfm.data.world.grammar import Caption, compose, is_true
 from xfm.data.world.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
 from xfm.data.world.scenes import World
 
@@ -52,23 +52,6 @@ def test_one_span_differs_and_the_caption_is_false(data, split, index: int, kind
     assert caption.spans[span][2] == changed.spans[span][2] == kind and words(caption, span) == words(changed, span)
     before, after = ((*c.things, *c.relations) for c in (caption, changed))
     assert sum(a != b for a, b in zip(before, after, strict=True)) == 1 and changed.absent == caption.absent
-
-
-@given(st.sampled_from(SPLITS), st.integers(0, 10**6), st.sampled_from(HARD_NEGATIVE_KINDS), st.sampled_from(WORLDS))
-def test_text_and_spans_say_what_is_claimed(split, index: int, kind, world: World) -> None:
-    scene = world.scene(split, index)
-    changed = hard_negative(scene.caption, scene, kind, world, seeding.rng(index))
-    if changed:
-        said = {k: Counter(changed.text[a:b] for a, b, of in changed.spans if of == k) for k in HARD_NEGATIVE_KINDS}
-        assert said["noun"] == Counter(plural(t.name) if t.count > 1 else t.name for t in changed.things)
-        assert said["size"] == Counter(t.size for t in changed.things if t.size)
-        assert said["colour"] == Counter(t.colour for t in changed.things if t.colour)
-        relations = [changed.text[a:b] for a, b, of in changed.spans if of == "relation"]
-        assert all(w in RELATION_WORDINGS[r.word] for w, r in zip(relations, changed.relations, strict=True))
-        counts = [t.count for t in changed.things if t.count > 1]
-        assert said["count"].total() == len(counts) and all(any(w in COUNTS[n] for n in counts) for w in said["count"])
-        wrong = r"\ba (?!euro|uni|one)[aeio]|\ban [^aeiou]|there are an?\b|there is (two|three)"
-        assert not re.search(wrong, changed.text)
 
 
 def test_a_plain_hard_negative_reads_as_the_grammar_puts_it() -> None:

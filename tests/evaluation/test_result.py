@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
+from xfm.tasks import compare_results, find_result, format_lines, results_table
 from xfm.tasks.result import Result, bootstrap_interval, from_json, to_json
-from xfm.tasks.result_tables import compare_results, find_result, format_lines, results_table
 
 ROW = Result("grounding", "", "acc@0.5", 0.5, 0.4, 0.6, 90, 0.08, "best constant box", 1.0, 0, "test")
 FIELDS = [f.name for f in dataclasses.fields(Result)]
@@ -87,6 +87,14 @@ def test_tables_have_a_row_a_result_and_a_result_is_found_by_what_it_says_it_is(
     assert find_result([ROW, other], "grounding", "acc@0.5", "swapped phrase") is other
     with pytest.raises(KeyError, match=r"no result .*'naming'.*there are .*'swapped phrase'"):
         find_result([ROW, other], "naming", "accuracy")
+    head, *rows = compare_results({"a": [ROW, other], "b": [ROW], "c": [replace(ROW, split="validation")]}).splitlines()
+    assert head.split() == ["task", "metric", "a", "b", "c"]
+    number = "acc@0.5 0.500 (0.400 to 0.600)"
+    assert [" ".join(row.split()) for row in rows] == [
+        f"grounding {number} 0.500 (0.400 to 0.600)",
+        f"grounding, swapped phrase {number}",
+        f"grounding [validation, seed 0] {number}",
+    ]
 
 
 VALUES = st.recursive(

@@ -127,16 +127,6 @@ def test_what_is_no_task_is_refused(tasks) -> None:
         select_tasks(["grounding", "namings"])
 
 
-def test_runs_are_put_side_by_side(ask: Evaluate) -> None:
-    ours, theirs = ask(tasks=["naming", "grounding"]), ask("validation", tasks="naming")
-    head, *rows = evaluation.compare_results({"a": ours, "b": ours[:2], "c": theirs}).splitlines()
-    assert head.split() == ["task", "metric", "a", "b", "c"]
-    assert len(rows) == len(ours) + 1  # unseen concepts are another split, the same for all; of naming each has its own
-    for row, r in zip(rows, ours, strict=False):
-        assert f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})" in row
-    assert "[validation, seed 0]" in rows[-1]
-
-
 @pytest.mark.parametrize(
     "put",
     [*(partial(Path.write_text, data=text) for text in ("", "[{}]", '{"results": []}', "[" * 100_000)),
