@@ -39,10 +39,12 @@ from xfm.data.world.grammar import (
 from xfm.data.world.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
 from xfm.data.world.objects import HIDES, MIDDLE, VISIBLE, Object
 from xfm.data.world.scenes import SIZES, Scene, World
+from xfm.data.world.styles import STYLES
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLD, HARD = World(), World(100, 48, LEVEL.scenes, LEVEL.captions)
 RICH = World(100, 48, SceneConfig(), CaptionConfig(colours=1, negation=1, paraphrase=1))
+STYLED = World(100, 48, LEVEL.scenes, CaptionConfig(colours=1), styles=tuple(STYLES))
 PAIRS = (("to the left of", "to the right of"), ("above", "below"), ("in front of", "behind"))
 OPPOSITE = {word: other for pair in PAIRS for word, other in (pair, pair[::-1])}
 
@@ -56,7 +58,7 @@ def scenes(draw: st.DrawFn, splits: tuple[Split, ...] = SPLITS, worlds: tuple[Wo
     return world.scene(split, draw(st.integers(0, 10**6)), objects, draw(st.integers(0, 99)))
 
 
-@given(scenes())
+@given(scenes(worlds=(WORLD, HARD, STYLED)))
 def test_boxes_are_the_masks(scene: Scene) -> None:
     side = WORLD.image_size
     assert scene.image.shape == (side, side, 3) and scene.image.dtype == np.uint8
@@ -121,7 +123,7 @@ def drawn(o: Object) -> np.ndarray:
     return mask
 
 
-@given(scenes())
+@given(scenes(worlds=(WORLD, HARD, STYLED)))
 def test_captions_hold_and_phrases_name_one_object(scene: Scene) -> None:
     assert holds(scene.caption, scene)
     assert sum(thing.count for thing in scene.caption.things) == len(scene.objects)

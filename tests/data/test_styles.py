@@ -13,9 +13,7 @@ from xfm import recipes
 from xfm.base.seeding import rng
 from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import dataset
-from xfm.data.source import SPLITS
 from xfm.data.world import colours, openmoji, styles
-from xfm.data.world.grammar import is_true
 from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.objects import VISIBLE
 from xfm.data.world.questions import visual_question
@@ -98,18 +96,6 @@ def test_the_config_chooses_the_styles_of_the_world() -> None:
     assert worlds["noto+fluent"].fingerprint != worlds["openmoji"].fingerprint  # placements depend on the drawings
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_boxes_and_masks_are_those_of_the_style(name: str) -> None:
-    hard = World(100, 48, SceneConfig(rotation=30, overlap=0.3, clutter=4), styles=(name,))
-    for split in SPLITS:
-        for i in range(2):
-            for o in hard.scene(split, i).objects:
-                assert o.style == name
-                rows, columns = np.nonzero(o.mask)
-                corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-                assert corners == (o.x, o.y, o.x + o.width, o.y + o.height)
-
-
 def test_each_object_has_its_own_style_as_often_as_any() -> None:
     world = World(styles=ALL)
     scenes = [world.scene("train", i) for i in range(150)]
@@ -159,23 +145,16 @@ def test_colour_words_are_measured_in_each_style() -> None:
         assert colours.is_rare(i, "red", ALL) == all(colours.is_rare(i, "red", (name,)) for name in ALL)
 
 
-def test_captions_of_several_styles_are_true() -> None:
+def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:
     """Two cats of different styles may be yellow and orange: they have no colour together."""
     world = World(100, 48, SceneConfig(overlap=0.4), CaptionConfig(colours=1), styles=ALL)
     scenes = [world.scene("train", i, phrases=False) for i in range(300)]
-    assert all(is_true(s.caption, s.objects) for s in scenes)
-    groups = [thing.colour for s in scenes for thing in s.caption.things if thing.count > 1]
+    said = [(thing, s) for s in scenes for thing in s.caption.things]
+    groups = [thing.colour for thing, _ in said if thing.count > 1]
     assert None in groups and any(groups)
-
-
-def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:
-    world = World(100, 48, SceneConfig(), CaptionConfig(colours=1), styles=ALL)
-    scenes = [world.scene("train", i) for i in range(60)]
-    said = [(thing, s) for s in scenes for thing in s.caption.things if thing.colour]
-    assert len(said) > 40
     for thing, scene in said:
-        assert any(o.name == thing.name and o.colour == thing.colour for o in scene.objects)
-    changed = [hard_negative(s.caption, s, "colour", world, rng("test", i)) for i, s in enumerate(scenes)]
+        assert not thing.colour or any((o.name, o.colour) == (thing.name, thing.colour) for o in scene.objects)
+    changed = [hard_negative(s.caption, s, "colour", world, rng("test", i)) for i, s in enumerate(scenes[:60])]
     assert sum(c is not None for c in changed) > 20
     for question in (visual_question(world, "train", i) for i in range(24)):
         if question.kind == "colour":
