@@ -1,6 +1,6 @@
 """One untrained model of the smoke recipe, its tokenizer, and questions in small number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from xfm.model import XFM
 from xfm.objectives import build
 from xfm.tasks import EvalContext
 from xfm.tasks.context import reproducibly
+
+CAPTIONS = tuple(f"picture number {i} of the set" for i in range(20))
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +47,10 @@ def context(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[Eva
 def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PairSource]:
     """Adds the dataset "pictures" of twenty pictures with captions and, if wanted, regions; nothing else is known."""
 
-    def add(*regions: Region) -> PairSource:
+    def add(regions: list[list[Region]] | None = None, captions: Sequence[str] = CAPTIONS) -> PairSource:
         rng = seeding.rng("pictures")
         images = [rng.integers(256, size=(40, 60, 3), dtype=np.uint8) for _ in range(20)]
-        captions = [f"picture number {i} of the set" for i in range(20)]
-        source = PairSource(images, captions, 48, [[*regions]] * 20 if regions else None, name="twenty")
+        source = PairSource(images, captions, 48, regions, name="twenty")
         monkeypatch.setitem(DATASETS, "pictures", lambda config: Dataset(config, [source]))
         return source
 

@@ -69,7 +69,7 @@ def test_a_box_is_right_from_half_an_overlap() -> None:
 def test_one_phrase_for_several_objects_has_no_known_upper_bound(
     again: str, context: EvalContext, add_pictures: Callable
 ) -> None:
-    add_pictures(Region("thing", (0.2, 0.2, 0.2, 0.2)), Region(again, (0.7, 0.7, 0.2, 0.2)))
+    add_pictures([[Region("thing", (0.2, 0.2, 0.2, 0.2)), Region(again, (0.7, 0.7, 0.2, 0.2))]] * 20)
     results = grounding.score(context.with_data({"data.dataset": "pictures"}))
     assert {r.upper_bound for r in results} == {None if again == "thing" else 1.0}
     assert find_result(results, "grounding (several objects)", "acc@0.5").n == results[0].n > 0

@@ -13,8 +13,8 @@ from xfm.data import wordnet
 from xfm.data.wordnet import Sentence
 from xfm.objectives import build
 from xfm.tasks import EvalContext, baselines, language_finetuning
+from xfm.tasks.baselines import linear_probe
 from xfm.tasks.language_finetuning import LabelledTexts, features, finetune
-from xfm.tasks.linear_probe import linear_probe
 from xfm.tasks.world import lexnames, sentence_pairs
 from xfm.tasks.world.sentence_pairs import draw_pairs
 

@@ -11,12 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from xfm.base import seeding
-from xfm.tasks import baselines
-from xfm.tasks.linear_probe import (
+from xfm.tasks.baselines import (
     NEIGHBOURS,
     PENALTIES,
     correct,
     linear_probe,
+    majority,
     nearest_neighbours,
     without_convergence_warnings,
 )
@@ -69,7 +69,7 @@ def test_the_neighbours_are_the_nearest_by_cosine() -> None:
 @given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abcd"), min_size=1))
 def test_the_majority_is_sklearns(trained: list[str], tested: list[str]) -> None:
     dummy = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(trained), 1)), trained)
-    assert baselines.majority(trained, tested) == dummy.score(np.zeros((len(tested), 1)), tested)
+    assert majority(trained, tested) == dummy.score(np.zeros((len(tested), 1)), tested)
 
 
 @pytest.mark.parametrize("fit", [linear_probe, nearest_neighbours])

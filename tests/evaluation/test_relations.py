@@ -20,7 +20,7 @@ from xfm.config import ConfigError
 from xfm.data.world.grammar import is_true
 from xfm.model import ImageTokens
 from xfm.objectives import build
-from xfm.tasks import EvalContext, linear_probe
+from xfm.tasks import EvalContext, baselines
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +227,6 @@ def test_choices_are_a_line_each_full_where_they_are_no_coin_and_of_several_runs
 @pytest.mark.parametrize("head", attention_heads.HEADS)
 def test_a_head_that_would_learn_on_says_nothing(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_heads, "EPOCHS", 1)
-    monkeypatch.setattr(linear_probe, "ITERATIONS", 1)
+    monkeypatch.setattr(baselines, "ITERATIONS", 1)
     x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
     assert attention_heads.HEADS[head](x, y, np.arange(40))(x).shape == (40,)

@@ -1,6 +1,7 @@
 """The whole evaluation, of a model and of a run folder."""
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 from few import ask_few
+from PIL import Image
 
 from xfm import Run, pretrain, recipes
 from xfm import tasks as evaluation
-from xfm.base import workers
+from xfm.base import seeding, workers
 from xfm.config import ConfigError, RunConfig, from_json
 from xfm.data import dataset
 from xfm.data.source import Region
@@ -192,7 +194,7 @@ def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
 def test_boxes_are_grounded_wherever_they_come_from(
     add_pictures: Callable, model: XFM, config: RunConfig, tokenizer: Tokenizer
 ) -> None:
-    add_pictures(Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0)))
+    add_pictures([[Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0))]] * 20)
     own = config.replace({"data.dataset": "pictures"})
     results = evaluate(model, own, tokenizer, tasks="grounding")
     both = [(task, c) for task in ("grounding", "grounding (several objects)") for c in ("", "any object's box")]
@@ -201,6 +203,49 @@ def test_boxes_are_grounded_wherever_they_come_from(
     assert {r.n for r in results} == {4} and len(examples(model, own, tokenizer).grounding) == 2
     by_chance = find_result(results, "grounding", "acc@0.5", "any object's box")
     assert by_chance.value == 0.5 and by_chance.baseline <= 0.5
+
+
+def test_of_one_large_box_a_picture_the_baseline_is_as_large_and_nothing_is_said_of_several(
+    add_pictures: Callable, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    """A model that had learnt one large box alone would be right every time, and no better than the baseline."""
+    corners = seeding.rng("large boxes").uniform(0, 0.1, (20, 2)).tolist()
+    add_pictures([[Region("thing", (x + 0.43, y + 0.43, 0.86, 0.86))] for x, y in corners])
+    own = config.replace({"data.dataset": "pictures"})
+    results = evaluate(model, own, tokenizer, tasks=["grounding", "alignment"])
+    assert {r.task for r in results} == {"alignment", "grounding", "grounding (by size and number)"}
+    assert find_result(results, "grounding", "acc@0.5").baseline == 1.0
+
+
+def test_pictures_that_are_all_called_alike_are_not_searched_and_the_rest_is_asked(
+    add_pictures: Callable, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    add_pictures([[Region("one", (0.3, 0.3, 0.2, 0.2))]] * 20, ["a thing"] * 20)
+    own = config.replace({"data.dataset": "pictures"})
+    found = evaluate(model, own, tokenizer)
+    assert "captions are equal: there is nothing to find among them" in found.skipped["retrieval"]
+    tasks = {result.task for result in found}
+    assert "grounding" in tasks and not any("image to text" in task for task in tasks)
+    with pytest.raises(ConfigError, match=r"task 'retrieval': all \d captions are equal"):
+        evaluate(model, own, tokenizer, tasks="retrieval")
+
+
+def test_pictures_with_boxes_alone_are_asked_of_beside_others_with_captions(tmp_path: Path, few: None) -> None:
+    rng, rows = seeding.rng("own boxes"), list[dict]()
+    for i in range(40):
+        name = f"{i}.png"
+        Image.fromarray(rng.integers(256, size=(60, 60, 3), dtype=np.uint8)).save(tmp_path / name)
+        boxes = [{"image": name, "phrase": f"thing {i}", "box": [x, x, 20, 20]} for x in (10, 30)]
+        rows += [{"image": name, "caption": f"thing number {i}"}] if i % 2 else boxes
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    data = dataset(
+        recipes.smoke().replace({"data.sources": (str(tmp_path / "own.jsonl"),), "model.text.vocabulary": 290})
+    )
+    (source,) = data.sources
+    phrases = 2 * source.with_boxes().size("test")
+    assert phrases >= 4 and all(source.example("test", i).text for i in range(source.size("test")))
+    results = evaluate(build(data.feasible), data.feasible, data.tokenizer(), tasks=["grounding", "alignment"])
+    assert {result.n for result in results if result.task in ("grounding", "alignment")} == {phrases}
 
 
 @pytest.mark.parametrize(("name", "kinds"), [("clip_like", {"retrieval"}), ("beit_like", set()), ("bert_like", set())])

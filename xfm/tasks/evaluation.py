@@ -25,8 +25,8 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..runs.answers import HEADER, answers
 from ..train import Run, RunError
+from .baselines import without_convergence_warnings
 from .context import EvalContext, NothingToAsk, reproducibly
-from .linear_probe import without_convergence_warnings
 from .result import Result, from_json, to_json
 from .task_registry import MEASURED, STANDARD, TASKS, Tasks, listed, select_tasks, why_not
 

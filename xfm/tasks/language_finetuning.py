@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from ..base import seeding
 from ..model import TextEncoder
 from ..model.encoder_calls import RANDOM, draws
+from .baselines import Sample, correct, linear_probe
 from .context import BATCH, EvalContext
 from .finetuning.task_heads import compared, pooled
-from .linear_probe import correct, linear_probe
 from .result import Result
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-Sample = tuple[str, ...]  # one text, or the two of a pair
 STEPS = 100
 TEXTS = 32  # a step: so many single texts, or half as many pairs
 ALIKE = 10  # batches are cut from so many at once, sorted by length: little padding

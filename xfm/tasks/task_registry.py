@@ -112,11 +112,9 @@ FAMILIES = tuple(dict.fromkeys(task.family for task in TASKS.values()))
 def why_not(name: str, config: RunConfig, way: Way, data: Dataset | None = None) -> str:
     """Reason why a run of this config cannot answer a task in a way: what data or model lack; "" where it can.
     `data`: the config's, where they are open already."""
-    return _not_started(name, config) if way == "finetune" else _not_measured(name, config, data or dataset(config))
-
-
-def _not_measured(name: str, config: RunConfig, data: Dataset) -> str:
-    task = MEASURED[name]
+    if way == "finetune":
+        return _not_started(name, config)
+    task, data = MEASURED[name], data or dataset(config)
     if missing := [need for need in task.needs if need not in data.provides]:
         names = ", ".join(source.name for source in data.sources)
         source = data.name if config.data.sources else f"data.dataset = {config.data.dataset!r} (sources: {names})"
@@ -151,7 +149,7 @@ def answerable(config: RunConfig, tasks: Tasks = "all") -> list[str]:
     source and the model meet. ConfigError for an unknown name."""
     trained, data = _trained_families(config), dataset(config)
     named = [name for name in select_tasks(tasks) if TASKS[name].family in trained]
-    return [name for name in named if not _not_measured(name, config, data)]
+    return [name for name in named if not why_not(name, config, MEASURED[name].way, data)]
 
 
 def startable(config: RunConfig, task: str) -> bool:

@@ -19,9 +19,8 @@ from ...data.world import openmoji
 from ...data.world.scenes import MOST, Scene
 from ...model.vision import patchify
 from ...objectives import build
-from ..baselines import majority, pixel_components
+from ..baselines import correct, linear_probe, majority, nearest_neighbours, pixel_components
 from ..context import BATCH, EvalContext
-from ..linear_probe import correct, linear_probe, nearest_neighbours
 from ..result import Result
 
 NEEDS = ("objects", "masks")
