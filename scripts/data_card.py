@@ -23,9 +23,9 @@ from xfm.data.tokenizer import Tokenizer
 from xfm.data.world import colours, openmoji, styles
 from xfm.data.world.grammar import is_true
 from xfm.data.world.objects import VISIBLE
-from xfm.data.world.questions import QUESTION_KINDS, visual_questions
+from xfm.data.world.questions import QUESTION_KINDS, visual_question
 from xfm.data.world.scenes import Scene, World
-from xfm.data.world.statements import STATEMENT_KINDS, statements
+from xfm.data.world.statements import STATEMENT_KINDS, statement
 from xfm.plots.preview import difficulty
 
 SAMPLE = 2000  # scenes of a split
@@ -190,8 +190,10 @@ def of_repeats(scenes: dict[str, list[Scene]]) -> Facts:
 def of_questions(world: World) -> Facts:
     """Questions and statements: chance, and the accuracy of a text-only baseline."""
     facts = {}
-    items = [(q.kind, q.text, q.answer, len(q.answers)) for q in visual_questions(world, "train", 2 * QUESTIONS)]
-    items += [(s.kind, s.text, str(s.is_true), 2) for s in statements(world, "train", 2 * QUESTIONS)]
+    asked = [visual_question(world, "train", i) for i in range(2 * QUESTIONS)]
+    stated = [statement(world, "train", i) for i in range(2 * QUESTIONS)]
+    items = [(q.kind, q.text, q.answer, len(q.answers)) for q in asked]
+    items += [(s.kind, s.text, str(s.is_true), 2) for s in stated]
     for kind in (*QUESTION_KINDS, *STATEMENT_KINDS):
         rows = [row for row in items if row[0] == kind]
         half = len(rows) // 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xfm.tasks import language_finetuning, linear_probe
+from xfm.tasks import baselines, language_finetuning
 from xfm.tasks.world import (
     concept_recognition,
     drawing_styles,
@@ -27,7 +27,7 @@ FEW = {
     sentence_pairs: {"TRAIN": 100, "TEST": 60},
     language_finetuning: {"STEPS": 3},
     drawing_styles: {"SCENES": 12},
-    linear_probe: {"ITERATIONS": 3, "PENALTIES": (1.0, 0.1)},
+    baselines: {"ITERATIONS": 3, "PENALTIES": (1.0, 0.1)},
     concept_recognition: {"TRAIN": 3, "TRAIN_UNSEEN": 3, "TEST": 2, "SCENES_TRAIN": 1, "SCENES_TEST": 40,
              "SCENES_PATCHES": 40},
 }  # fmt: skip

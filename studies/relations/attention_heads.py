@@ -12,8 +12,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from xfm.tasks.baselines import linear_probe, select_penalty
 from xfm.tasks.context import EvalContext
-from xfm.tasks.linear_probe import linear_probe, select_penalty
 
 from .probes import fit_sites
 from .relation_questions import Question, Row, measured, pictures

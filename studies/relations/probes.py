@@ -16,8 +16,8 @@ from torch import Tensor
 
 from xfm.base import seeding
 from xfm.data.streams import region_patches
+from xfm.tasks.baselines import correct, linear_probe
 from xfm.tasks.context import EvalContext
-from xfm.tasks.linear_probe import correct, linear_probe
 
 from .relation_questions import AXES, Question, Row, measured
 from .states import layer_states

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xfm import recipes
 from xfm.base import seeding
 from xfm.data.source import SPLITS
-from xfm.data.world.grammar import COUNTS, RELATION_WORDINGS, Caption, compose, is_true, plural
+from xfm.data.world.grammar import Caption, compose, is_true
 from xfm.data.world.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
 from xfm.data.world.scenes import World
 
@@ -39,48 +39,19 @@ def test_one_span_differs_and_the_caption_is_false(data, split, index: int, kind
         return
     assert not is_true(changed, scene.objects) and is_true(caption, scene.objects)
     assert changed == hard_negative(caption, scene, kind, world, seeding.rng(seed))
-    differing_spans = [
-        i
-        for i, (a, b) in enumerate(zip(caption.spans, changed.spans, strict=False))
-        if caption.text[a[0] : a[1]] != changed.text[b[0] : b[1]]
-    ]
+    said = [[c.text[start:end] for start, end, _ in c.spans] for c in (caption, changed)]
+    differing_spans = [i for i, (a, b) in enumerate(zip(*said, strict=False)) if a != b]
     if kind == "negation":
         assert caption.absent and changed.absent is None and changed.things == (*caption.things, caption.absent)
         assert changed.text[slice(*changed.spans[-1][:2])] == caption.absent.name
-        before, word = caption.spans[-2][:2]
-        assert (changed.text[:before], caption.text[before:word]) in (
-            (caption.text[:before], w) for w in ("no", "without")
-        )
+        before = caption.spans[-2][0]
+        assert changed.text[:before] == caption.text[:before]
         assert changed.text.split()[-1 - len(caption.absent.name.split())] in ("a", "an", "some", "with")
         return
-    assert (
-        len(differing_spans) == 1
-        and caption.spans[differing_spans[0]][2] == changed.spans[differing_spans[0]][2] == kind
-    )
-    assert words(caption, differing_spans[0]) == words(changed, differing_spans[0])
-    differing = sum(a != b for a, b in zip(caption.things, changed.things, strict=True))
-    differing += sum(a != b for a, b in zip(caption.relations, changed.relations, strict=True))
-    assert differing == 1 and changed.absent == caption.absent
-
-
-@given(st.sampled_from(SPLITS), st.integers(0, 10**6), st.sampled_from(HARD_NEGATIVE_KINDS), st.sampled_from(WORLDS))
-def test_text_and_spans_say_what_is_claimed(split, index: int, kind, world: World) -> None:
-    scene = world.scene(split, index)
-    changed = hard_negative(scene.caption, scene, kind, world, seeding.rng(index))
-    if changed:
-        said = {
-            k: Counter(changed.text[a:b] for a, b, kk in changed.spans if kk == k) for k in ("noun", "size", "colour")
-        }
-        assert said["noun"] == Counter(plural(t.name) if t.count > 1 else t.name for t in changed.things)
-        assert said["size"] == Counter(t.size for t in changed.things if t.size)
-        assert said["colour"] == Counter(t.colour for t in changed.things if t.colour)
-        for (a, b), r in zip([s[:2] for s in changed.spans if s[2] == "relation"], changed.relations, strict=True):
-            assert changed.text[a:b] in RELATION_WORDINGS[r.word]
-        counts = Counter(changed.text[a:b] for a, b, k in changed.spans if k == "count")
-        assert sum(counts.values()) == sum(t.count > 1 for t in changed.things)
-        assert all(any(text in COUNTS[t.count] for t in changed.things if t.count > 1) for text in counts)
-        wrong = r"\ba (?!euro|uni|one)[aeio]|\ban [^aeiou]|there are an?\b|there is (two|three)"
-        assert not re.search(wrong, changed.text)
+    (span,) = differing_spans
+    assert caption.spans[span][2] == changed.spans[span][2] == kind and words(caption, span) == words(changed, span)
+    before, after = ((*c.things, *c.relations) for c in (caption, changed))
+    assert sum(a != b for a, b in zip(before, after, strict=True)) == 1 and changed.absent == caption.absent
 
 
 def test_a_plain_hard_negative_reads_as_the_grammar_puts_it() -> None:
@@ -109,13 +80,12 @@ def test_names_are_drawn_evenly_from_those_that_may_be_said() -> None:
 
 
 def test_relations_of_layers_only_where_objects_overlap() -> None:
-    drawn = {world: Counter() for world in WORLDS}
-    for world in WORLDS:
+    calm, hard = Counter(), Counter()
+    for drawn, world in ((calm, WORLDS[0]), (hard, WORLDS[1])):
         for i in range(250):
             scene = world.scene("train", i, 2)
             if changed := hard_negative(scene.caption, scene, "relation", world, seeding.rng(i)):
-                drawn[world][changed.relations[0].word] += 1
-    calm, hard = drawn.values()
+                drawn[changed.relations[0].word] += 1
     assert set(hard) - set(calm) == {"in front of", "behind"} and min(calm.values()) > 5
 
 

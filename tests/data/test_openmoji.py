@@ -6,11 +6,10 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from xfm.data import cache
-from xfm.data.world import openmoji, styles
+from xfm.data.world import openmoji
 
 
 def test_853_unique_concepts_in_five_categories() -> None:
@@ -31,18 +30,6 @@ def test_the_order_begins_with_the_common_and_ends_with_plain_unseen_concepts() 
         whole = [c.category for c in openmoji.concepts()[:100]]
         for category in openmoji.CATEGORIES:
             assert abs(categories.count(category) / count - whole.count(category) / 100) < 0.05
-
-
-def test_pictures_are_rgba_with_an_object_and_air_around_it() -> None:
-    pictures = styles.pictures(32)
-    assert pictures.shape == (853, 32, 32, 4) and pictures.dtype == np.uint8
-    visible = (pictures[..., 3] > 64).mean(axis=(1, 2))
-    assert visible.min() > 0.02 and visible.max() < 1
-    assert len({picture.tobytes() for picture in pictures}) > 840  # few look alike at 32 pixels
-    apple = next(c for c in openmoji.concepts() if c.name == "apple")
-    red, _, blue, alpha = styles.picture(apple, 32).reshape(-1, 4).T
-    assert np.array_equal(styles.picture(apple, 32), styles.render(apple.file.read_text("utf-8"), 32))
-    assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
 
 
 def test_two_processes_build_the_cache_at_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,11 @@ from xfm import recipes
 from xfm.base.seeding import rng
 from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import dataset
-from xfm.data.source import SPLITS
 from xfm.data.world import colours, openmoji, styles
-from xfm.data.world.grammar import is_true
 from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.objects import VISIBLE
-from xfm.data.world.questions import visual_questions
-from xfm.data.world.scenes import World
-from xfm.data.world.shuffled import Shuffled
+from xfm.data.world.questions import visual_question
+from xfm.data.world.scenes import Shuffled, World
 
 OTHERS = [name for name in styles.STYLES if name != "openmoji"]
 ALL = tuple(styles.STYLES)
@@ -57,15 +55,14 @@ def test_a_style_is_rendered_with_an_object_and_alpha(name: str) -> None:
     assert visible.min() > 0.02 and 0.2 < visible.mean() < 0.8
     assert len({picture.tobytes() for picture in pictures}) > 820  # some families draw two concepts alike
     apple = next(c for c in openmoji.concepts() if c.name == "apple")
+    assert np.array_equal(styles.picture(apple, 32, name), styles.render(styles.svg(name)[apple.code], 32))
     red, _, blue, alpha = styles.picture(apple, 32, name).reshape(-1, 4).T
     assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
 
 
 def test_no_two_styles_share_a_drawing() -> None:
-    drawn = np.stack([styles.pictures(32, name)[::8] for name in ALL])
-    for i in range(len(ALL)):
-        for j in range(i):
-            assert not (drawn[i] == drawn[j]).all((1, 2, 3)).any()
+    for one, other in combinations(ALL, 2):
+        assert not (styles.pictures(32, one)[::8] == styles.pictures(32, other)[::8]).all((1, 2, 3)).any()
 
 
 def test_a_file_that_is_not_the_packed_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,47 +96,25 @@ def test_the_config_chooses_the_styles_of_the_world() -> None:
     assert worlds["noto+fluent"].fingerprint != worlds["openmoji"].fingerprint  # placements depend on the drawings
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_boxes_and_masks_are_those_of_the_style(name: str) -> None:
-    hard = World(100, 48, SceneConfig(rotation=30, overlap=0.3, clutter=4), styles=(name,))
-    for split in SPLITS:
-        for i in range(2):
-            for o in hard.scene(split, i).objects:
-                assert o.style == name
-                rows, columns = np.nonzero(o.mask)
-                corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-                assert corners == (o.x, o.y, o.x + o.width, o.y + o.height)
-
-
 def test_each_object_has_its_own_style_as_often_as_any() -> None:
     world = World(styles=ALL)
     scenes = [world.scene("train", i) for i in range(150)]
     drawn = Counter(o.style for s in scenes for o in s.objects)
     assert set(drawn) == set(ALL) and min(drawn.values()) > 0.2 * drawn.total()
     assert any(len({o.style for o in s.objects}) > 1 for s in scenes)
-    again = [world.scene("train", i) for i in range(20)]
-    for a, b in zip(scenes, again, strict=False):
-        assert a.objects == b.objects and a.text == b.text and np.array_equal(a.image, b.image)
 
 
 def test_the_first_object_of_a_scene_is_the_same_whatever_styles_there_are() -> None:
     """Styles draw from a generator of their own: concept, size and order are those of the same key."""
     one, several = World(), World(styles=("noto", "twemoji"))
-    alike = sum(
-        [(o.concept, o.size) for o in one.scene("unseen_concepts", i, 1).objects]
-        == [(o.concept, o.size) for o in several.scene("unseen_concepts", i, 1).objects]
-        for i in range(40)
-    )
-    assert alike == 40
+    for i in range(40):
+        (a,), (b,) = (world.scene("unseen_concepts", i, 1).objects for world in (one, several))
+        assert (a.concept, a.size) == (b.concept, b.size)
 
 
 def test_credits_name_what_is_shown() -> None:
     assert World().credit == World().scene("test", 0).credit == "Pictures: OpenMoji, CC BY-SA 4.0"
-    assert World().licence == (
-        "Pictures: OpenMoji (https://openmoji.org), CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). "
-        "The figures that show them are adaptations under the same licence: who passes this report on keeps this line "
-        "with it."
-    )
+    assert "The figures that show them are adaptations under the same licence: who passes this" in World().licence
     world = World(styles=("twemoji", "openmoji", "noto"))
     assert world.credit == "Pictures: OpenMoji, CC BY-SA 4.0; Noto Emoji, Apache-2.0; Twemoji, CC BY 4.0"
     for name in ("twemoji", "openmoji", "noto"):
@@ -150,9 +125,8 @@ def test_credits_name_what_is_shown() -> None:
         scene = world.scene("test", i)
         families = {styles.STYLES[o.style].family for o in scene.objects}
         assert {f.split(", ")[0] for f in scene.credit.removeprefix("Pictures: ").split("; ")} == families
-    assert any(
-        Shuffled(styles=ALL).scene("train", i).credit != World(styles=ALL).scene("train", i).credit for i in range(9)
-    )
+    worlds = Shuffled(styles=ALL), World(styles=ALL)  # the picture's credit, not the text's
+    assert any(len({world.scene("train", i).credit for world in worlds}) == 2 for i in range(9))
 
 
 def test_colour_words_are_measured_in_each_style() -> None:
@@ -171,24 +145,17 @@ def test_colour_words_are_measured_in_each_style() -> None:
         assert colours.is_rare(i, "red", ALL) == all(colours.is_rare(i, "red", (name,)) for name in ALL)
 
 
-def test_captions_of_several_styles_are_true() -> None:
+def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:
     """Two cats of different styles may be yellow and orange: they have no colour together."""
     world = World(100, 48, SceneConfig(overlap=0.4), CaptionConfig(colours=1), styles=ALL)
     scenes = [world.scene("train", i, phrases=False) for i in range(300)]
-    assert all(is_true(s.caption, s.objects) for s in scenes)
-    groups = [thing.colour for s in scenes for thing in s.caption.things if thing.count > 1]
+    said = [(thing, s) for s in scenes for thing in s.caption.things]
+    groups = [thing.colour for thing, _ in said if thing.count > 1]
     assert None in groups and any(groups)
-
-
-def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:
-    world = World(100, 48, SceneConfig(), CaptionConfig(colours=1), styles=ALL)
-    scenes = [world.scene("train", i) for i in range(60)]
-    said = [(thing, s) for s in scenes for thing in s.caption.things if thing.colour]
-    assert len(said) > 40
     for thing, scene in said:
-        assert any(o.name == thing.name and o.colour == thing.colour for o in scene.objects)
-    changed = [hard_negative(s.caption, s, "colour", world, rng("test", i)) for i, s in enumerate(scenes)]
+        assert not thing.colour or any((o.name, o.colour) == (thing.name, thing.colour) for o in scene.objects)
+    changed = [hard_negative(s.caption, s, "colour", world, rng("test", i)) for i, s in enumerate(scenes[:60])]
     assert sum(c is not None for c in changed) > 20
-    for question in visual_questions(world, "train", 24):
+    for question in (visual_question(world, "train", i) for i in range(24)):
         if question.kind == "colour":
             assert question.answer in {o.colour for o in question.scene.objects} and question.answer in question.answers

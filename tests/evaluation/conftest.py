@@ -1,6 +1,6 @@
 """One untrained model of the smoke recipe, its tokenizer, and questions in small number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from xfm.model import XFM
 from xfm.objectives import build
 from xfm.tasks import EvalContext
 from xfm.tasks.context import reproducibly
+
+CAPTIONS = tuple(f"picture number {i} of the set" for i in range(20))
 
 
 @pytest.fixture(scope="session")
@@ -42,18 +44,15 @@ def context(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[Eva
 
 
 @pytest.fixture
-def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Adds the dataset "pictures" of twenty pictures with captions and, if wanted, boxes; nothing else is known."""
+def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PairSource]:
+    """Adds the dataset "pictures" of twenty pictures with captions and, if wanted, regions; nothing else is known."""
 
-    def add(boxes: bool = False) -> None:
+    def add(regions: list[list[Region]] | None = None, captions: Sequence[str] = CAPTIONS) -> PairSource:
         rng = seeding.rng("pictures")
         images = [rng.integers(256, size=(40, 60, 3), dtype=np.uint8) for _ in range(20)]
-        captions = [f"picture number {i} of the set" for i in range(20)]
-        regions = (
-            [[Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0))]] * 20 if boxes else None
-        )
         source = PairSource(images, captions, 48, regions, name="twenty")
         monkeypatch.setitem(DATASETS, "pictures", lambda config: Dataset(config, [source]))
+        return source
 
     return add
 

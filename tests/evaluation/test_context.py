@@ -1,23 +1,25 @@
 """What the tasks get from the model is what the objectives compute in training, whatever the batch and the order."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from reference import batches
 
 from xfm.base import seeding
 from xfm.data import DATASETS, Dataset
 from xfm.data.masking import mask_tokens
-from xfm.data.pair_source import PairSource
 from xfm.data.source import Split
 from xfm.data.streams import Streams, filled
-from xfm.data.world.scenes import World
+from xfm.data.world.scenes import Scene, World
 from xfm.flow import Flow
+from xfm.model import ImageTokens
 from xfm.model.batch import IGNORE, Pairs, Texts, TokenBatch
-from xfm.tasks import EvalContext
+from xfm.tasks import EvalContext, pairings
 from xfm.tasks import context as module
+from xfm.tasks.pairings import of_pairings
 from xfm.tasks.world import language
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -32,12 +34,17 @@ def streams(context: EvalContext) -> Streams:
     return Streams(context.config, context.tokenizer, "test")
 
 
-def test_features_and_odds_are_the_training_forwards(context: EvalContext, streams: Streams) -> None:
-    batch, scenes = streams.pairs(50), [s.pair(key) for s, key in streams.items("pairs", 50, context.config.data.pairs)]
-    texts = [s.caption.text for s in scenes]
+@pytest.fixture
+def pairs(context: EvalContext, streams: Streams) -> tuple[Pairs, list[Scene]]:
+    return streams.pairs(50), [s.pair(key) for s, key in streams.items("pairs", 50, context.config.data.pairs)]
+
+
+def test_features_and_odds_are_the_training_forwards(context: EvalContext, pairs: tuple[Pairs, list[Scene]]) -> None:
+    (batch, scenes), texts = pairs, [s.caption.text for s in pairs[1]]
     trained = flow(context, batch, "itc", "itm")
     image, text = trained.features
     torch.testing.assert_close(context.image_features(scenes), image, **CLOSE)
+    torch.testing.assert_close(image, F.normalize(image, dim=1))
     torch.testing.assert_close(context.text_features(texts), text, **CLOSE)
     itm = context.model.objectives["itm"]
     logits, n = itm.head(trained.fused["itm"][:, 0]), len(texts)
@@ -56,9 +63,8 @@ def test_boxes_are_the_training_forwards(context: EvalContext, streams: Streams)
     torch.testing.assert_close(context.boxes(scenes, phrases, batch.owner[kept]), trained[kept], **CLOSE)
 
 
-def test_guesses_are_the_training_forwards(context: EvalContext, streams: Streams) -> None:
-    batch, scenes = streams.pairs(50), [s.pair(key) for s, key in streams.items("pairs", 50, context.config.data.pairs)]
-    assert isinstance(batch, Pairs)
+def test_guesses_are_the_training_forwards(context: EvalContext, pairs: tuple[Pairs, list[Scene]]) -> None:
+    batch, scenes = pairs
     words, n = batch.tokens, len(scenes)
     lengths, counts = words.mask.sum(1).tolist(), (words.labels >= 0).sum(1).tolist()
     masked = [row[:k].tolist() for row, k in zip(words.masked_ids, lengths, strict=True)]
@@ -100,11 +106,6 @@ def test_answers_do_not_depend_on_the_batch(context: EvalContext, monkeypatch: p
         torch.testing.assert_close(alone[0], whole[0][i], **CLOSE)
 
 
-def test_features_have_unit_length(context: EvalContext) -> None:
-    features = context.image_features(context.scenes("any", 3))
-    torch.testing.assert_close(features, F.normalize(features, dim=1))
-
-
 def test_questions_depend_on_the_seed_the_split_and_the_task_alone(context: EvalContext) -> None:
     def shown(split="test", seed=0, task="any"):
         some = EvalContext(context.model, context.config, context.tokenizer, split, seed)
@@ -115,28 +116,49 @@ def test_questions_depend_on_the_seed_the_split_and_the_task_alone(context: Eval
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_examples_are_of_the_split_of_the_context(
-    split: Split, context: EvalContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_examples_are_of_the_split_of_the_context(split: Split, context: EvalContext, add_pictures: Callable) -> None:
     of_split = replace(context, split=split)
     drawn = list(of_split.examples("any", 5))
     assert [example.text for example in drawn] == [scene.text for scene in of_split.scenes("any", 5)]
-    source = PairSource(
-        [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)], [f"picture {i}" for i in range(20)], 48
-    )
-    monkeypatch.setitem(DATASETS, "user", lambda config: Dataset(config, [source]))
-    user = replace(of_split, config=context.config.replace({"data.dataset": "user"}))
+    source, user = add_pictures(), of_split.with_data({"data.dataset": "pictures"})
     assert sorted(e.text for e in user.examples("any", 99)) == sorted(source.texts(split)), "each once, and no other's"
     assert sorted(e.text for e in user.examples("any", 99, split="train")) == sorted(source.texts("train"))
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_ones_own_data_are_asked_before_those_that_come_along(
-    first: bool, context: EvalContext, monkeypatch: pytest.MonkeyPatch
+    first: bool, context: EvalContext, add_pictures: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)]
-    sources = (PairSource(pictures, [f"picture {i}" for i in range(20)], 48), World())
+    sources = (add_pictures(), World())
     monkeypatch.setitem(DATASETS, "mixed", lambda config: Dataset(config, sources if first else sources[::-1]))
-    mixed = replace(context, config=context.config.replace({"data.dataset": "mixed"}))
-    assert (mixed.source_with("pairs").name, mixed.source_with("boxes").name) == ("own", "openmoji")
+    mixed = context.with_data({"data.dataset": "mixed"})
+    assert (mixed.source_with("pairs").name, mixed.source_with("boxes").name) == ("twenty", "openmoji")
     assert all(example.text.startswith("picture") for example in mixed.examples("retrieval", 5))
+
+
+@pytest.mark.parametrize("of", ["pictures", "regions"])
+@torch.no_grad()
+def test_many_pairings_are_those_of_one_pass(of, monkeypatch) -> None:
+    """In batches of texts of like length, in which only the pictures that they meet are projected."""
+    monkeypatch.setattr(pairings, "PAIRINGS", 16)
+    model, texts, pictures = batches.model(batches.config()), 12, 7
+    grids, words = torch.randn(pictures, 9, 32).double(), batches.words(texts, 8, 1)
+    states, owner, inside = torch.randn(texts, 8, 24).double(), torch.randint(pictures, (5,)), torch.rand(5, 9) < 0.5
+    inside[:, 1] = True
+    image = ImageTokens.of_pictures(grids) if of == "pictures" else ImageTokens.of_regions(grids, owner, inside)
+    text, item = torch.randint(texts, (50,)), torch.randint(len(image.owner), (50,))
+    text[:3], item[:3] = text[0], item[0]  # the same pairing more than once
+    whole = model.fusion(states[text], words.mask[text], image, item)
+    sizes, number = [], torch.arange(50, 100)
+    cross = model.fusion.layers[0].cross
+    project = cross.project
+    cross.project = lambda memory: sizes.append(len(memory)) or project(memory)
+
+    def head(hidden, chunk):
+        assert len(hidden) <= 16
+        return torch.cat([hidden[:, 0], number[chunk, None].double()], 1)
+
+    found = of_pairings(model.fusion, states, words.mask, image, text, item, head)
+    torch.testing.assert_close(found[:, :-1], whole[:, 0], rtol=1e-9, atol=1e-11)
+    assert torch.equal(found[:, -1].long(), number), "in the order of the pairings"
+    assert max(sizes[1::2]) <= pictures and len(sizes) == 2 * 4

@@ -9,12 +9,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.ops import box_iou
 
 from xfm.config import RunConfig
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.grammar import plural
 from xfm.data.world.scenes import Scene
 from xfm.model import XFM
+from xfm.objectives.bbp import corners
 from xfm.tasks import EvalContext, examples
 from xfm.tasks.failure_examples import right_and_wrong
 
@@ -53,14 +55,6 @@ def test_a_caption_is_right_where_none_is_nearer(
     assert not all(r.right for r in shown)  # untrained
 
 
-def naive_iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    sides = [
-        (min(a[i] + a[i + 2] / 2, b[i] + b[i + 2] / 2) - max(a[i] - a[i + 2] / 2, b[i] - b[i + 2] / 2)) for i in (0, 1)
-    ]
-    both = max(sides[0], 0) * max(sides[1], 0)
-    return both / (a[2] * a[3] + b[2] * b[3] - both)
-
-
 def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
     few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, scene_of: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,8 +71,9 @@ def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
         scene = scene_of(g.image, "grounding")
         named = scene.objects[[p.text for p in scene.phrases].index(g.phrase)]
         assert len(scene.objects) > 1 and g.true == pytest.approx(named.box)
-        assert g.iou == pytest.approx(naive_iou(g.predicted, named.box), abs=1e-5)
-        assert g.right == (naive_iou(g.predicted, named.box) >= 0.5)
+        predicted, true = (corners(torch.tensor([box])) for box in (g.predicted, named.box))
+        iou = box_iou(predicted, true).item()
+        assert g.iou == pytest.approx(iou, abs=1e-5) and g.right == (iou >= 0.5)
 
 
 def test_a_name_is_right_where_the_likeliest_word_stood_there(
@@ -104,3 +99,23 @@ def test_a_name_is_right_where_the_likeliest_word_stood_there(
         assert w.caption.replace("____", w.word) == scene.caption.text
         assert w.right == (w.guesses[0][0].strip() == w.word)
         assert w.word in {word for thing in scene.caption.things for word in (thing.name, plural(thing.name))}
+
+
+def test_examples_are_plain_and_the_same_whatever_their_number(
+    model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    model.train()
+    shown, again = (examples(model, config, tokenizer, n=n) for n in (3, 1))
+    assert model.training and [len(t) for t in (shown.retrieval, shown.grounding, shown.words)] == [3, 3, 3]
+    for r in shown.retrieval:
+        scores = [score for _, score, _ in r.top]
+        assert r.image.dtype == np.uint8 and scores == sorted(scores, reverse=True) and len(scores) == 3
+        assert [right for *_, right in r.top] == [r.rank == place for place in range(3)]
+        assert all((caption == r.caption) == right for caption, _, right in r.top)
+    for w in shown.words:
+        assert w.image.shape == w.other_image.shape and (w.image != w.other_image).any()
+        for some in (w.guesses, w.other_guesses):
+            probabilities = [p for _, p in some]
+            assert len(some) == 3 and probabilities == sorted(probabilities, reverse=True)
+            assert 0 < sum(probabilities) <= 1
+    assert again.words[0].caption == shown.words[0].caption and again.grounding[0].phrase == shown.grounding[0].phrase

@@ -1,43 +1,48 @@
-"""Grounding: a perfect model scores 1; control conditions and parts are what they say."""
+"""Grounding and alignment: controls and parts are what they say; who looks everywhere alike is at the baseline."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from evaluation.stubs import oracle
+from evaluation.stubs import Oracle, oracle
+from torch import Tensor
 from torchvision.ops import box_iou
 
-from xfm import recipes
 from xfm.base import seeding
-from xfm.data import DATASETS, Dataset, dataset
-from xfm.data.pair_source import PairSource
+from xfm.config import RunConfig
 from xfm.data.source import Region
+from xfm.data.tokenizer import Tokenizer
+from xfm.explain import make_inputs
+from xfm.explain.faithfulness import pointing_game
+from xfm.explain.tracing import capture_attention
+from xfm.model import XFM, FusionEncoder
 from xfm.objectives import build
 from xfm.objectives.bbp import corners
-from xfm.recipes import LEVELS
-from xfm.tasks import EvalContext, find_result
-from xfm.tasks.world import grounding
+from xfm.tasks import EvalContext, evaluate, find_result
+from xfm.tasks.world import alignment, grounding
 
 
-def test_who_knows_grounds_everything(context: EvalContext) -> None:
+def test_phrases_are_split_by_size_and_number(few: None, context: EvalContext) -> None:
     results = grounding.score(oracle(context))
-    for task in ("grounding", "grounding (several objects)"):
-        assert find_result(results, task, "acc@0.5").value == 1
-        assert find_result(results, task, "mean IoU").value == pytest.approx(1)
-    several = "grounding (several objects)"
-    assert find_result(results, several, "acc@0.5", "swapped phrase").value == 0  # boxes do not overlap
-    assert find_result(results, "grounding", "acc@0.5").n > find_result(results, several, "acc@0.5").n > 800
+    whole = find_result(results, "grounding", "acc@0.5").n
+    parts = {r.condition: r.n for r in results if r.task == "grounding (by size and number)"}
+    assert parts["big object"] + parts["small object"] == whole > parts["alone"]
+    assert sum(parts[name] for name in ("alone", "one of 2", "one of 3", "one of 4")) == whole
+    assert find_result(results, "grounding (several objects)", "acc@0.5").n == whole - parts["alone"]
+    assert find_result(results, "grounding", "mean IoU").value == pytest.approx(1)
 
 
 def test_the_control_conditions(context: EvalContext) -> None:
     scenes = context.scenes("grounding", 60)
     _, owner, true, _ = grounding.predict(context, scenes)
-    each = [len(s.objects) for s in scenes]
-    assert torch.allclose(grounding.any_object_box(owner, true), 1 / torch.tensor(each, dtype=torch.float)[owner])
+    each = torch.tensor([len(s.objects) for s in scenes])[owner]
+    assert torch.allclose(grounding.any_object_box(owner, true), 1 / each)
     thing, number = grounding.objects(owner, true)
-    assert number.tolist() == torch.tensor(each)[owner].tolist() and thing.unique().numel() == len(owner)
+    assert torch.equal(number, each) and thing.unique().numel() == len(owner)
     other = grounding.swap(owner, thing)
     assert (owner[other] == owner).all() and sorted(other.tolist()) == list(range(len(owner)))
-    assert ((other == torch.arange(len(owner))) == (torch.tensor(each)[owner] == 1)).all()
+    assert ((other == torch.arange(len(owner))) == (each == 1)).all()
 
 
 def test_phrases_of_one_box_are_of_one_object() -> None:
@@ -53,45 +58,89 @@ def test_phrases_of_one_box_are_of_one_object() -> None:
 
 def test_a_box_is_right_from_half_an_overlap() -> None:
     assert grounding.is_correct(torch.tensor([0, 0.01, 0.49, 0.5, 1])).tolist() == [0, 0, 0, 1, 1]
-
-
-@pytest.mark.parametrize("again", ["thing", "another thing"])
-def test_one_phrase_for_several_objects_has_no_known_upper_bound(again: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)]
-    regions = [Region("thing", (0.2, 0.2, 0.2, 0.2)), Region(again, (0.7, 0.7, 0.2, 0.2))]
-    source = PairSource(pictures, [f"picture {i}" for i in range(20)], 48, regions=[regions] * 20)
-    monkeypatch.setitem(DATASETS, "mine", lambda config: Dataset(config, (source,)))
-    config = recipes.smoke().replace({"data.dataset": "mine", "model.text.vocabulary": 270})
-    data = dataset(config).feasible
-    with torch.inference_mode():
-        results = grounding.score(EvalContext(build(data), data, dataset(config).tokenizer()))
-    assert {r.upper_bound for r in results} == {None if again == "thing" else 1.0}
-    assert find_result(results, "grounding (several objects)", "acc@0.5").n == results[0].n > 0
-
-
-def test_the_best_constant_box_is_the_best_of_the_grid() -> None:
     boxes = torch.tensor([[0.3, 0.3, 0.3, 0.3]] * 3 + [[0.7, 0.7, 0.4, 0.4]] * 2)
-    best = grounding._best_constant(boxes, grid_alone=True)
+    best = grounding._best_constant(boxes, grid_alone=True)  # the best of the grid
     assert grounding.is_correct(grounding.box_iou(best.expand(5, 4), boxes)).tolist() == [1, 1, 1, 0, 0]
-
-
-def test_iou_is_torchvisions() -> None:
     a, b = torch.rand(2, 20, 4, generator=seeding.generator("boxes")) * 0.5 + 0.1
     assert torch.allclose(grounding.box_iou(a[:, None], b), box_iou(corners(a), corners(b)), atol=1e-6)
 
 
-def test_grounding_by_size_and_number_splits_the_phrases(context: EvalContext) -> None:
-    results = grounding.score(oracle(context))
-    whole = find_result(results, "grounding", "acc@0.5").n
-    parts = {r.condition: r.n for r in results if r.task == "grounding (by size and number)"}
-    assert parts.keys() == {"big object", "small object", "alone", "one of 2", "one of 3", "one of 4"}
-    assert parts["big object"] + parts["small object"] == whole
-    assert sum(n for name, n in parts.items() if "object" not in name) == whole
-    harder = {r.condition: r for r in results if r.task == "grounding (harder pictures)"}
-    assert harder.keys() == set(grounding.HARDER) and {r.value for r in harder.values()} == {1.0}
+@pytest.mark.parametrize("again", ["thing", "another thing"])
+def test_one_phrase_for_several_objects_has_no_known_upper_bound(
+    again: str, context: EvalContext, add_pictures: Callable
+) -> None:
+    add_pictures([[Region("thing", (0.2, 0.2, 0.2, 0.2)), Region(again, (0.7, 0.7, 0.2, 0.2))]] * 20)
+    results = grounding.score(context.with_data({"data.dataset": "pictures"}))
+    assert {r.upper_bound for r in results} == {None if again == "thing" else 1.0}
+    assert find_result(results, "grounding (several objects)", "acc@0.5").n == results[0].n > 0
 
 
-def test_harder_pictures_are_those_of_the_levels(context: EvalContext) -> None:
-    calm, hard = context.scenes("grounding", 5), context.with_data(LEVELS["cluttered"]).scenes("grounding", 5)
-    assert all((a.image != b.image).any() for a, b in zip(calm, hard, strict=True))
-    assert context.with_data({}).scenes("grounding", 1)[0].content == calm[0].content
+class Looks(Oracle):
+    """At the true box alone; its words look everywhere alike."""
+
+    def cross_attention(self, scenes, phrases, owner) -> Tensor:
+        covered = alignment.coverage(grounding.questions(scenes)[2], self.config.model.vision.grid)
+        first = covered.where(covered == covered.amax(1, keepdim=True), 0.0)
+        alike = torch.full_like(covered, 1 / (1 + covered.shape[1]))
+        both = torch.stack([first / first.sum(1, keepdim=True), alike], 1)
+        return torch.cat([1 - both.sum(-1, keepdim=True), both], -1)
+
+
+def test_who_looks_at_the_object_is_aligned_and_who_looks_everywhere_is_at_the_baseline(
+    few: None, context: EvalContext
+) -> None:
+    results, several = alignment.score(oracle(context, Looks)), "alignment (several objects)"
+    for task in ("alignment", several):
+        for metric in ("mass on the box", "pointing game"):
+            first, words = (find_result(results, task, metric, query) for query in alignment.QUERIES)
+            assert first.value > 0.9 and words.value == pytest.approx(words.baseline, abs=1e-6)
+            assert first.baseline == words.baseline < 0.2 and first.better == "higher"
+    other = find_result(results, several, "pointing game", "<s>, another object's box")
+    assert other.better == "" and other.value < 0.02  # boxes do not overlap, but share patches
+
+
+def test_a_patch_counts_by_the_pixels_of_it_that_are_in_the_box() -> None:
+    rng, side, grid = seeding.rng("coverage"), 48, 6
+    for _ in range(50):
+        (x1, x2), (y1, y2) = (sorted(rng.choice(side + 1, 2, replace=False)) for _ in "xy")
+        truth = np.zeros((side, side), bool)
+        truth[y1:y2, x1:x2] = True
+        box = torch.tensor([[(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]]) / side
+        expected = truth.reshape(grid, 8, grid, 8).mean((1, 3)).ravel()
+        covered = alignment.coverage(box.float(), grid)
+        np.testing.assert_allclose(covered[0].numpy(), expected, atol=1e-5)
+        values = rng.integers(4, size=grid**2)  # with ties
+        of_pixels = pointing_game(np.kron(values.reshape(grid, grid), np.ones((8, 8), int)), truth)
+        assert alignment.pointed(torch.tensor(values[None]), covered).item() == pytest.approx(of_pixels, abs=1e-5)
+
+
+@pytest.mark.parametrize("function", ["scaled_dot", "dot", "general", "additive", "cosine"])
+def test_the_models_attention_is_what_a_capture_sees_and_leaves_the_model_alone(
+    config: RunConfig, tokenizer: Tokenizer, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(config.replace({"model.cross_attention": function})).eval()
+    context = EvalContext(model, config, tokenizer)
+    scenes = context.scenes("grounding", 6)
+    phrases, owner, _ = grounding.questions(scenes)
+    ran: list[FusionEncoder] = []
+    forward = FusionEncoder.forward
+    monkeypatch.setattr(FusionEncoder, "forward", lambda self, *args: ran.append(self) or forward(self, *args))
+    with torch.inference_mode():
+        weights = context.cross_attention(scenes, phrases, owner)
+    assert model.fusion not in ran and ran[0].layers[0].cross.key.weight is model.fusion.layers[0].cross.key.weight
+    assert all(layer.cross.tap is None for layer in model.fusion.layers)
+    for r, phrase in enumerate(phrases):
+        maps, _ = capture_attention(make_inputs(model, tokenizer, scenes[owner[r]].image, phrase), gradients=False)
+        expected = maps["cross"].weights.mean((0, 1))
+        both = torch.stack([expected[0], expected[1:-1].mean(0)])
+        torch.testing.assert_close(weights[r], both, rtol=1e-4, atol=1e-6)
+
+
+def test_alignment_runs_beside_other_tasks_and_not_without_fusion_layers(
+    few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    both = evaluate(model, config, tokenizer, tasks=["grounding", "alignment"])
+    assert [*evaluate(model, config, tokenizer, tasks="alignment")] == [r for r in both if "alignment" in r.task] != []
+    blind = dict.fromkeys((f"objectives.{loss}.weight" for loss in ("itm", "imlm", "bbp")), 0.0)
+    plain = config.replace({"model.fusion_depth": 0, **blind})
+    assert evaluate(build(plain), plain, tokenizer, tasks="alignment") == []

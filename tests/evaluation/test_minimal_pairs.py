@@ -15,17 +15,11 @@ from xfm.data.world.parsing import parse
 from xfm.tasks import EvalContext
 from xfm.tasks.world import minimal_pairs
 from xfm.tasks.world.language import log_unigram
-from xfm.tasks.world.minimal_pairs import MinimalPair, balanced, draw_pairs, pseudo_log_likelihood
-
-
-@pytest.fixture
-def drawn(context: EvalContext) -> dict[str, list[MinimalPair]]:
-    return draw_pairs(context, log_unigram(context))
+from xfm.tasks.world.minimal_pairs import balanced, draw_pairs, pseudo_log_likelihood
 
 
 def test_the_pseudo_log_likelihood_is_a_loop_over_single_texts(context: EvalContext) -> None:
-    texts = ["a cat", "two dogs above the big red house", "an owl and a car", "cat", "a cat"]
-    ids = [context.tokenizer.encode(text, 30) for text in texts]
+    ids = context.encode(["a cat", "two dogs above the big red house", "an owl and a car", "cat", "a cat"])
     model, found = context.model, pseudo_log_likelihood(context, ids)
     for row, value in zip(ids, found, strict=True):
         expected = 0.0
@@ -39,10 +33,14 @@ def test_the_pseudo_log_likelihood_is_a_loop_over_single_texts(context: EvalCont
     assert found[0] == pytest.approx(found[-1], rel=1e-6)
 
 
-def test_each_wrong_sentence_is_wrong_in_what_its_phenomenon_names(drawn: dict[str, list[MinimalPair]]) -> None:
+def test_each_wrong_sentence_is_wrong_in_what_its_phenomenon_names(context: EvalContext) -> None:
+    drawn = draw_pairs(context, log_unigram(context))
+    validation = draw_pairs(replace(context, split="validation"), log_unigram(context))
+    assert minimal_pairs.score(replace(context, split="unseen_concepts")) == []
     assert len(drawn) == 8 and all(len(pairs) >= 40 for pairs in drawn.values())
     for name, pairs in drawn.items():
         phenomenon, source = name.split(", ")
+        assert source == "captions" or not {p.source for p in pairs} & {p.source for p in validation[name]}
         for right, wrong, _ in pairs:
             before, after = right.split(), wrong.split()
             changed = [(x.strip(",;"), y.strip(",;")) for x, y in zip(before, after, strict=True) if x != y]
@@ -62,25 +60,17 @@ def test_each_wrong_sentence_is_wrong_in_what_its_phenomenon_names(drawn: dict[s
                 assert other in wordnet.lemmas("adv") - wordnet.lemmas("noun") - wordnet.lemmas("adj")
 
 
-def test_articles_are_changed_before_unambiguous_sounds_alone() -> None:
-    def found(text: str) -> str:
-        place = minimal_pairs.ARTICLE.search(text)
-        return text[place.start() :] if place else ""
+def test_articles_are_changed_before_unambiguous_sounds_and_nouns_where_their_phrase_ends() -> None:
+    def found(pattern: re.Pattern[str], *texts: str) -> list[str]:
+        return [place[0] for text in texts if (place := pattern.search(text))]
 
-    assert found("of an apple") == "an apple" and found("like a dog") == "a dog"
+    assert found(minimal_pairs.ARTICLE, "of an apple", "like a dog") == ["an", "a"]
     ambiguous = ("a hour", "an hour", "a one", "a once", "a unit", "an urn", "a european", "a ewe", "a year", "a x ray")
-    assert not any(found(text) for text in (*ambiguous, "vitamin a", "an x-ray", "banana dog", "a b"))
-
-
-def test_nouns_are_replaced_where_their_phrase_ends() -> None:
-    def found(pattern: re.Pattern[str], text: str) -> str:
-        place = pattern.search(text)
-        return place[0] if place else ""
-
-    assert found(minimal_pairs.SINGULAR, "cut by a saw") == "saw"
-    assert found(minimal_pairs.PLURAL, "any of several plants of asia") == "plants"
-    for text in ("a stone wall is", "a few of them", "a lot of", "two horse carts are", "banana of"):
-        assert not found(minimal_pairs.SINGULAR, text) and not found(minimal_pairs.PLURAL, text)
+    assert not found(minimal_pairs.ARTICLE, *ambiguous, "vitamin a", "an x-ray", "banana dog", "a b")
+    assert found(minimal_pairs.SINGULAR, "cut by a saw") == ["saw"]
+    assert found(minimal_pairs.PLURAL, "any of several plants of asia") == ["plants"]
+    inside = ("a stone wall is", "a few of them", "a lot of", "two horse carts are", "banana of")
+    assert not found(minimal_pairs.SINGULAR, *inside) and not found(minimal_pairs.PLURAL, *inside)
     assert minimal_pairs._singular("parties", {"party", "partie"}) == "party"
     assert minimal_pairs._singular("boxes", {"box"}) == "box" and minimal_pairs._singular("plants", {"x"}) is None
 
@@ -116,11 +106,3 @@ def test_frequency_is_right_in_half_of_each_phenomenon(context: EvalContext, mon
     monkeypatch.setattr(minimal_pairs, "pseudo_log_likelihood", lambda _, ids: np.zeros(len(ids)))
     undecided = [r for r in minimal_pairs.score(context) if r.condition == "MLM"]
     assert all((r.value, r.low, r.high) == (0.5, 0.5, 0.5) for r in undecided)
-
-
-def test_splits_share_no_sentence_and_unseen_ones_have_none(context: EvalContext, drawn: dict) -> None:
-    other = draw_pairs(replace(context, split="validation"), log_unigram(context))
-    for name in drawn:
-        if "WordNet" in name:
-            assert not {p.source for p in drawn[name]} & {p.source for p in other[name]}
-    assert minimal_pairs.score(replace(context, split="unseen_concepts")) == []

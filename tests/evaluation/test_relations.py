@@ -19,7 +19,8 @@ from xfm import plots
 from xfm.config import ConfigError
 from xfm.data.world.grammar import is_true
 from xfm.model import ImageTokens
-from xfm.tasks import EvalContext, linear_probe
+from xfm.objectives import build
+from xfm.tasks import EvalContext, baselines
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +71,14 @@ def test_other_pictures_show_what_they_say(context: EvalContext, questions: list
     assert all(np.ptp(scene.image) == 0 for scene in pictures(context, questions, "none"))
 
 
-def test_questions_need_objects_beside_each_other(context: EvalContext) -> None:
+def test_questions_need_objects_beside_each_other_and_a_model_with_itm(context: EvalContext) -> None:
     with pytest.raises(ConfigError, match=r"data\.scenes\.overlap = 0\.3"):
         draw_questions(context.with_data({"data.scenes.overlap": 0.3}), "test", 4)
     with pytest.raises(ConfigError, match="test = 6: must be a multiple of 4"):
         Sizes(8, 6, 4)
+    config = context.config.replace({"objectives": {"mlm": {}, "itc": {}, "imlm": {}}, "flow.text_gradient": {}})
+    with pytest.raises(ConfigError, match="with itm"):
+        measure_relations(replace(context, config=config, model=build(config)), Sizes(8, 4, 4))
 
 
 def test_the_lead_of_the_true_relation_is_a_loop(context: EvalContext, questions: list[Question]) -> None:
@@ -120,10 +124,8 @@ def test_a_probe_finds_what_is_planted_and_learns_no_answer_by_heart(questions: 
     for axis in ("horizontal", "vertical"):
         found = probes._by_axis(planted, questions, planted, questions, axis, "relation")
         assert found.shape == (12,) and found.all()
-    labels = {q.things[0].name: set() for q in questions}
-    for q in questions:
-        labels[q.things[0].name].add(probes._label(q, "control"))
-    assert all(len(of_name) == 1 for of_name in labels.values()) and len(set.union(*labels.values())) == 2
+    labels = {(q.things[0].name, probes._label(q, "control")) for q in questions}
+    assert len(labels) == len({name for name, _ in labels}) and len({label for _, label in labels}) == 2
 
 
 def test_patching_restores_all_where_itm_reads_and_nothing_elsewhere(
@@ -156,7 +158,7 @@ def test_a_head_ranks_what_tells_the_two_apart(name: str) -> None:
 def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SCENES", "COUNTED"):
         monkeypatch.setattr(masked, name, 40)
-    rows = measure_relations(context, Sizes(40, 16, 4))
+    rows = measure_relations(context, Sizes(24, 8, 4))
     table = pd.DataFrame(rows, columns=Row._fields)
     assert set(table["part"]) == {"data", "masked", "masked, as evaluated", "head", "probe", "patching"}
     assert np.isfinite(table[["value", "low", "high"]].to_numpy(float)).all()
@@ -196,23 +198,12 @@ def test_questions_are_of_the_context_s_split_and_heads_learn_on_training_pictur
 def choices(**groups: list[float]) -> pd.DataFrame:
     """ITM's and a head's share of right answers, by group, a run each."""
     where = [("ITM as it is, caption", "", 0.0), ("linear head", "<s>", 0.2)]
-    rows = [
-        {
-            "group": group,
-            "condition": c,
-            "position": p,
-            "value": v + more,
-            "low": v + more - 0.04,
-            "high": v + more + 0.04,
-        }
-        for group, values in groups.items()
-        for v in values
-        for c, p, more in where
-    ]
-    return pd.DataFrame(rows)
+    rows = [(group, c, p, v + more) for group, values in groups.items() for v in values for c, p, more in where]
+    table = pd.DataFrame(rows, columns=["group", "condition", "position", "value"])
+    return table.assign(low=table["value"] - 0.04, high=table["value"] + 0.04)
 
 
-def test_choices_are_a_line_each_full_where_they_are_no_coin() -> None:
+def test_choices_are_a_line_each_full_where_they_are_no_coin_and_of_several_runs_their_mean_by_group() -> None:
     (axes,) = plots.forced_choices(choices(one=[0.52]), "title").axes
     assert [t.get_text() for t in axes.get_yticklabels()] == ["ITM as it is, caption", "linear head at <s>"]
     dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
@@ -220,9 +211,6 @@ def test_choices_are_a_line_each_full_where_they_are_no_coin() -> None:
     assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, False]
     spans = [path.vertices[:, 0].tolist() for c in axes.collections for path in c.get_paths()]
     assert np.allclose(spans, [[48, 56], [68, 76]])
-
-
-def test_choices_of_several_runs_are_their_mean_with_its_interval_by_group() -> None:
     figure = plots.forced_choices(choices(without=[0.5, 0.52, 0.54], with_them=[0.8, 0.82, 0.84]))
     (axes,) = figure.axes
     dots = [line for line in axes.lines if line.get_linestyle() == "None" or len(line.get_xdata()) == 1]
@@ -235,18 +223,10 @@ def test_choices_of_several_runs_are_their_mean_with_its_interval_by_group() -> 
         plots.forced_choices(choices())
 
 
-def test_a_model_without_itm_is_refused(context: EvalContext) -> None:
-    from xfm.objectives import build
-
-    config = context.config.replace({"objectives": {"mlm": {}, "itc": {}, "imlm": {}}, "flow.text_gradient": {}})
-    with pytest.raises(ConfigError, match="with itm"):
-        measure_relations(replace(context, config=config, model=build(config)), Sizes(8, 4, 4))
-
-
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("head", attention_heads.HEADS)
 def test_a_head_that_would_learn_on_says_nothing(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_heads, "EPOCHS", 1)
-    monkeypatch.setattr(linear_probe, "ITERATIONS", 1)
+    monkeypatch.setattr(baselines, "ITERATIONS", 1)
     x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
     assert attention_heads.HEADS[head](x, y, np.arange(40))(x).shape == (40,)

@@ -1,36 +1,36 @@
-"""The whole evaluation, of a model and of a run folder, and single examples."""
+"""The whole evaluation, of a model and of a run folder."""
 
 import copy
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from few import ask_few
+from PIL import Image
 
-from xfm import Run, pretrain
+from xfm import Run, pretrain, recipes
 from xfm import tasks as evaluation
-from xfm.base import workers
+from xfm.base import seeding, workers
 from xfm.config import ConfigError, RunConfig, from_json
-from xfm.data.source import SPLITS
+from xfm.data import dataset
+from xfm.data.source import Region
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import XFM
-from xfm.tasks import (
-    Evaluation,
-    evaluate,
-    evaluate_run,
-    examples,
-    find_result,
-    retrieval_set,
-)
+from xfm.objectives import build
+from xfm.tasks import Evaluation, Result, evaluate, evaluate_run, examples, find_result, retrieval_set, select_tasks
 from xfm.tasks import evaluation as run
 from xfm.train import RunError
+
+Evaluate = Callable[..., Evaluation]
 
 
 @pytest.fixture(scope="module")
@@ -49,50 +49,45 @@ def results(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluation:
         return evaluate(model, config, tokenizer)
 
 
-def test_the_same_model_gets_the_same_numbers(
-    results: Evaluation, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
+@pytest.fixture
+def ask(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluate:
+    return partial(evaluate, model, config, tokenizer)
+
+
+def of(results: list[Result], *tasks: str) -> list[Result]:
+    return [r for r in results if r.task.startswith(tasks)]
+
+
+def test_the_same_model_gets_the_same_numbers(results: Evaluation, ask: Evaluate, model: XFM) -> None:
     model.train()
     torch.manual_seed(2)
-    assert evaluate(model, config, tokenizer) == results
-    assert model.training
-    keys = [(r.task, r.condition, r.metric) for r in results]
-    assert len(set(keys)) == len(keys)
+    assert ask() == results and model.training
+    assert len({r.key for r in results}) == len(results)
     for r in results:
         assert r.low <= r.value <= r.high and r.n > 0 and (r.baseline is None) == (r.baseline_name == "")
     assert [r.family for r in results] == sorted(r.family for r in results)
-    one = evaluate(model, config, tokenizer, tasks="grounding")
-    assert one == [r for r in results if r.task.startswith("grounding")]
-    assert evaluate(model, config, tokenizer, seed=1, tasks=["grounding"]) != one
+    one = ask(tasks="grounding")
+    assert one == of(results, "grounding") and ask(seed=1, tasks=["grounding"]) != one
 
 
 @pytest.mark.parametrize(("forks", "cores"), [(True, 2), (False, 2), (True, 1)])
 def test_processes_threads_and_one_core_find_the_same(
-    forks: bool, cores: int, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer,
-    results: Evaluation, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    forks: bool, cores: int, ask: Evaluate, results: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "CONTEXT", workers.CONTEXT if forks else None)
     monkeypatch.setattr(workers, "_usable_cores", lambda: cores)
-    some = ["lexnames", "recognition", "grounding", "mlm"]
-    again = evaluate(model, config, tokenizer, tasks=some)
+    again = ask(tasks=["lexnames", "recognition", "grounding", "mlm"])
     asked = {r.task for r in again}
     assert again == [r for r in results if r.task in asked] and len(asked) > 4
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_every_split_can_be_asked(
-    split, results: Evaluation, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
-    results = results if split == "test" else evaluate(model, config, tokenizer, split)
+@pytest.mark.parametrize("split", ["test", "unseen_combinations", "unseen_concepts"])
+def test_every_split_can_be_asked(split, results: Evaluation, ask: Evaluate) -> None:
+    results = results if split == "test" else ask(split)
     assert {r.split for r in results} == {split, "unseen_concepts"}
     asked = {r.task for r in results}
     assert {"image to text", "grounding", "masked names", "naming (unseen concepts)"} <= asked
     assert ("language" in asked) == ("naming" in asked) == (not split.startswith("unseen"))
-
-
-def test_an_unknown_task_is_named_with_the_nearest(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match=re.escape("task 'namings' is unknown; did you mean 'naming'? there are all")):
-        evaluate(model, config, tokenizer, tasks=["grounding", "namings"])
 
 
 def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_process(
@@ -105,8 +100,7 @@ def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_proces
     results = evaluate_run(folder)
     assert {r.split for r in results} == {"test", "unseen_concepts"}
     assert [p.name for p in folder.glob("*evaluation*")] == ["evaluation.json"]  # no temporary file is left
-    some = evaluate_run(folder, "naming")
-    assert some == [r for r in results if r.task.startswith("naming")]
+    assert evaluate_run(folder, "naming") == of(results, "naming")
     assert evaluate_run(folder) == results  # some are not kept
     assert other.wait() == 0
     assert (copy / "evaluation.json").read_bytes() == (folder / "evaluation.json").read_bytes()
@@ -117,40 +111,32 @@ def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_proces
 
 def test_tasks_are_chosen_by_name_and_family() -> None:
     everything = list(evaluation.STANDARD)
-    assert evaluation.select_tasks("all") == evaluation.select_tasks(list(evaluation.FAMILIES)) == everything
-    assert evaluation.select_tasks(["naming", "retrieval", "naming"]) == ["retrieval", "naming"]
+    assert select_tasks("all") == select_tasks(list(evaluation.FAMILIES)) == everything
+    assert select_tasks(["naming", "retrieval", "naming"]) == ["retrieval", "naming"] and select_tasks([]) == []
     (asked_for,) = {*evaluation.MEASURED} - {*everything}  # a task that no evaluation.json has
-    assert asked_for == "minimal_pairs" and asked_for not in evaluation.select_tasks("language")
-    assert evaluation.select_tasks(["all", asked_for]) == list(evaluation.MEASURED)
+    assert asked_for == "minimal_pairs" and asked_for not in select_tasks("language")
+    assert select_tasks(["all", asked_for]) == list(evaluation.MEASURED)
     family = [name for name in evaluation.MEASURED if evaluation.TASKS[name].family == "vision-language"]
-    assert evaluation.select_tasks(["vision-language", "naming"]) == family
-    assert evaluation.select_tasks([]) == []
+    assert select_tasks(["vision-language", "naming"]) == family
 
 
-def test_runs_are_put_side_by_side(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    ours = evaluate(model, config, tokenizer, tasks=["naming", "grounding"])
-    theirs = evaluate(model, config, tokenizer, "validation", tasks="naming")
-    head, *rows = evaluation.compare_results({"a": ours, "b": ours[:2], "c": theirs}).splitlines()
-    assert head.split() == ["task", "metric", "a", "b", "c"]
-    assert len(rows) == len(ours) + 1  # unseen concepts are another split, the same for all; of naming each has its own
-    for row, r in zip(rows, ours, strict=False):
-        assert f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})" in row
-    assert "[validation, seed 0]" in rows[-1]
-
-
-@pytest.mark.parametrize("text", ["", "[{}]", '{"results": []}', "\xff"])
-def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder: Path, text: str) -> None:
-    (folder / "evaluation.json").write_text(text, "latin-1")
-    with pytest.raises(RunError, match=r"evaluation.json: .*measure again \(`xfm evaluate .* --again`\)"):
-        evaluate_run(folder)
-    (folder / "evaluation.json").unlink()
+@pytest.mark.parametrize("tasks", [None, 5, [None], [["naming"]], b"naming", "x" * 10_000_000, ["naming", "\x1b[31m"]])
+def test_what_is_no_task_is_refused(tasks) -> None:
+    with pytest.raises(ConfigError, match=r"^task") as error:
+        select_tasks(tasks)
+    assert len(str(error.value)) < 600 and str(error.value).isprintable()
+    with pytest.raises(ValueError, match=r"task 'namings' is unknown; did you mean 'naming'\? there are all"):
+        select_tasks(["grounding", "namings"])
 
 
 @pytest.mark.parametrize(
-    "put", [Path.mkdir, lambda path: path.symlink_to(path.parent), lambda path: path.write_text("[" * 100_000)]
-)
-def test_an_evaluation_that_is_no_file_is_an_error_with_a_way_out(folder: Path, put: Callable) -> None:
+    "put",
+    [*(partial(Path.write_text, data=text) for text in ("", "[{}]", '{"results": []}', "[" * 100_000)),
+     partial(Path.write_bytes, data=b"\xff"), Path.mkdir, lambda path: path.symlink_to(path.parent)],
+)  # fmt: skip
+def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder: Path, put: Callable) -> None:
     path = folder / "evaluation.json"
+    path.unlink(missing_ok=True)
     put(path)
     try:
         with pytest.raises(RunError, match=r"evaluation.json: .*measure again \(`xfm evaluate .* --again`\)") as error:
@@ -160,26 +146,20 @@ def test_an_evaluation_that_is_no_file_is_an_error_with_a_way_out(folder: Path, 
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-@pytest.mark.parametrize("seed", [-1, 2**63, 10**400, 1.0, True, None, "0"])
-def test_a_seed_is_a_whole_number_of_63_bits(seed, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    for ask in (evaluate, examples, retrieval_set):
-        with pytest.raises(ConfigError, match=r"^seed = .*: must be a whole number in \[0, 2\*\*63\)"):
-            ask(model, config, tokenizer, seed=seed)
-
-
-@pytest.mark.parametrize("split", ["tests", None, 5, ["test"], "x" * 10_000_000])
-def test_a_split_is_one_of_those_there_are(split, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    for ask in (evaluate, examples, retrieval_set):
-        with pytest.raises(ConfigError, match=r"^split = .*: must be one of 'train', ") as error:
-            ask(model, config, tokenizer, split=split)
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [*(({"seed": seed}, r"^seed = .*: must be a whole number in \[0, 2\*\*63\)")
+       for seed in (-1, 2**63, 10**400, 1.0, True, None, "0")),
+     *(({"split": split}, r"^split = .*: must be one of 'train', ")
+       for split in ("tests", None, 5, ["test"], "x" * 10**7))],
+)  # fmt: skip
+def test_a_wrong_seed_or_split_is_refused(
+    wrong: dict, said: str, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    for function in (evaluate, examples, retrieval_set):
+        with pytest.raises(ConfigError, match=said) as error:
+            function(model, config, tokenizer, **wrong)
         assert len(str(error.value)) < 600
-
-
-@pytest.mark.parametrize("tasks", [None, 5, [None], [["naming"]], b"naming", "x" * 10_000_000, ["naming", "\x1b[31m"]])
-def test_what_is_no_task_is_refused(tasks) -> None:
-    with pytest.raises(ConfigError, match=r"^task") as error:
-        evaluation.select_tasks(tasks)
-    assert len(str(error.value)) < 600 and str(error.value).isprintable()
 
 
 def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> None:
@@ -189,28 +169,6 @@ def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> Non
     Run(tmp_path, from_json(config)).write({"config.json": config})
     with pytest.raises(RunError, match="not finished; train it to the end"):
         evaluate_run(tmp_path)
-
-
-def test_examples_are_plain_and_those_of_the_evaluation(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    model.train()
-    shown = examples(model, config, tokenizer, n=3)
-    assert model.training and [len(t) for t in (shown.retrieval, shown.grounding, shown.words)] == [3, 3, 3]
-    for r in shown.retrieval:
-        scores = [score for _, score, _ in r.top]
-        assert r.image.dtype == np.uint8 and scores == sorted(scores, reverse=True) and len(scores) == 3
-        assert [right for *_, right in r.top] == [r.rank == place for place in range(3)]
-        assert all((caption == r.caption) == right for caption, _, right in r.top)
-    for g in shown.grounding:
-        assert 0 <= g.iou <= 1 and g.right == (g.iou >= 0.5) and len(g.predicted) == len(g.true) == 4
-    for w in shown.words:
-        assert w.caption.count("____") == 1 and w.word not in w.caption.replace("____", "").split()
-        assert w.image.shape == w.other_image.shape and (w.image != w.other_image).any()
-        for some in (w.guesses, w.other_guesses):
-            probabilities = [p for _, p in some]
-            assert len(some) == 3 and probabilities == sorted(probabilities, reverse=True)
-            assert 0 < sum(probabilities) <= 1
-    again = examples(model, config, tokenizer, n=1)
-    assert again.words[0].caption == shown.words[0].caption and again.grounding[0].phrase == shown.grounding[0].phrase
 
 
 def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
@@ -236,20 +194,65 @@ def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
 def test_boxes_are_grounded_wherever_they_come_from(
     add_pictures: Callable, model: XFM, config: RunConfig, tokenizer: Tokenizer
 ) -> None:
-    add_pictures(boxes=True)
+    add_pictures([[Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0))]] * 20)
     own = config.replace({"data.dataset": "pictures"})
     results = evaluate(model, own, tokenizer, tasks="grounding")
-    assert {(r.task, r.condition) for r in results} == {
-        ("grounding", ""),
-        ("grounding", "any object's box"),
-        ("grounding (several objects)", ""),
-        ("grounding (several objects)", "any object's box"),
-        ("grounding (several objects)", "swapped phrase"),
-        ("grounding (by size and number)", "one of 2"),
-    }
+    both = [(task, c) for task in ("grounding", "grounding (several objects)") for c in ("", "any object's box")]
+    more = ("grounding (several objects)", "swapped phrase"), ("grounding (by size and number)", "one of 2")
+    assert {(r.task, r.condition) for r in results} == {*both, *more}
     assert {r.n for r in results} == {4} and len(examples(model, own, tokenizer).grounding) == 2
     by_chance = find_result(results, "grounding", "acc@0.5", "any object's box")
     assert by_chance.value == 0.5 and by_chance.baseline <= 0.5
+
+
+def test_of_one_large_box_a_picture_the_baseline_is_as_large_and_nothing_is_said_of_several(
+    add_pictures: Callable, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    """A model that had learnt one large box alone would be right every time, and no better than the baseline."""
+    corners = seeding.rng("large boxes").uniform(0, 0.1, (20, 2)).tolist()
+    add_pictures([[Region("thing", (x + 0.43, y + 0.43, 0.86, 0.86))] for x, y in corners])
+    own = config.replace({"data.dataset": "pictures"})
+    results = evaluate(model, own, tokenizer, tasks=["grounding", "alignment"])
+    assert {r.task for r in results} == {"alignment", "grounding", "grounding (by size and number)"}
+    assert find_result(results, "grounding", "acc@0.5").baseline == 1.0
+
+
+def test_pictures_that_are_all_called_alike_are_not_searched_and_the_rest_is_asked(
+    add_pictures: Callable, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    add_pictures([[Region("one", (0.3, 0.3, 0.2, 0.2))]] * 20, ["a thing"] * 20)
+    own = config.replace({"data.dataset": "pictures"})
+    found = evaluate(model, own, tokenizer)
+    assert "captions are equal: there is nothing to find among them" in found.skipped["retrieval"]
+    tasks = {result.task for result in found}
+    assert "grounding" in tasks and not any("image to text" in task for task in tasks)
+    with pytest.raises(ConfigError, match=r"task 'retrieval': all \d captions are equal"):
+        evaluate(model, own, tokenizer, tasks="retrieval")
+
+
+def test_pictures_with_boxes_alone_are_asked_of_beside_others_with_captions(tmp_path: Path, few: None) -> None:
+    rng, rows = seeding.rng("own boxes"), list[dict]()
+    for i in range(40):
+        name = f"{i}.png"
+        Image.fromarray(rng.integers(256, size=(60, 60, 3), dtype=np.uint8)).save(tmp_path / name)
+        boxes = [{"image": name, "phrase": f"thing {i}", "box": [x, x, 20, 20]} for x in (10, 30)]
+        rows += [{"image": name, "caption": f"thing number {i}"}] if i % 2 else boxes
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    data = dataset(
+        recipes.smoke().replace({"data.sources": (str(tmp_path / "own.jsonl"),), "model.text.vocabulary": 290})
+    )
+    (source,) = data.sources
+    phrases = 2 * source.with_boxes().size("test")
+    assert phrases >= 4 and all(source.example("test", i).text for i in range(source.size("test")))
+    results = evaluate(build(data.feasible), data.feasible, data.tokenizer(), tasks=["grounding", "alignment"])
+    assert {result.n for result in results if result.task in ("grounding", "alignment")} == {phrases}
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("clip_like", {"retrieval"}), ("beit_like", set()), ("bert_like", set())])
+def test_a_specialist_has_examples_of_what_it_has_heads_for(few: None, name: str, kinds: set[str]) -> None:
+    config = recipes.get(f"smoke+{name}")
+    shown = examples(build(config), config, dataset(config).tokenizer())
+    assert {kind for kind, found in vars(shown).items() if found} == kinds
 
 
 def test_results_say_which_direction_is_better(results: Evaluation) -> None:

@@ -18,8 +18,7 @@ from .source import CAPABILITIES, ItemKey, Missed, Source
 from .tokenizer import Tokenizer, for_sources
 from .wordnet import Sentence, WordNet
 from .world import styles
-from .world.scenes import World
-from .world.shuffled import Shuffled
+from .world.scenes import Shuffled, World
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
 

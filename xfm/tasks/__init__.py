@@ -1,13 +1,11 @@
 """Tasks: each number with its sample size, baseline, upper bound and interval, of a frozen or a fine-tuned model."""
 
-from .availability import answerable, select_tasks, why_not
 from .context import EvalContext
-from .evaluation import Evaluation, evaluate, evaluate_run
+from .evaluation import Evaluation, compare_results, evaluate, evaluate_run, find_result, format_lines, results_table
 from .failure_examples import examples
 from .result import Result, from_json, to_json
-from .result_tables import compare_results, find_result, format_lines, results_table
 from .retrieval_set import RetrievalSet, retrieval_set
-from .task_registry import FAMILIES, MEASURED, STANDARD, TASKS, TRAINABLE, Task
+from .task_registry import FAMILIES, MEASURED, STANDARD, TASKS, TRAINABLE, Task, answerable, select_tasks, why_not
 
 __all__ = ["FAMILIES", "MEASURED", "STANDARD", "TASKS", "TRAINABLE", "EvalContext", "Evaluation", "Result",
            "RetrievalSet", "Task", "answerable", "compare_results", "evaluate", "evaluate_run", "examples",

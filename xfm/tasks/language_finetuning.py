@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from ..base import seeding
 from ..model import TextEncoder
 from ..model.encoder_calls import RANDOM, draws
+from .baselines import Sample, bag_of_words, correct, linear_probe
 from .context import BATCH, EvalContext
 from .finetuning.task_heads import compared, pooled
-from .linear_probe import correct, linear_probe
 from .result import Result
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-Sample = tuple[str, ...]  # one text, or the two of a pair
 STEPS = 100
 TEXTS = 32  # a step: so many single texts, or half as many pairs
 ALIKE = 10  # batches are cut from so many at once, sorted by length: little padding
@@ -43,15 +42,16 @@ class LabelledTexts:
 
 
 def compare_with_bag_of_words(
-    context: EvalContext, task: str, train: LabelledTexts, test: LabelledTexts, bag: np.ndarray, chance: tuple
+    context: EvalContext, task: str, train: LabelledTexts, test: LabelledTexts, chance: tuple[float, str]
 ) -> list[Result]:
     """Accuracies of a linear probe and of a fine-tuned encoder with a bag of words as the baseline, and of that bag of
-    words (`bag` (n,): 1 where it is correct), with `chance` (value, name) as its baseline."""
-    probe = linear_probe(features(context, train.samples), train.labels, train.groups)  # type: ignore[arg-type]
-    predicted = finetune(context, probe, train, test.samples, task)
+    words, with `chance` as its baseline."""
+    labels, known = np.asarray(test.labels), (train.labels, train.groups)
+    bag = (bag_of_words(train.samples, *known)(test.samples) == labels).astype(float)  # type: ignore[arg-type]
+    probe = linear_probe(features(context, train.samples), *known)  # type: ignore[arg-type]
     rows = {
-        "linear probe": correct(probe, features(context, test.samples), test.labels),
-        "fine-tuned": predicted == np.asarray(test.labels),
+        "linear probe": correct(probe, features(context, test.samples), labels),
+        "fine-tuned": finetune(context, probe, train, test.samples, task) == labels,
     }
     baseline, groups = (bag.mean(), "bag of words"), np.asarray(test.groups)
     results = [context.result(task, name, "accuracy", row, baseline, None, groups) for name, row in rows.items()]

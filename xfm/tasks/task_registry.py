@@ -1,11 +1,18 @@
-"""All tasks by name, each with the ways in which it can be answered. A new one is a file of its own and a line here."""
+"""All tasks by name, the ways in which each can be answered, and why a run cannot. A new one: a file and lines here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..base.fields import nearest, require
+from ..base.strings import shown
+from ..config import ConfigError, RunConfig
+from ..data import Dataset, dataset
+from ..model.text import TextEncoder
+from ..model.xfm import TEXT_ENCODERS
+from ..objectives import OBJECTIVES, losses_by_stream
 from .context import EvalContext
 from .finetuning.task import Family, Trainable
 from .own.captioning import Captioning
@@ -35,6 +42,7 @@ from .world import (
 )
 
 Way = Literal["zero-shot", "probe", "finetune"]
+Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of tasks and families
 
 
 @dataclass(frozen=True)
@@ -99,3 +107,84 @@ MEASURED: dict[str, Measurement] = {name: task.frozen for name, task in TASKS.it
 TRAINABLE: dict[str, type[Trainable]] = {name: task.trained for name, task in TASKS.items() if task.trained}
 STANDARD = tuple(name for name, measurement in MEASURED.items() if not measurement.asked_for)  # what "all" is
 FAMILIES = tuple(dict.fromkeys(task.family for task in TASKS.values()))
+
+
+def why_not(name: str, config: RunConfig, way: Way, data: Dataset | None = None) -> str:
+    """Reason why a run of this config cannot answer a task in a way: what data or model lack; "" where it can.
+    `data`: the config's, where they are open already."""
+    if way == "finetune":
+        return _not_started(name, config)
+    task, data = MEASURED[name], data or dataset(config)
+    if missing := [need for need in task.needs if need not in data.provides]:
+        names = ", ".join(source.name for source in data.sources)
+        source = data.name if config.data.sources else f"data.dataset = {config.data.dataset!r} (sources: {names})"
+        return f"task {name!r} needs {' and '.join(missing)}, which {source} does not provide"
+    if missing := [head for head in task.heads if head not in config.objectives]:
+        has = ", ".join(config.objectives)
+        return f"task {name!r} needs the head of {' and '.join(missing)}; the model has {has}"
+    return ""
+
+
+def _not_started(name: str, config: RunConfig) -> str:
+    """A fine-tuning starts from heads that have learnt, from the fusion encoder in which texts meet pictures, and a
+    decoder from the language encoder's embeddings."""
+    kind, encoder = TASKS[name].trained, config.model.text.encoder
+    assert kind is not None, name
+    for head in kind.heads:
+        if config.weight(head) <= 0:
+            lacks = "must be positive: it starts from the head of this loss; take a run that has learnt with it"
+            return f"task = {name!r}: objectives.{head}.weight = {config.weight(head)}: {lacks}"
+    fuses = kind.family == "vision-language" and kind.heads != ("itc",)  # which alone compares without fusing
+    if fuses and config.model.fusion_depth == 0:
+        lacks = "must be positive: without a fusion encoder its texts never meet the pictures; take a run with one"
+        return f"task = {name!r}: model.fusion_depth = 0: {lacks}"
+    alike = [n for n, kin in TEXT_ENCODERS.items() if isinstance(kin, type) and issubclass(kin, TextEncoder)]
+    if kind.decodes and encoder not in alike:
+        return f"task = {name!r}: model.text.encoder = {encoder!r}: must be one of {', '.join(map(repr, alike))}"
+    return ""
+
+
+def answerable(config: RunConfig, tasks: Tasks = "all") -> list[str]:
+    """Tasks that a frozen run of this config can answer: those whose family a loss trains and whose needs the data
+    source and the model meet. ConfigError for an unknown name."""
+    trained, data = _trained_families(config), dataset(config)
+    named = [name for name in select_tasks(tasks) if TASKS[name].family in trained]
+    return [name for name in named if not why_not(name, config, MEASURED[name].way, data)]
+
+
+def startable(config: RunConfig, task: str) -> bool:
+    """Whether a run of this config has pretrained what a fine-tuning reads: a specialist of another family has not."""
+    return not _not_started(task, config) and TASKS[task].family in _trained_families(config)
+
+
+def _trained_families(config: RunConfig) -> set[str]:
+    """Families that a loss of this config trains, on a stream that is on; encoders of others keep initial weights."""
+    trained = {name for losses in losses_by_stream(config).values() for name in losses if config.weight(name) > 0}
+    kinds = {OBJECTIVES[name].kind() for name in trained}
+    readers = {
+        "language": kinds - {"image"},
+        "vision": kinds - {"text"},
+        "vision-language": kinds & {"contrast", "fusion"},
+    }
+    return {family for family, losses in readers.items() if losses}
+
+
+def select_tasks(tasks: Tasks) -> list[str]:
+    """Names of a frozen model's tasks, each once, in the order of TASKS. ConfigError for an unknown name, with the
+    nearest one."""
+    selected: set[str] = set()
+    groups = {"all": list(STANDARD)}
+    groups |= {family: [name for name in STANDARD if TASKS[name].family == family] for family in FAMILIES}
+    groups |= {name: [name] for name in MEASURED}
+    for name in listed(tasks):
+        if not isinstance(name, str) or name not in groups:
+            hint = nearest(name, groups, after=" ") if isinstance(name, str) else ""
+            raise ConfigError(f"task {shown(name)} is unknown; {hint}there are {', '.join(groups)}")
+        selected |= set(groups[name])
+    return [name for name in MEASURED if name in selected]
+
+
+def listed(tasks: Tasks) -> list[str]:
+    """The names, one by one. ConfigError for what is no name and no list of names."""
+    require(isinstance(tasks, Iterable), "tasks", tasks, "names of tasks or families")
+    return [tasks] if isinstance(tasks, str) else list(tasks)

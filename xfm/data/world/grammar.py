@@ -58,14 +58,6 @@ class Caption:
     absent: Thing | None = None  # nothing in the picture is like this
 
 
-def _left_of(a: Object, b: Object) -> bool:
-    return a.x + a.width <= b.x
-
-
-def _above(a: Object, b: Object) -> bool:
-    return a.y + a.height <= b.y
-
-
 def next_to(a: Object, b: Object) -> bool:
     """Whether the gap between two boxes is at most NEAR of the picture's side."""
     aside = max(b.x - a.x - a.width, a.x - b.x - b.width, 0)
@@ -75,10 +67,10 @@ def next_to(a: Object, b: Object) -> bool:
 
 # By the visible parts. One of the first four or "next to" always holds.
 RELATIONS: dict[str, Callable[[Object, Object], bool]] = {
-    "to the left of": _left_of,
-    "to the right of": lambda a, b: _left_of(b, a),
-    "above": _above,
-    "below": lambda a, b: _above(b, a),
+    "to the left of": lambda a, b: a.x + a.width <= b.x,
+    "to the right of": lambda a, b: b.x + b.width <= a.x,
+    "above": lambda a, b: a.y + a.height <= b.y,
+    "below": lambda a, b: b.y + b.height <= a.y,
     "next to": next_to,
     "in front of": lambda a, b: a in b.front,
     "behind": lambda a, b: b in a.front,

@@ -31,8 +31,12 @@ def hard_negative(caption: Caption, scene: Scene, kind: Kind, world: World, rng:
     if kind == "negation":
         affirmed = _affirmed(caption) if caption.absent else None
         return affirmed if affirmed and not is_true(affirmed, scene.objects) else None
-    spans = [i for i, span in enumerate(caption.spans) if span[2] == kind]
-    edits = [(i, *edit) for i in spans for edit in _EDITS[kind](caption, i, world)]
+    edits: list[tuple[int, _Edit]] = []
+    for i, (start, end, of) in enumerate(caption.spans):
+        if of == kind:
+            field, place = _claim_of(caption, i)
+            claim = getattr(caption, field)[place]
+            edits += [(i, edit) for edit in _EDITS[kind](claim, caption.text[start:end], world)]
     for i in rng.permutation(len(edits)).tolist():
         changed = _edited(caption, *edits[i])
         if not is_true(changed, scene.objects):
@@ -40,8 +44,7 @@ def hard_negative(caption: Caption, scene: Scene, kind: Kind, world: World, rng:
     return None
 
 
-def _names(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
-    thing = caption.things[_thing_of(caption, span)]
+def _names(thing: Thing, words: str, world: World) -> Iterator[_Edit]:
     uncountable = article("", thing.name) == "some"
     for name in world.unseen_names if thing.name in world.unseen_names else world.names:
         if name == thing.name or (article("", name) == "some") != uncountable:
@@ -50,64 +53,55 @@ def _names(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
             yield plural(name) if thing.count > 1 else name, replace(thing, name=name)
 
 
-def _sizes(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
-    thing = caption.things[_thing_of(caption, span)]
+def _sizes(thing: Thing, words: str, world: World) -> Iterator[_Edit]:
     size = "small" if thing.size == "big" else "big"
     yield size, replace(thing, size=size)
 
 
-def _colours(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
-    thing = caption.things[_thing_of(caption, span)]
+def _colours(thing: Thing, words: str, world: World) -> Iterator[_Edit]:
     for term in colours.TERMS:
         if colours.is_rare(_concept_of()[thing.name], term, world.styles):
             yield term, replace(thing, colour=term)
 
 
-def _counts(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
-    thing, (start, end, _) = caption.things[_thing_of(caption, span)], caption.spans[span]
-    wording = -1 if caption.text[start:end].startswith("a ") else 0  # "there is" stays right: "a group of three"
+def _counts(thing: Thing, words: str, world: World) -> Iterator[_Edit]:
+    wording = -1 if words.startswith("a ") else 0  # "there is" stays right: "a group of three"
     for count, wordings in COUNTS.items():
         if count != thing.count:
             yield wordings[wording], replace(thing, count=count)
 
 
-def _relations(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
-    relation = caption.relations[_relation_of(caption, span)]
+def _relations(relation: Relation, words: str, world: World) -> Iterator[_Edit]:
     for word in EXTREMES if relation.word in EXTREMES else RELATIONS:
         if word != relation.word and (world.scenes.overlap or word not in OCCLUSIONS):
             yield word, replace(relation, word=word)
 
 
-_EDITS: dict[Kind, Callable[[Caption, int, World], Iterator[_Edit]]] = {
+_EDITS: dict[Kind, Callable[..., Iterator[_Edit]]] = {  # of a claim, the words that make it, and the world
     "noun": _names, "size": _sizes, "colour": _colours, "count": _counts, "relation": _relations,
 }  # fmt: skip
 
 
-def _relation_of(caption: Caption, span: int) -> int:
-    return sum(kind == "relation" for *_, kind in caption.spans[:span])
-
-
-def _thing_of(caption: Caption, span: int) -> int:
-    """The thing that the span is part of the mention of. Those with relations are mentioned first."""
+def _claim_of(caption: Caption, span: int) -> tuple[str, int]:
+    """The field of the caption and the place in it of what a span says. Things with relations are mentioned first."""
+    kinds = [kind for *_, kind in caption.spans]
+    if kinds[span] == "relation":
+        return "relations", kinds[:span].count("relation")
     related = [i for r in caption.relations for i in dict.fromkeys((r.subject, r.object))]
     order = related + [i for i in range(len(caption.things)) if i not in related]
-    return order[sum(kind == "noun" for *_, kind in caption.spans[:span])]  # a noun ends its mention
+    return "things", order[kinds[:span].count("noun")]  # a noun ends its mention
 
 
-def _edited(caption: Caption, span: int, words: str, claim: Thing | Relation) -> Caption:
+def _edited(caption: Caption, span: int, edit: _Edit) -> Caption:
     """The caption with other words for the span, their claim, and the article before them adapted."""
-    start, end, kind = caption.spans[span]
+    (words, claim), (start, end, kind), (field, place) = edit, caption.spans[span], _claim_of(caption, span)
     before = re.sub(r"\b(a|an) $", lambda _: article(words, words) + " ", caption.text[:start])
     moved, shift = len(before) - start, len(before) + len(words) - end  # of the span's start, of all after it
     spans = (*caption.spans[:span], (start + moved, end + shift, kind))
     spans += tuple((a + shift, b + shift, k) for a, b, k in caption.spans[span + 1 :])
-    things, relations = list(caption.things), list(caption.relations)
-    if isinstance(claim, Thing):
-        things[_thing_of(caption, span)] = claim
-    else:
-        relations[_relation_of(caption, span)] = claim
-    text = before + words + caption.text[end:]
-    return replace(caption, text=text, spans=spans, things=tuple(things), relations=tuple(relations))
+    claims = list(getattr(caption, field))
+    claims[place] = claim
+    return replace(caption, text=before + words + caption.text[end:], spans=spans, **{field: tuple(claims)})
 
 
 def _affirmed(caption: Caption) -> Caption:

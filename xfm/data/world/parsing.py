@@ -27,6 +27,16 @@ _NUMBERS = {wording: count for count, wordings in COUNTS.items() for wording in 
 _RELATIONS = {wording: word for word, wordings in RELATION_WORDINGS.items() for wording in wordings}
 
 
+def _any(words: Iterable[str]) -> str:
+    """The longest comes first: "a pair of" before "a"."""
+    return "|".join(map(re.escape, sorted(set(words), key=lambda w: (-len(w), w))))
+
+
+_OPENING = re.compile(f"({_any(['a picture of ', 'there are ', *OPENINGS])})")
+_CONJUNCTION = re.compile(_any(w for wordings in CONJUNCTIONS.values() for w in wordings))
+_RELATION = re.compile(rf" ({_any(_RELATIONS)})(?![\w-])")
+
+
 class Parsed(NamedTuple):
     """What was found of the grammar in a text."""
 
@@ -47,7 +57,8 @@ def readings(text: str, likely: Iterable[str] = ()) -> Iterator[Parsed]:
     likely = frozenset(likely)
     position, whole, word = len(text) - len(without_opening(text)), True, None
     dangling = False  # a conjunction without a thing behind it
-    while mention := _mention().search(text, position):
+    mentioned, negated = _patterns()
+    while mention := mentioned.search(text, position):
         whole &= mention.start() == position
         related = word is not None and mention.start() == position
         whole &= related == (word is not None)
@@ -55,16 +66,16 @@ def readings(text: str, likely: Iterable[str] = ()) -> Iterator[Parsed]:
         if word and related:
             relations.append(Relation(len(mentions) - 2, word, len(mentions) - 1))
         position, word, dangling = mention.end(), None, False
-        if relation := _relation().match(text, position):
+        if relation := _RELATION.match(text, position):
             word, position = _RELATIONS[relation[1]], relation.end()
             if word in EXTREMES:  # the place of the thing alone
                 relations.append(Relation(len(mentions) - 1, word, len(mentions) - 1))
                 word = None
             elif text[position:].startswith(" "):
                 position += 1
-        if not word and (negation := _negation().match(text, position)):
+        if not word and (negation := negated.match(text, position)):
             absent, position = Thing(_named(negation[1], 1)[0][0]), negation.end()
-        elif not word and (conjunction := _conjunction().match(text, position)):
+        elif not word and (conjunction := _CONJUNCTION.match(text, position)):
             position, dangling = conjunction.end(), True
     whole &= not (word or dangling) and position == len(text)
     for chosen in product(*mentions):
@@ -74,7 +85,8 @@ def readings(text: str, likely: Iterable[str] = ()) -> Iterator[Parsed]:
 
 def without_opening(text: str) -> str:
     """The text behind "a picture of ", "there are " or another of the grammar's openings."""
-    return re.sub(f"^({_any(['a picture of ', 'there are ', *OPENINGS])})", "", text)
+    opening = _OPENING.match(text)
+    return text[opening.end() :] if opening else text
 
 
 def _things(mention: re.Match[str]) -> list[tuple[Thing, bool]]:
@@ -108,31 +120,10 @@ def _forms() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
 
 
 @cache
-def _mention() -> re.Pattern[str]:
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Of a mention, and of a negation with its noun."""
+    noun = _any(form for forms in _forms() for form in forms)
     determiner = _any([*_NUMBERS, "a", "an", "some", "the"])
-    phrase = f"(?P<words>(?:(?P<size>big|small) )?(?:(?P<colour>{_any(colours.TERMS)}) )?(?:{_noun()}))"
-    return re.compile(rf"\b(?P<determiner>{determiner}) {phrase}(?![\w-])")
-
-
-@cache
-def _relation() -> re.Pattern[str]:
-    return re.compile(rf" ({_any(_RELATIONS)})(?![\w-])")
-
-
-@cache
-def _negation() -> re.Pattern[str]:
-    return re.compile(rf",? (?:{_any(NEGATIONS)}) (?:(?:an?|some) )?({_noun()})(?![\w-])")
-
-
-@cache
-def _conjunction() -> re.Pattern[str]:
-    return re.compile(_any(w for wordings in CONJUNCTIONS.values() for w in wordings))
-
-
-def _noun() -> str:
-    return _any(form for forms in _forms() for form in forms)
-
-
-def _any(words: Iterable[str]) -> str:
-    """The longest comes first: "a pair of" before "a"."""
-    return "|".join(map(re.escape, sorted(set(words), key=lambda w: (-len(w), w))))
+    phrase = f"(?P<words>(?:(?P<size>big|small) )?(?:(?P<colour>{_any(colours.TERMS)}) )?(?:{noun}))"
+    mention = rf"\b(?P<determiner>{determiner}) {phrase}(?![\w-])"
+    return re.compile(mention), re.compile(rf",? (?:{_any(NEGATIONS)}) (?:(?:an?|some) )?({noun})(?![\w-])")

@@ -1,4 +1,4 @@
-"""Visual questions with answers from the ground truth, balanced in pairs.
+"""Visual questions with answers from the ground truth, balanced in pairs; scenes on demand, for statements as well.
 
 Questions 2k and 2k + 1 are one text with two pictures for which the answers differ (as in VQA v2, Goyal et al., 2017).
 Both answers are drawn evenly and independently of the text, so a model that reads the text alone is right at most once
@@ -7,21 +7,95 @@ in a pair: exactly once for yes and no, elsewhere as often as a random answer.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cached_property
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
 from ...base import seeding
-from . import colours
-from .grammar import RELATIONS, article, plural
-from .sampling import ConceptSampler, SceneSampler, choose, choose_two, name_of
+from . import colours, openmoji
+from .concept_pools import FEWEST
+from .grammar import OCCLUSIONS, RELATIONS, article, plural
 from .scenes import ATTEMPTS, MOST, Object, Scene, Split, World
 
+T = TypeVar("T")
+ConceptSampler = Callable[[np.random.Generator], list[int]]  # draws the concepts of a picture
 QuestionKind = Literal["what", "which", "colour", "count", "exists", "relation"]
 QUESTION_KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 YES_NO = ("yes", "no")
+
+
+class SceneSampler:
+    """Draws scenes under constraints, for pairs of scenes that differ in one thing."""
+
+    def __init__(self, world: World, split: Split) -> None:
+        """Raises ValueError where the split shows too few concepts."""
+        self.world, self.combined = world, split == "unseen_combinations"
+        self.split: Split = split
+        self.pool: Sequence[int] = world.pool(split)  # the concepts that may be shown with another
+        if len(self.pool) < FEWEST:
+            few = f"{len(self.pool)} concepts are too few to ask about, {FEWEST} are needed"
+            raise ValueError(f"split = {split!r}, data.concepts = {world.concepts}: {few}; take fewer or another split")
+        if self.combined:
+            self.pool = [c for c in self.pool if world.held_out_partners[c]]
+        self.relation_words = [w for w in RELATIONS if world.scenes.overlap or w not in OCCLUSIONS]  # that can be true
+
+    @cached_property
+    def countable(self) -> list[int]:
+        """The concepts whose plural is unique: "books" are several of one concept, and the name of another."""
+        plurals = Counter(plural(name_of(c)) for c in self.pool)
+        return [c for c in self.pool if plurals[plural(name_of(c))] == 1]
+
+    def partners(self, concept: int) -> list[int]:
+        """Those that may be shown with the concept; in `unseen_combinations` those that it is held out from."""
+        held_out = self.world.held_out_partners[concept]
+        return sorted(held_out) if self.combined else [c for c in self.pool if c != concept and c not in held_out]
+
+    def showing(
+        self, shown: Sequence[int], excluded: Sequence[int] = (), least: int = 1, most: int = MOST
+    ) -> ConceptSampler:
+        """Of `shown` and others, each once and none `excluded`: `least` to `most`, each number equally likely."""
+        least = max(len(shown), least, 2 if self.combined else 1)
+
+        def sample(rng: np.random.Generator) -> list[int]:
+            chosen, number = list(shown), least + int(rng.random() * (most + 1 - least))
+            while len(chosen) < number:
+                new = choose(self.pool, rng)
+                if new not in chosen and new not in excluded:
+                    chosen.append(new)
+            return chosen
+
+        return sample
+
+    def scene(self, concepts: ConceptSampler, accept: Callable[[Scene], bool], *key: object) -> Scene:
+        """An accepted scene of the split: a function of the key. RuntimeError where none is found."""
+        rng, seed = seeding.rng("stage", *key), seeding.seed("stage", *key)
+        for attempt in range(ATTEMPTS):
+            shown = rng.permutation(concepts(rng)).tolist()  # from back to front
+            if any(not self.world.held_out_partners[c].isdisjoint(shown) for c in shown) == self.combined:
+                scene = self.world.scene(self.split, attempt, seed=seed, concepts=tuple(shown), phrases=False)
+                if accept(scene):
+                    return scene
+        raise RuntimeError(f"no such {self.split!r} scene in {ATTEMPTS} attempts: {key}")
+
+
+def name_of(concept: int) -> str:
+    """The name of a concept by its index."""
+    return openmoji.concepts()[concept].name
+
+
+def choose(items: Sequence[T], rng: np.random.Generator) -> T:
+    """One item, each as likely."""
+    return items[int(rng.random() * len(items))]
+
+
+def choose_two(items: Sequence[T], rng: np.random.Generator) -> tuple[T, T]:
+    """Two different ones, in any order."""
+    first, second = rng.choice(len(items), 2, replace=False).tolist()
+    return items[first], items[second]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +117,9 @@ class _QuestionPair:
     answer_of: Callable[[Scene], str]  # the true answer; "" where there is none
 
 
-def visual_questions(world: World, split: Split, count: int, seed: int = 0) -> list[VisualQuestion]:
-    """The first `count`, the kinds in turn. Raises ValueError where the split shows too few concepts."""
-    return [visual_question(world, split, i, seed) for i in range(count)]
-
-
 def visual_question(world: World, split: Split, index: int, seed: int = 0) -> VisualQuestion:
-    """Question `index`: a pure function of (seed, split, index)."""
+    """Question `index`, the kinds in turn, a pure function of (seed, split, index). ValueError where a split shows too
+    few concepts."""
     number, side = divmod(index, 2)
     kind = QUESTION_KINDS[number % len(QUESTION_KINDS)]
     sampler = SceneSampler(world, split)
@@ -73,30 +143,29 @@ def _what(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
 
 def _which(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
     """ "what is above the dog?": a name."""
-    reference, concepts = _reference_and_two(sampler, rng, name_of)
-    word = choose(sampler.relation_words, rng)
-    return _QuestionPair(
-        f"what is {word} the {name_of(reference)}?",
-        {name: sampler.showing([reference, c], most=3) for name, c in concepts.items()},
-        tuple(map(name_of, sampler.pool)),
-        lambda scene: _of_single(_related(scene, word, reference), lambda o: o.name),
-    )
+    return _beside(sampler, rng, "what is", name_of, lambda o: o.name, tuple(map(name_of, sampler.pool)))
 
 
 def _colour(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
     """ "what colour is the thing above the dog?": no name in the text gives the colour away."""
+    colour_of = {concept: colours.colour(concept, sampler.world.styles) for concept in sampler.pool}
+    possible = tuple(term for term in colours.TERMS if term in colour_of.values())
+    asked = "what colour is the thing"
+    return _beside(sampler, rng, asked, colour_of.__getitem__, lambda o: o.colour or "", possible)
 
-    def colour(concept: int) -> str | None:
-        return colours.colour(concept, sampler.world.styles)
 
-    reference, concepts = _reference_and_two(sampler, rng, colour)
+def _beside(
+    sampler: SceneSampler, rng: np.random.Generator, asked: str, of_concept: Callable[[int], str | None],
+    of_object: Callable[[Object], str], answers: tuple[str, ...],
+) -> _QuestionPair:  # fmt: skip
+    """A question about the one thing that stands in a relation to another."""
+    reference, concepts = _reference_and_two(sampler, rng, of_concept)
     word = choose(sampler.relation_words, rng)
-    possible = {colour(c) for c in sampler.pool}
     return _QuestionPair(
-        f"what colour is the thing {word} the {name_of(reference)}?",
-        {term: sampler.showing([reference, c], most=3) for term, c in concepts.items()},
-        tuple(term for term in colours.TERMS if term in possible),
-        lambda scene: _of_single(_related(scene, word, reference), lambda o: o.colour or ""),
+        f"{asked} {word} the {name_of(reference)}?",
+        {answer: sampler.showing([reference, c], most=3) for answer, c in concepts.items()},
+        answers,
+        lambda scene: _of_single(_related(scene, word, reference), of_object),
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,15 +18,15 @@ from ...base import seeding
 from ...base.fields import one_of, require
 from ...config import CaptionConfig
 from ..source import ItemKey, Region, Split, described, shown_example
-from . import background, captions, colours, concept_pools, grammar, objects, openmoji, styles
-from .background import add_clutter, pastel_background
+from . import captions, colours, concept_pools, grammar, objects, openmoji, styles
 from .captions import PLAIN, CaptionStyle, make_caption, referring_expression
 from .concept_pools import MOST, ConceptPools
 from .grammar import Caption
-from .objects import Object, may_occlude, random_angle, rendering_side, sprite, with_occlusion
+from .objects import Object, add_clutter, may_occlude, pastel_background, rendering_side, sprite, with_occlusion
 
 SIZES = {"big": (0.46, 0.58), "small": (0.30, 0.36)}  # the longer side, as a share of the picture's
 CROWDED = 0.50  # the largest share where there are several objects
+ANGLES = 6  # steps from upright to the largest rotation, either way: few, since sprites are cached
 CELLS = 8  # a side: positions within one cell count as the same content
 ATTEMPTS = 10_000
 CORPUS_SCENES = 4000  # whose captions and phrases a tokenizer is trained on ...
@@ -95,9 +95,9 @@ class World(ConceptPools):
         index, number = seeding.seed("pairs", key.step, key.index), self.curriculum(key)
         if number != (1, 1):
             return self.scene(key.split, index, number, key.seed)
-        order = _permutation(self.concepts, key.seed, key.split, key.step, "pairs", "concepts")
+        order = seeding.rng(key.seed, key.split, key.step, "pairs", "concepts").permutation(self.concepts)
         concept = order[key.index % len(order)]  # each concept at most once, as far as they suffice: no false negatives
-        return self.scene(key.split, index, seed=key.seed, concepts=(concept,))
+        return self.scene(key.split, index, seed=key.seed, concepts=(int(concept),))
 
     def curriculum(self, key: ItemKey) -> tuple[int, int] | None:
         """The fewest and the most objects of a pair. None: as the split has them."""
@@ -118,7 +118,7 @@ class World(ConceptPools):
     @property
     def fingerprint(self) -> str:
         """Of the code and rules that determine the corpus: drawing it takes seconds."""
-        modules = (background, captions, colours, concept_pools, grammar, objects, openmoji, styles)
+        modules = (captions, colours, concept_pools, grammar, objects, openmoji, styles)
         files = (__file__, *(module.__file__ for module in modules))
         rules = repr((self.names, self.scenes, self.captions, self.styles)).encode()
         code = b"".join(Path(file).read_bytes() for file in files if file)
@@ -170,11 +170,10 @@ class World(ConceptPools):
         side, rules, placed = self.image_size, self.scenes, []
         for concept in shown:
             size = "big" if rng.random() < (0.5 if len(shown) < 3 else 0.35) else "small"
-            low, high = SIZES[size]
-            if len(shown) > 1:
-                high = min(high, CROWDED)
+            low, high = SIZES[size] if len(shown) == 1 else np.minimum(SIZES[size], CROWDED).tolist()
             scale = round(side * (low + rng.random() * (high - low)))
-            angle = random_angle(rng, rules.rotation) if rules.rotation else 0
+            turn = int(rng.random() * (2 * ANGLES + 1)) - ANGLES if rules.rotation else 0
+            angle = round(rules.rotation * turn / ANGLES)
             style = self.styles[int(hand.random() * len(self.styles)) if hand else 0]
             height, width = sprite(concept, scale, rendering_side(side), angle, style).shape[:2]
             for left, top in rng.random((8, 2)).tolist():
@@ -222,9 +221,20 @@ class World(ConceptPools):
         return (canvas + 0.5).astype(np.uint8)
 
 
-@lru_cache(maxsize=2)
-def _permutation(count: int, *key: object) -> list[int]:
-    return seeding.rng(*key).permutation(count).tolist()
+@dataclass(frozen=True)
+class Shuffled(World):
+    """The drawn world with training texts that do not fit their pictures (Adebayo et al., 2018, data randomisation): a
+    model learns pictures and texts here, and nothing of how they correspond. Other splits are not shuffled."""
+
+    name = "shuffled"
+
+    def scene(self, split: Split, index: int, objects: Any = None, seed: int = 0, **constraints: Any) -> Scene:  # type: ignore[override]
+        """Texts, and the boxes that they refer to, of one scene, with the picture of another of as many objects."""
+        scene = super().scene(split, index, objects, seed, **constraints)
+        if split != "train":
+            return scene
+        other = super().scene(split, index, len(scene.objects), seeding.seed("shuffled", seed))
+        return replace(scene, image=other.image, credit=other.credit)
 
 
 def _content(objects: list[Object] | tuple[Object, ...]) -> tuple[tuple[int, ...], ...]:
@@ -235,7 +245,6 @@ def _content(objects: list[Object] | tuple[Object, ...]) -> tuple[tuple[int, ...
 
 
 def _belongs_to(split: Split, objects: list[Object]) -> bool:
-    """Whether the content is the split's: a tenth is for tests, a tenth for validation, the rest for training."""
-    if split.startswith("unseen"):
-        return True  # nothing of it can occur elsewhere
-    return split == ("test", "validation", *["train"] * 8)[seeding.seed("content", _content(objects)) % 10]
+    """A tenth of all contents is for tests, a tenth for validation, the rest for training."""
+    part = ("test", "validation", *["train"] * 8)[seeding.seed("content", _content(objects)) % 10]
+    return split == part or split.startswith("unseen")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...base import seeding
 from .grammar import Relation, Thing, compose, is_true, matching_objects, plural
-from .sampling import ConceptSampler, SceneSampler, choose, name_of
+from .questions import ConceptSampler, SceneSampler, choose, name_of
 from .scenes import MOST, Scene, Split, World
 
 StatementKind = Literal["both", "one", "neither", "more"]
@@ -49,13 +49,8 @@ class _Content:
     amount: Callable[[Scene], int]
 
 
-def statements(world: World, split: Split, count: int, seed: int = 0) -> list[Statement]:
-    """The first `count`, the kinds in turn. Raises ValueError where the split shows too few concepts."""
-    return [statement(world, split, i, seed) for i in range(count)]
-
-
 def statement(world: World, split: Split, index: int, seed: int = 0) -> Statement:
-    """Statement `index`: a pure function of (seed, split, index)."""
+    """Statement `index`, the kinds in turn: a pure function of (seed, split, index). ValueError as of a question."""
     number, side = divmod(index, 2)
     kind = STATEMENT_KINDS[number % len(STATEMENT_KINDS)]
     rng = seeding.rng("statement", seed, split, number)
@@ -94,13 +89,10 @@ def _thing(sampler: SceneSampler, rng: np.random.Generator) -> _Content:
 def _group(sampler: SceneSampler, rng: np.random.Generator) -> _Content:
     """ "two cats": where it is false, there is another number of them."""
     concept, count = choose(sampler.countable, rng), choose((2, 3), rng)
+    others = [number for number in range(MOST) if number != count]
 
     def concepts(n: int) -> ConceptSampler:
-        def sample(rng: np.random.Generator) -> list[int]:
-            amount = count if n else choose([k for k in range(MOST) if k != count], rng)
-            return sampler.showing([concept] * amount, [concept])(rng)
-
-        return sample
+        return lambda rng: sampler.showing([concept] * (count if n else choose(others, rng)), [concept])(rng)
 
     return _claim([Thing(name_of(concept), count=count)], [], concepts)
 

@@ -15,8 +15,7 @@ from ...model import XFM
 from ...model.modes import eval_mode
 from ...objectives import build as build_model
 from ...train import Run
-from ..availability import why_not
-from ..task_registry import TRAINABLE
+from ..task_registry import TRAINABLE, why_not
 from .config import FinetuneConfig
 from .task import Answer, Frozen, Hidden, Trainable
 

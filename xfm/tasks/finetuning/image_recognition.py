@@ -22,8 +22,8 @@ from ...base.images import prepare
 from ...data.source import CaptionedImage, Split
 from ...data.world.grammar import templates
 from ...data.world.scenes import World
+from ..baselines import linear_probe
 from ..context import EvalContext
-from ..linear_probe import linear_probe
 from ..result import Result, measured
 
 SHOTS = (1, 2, 4, 8, 16)

@@ -8,8 +8,7 @@ from typing import Any, get_args
 
 from ...train import Run
 from .. import Result
-from ..availability import startable
-from ..task_registry import TRAINABLE
+from ..task_registry import TRAINABLE, startable
 from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end
 from .task import Family

@@ -19,9 +19,8 @@ from ...data.world import openmoji
 from ...data.world.scenes import MOST, Scene
 from ...model.vision import patchify
 from ...objectives import build
-from ..baselines import majority, pixel_components
+from ..baselines import correct, linear_probe, majority, nearest_neighbours, pixel_components
 from ..context import BATCH, EvalContext
-from ..linear_probe import correct, linear_probe, nearest_neighbours
 from ..result import Result
 
 NEEDS = ("objects", "masks")
@@ -34,11 +33,7 @@ SCENES_PATCHES = 200  # of those for training, whose patches are used
 DRAWS = 1000  # per picture: a single object has some two hundred different contents
 
 TrainTest = dict[str, tuple[np.ndarray, np.ndarray]]  # training (n, F) and test (m, F) features by encoder
-LABELS: dict[str, Callable[[int], int | str]] = {
-    "concept": lambda concept: concept,
-    "subcategory": lambda concept: openmoji.concepts()[concept].subcategory,
-    "category": lambda concept: openmoji.concepts()[concept].category,
-}
+LABELS = ("concept", "subcategory", "category")
 
 
 class Features(NamedTuple):
@@ -60,7 +55,7 @@ def score(context: EvalContext) -> list[Result]:
     encode, results = _encoder(context, random_weights, train_scenes), []
     train = encode(train_scenes)
     if not context.unseen:
-        results += _single(context, train, encode(_single_objects(context, TEST, train_scenes)), tuple(LABELS))
+        results += _single(context, train, encode(_single_objects(context, TEST, train_scenes)), LABELS)
     if context.world.unseen_names:
         train_unseen = _single_objects(unseen, TRAIN_UNSEEN)
         test = encode(_single_objects(unseen, TEST, train_unseen))
@@ -135,12 +130,14 @@ def _single(context: EvalContext, train: Features, test: Features, labels: Seque
     """Pictures of one object each; of the test pictures those whose label is in training."""
     unseen, results = context.split == "unseen_concepts", []
     for label in labels:
-        y, y_test = (np.array([LABELS[label](s.objects[0].concept) for s in f.scenes]) for f in (train, test))
+        y, y_test = (np.array([s.objects[0].concept for s in f.scenes]) for f in (train, test))
+        if label != "concept":
+            y, y_test = (np.array([getattr(openmoji.concepts()[c], label) for c in some]) for some in (y, y_test))
         trained = np.isin(y_test, y)
         features = {name: (x, test.by_encoder[name][trained]) for name, x in train.by_encoder.items()}
         upper_bound = None if unseen and label != "concept" else 1.0  # its category need not be visible
         task = label + " (unseen concepts)" * unseen
-        results += _classify(context, task, features, y, y_test[trained], upper_bound=upper_bound)
+        results += _classify(context, task, features, (y, y_test[trained]), upper_bound=upper_bound)
     return results
 
 
@@ -159,7 +156,7 @@ def _patches(
         name: (encode(train).float().cpu().numpy()[owner, at], encode(test).float().cpu().numpy()[owner_test, at_test])
         for name, encode in encoders.items()
     }
-    return _classify(context, "concept of a patch", features, y, y_test, owner, upper_bound=1.0, groups=owner_test)
+    return _classify(context, "concept of a patch", features, (y, y_test), owner, upper_bound=1.0, groups=owner_test)
 
 
 def _covered(scenes: Sequence[Scene], size: int) -> np.ndarray:
@@ -174,16 +171,11 @@ def _covered(scenes: Sequence[Scene], size: int) -> np.ndarray:
 
 
 def _classify(
-    context: EvalContext,
-    task: str,
-    features: TrainTest,
-    y: np.ndarray,
-    y_test: np.ndarray,
-    owner: Any = None,
-    **more: Any,
+    context: EvalContext, task: str, features: TrainTest, labels: Sequence[np.ndarray], owner: Any = None, **more: Any
 ) -> list[Result]:
-    """Rows of both classifiers on all features, the model's first, and labels y (n,) and y_test (m,). `owner` (n,): the
-    training scene of each sample."""
+    """Rows of both classifiers on all features, the model's first, and labels (n,), (m,). `owner` (n,): the training
+    scene of each sample."""
+    y, y_test = labels
     results, no_picture = [], (majority(y, y_test), "most frequent label")
     for method, fit in {"linear probe": partial(linear_probe, groups=owner), "k-NN": nearest_neighbours}.items():
         scores = {f"{name}, {method}": correct(fit(x, y), x_test, y_test) for name, (x, x_test) in features.items()}
@@ -192,12 +184,7 @@ def _classify(
 
 
 def _rows(
-    context: EvalContext,
-    task: str,
-    metric: str,
-    scores: dict[str, np.ndarray],
-    no_picture: tuple[float, str],
-    **more: Any,
+    context: EvalContext, task: str, metric: str, scores: dict[str, np.ndarray], no_picture: tuple, **more: Any
 ) -> list[Result]:
     """The model's row with the better of its baselines, and theirs with the level that needs no picture."""
     ours, *others = scores

@@ -10,7 +10,7 @@ import torch
 
 from ...base.strings import CHANCE
 from ...data.world.grammar import Kind
-from ...data.world.hard_negatives import hard_negative
+from ...data.world.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
 from ...data.world.scenes import Scene
 from ..context import EvalContext
 from ..result import Result
@@ -20,9 +20,9 @@ NEEDS = ("objects", "relations")
 SCENES = 1000  # of several objects, from which captions are drawn
 EACH = 200  # captions of a kind, at most
 CONTROL = "ITM, another picture"
-WORDS: dict[Kind, str] = {"noun": "name", "size": "size", "colour": "colour", "count": "count",
-                          "relation": "relation", "negation": "negation"}  # fmt: skip
-TASKS: dict[Kind, str] = {kind: f"matching ({word} exchanged)" for kind, word in WORDS.items()}
+TASKS: dict[Kind, str] = {
+    kind: f"matching ({'name' if kind == 'noun' else kind} exchanged)" for kind in HARD_NEGATIVE_KINDS
+}
 
 
 @dataclass(frozen=True)

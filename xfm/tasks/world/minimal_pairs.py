@@ -179,14 +179,10 @@ class _Adverbs:
     """WordNet's adverbs in -ly that are no other part of speech, and occur in the training texts."""
 
     def __init__(self, context: EvalContext, unigram: np.ndarray, words: Collection[str]) -> None:
-        parts = {part: wordnet.lemmas(part) for part in ("noun", "verb", "adj", "adv")}
-        others = parts["noun"] | parts["verb"] | parts["adj"]
+        alone = wordnet.lemmas("adv").difference(*map(wordnet.lemmas, ("noun", "verb", "adj")))
         self.context, self.unigram = context, unigram
         self.more_frequent = False  # whether the next one is to be: as often as not
-        self.by_tokens: dict[int, list[tuple[float, str]]] = {}
-        for word in sorted(w for w in parts["adv"] - others if w.endswith("ly") and w in words):
-            tokens, level = self._measured(word)
-            self.by_tokens.setdefault(tokens, []).append((level, word))
+        self.known = [(*self._measured(w), w) for w in sorted(alone & set(words)) if w.endswith("ly")]
 
     def _measured(self, word: str) -> tuple[int, float]:
         """The number of its tokens, and the sum of their log-probabilities."""
@@ -197,9 +193,10 @@ class _Adverbs:
         """One of as many tokens and with the same article, in turn more and less frequent; None where there is none."""
         tokens, level = self._measured(noun)
         self.more_frequent = not self.more_frequent
-        an = article(noun, noun)
-        alike = [(own, word) for own, word in self.by_tokens.get(tokens, ()) if article(word, word) == an]
-        fit = [word for own, word in alike if (own > level) == self.more_frequent]
+        fit = [
+            word for n, own, word in self.known
+            if n == tokens and article(word, word) == article(noun, noun) and (own > level) == self.more_frequent
+        ]  # fmt: skip
         return fit[int(rng.random() * len(fit))] if fit else None
 
 

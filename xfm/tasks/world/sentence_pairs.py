@@ -15,7 +15,6 @@ import numpy as np
 
 from ...data import wordnet
 from ...data.wordnet import Sentence
-from ..baselines import bag_of_words
 from ..context import EvalContext
 from ..language_finetuning import LabelledTexts, compare_with_bag_of_words
 from ..result import Result
@@ -49,10 +48,7 @@ def score(context: EvalContext) -> list[Result]:
         test = draw_pairs(context.rng(task, "tested"), true_pairs(context.source.sentences(context.split)), TEST)
         used = {s.synset for p in test for s in (p.first, p.second)}
         train = draw_pairs(context.rng(task, "trained"), true_pairs(context.source.sentences("train")), TRAIN, used)
-        training, tested = map(_labelled, (train, test))
-        predict = bag_of_words(training.samples, training.labels, training.groups)  # type: ignore[arg-type]
-        bag = (predict(tested.samples) == np.asarray(tested.labels)).astype(float)
-        results += compare_with_bag_of_words(context, task, training, tested, bag, (0.5, "chance"))
+        results += compare_with_bag_of_words(context, task, _labelled(train), _labelled(test), (0.5, "chance"))
     return results
 
 

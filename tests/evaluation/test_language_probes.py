@@ -1,0 +1,224 @@
+"""Probes of sentences and of pairs of them: what is drawn, what is fitted, and what who knows and who guesses have."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from xfm.base import seeding
+from xfm.data import wordnet
+from xfm.data.wordnet import Sentence
+from xfm.objectives import build
+from xfm.tasks import EvalContext, baselines, language_finetuning
+from xfm.tasks.baselines import linear_probe
+from xfm.tasks.language_finetuning import LabelledTexts, features, finetune
+from xfm.tasks.world import lexnames, sentence_pairs
+from xfm.tasks.world.sentence_pairs import draw_pairs
+
+KINDS = {"same synset": sentence_pairs.same_synset, "hypernym": sentence_pairs.hypernym}
+Texts = Callable[..., LabelledTexts]
+
+pytestmark = pytest.mark.usefixtures("few")
+
+
+@pytest.mark.parametrize("task", [lexnames, sentence_pairs])
+def test_rows_their_controls_and_the_same_again(task, context: EvalContext) -> None:
+    results = task.score(context)
+    torch.manual_seed(1)
+    assert task.score(context) == results
+    assert task.score(replace(context, split="unseen_concepts")) == []
+    by_task = {t: {r.condition: r for r in results if r.task == t} for t in {r.task for r in results}}
+    assert by_task.keys() == ({"lexicographer files"} if task is lexnames else KINDS.keys())
+    for rows in by_task.values():
+        assert rows.keys() == {"linear probe", "fine-tuned", "bag of words"}
+        words = rows["bag of words"]
+        assert {r.baseline for r in rows.values() if r is not words} == {words.value}
+        assert words.baseline_name == ("most frequent file" if task is lexnames else "chance")
+        assert all(r.low <= r.value <= r.high and r.upper_bound is None for r in rows.values())
+
+
+@pytest.fixture
+def texts(context: EvalContext) -> Texts:
+    """`count` single texts (of = 1) or pairs, and labels that mean nothing."""
+
+    def labelled(count: int, of: int = 1) -> LabelledTexts:
+        drawn = [s.text for s in list(context.source.sentences("train")[:: 100_000 // (count * of)])[: count * of]]
+        labels = seeding.rng("labels").integers(5 - of, size=count)
+        return LabelledTexts([tuple(drawn[i::count]) for i in range(count)], [f"label {i}" for i in labels])
+
+    return labelled
+
+
+def test_features_are_those_of_each_text_alone(context: EvalContext, texts: Texts) -> None:
+    samples, naive = texts(12).samples, []
+    for (text,) in samples:
+        states, _ = context.text_states([context.tokenizer.encode(text, context.config.data.text_tokens)])
+        naive.append(torch.cat([states[0, 0], states[0].mean(0)]))
+    alone = torch.stack(naive)
+    np.testing.assert_allclose(features(context, samples), alone.numpy(), rtol=1e-4, atol=1e-5)
+    u, v = alone[:6], alone[6:]
+    both = features(context, [(*a, *b) for a, b in zip(samples[:6], samples[6:], strict=True)])
+    np.testing.assert_allclose(both, torch.cat([u, v, (u - v).abs(), u * v], 1).numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("of", [1, 2])
+def test_tuning_begins_at_the_probe_and_learns_more(
+    of: int, context: EvalContext, texts: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = texts(160, of), texts(300, of).samples
+    probe = linear_probe(features(context, train.samples), train.labels)
+    monkeypatch.setattr(language_finetuning, "STEPS", 0)
+    same = finetune(context, probe, train, test, "any") == probe.predict(features(context, test))
+    assert same.mean() > 0.99  # near ties aside
+    monkeypatch.setattr(language_finetuning, "STEPS", 60)
+    monkeypatch.setattr(language_finetuning, "RATE", 5.0)
+    tuned = finetune(context, probe, train, train.samples, "any") == train.labels
+    assert tuned.mean() > probe.score(features(context, train.samples), train.labels) + 0.05
+
+
+def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(
+    context: EvalContext, texts: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretrained norms have weights of 1e-33; a gradient of 1e33 has an infinite norm, and clipping makes it zero."""
+    with torch.inference_mode(False), torch.no_grad():
+        model = build(context.config).eval()
+        model.text.layers[-1].norm2.weight[5] = 1e-33
+        model.text.layers[-1].norm2.bias[5] = 0.0
+    context, train = replace(context, model=model), texts(60)
+    norms: list[float] = []
+    clip = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: norms.append(clip(*a).item()))
+    probe = linear_probe(features(context, train.samples), train.labels)
+    finetune(context, probe, train, train.samples, "any")
+    assert len(norms) == 3 and np.isfinite(norms).all() and min(norms) > 0
+
+
+def test_tuning_leaves_the_model_as_it_was(context: EvalContext, texts: Texts) -> None:
+    with torch.inference_mode(False):
+        model = build(context.config.replace({"model.text.dropout": 0.3})).eval().requires_grad_(False)
+    context, train = replace(context, model=model), texts(40)
+    before = {name: p.clone() for name, p in model.state_dict().items()}
+    probe = linear_probe(features(context, train.samples), train.labels)
+    torch.manual_seed(7)
+    state = torch.random.get_rng_state()
+    first = finetune(context, probe, train, train.samples, "any")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(8)
+    assert (finetune(context, probe, train, train.samples, "any") == first).all()
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+    assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
+    assert not any(m.training for m in model.modules()) and torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize(("count", "of"), [(40, 1), (7, 2), (1000, 2)])
+def test_batches_take_samples_in_turn(count: int, of: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language_finetuning, "STEPS", 13)
+    lengths = seeding.rng("lengths").integers(3, 60, size=(count, of))
+    samples = [tuple("x" * n for n in row) for row in lengths]
+    batches = list(language_finetuning._batches(seeding.rng("batches"), samples))
+    assert [len(batch) for batch in batches] == [32 // of] * 13
+    times = Counter(np.concatenate(batches).tolist())
+    assert max(times.values()) - min(times[i] for i in range(count)) <= 1
+    spread = np.mean([np.ptp(lengths[batch].max(1)) for batch in batches])
+    assert count < 1000 or spread < np.ptp(lengths.max(1)) / 3
+
+
+def test_sentences_learnt_and_asked_share_no_synset_and_other_seeds_ask_others(context: EvalContext) -> None:
+    own = replace(context, split="train")
+    tested = lexnames._sample(own, "train", 2000)
+    synsets = {s.synset for s in tested}
+    trained = lexnames._sample(own, "train", 3000, synsets)
+    assert len(tested) == 2000 and len({s.text for s in trained}) == 3000
+    assert synsets.isdisjoint(s.synset for s in trained)
+    assert tested == lexnames._sample(own, "train", 2000) != lexnames._sample(replace(own, seed=1), "train", 2000)
+
+
+def test_who_knows_the_file_is_always_right(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = [s for split in ("train", "test") for s in context.source.sentences(split)]
+    names = sorted({s.lexname for s in everything})
+    place, codes = {s.text: names.index(s.lexname) for s in everything}, np.eye(45)
+    monkeypatch.setattr(lexnames, "TRAIN", 3000)
+    monkeypatch.setattr(language_finetuning, "features", lambda _, samples: codes[[place[text] for (text,) in samples]])
+    monkeypatch.setattr(language_finetuning, "finetune", lambda *args: np.array(["noun.artifact"] * len(args[3])))
+    results = {r.condition: r for r in lexnames.score(context)}
+    learnt = {s.lexname for s in lexnames._sample(context, "train", 3000)}
+    asked = [s.lexname for s in lexnames._sample(context, "test", 100)]
+    known = np.mean([name in learnt for name in asked])
+    assert known > 0.98 and results["linear probe"].value == pytest.approx(known)
+    assert results["fine-tuned"].value == pytest.approx(np.mean([name == "noun.artifact" for name in asked]))
+    assert results["bag of words"].value > results["bag of words"].baseline + 0.1  # words do tell the file
+
+
+def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(
+    context: EvalContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = {split: context.source.sentences(split) for split in ("train", "test")}
+    true = {(a.text, b.text) for kind in KINDS.values() for some in sentences.values() for a, b in kind(some)}
+    noise = seeding.rng("noise")
+    stubs = {
+        "knows": lambda _, samples: np.array([[float(sample in true)] for sample in samples]),
+        "guesses": lambda _, samples: noise.normal(size=(len(samples), 4)),
+        "reads the second": lambda _, samples: np.array([[len(b), b.count(" ")] for _, b in samples], float),
+    }
+    monkeypatch.setattr(sentence_pairs, "TEST", 200)
+    monkeypatch.setattr(language_finetuning, "finetune", lambda *args: np.array(["yes"] * len(args[3])))
+    for who, stub in stubs.items():
+        monkeypatch.setattr(language_finetuning, "features", stub)
+        results = sentence_pairs.score(context)
+        for probe in (r for r in results if r.condition == "linear probe"):
+            assert (probe.value == 1 and probe.low > 0.96) if who == "knows" else probe.low <= 0.5 <= probe.high
+        tuned = [r for r in results if r.condition == "fine-tuned"]  # of twins one is right, whatever is drawn
+        assert [(r.value, r.high) for r in tuned] == [(0.5, 0.5)] * 2
+
+
+@pytest.mark.parametrize("task", KINDS)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_neither_text_alone_tells_the_answer(task: str, split: str, context: EvalContext) -> None:
+    truths = dict.fromkeys(KINDS[task](context.source.sentences(split)))
+    tested = draw_pairs(context.rng("tested"), truths, 400)
+    used = {s.synset for p in tested for s in (p.first, p.second)}
+    trained = draw_pairs(context.rng("trained"), KINDS[task](context.source.sentences("train")), 600, used)
+    assert len(tested) > 600 and len(trained) > 1000
+    assert used.isdisjoint(s.synset for p in trained for s in (p.first, p.second))
+    for some in (tested, trained):
+        for side in ("first", "second"):
+            said = {label: Counter(getattr(p, side) for p in some if p.label == label) for label in ("yes", "no")}
+            assert said["yes"] == said["no"] and set(said["yes"].values()) == {1}
+        assert set(Counter(p.group for p in some).values()) == {2}
+    files = {label: Counter() for label in ("yes", "no")}
+    for p in tested:
+        files[p.label][p.first.lexname, p.second.lexname] += 1
+        if p.label == "yes":
+            assert (p.first, p.second) in truths
+            assert p.second.synset in (wordnet.hypernyms()[p.first.synset] if task == "hypernym" else {p.first.synset})
+        else:
+            assert p.second.synset not in {p.first.synset, *wordnet.ancestors(p.first.synset)}
+    assert files["yes"] == files["no"]
+
+
+def test_pairs_that_have_no_false_twin_are_left_out() -> None:
+    dog, canine, carnivore = (
+        next(s for s in wordnet.definitions().values() if s.text.startswith(text))
+        for text in ("a member of the genus canis", "any of various fissiped mammals", "a terrestrial or aquatic")
+    )
+    assert wordnet.hypernyms()[canine.synset] == (carnivore.synset,) and canine.synset in wordnet.ancestors(dog.synset)
+    other, vehicle = (Sentence(text, "noun.animal", text, "definition") for text in ("a wheeled thing", "a vehicle"))
+    rng, fine = seeding.rng(0), [(dog, canine), (other, vehicle)]
+    assert draw_pairs(rng, [(dog, canine)], 9) == []
+    assert draw_pairs(rng, [(dog, canine), (other, carnivore)], 9) == []  # a carnivore is above the dog too
+    assert [p.label for p in draw_pairs(rng, fine, 9)] == ["yes", "no"] * 2
+    assert draw_pairs(rng, fine, 9, without={"a vehicle"}) == []
+
+
+def test_the_bag_of_pairs_holds_both_and_what_they_share(texts: Texts) -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    samples = texts(30, 2).samples
+    vectors = TfidfVectorizer(sublinear_tf=True).fit([text for sample in samples for text in sample])
+    u, v = (vectors.transform([sample[i] for sample in samples]).toarray() for i in (0, 1))
+    naive = np.concatenate([u, v, abs(u - v), u * v, cosine_similarity(u, v).diagonal()[:, None]], 1)
+    np.testing.assert_allclose(baselines._overlap(vectors, samples).toarray(), naive, atol=1e-12)
