@@ -17,9 +17,8 @@ from xfm.model.batch import Batch
 from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
 from xfm.train import Run, pretrain
 from xfm.train.accelerator import make_accelerator
-from xfm.train.accumulate import in_one, in_parts
 from xfm.train.estimate import _count
-from xfm.train.shards import split
+from xfm.train.step_gradient import in_parts, split
 
 STEP = 100
 KEY = (0, STEP)
@@ -53,8 +52,8 @@ def gradients(p: Pretraining) -> dict[str, Tensor]:
 @pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize("objective", SUMS)
 def test_the_parts_give_the_losses_and_gradients_of_the_whole(objective: str, count: int, batch: Batch) -> None:
-    accelerator, whole, on = make_accelerator(config()), model_of(config()), {objective: 1.0}
-    expected, report = in_one(whole, accelerator, batch, on, KEY)
+    accelerator, whole, on = make_accelerator(config().train), model_of(config()), {objective: 1.0}
+    expected, report = in_parts(whole, 1, accelerator, batch, on, KEY)
     p = model_of(config())
     losses, said = in_parts(p, count, accelerator, batch, on, KEY)
     assert {n: v.item() for n, v in losses.items()} == pytest.approx({n: v.item() for n, v in expected.items()})
@@ -71,7 +70,7 @@ def test_the_parts_give_the_losses_and_gradients_of_the_whole(objective: str, co
 @pytest.mark.parametrize("objective", ["itc", "itm"])
 def test_what_is_compared_is_compared_within_a_part(objective: str, batch: Batch) -> None:
     p, on = model_of(config()), {objective: 1.0}
-    losses, _ = in_parts(p, 2, make_accelerator(config()), batch, on, KEY)
+    losses, _ = in_parts(p, 2, make_accelerator(config().train), batch, on, KEY)
     found, sums = gradients(p), dict[str, float]()
     p.zero_grad()
     for i, part in enumerate(split(batch, 2, even=True)):
@@ -90,7 +89,7 @@ def test_an_even_guess_is_among_the_pairs_of_a_part(batch: Batch) -> None:
     p = model_of(c)
     for weight in (p.model.contrastive.image.weight, p.model.contrastive.text.weight):
         weight.data.zero_().add_(1)  # every feature is the same
-    losses, _ = in_parts(p, 2, make_accelerator(c), {"pairs": batch["pairs"]}, {"itc": 1.0}, KEY)
+    losses, _ = in_parts(p, 2, make_accelerator(c.train), {"pairs": batch["pairs"]}, {"itc": 1.0}, KEY)
     level = OBJECTIVES["itc"].chance(c, "pairs")
     assert level == (pytest.approx(losses["pairs/itc"].item(), abs=0.05), f"chance, ln {c.data.pairs // 2}")
 
@@ -102,7 +101,7 @@ def test_each_part_fuses_its_share_of_the_pairs(words: Tokenizer, monkeypatch: p
     monkeypatch.setattr(
         type(p.model.fusion), "forward", lambda s, text, *a: seen.append(len(text)) or forward(s, text, *a)
     )
-    in_parts(p, 2, make_accelerator(c), {"pairs": Streams(c, words)[STEP]["pairs"]}, {"imlm": 1.0}, KEY)
+    in_parts(p, 2, make_accelerator(c.train), {"pairs": Streams(c, words)[STEP]["pairs"]}, {"imlm": 1.0}, KEY)
     assert seen == [2, 2]
 
 
@@ -125,7 +124,7 @@ def test_layers_that_are_computed_again_change_no_gradient(dropout: float, packe
     on, found = dict.fromkeys(OBJECTIVES, 1.0), []
     for again in (False, True):
         p = model_of(config(**fields, train__checkpoint_activations=again))
-        in_one(p, make_accelerator(config()), batch, on, KEY)
+        in_parts(p, 1, make_accelerator(config().train), batch, on, KEY)
         found.append(gradients(p))
     assert found[0].keys() == found[1].keys()
     for name, grad in found[0].items():
@@ -138,7 +137,7 @@ def test_open_clips_towers_can_be_computed_again(words: Tokenizer) -> None:
     on, found = dict.fromkeys(c.objectives, 1.0), []
     for again in (False, True):
         p = model_of(c.replace({"train.checkpoint_activations": again}))
-        in_one(p, make_accelerator(c), batch, on, KEY)
+        in_parts(p, 1, make_accelerator(c.train), batch, on, KEY)
         found.append(gradients(p))
     for name, grad in found[0].items():
         torch.testing.assert_close(found[1][name], grad, rtol=1e-12, atol=1e-14, msg=name)

@@ -34,7 +34,7 @@ from xfm.interop.pretrained_encoders import Source, fitting, sources
 from xfm.interop.resolution import resize_table
 from xfm.objectives import build
 from xfm.train import Run, pretrain
-from xfm.train.pretrained import started_model
+from xfm.train.prepare import started_model
 
 TEXTS = ("A small black cat.", "a cat", "or a dog and A cat and a dog")
 MAKERS = {"roberta": roberta, "bert": bert}
@@ -268,7 +268,7 @@ def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path: Path) -> Non
     refused(r"init_from = roberta:\S+: .*model\.text\.width = 40: must be 32", ConfigError, wide, tmp_path)
     placed = fitted(f"beit:{file}", **{"model.vision.absolute_positions": True})[0]
     refused("absolute_positions = True: must be False", ConfigError, placed, tmp_path)
-    with pytest.raises(ConfigError, match="must name one source for an encoder"):
+    with pytest.raises(ConfigError, match="must be one source for an encoder"):
         sources(f"roberta:{folder},bert:{folder}")
 
 

@@ -14,7 +14,8 @@ from xfm import Run, pretrain, recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.recipes import prior_runs
-from xfm.train import teachers
+from xfm.train.prepare import mim_teacher
+from xfm.train.requirements import teaching_run
 
 SHORT: dict[str, Any] = {
     **{"train.steps": 3, "train.warmup": 1, "train.save_every": 1, "train.validate_every": 0, "stage1_steps": 2},
@@ -33,7 +34,7 @@ def test_it_is_trained_first_on_the_same_batches_and_its_outputs_are_the_target(
     teacher = Run.of(prior_runs.teacher(config), tmp_path)
     assert names == [teacher.config.name] * 3 + [config.name] * 3 and teacher.done
     assert teacher.config.model.vision.encoder == "open_clip" and {*teacher.config.objectives} == {"itc"}
-    tokens = teachers.mim_teacher(Run.of(config, tmp_path), torch.device("cpu"))
+    tokens = mim_teacher(Run.of(config, tmp_path), torch.device("cpu"))
     pictures = torch.rand(2, 3, 48, 48)
     with torch.no_grad():
         assert tokens is not None and torch.equal(tokens(pictures), teacher.model().vision(pictures))
@@ -106,4 +107,4 @@ def test_an_unfinished_one_is_no_teacher(tmp_path: Path) -> None:
     config = taught()
     next(iter(pretrain(prior_runs.teacher(config), tmp_path)))
     with pytest.raises(ConfigError, match=re.escape("flow.teacher = '+clip_like': not finished")):
-        teachers.teaching_run(config, tmp_path)
+        teaching_run(config, tmp_path)

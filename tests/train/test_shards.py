@@ -26,7 +26,7 @@ from xfm.model.replicas import Threads, use_group
 from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
 from xfm.objectives.itc import ITC
 from xfm.train import pretrain
-from xfm.train.shards import Shards, split
+from xfm.train.step_gradient import Shards, split
 
 STEP = 100
 KEY = (0, STEP)

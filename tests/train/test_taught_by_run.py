@@ -17,7 +17,7 @@ from xfm.diagnostics.gradient_table import gradient_table
 from xfm.model.batch import normalise
 from xfm.objectives import Pretraining, build
 from xfm.runs.weights import read_weights
-from xfm.train.teachers import mim_teacher
+from xfm.train.prepare import mim_teacher
 
 SHORT = {"train.steps": 2, "train.warmup": 1, "train.save_every": 2, "train.validate_every": 0}
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
 from xfm.recipes import prior_runs
 from xfm.runs import manifest
-from xfm.train import Run, RunError, pretrain, teachers
+from xfm.train import Run, RunError, prepare, pretrain
 
 STAGE1 = ("vision.", "text.", "objectives.mlm.")
 
@@ -123,11 +123,13 @@ def test_variants_of_a_seed_share_it(run, stage1, root):
 def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
     """Through a resume, and without the folder that it came from."""
     config = get("smoke+stage1+no_guidance", **{"model.vision.drop_path": 0.5, "objectives.mim.start": 0.0})
-    targets, frozen = [], teachers._frozen
+    targets, frozen = [], prepare.mim_teacher
     pictures = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
-    def watched(encoder, device):
-        function = frozen(encoder, device)
+    def watched(run, device):
+        if (function := frozen(run, device)) is None:  # of stage 1
+            return None
+        encoder = function.__wrapped__.__self__
 
         def teacher(x):
             assert not encoder.training
@@ -136,7 +138,7 @@ def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
 
         return teacher
 
-    monkeypatch.setattr(teachers, "_frozen", watched)
+    monkeypatch.setattr(prepare, "mim_teacher", watched)
     for record in pretrain(config, tmp_path):
         if (record["run"], record["step"]) == (config.name, 2):
             break

@@ -11,15 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import kernels
 from .attention_functions import FUNCTIONS
-from .kernels.device import waits
-from .kernels.dropout import dropout as drop
-from .kernels.fused_attention import Mix, Spread
-from .kernels.rows import take
-from .packing import Packing
+from .kernels import Mix, Packing, Spread, take, waits
 
 Joined = tuple[Tensor, Tensor]  # weight and bias
-
 HIDDEN = -1e9  # logit of a key that may not be seen: its weight is exactly 0, and a row of such keys stays finite
 
 
@@ -98,12 +94,8 @@ class Attention(nn.Module):
 
     def _mix(self, projected: list[Tensor], bias: Tensor | None, dropout: float) -> Tensor:
         """Queries, keys and values -> (B, H, Q, d): of the scaled dot product by the plain form or by SDPA"""
-        width = self.query.out_features
-        q, k, v = (
-            tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for joint in projected
-            for tensor in joint.split(width, -1)
-        )
+        parts = [part for joint in projected for part in joint.split(self.query.out_features, -1)]
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         if self.score is not None:
             return explicit(self.score(q, k), v, bias, dropout, self.tap)
         if self.tap is not None or (self.training and prefers_explicit(q)):
@@ -116,17 +108,14 @@ class Attention(nn.Module):
         return F.linear(memory, *self._weights())
 
     def join(self) -> Joined:
-        """Weight and bias of what is projected from one input: queries, keys, values; of a memory the last two."""
-        return _side_by_side(*([] if self.of_memory else [self.query]), self.key, self.value)
+        """Weight and bias of what is projected from one input: queries, keys, values; of a memory the last two. As one
+        layer's: one product is faster than several, and has the same values."""
+        layers = [*([] if self.of_memory else [self.query]), self.key, self.value]
+        biases = [torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias for layer in layers]
+        return torch.cat([layer.weight for layer in layers]), torch.cat(biases)
 
     def _weights(self) -> Joined:
         return self.join() if self.joined is None else self.joined
-
-
-def _side_by_side(*layers: nn.Linear) -> Joined:
-    """The weights of several layers as one's: one product is faster than several, and has the same values."""
-    biases = [torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias for layer in layers]
-    return torch.cat([layer.weight for layer in layers]), torch.cat(biases)
 
 
 @contextmanager
@@ -157,4 +146,4 @@ def explicit(logits: Tensor, v: Tensor, bias: Tensor | None, dropout: float, tap
     weights = (logits if bias is None else logits.add_(bias.to(logits.dtype))).softmax(-1).to(v.dtype)
     if tap is not None:
         weights = tap(weights)
-    return (drop(weights, dropout) if dropout else weights) @ v
+    return (kernels.dropout(weights, dropout) if dropout else weights) @ v

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Attention, Shared
-from .kernels.dropout import Dropout
-from .packing import Packing
+from .kernels import Dropout, Packing
 
 
 class MLP(nn.Sequential):
@@ -51,9 +50,8 @@ class VisionBlock(nn.Module):
         return self._add(x, self.gamma2, self.mlp(self.norm2(x)))
 
     def _add(self, x: Tensor, gamma: Tensor, branch: Tensor) -> Tensor:
-        if self.training and self.drop_path.rate:
-            return x + self.drop_path(gamma * branch)
-        return torch.addcmul(x, gamma, branch)
+        drops = self.training and self.drop_path.rate
+        return x + self.drop_path(gamma * branch) if drops else torch.addcmul(x, gamma, branch)
 
 
 class TextLayer(nn.Module):

@@ -18,8 +18,7 @@ from ..config import RunConfig
 from ..flow import Flow
 from ..model.batch import IGNORE, UNKNOWN, FusionBatch, Images, LossOut, Stream, TokenBatch, widen
 from ..model.heads import LMHead
-from ..model.kernels.rows import take
-from ..model.packing import chosen
+from ..model.kernels import chosen, take
 from ..model.replicas import peers
 from .declared import checked_pairing
 

@@ -31,9 +31,8 @@ from ..tasks.finetuning.table import startable
 from ..tasks.finetuning.test_split import untrained
 from ..train import Run
 from ..train.gradient_interventions import Steering
-from ..train.prepare import initial_model
+from ..train.prepare import initial_model, mim_teacher
 from ..train.step import HELD_OUT_BATCHES
-from ..train.teachers import mim_teacher
 from . import code_pin
 from .execute import InProcess
 from .spec import FINETUNE, Spec

@@ -1,11 +1,13 @@
-"""Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/): an optimizer for matrices.
+"""Optimizers with a momentum buffer and AdamW's decoupled decay, which torch's SGD has not: SGD itself, and Muon
+(Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/), an optimizer for matrices.
 
-torch has one, which always computes in bf16. Without instructions for it (ONEDNN_MAX_CPU_ISA=AVX2) that takes 0.5 s a
-step of the demo, where fp32 takes 0.04. In bf16 this one's weights are torch's, bit for bit (tests/test_optimizer.py).
+torch's Muon always computes in bf16. Without instructions for it (ONEDNN_MAX_CPU_ISA=AVX2) that takes 0.5 s a step of
+the demo, where fp32 takes 0.04. In bf16 this one's weights are torch's, bit for bit (tests/test_optimizer.py).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,11 +15,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .momentum import Decoupled
-
 A, B, C = 3.4445, -4.775, 2.0315  # of the quintic that raises small singular values fastest
 ITERATIONS = 5
 MOMENTUM = 0.95
+
+
+class Decoupled(torch.optim.Optimizer, ABC):
+    """w = (1 - rate decay) w - rate size direction."""
+
+    @abstractmethod
+    def directions(self, grads: list[Tensor], buffers: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """Of the steps of a group's parameters; brings the `buffers`, zeros at first, up to date."""
+
+    def size(self, p: Tensor) -> float:
+        """Of a parameter's step."""
+        return 1.0
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            moved = [p for p in group["params"] if p.grad is not None]
+            for p in moved:
+                if not self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            buffers = [self.state[p]["momentum_buffer"] for p in moved]
+            directions = self.directions([p.grad for p in moved], buffers, group)
+            for p, direction in zip(moved, directions, strict=True):
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"] * self.size(p))
+
+
+class Momentum(Decoupled):
+    """SGD: v = momentum v + g is the direction."""
+
+    def directions(self, grads: list[Tensor], buffers: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        return [buffer.mul_(group["momentum"]).add_(grad) for grad, buffer in zip(grads, buffers, strict=True)]
 
 
 class Muon(Decoupled):

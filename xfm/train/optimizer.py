@@ -17,8 +17,8 @@ import torch
 from ..config import TrainConfig
 from ..interventions.layers import depths
 from ..model import XFM
-from .momentum import Momentum
-from .muon import Muon
+from ..runs.precision import reached
+from .muon import Momentum, Muon
 
 # The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there,
 # nor does what an attention function learns (model.attention_functions).
@@ -35,29 +35,22 @@ def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
     than AdamW's, and its decay is not: a step takes as much of a weight (SGDW: Loshchilov and Hutter, 2019)."""
     names = [name for name, _ in model.named_parameters() if name.startswith("text.")]
     below = dict(zip(names, depths(names, model.text.stack.layers), strict=True)) if names else {}  # none fine-tuned
-    top, rates = max(below.values(), default=0), {"adamw": train.lr, "muon": train.muon_lr, "sgd": train.text_sgd_lr}
-
-    def optimizer(name: str, parameter: torch.nn.Parameter) -> str:
-        if train.text_sgd_lr and name in below:
-            return "sgd"
-        return "muon" if train.muon_lr and parameter.ndim == 2 and _IN_A_LAYER.fullmatch(name) else "adamw"
-
-    def scale(name: str) -> float:
-        if name in below:
-            return train.text_lr_scale * train.text_layer_decay ** (top - below[name])
-        return train.head_lr_scale if model.is_new_head(name) else 1.0
-
-    groups: dict[tuple[str, bool, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        by = optimizer(name, parameter)
-        share = scale(name) * (1.0 if by == "adamw" else rates[by] / train.lr)
-        groups.setdefault((by, _NO_DECAY.fullmatch(name) is None, share), []).append(parameter)
+    top = max(below.values(), default=0)
+    rates = {"adamw": train.lr, "muon": train.muon_lr, "sgd": train.text_sgd_lr}
     decay = {"adamw": train.weight_decay, "muon": train.weight_decay}
     decay["sgd"] = train.weight_decay * train.lr / train.text_sgd_lr if train.text_sgd_lr else 0.0
+    groups: dict[tuple[str, bool, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        matrix = parameter.ndim == 2 and _IN_A_LAYER.fullmatch(name)
+        by = "sgd" if train.text_sgd_lr and name in below else "muon" if train.muon_lr and matrix else "adamw"
+        scale = train.head_lr_scale if model.is_new_head(name) else 1.0
+        if name in below:
+            scale = train.text_lr_scale * train.text_layer_decay ** (top - below[name])
+        scale *= 1.0 if by == "adamw" else rates[by] / train.lr
+        groups.setdefault((by, _NO_DECAY.fullmatch(name) is None, scale), []).append(parameter)
     return [
-        {"params": groups[by, decays, share], "weight_decay": decay[by] if decays else 0.0, "scale": share}
-        | {"optimizer": by}
-        for by, decays, share in sorted(groups)
+        {"params": parameters, "weight_decay": decay[by] if decays else 0.0, "scale": scale, "optimizer": by}
+        for (by, decays, scale), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 
@@ -83,13 +76,14 @@ class Joined(torch.optim.Optimizer):
             optimizer.step()
 
 
-def make_optimizer(model: XFM, train: TrainConfig, dtype: torch.dtype = torch.float32) -> torch.optim.Optimizer:
-    """torch's fused AdamW over `parameter_groups`; with `muon_lr` joined with Muon, which computes in `dtype` and on
-    a CPU by as many threads as a batch has shards, and with `text_sgd_lr` with SGD."""
+def make_optimizer(model: XFM, train: TrainConfig) -> torch.optim.Optimizer:
+    """torch's fused AdamW over `parameter_groups`; with `muon_lr` joined with Muon, which computes in the training's
+    precision and on a CPU by as many threads as a batch has shards, and with `text_sgd_lr` with SGD."""
     of = {by: [g for g in parameter_groups(model, train) if g["optimizer"] == by] for by in ("adamw", "muon", "sgd")}
     betas, others = (train.beta1, train.beta2), list[torch.optim.Optimizer]()
     adamw = torch.optim.AdamW(of["adamw"], lr=train.lr, betas=betas, eps=train.eps, fused=True)
     if of["muon"]:
+        dtype = torch.bfloat16 if reached(train.precision) == "bf16" else torch.float32
         others.append(Muon(of["muon"], train.lr, dtype, train.shards if model.device.type == "cpu" else 1))
     if of["sgd"]:
         others.append(Momentum(of["sgd"], {"lr": train.lr, "momentum": train.text_momentum}))
