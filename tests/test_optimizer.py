@@ -16,8 +16,7 @@ from xfm.config import ConfigError, TrainConfig
 from xfm.config.training import Precision
 from xfm.model import XFM
 from xfm.objectives import OBJECTIVES, build
-from xfm.train.muon import orthogonalised
-from xfm.train.optimizer import make_optimizer, parameter_groups, rate, set_rate
+from xfm.train.optimizer import make_optimizer, orthogonalised, parameter_groups, rate, set_rate
 
 PLAIN = {"steps": 9, "warmup": 2, "lr": 1e-3, "weight_decay": 0.0}
 V, D, BLOCKS = 50265, 768, 12

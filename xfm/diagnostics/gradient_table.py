@@ -127,6 +127,8 @@ def module_names(model: XFM) -> dict[str, str]:
         part, _, rest = parameter.partition(".")
         if part == "objectives":
             return f"{rest.split('.')[0].upper()} head"
+        if part not in stacks:
+            raise KeyError(f"{parameter}: in no module of the gradient table")
         label, stack = stacks[part]
         if rest == "mask_token":
             return f"{label} mask token"

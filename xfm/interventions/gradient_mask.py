@@ -20,9 +20,9 @@ def mask(importance: Tensor, share: float) -> Tensor:
     """True for the `share` of a tensor's numbers that are most important, to the nearest whole number; the first of
     equal ones."""
     order = importance.flatten().argsort(descending=True, stable=True)
-    chosen = torch.zeros(importance.numel(), dtype=torch.bool, device=importance.device)
-    chosen[order[: round(share * importance.numel())]] = True
-    return chosen.view_as(importance)
+    chosen = torch.zeros_like(importance, dtype=torch.bool)
+    chosen.view(-1)[order[: round(share * importance.numel())]] = True
+    return chosen
 
 
 def observed(importance: Tensor, weight: Tensor, grad: Tensor | None) -> Tensor:

@@ -21,15 +21,11 @@ def waits(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-class Dropout(nn.Module):
+class Dropout(nn.Dropout):
     """`dropout` at the rate `p` in training, nothing else."""
 
-    def __init__(self, p: float):
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        return dropout(x, self.p) if self.training and self.p else x
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout(input, self.p) if self.training and self.p else input
 
 
 def dropout(x: Tensor, p: float) -> Tensor:

@@ -2,8 +2,7 @@
 
 FSDP2: each process keeps its share of weights, gradients and moments, and gathers a layer's weights while it computes
 it. Saves stay one whole file each, gathered tensor by tensor: a run goes on with either strategy and any number of
-processes, and no pickle is read, as torch.distributed.checkpoint's `.metadata` is. torch's own part is imported among
-several processes alone: it takes as long as all of torch.
+processes, and no pickle is read. torch's own part takes as long to import as all of torch: alone, a run does without.
 """
 
 from __future__ import annotations
@@ -108,23 +107,19 @@ def _like(parameter: Any, t: Tensor) -> Tensor:
     """A whole tensor sharded as the parameter is; a count as it is."""
     from torch.distributed.tensor import distribute_tensor
 
-    if not _is_part(parameter) or t.shape != parameter.shape:
+    if not is_sharded(parameter) or t.shape != parameter.shape:
         return t
     return distribute_tensor(t.to(parameter.device), parameter.device_mesh, parameter.placements)
 
 
-def is_sharded(module: nn.Module) -> bool:
-    """Whether its parameters are."""
-    return hasattr(module, "unshard")
-
-
-def _is_part(t: Any) -> bool:
-    return hasattr(t, "full_tensor")
+def is_sharded(part: Any) -> bool:
+    """Whether a module's parameters are, or a tensor is."""
+    return hasattr(part, "unshard") or hasattr(part, "full_tensor")
 
 
 def whole(t: Any) -> Any:
     """A sharded tensor, gathered: all processes must ask for it. Anything else as it is."""
-    return t.full_tensor() if _is_part(t) else t
+    return t.full_tensor() if is_sharded(t) else t
 
 
 def gathered(tree: Any, keep: bool) -> Any:
@@ -141,7 +136,7 @@ def gathered(tree: Any, keep: bool) -> Any:
 def average_unsharded(module: nn.Module, accelerator: Accelerator) -> None:
     """The gradients that FSDP leaves to their processes: of modules with a scalar parameter, which it cannot shard."""
     for parameter in module.parameters() if is_sharded(module) else ():
-        if parameter.grad is not None and not _is_part(parameter.grad):
+        if parameter.grad is not None and not is_sharded(parameter.grad):
             parameter.grad = accelerator.reduce(parameter.grad, "mean")  # type: ignore[assignment]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,8 @@ class Estimate:
 
 
 def estimate(config: RunConfig) -> Estimate:
-    """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is
-    removed. Another network that guides MIM (frozen, teacher, an average) is not counted, nor what ties weights
-    to their start.
+    """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is removed.
+    Another network that guides MIM (frozen, teacher, an average) is not counted, nor what ties weights to their start.
     """
     alone = {f"flow.{name}": 0.0 for name in ANCHORS}  # to what was before
     target = "pixels" if config.flow.mim_target == "pixels" else "self"
@@ -86,11 +86,10 @@ def estimate(config: RunConfig) -> Estimate:
     precision = reached(config.train.precision)
     batch = _full_batch(part, tokenizer)
     scale = {stream: tokens[stream] / n for stream, n in _tokens_of(part, batch).items()}
-    run_flops, start = 0.0, 0
-    for end in _phases(config):  # within a phase the same objectives are on
+    run_flops, step_flops, activations = 0.0, 0.0, 0.0
+    for start, end in pairwise([0, *_phases(config)]):  # within a phase the same objectives are on
         step_flops, activations = _count(model, part, batch, start, scale, precision)
         run_flops += (end - start) * step_flops
-        start = end
     activations /= config.train.accumulate
     weights = 4.0 * _parameters(model)
     memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
@@ -141,31 +140,30 @@ def _count(
     pretraining, on = Pretraining(model, config).train(), weights_at(config, step)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     layers = layers_of(model) if config.train.checkpoint_activations else ()
-    flops = saved_bytes = 0.0
+    flops, saved_bytes, sizes = 0.0, 0.0, dict[int, int]()  # by storage
+
+    def keep(t: Tensor) -> Tensor:
+        storage = t.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return t
+
+    def keep_input(_: Any, args: Any) -> None:  # all that a layer keeps which is computed again, and autograd is silent
+        keep(args[0])
+
+    hooks = [layer.register_forward_pre_hook(keep_input) for layer in layers]
     for name, stream in batch.items():
-        sizes: dict[int, int] = {}
-
-        def keep(t: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
-            storage = t.untyped_storage()
-            if storage.data_ptr() not in weights:
-                sizes[storage.data_ptr()] = storage.nbytes()
-            return t
-
-        def keep_input(_: Any, args: Any, keep: Any = keep) -> None:
-            keep(args[0])
-
-        # what a layer that is computed again keeps is its input, of which autograd does not tell
-        hooks = [layer.register_forward_pre_hook(keep_input) for layer in layers]
+        sizes.clear()
         narrow = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
         with FlopCounterMode(display=False) as counter:
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), narrow:
                 losses, _ = pretraining({name: stream}, on, (config.seed, step))
             if losses:
                 weighted_sum(losses, on).backward()
-        for hook in hooks:
-            hook.remove()
         flops += counter.get_total_flops() * scale[name]
         saved_bytes += sum(sizes.values()) * scale[name]
+    for hook in hooks:
+        hook.remove()
     model.zero_grad()
     return flops, saved_bytes
 

@@ -1,10 +1,8 @@
 """Where the interventions act on a step (docs/interventions.md): its gradients, and what follows its weights.
 
-    parts = [steering.backward(module, compute, weights, run) for each part of the batch]
-    steering.combine(parts, share, key)      # into `.grad`, once all parts are there
-    steering.after_step()                    # once the optimizer has moved the weights
-
-Where none is on, `backward` is a backward pass and the others do nothing.
+parts = [steering.backward(module, compute, weights, run) for each part of the batch]
+steering.combine(parts, share, key)      # into `.grad`, once all parts are there; without interventions nothing
+steering.after_step()                    # once the optimizer has moved the weights
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import starmap
 from typing import Any
 
 import torch
@@ -50,10 +49,10 @@ class TextGradient:
         stack, self.flow = model.stacks["language"], config.flow
         named = [(n, p) for n, p in model.named_parameters() if n.startswith(f"{stack.encoder}.") and p.requires_grad]
         self.names, self.parameters = [n for n, _ in named], [p for _, p in named]
-        self.depths, self.wanted = layers.depths(self.names, stack.layers), dict[str, Tensor]()
-        masks = self.flow.fusion_gradient == "masked"
-        self.importance = [torch.zeros_like(p) for p in self.parameters] if masks else []
-        self._next = self.wanted, self.importance  # of the step that is being done
+        self.depths, masks = layers.depths(self.names, stack.layers), self.flow.fusion_gradient == "masked"
+        # each number's importance by parameter, or for GradVac the wanted cosines by pair of losses
+        self.memory = {name: torch.zeros_like(p) for name, p in named if masks}
+        self._next = self.memory  # of the step that is being done
 
     def group(self, loss: str) -> str:
         """Of a loss; "" for one that cannot reach the language encoder."""
@@ -87,15 +86,14 @@ class TextGradient:
         if not apart:
             return [None] * len(self.parameters)
         if how in ("pcgrad", "gradvac"):
-            vectors, wanted = {o: flat(grads, self.parameters) for o, grads in apart.items()}, dict(self.wanted)
-            self._next = wanted, []
-            vac = projection.gradvac(vectors, wanted, flow.gradvac_decay, key) if how == "gradvac" else None
+            vectors, self._next = {o: flat(grads, self.parameters) for o, grads in apart.items()}, dict(self.memory)
+            vac = projection.gradvac(vectors, self._next, flow.gradvac_decay, key) if how == "gradvac" else None
             return unflat(projection.pcgrad(vectors, key) if vac is None else vac, self.parameters)
         if how == "masked" and "text" in apart:
             text = apart.pop("text")
-            seen = [gradient_mask.observed(*o) for o in zip(self.importance, self.parameters, text, strict=True)]
-            self._next = {}, seen
-            masks = [gradient_mask.mask(importance, flow.masked_share) for importance in seen if fusion is not None]
+            before = zip(self.memory.values(), self.parameters, text, strict=True)
+            self._next = dict(zip(self.names, starmap(gradient_mask.observed, before), strict=True))
+            masks = [gradient_mask.mask(o, flow.masked_share) for o in self._next.values() if fusion is not None]
             own = gradient_mask.masked(text, apart.pop("fusion"), masks) if fusion is not None else text
             apart = {"own": own} | apart
         elif fusion is not None and how in ("noise", "global_noise"):
@@ -106,17 +104,13 @@ class TextGradient:
 
     def keep(self) -> None:
         """Remembers what the step has shown."""
-        self.wanted, self.importance = self._next
+        self.memory = self._next
 
     def state_dict(self) -> dict[str, Tensor]:
-        return dict(zip(self.names, self.importance, strict=False)) | self.wanted
+        return self.memory
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for name, importance in zip(self.names, self.importance, strict=False):
-            importance.copy_(state[name])
-        if not self.importance:
-            self.wanted = {pair: cosine.to(self.parameters[0]) for pair, cosine in state.items()}
-        self._next = self.wanted, self.importance
+        self.memory = self._next = {name: t.to(self.parameters[0]) for name, t in state.items()}
 
 
 @dataclass(frozen=True)
@@ -158,9 +152,7 @@ class Steering:
     def combine(self, parts: Sequence[Apart], share: float, key: tuple[object, ...]) -> None:
         """The sum over parts of a batch, times `share`, into the language encoder's `.grad`. `key`: (seed, step)."""
         if self.text is not None:
-            sums = summed(parts)
-            if share != 1:
-                sums = {o: [None if g is None else g * share for g in grads] for o, grads in sums.items()}
+            sums = {o: [None if g is None else g * share for g in of] for o, of in summed(parts).items()}
             for p, grad in zip(self.text.parameters, self.text.whole(sums, key), strict=True):
                 p.grad = grad
         for anchor in self.anchors:
