@@ -230,7 +230,7 @@ def test_gradvac_turns_gradients_to_the_cosine_that_others_have_had(batch: Batch
                     assert float(g @ h / g.norm() / h.norm()) == pytest.approx(aim, abs=1e-6)
             total += g
         torch.testing.assert_close(vector(found, p), total, rtol=1e-6, atol=1e-10)
-    assert {pair: float(c) for pair, c in text.wanted.items()} == pytest.approx(
+    assert {pair: float(c) for pair, c in text.memory.items()} == pytest.approx(
         {" ".join(pair): c for pair, c in wanted.items()}, abs=1e-9
     )
 

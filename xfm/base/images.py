@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,16 +55,13 @@ def decode(image: ImageLike, name: str = "image") -> Image.Image:
 
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a picture's file as `decode` turns it, read off its head. ConfigError as `prepare`."""
-    try:
-        with open(path, "rb") as file:
-            picture = _opened(file)
-            lies = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-            if lies and picture.format == "TIFF":  # of which newer Pillows turn the size already
-                return decode(path).size
+    with suppress(Exception), open(path, "rb") as file:  # which `decode` has words for
+        picture = _opened(file)
+        lies = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        if picture.format != "TIFF":  # of which newer Pillows turn the size already
             width, height = picture.size
             return (height, width) if lies else (width, height)
-    except Exception:  # which `decode` has words for
-        return decode(path).size
+    return decode(path).size
 
 
 def _file(path: str, name: str) -> Path:
@@ -107,7 +104,8 @@ def _opened(file: BinaryIO) -> Image.Image:
     """`Image.open` of a file that stays open. Above its limit of pixels that only warns, through filters that all
     threads share, and refuses from twice as many: here DecompressionBombError above the limit, and no warning."""
     head = file.read(16)
-    for name in _formats():
+    Image.init()
+    for name in (name for name in _FORMATS if name in Image.OPEN):
         try:
             make, accept = Image.OPEN[name]
             accepted = accept(head) if accept else True
@@ -122,13 +120,6 @@ def _opened(file: BinaryIO) -> Image.Image:
     if Image.MAX_IMAGE_PIXELS is not None and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
     return picture
-
-
-@cache
-def _formats() -> list[str]:
-    """Those of `_FORMATS` that this Pillow can read."""
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _of_array(image: Any, name: str) -> Image.Image:

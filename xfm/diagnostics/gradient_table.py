@@ -46,10 +46,6 @@ class GradientTable:
 
         return pd.DataFrame([[*row.values()] for row in self.norms.values()], [*self.norms], self.modules, dtype=object)
 
-    def routing(self) -> pd.DataFrame:
-        """Objectives x modules: True where there is a path."""
-        return self.frame().map(lambda norm: norm is not None).astype(bool)
-
     def __str__(self) -> str:
         cells = self.frame().T.map(lambda norm: NO_PATH if norm is None else f"{norm:.3g}")
         return f"{cells.to_string(col_space=9)}\nL2 norms of each objective's gradient; {NO_PATH} no path to the module"

@@ -59,6 +59,19 @@ class _Take(torch.autograd.Function):
         return grad.new_zeros(ctx.rows, *grad.shape[1:]).index_add_(0, index, grad.contiguous()), None
 
 
+class _Put(torch.autograd.Function):
+    """torch's own keeps x for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor, rows: int) -> Tensor:
+        ctx.save_for_backward(index)
+        return x.new_zeros(rows, *x.shape[1:]).index_copy_(0, index, x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0].index_select(0, ctx.saved_tensors[0]), None, None
+
+
 def take(x: Tensor, index: Tensor) -> Tensor:
     """The rows `index` (K,) of x (R, ...) -> (K, ...); a row may be taken more than once."""
     return _Take.apply(x, index)  # type: ignore[return-value]
@@ -97,7 +110,7 @@ class Packing:
 
     def pad(self, x: Tensor) -> Tensor:
         """(T, ...) -> (B, L, ...), zeros where no token is"""
-        padded = x.new_zeros(self.texts * self.length, *x.shape[1:]).index_copy_(0, self.places, x)
+        padded: Any = _Put.apply(x, self.places, self.texts * self.length)
         return padded.unflatten(0, (self.texts, self.length))
 
 

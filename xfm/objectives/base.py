@@ -27,10 +27,8 @@ Level = tuple[float, str]  # a value, and what it is called: (0.637, "entropy of
 
 
 class Objective(nn.Module, ABC):
-    """One head, one loss.
-
-    A loss that reads "fused" also has `pairing(flow) -> FusionBatch`, which says which texts meet which images.
-    """
+    """One head, one loss. A loss that reads "fused" also has `pairing(flow) -> FusionBatch`: which texts meet which
+    images."""
 
     title: str = ""  # "image–text matching"
     streams: tuple[str, ...] = ()  # whose batches it learns from: pairs, regions, images, texts

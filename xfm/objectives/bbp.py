@@ -90,11 +90,14 @@ class BBP(Objective):
         """Fusion outputs (R, L, D) -> (R, 4) as (cx, cy, w, h) in [0, 1]"""
         return widen(self.head(fused[:, 0])).sigmoid()
 
-    def forward(self, flow: Flow) -> LossOut:
-        """Over regions that are no whole pictures."""
+    def terms(self, flow: Flow) -> tuple[Tensor, Tensor, Tensor]:
+        """L1 and generalised-IoU loss, and the mean IoU, over regions that are no whole pictures."""
         predicted = self.boxes(flow.fused["bbp"])
         target, counts = flow.batch.box.to(predicted.dtype), (~flow.batch.is_image).to(predicted.dtype)
         iou, giou = overlap(predicted, target)
         l1 = (predicted - target).abs().sum(-1)
-        l1, giou, iou = (mean_over((v * counts).sum(), counts.sum()) for v in (l1, 1 - giou, iou))
+        return tuple(mean_over((v * counts).sum(), counts.sum()) for v in (l1, 1 - giou, iou))  # type: ignore[return-value]
+
+    def forward(self, flow: Flow) -> LossOut:
+        l1, giou, iou = self.terms(flow)
         return LossOut(l1 + giou, {"l1": l1, "giou": giou, "iou": iou})

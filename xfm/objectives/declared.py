@@ -126,9 +126,9 @@ def checked_loss(loss: Any, flow: Any, name: str, gradient: bool) -> LossOut:
 
 def _reaches(loss: Tensor, ends: list[Tensor]) -> bool:
     """Whether a loss's graph has one of these tensors in it; no gradient is computed."""
-    seen, nodes = {None}, [loss.grad_fn]
+    seen, nodes = set[Any](), [loss.grad_fn]
     while nodes:
-        if (node := nodes.pop()) not in seen:
+        if (node := nodes.pop()) is not None and node not in seen:
             seen.add(node)
             nodes += [before for before, _ in node.next_functions]
-    return not seen.isdisjoint({end.grad_fn for end in ends} - {None})
+    return not seen.isdisjoint(end.grad_fn for end in ends)
