@@ -25,6 +25,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from xfm.model.batch import Batch, Pairs, Texts, TokenBatch
 from xfm.objectives import Pretraining, build, weighted_sum, weights_at
 from xfm.train.accelerator import keep_freed_memory
 from xfm.train.optimizer import make_optimizer
-from xfm.train.shards import Shards, split
+from xfm.train.step_gradient import Shards, split
 
 HERE = Path(__file__).parent / "results"
 DEMO_STEPS = range(1100, 1112)  # of the demo's last phase
@@ -86,7 +87,8 @@ class Step:
     def __init__(self, config: RunConfig, batches: list[Batch], step: int, bf16: bool) -> None:
         self.config, self.batches, self.weights = config, batches, weights_at(config, step)
         self.pretraining = Pretraining(build(config), config).train()
-        self.adamw = make_optimizer(self.pretraining.model, config.train)
+        train = replace(config.train, precision="bf16" if bf16 else "fp32")
+        self.adamw = make_optimizer(self.pretraining.model, train)
         self.autocast: Callable[[], AbstractContextManager] = (
             partial(torch.autocast, "cpu", torch.bfloat16) if bf16 else nullcontext
         )

@@ -16,6 +16,7 @@ import os
 import platform
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -50,7 +51,8 @@ class Step:
         last = config.train.steps - 1
         self.batch, self.weights = Streams(config, dataset(config).tokenizer())[last], weights_at(config, last)
         self.pretraining = Pretraining(build(config), config).train()
-        self.adamw, self.bf16 = make_optimizer(self.pretraining.model, config.train), bf16
+        train = replace(config.train, precision="bf16" if bf16 else "fp32")
+        self.adamw, self.bf16 = make_optimizer(self.pretraining.model, train), bf16
 
     def seconds(self, times: int = 1) -> float:
         """Of this process, for so many steps."""

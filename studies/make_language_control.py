@@ -28,7 +28,7 @@ from xfm.data.source import Split
 from xfm.interop.pretrained_encoders import KINDS, fitting, sources
 from xfm.tasks import MEASURED, TASKS, EvalContext, Result, format_lines, to_json
 from xfm.tasks.context import reproducibly
-from xfm.train.pretrained import started_model
+from xfm.train.prepare import started_model
 
 OUT = Path(__file__).with_name("language_control.json")
 PROBES = ("lexnames", "pairs")  # the tasks that ask the language encoder alone

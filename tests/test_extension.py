@@ -23,7 +23,7 @@ from xfm.explain import attribute, make_inputs, trace
 from xfm.flow import Flow
 from xfm.model import VISION_ENCODERS
 from xfm.model.batch import FusionBatch, LossOut
-from xfm.model.heads import two_layer_head
+from xfm.model.blocks import two_layer_head
 from xfm.model.stacks import Stack
 from xfm.model.vision import patchify
 from xfm.objectives import OBJECTIVES, Objective, Pretraining, build

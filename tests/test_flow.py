@@ -184,7 +184,7 @@ def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
 def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -> None:
     from xfm.runs.manifest import Manifest
     from xfm.runs.weights import packed
-    from xfm.train.teachers import mim_teacher
+    from xfm.train.prepare import mim_teacher
 
     p = batches.pretraining(init_from="stage1", flow__mim_target="frozen")
     p.model.float()

@@ -13,10 +13,10 @@ from reference import batches
 
 from xfm import recipes
 from xfm.config import ConfigError, TrainConfig
+from xfm.config.training import Precision
 from xfm.model import XFM
 from xfm.objectives import OBJECTIVES, build
-from xfm.train.muon import orthogonalised
-from xfm.train.optimizer import make_optimizer, parameter_groups, rate, set_rate
+from xfm.train.optimizer import make_optimizer, orthogonalised, parameter_groups, rate, set_rate
 
 PLAIN = {"steps": 9, "warmup": 2, "lr": 1e-3, "weight_decay": 0.0}
 V, D, BLOCKS = 50265, 768, 12
@@ -237,11 +237,12 @@ def test_muon_has_no_vectors_of_an_attention_function(function: str) -> None:
     assert {*scores.values()} <= {"adamw"} and (scores or function == "cosine")
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_muon_is_torchs_the_rest_is_adamw_as_ever_and_a_resume_changes_nothing(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_muon_is_torchs_the_rest_is_adamw_as_ever_and_a_resume_changes_nothing(precision: Precision) -> None:
     """To the bit in torch's dtype, bf16; and near it in fp32."""
     models = [batches.model(batches.config()).float() for _ in range(3)]
-    joined, adamw = make_optimizer(models[0], MUON, dtype), make_optimizer(models[1], replace(MUON, muon_lr=0.0))
+    train = replace(MUON, precision=precision)
+    joined, adamw = make_optimizer(models[0], train), make_optimizer(models[1], replace(MUON, muon_lr=0.0))
     matrices = {n: p for n, p in models[2].named_parameters() if in_a_layer(n, p)}
     muon = torch.optim.Muon([*matrices.values()], lr=1.0, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for step in range(3):
@@ -250,24 +251,24 @@ def test_muon_is_torchs_the_rest_is_adamw_as_ever_and_a_resume_changes_nothing(d
         muon.param_groups[0]["lr"] = rate(MUON, step) * (MUON.muon_lr / MUON.lr)
         for optimizer in (joined, adamw, muon):
             optimizer.step()
-        restored = make_optimizer(models[0], MUON, dtype)
+        restored = make_optimizer(models[0], train)
         restored.load_state_dict(copy.deepcopy(joined.state_dict()))
         joined = restored
     plain = dict(models[1].named_parameters())
     exact = {"rtol": 0, "atol": 0}
     for name, p in models[0].named_parameters():
-        near = {"rtol": 0, "atol": 5e-4} if name in matrices and dtype == torch.float32 else exact
+        near = {"rtol": 0, "atol": 5e-4} if name in matrices and precision == "fp32" else exact
         torch.testing.assert_close(p, matrices.get(name, plain[name]), **near, msg=name)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_muon_by_several_threads_is_muon_by_one(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_muon_by_several_threads_is_muon_by_one(precision: Precision) -> None:
     """To the bit, at the demo's size; also where a shape has fewer matrices than there are threads."""
     models = [build(recipes.demo()) for _ in range(3)]
     for model in models:
         model.load_state_dict(models[0].state_dict())
     optimizers = [
-        make_optimizer(model, replace(recipes.demo().train, shards=shards), dtype)
+        make_optimizer(model, replace(recipes.demo().train, shards=shards, precision=precision))
         for model, shards in zip(models, (1, 2, 11), strict=True)
     ]
     for _ in range(2):

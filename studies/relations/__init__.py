@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from xfm.base.fields import positive, require
+from xfm.base.fields import require
 from xfm.objectives import build
 from xfm.tasks.context import EvalContext, reproducibly
 
@@ -28,8 +28,8 @@ class Sizes:
     patched: int = 60
 
     def __post_init__(self) -> None:
-        positive(self, "", *vars(self))
         for name, value in asdict(self).items():
+            require(value > 0, name, value, "positive")
             require(value % 4 == 0, name, value, "a multiple of 4: as many of each relation")
 
 

@@ -18,7 +18,7 @@ from xfm.interop.published import published_name
 from xfm.interop.resolution import resize_table
 from xfm.model import ImageTokens
 from xfm.model.batch import IGNORE, PAD
-from xfm.model.heads import two_layer_head
+from xfm.model.blocks import two_layer_head
 from xfm.objectives import build
 from xfm.objectives.bbp import overlap
 from xfm.tasks.finetuning.answer_ranking import answer_loss, nll, question_states, rank

@@ -18,10 +18,10 @@ from xfm.config import RunConfig
 from xfm.data.skipped_items import SkippedItems
 from xfm.model import attention
 from xfm.model.batch import tree_map
-from xfm.model.kernels.device import waits
+from xfm.model.kernels import waits
 from xfm.objectives import Pretraining
 from xfm.tasks import evaluate
-from xfm.train import Run, accumulate, loop, pretrain
+from xfm.train import Run, loop, pretrain, step_gradient
 
 GPU = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "gpu.py"))
 STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
@@ -130,7 +130,7 @@ def test_no_step_waits_but_for_its_record(
     parts: int, device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As torch itself sees it (on a CPU: `tests/train/test_waits.py`)."""
-    to_device, floats, record = accumulate.on_device, loop.means_on_host, SkippedItems.record
+    to_device, floats, record = step_gradient.on_device, loop.means_on_host, SkippedItems.record
 
     def watched(on: bool) -> None:
         if device.type == "cuda":
@@ -150,7 +150,7 @@ def test_no_step_waits_but_for_its_record(
         watched(False)
         return record(*args, **kwargs)
 
-    monkeypatch.setattr(accumulate, "on_device", begin)
+    monkeypatch.setattr(step_gradient, "on_device", begin)
     monkeypatch.setattr(loop, "means_on_host", once)
     monkeypatch.setattr(SkippedItems, "record", end)
     try:

@@ -26,9 +26,8 @@ from xfm.model import ImageTokens
 from xfm.model.batch import Batch
 from xfm.objectives import OBJECTIVES, Pretraining, check_losses
 from xfm.train.accelerator import make_accelerator
-from xfm.train.accumulate import in_parts
 from xfm.train.gradient_interventions import Steering, TextGradient
-from xfm.train.shards import Shards
+from xfm.train.step_gradient import Shards, in_parts
 
 KEY = (0, 3)
 WEIGHTS = {o: 0.5 + 0.25 * i for i, o in enumerate(ALL)}
@@ -231,7 +230,7 @@ def test_gradvac_turns_gradients_to_the_cosine_that_others_have_had(batch: Batch
                     assert float(g @ h / g.norm() / h.norm()) == pytest.approx(aim, abs=1e-6)
             total += g
         torch.testing.assert_close(vector(found, p), total, rtol=1e-6, atol=1e-10)
-    assert {pair: float(c) for pair, c in text.wanted.items()} == pytest.approx(
+    assert {pair: float(c) for pair, c in text.memory.items()} == pytest.approx(
         {" ".join(pair): c for pair, c in wanted.items()}, abs=1e-9
     )
 
@@ -301,7 +300,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(how: str) -> None:
         Shards(p, count, 1, contextlib.nullcontext, steering)(batch, on, KEY)
         seen.append({n: w.grad for n, w in p.model.named_parameters() if w.grad is not None})
     p = pretraining(how, **changes)
-    in_parts(p, 2, make_accelerator(p.config), batch, on, KEY, Steering(TextGradient(p.model, p.config)))
+    in_parts(p, 2, make_accelerator(p.config.train), batch, on, KEY, Steering(TextGradient(p.model, p.config)))
     seen.append({n: w.grad for n, w in p.model.named_parameters() if w.grad is not None})
     if how == "shuffled":  # n pictures of a part are turned among themselves; both ways of parting agree
         seen = seen[1:]

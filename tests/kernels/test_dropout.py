@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.model.kernels.dropout import LEVELS, Dropout, dropout, noise
+from xfm.model.kernels import LEVELS, Dropout, dropout, noise
 
 MANY = 400_000
 

@@ -117,8 +117,7 @@ def dropped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, tuple[int, ...
 
 def draws_of(noise: Callable[[Tensor, float], Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     """In a branch and in the attention, which multiplies by itself."""
-    for room in ("dropout", "fused_attention"):
-        monkeypatch.setattr(f"xfm.model.kernels.{room}.noise", noise)
+    monkeypatch.setattr("xfm.model.kernels.noise", noise)
 
 
 def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does(dropped) -> None:

@@ -18,8 +18,7 @@ from xfm.config import AttentionFunction, ConfigError
 from xfm.explain import capture
 from xfm.explain.attention_capture import attentions
 from xfm.model import ImageTokens, initialise
-from xfm.model.attention import Attention, additive
-from xfm.model.attention_functions import FUNCTIONS, Cosine
+from xfm.model.attention import FUNCTIONS, Attention, Cosine, additive
 from xfm.objectives import build
 from xfm.recipes import prior_runs
 from xfm.recipes.specialists import parameters

@@ -9,7 +9,7 @@ from reference import batches, naive
 from torch import Tensor
 
 from xfm.model.batch import IGNORE, TokenBatch
-from xfm.model.packing import chosen
+from xfm.model.kernels import chosen
 from xfm.objectives import base
 from xfm.objectives.base import hidden_tokens, masked_language_loss
 

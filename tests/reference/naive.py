@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xfm.model import XFM
-from xfm.model.attention import Attention
-from xfm.model.attention_functions import Additive, Cosine, Dot, General
+from xfm.model.attention import Additive, Attention, Cosine, Dot, General
 from xfm.model.batch import TokenBatch
 from xfm.model.blocks import TextLayer
 

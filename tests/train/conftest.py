@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -82,6 +83,53 @@ def vouch(run: Run) -> None:
     names = [p.name for p in run.folder.iterdir() if p.name != MANIFEST and p.is_file()]
     tree = json.loads((run.folder / MANIFEST).read_text("utf-8"))
     Manifest(run.folder, tree["run"]).replace({}, grown=names)
+
+
+def left(config: RunConfig, root: Path, step: int) -> Run:
+    """The run, trained until after this step, or whole, and left."""
+    for record in pretrain(config, root):
+        if record["step"] == step and record["run"] == config.name:
+            break
+    return Run.of(config, root)
+
+
+@pytest.fixture(scope="session")
+def stopped_once(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that was left after 10 of 12 steps. Not to be changed."""
+    return left(config, tmp_path_factory.mktemp("stopped"), 9)
+
+
+def copied(run: Run, root: Path) -> Run:
+    """A run, to spoil."""
+    shutil.copytree(run.root, root, dirs_exist_ok=True)
+    return Run.of(run.config, root)
+
+
+@pytest.fixture
+def copy(trained: Run, tmp_path: Path) -> Run:
+    return copied(trained, tmp_path)
+
+
+@pytest.fixture
+def unfinished(stopped_once: Run, tmp_path: Path) -> Run:
+    return copied(stopped_once, tmp_path)
+
+
+@pytest.fixture
+def goes_on(config: RunConfig, trained: Run, tmp_path: Path, assert_same: Any) -> Callable[..., None]:
+    """A run that was left after so many steps goes on with the next one, and ends as if nothing had been."""
+
+    def check(done: int, root: Path = tmp_path, first: int | None = None) -> None:
+        run, first = Run.of(config, root), done if first is None else first
+        assert steps_done(run) == len(run.metrics()) == done
+        assert [r["step"] for r in pretrain(config, root)] == [*range(first, 12)]
+        assert_same(run.folder, trained.folder)
+
+    return check
+
+
+def steps_done(run: Run) -> int:
+    return torch.load(run.folder / "state.pt", weights_only=True)["step"]
 
 
 @pytest.fixture(scope="session")

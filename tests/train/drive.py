@@ -54,76 +54,50 @@ def die_at(call: int, config: RunConfig, root: Path, reports: Connection) -> Non
     train(config, root, reports)
 
 
-def signal_in_update(step: int, signals: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
-    """Trains; the signals come between a step's update of the weights and its record."""
-    update = Training.update
+def signals(place: str, numbers: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
+    """Trains; signals come in the middle of step 7, before it changes the weights, or between its update and record;
+    while step 3 is saved, one before each fsync; or while the caller does something with the record of step 6."""
+    left = iter(numbers)
+    weights_at, update, fsync = loop.weights_at, Training.update, os.fsync
 
-    def patched(state: Training) -> None:
-        update(state)
-        for number in signals if state.done == step + 1 else []:
-            os.kill(os.getpid(), number)
-
-    Training.update = patched
-    train(config, root, reports)
-
-
-def signal_at(
-    step: int, signals: list[int], config: RunConfig, root: Path, reports: Connection, heard: bool = True
-) -> None:
-    """Trains; the signals come in the middle of a step, before it changes the weights."""
-    weights_at = loop.weights_at
-
-    def patched(config: RunConfig, now: int):
-        for number in signals if now == step else []:
-            os.kill(os.getpid(), number)
-        return weights_at(config, now)
-
-    loop.weights_at = patched
-    train(config, root, reports, heard)
-
-
-def signal_in_save(signals: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
-    """Trains; the first signal comes in step 3, and the others while that is saved, one before each fsync."""
-    left = iter(signals[1:])
-    fsync = os.fsync
-
-    def patched(file: int) -> None:
+    def one(*given: object) -> None:
         if number := next(left, 0):
             os.kill(os.getpid(), number)
-        fsync(file)
 
-    weights_at = loop.weights_at
-
-    def first(config: RunConfig, now: int):
-        if now == 3:
-            os.fsync = patched
-            os.kill(os.getpid(), signals[0])
+    def step(config: RunConfig, now: int):
+        if place == "save" and now == 3:
+            one()
+            os.fsync = lambda file: one() or fsync(file)
+        if place == "step" and now == 7:
+            [*map(one, numbers)]
         return weights_at(config, now)
 
-    loop.weights_at = first
-    train(config, root, reports)
+    def updated(state: Training) -> None:
+        update(state)
+        if place == "update" and state.done == 8:
+            [*map(one, numbers)]
 
-
-def signal_between_steps(number: int, config: RunConfig, root: Path, reports: Connection) -> None:
-    """Trains; the signal comes while the caller does something with the record of step 6."""
-
-    def steps():
-        for record in pretrain(config, root):
-            reports.send(record["step"])
-            if record["step"] == 6:
-                os.kill(os.getpid(), number)
-                sum(range(1000))  # a signal is heard between two instructions
-                reports.send("went on")
-
+    loop.weights_at, Training.update = step, updated
+    if place != "between":
+        return train(config, root, reports)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    steps()
+    for record in pretrain(config, root):
+        reports.send(record["step"])
+        if record["step"] == 6:
+            one()
+            sum(range(1000))  # a signal is heard between two instructions
+            reports.send("went on")
+    return None
 
 
 def ignore_and_signal(config: RunConfig, root: Path, reports: Connection) -> None:
     """As under `nohup`: the terminal closes in step 3, and the training does not hear of it."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal_at(3, [signal.SIGHUP], config, root, reports, heard=False)
+    weights_at = loop.weights_at
+    closes = lambda now: os.kill(os.getpid(), signal.SIGHUP) if now == 3 else None  # noqa: E731
+    loop.weights_at = lambda config, now: closes(now) or weights_at(config, now)
+    train(config, root, reports, heard=False)
 
 
 def hold(config: RunConfig, root: Path, reports: Connection) -> None:

@@ -21,11 +21,10 @@ from xfm.model import batch
 from xfm.objectives import Pretraining, build
 from xfm.runs import folder as run_folder
 from xfm.runs import manifest
-from xfm.train import accumulate, loop, prepare, pretrain, step
-from xfm.train.accelerator import make_accelerator
-from xfm.train.accumulate import in_one, in_parts
+from xfm.train import loop, prepare, pretrain, step, step_gradient
+from xfm.train.accelerator import make_accelerator, whole, wrapped
 from xfm.train.optimizer import make_optimizer
-from xfm.train.sharding import sharded, whole
+from xfm.train.step_gradient import in_parts
 
 STEP = 50
 OBJECTIVES = ("mlm", "mim", "itc", "imlm", "bbp")  # not ITM: each process draws negatives from its own samples
@@ -50,13 +49,12 @@ def left_config(name: str, **changes: Any) -> RunConfig:
 def gradients(words: Tokenizer, way: str) -> dict:
     """By objective: losses, and the gradients of all parameters, as the loop gets them, in float64."""
     config = gradient_config(**WAYS[way])
-    accelerator = make_accelerator(config)
+    accelerator = make_accelerator(config.train)
     streams = Streams(config, words, rank=accelerator.process_index)
     model = build(config).double()
     pretraining, optimizer = Pretraining(model, config), make_optimizer(model, config.train)
-    wrap = partial(sharded, accelerator=accelerator) if way == "fsdp" else accelerator.prepare
-    trained, _ = wrap(pretraining, optimizer)
-    compute = partial(in_parts, trained, PARTS) if way == "parts" else partial(in_one, trained)
+    trained, _ = wrapped(pretraining, optimizer, accelerator, config.train.strategy)
+    compute = partial(in_parts, trained, PARTS if way == "parts" else 1)
     found = {}
     for objective in OBJECTIVES:
         losses, _ = compute(accelerator, streams[STEP], {objective: 1.0}, (streams.seed, STEP))
@@ -74,8 +72,13 @@ def train(root: Path) -> dict:
     seen, models, written = [], [], []
     to_device, build_model = batch.on_device, prepare.build
     write, append = manifest.write_atomically, run_folder.append_json_lines
-    spy = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)  # noqa: E731
-    step.on_device = accumulate.on_device = spy
+
+    def spy(batch, device):
+        first = batch[0] if isinstance(batch, list) else batch
+        seen.append(ids(first["texts"]))
+        return to_device(batch, device)
+
+    step.on_device = step_gradient.on_device = spy
     prepare.build = lambda config: models.append(build_model(config)) or models[-1]
     manifest.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
     run_folder.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
@@ -86,7 +89,7 @@ def train(root: Path) -> dict:
         if (record["run"], record["step"]) == (config.name, 1):
             break
     records += pretrain(config, root)
-    step.on_device = accumulate.on_device = to_device
+    step.on_device = step_gradient.on_device = to_device
     prepare.build = build_model
     manifest.write_atomically, run_folder.append_json_lines = write, append
     return {"seen": seen, "weights": models[-1].state_dict(), "written": written, "records": records}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +114,7 @@ def test_the_command_says_what_it_did(file: Path, words: Path, tmp_path: Path, c
     main(["import-checkpoint", str(file), "--tokenizer", str(words), "--out", out, "--text-heads", "4"])
     assert "unused, captioning: text_encoder.lm_cap_head." in capsys.readouterr().out
     main(["export-checkpoint", out, "--out", str(tmp_path / "back.th")])
+    assert (tmp_path / "back.th").stat().st_size < 1.02 * file.stat().st_size, "tied tensors are one in the file"
     back, before = torch.load(tmp_path / "back.th")["model"], torch.load(file)["model"]
     assert all(torch.equal(tensor, before[name]) for name, tensor in back.items())
 
@@ -160,26 +159,15 @@ FORMS: dict[str, Callable[[State], object]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*FORMS, "safetensors"])
 def test_every_form_brings_the_same_weights(form: str, run: Run, state: State, words: Path, tmp_path: Path) -> None:
-    file = saved(tmp_path, FORMS[form](state))
+    file = saved(tmp_path, FORMS[form](state)) if form != "safetensors" else tmp_path / "xfm.safetensors"
+    if form == "safetensors":
+        save_file({name: tensor.clone() for name, tensor in state.items()}, file)
     weights = import_checkpoint(file, words, tmp_path / "run", text_heads=4).run.model().state_dict()
     narrow = {"half": torch.half, "bfloat16": torch.bfloat16}.get(form, torch.float32)
     expected = {n: t.to(narrow).to(t.dtype) for n, t in run.model().state_dict().items()}
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights.items())
-
-
-def test_tied_tensors_are_one_in_the_file(file: Path, run: Run, tmp_path: Path) -> None:
-    export_checkpoint(run.folder, tmp_path / "back.th")
-    assert (tmp_path / "back.th").stat().st_size < 1.02 * file.stat().st_size
-
-
-def test_safetensors_are_read_too(state: State, words: Path, tmp_path: Path) -> None:
-    save_file({name: tensor.clone() for name, tensor in state.items()}, tmp_path / "xfm.safetensors")
-    run = import_checkpoint(tmp_path / "xfm.safetensors", words, tmp_path / "run", text_heads=4).run
-    export_checkpoint(run.folder, tmp_path / "back.pt")
-    after = torch.load(tmp_path / "back.pt")
-    assert all(torch.equal(state[name], tensor) for name, tensor in after["model"].items())
 
 
 def test_a_run_of_this_toolkit_goes_out_and_comes_back(run: Run, words: Path, tmp_path: Path) -> None:
@@ -302,7 +290,7 @@ def test_code_is_not_run(zipped: bool, state: State, words: Path, tmp_path: Path
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("share", [0.0, 1e-5, 0.001, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0.0, 1e-5, 0.3, 0.999])
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
 def test_a_truncated_file_is_refused(form: str, share: float, state: State, words: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.th"
@@ -333,15 +321,9 @@ FOREIGN: dict[str, dict[str, tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("model", FOREIGN)
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_another_models_file_is_refused_by_its_name(model: str, prefix: str, words: Path, tmp_path: Path) -> None:
-    content = {f"{prefix}{name}": torch.zeros(shape) for name, shape in FOREIGN[model].items()}
-    refused(
-        saved(tmp_path, {"state_dict": content}),
-        words,
-        tmp_path,
-        rf"file\.pt: is .*{model.removeprefix('is ')}.*not X-FM's",
-    )
+def test_another_models_file_is_refused_by_its_name(model: str, words: Path, tmp_path: Path) -> None:
+    file = saved(tmp_path, {"state_dict": {f"module.{n}": torch.zeros(shape) for n, shape in FOREIGN[model].items()}})
+    refused(file, words, tmp_path, rf"file\.pt: is .*{model.removeprefix('is ')}.*not X-FM's")
 
 
 def changed(**changes: Tensor | None) -> Callable[[State], object]:
@@ -403,34 +385,20 @@ def test_sizes_and_places_that_do_not_fit_are_refused(file: Path, words: Path, r
         export_checkpoint(run.folder, file)
 
 
-def test_a_write_that_fails_leaves_no_folder(file: Path, words: Path, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left")])
+def test_a_write_that_fails_leaves_no_folder(
+    error, file: Path, words: Path, run: Run, tmp_path: Path, monkeypatch
+) -> None:
+    """safetensors and torch raise kinds of their own."""
+
     def full(tensors, path) -> None:
         Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("xfm.published.import_checkpoint.save_file", full)
     refused(file, words, tmp_path, "cannot be written .*No space left", RuntimeError)
-
-
-def test_a_full_disk_is_named(file: Path, words: Path, run: Run, tmp_path: Path, monkeypatch) -> None:
-    """safetensors and torch raise kinds of their own."""
-
-    def full(*_) -> None:
-        raise SafetensorError("I/O error: No space left")
-
-    monkeypatch.setattr("xfm.published.import_checkpoint.save_file", full)
-    refused(file, words, tmp_path, "cannot be written .*", RuntimeError)
     with pytest.raises(FileError, match=r"pub\.th: cannot be written \(No such file or directory"):
         export_checkpoint(run.folder, tmp_path / "nowhere" / "pub.th")
-
-
-def test_a_zip_of_anything_is_refused(words: Path, tmp_path: Path) -> None:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        archive.writestr("archive/data.pkl", b"cos\nsystem\n(S'true'\ntR.")
-        archive.writestr("archive/version", b"3\n")
-    (tmp_path / "bad.th").write_bytes(made.getvalue())
-    refused(tmp_path / "bad.th", words, tmp_path, r"bad\.th: (refused|no whole)")
 
 
 # ---- at the paper's size

@@ -34,7 +34,7 @@ from xfm.interop.pretrained_encoders import Source, fitting, sources
 from xfm.interop.resolution import resize_table
 from xfm.objectives import build
 from xfm.train import Run, pretrain
-from xfm.train.pretrained import started_model
+from xfm.train.prepare import started_model
 
 TEXTS = ("A small black cat.", "a cat", "or a dog and A cat and a dog")
 MAKERS = {"roberta": roberta, "bert": bert}
@@ -268,26 +268,27 @@ def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path: Path) -> Non
     refused(r"init_from = roberta:\S+: .*model\.text\.width = 40: must be 32", ConfigError, wide, tmp_path)
     placed = fitted(f"beit:{file}", **{"model.vision.absolute_positions": True})[0]
     refused("absolute_positions = True: must be False", ConfigError, placed, tmp_path)
-    with pytest.raises(ConfigError, match="must name one source for an encoder"):
+    with pytest.raises(ConfigError, match="must be one source for an encoder"):
         sources(f"roberta:{folder},bert:{folder}")
 
 
 def test_another_models_files_are_refused_by_name(tmp_path: Path) -> None:
     words, pieces, picture = roberta(tmp_path / "a"), bert(tmp_path / "b"), beit(tmp_path / "c")
-    for kind, folder, said in (("bert", words, "of type roberta, not bert"), ("roberta", pieces, "of type bert, not")):
+    absolute = beit(tmp_path / "d", BeitModel, use_absolute_position_embeddings=True, use_relative_position_bias=True)
+    without = beit(tmp_path / "e", BeitModel, use_relative_position_bias=False)
+    for kind, path, said in (
+        ("bert", words, "of type roberta, not bert"),
+        ("roberta", pieces, "of type bert, not"),
+        ("beit", words / "model.safetensors", r"model\.safetensors: is RoBERTa, not BEiT"),
+        ("beit", absolute, "a BEiT with relative positions alone is needed"),
+        ("beit", without, "no relative position table"),
+    ):
         with pytest.raises(CheckpointError, match=said):
-            fitting(Source(kind, folder))
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: is RoBERTa, not BEiT"):
-        fitting(Source("beit", words / "model.safetensors"))
+            fitting(Source(kind, path))
     config, found = fitted(f"roberta:{words}")
     save_file(load_file(picture), words / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is BEiT, not roberta"):
         started_model(config, found)
-    absolute = beit(tmp_path / "d", BeitModel, use_absolute_position_embeddings=True, use_relative_position_bias=True)
-    with pytest.raises(CheckpointError, match="a BEiT with relative positions alone is needed"):
-        fitting(Source("beit", absolute))
-    with pytest.raises(CheckpointError, match="no relative position table"):
-        fitting(Source("beit", beit(tmp_path / "e", BeitModel, use_relative_position_bias=False)))
 
 
 @pytest.mark.parametrize("value", [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}, {"pad_token_id": 0}])

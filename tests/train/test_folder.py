@@ -4,57 +4,26 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from train import drive
 from train.conftest import vouch
+from train.process import process, received
 
 from xfm import recipes
 from xfm.base.files import FileError
-from xfm.config import ConfigError, RunConfig
+from xfm.config import ConfigError
 from xfm.data.streams import Streams
 from xfm.model import batch
+from xfm.runs.manifest import MANIFEST
 from xfm.runs.run import config_differences
-from xfm.train import (
-    NonFiniteLoss,
-    Run,
-    RunError,
-    gradient_interventions,
-    loop,
-    pretrain,
-    requirements,
-)
+from xfm.train import NonFiniteLoss, Run, RunError, gradient_interventions, loop, pretrain, requirements
 
-
-@pytest.fixture
-def copy(trained: Run, tmp_path: Path) -> Run:
-    """A finished run to spoil."""
-    shutil.copytree(trained.folder.parents[1], tmp_path, dirs_exist_ok=True)
-    return Run.of(trained.config, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def stopped(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that was left after 10 of 12 steps."""
-    folder = tmp_path_factory.mktemp("stopped")
-    for record in pretrain(config, folder):
-        if record["step"] == 9:
-            break
-    return Run.of(config, folder)
-
-
-@pytest.fixture
-def unfinished(stopped: Run, tmp_path: Path) -> Run:
-    """An unfinished run to spoil."""
-    shutil.copytree(root(stopped), tmp_path, dirs_exist_ok=True)
-    return Run.of(stopped.config, tmp_path)
-
-
-def root(run: Run) -> Path:
-    return run.folder.parents[1]
+FILES = ("config.json", "environment.json", "tokenizer.json", "metrics.jsonl", "model.safetensors", "state.pt", "DONE")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -65,7 +34,7 @@ def refused(run: Run, *said: str) -> None:
     """`pretrain` raises a RunError that says all this, and changes no file."""
     before = contents(run.folder)
     with pytest.raises(RunError) as error:
-        next(pretrain(run.config, root(run)))
+        next(pretrain(run.config, run.root))
     assert [s for s in said if s not in str(error.value)] == [], str(error.value)
     assert contents(run.folder) == before
 
@@ -74,25 +43,19 @@ def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
     for room, name in [(requirements, "dataset"), (loop, "make_accelerator"), (loop, "prepare"), (torch, "load")]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
-    assert [*pretrain(trained.config, root(trained))] == trained.metrics()
+    assert [*pretrain(trained.config, trained.root)] == trained.metrics()
     assert [r["step"] for r in trained.metrics()] == [*range(12)]
     assert contents(trained.folder) == before
-
-
-def test_two_runs_of_one_config_are_the_same(trained, tmp_path, assert_same):
-    for _ in pretrain(trained.config, tmp_path):
-        pass
-    assert_same(Run.of(trained.config, tmp_path).folder, trained.folder)
 
 
 @pytest.mark.parametrize("field", ["probe_every", "keep"])
 def test_what_a_finished_run_did_not_keep_is_said(field, trained):
     asked, records = trained.config.replace({f"train.{field}": 2}), trained.metrics()
     with pytest.warns(UserWarning, match=rf"finished with train\.{field} = 0; what 2 asks for was not kept.* Delete"):
-        assert [*pretrain(asked, root(trained))] == records
+        assert [*pretrain(asked, trained.root)] == records
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert [*pretrain(trained.config, root(trained))] == records
+        assert [*pretrain(trained.config, trained.root)] == records
 
 
 def test_what_a_finished_run_offers(trained, config):
@@ -107,9 +70,17 @@ def test_what_a_finished_run_offers(trained, config):
     assert (kept["torch"], kept["precision"]) == (torch.__version__, "fp32")
 
 
+def test_every_file_is_named(trained):
+    named = json.loads((trained.folder / MANIFEST).read_text("utf-8"))
+    assert sorted(named["files"]) == sorted(FILES)
+    assert {p.name for p in trained.folder.iterdir()} == {*FILES, MANIFEST, ".lock"}
+    assert named["run"] == trained.config.fingerprint
+    assert trained.damaged() == []
+
+
 def test_what_does_not_change_the_weights_may_change(copy):
     other = copy.config.replace({"data.workers": 2, "train.save_every": 1, "train.validate_every": 0})
-    assert [*pretrain(other, root(copy))] == copy.metrics()
+    assert [*pretrain(other, copy.root)] == copy.metrics()
 
 
 def test_another_config_under_the_same_name_is_refused(copy):
@@ -159,7 +130,7 @@ def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, 
     path.unlink()
     with pytest.raises(RunError, match=r"model.safetensors: not there; train this run first"):
         copy.model()
-    assert [*pretrain(copy.config, root(copy))] == trained.metrics()
+    assert [*pretrain(copy.config, copy.root)] == trained.metrics()
     assert_same(copy.folder, trained.folder)
 
 
@@ -195,8 +166,7 @@ def test_torn_records_are_left_out(unfinished, trained, assert_same):
     assert len(unfinished.metrics()) == 10
     path.write_bytes(whole.encode() + b"\0\0\xff\n7\n")
     assert len(unfinished.metrics()) == 10
-    for _ in pretrain(unfinished.config, root(unfinished)):
-        pass
+    [*pretrain(unfinished.config, unfinished.root)]
     assert_same(unfinished.folder, trained.folder)
 
 
@@ -227,14 +197,14 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
 
     monkeypatch.setattr(Streams, "images", images)
     with pytest.raises(NonFiniteLoss) as error:
-        list(pretrain(unfinished.config, root(unfinished)))
+        list(pretrain(unfinished.config, unfinished.root))
     assert str(error.value).startswith(
         "step 11: the loss of images/mim is not finite (images pictures [2]). "
         f"The steps before it are saved in {unfinished.folder}. Lower train.lr"
     )
     assert [r["step"] for r in unfinished.metrics()] == [*range(11)], "with the step that led there"
     monkeypatch.undo()
-    assert [r["step"] for r in pretrain(unfinished.config, root(unfinished))] == [11]
+    assert [r["step"] for r in pretrain(unfinished.config, unfinished.root)] == [11]
     assert_same(unfinished.folder, trained.folder)
 
 
@@ -257,3 +227,57 @@ def test_a_gradient_that_is_not_finite_is_told_from_a_loss(config, tmp_path, mon
     monkeypatch.setattr(gradient_interventions, "weighted_sum", steep)
     with pytest.raises(NonFiniteLoss, match=r"step 0: every loss is finite, the gradient is not \(no single sample"):
         next(pretrain(config, tmp_path))
+
+
+def test_weights_that_are_not_finite(copy):
+    weights = load_file(copy.folder / "model.safetensors")
+    weights["text.word.weight"][5, 5] = float("nan")
+    save_file(weights, copy.folder / "model.safetensors")
+    vouch(copy)
+    with pytest.raises(RunError, match=r"model.safetensors: text.word.weight is not finite: this model has diverged"):
+        copy.model()
+
+
+def test_two_configs_at_one_moment_and_one_wins(config, tmp_path, processes):
+    """Processes that start together under one name: what is there in the end is one run, whole."""
+    for n in range(2):
+        root = tmp_path / str(n)
+        asked = [config.replace({"train.lr": lr, "train.steps": 2}) for lr in (9e-4, 1e-4)]
+        with (
+            process(processes, drive.train, asked[0], root) as (_, a),
+            process(processes, drive.train, asked[1], root) as (_, b),
+        ):
+            ended = [received(a), received(b)]
+        assert sorted(len(sent) for sent in ended) == [1, 2], ended
+        winner = [len(sent) for sent in ended].index(2)
+        assert ended[winner] == [0, 1]
+        (said,) = ended[1 - winner]
+        assert "is training this run" in said or "holds a run of another config (train.lr" in said, said
+        run = Run.of(asked[winner], root)
+        assert run.done and run.damaged() == []
+        assert run.metrics()[-1]["rate"] == pytest.approx(0.0) or run.metrics()[0]["rate"] < asked[winner].train.lr
+        with pytest.raises(RunError, match="holds a run of another config"):
+            Run.of(asked[1 - winner], root)
+
+
+def test_a_save_that_reads_back_otherwise_keeps_the_last_one(config, tmp_path, monkeypatch):
+    """A disk that says yes and stores something else."""
+    records = pretrain(config.replace({"train.save_every": 1}), tmp_path)
+    next(records)
+    folder = Run.of(config, tmp_path).folder
+    kept = (folder / "state.pt").read_bytes()
+    monkeypatch.setattr("xfm.base.files.os.fsync", lambda file: _rot(folder))
+    with pytest.raises(RuntimeError, match="what was written reads back differently"):
+        next(records)
+    monkeypatch.undo()
+    assert (folder / "state.pt").read_bytes() == kept
+    assert next(pretrain(config, tmp_path))["step"] == 1
+
+
+def _rot(folder: Path) -> None:
+    for temporary in folder.glob(".model.safetensors.*"):
+        with temporary.open("r+b") as file:
+            file.seek(5000)
+            byte = file.read(1)
+            file.seek(5000)
+            file.write(bytes([byte[0] ^ 4]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from train.conftest import left
 
 import xfm
 import xfm_widgets as xw
@@ -16,10 +17,7 @@ KEEP = {"train.steps": 5, "train.save_every": 5, "train.validate_every": 0, "tra
 
 @pytest.fixture(scope="module")
 def kept(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = config.replace(KEEP)
-    root = tmp_path_factory.mktemp("kept")
-    assert len([*pretrain(run, root)]) == 5
-    return Run.of(run, root)
+    return left(config.replace(KEEP), tmp_path_factory.mktemp("kept"), 5)
 
 
 def weights(run: Run, step: int | None = None) -> torch.Tensor:
@@ -31,19 +29,13 @@ def test_weights_are_kept_from_the_start_to_the_end(kept, config, tmp_path):
     assert {p.name for p in kept.folder.glob("step*")} == {f"step00000{n}.safetensors" for n in (0, 2, 4)}
     assert torch.equal(weights(kept, 5), weights(kept))
     two = config.replace(KEEP | {"train.keep": 0})
-    for record in pretrain(two, tmp_path):
-        if record["step"] == 1:
-            break  # which saves
-    stopped = Run.of(two, tmp_path)
+    stopped = left(two, tmp_path, 1)
     assert torch.equal(weights(stopped), weights(kept, 2)) and stopped.kept() == []
     assert not torch.equal(weights(kept, 0), weights(kept, 2))
 
 
 def test_a_resumed_run_keeps_the_same(kept, tmp_path):
-    for record in pretrain(kept.config, tmp_path):
-        if record["step"] == 2:
-            break
-    again = Run.of(kept.config, tmp_path)
+    again = left(kept.config, tmp_path, 2)
     assert again.kept() == [0, 2]
     again.keep_weights({"later": torch.zeros(1)}, 4)  # as a kill between two saves leaves it, of steps to be done again
     assert len([*pretrain(kept.config, tmp_path)]) == 2
@@ -52,10 +44,7 @@ def test_a_resumed_run_keeps_the_same(kept, tmp_path):
 
 
 def test_what_is_kept_after_the_last_save_goes(kept, tmp_path):
-    for record in pretrain(kept.config, tmp_path):
-        if record["step"] == 0:
-            break
-    run = Run.of(kept.config, tmp_path)
+    run = left(kept.config, tmp_path, 0)
     run.keep_weights(run.model(0).state_dict(), 4)
     run.tidy(run.model(0), 1)
     assert run.kept() == [0]

@@ -11,8 +11,8 @@ from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.model.batch import IGNORE
 from xfm.plots.curve_records import constant_levels as told
-from xfm.train import Run, constant_baselines
-from xfm.train.constant_baselines import constant_levels
+from xfm.train import Run, step
+from xfm.train.step import constant_levels
 
 KEYS = {"texts/mlm", "pairs/imlm", "regions/imlm", "regions/bbp"}
 
@@ -27,8 +27,8 @@ def test_the_first_record_tells_the_level_of_each_loss_that_has_one(config, trai
 
 def test_mlm_s_level_is_that_of_its_own_stream(config, trained: Run):
     streams, counts = Streams(config, trained.tokenizer(), source=dataset(config)), Counter[int]()
-    for step in range(config.train.steps):  # so few that all of them are counted
-        tokens = streams.texts(step).tokens
+    for i in range(config.train.steps):  # so few that all of them are counted
+        tokens = streams.texts(i).tokens
         for ids, labels in zip(tokens.ids.tolist(), tokens.labels.tolist(), strict=True):
             words = [token for token in ids if token > 3]
             for word in words:
@@ -47,7 +47,7 @@ def test_no_draw_of_the_training_is_moved(config, trained: Run):
 def test_losses_that_are_off_are_not_asked_nor_are_remote_shards(config, trained: Run, monkeypatch):
     off = config.replace({"objectives.mlm.weight": 0.0, "objectives.bbp.weight": 0.0})
     assert constant_levels(off, trained.tokenizer()).keys() == {"pairs/imlm", "regions/imlm"}
-    monkeypatch.setattr(constant_baselines, "dataset", lambda _: 1 / 0)
+    monkeypatch.setattr(step, "dataset", lambda _: 1 / 0)
     remote = config.replace({"data.sources": ("https://example.org/{0..3}.tar",)})
     assert constant_levels(remote, trained.tokenizer()) == {}
 

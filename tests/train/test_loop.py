@@ -163,7 +163,7 @@ def test_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
     for cuda, native in [(False, False), (True, False), (True, True)]:
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
-        accelerator.make_accelerator(config)
+        accelerator.make_accelerator(config.train)
     assert seen == ["no", "no", "bf16"]
 
 
@@ -182,7 +182,7 @@ def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
     monkeypatch.setattr(accelerator, "Accelerator", make)
     monkeypatch.setattr(accelerator, "launched", lambda: (0, 2))
     for strategy in ("fsdp", "ddp"):
-        accelerator.make_accelerator(config.replace({"train.strategy": strategy, "train.muon_lr": 0.0}))
+        accelerator.make_accelerator(config.replace({"train.strategy": strategy, "train.muon_lr": 0.0}).train)
     (first, *_), (second, flag, state) = made
     assert first is not None and second is None and flag is None
     assert state["distributed_type"] == DistributedType.MULTI_GPU
@@ -194,14 +194,14 @@ def test_threads_are_set_where_the_config_says(config, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1] if counts else 7)
     monkeypatch.setattr(accelerator, "_BEFORE", [])
     for threads in (0, 2, 3, 0, 0):
-        accelerator.make_accelerator(config.replace({"train.threads": threads}))
+        accelerator.make_accelerator(config.replace({"train.threads": threads}).train)
     assert counts == [2, 3, 7], "0: as before any run asked"
 
 
 def test_a_launchers_accumulation_divides_no_gradient(config, monkeypatch):
     """`accelerate launch` sets it; how a batch is split is the config's."""
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
-    assert accelerator.make_accelerator(config).gradient_accumulation_steps == 1
+    assert accelerator.make_accelerator(config.train).gradient_accumulation_steps == 1
 
 
 def test_the_end_of_the_process_saves_and_nothing_is_printed(tmp_path):
@@ -219,7 +219,7 @@ next(records), next(records)
 
 def test_compiled_equals_eager(tmp_path, monkeypatch):
     """Traced as torch.compile does and run as traced; generating kernels takes minutes."""
-    monkeypatch.setattr(module, "_compiles", lambda config, device: config.train.compile)  # on a CPU, for once
+    monkeypatch.setattr(module, "UNCOMPILED", ())  # on a CPU, for once
     compiled, real = [], torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self) or real(self, backend="eager"))
     losses = []

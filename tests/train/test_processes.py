@@ -22,7 +22,7 @@ from xfm.data.streams import Streams
 from xfm.model.batch import IGNORE, PAD, Images, Pairs, Regions, Stream, Texts, TokenBatch
 from xfm.objectives import Pretraining, build
 from xfm.train import Run, pretrain
-from xfm.train.shards import split
+from xfm.train.step_gradient import split
 
 
 def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[str]:

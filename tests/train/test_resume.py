@@ -16,9 +16,8 @@ from datetime import datetime
 
 import psutil
 import pytest
-import torch
 from train import drive
-from train.conftest import vouch
+from train.conftest import left, steps_done, vouch
 from train.process import process, received
 
 from xfm import recipes
@@ -28,9 +27,8 @@ from xfm.runs.run_lock import HOLDER
 from xfm.train import Run, RunBusy, RunError, Terminated, loop, pretrain
 from xfm.train.step import Training
 
-
-def steps_done(run: Run) -> int:
-    return torch.load(run.folder / "state.pt", weights_only=True)["step"]
+INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+ENDING = {TERM: 143, HUP: 129}
 
 
 @pytest.mark.parametrize(("workers", "kills"), [(0, 5), (1, 3)])
@@ -52,98 +50,49 @@ def test_killed_at_random_moments(workers, kills, config, trained, tmp_path, pro
 
 def test_killed_at_every_write(config, trained, tmp_path, processes, assert_same):
     """Before each fsync and each replacement of a file: config, tokenizer, records, weights, state, DONE."""
-    config, root, call = config.replace({"train.save_every": 4}), tmp_path, 0
-    while not Run.of(config, root).done:
+    config, call = config.replace({"train.save_every": 4}), 0
+    while not Run.of(config, tmp_path).done:
         call += 1
-        with process(processes, drive.die_at, call, config, root) as (child, reports):
+        with process(processes, drive.die_at, call, config, tmp_path) as (child, reports):
             received(reports)
             child.join()
             assert child.exitcode in (-signal.SIGKILL, 0)
     assert call > 7
-    assert_same(Run.of(config, root).folder, trained.folder)
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-def test_ctrl_c_in_a_step_saves_it_and_says_how_to_go_on(config, trained, tmp_path, processes, assert_same):
-    with process(processes, drive.signal_at, 7, [signal.SIGINT], config, tmp_path) as (_, reports):
-        *steps, said = received(reports)
+SAVED = "saved after step {} of 12, in {}: the same call goes on from there"
+SIGNALS = [  # where they come, which, the steps that are saved, and what ends the training: whole messages
+    ("step", [INT], 8, f"KeyboardInterrupt: {SAVED}"),
+    ("step", [INT, INT], 7, "KeyboardInterrupt: "),  # a second one does not wait
+    ("step", [TERM], 8, f"Terminated: {SAVED}"),
+    ("step", [HUP], 8, f"Terminated: {SAVED}"),
+    ("update", [INT] * 3, 8, ""),  # what is saved between update and record would be lost, with all since the last save
+    ("update", [INT, TERM], 8, ""),
+    *[("save", [number, TERM, number, INT, HUP, number], 4, "") for number in (INT, TERM, HUP)],
+    *[("between", [number], 7, "") for number in (INT, TERM, HUP)],
+]
+
+
+@pytest.mark.parametrize(("place", "numbers", "saved", "said"), SIGNALS, ids=str)
+def test_signals_end_a_training_after_a_whole_step(place, numbers, saved, said, config, tmp_path, processes, goes_on):
+    with process(processes, drive.signals, place, numbers, config, tmp_path) as (child, reports):
+        sent = received(reports)
+        child.join()
     run = Run.of(config, tmp_path)
-    assert steps == [*range(8)]
-    assert said == f"KeyboardInterrupt: saved after step 8 of 12, in {run.folder}: the same call goes on from there"
-    assert steps_done(run) == len(run.metrics()) == 8
-    assert not run.done
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [8, 9, 10, 11]
-    assert_same(run.folder, trained.folder)
-
-
-def test_a_second_ctrl_c_does_not_wait(config, trained, tmp_path, processes, assert_same):
-    with process(processes, drive.signal_at, 7, [signal.SIGINT] * 2, config, tmp_path) as (_, reports):
-        assert received(reports) == [*range(7), "KeyboardInterrupt: "]
-    run = Run.of(config, tmp_path)
-    assert steps_done(run) == 7, "nothing of the step that was cut"
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(7, 12)]
-    assert_same(run.folder, trained.folder)
-
-
-@pytest.mark.parametrize("signals", [[signal.SIGINT] * 3, [signal.SIGINT, signal.SIGTERM]], ids=["alike", "two kinds"])
-def test_no_signal_cuts_an_update_from_its_record(signals, config, trained, tmp_path, processes, assert_same):
-    """Between them a step is half done: what is saved there would be lost, with all steps since the last save."""
-    with process(processes, drive.signal_in_update, 7, signals, config, tmp_path) as (_, reports):
-        received(reports)
-    run = Run.of(config, tmp_path)
-    assert steps_done(run) == len(run.metrics()) == 8
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [8, 9, 10, 11]
-    assert_same(run.folder, trained.folder)
-
-
-ENDING = {signal.SIGTERM: 143, signal.SIGHUP: 129}
+    assert [step for step in sent if isinstance(step, int)] == [*range(saved)] or place in ("update", "save")
+    assert not said or sent[-1] == said.format(saved, run.folder)
+    assert "went on" not in sent
+    if place == "between" or (place == "step" and numbers[0] != INT):
+        assert child.exitcode == ENDING.get(numbers[0], 1)
+    assert run.damaged() == [] and not run.done and not [*run.folder.glob(".*.????????")], "no half file"
+    goes_on(saved)
 
 
 @pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
 def test_an_end_keeps_its_status_on_the_way_from_a_worker(number):
     sent = pickle.loads(pickle.dumps(Terminated(number, "saved")))
     assert (sent.code, sent.said) == (ENDING[number], "saved")
-
-
-@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
-def test_a_signal_to_end_saves_the_step_and_ends_with_its_number(
-    number, config, trained, tmp_path, processes, assert_same
-):
-    with process(processes, drive.signal_at, 7, [number], config, tmp_path) as (child, reports):
-        *steps, said = received(reports)
-        child.join()
-    run = Run.of(config, tmp_path)
-    assert steps == [*range(8)]
-    assert said == f"Terminated: saved after step 8 of 12, in {run.folder}: the same call goes on from there"
-    assert child.exitcode == ENDING[number]
-    assert steps_done(run) == len(run.metrics()) == 8
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [8, 9, 10, 11]
-    assert_same(run.folder, trained.folder)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING], ids=lambda n: n.name)
-def test_signals_during_the_save_do_not_cut_it(number, config, trained, tmp_path, processes, assert_same):
-    """However many, and of whatever kind."""
-    signals = [number, signal.SIGTERM, number, signal.SIGINT, signal.SIGHUP, number]
-    with process(processes, drive.signal_in_save, signals, config, tmp_path) as (child, reports):
-        received(reports)
-        child.join()
-    run = Run.of(config, tmp_path)
-    assert steps_done(run) == len(run.metrics()) == 4 and run.damaged() == []
-    assert not [*run.folder.glob(".*.????????")], "no half file"
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(4, 12)]
-    assert_same(run.folder, trained.folder)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING], ids=lambda n: n.name)
-def test_a_signal_between_two_steps_saves_too(number, config, trained, tmp_path, processes, assert_same):
-    with process(processes, drive.signal_between_steps, number, config, tmp_path) as (child, reports):
-        assert received(reports) == [*range(7)]
-        child.join()
-    assert child.exitcode == ENDING.get(number, 1)
-    run = Run.of(config, tmp_path)
-    assert steps_done(run) == len(run.metrics()) == 7
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(7, 12)]
-    assert_same(run.folder, trained.folder)
 
 
 def test_what_somebody_ignores_stays_ignored(config, trained, tmp_path, processes, assert_same):
@@ -153,18 +102,19 @@ def test_what_somebody_ignores_stays_ignored(config, trained, tmp_path, processe
 
 
 def test_signals_are_left_as_they_were(config, tmp_path):
-    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    before = [signal.getsignal(n) for n in (INT, TERM, HUP)]
     for _ in pretrain(config.replace({"train.steps": 2}), tmp_path):
-        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+        assert signal.getsignal(TERM) is not signal.SIG_DFL
+    assert [signal.getsignal(n) for n in (INT, TERM, HUP)] == before
 
 
-@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [INT, TERM], ids=lambda n: n.name)
 def test_a_signal_to_the_whole_group_reaches_no_loader(number, config, trained, tmp_path, processes, assert_same):
-    """As Slurm and a closing terminal send it."""
-    config = config.replace({"data.workers": 2, "train.steps": 12})
+    """As Ctrl-C, Slurm and a closing terminal send it, at a random moment."""
+    config, draw = config.replace({"data.workers": 2}), random.Random(seeding.seed("interrupts", number))
     with process(processes, drive.train, config, tmp_path) as (child, reports):
         reports.poll(60)
+        time.sleep(draw.uniform(0, 0.1))
         os.killpg(child.pid, number)
         *_, said = received(reports)
         child.join()
@@ -172,47 +122,22 @@ def test_a_signal_to_the_whole_group_reaches_no_loader(number, config, trained, 
     assert not [p for p in psutil.process_iter(["ppid"]) if p.info["ppid"] == child.pid]
     run = Run.of(config, tmp_path)
     done = steps_done(run)
-    if not run.done:
+    assert len(run.metrics()) == done
+    if not run.done:  # else a slow machine: it was through by then
         assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(done, 12)]
     assert_same(run.folder, trained.folder)
 
 
-def test_ctrl_c_at_random_moments_reaches_loaders_too(config, trained, tmp_path, processes, assert_same):
-    config, draw = config.replace({"data.workers": 1}), random.Random(seeding.seed("interrupts"))
-    run, done = Run.of(config, tmp_path), 0
-    for _ in range(2):
-        with process(processes, drive.train, config, tmp_path) as (child, reports):
-            reports.poll(60)
-            time.sleep(draw.uniform(0, 0.1))
-            if child.is_alive():
-                os.killpg(child.pid, signal.SIGINT)
-            sent = received(reports)
-        if run.done:  # a slow machine: it was through by then
-            break
-        assert sent.pop().startswith("KeyboardInterrupt")
-        before, done = done, steps_done(run)
-        assert sent in ([*range(before, done)], [*range(before, done - 1)])  # it may cut the sending of the last
-        assert len(run.metrics()) == done
-    else:
-        assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(done, 12)]
-    assert_same(run.folder, trained.folder)
-
-
-def test_breaking_out_saves_and_ends_the_loaders(config, trained, tmp_path, assert_same):
-    config = config.replace({"data.workers": 1})
-    for record in pretrain(config, tmp_path):
-        if record["step"] == 2:
-            break
+def test_breaking_out_saves_and_ends_the_loaders(config, tmp_path, goes_on):
+    left(config.replace({"data.workers": 1}), tmp_path, 2)
     assert not multiprocessing.active_children()
-    assert steps_done(Run.of(config, tmp_path)) == 3
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(3, 12)]
+    goes_on(3)
     assert not multiprocessing.active_children()
-    assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
 @pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("validate", 7), ("update", 5)])
 def test_an_error_in_a_step_saves_the_steps_before_and_ends_the_loaders(
-    where, saved, config, trained, tmp_path, monkeypatch, assert_same
+    where, saved, config, trained, tmp_path, monkeypatch
 ):
     """Before the update of the eighth, in what is measured after the seventh, and between the eighth's update and its
     record, where weights cannot go back."""
@@ -226,8 +151,7 @@ def test_an_error_in_a_step_saves_the_steps_before_and_ends_the_loaders(
     monkeypatch.setattr(of, where, failing[where])
     changes = {"data.workers": 1, "train.validate_every": 7 if where == "validate" else 0}
     with pytest.raises(ZeroDivisionError) as error:
-        for _ in pretrain(config.replace(changes), tmp_path):
-            pass
+        [*pretrain(config.replace(changes), tmp_path)]
     assert error.tb, "held, as a notebook holds the last one"
     assert not multiprocessing.active_children()
     run = Run.of(config, tmp_path)
@@ -251,8 +175,8 @@ def test_a_loop_that_an_error_left_hanging_is_saved_when_the_cell_runs_again(con
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-def test_one_process_at_a_time_and_the_others_hear_who(config, trained, tmp_path, processes, assert_same):
-    started = datetime.now().astimezone()
+def test_one_process_at_a_time_and_the_others_hear_who(config, tmp_path, processes, goes_on):
+    started, run = datetime.now().astimezone(), Run.of(config, tmp_path)
     with process(processes, drive.hold, config, tmp_path) as (child, reports):
         assert reports.recv() == 0
         with pytest.raises(RunBusy) as error:
@@ -267,9 +191,8 @@ def test_one_process_at_a_time_and_the_others_hear_who(config, trained, tmp_path
         assert -1 < (datetime.fromisoformat(who[4]) - started).total_seconds() < 60
         reports.send("go")
         child.join()
-    assert not (Run.of(config, tmp_path).folder / HOLDER).exists(), "nobody holds it"
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(1, 12)]
-    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+    assert not (run.folder / HOLDER).exists(), "nobody holds it"
+    goes_on(1)
 
 
 def test_who_was_killed_is_not_taken_for_who_holds(config, tmp_path, processes):
@@ -281,24 +204,17 @@ def test_who_was_killed_is_not_taken_for_who_holds(config, tmp_path, processes):
         assert reports.recv() == "locked"
         with pytest.raises(RunBusy, match="seed0: another process is training this run"):
             next(pretrain(config, tmp_path))
-    with process(processes, drive.hold, config, tmp_path) as (second, reports):
-        assert reports.recv() == 0
-        with pytest.raises(RunBusy, match=rf"another process \(pid {second.pid} of"):
-            next(pretrain(config, tmp_path))
 
 
 def test_variants_that_start_at_once_train_their_stage_1_once(tmp_path, processes):
-    variants = [
-        recipes.get(name).replace({"train.steps": 3, "stage1_steps": 2})
-        for name in ("smoke+stage1", "smoke+stage1+no_itm")
-    ]
+    names, short = ("smoke+stage1", "smoke+stage1+no_itm"), {"train.steps": 3, "stage1_steps": 2}
+    one, other = (recipes.get(name).replace(short) for name in names)
     with (
-        process(processes, drive.train, variants[0], tmp_path) as (_, a),
-        process(processes, drive.train, variants[1], tmp_path) as (_, b),
+        process(processes, drive.train, one, tmp_path) as (_, a),
+        process(processes, drive.train, other, tmp_path) as (_, b),
     ):
         assert received(a) == received(b) == [0, 1, *range(3)]
-    stage1 = Run.of(prior_runs.stage1(variants[0]), tmp_path)
-    assert [r["step"] for r in stage1.metrics()] == [0, 1]
+    assert [r["step"] for r in Run.of(prior_runs.stage1(one), tmp_path).metrics()] == [0, 1]
 
 
 def test_one_thread_at_a_time(config, trained, tmp_path, monkeypatch, assert_same):
@@ -320,43 +236,25 @@ def test_one_thread_at_a_time(config, trained, tmp_path, monkeypatch, assert_sam
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-def test_a_run_that_only_lacks_its_end_yields_all_its_records(config, trained, tmp_path, assert_same):
-    for record in pretrain(config, tmp_path):
-        if record["step"] == 11:  # the last
-            break
-    run = Run.of(config, tmp_path)
-    assert not run.done
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(12)]
-    assert_same(run.folder, trained.folder)
+def test_a_run_that_only_lacks_its_end_yields_all_its_records(config, tmp_path, goes_on):
+    assert not left(config, tmp_path, 11).done
+    goes_on(12, first=0)
 
 
-def test_weights_that_a_kill_left_behind_the_state_are_made_anew(config, trained, tmp_path, assert_same):
-    for record in pretrain(config, tmp_path):
-        if record["step"] == 9:
-            break
-    run = Run.of(config, tmp_path)
-    older = (run.folder / "model.safetensors").read_bytes()
-    for _ in pretrain(config, tmp_path):
-        pass
-    (run.folder / "DONE").unlink()
-    (run.folder / "model.safetensors").write_bytes(older)
-    vouch(run)
-    for _ in pretrain(config, tmp_path):
-        pass
-    assert_same(run.folder, trained.folder)
+def test_weights_that_a_kill_left_behind_the_state_are_made_anew(unfinished, trained, assert_same):
+    older = (unfinished.folder / "model.safetensors").read_bytes()
+    left(unfinished.config, unfinished.root, 12)
+    (unfinished.folder / "DONE").unlink()
+    (unfinished.folder / "model.safetensors").write_bytes(older)
+    vouch(unfinished)
+    left(unfinished.config, unfinished.root, 12)
+    assert_same(unfinished.folder, trained.folder)
 
 
-def test_a_finished_run_that_is_trained_anew_is_not_finished_until_it_is(config, trained, tmp_path, assert_same):
-    for _ in pretrain(config, tmp_path):
-        pass
-    run = Run.of(config, tmp_path)
-    run.write({"evaluation.json": "[]\n"})
+def test_a_finished_run_that_is_trained_anew_is_not_finished_until_it_is(copy, goes_on):
+    copy.write({"evaluation.json": "[]\n"})
     for name in ("state.pt", "model.safetensors"):  # the way out of damage to either
-        (run.folder / name).unlink()
-    for record in pretrain(config, tmp_path):
-        if record["step"] == 6:
-            break
+        (copy.folder / name).unlink()
+    run = left(copy.config, copy.root, 6)
     assert not run.done and not run.has("evaluation.json"), "half-trained weights would pass for the run's"
-    steps = [record["step"] for record in pretrain(config, tmp_path)]
-    assert steps == [*range(7, 12)]
-    assert_same(run.folder, trained.folder)
+    goes_on(7)

@@ -21,10 +21,10 @@ from xfm import recipes
 from xfm.data.skipped_items import SkippedItems
 from xfm.interventions.noise import matched_noise
 from xfm.interventions.projection import gradvac, pcgrad
-from xfm.model import attention, packing
+from xfm.model import attention, kernels
 from xfm.model.batch import tree_map
 from xfm.objectives import weighted_sum
-from xfm.train import accumulate, pretrain
+from xfm.train import pretrain, step_gradient
 
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "unique_", "equal", "is_nonzero")
 TO_THE_HOST = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__array__")
@@ -136,7 +136,7 @@ def test_frozen_targets_and_pictures_of_bytes_do_not_wait() -> None:
 @pytest.fixture
 def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU takes a GPU's branches."""
-    for module in (packing, attention):
+    for module in (kernels, attention):
         monkeypatch.setattr(module, "waits", lambda device: True)
 
 
@@ -145,7 +145,7 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
     parts: int, as_a_gpu: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """From the batch's transfer to the record, the optimizer and all."""
-    to_device, record = accumulate.on_device, SkippedItems.record
+    to_device, record = step_gradient.on_device, SkippedItems.record
     seen: list[list[str]] = []
     modes: list[Any] = []
 
@@ -162,7 +162,7 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
             seen.extend([mode.seen] if isinstance(mode, ToTheHost) else [])
         return record(self, any_new)
 
-    monkeypatch.setattr(accumulate, "on_device", begin)
+    monkeypatch.setattr(step_gradient, "on_device", begin)
     monkeypatch.setattr(SkippedItems, "record", end)
     changes = {
         "data.workers": 0,
@@ -200,7 +200,7 @@ def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu: None) -> None:
 def test_a_gpus_branches_give_the_losses_and_gradients_of_a_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for gpu in (False, True):
-        for module in (packing, attention) if gpu else ():
+        for module in (kernels, attention) if gpu else ():
             monkeypatch.setattr(module, "waits", lambda device: True)
         p = batches.pretraining(**STILL).train()
         losses, report = p(batches.batch(p.config), batches.ALL, (0, 0))

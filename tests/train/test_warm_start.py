@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from train.conftest import vouch
+from train.conftest import left, vouch
 
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
@@ -17,7 +17,7 @@ from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
 from xfm.recipes import prior_runs
 from xfm.runs import manifest
-from xfm.train import Run, RunError, pretrain, teachers
+from xfm.train import Run, RunError, prepare, pretrain
 
 STAGE1 = ("vision.", "text.", "objectives.mlm.")
 
@@ -60,16 +60,12 @@ def test_stage_1_comes_first_under_its_own_name(records, run, stage1):
     assert stage1.done
 
 
-def test_stage_1_has_no_more_parts_than_its_own_batch_has_pairs_of_items():
-    many = {f"data.{n}": 256 for n in ("pairs", "regions", "region_images", "images", "texts")} | {
-        "data.fusion_batch": 0
-    }
-    config = get("smoke+stage1").replace(many | {"train.shards": 1, "train.accumulate": 64})
-    assert prior_runs.stage1(config).train.accumulate == 32 and prior_runs.stage1(config).data.texts == 64
-
-
-def test_stage_1_keeps_and_probes_nothing_of_its_own():
-    config = recipes.get("smoke+stage1")
+def test_stage_1_is_of_what_it_trains_alone():
+    """As many parts as its own batch has pairs of items, and nothing kept nor probed."""
+    sizes = {f"data.{n}": 256 for n in ("pairs", "regions", "region_images", "images", "texts")}
+    many = get("smoke+stage1", **sizes, **{"data.fusion_batch": 0, "train.shards": 1, "train.accumulate": 64})
+    assert prior_runs.stage1(many).train.accumulate == 32 and prior_runs.stage1(many).data.texts == 64
+    config = get("smoke+stage1")
     seen = prior_runs.stage1(config.replace({"train.keep": 2, "train.probe_every": 2}))
     assert seen == prior_runs.stage1(config) and (seen.train.keep, seen.train.probe_every) == (0, 0)
 
@@ -123,11 +119,13 @@ def test_variants_of_a_seed_share_it(run, stage1, root):
 def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
     """Through a resume, and without the folder that it came from."""
     config = get("smoke+stage1+no_guidance", **{"model.vision.drop_path": 0.5, "objectives.mim.start": 0.0})
-    targets, frozen = [], teachers._frozen
+    targets, frozen = [], prepare.mim_teacher
     pictures = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
-    def watched(encoder, device):
-        function = frozen(encoder, device)
+    def watched(run, device):
+        if (function := frozen(run, device)) is None:  # of stage 1
+            return None
+        encoder = function.__wrapped__.__self__
 
         def teacher(x):
             assert not encoder.training
@@ -136,14 +134,11 @@ def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
 
         return teacher
 
-    monkeypatch.setattr(teachers, "_frozen", watched)
-    for record in pretrain(config, tmp_path):
-        if (record["run"], record["step"]) == (config.name, 2):
-            break
+    monkeypatch.setattr(prepare, "mim_teacher", watched)
+    run = left(config, tmp_path, 2)
     shutil.rmtree(Run.of(prior_runs.stage1(config), tmp_path).folder.parent)
     whole = [*pretrain(config, tmp_path)]
     assert [r["step"] for r in whole] == [3, 4, 5], "without training stage 1 again"
-    run = Run.of(config, tmp_path)
     init = load_file(run.folder / "init.safetensors")
     assert len(targets) >= 12
     assert all(torch.equal(tokens, targets[0][0]) for tokens, _ in targets)
@@ -152,18 +147,12 @@ def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
     moved = load_file(run.folder / "model.safetensors")
     assert not torch.equal(moved["vision.blocks.0.mlp.fc1.weight"], init["vision.blocks.0.mlp.fc1.weight"])
 
-    other = tmp_path / "uninterrupted"
-    for _ in pretrain(config, other):
-        pass
-    assert_same(Run.of(config, other).folder, run.folder)
+    assert_same(left(config, tmp_path / "uninterrupted", 6).folder, run.folder)
 
 
 def test_a_frozen_target_without_its_weights_is_refused(tmp_path):
     config = get("smoke+stage1+no_guidance")
-    for record in pretrain(config, tmp_path):
-        if record["run"] == config.name:
-            break
-    folder = Run.of(config, tmp_path).folder
+    folder = left(config, tmp_path, 0).folder
     init, state = (folder / "init.safetensors").read_bytes(), (folder / "state.pt").read_bytes()
     (folder / "init.safetensors").unlink()
     with pytest.raises(RunError, match=r"init.safetensors: not there.* Put it back, or delete state.pt too"):
@@ -186,11 +175,8 @@ def test_a_run_brings_everything_and_its_tokenizer(run, tmp_path):
     (source / "tokenizer.json").write_text(json.dumps(tree))
     vouch(Run(source, run.config))
     config = get("smoke", name="onwards", init_from=str(source))
-    for record in pretrain(config, tmp_path):
-        if record["step"] == 1:
-            break
+    onwards = left(config, tmp_path, 1)
     shutil.rmtree(source)
-    onwards = Run.of(config, tmp_path)
     init, weights = load_file(onwards.folder / "init.safetensors"), load_file(run.folder / "model.safetensors")
     assert init.keys() == weights.keys()
     assert all(torch.equal(init[n], weights[n]) for n in weights)

@@ -59,13 +59,6 @@ def one_of(field: str, value: object, names: Iterable[str]) -> None:
         require(False, field, value, f"one of {', '.join(map(repr, names))}{hint}")
 
 
-def positive(config: object, group: str, *names: str, zero: bool = False) -> None:
-    """Every named field of a config is more than 0 (`zero`: or 0)."""
-    for name in names:
-        value = getattr(config, name)
-        require(value > 0 or (zero and value == 0), f"{group}{name}", value, "0 or positive" if zero else "positive")
-
-
 class Group:
     """Base class of a config's dataclasses, which checks their fields: `class TrainConfig(Group, path="train.")`."""
 
@@ -82,38 +75,36 @@ def typed(config: Any, group: str) -> None:
     """Checks that each field of a config has its type (a finite number, a name from a list, a dataclass), then that
     each number is in the range of its type. Raises ConfigError."""
     for name, kind in types(type(config)).items():
-        value, where = getattr(config, name), f"{group}{name}"
-        if get_origin(kind) is Literal:
-            one_of(where, value, get_args(kind))
-        elif values := _values_of(kind):
-            require(isinstance(value, Mapping), where, value, "a mapping of names")
-            require(len(value) <= ENTRIES, where, f"{len(value):,} names", f"at most {ENTRIES}")
-            for key in value:
-                valid = isinstance(key, str) and re.fullmatch(rf"\w{{1,{KEY}}}", key)
-                require(bool(valid), where, key, f"a mapping of names: letters, digits and _, at most {KEY}")
+        _require_type(f"{group}{name}", value := getattr(config, name), kind)
+        if _values_of(kind):
             object.__setattr__(config, name, Table(value))
-            for key, entry in value.items():
-                _require_type(f"{where}.{key}", entry, values)
-        else:
-            _require_type(where, value, kind)
     for name, allowed in _ranges(type(config)).items():
         values = getattr(config, name)
         for key, value in values.items() if isinstance(values, Mapping) else [("", values)]:
             require(value in allowed, f"{group}{name}.{key}".rstrip("."), value, allowed.allowed)
 
 
-def _require_type(where: str, value: object, kind: Any) -> None:
-    if kind is float:
-        require(type(value) in (int, float), where, value, "of type float")
-        require(-FINITE <= value <= FINITE, where, value, "a finite number")  # type: ignore[operator]
+def _require_type(where: str, value: Any, kind: Any) -> None:
+    if get_origin(kind) is Literal:
+        one_of(where, value, get_args(kind))
+    elif values := _values_of(kind):
+        require(isinstance(value, Mapping), where, value, "a mapping of names")
+        require(len(value) <= ENTRIES, where, f"{len(value):,} names", f"at most {ENTRIES}")
+        for key, entry in value.items():
+            valid = isinstance(key, str) and re.fullmatch(rf"\w{{1,{KEY}}}", key)
+            require(bool(valid), where, key, f"a mapping of names: letters, digits and _, at most {KEY}")
+            _require_type(f"{where}.{key}", entry, values)
     elif get_origin(kind) is tuple:  # of any length; JSON's list
         entry = get_args(kind)[0]
         require(type(value) is tuple, where, value, f"a list (in Python: a tuple) of {entry.__name__}")
-        for i, one in enumerate(value):  # type: ignore[arg-type]
+        for i, one in enumerate(value):
             _require_type(f"{where}[{i}]", one, entry)
+    elif kind is float:
+        require(type(value) in (int, float), where, value, "of type float")
+        require(-FINITE <= value <= FINITE, where, value, "a finite number")
     else:
         require(type(value) is kind, where, value, f"of type {kind.__name__}")
-        require(kind is not int or abs(value) < 2**63, where, value, "in [0, 2**63)")  # type: ignore[arg-type]
+        require(kind is not int or abs(value) < 2**63, where, value, "in [0, 2**63)")
 
 
 @lru_cache
@@ -139,8 +130,7 @@ def nearest(name: str, names: Iterable[str], before: str = "", after: str = "") 
 
 def unknown_field(dotted: str, names: Iterable[str]) -> ConfigError:
     """The error of a field that is none of `names`, with the nearest."""
-    names = list(names)
-    hint = nearest(dotted.rsplit(".", 1)[-1], names, after=" ")
+    hint = nearest(dotted.rsplit(".", 1)[-1], names := list(names), after=" ")
     return ConfigError(f"{brief(dotted)}: no such field; {hint}there are {', '.join(names)}")
 
 

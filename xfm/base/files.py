@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -45,22 +46,12 @@ def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            if not _holds(temporary, data):
-                raise OSError(errno.EIO, "what was written reads back differently")
+            with open(temporary, "rb") as file:  # the old content is kept until that is known
+                if hashlib.file_digest(file, "sha256").digest() != hashlib.sha256(data).digest():
+                    raise OSError(errno.EIO, "what was written reads back differently")
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _holds(path: Path, data: memoryview) -> bool:
-    """Whether a file's content is `data`: the old one is kept until that is known."""
-    at = 0
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            if chunk != data[at : at + len(chunk)]:
-                return False
-            at += len(chunk)
-    return at == len(data)
 
 
 def append_json_lines(path: Path, records: Sequence[Record]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,16 +55,13 @@ def decode(image: ImageLike, name: str = "image") -> Image.Image:
 
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a picture's file as `decode` turns it, read off its head. ConfigError as `prepare`."""
-    try:
-        with open(path, "rb") as file:
-            picture = _opened(file)
-            lies = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-            if lies and picture.format == "TIFF":  # of which newer Pillows turn the size already
-                return decode(path).size
+    with suppress(Exception), open(path, "rb") as file:  # which `decode` has words for
+        picture = _opened(file)
+        lies = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        if picture.format != "TIFF":  # of which newer Pillows turn the size already
             width, height = picture.size
             return (height, width) if lies else (width, height)
-    except Exception:  # which `decode` has words for
-        return decode(path).size
+    return decode(path).size
 
 
 def _file(path: str, name: str) -> Path:
@@ -107,7 +104,8 @@ def _opened(file: BinaryIO) -> Image.Image:
     """`Image.open` of a file that stays open. Above its limit of pixels that only warns, through filters that all
     threads share, and refuses from twice as many: here DecompressionBombError above the limit, and no warning."""
     head = file.read(16)
-    for name in _formats():
+    Image.init()
+    for name in (name for name in _FORMATS if name in Image.OPEN):
         try:
             make, accept = Image.OPEN[name]
             accepted = accept(head) if accept else True
@@ -124,13 +122,6 @@ def _opened(file: BinaryIO) -> Image.Image:
     return picture
 
 
-@cache
-def _formats() -> list[str]:
-    """Those of `_FORMATS` that this Pillow can read."""
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
-
-
 def _of_array(image: Any, name: str) -> Image.Image:
     given = type(image).__name__
     if not hasattr(image, "__array__"):
@@ -140,26 +131,21 @@ def _of_array(image: Any, name: str) -> Image.Image:
     except (TypeError, ValueError, RuntimeError) as error:  # a tensor on a GPU, or with a graph
         raise ConfigError(f"{name}: a {given} that is no array ({error})") from error
     given = f"an array of shape {array.shape} and type {array.dtype}"
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
+    flat, channels = array.ndim == 2, array.shape[2] if array.ndim == 3 else 0
+    if not flat and channels not in (1, 2, 3, 4):
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         way = "move the channels to the end, .transpose(1, 2, 0)" if first else "(H, W) or (H, W, 1 to 4) are pictures"
         raise ConfigError(f"{name}: {given}; {way}")
     if array.size == 0:
         raise ConfigError(f"{name}: {given}; give one that is not empty")
-    if array.dtype.kind == "f":
-        low, high = float(array.min()), float(array.max())
-        if not (low >= 0 and high <= 1):  # NaN neither
-            raise ConfigError(f"{name}: {given} with values from {low:g} to {high:g}; floats must be in [0, 1]")
-        array = np.rint(array * 255)
-    elif array.dtype == bool:
-        array = array * 255
-    elif array.dtype == np.uint16:
-        array = np.rint(array / 65535 * 255)
-    elif array.dtype != np.uint8:
+    scale = {"f": 1, "bool": 1, "uint16": 65535, "uint8": 255}.get("f" if array.dtype.kind == "f" else array.dtype.name)
+    if scale is None:
         raise ConfigError(f"{name}: {given}; make it uint8, or float in [0, 1]")
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    return Image.fromarray(np.ascontiguousarray(array.astype(np.uint8)))
+    if array.dtype.kind == "f" and not (array.min() >= 0 and array.max() <= 1):  # NaN neither
+        values = f"values from {array.min():g} to {array.max():g}"
+        raise ConfigError(f"{name}: {given} with {values}; floats must be in [0, 1]")
+    array = array if scale == 255 else np.rint(array / scale * 255)
+    return Image.fromarray(np.ascontiguousarray(array.squeeze(2) if channels == 1 else array).astype(np.uint8))
 
 
 def _rgb(picture: Image.Image, name: str) -> Image.Image:

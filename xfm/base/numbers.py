@@ -8,12 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["amount", "count", "difference_unit", "duration", "interval", "listed", "minus", "number", "p_value",
-           "percent", "significant"]  # fmt: skip
-
-_DIGITS = {"%": 2}  # decimals by unit; of all others:
-_OTHERS = 4
-
 
 def minus(text: str) -> str:
     """Replaces hyphens by minus signs: minus("-0.5") is "−0.5"."""
@@ -30,7 +24,7 @@ def number(value: float, unit: str = "", *, digits: int | None = None, sign: boo
     """
     if not math.isfinite(value):
         return "" if value != value else "∞" if value > 0 else "−∞"
-    decimals = _DIGITS.get(unit, _OTHERS) if digits is None else digits
+    decimals = (2 if unit == "%" else 4) if digits is None else digits
     shown = round(100 * value if unit == "%" else value, decimals) + 0.0  # no "−0.00"
     return minus(f"{shown:{'+' * sign}.{decimals}f}")
 
@@ -76,8 +70,7 @@ def duration(seconds: float) -> str:
 
 def count(n: int, noun: str = "") -> str:
     """Grouped digits, and a regular noun in its number: count(12345) is "12,345", count(1, "run") "1 run"."""
-    plural = "" if n == 1 else "s"
-    return f"{n:,} {noun}{plural}" if noun else f"{n:,}"
+    return f"{n:,} {noun}{'s' * (n != 1)}" if noun else f"{n:,}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 LONGEST = 200  # characters of a value, or of a text, in a message
-CHANCE = "a coin"  # stored
-_LABELS = {CHANCE: "chance"}  # baselines whose name in files differs from the one that is displayed
+CHANCE = "a coin"  # the baseline's name in files
 
 
 def printable(text: object) -> str:
@@ -17,7 +16,7 @@ def printable(text: object) -> str:
 
 def baseline_label(name: str) -> str:
     """Display name of a baseline, from its name in files."""
-    return _LABELS.get(name, name)
+    return "chance" if name == CHANCE else name
 
 
 def shown(value: object) -> str:

@@ -54,8 +54,9 @@ def _next(items: Iterator[Any], processes: Sequence[BaseProcess], kind: str) -> 
         return next(items, None)
     except ConfigError as error:  # of a process: without its traceback
         raise ConfigError(str(error).rstrip().rpartition("ConfigError: ")[2]) from error
-    except Exception as error:
-        if dead := _dead(processes):
+    except Exception as error:  # what a process held may break a moment before the system says that it has ended
+        ended = wait([process.sentinel for process in processes], timeout=1.0)
+        if dead := [process.pid for process in processes if process.sentinel in ended]:
             raise DeadWorker(f"{kind} (pid {', '.join(map(str, dead))}) died") from error
         raise
 
@@ -66,12 +67,6 @@ def _end(processes: list[BaseProcess]) -> None:
         process.kill()
     while processes:
         processes.pop().join()
-
-
-def _dead(processes: Sequence[BaseProcess]) -> list[int | None]:
-    """The ids of those that have ended; what they held may break a moment before the system says that they have."""
-    ended = wait([process.sentinel for process in processes], timeout=1.0)
-    return [process.pid for process in processes if process.sentinel in ended]
 
 
 @contextmanager
@@ -102,23 +97,14 @@ def side_by_side(
     if count < 2:
         yield from ((i, _outcome(call)) for i, call in enumerate(calls))
     elif forks:
-        loader = DataLoader(
-            _Calls(calls),
-            batch_size=None,
-            num_workers=count,
-            collate_fn=_as_it_is,
-            prefetch_factor=1,
-            multiprocessing_context=CONTEXT,
-            in_order=False,
-            worker_init_fn=_ignore_interrupts,
-            generator=torch.Generator(),  # of its own: torch's other draws stay what they are
-        )
+        options: dict[str, Any] = {"multiprocessing_context": CONTEXT, "worker_init_fn": _ignore_interrupts}
+        options |= {"generator": torch.Generator()}  # of its own: torch's other draws stay what they are
+        options |= {"batch_size": None, "collate_fn": lambda item: item, "prefetch_factor": 1, "in_order": False}
         try:
-            yield from received(loader, "a process at work")
+            yield from received(DataLoader(_Calls(calls), num_workers=count, **options), "a process at work")
         except DeadWorker as error:
-            raise DeadWorker(
-                f"{error}: killed, by somebody or for want of memory; free some, and call again"
-            ) from error
+            why = "killed, by somebody or for want of memory; free some, and call again"
+            raise DeadWorker(f"{error}: {why}") from error
     else:
         with ThreadPoolExecutor(count, "side by side", torch.set_num_threads, (1,)) as pool:
             jobs = {pool.submit(_outcome, call): i for i, call in enumerate(calls)}
@@ -137,7 +123,7 @@ def gather(calls: Sequence[Callable[[], R]]) -> list[R]:
             if isinstance(result, Exception):
                 raise result
             made[i] = result
-    return [made[i] for i in range(len(calls))]
+    return [made[i] for i in sorted(made)]
 
 
 class _Calls(Dataset[Any]):
@@ -168,10 +154,6 @@ def _that_can_be_sent(outcome: R | Exception) -> R | Exception:
         return outcome
     except Exception as error:
         return RuntimeError(f"{outcome!r} cannot be sent from one process to another: {error}")
-
-
-def _as_it_is(item: R) -> R:
-    return item
 
 
 def _ignore_interrupts(_: int) -> None:

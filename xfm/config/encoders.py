@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from ..base.fields import Count, Fraction, Group, Range, Rate, Size, Weight, require
 
-# What compares queries with keys, see model.attention_functions
+# What compares queries with keys, see model.attention
 AttentionFunction = Literal["scaled_dot", "dot", "general", "additive", "cosine"]
 
 

@@ -20,7 +20,7 @@ from ..config import RunConfig
 from ..model import XFM
 from ..model.batch import Batch
 from ..model.modes import eval_mode
-from ..model.replicas import Alone, use_group
+from ..model.replicas import Peers, use_group
 from ..objectives import OBJECTIVES, Pretraining
 from ..objectives.declared import checked_loss
 
@@ -46,10 +46,6 @@ class GradientTable:
 
         return pd.DataFrame([[*row.values()] for row in self.norms.values()], [*self.norms], self.modules, dtype=object)
 
-    def routing(self) -> pd.DataFrame:
-        """Objectives x modules: True where there is a path."""
-        return self.frame().map(lambda norm: norm is not None).astype(bool)
-
     def __str__(self) -> str:
         cells = self.frame().T.map(lambda norm: NO_PATH if norm is None else f"{norm:.3g}")
         return f"{cells.to_string(col_space=9)}\nL2 norms of each objective's gradient; {NO_PATH} no path to the module"
@@ -74,19 +70,16 @@ def gradient_table(pretraining: Pretraining, batch: Batch, key: tuple[object, ..
     In eval mode, unweighted, summed over streams. `key`: (seed, step), of ITM's negatives. Modes, weights and `.grad`
     are left as they were.
     """
-    model = pretraining.model
-    module_of = module_names(model)
-    order = [*model.stacks, ""]  # the encoders in turn, each with its mask token last, before the heads
+    module_of = module_names(pretraining.model)
+    order = [*pretraining.model.stacks, ""]  # the encoders in turn, each with its mask token last, before the heads
 
     def rank(module: str) -> tuple[int, bool]:
         return [module.startswith(stack) for stack in order].index(True), module.endswith("mask token")
 
     modules = sorted(dict.fromkeys(module_of.values()), key=rank)
-    norms: dict[str, dict[str, float | None]] = {}
-    for objective, grads in objective_gradients(pretraining, batch, key):
-        reached = module_norms(grads, module_of)
-        norms[objective] = {module: reached.get(module) for module in modules}
-    return GradientTable(norms)
+    measured = objective_gradients(pretraining, batch, key)
+    norms = {objective: module_norms(grads, module_of) for objective, grads in measured}
+    return GradientTable({objective: {m: by.get(m) for m in modules} for objective, by in norms.items()})
 
 
 def module_norms(
@@ -108,16 +101,15 @@ def objective_gradients(
     model, config = pretraining.model, pretraining.config
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for objective in (name for name in OBJECTIVES if config.weight(name) > 0):
-        with eval_mode(pretraining), torch.enable_grad(), use_group(Alone()):  # a main process alone asks
+        with eval_mode(pretraining), torch.enable_grad(), use_group(Peers()):  # a main process alone asks
             flows = [pretraining.flow(batch, stream, (objective,), key) for stream in batch]
             loss: Any = model.objectives[objective]
             losses = [checked_loss(loss, flow, objective, gradient=False).loss for flow in flows if flow.active]
             if not losses:
                 continue
-            total = torch.stack(losses).sum()
-            grads: tuple[Tensor | None, ...] = (None,) * len(parameters)
+            total, grads = torch.stack(losses).sum(), (None,) * len(parameters)
             if total.requires_grad:
-                grads = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+                grads = torch.autograd.grad(total, [*parameters.values()], allow_unused=True)
         yield objective, dict(zip(parameters, grads, strict=True))
 
 
@@ -125,18 +117,20 @@ def module_names(model: XFM) -> dict[str, str]:
     """parameter -> its module in the table: "language embeddings" (with the word table, which is MLM's decoder too),
     "language layer 0", "vision", "vision mask token", "fusion", "ITC head" (IMLM's has a word table of its own)."""
 
+    stacks = {stack.encoder: (label, stack) for label, stack in model.stacks.items()}
+
     def module(parameter: str) -> str:
-        if parameter.startswith("objectives."):
-            return f"{parameter.split('.')[1].upper()} head"
-        for label, stack in model.stacks.items():
-            if not parameter.startswith(f"{stack.encoder}."):
-                continue
-            if parameter == f"{stack.encoder}.mask_token":
-                return f"{label} mask token"
-            if label != "language":  # the encoder that the stop-gradient is about is shown layer by layer
-                return label
-            layer = re.match(rf"{re.escape(stack.layers)}\.(\d+)\.", parameter)
-            return f"{label} layer {layer[1]}" if layer else f"{label} embeddings"
-        raise KeyError(f"{parameter}: in no module of the gradient table")
+        part, _, rest = parameter.partition(".")
+        if part == "objectives":
+            return f"{rest.split('.')[0].upper()} head"
+        if part not in stacks:
+            raise KeyError(f"{parameter}: in no module of the gradient table")
+        label, stack = stacks[part]
+        if rest == "mask_token":
+            return f"{label} mask token"
+        if label != "language":  # the encoder that the stop-gradient is about is shown layer by layer
+            return label
+        layer = re.match(rf"{re.escape(stack.layers)}\.(\d+)\.", parameter)
+        return f"{label} layer {layer[1]}" if layer else f"{label} embeddings"
 
     return {name: module(name) for name, _ in model.named_parameters()}

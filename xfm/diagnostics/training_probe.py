@@ -87,10 +87,11 @@ class TrainingProbe:
             gradients = dict(objective_gradients(self.open, self.batch, ("probe", 0)))
             states = layer_states(model, self.batch)
             guidance = self.guidance()
-        whole = {
-            o: {name: _vector(grads, model, stack) for name, stack in self.encoders.items()}
-            for o, grads in gradients.items()
+        vectors = {
+            name: {o: _vector(grads, model, stack) for o, grads in gradients.items()}
+            for name, stack in self.encoders.items()
         }
+        language = vectors["language"]
 
         def scale(objective: str, name: str) -> float:
             return next((of.get(objective, 1.0) for at, of in self.scaled.items() if name.startswith(at)), 1.0)
@@ -101,9 +102,9 @@ class TrainingProbe:
             "held_back": {
                 o: (1 - scale) * torch.linalg.vector_norm(gradient).item()
                 for o, scale in self.scales.items()
-                if o in whole and (gradient := whole[o]["language"]) is not None
+                if (gradient := language.get(o)) is not None
             },
-            "cosine": {e: _cosines({o: by_encoder[e] for o, by_encoder in whole.items()}) for e in self.encoders},
+            "cosine": {e: _cosines(of) for e, of in vectors.items()},
             "drift": {e: _drift(model.get_submodule(s.encoder), self.start[e]) for e, s in self.encoders.items()},
             "cka": {e: [cka(a, b) for a, b in zip(states[e], self.states[e], strict=True)] for e in states},
             "guidance": guidance,
@@ -112,33 +113,32 @@ class TrainingProbe:
     @torch.no_grad()
     def guidance(self) -> dict[str, float] | None:
         """None where no stream of the batch serves MIM."""
-        for name in ("images", "pairs"):
-            if name not in self.batch or self.open.config.weight("mim") == 0:
-                continue
-            with eval_mode(self.open):
-                flow = self.open.flow(self.batch, name, ("mim",), ("probe", 0))
-                hidden = flow.batch.image_mask
-                mim: Any = self.open.model.objectives["mim"]
-                predicted, target = mim.compared(flow)
-            predicted, target = widen(predicted)[hidden], widen(target.patches)
-            predicted = predicted.softmax(-1) if mim.soft else predicted
-            mean = target[hidden].mean(0, keepdim=True)
-            return {
-                "agreement": F.cosine_similarity(predicted, target[hidden], dim=-1).mean().item(),
-                "agreement_of_mean": F.cosine_similarity(mean, target[hidden], dim=-1).mean().item(),
-                "target_std": target.flatten(0, 1).std(0).mean().item(),
-                "target_rank": effective_rank(target.flatten(0, 1)),
-                "prediction_std": predicted.std(0).mean().item(),
-                "prediction_rank": effective_rank(predicted),
-            }
-        return None
+        name = next((name for name in ("images", "pairs") if name in self.batch), "")
+        if not name or self.open.config.weight("mim") == 0:
+            return None
+        with eval_mode(self.open):
+            flow = self.open.flow(self.batch, name, ("mim",), ("probe", 0))
+            hidden = flow.batch.image_mask
+            mim: Any = self.open.model.objectives["mim"]
+            predicted, target = mim.compared(flow)
+        predicted, target = widen(predicted)[hidden], widen(target.patches)
+        predicted = predicted.softmax(-1) if mim.soft else predicted
+        mean = target[hidden].mean(0, keepdim=True)
+        return {
+            "agreement": F.cosine_similarity(predicted, target[hidden], dim=-1).mean().item(),
+            "agreement_of_mean": F.cosine_similarity(mean, target[hidden], dim=-1).mean().item(),
+            "target_std": target.flatten(0, 1).std(0).mean().item(),
+            "target_rank": effective_rank(target.flatten(0, 1)),
+            "prediction_std": predicted.std(0).mean().item(),
+            "prediction_rank": effective_rank(predicted),
+        }
 
 
 def _vector(grads: _Gradient, model: XFM, stack: Stack) -> Tensor | None:
     """The gradient over all parameters of an encoder; 0 for those without a path, None where none has one."""
-    named = [(n, p) for n, p in model.named_parameters() if n.startswith(f"{stack.encoder}.")]
-    reached = [grads[name] for name, _ in named]
-    return None if all(grad is None for grad in reached) else flat(reached, [p for _, p in named])
+    named = {n: p for n, p in model.named_parameters() if n.startswith(f"{stack.encoder}.")}
+    reached = [grads[name] for name in named]
+    return None if all(grad is None for grad in reached) else flat(reached, [*named.values()])
 
 
 def _cosines(vectors: dict[str, Tensor | None]) -> dict[str, float | None]:
@@ -179,21 +179,18 @@ def effective_rank(states: Tensor) -> float:
 def layer_states(model: XFM, batch: Batch) -> dict[str, list[Tensor]]:
     """encoder -> by layer, the states (tokens, D) of all the batch's words (padding left out) or patches. Encoders that
     the batch does not feed are left out."""
-    words = [stream.tokens for stream in batch.values() if hasattr(stream, "tokens")]  # type: ignore[union-attr]
-    images = [stream.image for stream in batch.values() if hasattr(stream, "image")]  # type: ignore[union-attr]
-    passes: dict[str, list[tuple[tuple[Tensor, ...], Tensor | None]]] = {  # arguments, and which tokens to keep
-        "language": [((w.ids, w.mask), w.mask) for w in words],
-        "vision": [((normalise(image).to(model.dtype),), None) for image in images],
-    }
-    states = {}
-    for name in (name for name, calls in passes.items() if calls):
-        stack, by_layer = model.stacks[name], []
-        with eval_mode(model), hooks.record(hooks.layers(model, stack)) as outputs:
-            for arguments, _ in passes[name]:
-                model.get_submodule(stack.encoder)(*arguments)
-        for layer in outputs.values():
-            states_of = [hooks.tokens(t)[:, stack.prefix_tokens :] for t in layer]
-            chosen = [t.flatten(0, 1) if m is None else t[m] for t, (_, m) in zip(states_of, passes[name], strict=True)]
-            by_layer.append(torch.cat(chosen))
-        states[name] = by_layer
-    return states
+    streams: list[Any] = [*batch.values()]
+    words = [stream.tokens for stream in streams if hasattr(stream, "tokens")]
+    images = [normalise(stream.image).to(model.dtype) for stream in streams if hasattr(stream, "image")]
+    calls: dict[str, list[Any]] = {"language": [(w.mask, w.ids, w.mask) for w in words]}
+    calls["vision"] = [(None, image) for image in images]
+    states = {name: [_states(model, model.stacks[name], *call) for call in of] for name, of in calls.items()}
+    return {name: [torch.cat(layer) for layer in zip(*of, strict=True)] for name, of in states.items() if of}
+
+
+def _states(model: XFM, stack: Stack, kept: Tensor | None, *arguments: Tensor) -> list[Tensor]:
+    """By layer, the states of the tokens that are `kept`, or of all."""
+    with eval_mode(model), hooks.record(hooks.layers(model, stack)) as outputs:
+        model.get_submodule(stack.encoder)(*arguments)
+    layers = [hooks.tokens(layer)[:, stack.prefix_tokens :] for (layer,) in outputs.values()]
+    return [layer.flatten(0, 1) if kept is None else layer[kept] for layer in layers]

@@ -65,8 +65,6 @@ def read_file(path: str | Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=head[:2] == b"PK")
     except MemoryError:
         raise
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: no whole safetensors file ({brief(error)}); fetch it again") from error
     except Exception as error:  # torch raises many kinds
         said = str(error)
         if found := CODE.search(said):
@@ -75,10 +73,9 @@ def read_file(path: str | Path) -> Any:
                 f"{path}: refused, and nothing of it was run: it asks for {brief(what)}. Only tensors and plain values "
                 "are read; have it saved as a state dict, or as safetensors"
             ) from None
-        raise CheckpointError(
-            f"{path}: no whole file of PyTorch or safetensors ({brief(said.splitlines()[0] if said else error)}); it "
-            "may be cut off: fetch it again, and compare its size"
-        ) from error
+        kind = "safetensors file" if isinstance(error, SafetensorError) else "file of PyTorch or safetensors"
+        why = brief(said.splitlines()[0] if said else error)
+        raise CheckpointError(f"{path}: no whole {kind} ({why}); it may be cut off: fetch it again") from error
 
 
 def tensors_of(path: str | Path, content: Any) -> tuple[dict[str, Tensor], str, dict[str, Any]]:

@@ -38,13 +38,11 @@ def teacher_width(name: str) -> int:
         patches = tower.get("patch_size") and not tower.get("attentional_pool")  # no ResNet; no CoCa, whose norm pools
         return tower.get("width", 0) if patches and not fetched else 0
 
-    if not width(name):
-        near = difflib.get_close_matches(name[:100], filter(width, built_in), cutoff=0)
-        raise ConfigError(
-            f"flow.teacher = {shown(name)}: no open_clip model with a transformer image tower of open_clip's "
-            f"own; there are {', '.join(near)} ..."
-        )
-    return width(name)
+    if found := width(name):
+        return found
+    near = ", ".join(difflib.get_close_matches(name[:100], filter(width, built_in), cutoff=0))
+    own = f"no open_clip model with a transformer image tower of open_clip's own; there are {near} ..."
+    raise ConfigError(f"flow.teacher = {shown(name)}: {own}")
 
 
 def tagged(name: str, given: str) -> tuple[str, list[str]]:
@@ -72,10 +70,9 @@ def preprocessing(name: str, tags: Sequence[str], field: str) -> dict[str, Any]:
     kinds = {tag: {key: of[key] for key in _PICTURES if of.get(key) is not None} for tag, of in fitting.items()}
     first = next(iter(kinds.values()), {})
     if differing := [tag for tag, kind in kinds.items() if kind != first]:
-        raise ConfigError(
-            f"{field}: open_clip's weights of {name} want pictures prepared in several ways; say whose the file's are, "
-            f"as {field}='{differing[0]}=FILE' (there are {', '.join(fitting)})"
-        )
+        wanted = f"as {field}='{differing[0]}=FILE' (there are {', '.join(fitting)})"
+        several = f"open_clip's weights of {name} want pictures prepared in several ways; say whose the file's are"
+        raise ConfigError(f"{field}: {several}, {wanted}")
     return first
 
 
@@ -96,19 +93,16 @@ def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device)
         options: Any = {"pretrained": os.path.abspath(file), "device": device, "force_preprocess_cfg": pictures}
         tower: Any = open_clip.create_model(name, **options).visual
     except Exception as error:  # a foreign, truncated or hostile file: open_clip raises as many kinds
-        raise ConfigError(
-            f"flow.teacher_weights = {shown(weights)}: open_clip cannot load them into {name} ({printable(error)})"
-        ) from error
+        wrong = f"open_clip cannot load them into {name} ({printable(error)})"
+        raise ConfigError(f"flow.teacher_weights = {shown(weights)}: {wrong}") from error
     tower.eval().requires_grad_(False)
     size = tower.image_size if isinstance(tower.image_size, tuple) else (tower.image_size,) * 2
-    ours, theirs = (
-        [torch.tensor(v, device=device).view(3, 1, 1) for v in pair]
-        for pair in ((MEAN, STD), (tower.image_mean or MEAN, tower.image_std or STD))
-    )
+    colours = torch.tensor([MEAN, STD, tower.image_mean or MEAN, tower.image_std or STD], device=device)
+    mean, std, their_mean, their_std = colours.view(4, 3, 1, 1)
 
     @torch.no_grad()
     def tokens(pictures: Tensor) -> Tensor:
-        pictures = (pictures * ours[1] + ours[0] - theirs[0]) / theirs[1]
+        pictures = (pictures * std + mean - their_mean) / their_std
         pictures = F.interpolate(pictures, size, mode="bilinear", antialias=True)
         last = tower.forward_intermediates(pictures, indices=1, normalize_intermediates=True, intermediates_only=True)
         grid = F.interpolate(last["image_intermediates"][0], (vision.grid,) * 2, mode="bilinear")
@@ -121,27 +115,12 @@ def to_open_clip(model: ModelConfig, tensors: Mapping[str, Tensor]) -> tuple[dic
     """A dual encoder of open_clip's towers: its config as open_clip has it, and its weights by open_clip's names.
     KeyError for a model without ITC's heads."""
     vision, text = model.vision, model.text
-    config = {
-        "embed_dim": model.embed_dim,
-        "vision_cfg": {
-            "image_size": vision.image_size,
-            "patch_size": vision.patch_size,
-            "width": vision.width,
-            "layers": vision.depth,
-            "head_width": vision.width // vision.heads,
-            "pool_type": "avg",
-        },
-        "text_cfg": {
-            "context_length": text.positions - 2,
-            "vocab_size": text.vocabulary,
-            "width": text.width,
-            "heads": text.heads,
-            "layers": text.depth,
-            "mlp_ratio": (text.intermediate + 0.5) / text.width,
-            "pool_type": "eos",
-            "eos_id": END,
-        },
-    }
+    images = {"image_size": vision.image_size, "patch_size": vision.patch_size, "width": vision.width}
+    images |= {"layers": vision.depth, "head_width": vision.width // vision.heads, "pool_type": "avg"}
+    words = {"context_length": text.positions - 2, "vocab_size": text.vocabulary, "width": text.width}
+    words |= {"heads": text.heads, "layers": text.depth, "mlp_ratio": (text.intermediate + 0.5) / text.width}
+    words |= {"pool_type": "eos", "eos_id": END}
+    config = {"embed_dim": model.embed_dim, "vision_cfg": images, "text_cfg": words}
     names = {n: n.replace("vision.tower.", "visual.").replace("text.tower.", "") for n in tensors if ".tower." in n}
     state = {theirs: tensors[ours] for ours, theirs in names.items()}
     state["visual.proj"] = tensors["objectives.itc.image.weight"].T.contiguous()

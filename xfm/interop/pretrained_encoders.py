@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..base.fields import leaves
+from ..base.fields import leaves, require
 from ..base.strings import brief, parse_json, shown
 from ..config import ConfigError, RunConfig
 from .checkpoint_file import CheckpointError, identify, read_file, tensors_of
@@ -70,11 +70,8 @@ def sources(init_from: str) -> list[Source]:
         return []
     specs = re.split(rf",(?=(?:{'|'.join(KINDS)}):)", init_from)
     found = [Source(kind, Path(path)) for kind, _, path in (spec.partition(":") for spec in specs)]
-    started = [KINDS[source.kind] for source in found]
-    if len(set(started)) < len(started):
-        raise ConfigError(
-            f"init_from = {shown(init_from)}: must name one source for an encoder, as roberta:DIR,beit:FILE"
-        )
+    once = len({KINDS[source.kind] for source in found}) == len(found)
+    require(once, "init_from", init_from, "one source for an encoder, as roberta:DIR,beit:FILE")
     return found
 
 
@@ -85,15 +82,10 @@ def fitting(source: Source) -> dict[str, Any]:
     if KINDS[source.kind] == "text":
         return _text_sizes(source)
     state = _beit_state(source)
-    conv, tables = state["patch_embed.proj.weight"], _tables(source, state)
-    return {
-        "model.vision.patch_size": conv.shape[-1],
-        "model.vision.width": len(conv),
-        "model.vision.depth": len(tables),
-        "model.vision.heads": tables[0].shape[1],
-        "model.vision.encoder": "beit",
-        "model.vision.absolute_positions": False,
-    }
+    (width, *_, patch), tables = state["patch_embed.proj.weight"].shape, _tables(source, state)
+    sizes = {"patch_size": patch, "width": width, "depth": len(tables), "heads": tables[0].shape[1]}
+    sizes |= {"encoder": "beit", "absolute_positions": False}
+    return {f"model.vision.{name}": value for name, value in sizes.items()}
 
 
 def require_fitting(source: Source, config: RunConfig) -> None:
@@ -113,8 +105,7 @@ def read_encoder(source: Source, config: RunConfig, order: Sequence[int] = ()) -
     the config is of other sizes.
     """
     require_fitting(source, config)
-    read: Callable[..., Any] = _read_text if KINDS[source.kind] == "text" else _read_beit
-    return read(source, config, order)
+    return _read_text(source, config, order) if KINDS[source.kind] == "text" else _read_beit(source, config)
 
 
 # ---- RoBERTa and BERT
@@ -133,15 +124,11 @@ def _text_sizes(source: Source) -> dict[str, Any]:
         for name, value in required.items():
             if options.get(name, value) != value:
                 raise CheckpointError(f"{path}: {name} = {shown(options[name])}: must be {value!r}")
-        return {
-            "model.text.encoder": source.kind,
-            "model.text.vocabulary": options["vocab_size"],
-            "model.text.positions": options["max_position_embeddings"] + FIRST[source.kind],
-            "model.text.width": options["hidden_size"],
-            "model.text.depth": options["num_hidden_layers"],
-            "model.text.heads": options["num_attention_heads"],
-            "model.text.intermediate": options["intermediate_size"],
-        }
+        sizes = {"vocabulary": "vocab_size", "positions": "max_position_embeddings", "width": "hidden_size"}
+        sizes |= {"depth": "num_hidden_layers", "heads": "num_attention_heads", "intermediate": "intermediate_size"}
+        fields = {f"model.text.{ours}": options[theirs] for ours, theirs in sizes.items()}
+        fields["model.text.positions"] += FIRST[source.kind]
+        return {"model.text.encoder": source.kind} | fields
     except OSError as error:
         wrong = f"cannot be read ({error.strerror or error}); a folder with config.json, a tokenizer and"
         raise CheckpointError(f"{path}: {wrong} {' or '.join(WEIGHTS)} is needed") from error
@@ -156,19 +143,15 @@ def _read_text(source: Source, config: RunConfig, order: Sequence[int]) -> tuple
     if not any(name and name.startswith(_EMBEDDINGS) for name in names.values()):
         raise CheckpointError(f"{path}: is {identify(state) or 'no model that is known here'}, not {source.kind}")
     tensors = {ours: state[name].float() for name, ours in names.items() if ours}
-    word, position = f"{_EMBEDDINGS}word_embeddings.weight", f"{_EMBEDDINGS}position_embeddings.weight"
-    kind_of_token = f"{_EMBEDDINGS}token_type_embeddings.weight"
-    lacking = next((name for name in (word, position, kind_of_token) if name not in tensors), "")
-    if lacking:
-        raise CheckpointError(f"{path}: lacks {lacking.removeprefix(_EMBEDDINGS)}")
-    if len(order) != len(tensors[word]):
-        raise ConfigError(
-            f"tokenizer = {source.path}: has {len(order)} tokens, and {path.name} a word table of {len(tensors[word])}"
-        )
-    rows = torch.tensor(order)
-    for name in (word, "text_encoder.lm_head.bias"):
-        if name in tensors:
-            tensors[name] = tensors[name][rows]
+    tables = [f"{_EMBEDDINGS}{kind}_embeddings.weight" for kind in ("word", "position", "token_type")]
+    if lacking := [name for name in tables if name not in tensors]:
+        raise CheckpointError(f"{path}: lacks {lacking[0].removeprefix(_EMBEDDINGS)}")
+    word, position, kind_of_token = tables
+    if len(order) != (words := len(tensors[word])):
+        wrong = f"has {len(order)} tokens, and {path.name} a word table of {words}"
+        raise ConfigError(f"tokenizer = {source.path}: {wrong}")
+    for name in tensors.keys() & {word, "text_encoder.lm_head.bias"}:
+        tensors[name] = tensors[name][torch.tensor(order)]
     tensors[position] = torch.nn.functional.pad(tensors[position], (0, 0, FIRST[source.kind], 0))
     tensors[kind_of_token] = tensors[kind_of_token][:1]
     used = {n: t for n, t in tensors.items() if is_known(n) and "crossattention" not in n}
@@ -205,10 +188,8 @@ def _beit_state(source: Source) -> dict[str, Tensor]:
 
 def _beit_name(name: str) -> str:
     bare = re.sub(r"^(module\.|beit\.)+", "", name)
-    for theirs, ours in _BEIT:
-        if re.match(theirs, bare):
-            return re.sub(theirs, ours, bare, count=1)
-    return bare
+    renamed = (re.sub(f"^{theirs}", ours, bare) for theirs, ours in _BEIT if re.match(theirs, bare))
+    return next(renamed, bare)
 
 
 def _tables(source: Source, state: Mapping[str, Tensor]) -> list[Tensor]:
@@ -221,16 +202,16 @@ def _tables(source: Source, state: Mapping[str, Tensor]) -> list[Tensor]:
     return tables  # type: ignore[return-value]
 
 
-def _read_beit(source: Source, config: RunConfig, order: Sequence[int]) -> tuple[dict[str, Tensor], list[str]]:
+def _read_beit(source: Source, config: RunConfig) -> tuple[dict[str, Tensor], list[str]]:
     state, vision = _beit_state(source), config.model.vision
     tensors = {name: tensor.float() for name, tensor in state.items() if not name.startswith("rel_pos_bias.")}
     for i, table in enumerate(_tables(source, state)):
         at = f"blocks.{i}.attn."
         tensors[f"{at}relative_position_bias_table"] = resize_table(table.float(), vision.grid)
         rows = [tensors.pop(f"{at}{name}.weight", None) for name in ("query", "key", "value")]
-        if rows[0] is not None:  # Hugging Face's are not stacked
-            if any(row is None for row in rows):
-                raise CheckpointError(f"{source.path}: block {i} lacks a query, key or value")
-            tensors[f"{at}qkv.weight"] = torch.cat(rows)  # type: ignore[arg-type]
+        found = [row for row in rows if row is not None]  # Hugging Face's are not stacked
+        if 0 < len(found) < len(rows):
+            raise CheckpointError(f"{source.path}: block {i} lacks a query, key or value")
+        tensors |= {f"{at}qkv.weight": torch.cat(found)} if found else {}
     used = {n: t for n, t in tensors.items() if is_known(f"vision_encoder.{n}")}
     return from_published({f"vision_encoder.{n}": t for n, t in used.items()}), [n for n in tensors if n not in used]

@@ -65,13 +65,11 @@ _HEADS = [
 ]
 _NAMES = _VISION + _TEXT + _LAYERS + _HEADS
 _STACKED = ("query", "key", "value")  # in this order in qkv.weight
-_WORDS = "text_encoder.roberta.embeddings.word_embeddings.weight"
+_WORDS, _POSITIONS = (f"text_encoder.roberta.embeddings.{kind}_embeddings.weight" for kind in ("word", "position"))
 _UNUSED = re.compile(
     r".*lm_cap_head.*|.*lm_head\.decoder\..*|.*position_ids|.*relative_position_index"
     r"|fusion_encoder\.roberta\.embeddings\.(?!word_embeddings).*"
 )
-
-
 TABLE = ".relative_position_bias_table"  # how the names of relative position tables end
 CAPTIONING = re.compile(r"(text|fusion)_encoder\.lm_cap_head\..*")  # the captioning heads
 
@@ -111,7 +109,7 @@ def is_known(published: str) -> bool:
 def sizes(shapes: Mapping[str, torch.Size]) -> dict[str, int]:
     """The sizes that a published file's shapes tell, as dotted fields of a config: all but the text encoder's heads.
     KeyError, with its name, for a parameter that is not there."""
-    conv, word = (shapes[n] for n in ("vision_encoder.patch_embed.proj.weight", _WORDS))
+    conv, word, position = (shapes[n] for n in ("vision_encoder.patch_embed.proj.weight", _WORDS, _POSITIONS))
     table = shapes["vision_encoder.blocks.0.attn.relative_position_bias_table"]
 
     def depth(pattern: str) -> int:
@@ -124,7 +122,7 @@ def sizes(shapes: Mapping[str, torch.Size]) -> dict[str, int]:
         "model.vision.depth": depth(r"vision_encoder\.blocks\.\d+\.norm1\.weight"),
         "model.vision.heads": table[1],
         "model.text.vocabulary": word[0],
-        "model.text.positions": shapes["text_encoder.roberta.embeddings.position_embeddings.weight"][0],
+        "model.text.positions": position[0],
         "model.text.width": word[1],
         "model.text.depth": depth(r"text_encoder\.roberta\.encoder\.layer\.\d+\.output\.dense\.bias"),
         "model.text.intermediate": shapes["text_encoder.roberta.encoder.layer.0.intermediate.dense.bias"][0],
@@ -144,9 +142,8 @@ def _translate(name: str, source: int) -> str | None:
 
 def our_name(published: str) -> str | None:
     """Our name of a published parameter; None for one without use in pre-training. KeyError for an unknown name."""
-    if _UNUSED.fullmatch(published):
-        return None
-    if (name := _translate(published, 1)) is None:
+    name = _translate(published, 1)
+    if name is None and not _UNUSED.fullmatch(published):
         raise KeyError(f"{published}: no parameter of the published model")
     return name
 
@@ -163,15 +160,12 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Published names and shapes -> ours, without the unused; for weights and for their gradients."""
     ours: dict[str, Tensor] = {}
     for published, tensor in tensors.items():
-        name = our_name(published)
-        if name is None:
-            continue
+        name = our_name(published) or ""
         if name.endswith("qkv.weight"):
-            for part, rows in zip(_STACKED, tensor.chunk(3), strict=True):
-                ours[name.replace("qkv", part)] = rows
+            ours |= {name.replace("qkv", part): rows for part, rows in zip(_STACKED, tensor.chunk(3), strict=True)}
         elif name == "vision.patch_embed.weight":
             ours[name] = rearrange(tensor, "d c y x -> d (c y x)")
-        else:
+        elif name:
             single = published.endswith(("_token", "token_type_embeddings.weight"))
             ours[name] = tensor.flatten() if single else tensor
     return ours

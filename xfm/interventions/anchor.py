@@ -38,17 +38,16 @@ def fisher(model: Any, texts: Iterable[TokenBatch], key: tuple[object, ...]) -> 
     weights = [*model.text.parameters()]
     sums, count, g = [torch.zeros_like(w) for w in weights], 0, seeding.generator(*key, "fisher")
     with eval_mode(model), torch.enable_grad():
-        for tokens in texts:
-            for i in range(len(tokens.ids)):
-                length, at = int(tokens.mask[i].sum()), tokens.masked_at[i][tokens.labels[i] != IGNORE]
-                if len(at) == 0:
-                    continue
-                states = model.text(tokens.masked_ids[i : i + 1, :length], tokens.mask[i : i + 1, :length])
-                logits = model.objectives["mlm"].head(states[0, at], model.text.word.weight).float()
-                sampled = torch.multinomial(logits.data.softmax(-1).cpu(), 1, generator=g).to(logits.device)
-                loss = logits.log_softmax(-1).gather(1, sampled).sum()
-                grads = torch.autograd.grad(loss, weights, allow_unused=True)
-                for total, grad in zip(sums, grads, strict=True):
-                    total.add_(0 if grad is None else grad.square())
-                count += len(at)
+        for tokens, i in ((batch, i) for batch in texts for i in range(len(batch.ids))):
+            length, at = int(tokens.mask[i].sum()), tokens.masked_at[i][tokens.labels[i] != IGNORE]
+            if not len(at):
+                continue
+            states = model.text(tokens.masked_ids[i : i + 1, :length], tokens.mask[i : i + 1, :length])
+            logits = model.objectives["mlm"].head(states[0, at], model.text.word.weight).float()
+            sampled = torch.multinomial(logits.data.softmax(-1).cpu(), 1, generator=g).to(logits.device)
+            loss = logits.log_softmax(-1).gather(1, sampled).sum()
+            grads = torch.autograd.grad(loss, weights, allow_unused=True)
+            for total, grad in zip(sums, grads, strict=True):
+                total.add_(0 if grad is None else grad.square())
+            count += len(at)
     return [total / max(count, 1) for total in sums]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class EmaTeacher:
@@ -21,7 +21,8 @@ class EmaTeacher:
 
     def __init__(self, model: Any, momentum: float) -> None:
         self.model, self.momentum = model, momentum
-        self.average: dict[str, Any] = {name: _frozen(model.get_submodule(name)) for name in self.parts}
+        parts = {name: copy.deepcopy(model.get_submodule(name)) for name in self.parts}
+        self.average: dict[str, Any] = {name: part.eval().requires_grad_(False) for name, part in parts.items()}
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:
@@ -36,8 +37,7 @@ class EmaTeacher:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that a resume needs; the tensors themselves."""
-        named = ((name, average.named_parameters()) for name, average in self.average.items())
-        return {f"{name}.{parameter}": p.data for name, parameters in named for parameter, p in parameters}
+        return {f"{name}.{n}": p.data for name, part in self.average.items() for n, p in part.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name, tensor in self.state_dict().items():
@@ -63,7 +63,3 @@ class TopLayers(EmaTeacher):
         outputs = vars(self.seen).pop("outputs")
         states = [F.layer_norm(states[:, self.prefix :], states.shape[-1:]) for states in outputs]
         return F.layer_norm(torch.stack(states).mean(0), states[0].shape[-1:])
-
-
-def _frozen(module: nn.Module) -> nn.Module:
-    return copy.deepcopy(module).eval().requires_grad_(False)

@@ -5,26 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .vectors import Grads
+from .vectors import Grads, added
 
 
 def masked(own: Grads, other: Grads, masks: list[Tensor]) -> Grads:
     """M ∘ own + (1 - M) ∘ other: MLM's gradient where a number is its own, the fusion losses' where it is not (Li et
     al. 2021, 2112.07074, which splits a transformer shared by text and pictures so)."""
-    split: Grads = []
-    for g, h, m in zip(own, other, masks, strict=True):
-        parts = [*([] if g is None else [g * m]), *([] if h is None else [h * ~m])]
-        split.append(torch.stack(parts).sum(0) if parts else None)
-    return split
+    ours = [None if g is None else g * m for g, m in zip(own, masks, strict=True)]
+    theirs = [None if h is None else h * ~m for h, m in zip(other, masks, strict=True)]
+    return added([ours, theirs])
 
 
 def mask(importance: Tensor, share: float) -> Tensor:
     """True for the `share` of a tensor's numbers that are most important, to the nearest whole number; the first of
     equal ones."""
     order = importance.flatten().argsort(descending=True, stable=True)
-    chosen = torch.zeros(importance.numel(), dtype=torch.bool, device=importance.device)
-    chosen[order[: round(share * importance.numel())]] = True
-    return chosen.view_as(importance)
+    chosen = torch.zeros_like(importance, dtype=torch.bool)
+    chosen.view(-1)[order[: round(share * importance.numel())]] = True
+    return chosen
 
 
 def observed(importance: Tensor, weight: Tensor, grad: Tensor | None) -> Tensor:

@@ -35,8 +35,7 @@ class PrototypeTeacher(EmaTeacher):
 
     def __init__(self, model: Any, momentum: float) -> None:
         super().__init__(model, momentum)
-        weight = self.average[self.parts[1]].weight
-        self.centre = weight.new_zeros(len(weight))
+        self.centre = torch.zeros_like(self.average[self.parts[1]].weight[:, 0])
         self.seen: dict[int, list[Tensor]] = defaultdict(list)  # by shard: each in its own order
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 from .vectors import Grads
 
@@ -11,12 +12,9 @@ from .vectors import Grads
 def depths(names: Sequence[str], layers: str) -> list[int]:
     """Of an encoder's parameters, in the module's order, the layer: 0 for what comes before the first (embeddings),
     then 1 ... L, and L for what comes after the last. `layers`: the dotted name of its list of layers."""
-    by_parameter, depth = [], 0
-    for name in names:
-        if name.startswith(f"{layers}."):
-            depth = int(name[len(layers) + 1 :].partition(".")[0]) + 1
-        by_parameter.append(depth)
-    return by_parameter
+    within = (name.removeprefix(f"{layers}.").partition(".")[0] for name in names)
+    found = [int(index) + 1 if index.isdecimal() else 0 for index in within]
+    return [*accumulate(found, max)]
 
 
 def stopped(grads: Grads, depth: Sequence[int], share: float, upper: bool) -> Grads:

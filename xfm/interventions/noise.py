@@ -15,7 +15,7 @@ from .vectors import Grads
 def matched_noise(grads: Grads, names: Sequence[str], key: tuple[object, ...], whole: bool) -> Grads:
     """Gaussian noise with the L2 norm of the gradient: of each parameter's, or (`whole`) of all together, spread over
     the parameters evenly. Drawn on the CPU by (key, parameter); None stays None."""
-    draws: Grads = [None if g is None else _draw(g, (*key, name)) for g, name in zip(grads, names, strict=True)]
+    draws = [None if g is None else _draw(g, (*key, name)) for g, name in zip(grads, names, strict=True)]
     if not whole:
         pairs = zip(draws, grads, strict=True)
         return [None if n is None or g is None else n * (_norm([g]) / _norm([n])) for n, g in pairs]

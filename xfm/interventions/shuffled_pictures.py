@@ -11,6 +11,5 @@ from ..base import seeding
 def mismatched(patches: Tensor, key: tuple[object, ...]) -> Tensor:
     """Patches of n pictures (n, P, D), each picture's replaced by another's: the batch turned by a shift in [1, n)
     that the key draws."""
-    n = len(patches)
-    shift = 1 + int(torch.randint(n - 1, (), generator=seeding.generator(*key, "shuffled"))) if n > 1 else 0
-    return patches.roll(shift, 0)
+    others, drawn = len(patches) - 1, seeding.generator(*key, "shuffled")
+    return patches.roll(1 + int(torch.randint(others, (), generator=drawn)), 0) if others else patches

@@ -26,5 +26,4 @@ def flat(grads: Grads, like: Sequence[Tensor]) -> Tensor:
 
 def unflat(vector: Tensor, like: Sequence[Tensor]) -> Grads:
     """The inverse of `flat`, in which every parameter has a path."""
-    parts = vector.split([p.numel() for p in like])
-    return [part.view_as(p) for part, p in zip(parts, like, strict=True)]
+    return [part.view_as(p) for part, p in zip(vector.split([p.numel() for p in like]), like, strict=True)]

@@ -1,4 +1,10 @@
-"""X-FM's only attention: multi-head, for all three encoders; the choice of kernel is hidden here."""
+"""X-FM's only attention: multi-head, for all three encoders; the choice of kernel is hidden here.
+
+What a query makes of a key before the softmax ("Understanding Attention for Vision-and-Language Tasks", Cao et al.,
+2022) is the scaled dot product, which has kernels, or a module of FUNCTIONS: (B, H, Q, d), (B, H, K, d) -> logits
+(B, H, Q, K), at least in float32; what it learns, it learns for each head. Weight decay leaves that alone: it would
+pull the bilinear form to zero, and not to the dot product that it starts as.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention_functions import FUNCTIONS
-from .kernels.device import waits
-from .kernels.dropout import dropout as drop
-from .kernels.fused_attention import Mix, Spread
-from .kernels.rows import take
-from .packing import Packing
+from . import kernels
+from .batch import widen
+from .kernels import Mix, Packing, Spread, take, waits
 
 Joined = tuple[Tensor, Tensor]  # weight and bias
-
 HIDDEN = -1e9  # logit of a key that may not be seen: its weight is exactly 0, and a row of such keys stays finite
 
 
@@ -27,6 +29,69 @@ def additive(mask: Tensor) -> Tensor:
     """(B, K) bool, or (B, Q, K), where a key may be seen -> (B, 1, 1, K), or (B, 1, Q, K), to add to the logits."""
     logits = torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(~mask, HIDDEN)
     return logits[:, None, None] if mask.ndim == 2 else logits[:, None]
+
+
+class Dot(nn.Identity):
+    """q · k (Luong et al., 2015). No parameters."""
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        return widen(q @ k.mT)
+
+
+class General(nn.Module):
+    """q · W k, bilinear (Luong et al., 2015). H d² parameters; W starts as the identity: as the dot product."""
+
+    def __init__(self, heads: int, size: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(size).repeat(heads, 1, 1))
+
+    def initial_value(self, _: str) -> Tensor:
+        return torch.eye(self.weight.shape[-1])
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        return widen(q @ self.weight @ k.mT)
+
+
+class Additive(nn.Module):
+    """v · tanh(q + k) (Bahdanau et al., 2015), whose two matrices are the projections of queries and keys. H d
+    parameters; v starts as the weight of PyTorch's Linear of d inputs. It keeps Q K d numbers a head for the backward
+    pass, where the others keep Q K."""
+
+    def __init__(self, heads: int, size: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(heads, size).uniform_(-(size**-0.5), size**-0.5))
+
+    def initial_draw(self, _: str) -> tuple[str, float, float]:
+        bound = self.weight.shape[-1] ** -0.5
+        return "uniform", -bound, bound
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        summed = q[..., :, None, :] + k[..., None, :, :]  # (B, H, Q, K, d)
+        return widen((summed.tanh() @ self.weight[:, None, :, None].to(q.dtype))[..., 0])
+
+
+class Cosine(nn.Module):
+    """cos(q, k) / temperature (Liu et al., 2022: Swin v2). H parameters: the temperatures' logarithms. A temperature
+    starts as 0.1 and is clamped to [0.01, 1]; the clamp lets gradients through, so that it can leave a bound again."""
+
+    RANGE, START = (0.01, 1.0), 0.1
+
+    def __init__(self, heads: int, size: int):
+        super().__init__()
+        self.log_temperature = nn.Parameter(torch.full((heads,), math.log(self.START)))
+
+    def initial_value(self, _: str) -> float:
+        return math.log(self.START)
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        free = widen(self.log_temperature)
+        with torch.no_grad():
+            back = free.clamp(*map(math.log, self.RANGE)) - free
+        temperature = (free + back).exp()[:, None, None]
+        return F.normalize(widen(q), dim=-1) @ F.normalize(widen(k), dim=-1).mT / temperature
+
+
+FUNCTIONS: dict[str, type[nn.Module]] = {"dot": Dot, "general": General, "additive": Additive, "cosine": Cosine}
 
 
 @dataclass(frozen=True)
@@ -52,7 +117,7 @@ class Attention(nn.Module):
     """Multi-head attention of `width`, over itself or over a memory of `memory_width`.
 
     The vision encoder's has no key bias (X-FM follows BEiT); a key bias changes no output, only the parameter list.
-    `function`: "scaled_dot", or another of `attention_functions`, which has no kernel but the plain form.
+    `function`: "scaled_dot", or one of FUNCTIONS, which have no kernel but the plain form.
     """
 
     def __init__(
@@ -98,12 +163,8 @@ class Attention(nn.Module):
 
     def _mix(self, projected: list[Tensor], bias: Tensor | None, dropout: float) -> Tensor:
         """Queries, keys and values -> (B, H, Q, d): of the scaled dot product by the plain form or by SDPA"""
-        width = self.query.out_features
-        q, k, v = (
-            tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for joint in projected
-            for tensor in joint.split(width, -1)
-        )
+        parts = [part for joint in projected for part in joint.split(self.query.out_features, -1)]
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         if self.score is not None:
             return explicit(self.score(q, k), v, bias, dropout, self.tap)
         if self.tap is not None or (self.training and prefers_explicit(q)):
@@ -116,17 +177,14 @@ class Attention(nn.Module):
         return F.linear(memory, *self._weights())
 
     def join(self) -> Joined:
-        """Weight and bias of what is projected from one input: queries, keys, values; of a memory the last two."""
-        return _side_by_side(*([] if self.of_memory else [self.query]), self.key, self.value)
+        """Weight and bias of what is projected from one input: queries, keys, values; of a memory the last two. As one
+        layer's: one product is faster than several, and has the same values."""
+        layers = [*([] if self.of_memory else [self.query]), self.key, self.value]
+        biases = [torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias for layer in layers]
+        return torch.cat([layer.weight for layer in layers]), torch.cat(biases)
 
     def _weights(self) -> Joined:
         return self.join() if self.joined is None else self.joined
-
-
-def _side_by_side(*layers: nn.Linear) -> Joined:
-    """The weights of several layers as one's: one product is faster than several, and has the same values."""
-    biases = [torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias for layer in layers]
-    return torch.cat([layer.weight for layer in layers]), torch.cat(biases)
 
 
 @contextmanager
@@ -157,4 +215,4 @@ def explicit(logits: Tensor, v: Tensor, bias: Tensor | None, dropout: float, tap
     weights = (logits if bias is None else logits.add_(bias.to(logits.dtype))).softmax(-1).to(v.dtype)
     if tap is not None:
         weights = tap(weights)
-    return (drop(weights, dropout) if dropout else weights) @ v
+    return (kernels.dropout(weights, dropout) if dropout else weights) @ v

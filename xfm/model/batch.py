@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -99,25 +100,23 @@ class LossOut:
     report: dict[str, Tensor] = field(default_factory=dict)  # scalars to log; their graphs are let go
 
     def __post_init__(self) -> None:
-        report = {name: v.detach() if isinstance(v, Tensor) else v for name, v in self.report.items()}
-        object.__setattr__(self, "report", report)
+        object.__setattr__(self, "report", tree_map(Tensor.detach, self.report))
 
 
 T = TypeVar("T")
 
 
-def tree_map(fn, tree: T) -> T:
-    """The same dicts, lists and dataclasses with `fn` applied to every tensor; what is None stays."""
-    if tree is None:
-        return tree
+def tree_map(fn: Any, tree: Any) -> Any:
+    """The same dicts, lists, tuples and dataclasses with `fn` applied to every tensor; anything else stays."""
     if isinstance(tree, Tensor):
         return fn(tree)
     if isinstance(tree, dict):
-        return {k: tree_map(fn, v) for k, v in tree.items()}  # type: ignore[return-value]
-    if isinstance(tree, list):
-        return [tree_map(fn, v) for v in tree]  # type: ignore[return-value]
-    changes = {f.name: tree_map(fn, getattr(tree, f.name)) for f in dataclasses.fields(tree)}  # type: ignore[arg-type]
-    return dataclasses.replace(tree, **changes)  # type: ignore[type-var]
+        return {k: tree_map(fn, v) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(tree_map(fn, v) for v in tree)
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return dataclasses.replace(tree, **{k: tree_map(fn, v) for k, v in vars(tree).items()})
+    return tree
 
 
 def sent(t: Tensor, device: torch.device) -> Tensor:
@@ -128,7 +127,7 @@ def sent(t: Tensor, device: torch.device) -> Tensor:
 
 def on_device(tree: T, device: torch.device) -> T:
     """A batch, or its like, with every tensor `sent`."""
-    return tree_map(lambda t: sent(t, device), tree)
+    return tree_map(partial(sent, device=device), tree)
 
 
 def normalise(image: Tensor) -> Tensor:

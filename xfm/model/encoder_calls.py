@@ -7,6 +7,7 @@ any runs once a stream.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -53,12 +54,11 @@ class one_pass(cached_property[Tensor]):  # a decorator
 def run(flow: Any, of: Pass) -> Tensor:
     """What the encoder returns, its dropout keyed; without a graph where no loss sends a gradient into it."""
     encoder = getattr(flow.model, of.encoder)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and of.graph):
-        if not (flow.model.training and draws(encoder)):
-            return encoder(*of.inputs)
-        with RANDOM:
+    random = flow.model.training and draws(encoder)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and of.graph), RANDOM if random else nullcontext():
+        if random:
             torch.manual_seed(seeding.seed(*flow.key, of.encoder, of.purpose))
-            return encoder(*of.inputs)
+        return encoder(*of.inputs)
 
 
 def draws(encoder: Any) -> bool:
@@ -108,10 +108,7 @@ def _images(pairings: Sequence[tuple[ImageTokens, Tensor]]) -> tuple[ImageTokens
     images, items = zip(*pairings, strict=True)
     pictures_before = accumulate((len(image.patches) for image in images), initial=0)
     items_before = accumulate((len(image.pooled) for image in images), initial=0)
-    joined = ImageTokens(
-        torch.cat([image.pooled for image in images]),
-        torch.cat([image.patches for image in images]),
-        torch.cat([image.owner + n for image, n in zip(images, pictures_before, strict=False)]),
-        torch.cat([image.seen for image in images]),
-    )
-    return joined, torch.cat([item + n for item, n in zip(items, items_before, strict=False)])
+    pooled, patches, seen = (torch.cat([getattr(i, name) for i in images]) for name in ("pooled", "patches", "seen"))
+    owner = torch.cat([image.owner + n for image, n in zip(images, pictures_before, strict=False)])
+    item = torch.cat([item + n for item, n in zip(items, items_before, strict=False)])
+    return ImageTokens(pooled, patches, owner, seen), item

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from .attention import Attention, Shared, additive
 from .blocks import TextLayer
-from .packing import Packing
+from .kernels import Packing
 from .stacks import AttentionSite, Stack
 
 
@@ -43,14 +43,9 @@ class ImageTokens:
         """R regions (`owner` (R,), `inside` (R, P) bool), then the n whole pictures: R + n items."""
         weight = inside.to(patches.dtype)[..., None]
         pooled = (weight * patches[owner]).sum(1) / weight.sum(1)
-        pictures = cls.of_pictures(patches)
-        everywhere = inside.new_ones(patches.shape[:2])
-        return cls(
-            torch.cat([pooled, pictures.pooled.to(pooled.dtype)]),
-            patches,
-            torch.cat([owner, pictures.owner]),
-            torch.cat([inside, everywhere]),
-        )
+        whole, everywhere = cls.of_pictures(patches), inside.new_ones(patches.shape[:2])
+        items = torch.cat([pooled, whole.pooled.to(pooled.dtype)]), patches, torch.cat([owner, whole.owner])
+        return cls(*items, torch.cat([inside, everywhere]))
 
 
 class FusionEncoder(nn.Module):
@@ -64,14 +59,10 @@ class FusionEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        text = config.text
+        text, image = config.text, (config.vision.width, config.cross_attention)
         self.random = text.dropout > 0
-        self.layers = nn.ModuleList(
-            TextLayer(
-                text.width, text.heads, text.intermediate, text.dropout, config.vision.width, config.cross_attention
-            )
-            for _ in range(config.fusion_depth)
-        )
+        sizes = text.width, text.heads, text.intermediate, text.dropout
+        self.layers = nn.ModuleList(TextLayer(*sizes, *image) for _ in range(config.fusion_depth))
 
     def forward(self, text: Tensor, mask: Tensor, image: ImageTokens, item: Tensor) -> Tensor:
         """N pairings of text tokens (N, L, D), mask (N, L), with items of `image`, item (N,) -> (N, L, D)"""

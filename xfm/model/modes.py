@@ -1,7 +1,5 @@
 """Evaluation mode for the time of a `with`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -86,15 +86,10 @@ class OpenClipText(nn.Module):
         super().__init__()
         from open_clip.transformer import TextTransformer
 
-        self.tower: Any = TextTransformer(
-            config.positions - 2,  # the padding rule, which takes the first two, is RoBERTa's
-            config.vocabulary,
-            config.width,
-            config.heads,
-            config.depth,
-            (config.intermediate + 0.5) / config.width,  # which open_clip multiplies and rounds down
-            output_dim=None,
-        )
+        positions = config.positions - 2  # the padding rule, which takes the first two, is RoBERTa's
+        sizes = positions, config.vocabulary, config.width, config.heads, config.depth
+        ratio = (config.intermediate + 0.5) / config.width  # which open_clip multiplies and rounds down
+        self.tower: Any = TextTransformer(*sizes, ratio, output_dim=None)
 
     @property
     def word(self) -> nn.Embedding:
@@ -102,15 +97,11 @@ class OpenClipText(nn.Module):
 
     def initial_draw(self, name: str) -> Draw | None:
         """open_clip's: its own deviations for the tables and the matrices, PyTorch's defaults for the biases."""
-        width, depth = self.tower.width, self.tower.transformer.layers
-        stds = {
-            "token_embedding.weight": 0.02,
-            "positional_embedding": 0.01,
-            "attn.in_proj_weight": width**-0.5,
-            "attn.out_proj.weight": width**-0.5 * (2 * depth) ** -0.5,
-            "mlp.c_fc.weight": (2 * width) ** -0.5,
-            "mlp.c_proj.weight": width**-0.5 * (2 * depth) ** -0.5,
-        }
+        std = self.tower.width**-0.5
+        outward = std * (2 * self.tower.transformer.layers) ** -0.5
+        stds = {"token_embedding.weight": 0.02, "positional_embedding": 0.01, "attn.in_proj_weight": std}
+        stds |= {"attn.out_proj.weight": outward, "mlp.c_proj.weight": outward}
+        stds |= {"mlp.c_fc.weight": (2 * self.tower.width) ** -0.5}
         std = next((std for end, std in stds.items() if name.endswith(end)), None)
         return _default_draw(self, name) if std is None else ("normal", 0.0, std)
 

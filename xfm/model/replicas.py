@@ -10,7 +10,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,27 +20,17 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-class Peers(Protocol):
-    """This one's `rank` among the `world` that share a batch."""
-
-    rank: int
-    world: int
-
-    def gather(self, x: Tensor) -> list[Tensor]:
-        """Everyone's x, of one shape, in the order of their ranks; without gradients."""
-        ...
-
-
-class Alone:
-    """Nobody computes the rest: the batch is whole."""
+class Peers:
+    """This one's `rank` among the `world` that share a batch; here nobody computes the rest."""
 
     rank, world = 0, 1
 
     def gather(self, x: Tensor) -> list[Tensor]:
+        """Everyone's x, of one shape, in the order of their ranks; without gradients."""
         return [x.detach()]
 
 
-class Processes:
+class Processes(Peers):
     """Those of torch.distributed."""
 
     def __init__(self) -> None:
@@ -52,7 +43,7 @@ class Processes:
         return gathered
 
 
-class Threads:
+class Threads(Peers):
     """Of one process: each hands its tensor over and waits for the others, asleep. BrokenBarrierError if one fails."""
 
     def __init__(self, rank: int, shelf: list[Tensor | None], barrier: threading.Barrier) -> None:
@@ -84,10 +75,7 @@ def launched() -> tuple[int, int]:
 
 def broadcast_from_main(value: T) -> T:
     """The value that the first of several processes has; all of them ask."""
-    held = [value]
-    if _several():
-        dist.broadcast_object_list(held, src=0)
-    return held[0]
+    return objects_of_all(value)[0]
 
 
 def objects_of_all(value: T) -> list[T]:
@@ -103,26 +91,22 @@ def _several() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-_here = threading.local()
+_group: ContextVar[Peers | None] = ContextVar("peers", default=None)  # of each thread
 
 
 def peers() -> Peers:
     """Of the thread that asks."""
-    given: Peers | None = getattr(_here, "peers", None)
-    if given is not None:
-        return given
-    return Processes() if _several() else Alone()
+    return _group.get() or (Processes() if _several() else Peers())
 
 
 @contextmanager
 def use_group(group: Peers) -> Iterator[None]:
     """Inside it this thread is one of a group."""
-    before = getattr(_here, "peers", None)
-    _here.peers = group
+    before = _group.set(group)
     try:
         yield
     finally:
-        _here.peers = before
+        _group.reset(before)
 
 
 def gathered(own: Tensor) -> Tensor:

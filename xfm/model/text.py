@@ -9,8 +9,7 @@ from ..config import TextConfig
 from .attention import additive
 from .batch import PAD
 from .blocks import TextLayer
-from .kernels.dropout import Dropout
-from .packing import Packing
+from .kernels import Dropout, Packing
 from .stacks import AttentionSite, Stack
 
 
@@ -34,9 +33,8 @@ class TextEncoder(nn.Module):
         self.token_type = nn.Parameter(torch.zeros(width))
         self.norm = nn.LayerNorm(width, eps=1e-5)
         self.dropout = Dropout(config.dropout)
-        self.layers = nn.ModuleList(
-            TextLayer(width, config.heads, config.intermediate, config.dropout) for _ in range(config.depth)
-        )
+        sizes = width, config.heads, config.intermediate, config.dropout
+        self.layers = nn.ModuleList(TextLayer(*sizes) for _ in range(config.depth))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Token ids and mask (B, L), True where a token is -> (B, L, D)"""

@@ -39,13 +39,8 @@ def sine_cosine(grid: int, width: int) -> Tensor:
 class VisionEncoder(nn.Module):
     """BEiT-v2 with relative positions in every block: pictures (B, 3, H, W) -> patch tokens (B, P, D)."""
 
-    stack = Stack(
-        "vision",
-        "vision.blocks",
-        {"vision": AttentionSite("attention", "image", "image")},
-        per_layer=("vision.relative_bias",),
-        prefix_tokens=1,
-    )
+    stack = Stack("vision", "vision.blocks", {"vision": AttentionSite("attention", "image", "image")},
+                  per_layer=("vision.relative_bias",), prefix_tokens=1)  # fmt: skip
 
     def __init__(self, config: VisionConfig):
         super().__init__()

@@ -38,12 +38,10 @@ class XFM(nn.Module):
 
     def __init__(self, config: ModelConfig, objectives: Mapping[str, nn.Module]):
         super().__init__()
-        vision, text = encoders(config)
-        self.config = config
+        self.config, (vision, text) = config, encoders(config)
         self.vision: VisionEncoder = vision(config.vision)
         self.text: TextEncoder = text(config.text)
-        self.fusion = FusionEncoder(config)
-        self.objectives = nn.ModuleDict(objectives)
+        self.fusion, self.objectives = FusionEncoder(config), nn.ModuleDict(objectives)
 
     @property
     def stacks(self) -> dict[str, Stack]:
@@ -54,9 +52,8 @@ class XFM(nn.Module):
     def contrastive_name(self) -> str:
         """The loss whose head embeds pictures and texts in one space. ConfigError where the model has none."""
         losses: dict[str, Any] = dict(self.objectives.items())
-        for name, loss in losses.items():
-            if "features" in loss.provides:
-                return name
+        if name := next((name for name, loss in losses.items() if "features" in loss.provides), ""):
+            return name
         raise ConfigError(f"objectives = {', '.join(losses)}: none has contrastive heads; add itc, at weight 0 perhaps")
 
     @property
@@ -106,21 +103,20 @@ def _fill(model: XFM, name: str, p: Tensor, g: torch.Generator) -> None:
     elif value is not None:
         p.copy_(torch.as_tensor(value))
     elif draw is not None:
-        fill, a, b = draw
-        p.copy_(_draw({"normal": torch.Tensor.normal_, "uniform": torch.Tensor.uniform_}[fill], p, g, a, b))
+        p.copy_(_drawn(p, g, *draw))
     elif model.is_new_head(name) or local.startswith("patch_embed."):
         bound = module.get_parameter("weight").shape[1] ** -0.5
-        p.copy_(_draw(torch.Tensor.uniform_, p, g, -bound, bound))
+        p.copy_(_drawn(p, g, "uniform", -bound, bound))
     elif path[-1].endswith("bias"):  # attention's in_proj_bias, too
         p.zero_()
     else:
-        p.copy_(_draw(torch.Tensor.normal_, p, g, 0.0, model.config.init_std))
+        p.copy_(_drawn(p, g, "normal", 0.0, model.config.init_std))
         if hasattr(part, "initial_divisor"):
             p.div_(part.initial_divisor(local))
         if isinstance(module, nn.Embedding):
             p[module.padding_idx].zero_()
 
 
-def _draw(fill: Callable[..., Tensor], p: Tensor, g: torch.Generator, a: float, b: float) -> Tensor:
-    """Drawn on the CPU in float32, so that the weights do not depend on the device or the dtype."""
-    return fill(torch.empty(p.shape), a, b, generator=g)
+def _drawn(p: Tensor, g: torch.Generator, fill: str, a: float, b: float) -> Tensor:
+    """On the CPU in float32, so that the weights do not depend on the device or the dtype."""
+    return getattr(torch.empty(p.shape), f"{fill}_")(a, b, generator=g)

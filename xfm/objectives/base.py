@@ -1,8 +1,7 @@
 """What every loss is: a module that owns its head, turns a `Flow` into a loss, and declares all that others must know.
 
-Gradient tables, optimizer groups, initial weights, ablation names, curves, reports and views derive from the
-declarations: a new loss is a file in this folder and a line in `OBJECTIVES`.
-"""
+Gradient tables, optimizer groups, ablation names, curves, reports and views derive from the declarations: a new loss is
+a file in this folder and a line in `OBJECTIVES`."""
 
 from __future__ import annotations
 
@@ -14,14 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import RunConfig
+from ..config import ConfigError, RunConfig
 from ..flow import Flow
 from ..model.batch import IGNORE, UNKNOWN, FusionBatch, Images, LossOut, Stream, TokenBatch, widen
-from ..model.heads import LMHead
-from ..model.kernels.rows import take
-from ..model.packing import chosen
+from ..model.blocks import LMHead
+from ..model.kernels import chosen, take
 from ..model.replicas import peers
-from .declared import checked_pairing
+from .declared import Declared
 
 Measure = Literal["loss", "accuracy"]
 Kind = Literal["text", "image", "contrast", "fusion"]
@@ -29,10 +27,8 @@ Level = tuple[float, str]  # a value, and what it is called: (0.637, "entropy of
 
 
 class Objective(nn.Module, ABC):
-    """One head, one loss.
-
-    A loss that reads "fused" also has `pairing(flow) -> FusionBatch`, which says which texts meet which images.
-    """
+    """One head, one loss. A loss that reads "fused" also has `pairing(flow) -> FusionBatch`: which texts meet which
+    images."""
 
     title: str = ""  # "image–text matching"
     streams: tuple[str, ...] = ()  # whose batches it learns from: pairs, regions, images, texts
@@ -90,8 +86,12 @@ class Objective(nn.Module, ABC):
     def forward(self, flow: Flow) -> LossOut: ...
 
     def paired(self, flow: Flow, name: str) -> FusionBatch:
-        """Its pairing, under its registered name. ConfigError where that is not as declared."""
-        return checked_pairing(self, flow, name)
+        """Its pairing, under its registered name. ConfigError where that is no FusionBatch, or not of what it reads."""
+        loss: Any = self
+        pairing = loss.pairing(Declared(flow, name, (r for r in self.reads if r != "fused")))
+        if not isinstance(pairing, FusionBatch):
+            raise ConfigError(f"objectives.{name}: pairing returns a {type(pairing).__name__}; return a FusionBatch")
+        return pairing
 
 
 def mean_over(total: Tensor, count: Tensor | int) -> Tensor:
@@ -110,10 +110,8 @@ def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
     """Cross-entropy over the hidden tokens of all texts together: logits (K, V), labels (K,), some of them IGNORE."""
     logits, count = widen(logits), (labels != IGNORE).sum()
     correct = (logits.argmax(-1) == labels).sum()
-    return LossOut(
-        mean_over(F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORE), count),
-        {"accuracy": correct / count.clamp(min=1)},
-    )
+    loss = mean_over(F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORE), count)
+    return LossOut(loss, {"accuracy": correct / count.clamp(min=1)})
 
 
 class HiddenWords(Objective):
@@ -137,9 +135,7 @@ class HiddenWords(Objective):
             ids.append(tokens.ids[might])
             weights.append(share[:, None].expand_as(might)[might].double())
         counts = torch.bincount(torch.cat(ids), torch.cat(weights))
-        if not counts.sum() > 0:
-            return None
-        return torch.special.entr(counts / counts.sum()).sum().item(), "unigram"
+        return (torch.special.entr(counts / counts.sum()).sum().item(), "unigram") if counts.sum() > 0 else None
 
     @classmethod
     def count(cls, batch: Any, fused: int | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.batch import FusionBatch, LossOut
-from ..model.heads import two_layer_head
+from ..model.blocks import two_layer_head
 from .base import Level, Objective, mean_over, widen
 
 SMALLEST_STEP = 1e-3  # of the search for the best constant box, as a share of the picture's side
@@ -41,23 +41,21 @@ def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def constant_box(boxes: Tensor) -> tuple[Tensor, float]:
     """The box (4,) that predicts boxes (R, 4) best wherever it is asked, and the loss that it has. A pattern search:
     from the median box along one axis at a time, by steps that halve where none is better."""
+
+    def losses(constant: Tensor) -> Tensor:  # (N, 4) -> (N,)
+        a, b = torch.broadcast_tensors(constant[:, None], boxes[None])
+        return ((a - b).abs().sum(-1) + 1 - overlap(a, b)[1]).mean(1)
+
     best, step = boxes.sort(0).values[len(boxes) // 2], 0.1  # torch.median errs where memory is shared
-    loss = _losses(best[None], boxes).item()
+    loss = losses(best[None]).item()
     while step > SMALLEST_STEP:
         around = (best + step * torch.cat([torch.eye(4), -torch.eye(4)]).to(best)).clamp(0, 1)
-        least, at = _losses(around, boxes).min(0)
+        least, at = losses(around).min(0)
         if least.item() < loss:
             best, loss = around[at], least.item()
         else:
             step /= 2
     return best, loss
-
-
-def _losses(constant: Tensor, boxes: Tensor) -> Tensor:
-    """The loss of each constant box (N, 4) on boxes (R, 4) -> (N,)"""
-    a, b = torch.broadcast_tensors(constant[:, None], boxes[None])
-    _, giou = overlap(a, b)
-    return ((a - b).abs().sum(-1) + 1 - giou).mean(1)
 
 
 class BBP(Objective):

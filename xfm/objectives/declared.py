@@ -1,7 +1,5 @@
 """What a loss has declared, held against what it does: a wrong declaration is one sentence, not a lack of gradient.
-
-Which passes get a graph follows from `reads`, so a tensor that was not declared may come without one.
-"""
+Which passes get a graph follows from `reads`, so a tensor that was not declared may come without one."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from torch import Tensor
 from ..base.fields import nearest, one_of, require
 from ..base.strings import shown
 from ..config import STREAMS, ConfigError
-from ..model.batch import FusionBatch, Images, LossOut, Pairs, Regions, Texts
+from ..model.batch import Images, LossOut, Pairs, Regions, Texts
 
 # What a loss may read -> what a stream's batch must have for it, and the encoders that its gradient can reach.
 READS = {
@@ -51,10 +49,8 @@ def check_declaration(name: str, loss: Any) -> None:
     for stream in loss.streams:
         there = {f.name for f in fields(BATCHES[stream])}
         if lacking := [tensor for tensor in loss.reads if not READS[tensor][0] <= there]:
-            raise ConfigError(
-                f'{where}: reads "{lacking[0]}", which stream "{stream}" does not have; '
-                f'leave "{stream}" out of streams, or "{lacking[0]}" out of reads'
-            )
+            lacks = f'reads "{lacking[0]}", which stream "{stream}" does not have'
+            raise ConfigError(f'{where}: {lacks}; leave "{stream}" out of streams, or "{lacking[0]}" out of reads')
 
 
 class Declared:
@@ -77,8 +73,10 @@ class Declared:
             hint = f"; it is flow.{called}" if called else nearest(attribute, names, before="; ")
             raise ConfigError(f"{where}: uses flow.{attribute}, which a flow does not have{hint}")
         value = getattr(flow, attribute)
+        if attribute == "fused":
+            value = _Named(value)
+            value.where = where
         if declares in READS:
-            value = _Named(value, where) if attribute == "fused" else value
             self.tensors[declares] = _tensors(value.get(self._name) if attribute == "fused" else value)
         return value
 
@@ -86,12 +84,10 @@ class Declared:
 class _Named(dict):
     """Fused texts, by loss."""
 
-    def __init__(self, values: dict[str, Tensor], where: str):
-        super().__init__(values)
-        self._where = where
+    where: str  # the loss that reads them
 
     def __missing__(self, name: str) -> Tensor:
-        at = f"{self._where}: uses flow.fused[{shown(name)}]"
+        at = f"{self.where}: uses flow.fused[{shown(name)}]"
         raise ConfigError(f"{at}, which no loss has paired; take the name under which the loss is registered")
 
 
@@ -99,14 +95,6 @@ def _tensors(value: Any) -> list[Tensor]:
     if is_dataclass(value):
         value = [getattr(value, f.name) for f in fields(value)]
     return [value] if isinstance(value, Tensor) else [t for t in value if isinstance(t, Tensor)]
-
-
-def checked_pairing(loss: Any, flow: Any, name: str) -> FusionBatch:
-    """What the loss has the fusion encoder see. ConfigError where that is no FusionBatch, or of undeclared tensors."""
-    pairing = loss.pairing(Declared(flow, name, (r for r in loss.reads if r != "fused")))
-    if not isinstance(pairing, FusionBatch):
-        raise ConfigError(f"objectives.{name}: pairing returns a {type(pairing).__name__}; return a FusionBatch")
-    return pairing
 
 
 def checked_loss(loss: Any, flow: Any, name: str, gradient: bool) -> LossOut:
@@ -124,9 +112,10 @@ def checked_loss(loss: Any, flow: Any, name: str, gradient: bool) -> LossOut:
         raise ConfigError(f'{where}: accuracy_key = "{loss.accuracy_key}" is not in the report; add it to LossOut')
     # a loss of stopped text alone, or of frozen encoders, has no gradient to send
     stopped = {"text", "masked_text"} if flow.text_gradient(name) == 0 else set()
-    expected = [reading for reading in loss.reads if reading not in stopped and _learns(flow.model, reading)]
+    learning = {n.partition(".")[0] for n, p in flow.model.named_parameters() if p.requires_grad} if gradient else {*()}
+    expected = [r for r in loss.reads if r not in stopped and not learning.isdisjoint(READS[r][1])]
     tensors = [t for reading in expected for t in reader.tensors.get(reading, ())]
-    if gradient and expected and not _reaches(out.loss, tensors):
+    if expected and not _reaches(out.loss, tensors):
         names = ", ".join(f'"{reading}"' for reading in expected)
         raise ConfigError(
             f"{where}: sends no gradient into an encoder, though it reads {names}; "
@@ -135,18 +124,11 @@ def checked_loss(loss: Any, flow: Any, name: str, gradient: bool) -> LossOut:
     return out
 
 
-def _learns(model: Any, reading: str) -> bool:
-    return any(p.requires_grad for encoder in READS[reading][1] for p in getattr(model, encoder).parameters())
-
-
 def _reaches(loss: Tensor, ends: list[Tensor]) -> bool:
     """Whether a loss's graph has one of these tensors in it; no gradient is computed."""
-    wanted, seen, nodes = {end.grad_fn for end in ends} - {None}, set(), [loss.grad_fn]
+    seen, nodes = set[Any](), [loss.grad_fn]
     while nodes:
-        node = nodes.pop()
-        if node in wanted:
-            return True
-        if node is not None and node not in seen:
+        if (node := nodes.pop()) is not None and node not in seen:
             seen.add(node)
             nodes += [before for before, _ in node.next_functions]
-    return False
+    return not seen.isdisjoint(end.grad_fn for end in ends)

@@ -1,7 +1,5 @@
-"""Image-conditioned masked language modelling: hidden words of a caption from its other words and the picture.
-
-The decoder is tied to the fusion encoder's own word table, which nothing else uses.
-"""
+"""Image-conditioned masked language modelling: hidden words of a caption from its other words and the picture. The
+decoder is tied to the fusion encoder's own word table, which nothing else uses."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from ..base import seeding
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.batch import PAD, FusionBatch, LossOut, Pairs, sent
+from ..model.blocks import two_layer_head
 from ..model.encoder_calls import Pass, run
-from ..model.heads import two_layer_head
 from .base import Level, Measure, Objective, mean_over, widen
 
 POSITIVE = 1 / 3  # of the pairings: one true, one with another picture, one with another text
@@ -67,24 +67,20 @@ class ITM(Objective):
             return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
 
     def pairing(self, flow: Flow) -> FusionBatch:
+        """Where a caption has a relation exchanged, it takes the place of the negative that ITC's similarity drew."""
         n = flow.fusion_count
         text, mask = flow.text[:n], flow.batch.tokens.mask[:n]
         other_image, other_text = self.negatives(flow)
         false, false_mask = text[other_text], mask[other_text]
         if isinstance(flow.batch, Pairs) and flow.batch.false_ids is not None:
-            false, false_mask = self.with_false_captions(flow, flow.batch.false_ids[:n], false, false_mask)
+            ids = flow.batch.false_ids[:n]
+            seen, exchanged = ids != PAD, (ids != flow.batch.tokens.ids[: len(ids)]).any(1)[:, None]
+            states = run(flow, Pass("text", "false captions", flow.text_gradient("itm") > 0, (ids, seen)))
+            false = torch.where(exchanged[..., None], states, false)
+            false_mask = torch.where(exchanged, seen, false_mask)
         pairs = torch.arange(len(text), device=text.device)
-        return FusionBatch(
-            torch.cat([text, text, false]), torch.cat([mask, mask, false_mask]), torch.cat([pairs, other_image, pairs])
-        )
-
-    def with_false_captions(self, flow: Flow, ids: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Negative texts (n, L, D), mask (n, L), with the captions of which a relation was exchanged, ids (n, L), in
-        the place of those that ITC's similarity drew. They cross into the fusion encoder as all texts do."""
-        seen = ids != PAD
-        states = run(flow, Pass("text", "false captions", flow.text_gradient("itm") > 0, (ids, seen)))
-        exchanged = (ids != flow.batch.tokens.ids[: len(ids)]).any(1)
-        return torch.where(exchanged[:, None, None], states, text), torch.where(exchanged[:, None], seen, mask)
+        items = torch.cat([pairs, other_image, pairs])
+        return FusionBatch(torch.cat([text, text, false]), torch.cat([mask, mask, false_mask]), items)
 
     def forward(self, flow: Flow) -> LossOut:
         logits = widen(self.head(flow.fused["itm"][:, 0]))

@@ -17,11 +17,10 @@ from .base import Objective, mean_over, widen
 def _target_width(config: RunConfig) -> int:
     """Width of the target's patches where it is not the vision encoder's own outputs, else 0. A run that teaches is as
     wide as the model that it teaches."""
-    if config.flow.mim_target == "pixels":
-        return 3 * config.model.vision.patch_size**2
-    if config.flow.mim_target != "teacher":
-        return 0
-    return config.model.vision.width if config.flow.taught_by_run else teacher_width(config.flow.teacher)
+    flow, vision = config.flow, config.model.vision
+    if flow.mim_target == "teacher":
+        return vision.width if flow.taught_by_run else teacher_width(flow.teacher)
+    return 3 * vision.patch_size**2 if flow.mim_target == "pixels" else 0
 
 
 @torch.no_grad()
@@ -29,20 +28,17 @@ def constant_loss(target: MimTarget, hidden: Tensor) -> Tensor:
     """The loss of predicting, whatever the picture, the mean target of the hidden patches (B, P), and for the pooled
     token its mean: what is left is their variance, over all peers' pictures, as a mean over the width. The targets move
     with the encoder, and this level with them."""
-    targets = [(target.patches, hidden)]
+    targets, variances = [(target.patches, hidden)], list[Tensor]()
     if target.pooled is not None:
         targets.append((target.pooled[:, None], hidden.new_ones(len(hidden), 1)))
-    return torch.stack([_variance(widen(values), counted) for values, counted in targets]).sum()
-
-
-def _variance(values: Tensor, counted: Tensor) -> Tensor:
-    """Of values (B, P, C), over those that are counted (B, P) and all peers, as a mean over C -> scalar"""
-    weights = counted[..., None].to(values.dtype)
-    sums = torch.stack([(values * weights).sum((0, 1)), (values.square() * weights).sum((0, 1))])
-    count = weights.sum().expand(1, sums.shape[1])
-    first, second, n = torch.stack(peers().gather(torch.cat([sums, count]))).sum(0)
-    n = n.clamp(min=1)
-    return (second / n - (first / n).square()).clamp(min=0).mean()
+    for values, counted in ((widen(values), counted[..., None]) for values, counted in targets):
+        weights = counted.to(values.dtype)
+        sums = torch.stack([(values * weights).sum((0, 1)), (values.square() * weights).sum((0, 1))])
+        count = weights.sum().expand(1, sums.shape[1])
+        first, second, n = torch.stack(peers().gather(torch.cat([sums, count]))).sum(0)
+        n = n.clamp(min=1)
+        variances.append((second / n - (first / n).square()).clamp(min=0).mean())
+    return torch.stack(variances).sum()
 
 
 class MIM(Objective):
@@ -59,9 +55,8 @@ class MIM(Objective):
         super().__init__()
         target_width, width = _target_width(config), config.model.vision.width
         self.one_scale, self.soft = config.flow.standardise_target, config.flow.mim_target == "ibot"
-        self.head = nn.Linear(width, target_width) if target_width else nn.Identity()
-        if self.soft:
-            self.head = Prototypes(width, config.flow.prototypes)
+        hard = nn.Linear(width, target_width) if target_width else nn.Identity()
+        self.head = Prototypes(width, config.flow.prototypes) if self.soft else hard
 
     def compared(self, flow: Flow) -> tuple[Tensor, MimTarget]:
         """What is predicted (B, P, C), of which the hidden patches count, and the target: on one scale, every token's

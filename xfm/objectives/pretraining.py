@@ -31,23 +31,21 @@ def check_losses(config: RunConfig) -> None:
     for name in config.objectives:
         one_of("objectives", name, OBJECTIVES)
         check_declaration(name, OBJECTIVES[name])
-    losses = {name: OBJECTIVES[name] for name in config.objectives}
+    losses, flow = {name: OBJECTIVES[name] for name in config.objectives}, config.flow
     provided = {tensor for loss in losses.values() for tensor in loss.provides}
-    for name, loss in losses.items():
-        if "features" in loss.reads and "features" not in provided:
-            lent = "add objectives.itc (at weight 0 it only lends them)"
-            raise ConfigError(f"objectives.{name}: reads contrastive features, which no loss has heads for; {lent}")
-    for name in filter(losses.__contains__, config.flow.text_gradient):
-        if not losses[name].crosses():
-            crossing = ", ".join(n for n, loss in losses.items() if loss.crosses())
-            raise ConfigError(f"flow.text_gradient.{name}: {name} does not cross from text to pictures; {crossing} do")
-    scales = {n: config.flow.text_gradient.get(n, loss.text_gradient) for n, loss in losses.items()}
+    for name in (name for name, loss in losses.items() if "features" in loss.reads and "features" not in provided):
+        lent = "add objectives.itc (at weight 0 it only lends them)"
+        raise ConfigError(f"objectives.{name}: reads contrastive features, which no loss has heads for; {lent}")
+    for name in (name for name in flow.text_gradient if name in losses and not losses[name].crosses()):
+        crossing = ", ".join(n for n, loss in losses.items() if loss.crosses())
+        raise ConfigError(f"flow.text_gradient.{name}: {name} does not cross from text to pictures; {crossing} do")
     learnt = {n for losses_of in losses_by_stream(config).values() for n in losses_of if config.weight(n) > 0}
     fused = [name for name in losses if name in learnt and losses[name].kind() == "fusion"]
     if fused and config.model.fusion_depth == 0:
         raise ConfigError(f"model.fusion_depth = 0: must be at least 1, or {', '.join(fused)} at weight 0 (blind)")
-    if config.flow.fusion_gradient != "plain" and not any(scales[name] for name in fused):
-        wrong = f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss reaches the language encoder"
+    reaching = any(flow.text_gradient.get(name, losses[name].text_gradient) for name in fused)
+    if flow.fusion_gradient != "plain" and not reaching:
+        wrong = f"flow.fusion_gradient = {flow.fusion_gradient!r}: no fusion loss reaches the language encoder"
         raise ConfigError(f"{wrong}; let one in, by flow.text_gradient.<loss> or +no_stop_gradient")
 
 
@@ -108,17 +106,16 @@ class Pretraining(nn.Module):
         step's batch this is one; `shuffled`: texts are fused with other texts' pictures."""
         for objective in self.model.objectives.values():
             objective.constrain()  # type: ignore[operator]
-        losses: dict[str, Tensor] = {}
-        report: dict[str, Tensor] = {}
+        losses, report = dict[str, Tensor](), dict[str, Tensor]()
         flows = {stream: self.flow(batch, stream, on, key, parts, shuffled) for stream in batch}
         # a layer that is sharded, or computed again, has its weights within its own forward alone
         with nullcontext() if self.layered else weights_joined_once(self.model):
             join([*flows.values()])
             for stream, flow in flows.items():
-                for name in flow.active:
-                    first = torch.is_grad_enabled() and f"{stream}/{name}" not in self.checked
+                for name, at in ((name, f"{stream}/{name}") for name in flow.active):
+                    first = torch.is_grad_enabled() and at not in self.checked
                     out = checked_loss(self.model.objectives[name], flow, name, gradient=first)
-                    losses[f"{stream}/{name}"] = out.loss
-                    self.checked |= {f"{stream}/{name}"} if first else set()
-                    report |= {f"{stream}/{name}/{k}": v for k, v in out.report.items()}
+                    losses[at] = out.loss
+                    self.checked |= {at} if first else set()
+                    report |= {f"{at}/{k}": v for k, v in out.report.items()}
         return losses, report

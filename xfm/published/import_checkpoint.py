@@ -96,14 +96,9 @@ def import_checkpoint(
     require(order == sorted(order), "tokenizer", str(tokenizer), "RoBERTa's, as the model was trained with")
     fates = {name: _fate(names[name], tensors, ours) for name in state}
     run = Run(out, config)
-    report = ImportReport(
-        run,
-        sum(tensor.numel() for tensor in ours.values()),
-        {name: fate for name, fate in fates.items() if fate != "own"},
-        tuple(missing),
-        tuple(resized),
-        tuple(beside),
-    )
+    unused = {name: fate for name, fate in fates.items() if fate != "own"}
+    parameters = sum(tensor.numel() for tensor in ours.values())
+    report = ImportReport(run, parameters, unused, tuple(missing), tuple(resized), tuple(beside))
     texts = {
         "environment.json": json.dumps(environment(), indent=2) + "\n",
         "config.json": config.to_json(),
@@ -138,19 +133,16 @@ def _heads(beside: Mapping[str, Any]) -> int:
     """Of the language encoder, as a run that was exported says beside its tensors; 0 where nothing does."""
     value: Any = beside
     for name in ("config", "model", "text", "heads"):
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, Mapping) else 0
     return value if type(value) is int and value > 0 else 0
 
 
 def _config(file: str | Path, out: Path, tensors: Mapping[str, Tensor], image_size: int, text_heads: int) -> RunConfig:
     """The paper's recipe at the sizes that the shapes tell; which do not tell heads."""
     if (model := identify(tensors)) != "X-FM":
-        problem = (
-            f"is {model}'s" if model else f"is no model that is known here (it has {collapsed([*tensors][:3])} ...)"
-        )
-        raise CheckpointError(
-            f"{file}: {problem}, not X-FM's. The encoders of RoBERTa, BERT and BEiT start one: init_from"
-        )
+        whose = f"{model}'s" if model else f"no model that is known here (it has {collapsed([*tensors][:3])} ...)"
+        start = "The encoders of RoBERTa, BERT and BEiT start one: init_from"
+        raise CheckpointError(f"{file}: is {whose}, not X-FM's. {start}")
     try:
         sizes = published.sizes({name: tensor.shape for name, tensor in tensors.items()})
     except (KeyError, IndexError) as error:
@@ -165,10 +157,8 @@ def _config(file: str | Path, out: Path, tensors: Mapping[str, Tensor], image_si
     base = recipes.base()
     patches = (sizes["model.vision.image_size"] // sizes["model.vision.patch_size"]) ** 2
     hidden = max(1, round(base.data.mask.image_patches * patches / base.model.vision.patches))
-    tokens = {
-        f"data.{n}": min(getattr(base.data, n), sizes["model.text.positions"] - 2)
-        for n in ("caption_tokens", "text_tokens")
-    }
+    longest = sizes["model.text.positions"] - 2
+    tokens = {f"data.{n}": min(getattr(base.data, n), longest) for n in ("caption_tokens", "text_tokens")}
     masks = {"data.mask.image_patches": hidden, "data.mask.smallest_block": min(hidden, base.data.mask.smallest_block)}
     return base.replace({"name": name, "seed": seed, **sizes, **tokens, **masks})
 
@@ -180,9 +170,8 @@ def _own(
     were interpolated. CheckpointError, with every name, where an encoder lacks a parameter or a shape is another."""
     with undrawn():  # for its names and shapes
         model = build(config)
-    patch, grid = config.model.vision.patch_size, config.model.vision.grid
-    named = dict(model.named_parameters())
-    expected = published.published_shapes(named, patch)
+    grid, named = config.model.vision.grid, dict(model.named_parameters())
+    expected = published.published_shapes(named, config.model.vision.patch_size)
     heads = {published.published_name(name) for name in named if name.startswith("objectives.")}
     missing = [name for name in expected if name not in tensors]
     if lacking := [name for name in missing if name not in heads]:

@@ -37,9 +37,8 @@ from ..tasks.finetuning.test_split import untrained
 from ..train import Run
 from ..train.gradient_interventions import Steering
 from ..train.loop import train_to_end
-from ..train.prepare import initial_model
+from ..train.prepare import initial_model, mim_teacher
 from ..train.step import HELD_OUT_BATCHES
-from ..train.teachers import mim_teacher
 from . import code_pin
 from .execute import InProcess
 from .live_progress import report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from ..model.batch import Batch, Stream
+from ..model.batch import Batch
 from ..model.stacks import layers_of
 from ..objectives import Pretraining, build, weighted_sum, weights_at
 from ..recipes import prior_runs
+from ..runs.precision import reached
 from ..runs.run import Record, Run
-from .accelerator import make_accelerator
 from .loop import pretrain
 
 AFFORDABLE = 3e12  # FLOPs of a step that are counted by doing them; a larger step is scaled up from a part of its batch
@@ -45,38 +46,26 @@ class Estimate:
     step_seconds: float  # of the probe's mean step, without waiting for data, scaled up to the whole batch
     peak_bytes: float | None  # of the probe, where a GPU told
 
-    @property
-    def copies(self) -> int:
-        """How often `train.keep` keeps the weights."""
-        train = self.config.train
-        return -(-train.steps // train.keep) if train.keep else 0
-
-    @property
-    def disk(self) -> dict[str, float]:
-        """Bytes of the run's folder: the last save (weights, and again with two moments for a resume), kept copies."""
-        weights = 4.0 * sum(self.parameters.values())
-        return {"save": 4 * weights, "kept": self.copies * weights}
-
     def __str__(self) -> str:
-        steps, seconds = self.config.train.steps, self.step_seconds * self.config.train.steps
+        train, config = self.config.train, self.config
+        weights, seconds = 4.0 * sum(self.parameters.values()), self.step_seconds * train.steps
         part = "" if self.share == 1 else f", from 1/{1 / self.share:.0f} of the batch"
+        copies = -(-train.steps // train.keep) if train.keep else 0
+        kept = f", and {_si(copies * weights)}B for the weights of {copies} earlier steps" if copies else ""
+        memory = ", ".join(f"{name} {_si(size)}B" for name, size in self.memory.items())
         rows = {
             "parameters": f"{sum(self.parameters.values()):,}: {_listed(self.parameters)}",
             "a step": f"{sum(self.tokens.values()):,} tokens: {_listed(self.tokens)}",
-            "FLOPs": f"{_si(self.step_flops)} a step with all losses, {_si(self.run_flops)} in {steps:,} steps{part}",
-            "memory": f"{_gigabytes(sum(self.memory.values()))} at least: "
-            + ", ".join(f"{name} {_gigabytes(size)}" for name, size in self.memory.items()),
+            "FLOPs": f"{_si(self.step_flops)} a step with all losses, {_si(self.run_flops)} in {train.steps:,}{part}",
+            "memory": f"{_si(sum(self.memory.values()))}B at least: {memory}",
             "time": f"about {duration(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
             f"the mean of {TIMED_STEPS} but for those that warm up{part}, at {_si(self.run_flops / seconds)}FLOP/s",
+            "disk": f"{_si(4 * weights)}B for the last save{kept}",  # weights, and again for a resume, with two moments
         }
-        saved, saved_bytes = self.disk.values()
-        copies = f", and {_si(saved_bytes)}B for the weights of {self.copies} earlier steps" if saved_bytes else ""
-        rows["disk"] = f"{_si(saved)}B for the last save{copies}"
         if self.peak_bytes is not None:
-            rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
-        first = [f"stage 1, {self.config.stage1_steps:,} steps"] if self.config.has_stage1 else []
-        if self.config.has_teacher:
-            first.append(f"the teacher, {prior_runs.teacher(self.config).train.steps:,} steps")
+            rows["peak"] = f"{_si(self.peak_bytes)}B of the GPU's memory in these steps{part}"
+        first = [f"stage 1, {config.stage1_steps:,} steps"] if config.has_stage1 else []
+        first += [f"the teacher, {prior_runs.teacher(config).train.steps:,} steps"] if config.has_teacher else []
         if first:
             rows["before"] = f"{listed(first)}, where not there yet: not counted here"
         width = max(map(len, rows))
@@ -84,9 +73,8 @@ class Estimate:
 
 
 def estimate(config: RunConfig) -> Estimate:
-    """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is
-    removed. Another network that guides MIM (frozen, teacher, an average) is not counted, nor what ties weights
-    to their start.
+    """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is removed.
+    Another network that guides MIM (frozen, teacher, an average) is not counted, nor what ties weights to their start.
     """
     alone = {f"flow.{name}": 0.0 for name in ANCHORS}  # to what was before
     target = "pixels" if config.flow.mim_target == "pixels" else "self"
@@ -95,31 +83,20 @@ def estimate(config: RunConfig) -> Estimate:
     tokens = _tokens_of(config, _full_batch(config, tokenizer))
     part = _affordable(config, 6 * _parameters(model) * sum(tokens.values()))
     share = sum(getattr(part.data, s) for s in STREAMS) / sum(getattr(config.data, s) for s in STREAMS)
-    precision = make_accelerator(config).mixed_precision
+    precision = reached(config.train.precision)
     batch = _full_batch(part, tokenizer)
     scale = {stream: tokens[stream] / n for stream, n in _tokens_of(part, batch).items()}
-    run_flops, start = 0.0, 0
-    for end in _phases(config):  # within a phase the same objectives are on
+    run_flops, step_flops, activations = 0.0, 0.0, 0.0
+    for start, end in pairwise([0, *_phases(config)]):  # within a phase the same objectives are on
         step_flops, activations = _count(model, part, batch, start, scale, precision)
         run_flops += (end - start) * step_flops
-        start = end
     activations /= config.train.accumulate
     weights = 4.0 * _parameters(model)
     memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
     seconds, peak = _timing_run(part)
     by_module = {name: _parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
-    return Estimate(
-        whole,
-        by_module,
-        tokens,
-        step_flops,
-        run_flops,
-        memory,
-        share,
-        {"no": "fp32"}.get(precision, precision),
-        seconds / share,
-        peak,
-    )
+    counted = by_module, tokens, step_flops, run_flops, memory
+    return Estimate(whole, *counted, share, precision, seconds / share, peak)
 
 
 def _parameters(module: torch.nn.Module) -> int:
@@ -133,12 +110,10 @@ def _full_batch(config: RunConfig, tokenizer: Tokenizer) -> Batch:
 
 def _tokens_of(config: RunConfig, batch: Batch) -> dict[str, int]:
     """Patches and text tokens, padding and all, by stream."""
-
-    def size(stream: Stream) -> int:
-        pictures, tokens = getattr(stream, "image", ()), getattr(stream, "tokens", None)
-        return len(pictures) * config.model.vision.patches + (tokens.ids.numel() if tokens else 0)
-
-    return {name: size(stream) for name, stream in batch.items()}
+    streams: dict[str, Any] = dict(batch)
+    pictures = {name: len(s.image) if hasattr(s, "image") else 0 for name, s in streams.items()}
+    words = {name: s.tokens.ids.numel() if hasattr(s, "tokens") else 0 for name, s in streams.items()}
+    return {name: pictures[name] * config.model.vision.patches + words[name] for name in streams}
 
 
 def _affordable(config: RunConfig, flops: float) -> RunConfig:
@@ -165,31 +140,30 @@ def _count(
     pretraining, on = Pretraining(model, config).train(), weights_at(config, step)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     layers = layers_of(model) if config.train.checkpoint_activations else ()
-    flops = saved_bytes = 0.0
+    flops, saved_bytes, sizes = 0.0, 0.0, dict[int, int]()  # by storage
+
+    def keep(t: Tensor) -> Tensor:
+        storage = t.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return t
+
+    def keep_input(_: Any, args: Any) -> None:  # all that a layer keeps which is computed again, and autograd is silent
+        keep(args[0])
+
+    hooks = [layer.register_forward_pre_hook(keep_input) for layer in layers]
     for name, stream in batch.items():
-        sizes: dict[int, int] = {}
-
-        def keep(t: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
-            storage = t.untyped_storage()
-            if storage.data_ptr() not in weights:
-                sizes[storage.data_ptr()] = storage.nbytes()
-            return t
-
-        def keep_input(_: Any, args: Any, keep: Any = keep) -> None:
-            keep(args[0])
-
-        # what a layer that is computed again keeps is its input, of which autograd does not tell
-        hooks = [layer.register_forward_pre_hook(keep_input) for layer in layers]
+        sizes.clear()
         narrow = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
         with FlopCounterMode(display=False) as counter:
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), narrow:
                 losses, _ = pretraining({name: stream}, on, (config.seed, step))
             if losses:
                 weighted_sum(losses, on).backward()
-        for hook in hooks:
-            hook.remove()
         flops += counter.get_total_flops() * scale[name]
         saved_bytes += sum(sizes.values()) * scale[name]
+    for hook in hooks:
+        hook.remove()
     model.zero_grad()
     return flops, saved_bytes
 
@@ -197,8 +171,7 @@ def _count(
 def _timing_run(config: RunConfig) -> tuple[float, float | None]:
     """Mean seconds of a step without waiting for data, and the peak of a GPU's memory: TIMED_STEPS steps go through the
     curriculum and all objectives as a long run does, since these are set in shares of the run."""
-    gpu = torch.cuda.is_available()
-    if gpu:
+    if gpu := torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as root:
         records, _ = timed_steps(config, root)
@@ -219,10 +192,6 @@ def timed_steps(config: RunConfig, root: str | Path, steps: int = TIMED_STEPS) -
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {n:,}" for name, n in counts.items())
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:.2f} GB"
 
 
 def _si(number: float) -> str:

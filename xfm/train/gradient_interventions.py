@@ -1,22 +1,22 @@
 """Where the interventions act on a step (docs/interventions.md): its gradients, and what follows its weights.
 
-    parts = [steering.backward(module, compute, weights, run) for each part of the batch]
-    steering.combine(parts, share, key)      # into `.grad`, once all parts are there
-    steering.after_step()                    # once the optimizer has moved the weights
-
-Where none is on, `backward` is a backward pass and the others do nothing.
+parts = [steering.backward(module, compute, weights, run) for each part of the batch]
+steering.combine(parts, share, key)      # into `.grad`, once all parts are there; without interventions nothing
+steering.after_step()                    # once the optimizer has moved the weights
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import starmap
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..config import AVERAGED, RunConfig
+from ..config import RunConfig
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..interventions import gradient_mask, layers, noise, projection
@@ -26,13 +26,15 @@ from ..interventions.ema import EmaTeacher, TopLayers
 from ..interventions.ibot import PrototypeTeacher
 from ..interventions.vectors import Grads, added, flat, unflat
 from ..model import XFM
-from ..model.batch import TokenBatch, on_device
+from ..model.batch import on_device
 from ..objectives import OBJECTIVES, Pretraining, weighted_sum
 
 Losses = dict[str, Tensor]
-Compute = Callable[..., tuple[Losses, Losses]]  # (losses, report) of (names of losses, shuffled=False: of wrong pairs)
+Compute = Callable[..., tuple[Losses, Losses]]  # (losses, report) of (names, shuffled=False: of wrong pairs)
 Apart = dict[str, Grads]  # the language encoder's gradient, by group of losses
-FISHER_TEXTS = 256  # sentences; their hidden tokens are a few hundred draws of every number's information
+FISHER_TEXTS = (
+    256  # sentences, or a few more; their hidden tokens are a few hundred draws of every number's information
+)
 
 
 class TextGradient:
@@ -47,10 +49,10 @@ class TextGradient:
         stack, self.flow = model.stacks["language"], config.flow
         named = [(n, p) for n, p in model.named_parameters() if n.startswith(f"{stack.encoder}.") and p.requires_grad]
         self.names, self.parameters = [n for n, _ in named], [p for _, p in named]
-        self.depths, self.wanted = layers.depths(self.names, stack.layers), dict[str, Tensor]()
-        masks = self.flow.fusion_gradient == "masked"
-        self.importance = [torch.zeros_like(p) for p in self.parameters] if masks else []
-        self._next = self.wanted, self.importance  # of the step that is being done
+        self.depths, masks = layers.depths(self.names, stack.layers), self.flow.fusion_gradient == "masked"
+        # each number's importance by parameter, or for GradVac the wanted cosines by pair of losses
+        self.memory = {name: torch.zeros_like(p) for name, p in named if masks}
+        self._next = self.memory  # of the step that is being done
 
     def group(self, loss: str) -> str:
         """Of a loss; "" for one that cannot reach the language encoder."""
@@ -67,13 +69,13 @@ class TextGradient:
         if self.flow.fusion_gradient == "shuffled" and "fusion" in groups:
             fusion = [n for n in weights if OBJECTIVES[n].kind() == "fusion"]
             groups["fusion"] = compute(fusion, shuffled=True)[0]
-        parameters, gradients = [named[n] for n in self.names], Apart()
-        for group, of_group in groups.items():
-            total = weighted_sum(of_group, dict(weights))
-            if total.requires_grad:
-                grads = torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)
-                gradients[group] = [*grads]
-        return gradients
+        parameters = [named[n] for n in self.names]
+        totals = {group: weighted_sum(of_group, dict(weights)) for group, of_group in groups.items()}
+        return {
+            group: [*torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)]
+            for group, total in totals.items()
+            if total.requires_grad
+        }
 
     def whole(self, apart: Apart, key: tuple[object, ...]) -> Grads:
         """The parts put together, as `flow.fusion_gradient` has it. What it remembers of them counts from `keep` on: a
@@ -81,41 +83,34 @@ class TextGradient:
         flow, key, how = self.flow, (*key, "steering"), self.flow.fusion_gradient
         apart = {o: apart[o] for o in (*OBJECTIVES, "text", "contrast", "fusion") if o in apart}  # in one order
         fusion = apart.get("fusion")
+        if not apart:
+            return [None] * len(self.parameters)
         if how in ("pcgrad", "gradvac"):
-            if not apart:
-                return [None] * len(self.parameters)
-            vectors = {o: flat(grads, self.parameters) for o, grads in apart.items()}
-            self._next = dict(self.wanted), []
-            joined = projection.pcgrad(vectors, key) if how == "pcgrad" else projection.gradvac(
-                vectors, self._next[0], flow.gradvac_decay, key)  # fmt: skip
-            return unflat(joined, self.parameters)
+            vectors, self._next = {o: flat(grads, self.parameters) for o, grads in apart.items()}, dict(self.memory)
+            vac = projection.gradvac(vectors, self._next, flow.gradvac_decay, key) if how == "gradvac" else None
+            return unflat(projection.pcgrad(vectors, key) if vac is None else vac, self.parameters)
         if how == "masked" and "text" in apart:
-            each = zip(self.importance, self.parameters, apart["text"], strict=True)
-            self._next = {}, [gradient_mask.observed(*one) for one in each]
-            if fusion is not None:
-                masks = [gradient_mask.mask(importance, flow.masked_share) for importance in self._next[1]]
-                apart = {"own": gradient_mask.masked(apart["text"], fusion, masks)} | {
-                    o: grads for o, grads in apart.items() if o == "contrast"
-                }
+            text = apart.pop("text")
+            before = zip(self.memory.values(), self.parameters, text, strict=True)
+            self._next = dict(zip(self.names, starmap(gradient_mask.observed, before), strict=True))
+            masks = [gradient_mask.mask(o, flow.masked_share) for o in self._next.values() if fusion is not None]
+            own = gradient_mask.masked(text, apart.pop("fusion"), masks) if fusion is not None else text
+            apart = {"own": own} | apart
         elif fusion is not None and how in ("noise", "global_noise"):
             apart["fusion"] = noise.matched_noise(fusion, self.names, key, whole=how == "global_noise")
         elif fusion is not None and how in ("lower_stop", "upper_stop"):
             apart["fusion"] = layers.stopped(fusion, self.depths, flow.stopped_share, upper=how == "upper_stop")
-        return added([*apart.values()]) if apart else [None] * len(self.parameters)
+        return added([*apart.values()])
 
     def keep(self) -> None:
         """Remembers what the step has shown."""
-        self.wanted, self.importance = self._next
+        self.memory = self._next
 
     def state_dict(self) -> dict[str, Tensor]:
-        return dict(zip(self.names, self.importance, strict=False)) | self.wanted
+        return self.memory
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for name, importance in zip(self.names, self.importance, strict=False):
-            importance.copy_(state[name])
-        if not self.importance:
-            self.wanted = {pair: cosine.to(self.parameters[0]) for pair, cosine in state.items()}
-        self._next = self.wanted, self.importance
+        self.memory = self._next = {name: t.to(self.parameters[0]) for name, t in state.items()}
 
 
 @dataclass(frozen=True)
@@ -145,23 +140,19 @@ class Steering:
         """(losses, report), and the language encoder's gradient where that is kept apart; leaves the other gradients of
         the losses' weighted sum in `.grad`. `module`: a Pretraining; `run`: a backward pass."""
         losses, report = compute(weights)
-        if not losses:
-            return losses, report, {}
-        if self.text is None:
-            run(weighted_sum(losses, dict(weights)))
-            return losses, report, {}
-        apart = self.text.apart(module, losses, weights, compute)
-        names = {*self.text.names}
-        rest = [p for name, p in module.model.named_parameters() if p.requires_grad and name not in names]
-        run(weighted_sum(losses, dict(weights)), inputs=rest)
+        total, apart, only = weighted_sum(losses, dict(weights)), Apart(), {}
+        if losses and self.text is not None:
+            apart, names = self.text.apart(module, losses, weights, compute), {*self.text.names}
+            named = module.model.named_parameters()
+            only = {"inputs": [p for name, p in named if p.requires_grad and name not in names]}
+        if losses:
+            run(total, **only)
         return losses, report, apart
 
     def combine(self, parts: Sequence[Apart], share: float, key: tuple[object, ...]) -> None:
         """The sum over parts of a batch, times `share`, into the language encoder's `.grad`. `key`: (seed, step)."""
         if self.text is not None:
-            sums = summed(parts)
-            if share != 1:
-                sums = {o: [None if g is None else g * share for g in grads] for o, grads in sums.items()}
+            sums = {o: [None if g is None else g * share for g in of] for o, of in summed(parts).items()}
             for p, grad in zip(self.text.parameters, self.text.whole(sums, key), strict=True):
                 p.grad = grad
         for anchor in self.anchors:
@@ -176,8 +167,6 @@ class Steering:
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Has the optimizer's state dict carry the interventions', where they have one."""
         remembering = {n: part for n, part in (("text", self.text), ("teacher", self.teacher)) if part is not None}
-        if not remembering:
-            return
 
         def save(_: Any, state: dict[str, Any]) -> dict[str, Any]:
             return state | {"steering": {name: part.state_dict() for name, part in remembering.items()}}
@@ -186,8 +175,9 @@ class Steering:
             for name, part in remembering.items():
                 part.load_state_dict(state["steering"][name])
 
-        optimizer.register_state_dict_post_hook(save)
-        optimizer.register_load_state_dict_pre_hook(load)
+        if remembering:
+            optimizer.register_state_dict_post_hook(save)
+            optimizer.register_load_state_dict_pre_hook(load)
 
 
 UNSTEERED = Steering()
@@ -200,26 +190,19 @@ def summed(parts: Sequence[Apart]) -> Apart:
 
 
 def _averaged(model: XFM, config: RunConfig) -> EmaTeacher | None:
-    flow = config.flow
-    if flow.mim_target not in AVERAGED or config.weight("mim") == 0:
+    flow, kinds = config.flow, {"ema": EmaTeacher, "ibot": PrototypeTeacher}
+    kinds["data2vec"] = partial(TopLayers, top=flow.top_layers)
+    if flow.mim_target not in kinds or config.weight("mim") == 0:
         return None
-    if flow.mim_target == "data2vec":
-        return TopLayers(model, flow.ema_momentum, flow.top_layers)
-    return (PrototypeTeacher if flow.mim_target == "ibot" else EmaTeacher)(model, flow.ema_momentum)
+    return kinds[flow.mim_target](model, flow.ema_momentum)
 
 
 def _anchors(model: XFM, start: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterable[Anchor]:
     flow, weights, first = config.flow, [*model.text.parameters()], [*start.text.parameters()]
     if flow.l2sp:
         yield Anchor(weights, first, flow.l2sp)
-    if flow.ewc:
-        information = fisher(start, _texts(config, tokenizer, start.device), (config.drawn_by("rest"),))
-        yield Anchor(weights, first, flow.ewc, information)
-
-
-def _texts(config: RunConfig, tokenizer: Tokenizer, device: torch.device) -> Iterable[TokenBatch]:
-    """The first batches of sentences that MLM trains on, FISHER_TEXTS in all or a few more."""
-    streams = Streams(config.replace({"data.pairs": 0, "data.regions": 0, "data.images": 0}), tokenizer)
-    for step in range(-(-FISHER_TEXTS // config.data.texts)):
-        batch: Any = streams[step]["texts"]
-        yield on_device(batch.tokens, device)
+    if flow.ewc:  # by the first batches of sentences that MLM trains on
+        streams = Streams(config.replace({"data.pairs": 0, "data.regions": 0, "data.images": 0}), tokenizer)
+        batches: Any = (streams[step]["texts"] for step in range(-(-FISHER_TEXTS // config.data.texts)))
+        texts = (on_device(batch.tokens, start.device) for batch in batches)
+        yield Anchor(weights, first, flow.ewc, fisher(start, texts, (config.drawn_by("rest"),)))

@@ -16,7 +16,7 @@ from ..runs.errors import explain_failures
 from ..runs.run import Record, Run
 from ..runs.run_lock import RunLock, when_free
 from ..runs.signals import uncut
-from .accelerator import make_accelerator
+from .accelerator import is_sharded, make_accelerator
 from .optimizer import set_rate
 from .prepare import prepare
 from .requirements import before, require_startable, warn_of_unrecorded
@@ -41,7 +41,7 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
         yield from run.metrics()
         return
     require_startable(run)
-    main = (accelerator := make_accelerator(config)).is_main_process  # it alone writes
+    main = (accelerator := make_accelerator(config.train)).is_main_process  # it alone writes
     with run.lock(main) as lock, explain_failures(config, "before a step", run.folder):
         if main:
             run.claim()
@@ -66,10 +66,10 @@ def train_to_end(config: RunConfig, root: str | Path) -> Generator[Record]:
 
 def _train(t: Training, lock: RunLock) -> Generator[Record]:
     config, stop, steps = t.config, lock.stop, t.config.train.steps
-    lock.save = t.save if t.alone_saves else lock.save
+    lock.save = lock.save if is_sharded(t.pretraining) else t.save  # sharded, it takes all processes
     with closing(t.batches), stop.between_steps():
         for step in range(t.done, steps):
-            with lock.step(), t.explained():
+            with lock.step(), explain_failures(config, f"step {step}", t.run.folder):
                 t.keep_weights()
                 began = time.perf_counter()
                 batch = next(t.batches)
@@ -98,4 +98,5 @@ def _train(t: Training, lock: RunLock) -> Generator[Record]:
             yield dict(record)
             if stop:
                 t.accelerator.wait_for_everyone()  # the main one saves; a launcher ends what outlives the first end
-                raise stop.error(t.saved)
+                at = f"after step {t.done} of {steps}, in {t.run.folder}"
+                raise stop.error(f"saved {at}: the same call goes on from there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 from ..base.strings import shown
 from ..config import ConfigError, RunConfig
@@ -12,8 +13,8 @@ from ..interop.pretrained_encoders import require_fitting, sources
 from ..model.replicas import launched
 from ..objectives import OBJECTIVES, check_losses, losses_by_stream, weights_at
 from ..recipes import prior_runs
+from ..runs.errors import RunError
 from ..runs.run import INIT, STATE, Run
-from .teachers import require_teaching
 
 
 def require_trainable(config: RunConfig) -> None:
@@ -50,14 +51,19 @@ def require_startable(run: Run) -> None:
     if config.init_from and not files and not config.has_stage1:
         _require_learnt(Run.open(config.init_from).config, config)
     if config.flow.taught_by_run and config.weight("mim") > 0:
-        require_teaching(config, run.root)
+        _require_teaching(prior_runs.teacher(config) if config.has_teacher else teaching_run(config, "").config, config)
+
+
+def _learnt(config: RunConfig) -> list[str]:
+    """The losses that a training of the config ends with."""
+    on, by_stream = weights_at(config, config.train.steps), losses_by_stream(config)
+    return [name for name in on if any(name in losses for losses in by_stream.values())]
 
 
 def _require_learnt(source: RunConfig, config: RunConfig) -> None:
     """ConfigError where the run that a config starts from never learnt what is to be kept of it."""
-    on = weights_at(source, source.train.steps)
-    learnt = {n for losses in losses_by_stream(source).values() for n in losses if n in on}
-    kinds, flow = {OBJECTIVES[n].kind() for n in learnt}, config.flow
+    learnt, flow = _learnt(source), config.flow
+    kinds = {OBJECTIVES[n].kind() for n in learnt}
     held = ["mim_target"] if flow.mim_target == "frozen" and config.weight("mim") > 0 and kinds <= {"text"} else []
     held += [n for n in flow.anchored if (kinds <= {"image"} if n == "l2sp" else "mlm" not in learnt)]
     if held:
@@ -66,14 +72,38 @@ def _require_learnt(source: RunConfig, config: RunConfig) -> None:
         raise ConfigError(f"{losses}: {untrained}")
 
 
+def teaching_run(config: RunConfig, root: str | Path) -> Run:
+    """The finished run that `flow.teacher` names, or of this config's changes, under `root`; else ConfigError."""
+    field = f"flow.teacher = {shown(config.flow.teacher)}"
+    try:
+        run = Run.of(prior_runs.teacher(config), root) if config.has_teacher else Run.open(config.flow.teacher)
+    except RunError as error:
+        raise ConfigError(f"{field}: {error}") from error
+    if not run.done:
+        raise ConfigError(f"{field}: not finished; train it to the end first")
+    return run
+
+
+def _require_teaching(teacher: RunConfig, config: RunConfig) -> None:
+    """ConfigError where a run's vision encoder cannot teach this model's."""
+    field, learnt = f"flow.teacher = {shown(config.flow.teacher)}", _learnt(teacher)
+    if all(OBJECTIVES[n].kind() == "text" for n in learnt):
+        raise ConfigError(f"{field}: its vision encoder was never trained; its losses are {', '.join(learnt)}")
+    for name in ("image_size", "patch_size", "width"):
+        theirs, ours = (getattr(of.model.vision, name) for of in (teacher, config))
+        if theirs != ours:
+            raise ConfigError(f"{field}: its model.vision.{name} is {theirs}; must be {ours}, as in this config")
+
+
 def before(run: Run) -> dict[str, RunConfig]:
     """What is to be trained before the run begins, in this order, where its config asks for it: the paper's warm start,
     and a teacher of its own; once it has begun, a teacher that is gone."""
     config = run.config
     begun = any(map(run.has, (INIT, STATE, "DONE")))
     first = {"warm start": prior_runs.stage1(config)} if config.has_stage1 and not begun else {}
-    if config.has_teacher and not (run.has("DONE") or (begun and Run.of(prior_runs.teacher(config), run.root).done)):
-        first["teacher"] = prior_runs.teacher(config)
+    if config.has_teacher and not run.has("DONE"):
+        teacher = prior_runs.teacher(config)
+        first |= {} if begun and Run.of(teacher, run.root).done else {"teacher": teacher}
     return first
 
 

@@ -5,34 +5,36 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..config import RunConfig
+from ..config import ConfigError, RunConfig
+from ..data import dataset
 from ..data.batch_loader import loader
 from ..data.skipped_items import SkippedItems
+from ..data.source import is_remote
 from ..data.streams import Streams
+from ..data.tokenizer import Tokenizer
 from ..diagnostics.training_probe import TrainingProbe
 from ..model.batch import Batch, on_device, sent
 from ..model.replicas import broadcast_from_main
-from ..objectives import Pretraining, weights_at
-from ..runs.errors import explain_failures, non_finite_loss
-from ..runs.run import METRICS, PROBES, Record
+from ..objectives import OBJECTIVES, losses_by_stream, weights_at
+from ..runs.errors import non_finite_loss
+from ..runs.run import METRICS, PROBES, Record, Run
 from ..runs.signals import uncut
-from .accumulate import in_one, in_parts
-from .constant_baselines import constant_levels
-from .gradient_interventions import Steering
+from .accelerator import gathered, is_sharded, unsharded, whole, wrapped
+from .gradient_interventions import Losses
 from .optimizer import fuse
 from .prepare import Prepared
-from .sharding import gathering, is_sharded, unsharded, whole, wrapped
-from .shards import Losses, Shards
+from .step_gradient import Shards, in_parts
 
 HELD_OUT_BATCHES = 2
+UNCOMPILED = ("cpu",)  # where torch.compile takes half a minute and gains nothing
 Gradients = Callable[[Batch, dict[str, float], tuple[object, ...]], tuple[Losses, Losses]]  # of a step, into `.grad`
 
 
@@ -40,6 +42,7 @@ class Training:
     """All that the loop works with."""
 
     batches: Generator[Batch]  # of the steps that are still to do
+    gradients: Gradients
     once: Record  # for the next record alone
     records: list[Record]  # not saved yet
     probed: list[Record]
@@ -47,29 +50,27 @@ class Training:
     def __init__(self, p: Prepared, accelerator: Accelerator):
         self.run, self.config, self.accelerator = p.run, p.run.config, accelerator
         self.model, self.steering, self.done = p.model, p.steering, p.first_step
-        config, main, pretraining = self.config, accelerator.is_main_process, p.pretraining
-        self.probe = None
-        if main and config.train.probe_every:
-            self.probe = TrainingProbe(pretraining, p.start(), p.tokenizer)
-        self.pretraining, self.optimizer = wrapped(pretraining, p.optimizer, accelerator, config.train.strategy)
+        config, train, main = self.config, self.config.train, accelerator.is_main_process
+        probes = main and train.probe_every
+        self.probe = TrainingProbe(p.pretraining, p.start(), p.tokenizer) if probes else None
+        self.pretraining, self.optimizer = wrapped(p.pretraining, p.optimizer, accelerator, train.strategy)
         fuse(self.optimizer)
-        if _compiles(config, accelerator.device):
+        if train.compile and accelerator.device.type not in UNCOMPILED:
             for encoder in (p.model.vision, p.model.text, p.model.fusion):
                 encoder.compile()
-        self.gradients = _gradients(pretraining, self.pretraining, config, accelerator, p.steering)
-        self.gather = gathering(main) if is_sharded(self.pretraining) else dict
+        if train.shards > 1 and accelerator.device.type == "cpu" and accelerator.num_processes == 1:
+            self.gradients = Shards(p.pretraining, train.shards, train.threads, accelerator.autocast, p.steering)
+        else:
+            self.gradients = partial(in_parts, self.pretraining, train.accumulate, accelerator, steering=p.steering)
+        self.gather = partial(gathered, keep=main) if is_sharded(self.pretraining) else dict
         streams = Streams(config, p.tokenizer, source=p.data, rank=accelerator.process_index)
         self.seed, self.batches = streams.seed, loader(streams, self.done)  # of this process's data and draws
         self.held_out = Streams(config, p.tokenizer, "validation", p.data, streams.rank)
         self.skipped = SkippedItems(p.data, p.run.metrics() if main else ())
-        self.once = _processes(p, accelerator)
+        self.once = _processes(p.run, p.first_step, accelerator)
         if not self.done and (levels := constant_levels(config, p.tokenizer)):
             self.once["levels"] = levels
         self.records, self.probed = [], [] if self.probe is None or self.done else [self.probe(0)]
-
-    def explained(self) -> AbstractContextManager[None]:
-        """In which what the machine refuses becomes an error that names the step."""
-        return explain_failures(self.config, f"step {self.done}", self.run.folder)
 
     def clipped(self) -> Tensor:
         """The gradient's norm, before it is clipped."""
@@ -133,17 +134,6 @@ class Training:
             self.run.save(weights, moments, self.done, {METRICS: records, PROBES: [*self.probed]})
             self.probed.clear()
 
-    @property
-    def saved(self) -> str:
-        """What a training that was asked to end says."""
-        at = f"after step {self.done} of {self.config.train.steps}, in {self.run.folder}"
-        return f"saved {at}: the same call goes on from there"
-
-    @property
-    def alone_saves(self) -> bool:
-        """Whether this process can save without the others: sharded, it takes all."""
-        return not is_sharded(self.pretraining)
-
 
 @torch.no_grad()
 def means_on_host(tensors: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
@@ -153,29 +143,12 @@ def means_on_host(tensors: Mapping[str, Tensor], accelerator: Accelerator) -> di
     return dict(zip(tensors, means.tolist(), strict=True))
 
 
-def _gradients(
-    pretraining: Pretraining, trained: nn.Module, config: RunConfig, accelerator: Accelerator, steering: Steering
-) -> Gradients:
-    """A step's, of the whole batch at once, of parts one after the other, or of parts in threads."""
-    train = config.train
-    if train.shards > 1 and accelerator.device.type == "cpu" and accelerator.num_processes == 1:
-        return Shards(pretraining, train.shards, train.threads, accelerator.autocast, steering)
-    if train.accumulate > 1:
-        return partial(in_parts, trained, train.accumulate, accelerator, steering=steering)
-    return partial(in_one, trained, accelerator, steering=steering)
-
-
-def _compiles(config: RunConfig, device: torch.device) -> bool:
-    """Whether torch.compile is asked for and worth it: on a CPU it takes half a minute and gains nothing."""
-    return config.train.compile and device.type != "cpu"
-
-
-def _processes(p: Prepared, accelerator: Accelerator) -> Record:
+def _processes(run: Run, first_step: int, accelerator: Accelerator) -> Record:
     """For the record of the first step that other processes than before do: how many they are. Warns of it."""
-    run, now = p.run, accelerator.num_processes
-    recorded = next((r["processes"] for r in reversed(run.metrics()) if "processes" in r), 1) if p.first_step else 1
+    now = accelerator.num_processes
+    recorded = next((r["processes"] for r in reversed(run.metrics()) if "processes" in r), 1) if first_step else 1
     before = broadcast_from_main(recorded)
-    if before != now and p.first_step and accelerator.is_main_process:
+    if before != now and first_step and accelerator.is_main_process:
         by = f"{before} process{'es' * (before > 1)}"
         warnings.warn(
             f"{run.folder}: was trained by {by} and goes on with {now}. Each draws a batch of its own, so"
@@ -183,3 +156,25 @@ def _processes(p: Prepared, accelerator: Accelerator) -> Record:
             stacklevel=2,
         )
     return {} if before == now else {"processes": now}
+
+
+def constant_levels(config: RunConfig, tokenizer: Tokenizer) -> dict[str, dict[str, Any]]:
+    """What a prediction that never looks at its input reaches on the run's own data: value and name by
+    "stream/objective", of the losses that declare how many items it takes, on the run's own training batches, at steps
+    spread evenly over it. A function of the config and the data. {} for remote shards, which do not answer by key:
+    looking at them would move the training's own place in them; and where too many pictures cannot be read."""
+    if any(map(is_remote, config.data.sources)):
+        return {}
+    with warnings.catch_warnings(), suppress(ConfigError):
+        warnings.simplefilter("ignore")  # of pictures that cannot be read: the training says so itself
+        levels, steps, on = {}, config.train.steps, weights_at(config, config.train.steps)
+        streams = Streams(config, tokenizer, source=dataset(config))  # its own, whose counts are no others'
+        for stream, names in losses_by_stream(streams.source.feasible).items():
+            asking = {name: OBJECTIVES[name] for name in names if name in on and OBJECTIVES[name].constant_of}
+            items = max((loss.constant_of for loss in asking.values()), default=0)
+            count = min(math.ceil(items / getattr(config.data, stream)), steps)
+            batches = [getattr(streams, stream)(i * steps // count) for i in range(count)]
+            found = {f"{stream}/{name}": loss.constant(batches) for name, loss in asking.items()}
+            levels |= {key: {"value": level[0], "name": level[1]} for key, level in found.items() if level}
+        return levels
+    return {}

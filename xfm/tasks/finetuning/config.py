@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ...base.fields import build, changed, one_of, positive, require, to_tree, typed
+from ...base.fields import Count, Size, build, changed, one_of, require, to_tree, typed
 from ...base.strings import shown
 from ...config import TrainConfig
 from ...train import Run
@@ -38,17 +38,15 @@ class FinetuneConfig:
     # what stays as it was pretrained, and is no part of the weights that are kept: the "model" (linear evaluation;
     # retrieval, which has no head of its own, is zero-shot then), or all of it but the fusion encoder
     frozen: Frozen = ""
-    shots: int = 0  # training items of each label, drawn by the seed; 0: all
+    shots: Size = 0  # training items of each label, drawn by the seed; 0: all
     published: bool = False  # the head as published, where the task's own is another; `recipe` then trains as published
-    batch: int = 32
+    batch: Count = 32
     split: MeasuredSplit = "test"  # what the result is of; an exploration leaves the test split alone
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         typed(self, "")
         one_of("task", self.task, TRAINABLE)
-        positive(self, "", "batch")
-        positive(self, "", "shots", zero=True)
         task, family = TRAINABLE[self.task], TRAINABLE[self.task].family
         require(
             not self.shots or task.few_shot, "shots", self.shots, f"0 in {self.task}, which has no labels to draw by"

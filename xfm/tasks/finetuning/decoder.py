@@ -15,8 +15,7 @@ from ...config import ModelConfig
 from ...model import XFM
 from ...model.attention import Attention, additive
 from ...model.batch import END, IGNORE, PAD
-from ...model.blocks import TextLayer
-from ...model.heads import LMHead
+from ...model.blocks import LMHead, TextLayer
 from ...model.text import TextEncoder
 
 LAYERS, HEAD = "layers.", "head."

@@ -60,7 +60,7 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
     if run.done:
         yield from run.metrics()
         return
-    accelerator = make_accelerator(_run_config(config))
+    accelerator = make_accelerator(_run_config(config).train)
     require(accelerator.num_processes == 1, "processes", accelerator.num_processes, "1: fine-tunings run side by side")
     with run.lock() as lock:
         run.claim()

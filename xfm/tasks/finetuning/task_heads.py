@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...model import XFM, ImageTokens
-from ...model.heads import compared, pooled, two_layer_head
+from ...model.blocks import compared, pooled, two_layer_head
 
 PUBLISHED_WIDTHS = (1, 2, 4, 2, 1)  # of the hidden layers, as multiples of the features
 

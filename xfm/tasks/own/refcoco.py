@@ -21,7 +21,7 @@ from ...data.source import Box, Split
 from ...files.readers.annotations import read_refcoco
 from ...files.readers.records import Problem, Record, Unusable, matching
 from ...model import XFM
-from ...model.heads import two_layer_head
+from ...model.blocks import two_layer_head
 from ...objectives.bbp import overlap
 from ..baselines import best_constant_box
 from ..finetuning.annotation_errors import Cut, cleaned, entry

@@ -1,0 +1,163 @@
+"""A run's vision encoder as MIM's frozen teacher: a finished run's, or one of the config's own, trained first."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from train.conftest import copied, left
+
+from xfm import Run, pretrain, recipes
+from xfm.config import ConfigError, RunConfig
+from xfm.data.streams import Streams
+from xfm.diagnostics.gradient_table import gradient_table
+from xfm.model.batch import normalise
+from xfm.objectives import Pretraining, build
+from xfm.recipes import prior_runs
+from xfm.train.prepare import mim_teacher
+from xfm.train.requirements import teaching_run
+
+SHORT = {"train.steps": 3, "train.warmup": 1, "train.save_every": 1, "train.validate_every": 0, "stage1_steps": 2}
+CPU = torch.device("cpu")
+
+
+def short(recipe: str, **changes: Any) -> RunConfig:
+    config = recipes.get(recipe)
+    start = {f"objectives.{o}.start": 0.0 for o in config.objectives}
+    return config.replace(SHORT | start | {n.replace("__", "."): v for n, v in changes.items()})
+
+
+def taught(teacher: Path | str, **changes: Any) -> RunConfig:
+    return short("smoke", **{"name": "taught", "flow__mim_target": "teacher", "flow__teacher": str(teacher)} | changes)
+
+
+def by_own(teacher: str = "+clip_like", recipe: str = "smoke+guide_clip", **changes: Any) -> RunConfig:
+    return short(recipe, flow__teacher=teacher, **changes)
+
+
+@pytest.fixture(scope="module", params=["smoke+clip_like", "smoke+beit_like"])
+def teacher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    same = {"model__vision": recipes.smoke().model.vision} if "beit" in request.param else {}  # else it is wider
+    config = short(request.param, **same)
+    return left(config, tmp_path_factory.mktemp("teachers"), config.train.steps)
+
+
+def test_masked_patches_predict_the_runs_own_tokens(teacher: Run, tmp_path: Path) -> None:
+    config = taught(teacher.folder)
+    batch = Streams(config, teacher.tokenizer(), "validation")[2]
+    tokens = mim_teacher(Run(tmp_path, config), CPU)
+    pictures = normalise(batch["images"].image)  # type: ignore[union-attr]
+    with torch.no_grad():
+        expected = teacher.model().vision(pictures)
+    assert tokens is not None and torch.equal(tokens(pictures), expected) and not tokens(pictures).requires_grad
+    training = Pretraining(build(config), config, tokens)
+    assert torch.equal(training.flow(batch, "images", ("mim",), (0, 0)).mim_target.patches, expected)
+    head: Any = training.model.objectives["mim"].head
+    assert head.weight.shape == (32, 32)
+    norms = gradient_table(training, batch).norms["mim"]
+    assert norms["MIM head"] and norms["vision"]
+
+
+def test_a_taught_run_trains_resumes_and_opens_without_its_teacher(teacher: Run, tmp_path: Path) -> None:
+    own = copied(teacher, tmp_path / "own")
+    config = taught(own.folder, train__steps=4)
+    runs = [left(config, tmp_path / "stopped", 0), left(config, tmp_path / "whole", 4)]
+    assert runs[0].metrics()[0]["pairs/mim"] == runs[1].metrics()[0]["pairs/mim"]
+    left(config, tmp_path / "stopped", 4)
+    assert (own.folder / "model.safetensors").read_bytes() == (teacher.folder / "model.safetensors").read_bytes()
+    shutil.rmtree(own.folder)
+    one, other = (run.model().state_dict() for run in runs)
+    assert all(torch.equal(t, other[n]) for n, t in one.items())
+
+
+def test_a_run_that_cannot_teach_says_why(teacher: Run, tmp_path: Path) -> None:
+    unfinished = copied(teacher, tmp_path / "unfinished")
+    (unfinished.folder / "DONE").unlink()
+    words = left(short("smoke+bert_like"), tmp_path, 3)
+    masks = {"data__mask__image_patches": 3}
+    for folder, why, changes in (
+        (tmp_path / "nothing", "no run here", {}),
+        (unfinished.folder, "not finished", {}),
+        (words.folder, "its vision encoder was never trained; .* are mlm", {}),
+        (teacher.folder, r"model\.vision\.image_size is 48; must be 64", {"model__vision__image_size": 64}),
+        (teacher.folder, r"model\.vision\.patch_size is 8; must be 16", {"model__vision__patch_size": 16} | masks),
+        (teacher.folder, r"model\.vision\.width is 32; must be 40", {"model__vision__width": 40}),
+    ):
+        with pytest.raises(ConfigError, match=rf"^flow\.teacher = {re.escape(repr(str(folder)))}: .*{why}"):
+            list(pretrain(taught(folder, **changes), tmp_path / "students"))
+        assert not (tmp_path / "students").exists()
+
+
+# ---- one of the config's own
+
+
+def test_it_is_trained_first_on_the_same_batches_and_its_outputs_are_the_target(tmp_path: Path) -> None:
+    config = by_own()
+    names = [record["run"] for record in pretrain(config, tmp_path)]
+    teacher = Run.of(prior_runs.teacher(config), tmp_path)
+    assert names == [teacher.config.name] * 3 + [config.name] * 3 and teacher.done
+    assert teacher.config.model.vision.encoder == "open_clip" and {*teacher.config.objectives} == {"itc"}
+    tokens, pictures = mim_teacher(Run.of(config, tmp_path), CPU), torch.rand(2, 3, 48, 48)
+    with torch.no_grad():
+        assert tokens is not None and torch.equal(tokens(pictures), teacher.model().vision(pictures))
+    theirs, ours = (Streams(each, Run.of(each, tmp_path).tokenizer())[1] for each in (teacher.config, config))
+    assert torch.equal(theirs["pairs"].image, ours["pairs"].image)
+    assert torch.equal(theirs["pairs"].tokens.ids, ours["pairs"].tokens.ids)
+
+
+SAME = ({"objectives__mim__weight": 3.0}, {"objectives__mim__start": 0.5}, {"flow__standardise_target": False},
+        {"flow__text_gradient__itm": 1.0}, {"init_from": "stage1"}, {"train__probe_every": 1})  # fmt: skip
+
+
+def test_what_tells_targets_and_warm_starts_apart_does_not_change_it() -> None:
+    for name in ("+clip_like", "+image_only+images_64"):
+        made = [prior_runs.teacher(by_own(name, **changes)) for changes in ({}, *SAME)]
+        assert len({(config.name, config.fingerprint) for config in made}) == 1
+    assert prior_runs.teacher(by_own(seed=1)).fingerprint != prior_runs.teacher(by_own()).fingerprint
+    assert prior_runs.teacher(by_own("+image_only")).name != prior_runs.teacher(by_own("+image_only+images_64")).name
+
+
+def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_path: Path) -> None:
+    config = by_own(recipe="smoke+stage1+guide_clip")
+    first = [record["run"] for record in pretrain(config, tmp_path)]
+    start, teacher = prior_runs.stage1(config).name, prior_runs.teacher(config)
+    assert list(dict.fromkeys(first)) == [start, teacher.name, config.name]
+    weights = Run.of(teacher, tmp_path).folder / "model.safetensors"
+    stamp = weights.stat().st_mtime_ns
+    left(by_own(objectives__mim__weight=2.0, name="smoke+heavier"), tmp_path, 3)
+    assert weights.stat().st_mtime_ns == stamp
+
+    resumed = config.replace({"name": "smoke+resumed"})
+    left(resumed, tmp_path, 0)
+    shutil.rmtree(tmp_path / teacher.name)
+    assert [record["run"] for record in pretrain(resumed, tmp_path)] == [teacher.name] * 3 + ["smoke+resumed"] * 2
+    whole, in_two = (Run.of(each, tmp_path).model().state_dict() for each in (config, resumed))
+    assert all(torch.equal(tensor, in_two[name]) for name, tensor in whole.items())
+
+
+@pytest.mark.parametrize(
+    ("teacher", "why"),
+    [
+        ("+clip_lik", "change 'clip_lik' is unknown; did you mean 'clip_like'"),
+        ("+", "change '' is unknown"),
+        ("+beit_like", r"flow\.teacher = '\+beit_like': its model\.vision\.width is \d+; must be 32"),
+        ("+bert_like", r"flow\.teacher = '\+bert_like': its vision encoder was never trained; its losses are mlm"),
+        ("+guide_frozen", "flow.mim_target = 'frozen': must be used with a warm start"),
+    ],
+)
+def test_what_cannot_teach_is_refused_before_there_is_a_folder(teacher: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=why):
+        list(pretrain(by_own(teacher), tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_mim_there_is_no_teacher_and_an_unfinished_one_is_none(tmp_path: Path) -> None:
+    config = by_own("+clip_lik", objectives__mim__weight=0.0)
+    assert {record["run"] for record in pretrain(config, tmp_path)} == {config.name}
+    left(prior_runs.teacher(by_own()), tmp_path, 0)
+    with pytest.raises(ConfigError, match=re.escape("flow.teacher = '+clip_like': not finished")):
+        teaching_run(by_own(), tmp_path)

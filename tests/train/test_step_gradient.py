@@ -1,0 +1,340 @@
+"""A step's gradient in parts, one after the other or a thread each: that of the whole batch, whoever is late."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from train.conftest import left, plain
+
+from xfm import recipes
+from xfm.config import ConfigError, RunConfig
+from xfm.data import dataset
+from xfm.data.streams import Streams
+from xfm.data.tokenizer import Tokenizer
+from xfm.model.batch import IGNORE, PAD, Batch, Regions, TokenBatch
+from xfm.model.blocks import TextLayer
+from xfm.model.replicas import Threads, use_group
+from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
+from xfm.objectives.itc import ITC
+from xfm.train.accelerator import make_accelerator
+from xfm.train.estimate import _count
+from xfm.train.step_gradient import Shards, in_parts, split
+
+STEP = 100
+KEY = (0, STEP)
+EXACT = {"rtol": 1e-9, "atol": 1e-12}
+Found = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]  # losses, report, gradients
+
+
+def config(recipe: str = "smoke+adamw", **changes: Any) -> RunConfig:
+    fields = {name.replace("__", "."): value for name, value in changes.items()}
+    sizes = {"data.fusion_batch": 0, "data.region_images": 8, "data.regions": 16, "data.images": 8, "data.texts": 8}
+    return recipes.get(recipe).replace(sizes | {"train.steps": 200, "train.shards": 1} | fields)
+
+
+@pytest.fixture(scope="module")
+def words() -> Tokenizer:
+    return dataset(config()).tokenizer()
+
+
+@pytest.fixture(scope="module")
+def batch(words: Tokenizer) -> Batch:
+    return Streams(config(), words)[STEP]
+
+
+def model_of(c: RunConfig) -> Pretraining:
+    return Pretraining(build(c).double(), c).train()
+
+
+def gradients(p: Pretraining) -> dict[str, Tensor]:
+    return {name: w.grad.clone() for name, w in p.model.named_parameters() if w.grad is not None}
+
+
+def in_turn(p: Pretraining, batch: Batch, on: dict[str, float], count: int = 2) -> Found:
+    return *in_parts(p, count, make_accelerator(p.config.train), batch, on, KEY), gradients(p)
+
+
+def in_threads(p: Pretraining, batch: Batch, on: dict[str, float], count: int = 2) -> Found:
+    return *Shards(p, count, 1, contextlib.nullcontext)(batch, on, KEY), gradients(p)
+
+
+def items(tensors: dict[str, Tensor]) -> dict[str, float]:
+    return {name: value.item() for name, value in tensors.items()}
+
+
+def same(found: dict[str, Tensor], wanted: dict[str, Tensor], **near: float) -> None:
+    assert found.keys() == wanted.keys()
+    for name, grad in wanted.items():
+        torch.testing.assert_close(found[name], grad, **(EXACT | near), msg=name)
+
+
+SUMS = [name for name in OBJECTIVES if name not in ("itc", "itm")]  # what these compare in turn is within a part
+CASES = [(in_turn, o, count) for o in SUMS for count in (2, 3, 4)]
+CASES += [(in_threads, o, count) for o in (*SUMS, "itc") for count in (1, 2, 4)]  # ITM's negatives are of its own part
+
+
+@pytest.mark.parametrize(("how", "objective", "count"), CASES, ids=lambda case: getattr(case, "__name__", case))
+def test_the_parts_give_the_losses_and_gradients_of_the_whole(how, objective: str, count: int, batch: Batch) -> None:
+    whole, on = model_of(config()), {objective: 1.0}
+    losses, report = whole(batch, on, KEY)
+    weighted_sum(losses, on).backward()
+    found, said, grads = how(model_of(config()), batch, on, count)
+    assert items(found) == pytest.approx(items(losses), rel=1e-6) and said.keys() == report.keys()
+    apart = [n for n in report if n.endswith("/constant") or (how is in_threads and "accuracy" in n)]  # of each part
+    assert items({n: said[n] for n in report if n not in apart}) == pytest.approx(
+        items({n: report[n] for n in report if n not in apart}), rel=1e-5
+    )
+    same(grads, gradients(whole))
+    assert any(grad.abs().max() > 1e-4 for grad in grads.values())
+
+
+@pytest.mark.parametrize(("how", "objective"), [(in_turn, "itc"), (in_turn, "itm"), (in_threads, "itm")])
+def test_what_is_compared_is_compared_within_a_part(how, objective: str, batch: Batch) -> None:
+    p, on = model_of(config()), {objective: 1.0}
+    losses, _, found = how(p, batch, on)
+    sums = dict[str, float]()
+    p.zero_grad()
+    for i, part in enumerate(split(batch, 2, even=how is in_turn)):
+        alone, _ = p(part, on, (*KEY, i))
+        shares = {n: len(part[n.split("/")[0]].tokens.ids) / len(batch[n.split("/")[0]].tokens.ids) for n in alone}  # type: ignore[union-attr]
+        alone = {n: shares[n] * loss for n, loss in alone.items()}
+        weighted_sum(alone, on).backward()
+        sums = {n: sums.get(n, 0.0) + loss.item() for n, loss in alone.items()}
+    assert items(losses) == pytest.approx(sums, rel=1e-6)
+    if how is in_turn:
+        same(found, gradients(p))
+
+
+def test_an_even_guess_is_among_the_pairs_of_a_part(batch: Batch) -> None:
+    c = config(train__accumulate=2)
+    p = model_of(c)
+    for weight in (p.model.contrastive.image.weight, p.model.contrastive.text.weight):
+        weight.data.zero_().add_(1)  # every feature is the same
+    losses, *_ = in_turn(p, {"pairs": batch["pairs"]}, {"itc": 1.0})
+    level = OBJECTIVES["itc"].chance(c, "pairs")
+    assert level == (pytest.approx(losses["pairs/itc"].item(), abs=0.05), f"chance, ln {c.data.pairs // 2}")
+
+
+def test_each_part_fuses_its_share_of_the_pairs(words: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    c, seen = config(data__fusion_batch=4), []
+    p = model_of(c)
+    fusion = type(p.model.fusion)
+    forward = fusion.forward
+    monkeypatch.setattr(fusion, "forward", lambda s, text, *a: seen.append(len(text)) or forward(s, text, *a))
+    in_turn(p, {"pairs": Streams(c, words)[STEP]["pairs"]}, {"imlm": 1.0})
+    assert seen == [2, 2]
+
+
+# ---- activations that are computed again
+
+
+@pytest.mark.parametrize("recipe", ["smoke+adamw", "smoke+clip_like"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_layers_that_are_computed_again_change_no_gradient(recipe: str, dropout: float) -> None:
+    """With every objective, and the same draws in both computations."""
+    clip = "clip" in recipe
+    fields = {} if clip else {"model__text__dropout": dropout, "model__vision__drop_path": dropout}
+    found = []
+    for again in (False, True):
+        c = config(recipe, **fields, train__checkpoint_activations=again)
+        batch = Streams(c, dataset(c).tokenizer())[STEP]
+        found.append(in_turn(model_of(c), batch, dict.fromkeys(c.objectives, 1.0), 1)[-1])
+    same(found[1], found[0], rtol=1e-12, atol=1e-14)
+
+
+def test_layers_that_are_computed_again_keep_their_inputs_alone(batch: Batch) -> None:
+    """Bytes at the end of the forward pass, which the estimate counts by saved_tensors_hooks."""
+    deep = {"model__vision__depth": 6, "model__text__depth": 6, "model__fusion_depth": 4}
+    configs = [config(**deep, train__checkpoint_activations=again) for again in (False, True)]
+    scale = dict.fromkeys(batch, 1.0)
+    all_of, inputs = (_count(build(c), c, batch, STEP, scale, "no")[1] for c in configs)
+    assert inputs < 0.35 * all_of
+
+
+# ---- runs
+
+
+@pytest.mark.parametrize("way", ["shards", "accumulate", "checkpoint_activations"])
+def test_a_run_resumes_bit_for_bit(way: str, tmp_path) -> None:
+    short = {"train__steps": 4, "train__save_every": 2, "train__validate_every": 0, "name": "parts"}
+    c = config(**short, **{f"train__{way}": True if "activations" in way else 2})
+    whole = left(c, tmp_path / "a", 4)
+    left(c, tmp_path / "b", 1)
+    again = left(c, tmp_path / "b", 4)
+    assert [*map(plain, whole.metrics())] == [*map(plain, again.metrics())]
+    a, b = (run.folder / "model.safetensors" for run in (whole, again))
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_what_saves_memory_alone_is_no_other_run() -> None:
+    alone = config()
+    for same in ({"train.checkpoint_activations": True}, {"train.strategy": "fsdp"}, {"train.accumulate": 1}):
+        assert alone.replace(same).fingerprint == alone.fingerprint
+    assert alone.replace({"train.accumulate": 2}).fingerprint != alone.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"train.accumulate": 0}, r"train\.accumulate = 0: must be positive"),
+        ({"train.accumulate": 5}, r"train\.accumulate = 5: must be at most 4: two of the 8 pairs a part"),
+        ({"train.accumulate": 2, "data.regions": 3}, r"train\.accumulate = 2: must be at most 1: two of the 3 regions"),
+        ({"train.shards": 3, "data.images": 4}, r"train\.shards = 3: must be at most 2: two of the 4 images a shard"),
+        ({"train.shards": 2, "data.fusion_batch": 2}, "at most 1: two of the 2 pairs that are fused a shard"),
+        ({"train.accumulate": 2, "train.shards": 2}, r"train\.shards = 2: must be 1 with train\.accumulate"),
+        (
+            {"train.checkpoint_activations": True, "train.shards": 2},
+            r"train\.shards = 2: must be 1 with train\.checkpoint_activations",
+        ),
+        ({"train.strategy": "fsdp", "train.probe_every": 5}, r"train\.probe_every = 5: must be 0 with train\.strategy"),
+        ({"train.strategy": "zero"}, r"train\.strategy = 'zero'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(fields: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config().replace(fields)
+
+
+# ---- parts of a batch, threads of a step
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_parts_are_the_batch(batch: Batch, count: int) -> None:
+    parts = split(batch, count)
+    for name, whole in batch.items():
+        each = [part[name] for part in parts]
+        if hasattr(whole, "image"):
+            assert torch.equal(torch.cat([p.image for p in each]), whole.image)
+        if hasattr(whole, "tokens"):
+            sentences = [row[m] for p in each for row, m in zip(p.tokens.ids, p.tokens.mask, strict=True)]
+            wanted = [row[m] for row, m in zip(whole.tokens.ids, whole.tokens.mask, strict=True)]
+            assert all(map(torch.equal, sentences, wanted)) and len(sentences) == len(wanted)
+            labels = torch.cat([p.tokens.labels[p.tokens.labels != IGNORE] for p in each])
+            assert torch.equal(labels, whole.tokens.labels[whole.tokens.labels != IGNORE])
+            assert all(p.tokens.mask.any(0).all() for p in each), "padded to the longest of its part"
+    regions: Any = [part["regions"] for part in parts]
+    starts = [0, *torch.tensor([len(r.image) for r in regions]).cumsum(0).tolist()]
+    owners = torch.cat([r.owner + start for r, start in zip(regions, starts, strict=False)])
+    assert torch.equal(owners, batch["regions"].owner)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_late_part_changes_no_bit(batch: Batch, dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    c = config(model__text__dropout=dropout, model__vision__drop_path=dropout)
+    on = dict.fromkeys(OBJECTIVES, 1.0)
+    *first, expected = in_threads(model_of(c), batch, on)
+    forward, calls = TextLayer.forward, []
+
+    def late(self: TextLayer, *args: Any, **kwargs: Any) -> Tensor:
+        calls.append(self)
+        time.sleep(0.02 * (len(calls) % 3 == 0))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(TextLayer, "forward", late)
+    *second, found = in_threads(model_of(c), batch, on)
+    assert calls and first == second and expected.keys() == found.keys()
+    assert all(torch.equal(grad, found[name]) for name, grad in expected.items())
+
+
+def test_the_error_of_one_part_is_raised_and_ends_the_others(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = model_of(config())
+    shards, on = Shards(p, 2, 1, contextlib.nullcontext), {"mlm": 1.0, "itc": 1.0}
+    good = shards(batch, on, KEY)
+    second = shards.replicas[1].model.vision
+    monkeypatch.setattr(second, "encode", lambda x: (_ for _ in ()).throw(MemoryError("no room for the second part")))
+    with pytest.raises(MemoryError, match="the second part"):
+        shards(batch, on, KEY)
+    monkeypatch.undo()
+    assert shards(batch, on, KEY) == good, "and the next step is as ever"
+
+
+def test_parts_share_the_weights_and_not_their_gradients(batch: Batch) -> None:
+    p = model_of(config())
+    shards = Shards(p, 2, 1, contextlib.nullcontext)
+    for replica in shards.replicas:
+        pairs = zip(p.parameters(), replica.parameters(), strict=True)
+        assert all(a.data_ptr() == b.data_ptr() and a is not b for a, b in pairs)
+    shards(batch, {"mlm": 1.0}, KEY)
+    assert all(w.grad is None for replica in shards.replicas for w in replica.parameters())
+
+
+@given(st.lists(st.integers(0, 7), min_size=8, max_size=16), st.integers(1, 4), st.booleans())
+def test_every_region_is_in_one_part_with_its_own_picture(owners: list[int], count: int, even: bool) -> None:
+    """As many in each where that is asked for, or where a part would have fewer than two."""
+    owner, rows = torch.tensor(sorted(owners)), torch.arange(len(owners))
+    ids = rows[:, None]
+    tokens = TokenBatch(ids, torch.ones_like(ids, dtype=torch.bool), ids, ids, ids)
+    pictures = torch.arange(8)[:, None, None, None]
+    regions = Regions(pictures, owner, rows[:, None] > 0, tokens, rows[:, None].float(), rows > 0)
+    parts: list[Any] = [part["regions"] for part in split({"regions": regions}, count, even)]
+    assert torch.cat([part.box[:, 0].long() for part in parts]).tolist() == rows.tolist()
+    assert torch.cat([part.image[part.owner, 0, 0, 0] for part in parts]).tolist() == owner.tolist()
+    sizes = [len(part.owner) for part in parts]
+    assert min(sizes) >= 2 and (not even or max(sizes) - min(sizes) <= 1)
+    by_picture = [sum(8 * i // count <= o < 8 * (i + 1) // count for o in owners) for i in range(count)]
+    assert even or min(by_picture) < 2 or sizes == by_picture
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_false_captions_go_with_their_pairs_and_lose_no_token(count: int, words: Tokenizer) -> None:
+    pairs = Streams(config(data__pairs=16, data__relation_negatives=1.0, data__caption_tokens=24), words)[STEP]["pairs"]
+    parts = [part["pairs"] for part in split({"pairs": pairs}, count)]
+    assert all(part.false_ids.shape == part.tokens.ids.shape == part.tokens.mask.shape for part in parts)
+    assert min(part.tokens.ids.shape[1] for part in parts) < pairs.tokens.ids.shape[1]  # trimmed
+    for name in ("ids", "false_ids"):
+        whole = [row[row != PAD].tolist() for row in getattr(pairs.tokens if name == "ids" else pairs, name)]
+        rows = [getattr(part.tokens if name == "ids" else part, name) for part in parts]
+        assert [row[row != PAD].tolist() for each in rows for row in each] == whole
+
+
+@pytest.mark.parametrize("stream", ["pairs", "regions"])
+def test_the_contrast_finds_its_own_among_everyones(stream: str, batch: Batch) -> None:
+    """So its accuracy is that of the whole batch, and its chance one in all of it."""
+    p, on = model_of(config()), {"itc": 1.0}
+    with torch.no_grad():
+        _, whole = p(batch, on, KEY)
+    _, found, _ = in_threads(p, batch, on)
+    key = f"{stream}/itc/accuracy"
+    assert float(found[key]) == pytest.approx(float(whole[key]), abs=1e-6)
+
+
+def test_the_contrast_finds_its_own_where_parts_are_of_other_lengths() -> None:
+    """As regions are, which go with their pictures."""
+    itc, same = ITC(config()), torch.eye(8)
+
+    def found(peers: Threads, rows: Tensor) -> float:
+        with use_group(peers):
+            return itc(SimpleNamespace(features=(rows, rows))).report["accuracy"].item()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [*pool.map(found, Threads.of(2), same.split([3, 5]))] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_whoever_is_late_to_look_sees_what_was_handed_over_at_that_meeting(count: int) -> None:
+    """Also where the others have gone on to the next meeting, as far as they can without it."""
+    meetings = 60
+
+    def attend(peers: Threads) -> list[list[float]]:
+        draw, wait = random.Random(peers.rank), peers._barrier.wait
+
+        def late() -> None:
+            wait()
+            time.sleep(draw.choice([0, 0, 0.003]))  # between the meeting and the look
+
+        peers._barrier = SimpleNamespace(wait=late)  # type: ignore[assignment]
+        return [[x.item() for x in peers.gather(torch.tensor(10.0 * n + peers.rank))] for n in range(meetings)]
+
+    with ThreadPoolExecutor(count) as pool:
+        for seen in pool.map(attend, Threads.of(count)):
+            assert seen == [[10.0 * n + rank for rank in range(count)] for n in range(meetings)]
