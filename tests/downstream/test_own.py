@@ -16,9 +16,8 @@ from xfm.lab import CHECKPOINTS
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
-from xfm.tasks.finetuning.data_identity import contents
 from xfm.tasks.finetuning.finetune import finetune
-from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.finetuning.task_run import TaskRun, contents
 from xfm.train import RunError
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.tasks.finetuning.vqa_score import APOSTROPHES, normalised, soft_accuracy
+from xfm.tasks.finetuning.protocol import APOSTROPHES, normalised, soft_accuracy
 
 # vqaEval.py, without what a text in lower case never has (I'm, ...) and what stays as it is (let's, she's)
 OFFICIAL = """

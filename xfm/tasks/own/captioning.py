@@ -14,14 +14,12 @@ from ...data.source import Split
 from ...data.world.parsing import without_opening
 from ...model import XFM, ImageTokens
 from ...model.batch import END, IGNORE
-from ..finetuning.annotation_errors import Cut
 from ..finetuning.caption_metrics import BLEU, CIDER, TRUTH, Reference, library, word_metrics
-from ..finetuning.captioned import READS, captioned
-from ..finetuning.decoder import Decoder, beam_search, greedy, next_tokens, smoothed_cross_entropy
-from ..finetuning.protocol import caption_text
+from ..finetuning.decoder import Decoder, beam_search, next_tokens, smoothed_cross_entropy
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..result import Measure
 from .both import OfTheWorld
+from .checked_entries import CAPTIONED, captioned
 
 PROMPT = "a picture of"
 LONGEST, SHORTEST = 40, 5  # tokens, the prompt's among them (published: captions of at most 20 are written)
@@ -41,16 +39,13 @@ class Captioning(OfTheWorld):
     name, title = "captioning", "captioning"
     heads, decodes = ("imlm",), True
     hides = ("pictures",)
-    reads = READS
+    reads = CAPTIONED
     tested = 500  # each is searched for
     beams = 3  # 1: greedy
 
     def read(self, split: Split) -> list[Item]:
         library()  # what it is measured by is there
-        every, cut = captioned(self.path, split).items(), Cut("captions", WORDS)
-        items = [Item((), (p,), Reference(*(cut(p, caption_text(t, None)) for t in texts))) for p, texts in every]
-        cut.warn()
-        return items
+        return [Item((), (path,), Reference(*texts)) for path, texts in captioned(self.path, split, WORDS).items()]
 
     def said(self, item: Item) -> Sequence[str]:
         return item.target.captions
@@ -65,12 +60,15 @@ class Captioning(OfTheWorld):
     def loss(self, model: XFM, head: Decoder, batch: TaskBatch) -> Tensor:
         memory = _memory(model, batch.images[0])
         texts = [t.captions[int(torch.randint(len(t.captions), ()))] for t in batch.targets]
-        longest = min(LONGEST, self.config.model.text.positions - 2)
-        rows = [self.tokenizer.encode(f"{PROMPT} {text}", longest) for text in texts]
+        rows = [self.tokenizer.encode(f"{PROMPT} {text}", self._longest) for text in texts]
         ids, mask = (t.to(memory.device) for t in self.tokenizer.pad(rows))
         labels = next_tokens(ids, mask, len(self._prompt))
         logits = head(ids, mask, memory)[:, :-1].float()
         return smoothed_cross_entropy(logits, labels, SMOOTHING).sum() / (labels != IGNORE).sum()
+
+    @property
+    def _longest(self) -> int:
+        return min(LONGEST, self.config.model.text.positions - 2)
 
     @property
     def _prompt(self) -> list[int]:
@@ -81,13 +79,10 @@ class Captioning(OfTheWorld):
         return self.write(model, head, batch.images[0], self.beams)
 
     def write(self, model: XFM, head: Decoder, image: Tensor, beams: int) -> list[Answer]:
-        """Captions of normalised pictures (B, 3, H, W), by beam search with the geometric mean of the probabilities of
-        their tokens, </s> among them, or greedily (1) without any."""
-        memory, longest = _memory(model, image), min(LONGEST, self.config.model.text.positions - 2)
+        """Captions of normalised pictures (B, 3, H, W), by beam search, with the geometric mean of the probabilities of
+        their tokens, </s> among them. One beam is greedy."""
         prompt = torch.tensor(self._prompt, device=image.device).expand(len(image), -1)
-        if beams == 1:
-            return [Answer(self._text(ids)) for ids in greedy(head, memory, prompt, longest, SHORTEST).tolist()]
-        written = beam_search(head, memory, prompt, beams, longest, SHORTEST)
+        written = beam_search(head, _memory(model, image), prompt, beams, self._longest, SHORTEST)
         rows = zip(written.ids.tolist(), written.logs.tolist(), strict=True)
         return [Answer(self._text(ids), exp(min(0.0, log))) for ids, log in rows]
 
