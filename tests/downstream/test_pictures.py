@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from glue_files import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_data import COLOURS, classes, glue
 from PIL import Image
 
-from xfm.base import seeding
 from xfm.base.fields import ConfigError
 from xfm.data.world import openmoji
 from xfm.lab import CHECKPOINTS
@@ -33,18 +31,6 @@ from xfm.train import Run
 RUN = CHECKPOINTS / "demo"
 PRETRAINED = Run.open(RUN)
 TOKENIZER = PRETRAINED.tokenizer()
-COLOURS = {"n01440764": (200, 30, 30), "n01443537": (30, 200, 30), "Tench, tinca": (30, 30, 200)}
-
-
-def write_pictures(folder: Path, each: int, first: int = 0) -> None:
-    """Of each class so many pictures of its colour."""
-    for name, colour in COLOURS.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(first, first + each):
-            rng = np.random.default_rng(seeding.seed(name, i))
-            pixels = np.clip(np.array(colour) + rng.integers(-30, 30, (40, 56, 3)), 0, 255).astype(np.uint8)
-            kind = ("jpg", "png", "JPEG")[i % 3]
-            Image.fromarray(pixels).save(folder / name / f"{i}.{kind}")
 
 
 def opened(task: str = "images", path: str | Path = "", **more: Any) -> Any:
@@ -57,7 +43,7 @@ def indices(task: Trainable, split: Any) -> list[int]:
 
 def test_splits_that_are_there_are_kept(tmp_path: Path) -> None:
     for part, first in (("train", 0), ("val", 100), ("test", 200)):
-        write_pictures(tmp_path / part, 4, first)
+        classes(tmp_path / part, 4, first)
     task = opened(path=tmp_path)
     assert task.labels == tuple(sorted(COLOURS))
     for split, first in (("train", 0), ("validation", 100), ("test", 200)):
@@ -69,25 +55,16 @@ def test_splits_that_are_there_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["val", "valid", "validation", "dev", "test"])
 def test_of_two_splits_the_other_is_the_test_and_a_tenth_of_train_chooses(other: str, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "train", 20)
-    write_pictures(tmp_path / other, 2, 100)
+    classes(tmp_path / "train", 20)
+    classes(tmp_path / other, 2, 100)
     task = opened(path=tmp_path)
     assert {*indices(task, "test")} == {100, 101} and task.size("test") == 6
     train, validation = ({i.images[0] for i in task._own(split)} for split in ("train", "validation"))
     assert len(train) + len(validation) == 60 and not train & validation and 2 <= len(validation) < 15
 
 
-@pytest.mark.parametrize("other", ["valid", "validation", "dev"])
-def test_a_split_by_two_names_is_refused(other: str, tmp_path: Path) -> None:
-    for part, first in (("train", 0), ("val", 100), (other, 200)):
-        write_pictures(tmp_path / part, 2, first)
-    said = rf"has val/ and {other}/, each of which is the validation split; keep one of them"
-    with pytest.raises(ConfigError, match=said):
-        opened(path=tmp_path).size("train")
-
-
 def test_without_splits_all_three_are_by_content(tmp_path: Path) -> None:
-    write_pictures(tmp_path, 12)
+    classes(tmp_path, 12)
     again = tmp_path / "n01440764" / "copy.png"
     again.write_bytes((tmp_path / "n01440764" / "1.png").read_bytes())
     task = opened(path=tmp_path)
@@ -97,53 +74,17 @@ def test_without_splits_all_three_are_by_content(tmp_path: Path) -> None:
 
 
 def test_a_picture_beside_its_original_of_a_kind_that_is_not_read_is_read_once(tmp_path: Path) -> None:
-    write_pictures(tmp_path, 12)
+    classes(tmp_path, 12)
     (tmp_path / "n01440764" / "1.HEIC").write_bytes(b"the same as 1.png")
     task = opened(path=tmp_path)
     assert sum(task.size(split) or 0 for split in ("train", "validation", "test")) == 36
 
 
-def moved(old: str, new: str) -> Callable[[Path], Any]:
-    return lambda folder: (folder / old).rename(folder / new)
-
-
-BROKEN: list[tuple[Callable[[Path], Any], str]] = [
-    (lambda f: (f / "train" / "empty").mkdir(), r"train/empty: has no pictures \(\.avif.*take the folder away"),
-    (moved("train/n01440764/0.jpg", "train/0.jpg"), r"0\.jpg: lies in no class; move it into train/CLASS/"),
-    (moved("test/n01440764", "test/n01440765"), r"test: class.* = 'n01440765'.*did you mean 'n01440764'"),
-    (moved("test/n01440764/100.png", "test/100.png"), r"100\.png: lies in no class; move it into test/CLASS/"),
-    (moved("train", "training"), r"has test/ and no train/"),
-    (lambda f: (f / "train/n01440764/0.jpg").write_bytes(b"none"), r"0\.jpg'.*no picture that can be read"),
-    (lambda f: _link_out(f / "train/n01440764/0.jpg"), r"0\.jpg: .*leads out of the folder of the data: refused"),
-    (
-        moved("train/n01440764/0.jpg", "train/n01440764/0.HEIC"),
-        r"0\.HEIC: pictures of this kind are not read; save it as PNG",
-    ),
-]
-
-
-def _link_out(picture: Path) -> None:
-    outside = picture.parents[3] / "outside.jpg"
-    picture.rename(outside)
-    picture.symlink_to(outside)
-
-
-@pytest.mark.parametrize("harm, says", BROKEN, ids=[says for _, says in BROKEN])
-def test_a_broken_folder_is_named_with_the_way_out(harm: Callable[[Path], Any], says: str, tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    write_pictures(folder / "train", 3)
-    write_pictures(folder / "test", 2, 100)
-    harm(folder)
-    with pytest.raises(ConfigError, match=says):
-        task = opened(path=folder)
-        [task.item(split, i) for split in ("train", "validation", "test") for i in range(task.size(split))]
-
-
 def test_what_is_no_folder_of_classes_says_so(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "all", 1)
+    classes(tmp_path / "all", 1)
     with pytest.raises(ConfigError, match="3 pictures are too few: none is left for train"):
         opened(path=tmp_path / "all").size("train")
-    write_pictures(tmp_path / "one" / "train", 3)
+    classes(tmp_path / "one" / "train", 3)
     for name in [*COLOURS][1:]:
         for picture in (tmp_path / "one" / "train" / name).iterdir():
             picture.unlink()
@@ -160,8 +101,8 @@ def test_what_is_no_folder_of_classes_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frozen, published, layers", [("", False, 2), ("model", False, 2), ("model", True, 18)])
 def test_a_folder_is_fine_tuned_on(frozen: Frozen, published: bool, layers: int, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "data" / "train", 8)
-    write_pictures(tmp_path / "data" / "val", 2, 100)
+    classes(tmp_path / "data" / "train", 8)
+    classes(tmp_path / "data" / "val", 2, 100)
     more = {"frozen": frozen, "published": published, "data": str(tmp_path / "data"), "batch": 4}
     config = recipe("images", RUN, **more).replace({"train.steps": 4, "train.validate_every": 2})
     [*finetune(config, tmp_path)]
@@ -196,8 +137,8 @@ def test_shots_are_so_many_of_each_label(name: str, shots: int, seed: int) -> No
 def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
     pairs = opened("synset", shots=4)
     assert Counter(i.target for i in pairs.items("train")) == {"yes": 4, "no": 4} and (pairs.size("test") or 0) > 1000
-    write_pictures(tmp_path / "train", 5)
-    write_pictures(tmp_path / "val", 5, 100)
+    classes(tmp_path / "train", 5)
+    classes(tmp_path / "val", 5, 100)
     few = opened(path=tmp_path, shots=2)
     assert Counter(i.target for i in few.items("train")) == dict.fromkeys(COLOURS, 2)
     assert Counter(i.target for i in few.drawn(0, 0, 6)) == dict.fromkeys(COLOURS, 2), (
@@ -205,7 +146,7 @@ def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"shots = 16: label '.*' has \d training items; ask for no more"):
         opened(path=tmp_path, shots=16).size("train")
-    mrpc = opened("mrpc", write("mrpc", tmp_path / "mrpc"), shots=2)
+    mrpc = opened("mrpc", glue("mrpc", tmp_path / "mrpc"), shots=2)
     assert Counter(i.target for i in mrpc.items("train")) == {0: 2, 1: 2}
 
 
@@ -278,7 +219,7 @@ def test_each_test_has_its_line_and_its_control() -> None:
 
 
 def test_large_pictures_are_compared_by_averaged_pixels(tmp_path: Path) -> None:
-    write_pictures(tmp_path, 8)
+    classes(tmp_path, 8)
     items = opened(path=tmp_path)._own("train")
 
     def large(image: Any) -> np.ndarray:

@@ -47,14 +47,9 @@ def library() -> Any:
     return BleuScorer, CiderScorer
 
 
-def words(text: str) -> str:
-    """What is compared of a text: its words, single spaces between them."""
-    return caption_text(text, None)
-
-
 def _scored(scorer: Any, captions: Sequence[str], references: Sequence[Reference]) -> Any:
     for text, reference in zip(captions, references, strict=True):
-        scorer += words(text), [words(right) for right in reference.captions]
+        scorer += caption_text(text, None), [caption_text(right, None) for right in reference.captions]
     return scorer
 
 
@@ -83,45 +78,40 @@ def claims(captions: Sequence[str], references: Sequence[Reference]) -> np.ndarr
     which both it and the picture have some, of which either has, of which both have as many; relations that hold, and
     all that it mentions."""
     rows = []
-    for text, reference in zip(captions, references, strict=True):
-        objects, there = reference.objects, Counter(o.name for o in reference.objects)
-        claimed, right = _read(text, objects)
-        mentioned = _counted(claimed)
-        every = {*there, *mentioned}
+    for text, objects in zip(captions, (reference.objects for reference in references), strict=True):
+        there = _counted(objects)
+        claimed, right = _read(text, objects, there)
+        mentioned = _counted(claimed.things)
+        equal = sum(mentioned[name] == count for name, count in there.items())
         holding = sum(is_true(_alone(claimed, relation), objects) for relation in claimed.relations)
-        names = len(every.intersection(there).intersection(mentioned)), len(every)
-        counts = sum(mentioned[name] == there[name] for name in every)
-        rows.append((right, *names, counts, holding, len(claimed.relations)))
+        rows.append((right, len(there & mentioned), len(there | mentioned), equal, holding, len(claimed.relations)))
     return np.array(rows, float).reshape(-1, 6)
 
 
-def _read(text: str, objects: tuple[Object, ...]) -> tuple[Caption, bool]:
+def _counted(things: Sequence[Any]) -> Counter[str]:
+    """How many objects or, by a caption's things, mentions of each name there are."""
+    counts = Counter[str]()
+    for thing in things:
+        counts[thing.name] += getattr(thing, "count", 1)
+    return counts
+
+
+def _read(text: str, objects: tuple[Object, ...], there: Counter[str]) -> tuple[Caption, bool]:
     """A reading of a text that is true of objects and mentions each of them once, or else the likeliest, and which it
     is."""
-    there = Counter(o.name for o in objects)
     parses = readings(text, there)
     first = next(parses)
-    if _counted(first.claims).total() == len(objects):  # as in every reading
+    if _counted(first.claims.things).total() == len(objects):  # as in every reading
         for claimed, whole in chain([first], parses):
-            if whole and _counted(claimed) == there and is_true(claimed, objects):
+            if whole and _counted(claimed.things) == there and is_true(claimed, objects):
                 return claimed, True
     return first.claims, False
 
 
-def _counted(claimed: Caption) -> Counter[str]:
-    """How many objects of each name are mentioned."""
-    counts = Counter[str]()
-    for thing in claimed.things:
-        counts[thing.name] += thing.count
-    return counts
-
-
 def _alone(claimed: Caption, relation: Relation) -> Caption:
     """A relation with the things that it is about, and nothing else."""
-    things = claimed.things[relation.subject], claimed.things[relation.object]
-    if relation.subject == relation.object:
-        return Caption("", things[:1], (Relation(0, relation.word, 0),))
-    return Caption("", things, (Relation(0, relation.word, 1),))
+    things = tuple(claimed.things[i] for i in dict.fromkeys((relation.subject, relation.object)))
+    return Caption("", things, (Relation(0, relation.word, len(things) - 1),))
 
 
 CIDER = Measure("CIDEr", _cider, best=10.0)

@@ -34,11 +34,10 @@ def tested(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
     for test, items in tests.items():
         answers, level = _answered(tuned, items, config.hidden), ([constant] * len(items), constant_name)
         if baseline:
-            by_chunk = (baseline(items[i : i + CHUNK]) for i in range(0, len(items), CHUNK))
-            predicted = [*chain.from_iterable(by_chunk)], task.baseline_name
-            below += _rated(task, config, items, predicted[0], _joined(task.baseline_name, test), level, better="")
-            level = predicted
-        rows += _rated(task, config, items, [a.value for a in answers], _joined(config.variant, test), level)
+            simple = [*chain.from_iterable(baseline(items[i : i + CHUNK]) for i in range(0, len(items), CHUNK))]
+            below += _rated(task, config, items, simple, (task.baseline_name, test), level, better="")
+            level = simple, task.baseline_name
+        rows += _rated(task, config, items, [a.value for a in answers], (config.variant, test), level)
         lines += _lines(task, items, answers, test)
     return rows + below, "".join(lines)
 
@@ -48,7 +47,7 @@ def untrained(
 ) -> list[Result]:
     """What a fine-tuning by its recipe will say on a split, of a model of the config `pretrained` and a head that have
     learnt nothing: the same metrics, conditions and baselines. The model stays as it is. ConfigError as
-    `tuned.start`."""
+    `headed`."""
     train = TrainConfig(steps=STEPS, lr=pretrained.train.lr)
     config = FinetuneConfig(task, run=pretrained.name, seed=pretrained.seed, split=split, train=train)
     learns = [parameter.requires_grad for parameter in model.parameters()]
@@ -72,10 +71,6 @@ def validated(tuned: Tuned, items: Sequence[Item], hidden: Hidden) -> float:
     return tuned.task.measures()[0].value(predicted, [item.target for item in items])
 
 
-def _joined(*names: str) -> str:
-    return ", ".join(filter(None, names))
-
-
 def _seen(task: Trainable, config: FinetuneConfig) -> list[Item]:
     """The training items in the order in which they are drawn, each once, as many as the baseline takes."""
     most, size = min(config.train.steps * config.batch, task.baseline_items), task.size("train")
@@ -87,18 +82,16 @@ def _rated(
     config: FinetuneConfig,
     items: Sequence[Item],
     predicted: Sequence[Any],
-    condition: str,
+    condition: tuple[str, str],
     level: tuple[Sequence[Any], str],
     **more: Any,
 ) -> list[Result]:
     """A row a metric of which there are items; `level`: the baseline's predictions and its name."""
-    targets, groups, rows = [item.target for item in items], _groups(items), []
+    targets, named, rows = [item.target for item in items], (task.title, ", ".join(filter(None, condition))), []
     fields = {"seed": config.seed, "split": config.split, "family": task.family, **more}
     for measure in (m for m in task.measures() if m.about(targets).any()):
         baseline, key = (measure.value(level[0], targets), level[1]), (config.seed, config.split, task.name)
-        rows.append(
-            measure.result((task.title, condition), predicted, targets, groups, key, baseline=baseline, **fields)
-        )
+        rows.append(measure.result(named, predicted, targets, _groups(items), key, baseline=baseline, **fields))
     return rows
 
 
@@ -110,11 +103,11 @@ def _groups(items: Sequence[Item]) -> np.ndarray | None:
 
 def _lines(task: Trainable, items: Sequence[Item], answers: Sequence[Answer], test: str) -> list[str]:
     """Of ANSWERS, as `TaskRun.answers` says."""
-    targets, groups, lines = [item.target for item in items], _groups(items), []
-    scores = task.scores([answer.value for answer in answers], targets).tolist()
-    for i, (answer, target, score) in enumerate(zip(answers, targets, scores, strict=True)):
+    groups, scores = _groups(items), task.scores([a.value for a in answers], [item.target for item in items]).tolist()
+    lines = list[str]()
+    for i, (answer, item, score) in enumerate(zip(answers, items, scores, strict=True)):
         confidence = None if isnan(answer.confidence) else answer.confidence
-        line = {"index": i, "answer": answer.value, "truth": task.truth(target), "confidence": confidence}
+        line = {"index": i, "answer": answer.value, "truth": task.truth(item.target), "confidence": confidence}
         line |= {"score": score} | ({} if groups is None else {"group": int(groups[i])})
         lines.append(json.dumps(line | ({"test": test} if test else {})) + "\n")
     return lines
