@@ -16,11 +16,10 @@ from photographs import shout
 from xfm import cli, load
 from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
-from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.caption_metrics import Reference
-from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
+from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Item
@@ -184,13 +183,6 @@ def test_the_most_frequent_caption_is_of_all_that_pictures_have(tmp_path: Path) 
     task = start(config("captioning", data=str(coco(tmp_path)))).task
     said = [("an ant", "a man"), ("a bee", "a man"), ("a bee", "a man")]
     assert task.prior([Reference(*captions) for captions in said]) == ("a man", "most frequent")
-
-
-def test_a_caption_has_no_texts_to_hide() -> None:
-    assert [c.variant for c in controls(config("captioning"))] == ["scratch", "no_pictures"]
-    with pytest.raises(ConfigError, match=r"captioning.*hidden = 'texts'.*pictures"):
-        config("captioning", hidden="texts")
-    assert {"retrieval", "captioning"} <= TRAINABLE.keys()
 
 
 def test_a_picture_is_not_mirrored_under_a_caption_that_names_a_side() -> None:

@@ -20,7 +20,7 @@ from xfm.lab import CHECKPOINTS
 from xfm.tasks import TRAINABLE
 from xfm.tasks.baselines import from_pixels
 from xfm.tasks.finetuning import test_split
-from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Frozen, Item, Trainable
@@ -148,20 +148,6 @@ def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
         opened(path=tmp_path, shots=16).size("train")
     mrpc = opened("mrpc", glue("mrpc", tmp_path / "mrpc"), shots=2)
     assert Counter(i.target for i in mrpc.items("train")) == {0: 2, 1: 2}
-
-
-def test_shots_need_labels_and_are_part_of_what_a_run_is() -> None:
-    for name, task in TRAINABLE.items():
-        if task.few_shot:
-            assert FinetuneConfig(name, "r", shots=2).variant == "2-shot"
-        else:
-            with pytest.raises(ConfigError, match=rf"shots = 2: must be 0 in {name}"):
-                FinetuneConfig(name, "r", shots=2)
-    with pytest.raises(ConfigError, match="shots = -1: must be 0 or positive"):
-        FinetuneConfig("concept", "r", shots=-1)
-    assert recipe("concept", RUN).fingerprint != recipe("concept", RUN, shots=1).fingerprint
-    with pytest.raises(ConfigError, match="published = True: must be False in lexname, which has no other form"):
-        FinetuneConfig("lexname", "r", published=True)
 
 
 # ---- other concepts and styles

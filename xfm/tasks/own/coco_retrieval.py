@@ -112,7 +112,7 @@ class Retrieval(OfTheWorld):
 
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         """Whether the picture is found first, by the published ranking."""
-        return _found(f"{RANKINGS[0]} picture", (1,), predicted, targets)[:, 0]
+        return _found([f"{RANKINGS[0]} picture"], (1,), predicted, targets)[:, 0]
 
     def measures(self) -> tuple[Measure, ...]:
         """R@k from either side, in the mean over pictures and captions, and r_mean, the mean of these six; validation
@@ -120,8 +120,8 @@ class Retrieval(OfTheWorld):
         rows: list[Measure] = []
         for ranking in RANKINGS:
             sides = [f"{ranking} {side}" for side in SIDES]
-            rows.append(Measure(f"{ranking} r_mean", partial(_both, sides), _mean_of_both))
-            rows += [Measure(f"{side} R@{k}", partial(_found, side, (k,)), _share) for side in sides for k in KS]
+            rows.append(Measure(f"{ranking} r_mean", partial(_found, sides, KS), _share))
+            rows += [Measure(f"{side} R@{k}", partial(_found, [side], (k,)), _share) for side in sides for k in KS]
         return tuple(rows)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
@@ -172,24 +172,18 @@ def _places(model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, owner: T
     return ranks
 
 
-def _found(key: str, ks: Sequence[int], answers: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
-    """(n, 2): the share of `ks` within which what is looked for is, times its weight, and the weight: a picture's
-    captions look for one caption together. Who says None has one order for all, a caption of each picture in turn."""
-    pictures = _numbers(targets).tolist()
-    place = np.array([i if one is None else one[key] for i, one in zip(pictures, answers, strict=True)])
-    hits, captions = np.mean([place < k for k in ks], 0), Counter(pictures)
-    weight = np.array([1 / captions[p] if key.endswith("caption") else 1.0 for p in pictures])
-    return np.stack([hits * weight, weight], 1)
+def _found(sides: Sequence[str], ks: Sequence[int], answers: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+    """(n, 2 a side): the share of `ks` within which what is looked for is, times its weight, and the weight: a
+    picture's captions look for one caption together. Who says None has one order for all, a caption of each picture in
+    turn."""
+    pictures, columns = _numbers(targets).tolist(), list[np.ndarray]()
+    captions = Counter(pictures)
+    for side in sides:
+        place = np.array([i if one is None else one[side] for i, one in zip(pictures, answers, strict=True)])
+        weight = np.array([1 / captions[p] if side.endswith("caption") else 1.0 for p in pictures])
+        columns += [np.mean([place < k for k in ks], 0) * weight, weight]
+    return np.stack(columns, 1)
 
 
 def _share(means: np.ndarray) -> np.ndarray:
-    return ratio(means[..., 0], means[..., 1])
-
-
-def _both(sides: Sequence[str], answers: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
-    """(n, 4)"""
-    return np.concatenate([_found(side, KS, answers, targets) for side in sides], 1)
-
-
-def _mean_of_both(means: np.ndarray) -> np.ndarray:
-    return (_share(means[..., :2]) + _share(means[..., 2:])) / 2
+    return ratio(means[..., ::2], means[..., 1::2]).mean(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,18 +140,17 @@ class Grounding(OfTheWorld):
 
     def measures(self) -> tuple[Measure, ...]:
         parts = sorted({item.target.part for item in self._own("test")}) if self.path else []
-        return *super().measures(), *(self._of_part(name) for name in parts if len(parts) > 1)
-
-    def _of_part(self, part: str) -> Measure:
-        def about(targets: Sequence[Named]) -> np.ndarray:
-            return np.array([target.part == part for target in targets])
-
-        return Measure(f"{self.metric} {part}", self.scores, about=about)
+        named = {p: Measure(f"{self.metric} {p}", self.scores, about=partial(_of_part, p)) for p in parts}
+        return *super().measures(), *(named.values() if len(parts) > 1 else ())
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """The box among the targets that is right most often."""
         boxes = torch.tensor([*map(self.truth, targets[:TRIED])])
         return best_constant_box(boxes, boxes, IOU).tolist(), "best constant box"
+
+
+def _of_part(part: str, targets: Sequence[Named]) -> np.ndarray:
+    return np.array([target.part == part for target in targets])
 
 
 def _hit(box: Sequence[float], named: Named) -> bool:
