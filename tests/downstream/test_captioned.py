@@ -17,15 +17,14 @@ from xfm import cli, load
 from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
 from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import test_split
-from xfm.tasks.finetuning.caption_metrics import Reference
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.tasks.own.both import mirrors
-from xfm.tasks.own.captioning import PROMPT, Captioning, _memory
+from xfm.tasks.own.captioning import PROMPT, Captioning, Reference, _memory
 from xfm.tasks.own.checked_entries import captioned
 from xfm.tasks.own.coco_retrieval import Retrieval
 
@@ -36,7 +35,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(test_split, "PRIOR", 200)
+    monkeypatch.setattr(finetuned_model, "PRIOR", 200)
     for task in (Retrieval, Captioning):
         monkeypatch.setattr(task, "tested", 12)
 

@@ -22,7 +22,7 @@ from xfm.lab import CHECKPOINTS
 from xfm.runs.errors import NonFiniteLoss
 from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import Tuned, start
@@ -38,7 +38,7 @@ EMBEDDED = [name for name, task in TRAINABLE.items() if task.embedded]
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 16)
-    monkeypatch.setattr(test_split, "PRIOR", 200)
+    monkeypatch.setattr(finetuned_model, "PRIOR", 200)
     for task in TRAINABLE.values():
         monkeypatch.setattr(task, "tested", 24)
 

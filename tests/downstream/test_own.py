@@ -14,7 +14,7 @@ from photographs import photograph, photographs, write_json
 from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
 from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.task_run import TaskRun, contents
@@ -87,7 +87,7 @@ def test_what_cannot_be_read_is_named_with_the_way_out(tmp_path: Path) -> None:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(test_split, "PRIOR", 8)
+    monkeypatch.setattr(finetuned_model, "PRIOR", 8)
 
 
 def config(data: Path | str) -> FinetuneConfig:

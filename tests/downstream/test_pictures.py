@@ -19,7 +19,7 @@ from xfm.data.world import openmoji
 from xfm.lab import CHECKPOINTS
 from xfm.tasks import TRAINABLE
 from xfm.tasks.baselines import from_pixels
-from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
@@ -195,7 +195,7 @@ def test_a_world_that_has_shown_all_has_no_unseen_concepts() -> None:
 @pytest.mark.usefixtures("few_tested")
 def test_each_test_has_its_line_and_its_control() -> None:
     tuned = start(config := recipe("category", RUN).replace({"train.steps": 5})).eval()
-    results, answers = test_split.tested(tuned, config)
+    results, answers = finetuned_model.tested(tuned, config)
     conditions = ["", "held-out style", "unseen concepts"]
     simple = [", ".join(filter(None, ("raw pixels", c))) for c in conditions]
     assert [r.condition for r in results] == [*conditions, *simple]

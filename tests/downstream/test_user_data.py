@@ -24,7 +24,7 @@ from xfm.data.source import Split
 from xfm.lab import CHECKPOINTS
 from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import train_to_end
 from xfm.tasks.finetuning.finetuned_model import start
@@ -90,7 +90,7 @@ def test_it_is_fine_tuned_on_to_the_end(
     name: str, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(test_split, "PRIOR", 8)
+    monkeypatch.setattr(finetuned_model, "PRIOR", 8)
     run = train_to_end(config(name, made[name]), tmp_path)
     results, answers = [r for r in run.results() if r.better], [*run.answers(), *run.answers("matched")]
     metrics, sizes = TESTED.get(name, (["accuracy"], [ROWS]))

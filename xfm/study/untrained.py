@@ -27,8 +27,8 @@ from ..model.modes import eval_mode
 from ..objectives import Pretraining, build, weights_at
 from ..tasks import answerable, evaluate
 from ..tasks.finetuning.config import MeasuredSplit
+from ..tasks.finetuning.finetuned_model import untrained
 from ..tasks.finetuning.table import startable
-from ..tasks.finetuning.test_split import untrained
 from ..train import Run
 from ..train.gradient_interventions import Steering
 from ..train.prepare import initial_model
