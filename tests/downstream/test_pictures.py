@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from own_data import COLOURS, classes, glue
+from own_data import COLOURS, classes, glue, images
+from photographs import photographs
 from PIL import Image
 
 from xfm.base.fields import ConfigError
@@ -23,7 +25,7 @@ from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
-from xfm.tasks.finetuning.task import Frozen, Item, Trainable
+from xfm.tasks.finetuning.task import Item, Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.tasks.own.picture_tasks import DrawnPictures, UnseenConcept
 from xfm.train import Run
@@ -42,9 +44,7 @@ def indices(task: Trainable, split: Any) -> list[int]:
 
 
 def test_splits_that_are_there_are_kept(tmp_path: Path) -> None:
-    for part, first in (("train", 0), ("val", 100), ("test", 200)):
-        classes(tmp_path / part, 4, first)
-    task = opened(path=tmp_path)
+    task = opened(path=images(tmp_path))
     assert task.labels == tuple(sorted(COLOURS))
     for split, first in (("train", 0), ("validation", 100), ("test", 200)):
         assert indices(task, split) == sorted([*range(first, first + 4)] * 3)
@@ -80,40 +80,31 @@ def test_a_picture_beside_its_original_of_a_kind_that_is_not_read_is_read_once(t
     assert sum(task.size(split) or 0 for split in ("train", "validation", "test")) == 36
 
 
-def test_what_is_no_folder_of_classes_says_so(tmp_path: Path) -> None:
-    classes(tmp_path / "all", 1)
-    with pytest.raises(ConfigError, match="3 pictures are too few: none is left for train"):
-        opened(path=tmp_path / "all").size("train")
-    classes(tmp_path / "one" / "train", 3)
-    for name in [*COLOURS][1:]:
-        for picture in (tmp_path / "one" / "train" / name).iterdir():
-            picture.unlink()
-        (tmp_path / "one" / "train" / name).rmdir()
-    with pytest.raises(ConfigError, match="has one class, 'n01440764'"):
-        _ = opened(path=tmp_path / "one").labels
-    (tmp_path / "file.jpg").write_bytes(b"")
-    with pytest.raises(ConfigError, match="is no folder"):
-        _ = opened(path=tmp_path / "file.jpg").labels
-    with pytest.raises(ConfigError, match="has no folder of a class; put its pictures into bare/CLASS/"):
-        (tmp_path / "bare").mkdir()
-        _ = opened(path=tmp_path / "bare").labels
+NO_CLASSES: dict[str, Callable[[Path], Any]] = {
+    "3 pictures are too few: none is left for train": lambda path: classes(path, 1),
+    "has one class, 'n01440764'": lambda path: photographs(path / "train" / "n01440764", 3),
+    "is no folder": lambda path: path.write_bytes(b""),
+    "has no folder of a class; put its pictures into data/CLASS/": lambda path: path.mkdir(),
+}
 
 
-@pytest.mark.parametrize("frozen, published, layers", [("", False, 2), ("model", False, 2), ("model", True, 18)])
-def test_a_folder_is_fine_tuned_on(frozen: Frozen, published: bool, layers: int, tmp_path: Path) -> None:
-    classes(tmp_path / "data" / "train", 8)
-    classes(tmp_path / "data" / "val", 2, 100)
-    more = {"frozen": frozen, "published": published, "data": str(tmp_path / "data"), "batch": 4}
-    config = recipe("images", RUN, **more).replace({"train.steps": 4, "train.validate_every": 2})
+@pytest.mark.parametrize("said", NO_CLASSES)
+def test_what_is_no_folder_of_classes_says_so(said: str, tmp_path: Path) -> None:
+    NO_CLASSES[said](tmp_path / "data")
+    with pytest.raises(ConfigError, match=said):
+        opened(path=tmp_path / "data").size("train")
+
+
+def test_a_published_head_on_a_frozen_model_is_fine_tuned(tmp_path: Path) -> None:
+    more: dict[str, Any] = {"frozen": "model", "published": True, "data": str(images(tmp_path / "data")), "batch": 4}
+    config = recipe("images", RUN, **more).replace({"train.steps": 2, "train.validate_every": 2})
     [*finetune(config, tmp_path)]
     run = TaskRun.of(config, tmp_path)
     own, control = run.results()
-    assert control.condition == "raw pixels" and (own.baseline_name, own.baseline) == ("raw pixels", control.value)
-    assert own.n == control.n == 6 and control.baseline_name == "most frequent"
-    assert len([*run.tuned().head.parameters()]) == layers
-    assert run.folder.parent.name == "+".join(
-        ["pretrained@images", *(["frozen"] if frozen else []), *(["published"] if published else [])]
-    )
+    assert own.n == control.n == 12 and own.baseline == control.value
+    assert own.baseline_name == control.condition == "raw pixels"
+    assert control.baseline_name == "most frequent" and len([*run.tuned().head.parameters()]) == 18
+    assert run.folder.parent.name == "pretrained@images+frozen+published"
 
 
 # ---- a few shots

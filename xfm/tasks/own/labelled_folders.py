@@ -76,19 +76,22 @@ class Images(Pictures):
 
     @cached_property
     def _by_split(self) -> dict[Split, Found]:
-        given = {split: pictures(folder) for split, folder in self._folders.items()}
+        given: dict[Split, Found] = {split: pictures(folder) for split, folder in self._folders.items()}
         for split, found in given.items():
             for _, label in found:
                 one_of(f"{self._folders[split]}: class (those of train/ are known)", label, self.labels)
         if len(given) == 2:
-            return given | {"train": self._main}
+            given["train"] = self._main
+            return given
         splits: dict[Split, Found] = {"train": [], "validation": [], "test": []}
         kinds = identities([picture for picture, _ in self._main])
         split_of = split_by_content(kinds)
         for kind, one in zip(kinds, self._main, strict=True):
             part = split_of[kind]
             splits["train" if given and part == "test" else part].append(one)
-        return splits | ({"test": next(iter(given.values()))} if given else {})
+        for found in given.values():
+            splits["test"] = found
+        return splits
 
 
 def pictures(folder: Path) -> Found:
