@@ -229,7 +229,7 @@ USED = {"steps", "lr", "head_lr_scale", "weight_decay", "beta1", "beta2", "eps",
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("vqq", {}, r"task = 'vqq'.*did you mean 'vqa'"),
     ("lexname", {"hidden": "pictures"}, r"hidden = 'pictures': must be '' in lexname"),
-    ("captioning", {"hidden": "texts"}, r"captioning.*hidden = 'texts'.*pictures"),
+    ("captioning", {"hidden": "texts"}, r"hidden = 'texts': must be '' or 'pictures' in captioning"),
     ("concept", {"frozen": "encoders"}, r"frozen = 'encoders'.*'' or 'model' in concept"),
     ("vqa", {"frozen": "all"}, "frozen"),
     ("vqa", {"shots": 2}, r"shots = 2: must be 0 in vqa"),

@@ -68,7 +68,7 @@ class Trainable(ABC):
     needs: frozenset[str] = frozenset()
     heads: tuple[str, ...] = ()  # losses whose heads it starts from
     decodes: ClassVar[bool] = False  # it writes with a `Decoder`, which is made of RoBERTa's parts
-    hides: ClassVar[tuple[Hidden, ...]] = ("pictures", "texts")  # what a control of pictures with texts may hide
+    hides: ClassVar[tuple[Hidden, ...]] = ()  # what a control of pictures with texts may hide
     tested = 1000  # items of the embedded data, where there are more
     embedded: ClassVar[bool] = True  # there are items without user data
     reads: ClassVar[str] = ""  # what `--data` is, in words; "" where it reads none

@@ -43,6 +43,7 @@ class OfTheWorld(Trainable):
 
     family = "vision-language"
     needs = frozenset({"objects", "relations"})
+    hides = ("pictures", "texts")
 
     @property
     def world(self) -> World:
