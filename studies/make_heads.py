@@ -26,8 +26,8 @@ from xfm.runs.weights import packed
 from xfm.tasks import format_lines
 from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
 from xfm.tasks.finetuning.finetune import train_to_end
+from xfm.tasks.finetuning.finetuned_model import tested
 from xfm.tasks.finetuning.task_run import ANSWERS, BESIDE, CONFIG, RESULTS, TaskRun
-from xfm.tasks.finetuning.test_split import tested
 from xfm.tasks.result import to_json
 
 CHECKPOINT = CHECKPOINTS / "demo"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from glue_files import write as write_glue
+from own_data import glue as write_glue
 
 from xfm import recipes
 from xfm.cli import main, parse

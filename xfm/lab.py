@@ -181,7 +181,7 @@ class Lab:
     def task(self, name: str) -> TaskRun:
         """Fine-tuning of the run for a task: bundled in its folder `tasks/`, or made by `xfm finetune`. ConfigError,
         with the command to run, where there is none."""
-        from .tasks.finetuning.trained import trained
+        from .tasks.finetuning.task_run import trained
 
         return trained(self.run, name, beside(self.run.folder))
 

@@ -9,8 +9,8 @@ import torch
 from reference import batches
 from torch import Tensor
 
-from xfm.tasks.finetuning.answer_ranking import nll, question_states, rank
 from xfm.tasks.finetuning.decoder import Decoder
+from xfm.tasks.own.vqa import nll, question_states, rank
 
 ANSWERS = [[7, 8, 9], [7], [11, 12], [13], [7, 8], [14, 15, 16, 17]]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from xfm.tasks.finetuning.augment import around, changed, mirrors, part, whole
+from xfm.tasks.own.both import around, changed, mirrors, part, whole
 
 sides = st.integers(2, 300)
 seeds = st.integers(0, 999)

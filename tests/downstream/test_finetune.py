@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 from dataclasses import fields
@@ -23,7 +22,7 @@ from xfm.lab import CHECKPOINTS
 from xfm.runs.errors import NonFiniteLoss
 from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import Tuned, start
@@ -39,7 +38,7 @@ EMBEDDED = [name for name, task in TRAINABLE.items() if task.embedded]
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 16)
-    monkeypatch.setattr(test_split, "PRIOR", 200)
+    monkeypatch.setattr(finetuned_model, "PRIOR", 200)
     for task in TRAINABLE.values():
         monkeypatch.setattr(task, "tested", 24)
 
@@ -220,13 +219,6 @@ def test_weights_of_another_shape_or_name_are_refused(tmp_path: Path) -> None:
         run.tuned()
 
 
-def test_only_what_has_a_fusion_encoder_may_tune_it_alone() -> None:
-    with pytest.raises(ConfigError, match=r"frozen = 'encoders'.*'' or 'model' in concept"):
-        config("concept", frozen="encoders")
-    with pytest.raises(ConfigError, match="frozen"):
-        config("vqa", frozen="all")
-
-
 OTHER = {"text_lr_scale": 0.1, "text_layer_decay": 0.9, "text_sgd_lr": 0.1, "text_momentum": 0.8, "muon_lr": 0.1,
          "compile": True, "shards": 2, "accumulate": 2, "checkpoint_activations": True, "strategy": "fsdp",
          "probe_every": 10, "keep": 10}  # fmt: skip
@@ -234,11 +226,24 @@ USED = {"steps", "lr", "head_lr_scale", "weight_decay", "beta1", "beta2", "eps",
         "precision", "threads", "save_every", "validate_every"}  # fmt: skip
 
 
-@pytest.mark.parametrize("field", OTHER)
-def test_what_a_fine_tuning_does_not_use_is_refused(field: str) -> None:
-    usual = re.escape(repr(getattr(TrainConfig, field)))
-    with pytest.raises(ConfigError, match=rf"train\.{field} = .*: must be {usual}: pre-training alone.*leave it out"):
-        recipe("lexname", CHECKPOINTS / "demo").replace({f"train.{field}": OTHER[field]})
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("vqq", {}, r"task = 'vqq'.*did you mean 'vqa'"),
+    ("lexname", {"hidden": "pictures"}, r"hidden = 'pictures': must be '' in lexname"),
+    ("captioning", {"hidden": "texts"}, r"hidden = 'texts': must be '' or 'pictures' in captioning"),
+    ("concept", {"frozen": "encoders"}, r"frozen = 'encoders'.*'' or 'model' in concept"),
+    ("vqa", {"frozen": "all"}, "frozen"),
+    ("vqa", {"shots": 2}, r"shots = 2: must be 0 in vqa"),
+    ("concept", {"shots": -1}, "shots = -1: must be 0 or positive"),
+    ("lexname", {"published": True}, "published = True: must be False in lexname, which has no other form"),
+    *(("lexname", {f"train.{field}": value}, rf"train\.{field} = .*: pre-training alone uses it.*leave it out")
+      for field, value in OTHER.items()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("task, changes, said", REFUSED, ids=[said[:30] for *_, said in REFUSED])
+def test_a_wrong_field_is_refused(task: str, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config(task).replace(changes)
 
 
 def test_every_field_of_a_training_is_used_or_refused() -> None:
@@ -266,10 +271,6 @@ def test_a_control_does_not_see_what_is_hidden(hidden: str, tells: str) -> None:
 
 
 def test_what_cannot_be_fine_tuned_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"task = 'vqq'.*did you mean 'vqa'"):
-        config("vqq")
-    with pytest.raises(ConfigError, match=r"hidden = 'pictures': must be '' in lexname"):
-        config("lexname", hidden="pictures")
     with pytest.raises(RunError, match="no run here"):
         recipe("vqa", tmp_path / "nowhere")
     [*finetune(config(), tmp_path)]
@@ -286,6 +287,9 @@ def test_what_cannot_be_fine_tuned_says_so(tmp_path: Path) -> None:
 def test_controls_are_of_what_a_task_reads() -> None:
     assert [c.variant for c in controls(config("vqa"))] == ["scratch", "no_pictures", "no_texts"]
     assert [c.variant for c in controls(config("lexname"))] == ["scratch"]
+    assert [c.variant for c in controls(config("captioning"))] == ["scratch", "no_pictures"], "it has no texts"
+    few = config("concept", shots=2)
+    assert few.variant == "2-shot" and few.fingerprint != config("concept").fingerprint
 
 
 def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

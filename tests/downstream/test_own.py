@@ -8,17 +8,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from glue_files import write
+from own_data import glue
 from photographs import photograph, photographs, write_json
 
 from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
 from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
-from xfm.tasks.finetuning.data_identity import contents
 from xfm.tasks.finetuning.finetune import finetune
-from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.finetuning.task_run import TaskRun, contents
 from xfm.train import RunError
 
 
@@ -88,7 +87,7 @@ def test_what_cannot_be_read_is_named_with_the_way_out(tmp_path: Path) -> None:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(test_split, "PRIOR", 8)
+    monkeypatch.setattr(finetuned_model, "PRIOR", 8)
 
 
 def config(data: Path | str) -> FinetuneConfig:
@@ -98,7 +97,7 @@ def config(data: Path | str) -> FinetuneConfig:
 
 @pytest.mark.usefixtures("few")
 def test_a_finished_one_is_opened_without_its_data(tmp_path: Path) -> None:
-    asked = config(write("rte", tmp_path / "data"))
+    asked = config(glue("rte", tmp_path / "data"))
     [*finetune(asked, tmp_path)]
     run = TaskRun.of(asked, tmp_path)
     results, answers = run.results(), run.answers()
@@ -112,7 +111,7 @@ def test_a_finished_one_is_opened_without_its_data(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path) -> None:
-    data = Path(write("rte", tmp_path / "data"))
+    data = Path(glue("rte", tmp_path / "data"))
     for record in finetune(config(data), tmp_path / "runs"):
         if record["step"] == 1:
             break
@@ -124,7 +123,7 @@ def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path)
         next(finetune(config(data), tmp_path / "runs"))
     with pytest.raises(RunError, match=re.escape(said)):
         TaskRun.of(config(data), tmp_path / "runs")
-    moved = Path(write("rte", tmp_path / "moved"))
+    moved = Path(glue("rte", tmp_path / "moved"))
     assert [record["step"] for record in finetune(config(moved), tmp_path / "runs")] == [2]
     (run.folder / "data.json").unlink()
     with pytest.raises(RunError, match=r"data\.json: not there, so nothing says which data"):
@@ -134,11 +133,11 @@ def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path)
 @pytest.mark.usefixtures("few")
 def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
     """Neither for its config nor for its data: what comes then is as if nothing had been there."""
-    data = Path(write("rte", tmp_path / "data"))
+    data = Path(glue("rte", tmp_path / "data"))
     cut, whole = data / "train.tsv", (data / "train.tsv").read_bytes()
     refused = {
         "has no embedded data; --data takes": config(""),
-        "has no column 'sentence1'": config(write("sst2", tmp_path / "of another task")),
+        "has no column 'sentence1'": config(glue("sst2", tmp_path / "of another task")),
         r"train\.tsv:2: has 1 cells": config(data),
     }
     for said, asked in refused.items():
@@ -159,7 +158,7 @@ def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_the_runs_may_lie_among_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write("rte", tmp_path)
+    glue("rte", tmp_path)
     monkeypatch.chdir(tmp_path)
     for record in finetune(config("."), "runs"):
         if record["step"] == 1:
@@ -168,7 +167,7 @@ def test_the_runs_may_lie_among_the_data(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_whether_there_are_data_is_part_of_what_a_run_is_and_which_is_not(tmp_path: Path) -> None:
-    one, other = (config(write("rte", tmp_path / name)) for name in "ab")
+    one, other = (config(glue("rte", tmp_path / name)) for name in "ab")
     (tmp_path / "b" / "train.tsv").write_text("another", "utf-8")
     assert one.fingerprint == other.fingerprint
     embedded = recipe("synset", CHECKPOINTS / "demo")

@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from glue_files import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_data import COLOURS, classes, glue, images
+from photographs import photographs
 from PIL import Image
 
-from xfm.base import seeding
 from xfm.base.fields import ConfigError
 from xfm.data.world import openmoji
 from xfm.lab import CHECKPOINTS
 from xfm.tasks import TRAINABLE
 from xfm.tasks.baselines import from_pixels
-from xfm.tasks.finetuning import test_split
-from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.finetuning import finetuned_model
+from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
-from xfm.tasks.finetuning.task import Frozen, Item, Trainable
+from xfm.tasks.finetuning.task import Item, Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.tasks.own.picture_tasks import DrawnPictures, UnseenConcept
 from xfm.train import Run
@@ -33,18 +33,6 @@ from xfm.train import Run
 RUN = CHECKPOINTS / "demo"
 PRETRAINED = Run.open(RUN)
 TOKENIZER = PRETRAINED.tokenizer()
-COLOURS = {"n01440764": (200, 30, 30), "n01443537": (30, 200, 30), "Tench, tinca": (30, 30, 200)}
-
-
-def write_pictures(folder: Path, each: int, first: int = 0) -> None:
-    """Of each class so many pictures of its colour."""
-    for name, colour in COLOURS.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(first, first + each):
-            rng = np.random.default_rng(seeding.seed(name, i))
-            pixels = np.clip(np.array(colour) + rng.integers(-30, 30, (40, 56, 3)), 0, 255).astype(np.uint8)
-            kind = ("jpg", "png", "JPEG")[i % 3]
-            Image.fromarray(pixels).save(folder / name / f"{i}.{kind}")
 
 
 def opened(task: str = "images", path: str | Path = "", **more: Any) -> Any:
@@ -56,9 +44,7 @@ def indices(task: Trainable, split: Any) -> list[int]:
 
 
 def test_splits_that_are_there_are_kept(tmp_path: Path) -> None:
-    for part, first in (("train", 0), ("val", 100), ("test", 200)):
-        write_pictures(tmp_path / part, 4, first)
-    task = opened(path=tmp_path)
+    task = opened(path=images(tmp_path))
     assert task.labels == tuple(sorted(COLOURS))
     for split, first in (("train", 0), ("validation", 100), ("test", 200)):
         assert indices(task, split) == sorted([*range(first, first + 4)] * 3)
@@ -69,25 +55,16 @@ def test_splits_that_are_there_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["val", "valid", "validation", "dev", "test"])
 def test_of_two_splits_the_other_is_the_test_and_a_tenth_of_train_chooses(other: str, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "train", 20)
-    write_pictures(tmp_path / other, 2, 100)
+    classes(tmp_path / "train", 20)
+    classes(tmp_path / other, 2, 100)
     task = opened(path=tmp_path)
     assert {*indices(task, "test")} == {100, 101} and task.size("test") == 6
     train, validation = ({i.images[0] for i in task._own(split)} for split in ("train", "validation"))
     assert len(train) + len(validation) == 60 and not train & validation and 2 <= len(validation) < 15
 
 
-@pytest.mark.parametrize("other", ["valid", "validation", "dev"])
-def test_a_split_by_two_names_is_refused(other: str, tmp_path: Path) -> None:
-    for part, first in (("train", 0), ("val", 100), (other, 200)):
-        write_pictures(tmp_path / part, 2, first)
-    said = rf"has val/ and {other}/, each of which is the validation split; keep one of them"
-    with pytest.raises(ConfigError, match=said):
-        opened(path=tmp_path).size("train")
-
-
 def test_without_splits_all_three_are_by_content(tmp_path: Path) -> None:
-    write_pictures(tmp_path, 12)
+    classes(tmp_path, 12)
     again = tmp_path / "n01440764" / "copy.png"
     again.write_bytes((tmp_path / "n01440764" / "1.png").read_bytes())
     task = opened(path=tmp_path)
@@ -97,82 +74,37 @@ def test_without_splits_all_three_are_by_content(tmp_path: Path) -> None:
 
 
 def test_a_picture_beside_its_original_of_a_kind_that_is_not_read_is_read_once(tmp_path: Path) -> None:
-    write_pictures(tmp_path, 12)
+    classes(tmp_path, 12)
     (tmp_path / "n01440764" / "1.HEIC").write_bytes(b"the same as 1.png")
     task = opened(path=tmp_path)
     assert sum(task.size(split) or 0 for split in ("train", "validation", "test")) == 36
 
 
-def moved(old: str, new: str) -> Callable[[Path], Any]:
-    return lambda folder: (folder / old).rename(folder / new)
+NO_CLASSES: dict[str, Callable[[Path], Any]] = {
+    "3 pictures are too few: none is left for train": lambda path: classes(path, 1),
+    "has one class, 'n01440764'": lambda path: photographs(path / "train" / "n01440764", 3),
+    "is no folder": lambda path: path.write_bytes(b""),
+    "has no folder of a class; put its pictures into data/CLASS/": lambda path: path.mkdir(),
+}
 
 
-BROKEN: list[tuple[Callable[[Path], Any], str]] = [
-    (lambda f: (f / "train" / "empty").mkdir(), r"train/empty: has no pictures \(\.avif.*take the folder away"),
-    (moved("train/n01440764/0.jpg", "train/0.jpg"), r"0\.jpg: lies in no class; move it into train/CLASS/"),
-    (moved("test/n01440764", "test/n01440765"), r"test: class.* = 'n01440765'.*did you mean 'n01440764'"),
-    (moved("test/n01440764/100.png", "test/100.png"), r"100\.png: lies in no class; move it into test/CLASS/"),
-    (moved("train", "training"), r"has test/ and no train/"),
-    (lambda f: (f / "train/n01440764/0.jpg").write_bytes(b"none"), r"0\.jpg'.*no picture that can be read"),
-    (lambda f: _link_out(f / "train/n01440764/0.jpg"), r"0\.jpg: .*leads out of the folder of the data: refused"),
-    (
-        moved("train/n01440764/0.jpg", "train/n01440764/0.HEIC"),
-        r"0\.HEIC: pictures of this kind are not read; save it as PNG",
-    ),
-]
+@pytest.mark.parametrize("said", NO_CLASSES)
+def test_what_is_no_folder_of_classes_says_so(said: str, tmp_path: Path) -> None:
+    NO_CLASSES[said](tmp_path / "data")
+    with pytest.raises(ConfigError, match=said):
+        opened(path=tmp_path / "data").size("train")
 
 
-def _link_out(picture: Path) -> None:
-    outside = picture.parents[3] / "outside.jpg"
-    picture.rename(outside)
-    picture.symlink_to(outside)
-
-
-@pytest.mark.parametrize("harm, says", BROKEN, ids=[says for _, says in BROKEN])
-def test_a_broken_folder_is_named_with_the_way_out(harm: Callable[[Path], Any], says: str, tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    write_pictures(folder / "train", 3)
-    write_pictures(folder / "test", 2, 100)
-    harm(folder)
-    with pytest.raises(ConfigError, match=says):
-        task = opened(path=folder)
-        [task.item(split, i) for split in ("train", "validation", "test") for i in range(task.size(split))]
-
-
-def test_what_is_no_folder_of_classes_says_so(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "all", 1)
-    with pytest.raises(ConfigError, match="3 pictures are too few: none is left for train"):
-        opened(path=tmp_path / "all").size("train")
-    write_pictures(tmp_path / "one" / "train", 3)
-    for name in [*COLOURS][1:]:
-        for picture in (tmp_path / "one" / "train" / name).iterdir():
-            picture.unlink()
-        (tmp_path / "one" / "train" / name).rmdir()
-    with pytest.raises(ConfigError, match="has one class, 'n01440764'"):
-        _ = opened(path=tmp_path / "one").labels
-    (tmp_path / "file.jpg").write_bytes(b"")
-    with pytest.raises(ConfigError, match="is no folder"):
-        _ = opened(path=tmp_path / "file.jpg").labels
-    with pytest.raises(ConfigError, match="has no folder of a class; put its pictures into bare/CLASS/"):
-        (tmp_path / "bare").mkdir()
-        _ = opened(path=tmp_path / "bare").labels
-
-
-@pytest.mark.parametrize("frozen, published, layers", [("", False, 2), ("model", False, 2), ("model", True, 18)])
-def test_a_folder_is_fine_tuned_on(frozen: Frozen, published: bool, layers: int, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "data" / "train", 8)
-    write_pictures(tmp_path / "data" / "val", 2, 100)
-    more = {"frozen": frozen, "published": published, "data": str(tmp_path / "data"), "batch": 4}
-    config = recipe("images", RUN, **more).replace({"train.steps": 4, "train.validate_every": 2})
+def test_a_published_head_on_a_frozen_model_is_fine_tuned(tmp_path: Path) -> None:
+    more: dict[str, Any] = {"frozen": "model", "published": True, "data": str(images(tmp_path / "data")), "batch": 4}
+    config = recipe("images", RUN, **more).replace({"train.steps": 2, "train.validate_every": 2})
     [*finetune(config, tmp_path)]
     run = TaskRun.of(config, tmp_path)
     own, control = run.results()
-    assert control.condition == "raw pixels" and (own.baseline_name, own.baseline) == ("raw pixels", control.value)
-    assert own.n == control.n == 6 and control.baseline_name == "most frequent"
-    assert len([*run.tuned().head.parameters()]) == layers
-    assert run.folder.parent.name == "+".join(
-        ["pretrained@images", *(["frozen"] if frozen else []), *(["published"] if published else [])]
-    )
+    assert own.n == control.n == 12 and own.baseline == control.value
+    assert own.baseline_name == control.condition == "raw pixels"
+    assert control.baseline_name == "most frequent" and len([*run.tuned().head.parameters()]) == 18
+    assert run.folder.parent.name == "pretrained@images+frozen+published"
 
 
 # ---- a few shots
@@ -196,8 +128,8 @@ def test_shots_are_so_many_of_each_label(name: str, shots: int, seed: int) -> No
 def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
     pairs = opened("synset", shots=4)
     assert Counter(i.target for i in pairs.items("train")) == {"yes": 4, "no": 4} and (pairs.size("test") or 0) > 1000
-    write_pictures(tmp_path / "train", 5)
-    write_pictures(tmp_path / "val", 5, 100)
+    classes(tmp_path / "train", 5)
+    classes(tmp_path / "val", 5, 100)
     few = opened(path=tmp_path, shots=2)
     assert Counter(i.target for i in few.items("train")) == dict.fromkeys(COLOURS, 2)
     assert Counter(i.target for i in few.drawn(0, 0, 6)) == dict.fromkeys(COLOURS, 2), (
@@ -205,22 +137,8 @@ def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"shots = 16: label '.*' has \d training items; ask for no more"):
         opened(path=tmp_path, shots=16).size("train")
-    mrpc = opened("mrpc", write("mrpc", tmp_path / "mrpc"), shots=2)
+    mrpc = opened("mrpc", glue("mrpc", tmp_path / "mrpc"), shots=2)
     assert Counter(i.target for i in mrpc.items("train")) == {0: 2, 1: 2}
-
-
-def test_shots_need_labels_and_are_part_of_what_a_run_is() -> None:
-    for name, task in TRAINABLE.items():
-        if task.few_shot:
-            assert FinetuneConfig(name, "r", shots=2).variant == "2-shot"
-        else:
-            with pytest.raises(ConfigError, match=rf"shots = 2: must be 0 in {name}"):
-                FinetuneConfig(name, "r", shots=2)
-    with pytest.raises(ConfigError, match="shots = -1: must be 0 or positive"):
-        FinetuneConfig("concept", "r", shots=-1)
-    assert recipe("concept", RUN).fingerprint != recipe("concept", RUN, shots=1).fingerprint
-    with pytest.raises(ConfigError, match="published = True: must be False in lexname, which has no other form"):
-        FinetuneConfig("lexname", "r", published=True)
 
 
 # ---- other concepts and styles
@@ -268,7 +186,7 @@ def test_a_world_that_has_shown_all_has_no_unseen_concepts() -> None:
 @pytest.mark.usefixtures("few_tested")
 def test_each_test_has_its_line_and_its_control() -> None:
     tuned = start(config := recipe("category", RUN).replace({"train.steps": 5})).eval()
-    results, answers = test_split.tested(tuned, config)
+    results, answers = finetuned_model.tested(tuned, config)
     conditions = ["", "held-out style", "unseen concepts"]
     simple = [", ".join(filter(None, ("raw pixels", c))) for c in conditions]
     assert [r.condition for r in results] == [*conditions, *simple]
@@ -278,7 +196,7 @@ def test_each_test_has_its_line_and_its_control() -> None:
 
 
 def test_large_pictures_are_compared_by_averaged_pixels(tmp_path: Path) -> None:
-    write_pictures(tmp_path, 8)
+    classes(tmp_path, 8)
     items = opened(path=tmp_path)._own("train")
 
     def large(image: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ import xfm
 from xfm.base import seeding
 from xfm.config import ConfigError
 from xfm.tasks.finetuning.image_recognition import Recognition, _few, recognition, zero_shot
-from xfm.tasks.own.fine import FinePrompts, PromptHead
+from xfm.tasks.own.picture_tasks import FinePrompts, PromptHead
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from xfm.study import Study
 from xfm.study.spec import Spec
 from xfm.tasks import TRAINABLE, Result
 from xfm.tasks.finetuning import finetune as module
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning import table as module_of_table
-from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetuned_model import headed
 from xfm.tasks.finetuning.table import finetuned, startable, table
@@ -32,7 +32,7 @@ from xfm.tasks.finetuning.task_run import TaskRun
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three steps, a few items."""
     monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(test_split, "PRIOR", 200)
+    monkeypatch.setattr(finetuned_model, "PRIOR", 200)
     for task in TRAINABLE.values():
         monkeypatch.setattr(task, "tested", 8)
 
@@ -161,7 +161,7 @@ def test_an_exploration_reads_no_test_item(small: None, tmp_path: Path, monkeypa
 def test_answers_say_which_items_are_not_independent(groups: tuple, numbers: list) -> None:
     config = recipes.get("smoke")
     task = TRAINABLE["lexname"](config, dataset(config).tokenizer())
-    lines = test_split._lines(task, [Item(target=1, group=group) for group in groups], [Answer(1)] * 3, "")
+    lines = finetuned_model._lines(task, [Item(target=1, group=group) for group in groups], [Answer(1)] * 3, "")
     assert [json.loads(line).get("group") for line in lines] == numbers
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import glue_files
 import numpy as np
+import own_data
 import pytest
 import torch
 
@@ -25,7 +25,7 @@ SIDES = ["box x", "box y", "box width", "box height"]
 
 def tuned_for(task: str, folder: Path) -> tuple[Tuned, Item]:
     """With a head that is new, and a test item."""
-    own = {"data": str(glue_files.write(task, folder))} if task == "stsb" else {}
+    own = {"data": str(own_data.glue(task, folder))} if task == "stsb" else {}
     run = Run.open(CHECKPOINTS / "demo")
     tuned = headed(run.model(), run.config, run.tokenizer(), recipe(task, CHECKPOINTS / "demo", batch=4, **own)).eval()
     return tuned, tuned.task.item("test", 0)

@@ -21,7 +21,7 @@ from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
 from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import train_to_end
 from xfm.tasks.finetuning.task import Item
@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Tas
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "VALIDATED", 2)
-        patch.setattr(test_split, "PRIOR", 200)
+        patch.setattr(finetuned_model, "PRIOR", 200)
         for task in TRAINABLE.values():
             patch.setattr(task, "tested", TESTED)
         yield make

@@ -189,7 +189,7 @@ def answer_targets(tuned: Tuned, item: Item, answer: Any, picture: int = 0) -> l
     def of_each(out: Outputs, asked: Callable[[Any, Any, TaskBatch], Tensor]) -> Tensor:
         """(B, ...) what is asked of the model, the head and a batch, pair by pair."""
         mask = torch.ones(1, out.text.shape[1], dtype=torch.bool, device=out.text.device)
-        batch = TaskBatch(mask.long(), mask, places, (task.aim(answer),))
+        batch = TaskBatch(mask.long(), mask, places, (answer,))
         found = []
         for text, patches in zip(out.text.split(1), out.patches.split(1), strict=True):
             pictures = [patches if k == picture else known for k, known in enumerate(own or [patches])]

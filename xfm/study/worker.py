@@ -32,8 +32,8 @@ from ..objectives import Pretraining, build, weights_at
 from ..plots.curve_records import StreamCurves, by_objective
 from ..tasks import answerable, evaluate, evaluate_run
 from ..tasks.finetuning.config import MeasuredSplit
+from ..tasks.finetuning.finetuned_model import untrained
 from ..tasks.finetuning.table import finetuned, startable
-from ..tasks.finetuning.test_split import untrained
 from ..train import Run
 from ..train.gradient_interventions import Steering
 from ..train.loop import train_to_end

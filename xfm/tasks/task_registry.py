@@ -17,11 +17,10 @@ from .context import EvalContext
 from .finetuning.task import Family, Trainable
 from .own.captioning import Captioning
 from .own.coco_retrieval import Retrieval
-from .own.fine import Fine, FinePrompts
 from .own.glue import GLUE
 from .own.labelled_folders import Images
 from .own.nlvr2 import NLVR2
-from .own.picture_tasks import Category, Concept, Subcategory, UnseenConcept
+from .own.picture_tasks import Category, Concept, Fine, FinePrompts, Subcategory, UnseenConcept
 from .own.refcoco import Grounding
 from .own.text_tasks import Hypernym, Lexname, SameSynset
 from .own.vqa import VQA

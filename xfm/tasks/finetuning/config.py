@@ -47,22 +47,18 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         typed(self, "")
         one_of("task", self.task, TRAINABLE)
-        task, family = TRAINABLE[self.task], TRAINABLE[self.task].family
-        require(
-            not self.shots or task.few_shot, "shots", self.shots, f"0 in {self.task}, which has no labels to draw by"
-        )
-        other = not self.published or bool(task.other_head or task.protocol)
-        require(other, "published", self.published, f"False in {self.task}, which has no other form")
+        task, other = TRAINABLE[self.task], f"{self.task}, which has no"
+        require(not self.shots or task.few_shot, "shots", self.shots, f"0 in {other} labels to draw by")
+        formed = not self.published or bool(task.other_head or task.protocol)
+        require(formed, "published", self.published, f"False in {other} other form")
         for name in PRETRAINING:
             value, usual = getattr(self.train, name), getattr(TrainConfig, name)
             only = f"{shown(usual)}: pre-training alone uses it, a fine-tuning is AdamW on a whole batch; leave it out"
             require(value == usual, f"train.{name}", value, only)
-        fuses = self.frozen != "encoders" or family == "vision-language"
-        require(fuses, "frozen", self.frozen, f"'' or 'model' in {self.task}, which has no fusion encoder")
-        needless = self.hidden and family != "vision-language"
-        require(not needless, "hidden", self.hidden, f"'' in {self.task}, which is of {family} alone")
-        if self.hidden:
-            one_of(f"task = {self.task!r}: hidden", self.hidden, TRAINABLE[self.task].hides)
+        fuses = self.frozen != "encoders" or task.family == "vision-language"
+        require(fuses, "frozen", self.frozen, f"'' or 'model' in {other} fusion encoder")
+        hides = ("", *task.hides)
+        require(self.hidden in hides, "hidden", self.hidden, f"{' or '.join(map(repr, hides))} in {self.task}")
 
     def replace(self, changes: Mapping[str, Any]) -> FinetuneConfig:
         """With dotted fields changed, as `RunConfig.replace`."""
@@ -86,12 +82,9 @@ class FinetuneConfig:
     def decisive(self) -> dict[str, Any]:
         """Fields that weights and results depend on, as in JSON. The pretrained run's place is left out, and user data
         count only as present or absent: `TaskRun.of` compares their content. RunError without the pretrained run."""
-        tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
-        tree = {n: value for n, value in tree.items() if n != "data" and (value or n not in ("shots", "published"))}
-        if self.data:
-            tree["data"] = True
-        if self.split == "test":
-            del tree["split"]
+        tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint, "data": bool(self.data)}
+        usual = {"data": False, "shots": 0, "published": False, "split": "test"}
+        tree = {name: value for name, value in tree.items() if name not in usual or value != usual[name]}
         for same in ("save_every", "probe_every", "muon_lr"):  # validation chooses the weights; the others are always 0
             del tree["train"][same]
         return tree
@@ -121,7 +114,5 @@ def recipe(task: str, run: str | Path, steps: int = STEPS, **changes: Any) -> Fi
 
 def controls(config: FinetuneConfig) -> list[FinetuneConfig]:
     """What the number must beat, at equal size and budget: no pre-training; of pictures with texts, either hidden."""
-    task = TRAINABLE[config.task]
-    changes: list[dict[str, Any]] = [{"scratch": True}]
-    changes += [{"hidden": hidden} for hidden in task.hides] if task.family == "vision-language" else []
-    return [config.replace(change) for change in changes]
+    hidden = [{"hidden": hidden} for hidden in TRAINABLE[config.task].hides]
+    return [config.replace(change) for change in ({"scratch": True}, *hidden)]

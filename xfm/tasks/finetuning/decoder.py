@@ -1,7 +1,7 @@
 """A causal language model that looks at what an encoder made: it answers questions, and writes captions (ALBEF, X-FM).
 
-It starts as a copy of the fusion encoder, the only one whose layers look at another sequence. Greedy and beam search
-are those of transformers 4.12, by which the published captions were made.
+It starts as a copy of the fusion encoder, the only one whose layers look at another sequence. Beam search is that of
+transformers 4.12, by which the published captions were made.
 """
 
 from __future__ import annotations
@@ -109,43 +109,46 @@ class Said(NamedTuple):
     logs: Tensor  # (B,) mean log-probability of the tokens behind the prompt, including </s> where it was generated
 
 
-def greedy(decoder: Decoder, memory: Tensor, prompt: Tensor, longest: int = 20, shortest: int = 0) -> Tensor:
-    """The likeliest token, again and again, behind prompts (B, P) that look at memory (B, S, C) -> ids (B, longest).
-    `longest` and `shortest` count the prompt; no </s> comes before `shortest`."""
-    ids, done = prompt, torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
-    while ids.shape[1] < longest and not done.all():
-        logits = _following(decoder, ids, memory, shortest)
-        token = logits.argmax(1).masked_fill(done, PAD)
-        ids, done = torch.cat([ids, token[:, None]], 1), done | (token == END)
-    return torch.nn.functional.pad(ids, (0, longest - ids.shape[1]), value=PAD)
+class _Closed(NamedTuple):
+    """A finished hypothesis of beam search."""
+
+    score: float
+    ids: Tensor  # (L,), </s> not among them
+    log: float  # as `Said.logs`
 
 
+@torch.no_grad()
 def beam_search(
     decoder: Decoder, memory: Tensor, prompt: Tensor, beams: int = 3, longest: int = 20, shortest: int = 0
 ) -> Said:
-    """As `greedy`, the best of `beams` side by side: by `Said.scores`, as transformers ranks them."""
-    device, ids = prompt.device, prompt[:, None].expand(-1, beams, -1)
+    """What is likely behind prompts (B, P) that look at memory (B, S, C): the best of `beams` side by side by
+    `Said.scores`, as transformers ranks them; one beam is greedy. `longest` and `shortest` count the prompt; no </s>
+    comes before `shortest`."""
+    device, ids, given = prompt.device, prompt[:, None].expand(-1, beams, -1), prompt.shape[1]
     totals = torch.full((len(prompt), beams), -1e9, device=device)  # but for one: all are equal at first
     totals[:, 0] = 0.0
     open_ = torch.arange(len(prompt), device=device)  # of which memories `ids` and `totals` are
     closed: list[list[_Closed]] = [[] for _ in prompt]
-    given = prompt.shape[1]
-    while len(open_) and ids.shape[2] < longest:
-        seen = memory[open_].repeat_interleave(beams, 0)
-        logs = _following(decoder, ids.flatten(0, 1), seen, shortest, logs=True).float()
-        scores, places = (totals.flatten()[:, None] + logs).view(len(open_), -1).topk(2 * beams)
-        going: list[tuple[int, list[_Step]]] = []
+    while len(open_) and (length := ids.shape[2]) < longest:
+        rows, seen = ids.flatten(0, 1), memory[open_].repeat_interleave(beams, 0)
+        logs = decoder.logits(decoder.states(rows, rows != PAD, seen)[:, -1]).log_softmax(1)
+        if length < shortest:
+            logs[:, END] = NEVER
+        words = logs.shape[1]
+        scores, places = (totals.flatten()[:, None] + logs.float()).view(len(open_), -1).topk(2 * beams)
+        still, going = list[int](), list[list[tuple[float, int, int]]]()  # score, beam and token of each way to go on
         for n, (i, *best) in enumerate(zip(open_.tolist(), scores.tolist(), places.tolist(), strict=True)):
-            ranked = [_Step(score, *divmod(place, logs.shape[1])) for score, place in zip(*best, strict=True)]
-            if not _closes(closed[i], ranked, ids[n], given):
-                going.append((n, [step for step in ranked if step.token != END][:beams]))
-        still = torch.tensor([n for n, _ in going], dtype=torch.long, device=device)
-        totals, rows, tokens = (
-            torch.tensor([[step[k] for step in steps] for _, steps in going], device=device).view(-1, beams)
-            for k in range(3)
-        )
-        ids = torch.cat([ids[still[:, None], rows.long()], tokens.long()[..., None]], 2)
-        open_ = open_[still]
+            steps = [(score, *divmod(place, words)) for score, place in zip(*best, strict=True)]
+            ends, behind = [step for step in steps[:beams] if step[2] == END], length - given + 1
+            closed[i] += [_Closed(score / length, ids[n, beam], score / behind) for score, beam, _ in ends]
+            closed[i] = sorted(closed[i], key=lambda one: -one.score)[:beams]
+            if len(closed[i]) < beams or closed[i][-1].score < steps[0][0] / length:  # else none can become better
+                still.append(n)
+                going.append([step for step in steps if step[2] != END][:beams])
+        totals, beam, tokens = torch.tensor(going, device=device).view(-1, beams, 3).unbind(2)
+        kept = torch.tensor(still, dtype=torch.long, device=device)
+        ids = torch.cat([ids[kept[:, None], beam.long()], tokens.long()[..., None]], 2)
+        open_ = open_[kept]
     for i, *rest in zip(open_.tolist(), totals.tolist(), ids, strict=True):
         length = ids.shape[2]
         closed[i] += [_Closed(total / length, row, total / (length - given)) for total, row in zip(*rest, strict=True)]
@@ -155,39 +158,3 @@ def beam_search(
         row[: len(text) + 1] = torch.cat([text, text.new_tensor([END])])[:longest]
     scores, logs = (torch.tensor([one[k] for one in best_of], device=device) for k in (0, 2))
     return Said(padded, scores, logs)
-
-
-class _Step(NamedTuple):
-    """A way to go on."""
-
-    score: float  # nats, of all tokens so far
-    row: int  # of the beams
-    token: int
-
-
-class _Closed(NamedTuple):
-    """A finished hypothesis of beam search."""
-
-    score: float
-    ids: Tensor  # (L,), </s> not among them
-    log: float  # as `Said.logs`
-
-
-def _closes(closed: list[_Closed], ranked: list[_Step], ids: Tensor, given: int) -> bool:
-    """Adds what ends to the hypotheses of one memory, of which the best stay; `ids`: of its beams (K, L), of which
-    `given` tokens are the prompt's. Whether none can become better."""
-    beams, length = ids.shape
-    ends, behind = (step for step in ranked[:beams] if step.token == END), length - given + 1
-    closed += [_Closed(step.score / length, ids[step.row], step.score / behind) for step in ends]
-    closed[:] = sorted(closed, key=lambda one: -one.score)[:beams]
-    return len(closed) == beams and closed[-1].score >= ranked[0].score / length
-
-
-@torch.no_grad()
-def _following(decoder: Decoder, ids: Tensor, memory: Tensor, shortest: int, logs: bool = False) -> Tensor:
-    """(B, V): logits, or log probabilities, of the token behind ids (B, L)"""
-    logits = decoder.logits(decoder.states(ids, ids != PAD, memory)[:, -1])
-    logits = logits.log_softmax(1) if logs else logits
-    if ids.shape[1] < shortest:
-        logits[:, END] = NEVER
-    return logits

@@ -30,9 +30,8 @@ from ...train.accelerator import make_accelerator
 from ...train.optimizer import parameter_groups, set_rate
 from ..result import to_json
 from .config import FinetuneConfig
-from .finetuned_model import Tuned, require_pretrained, start
+from .finetuned_model import Tuned, require_pretrained, start, tested, validated
 from .task_run import ANSWERS, RESULTS, TaskRun
-from .test_split import tested, validated
 
 VALIDATED = 500  # items of the validation split, by which a step is chosen
 

@@ -108,10 +108,8 @@ def recognition(
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # of few pictures there are
             return linear_probe(x[few], y[few]).predict(images.numpy()) == truth
 
-    rows = [
-        row("zero-shot", "one prompt", zero_shot(encoder, images, names, lambda name: prompts(name)[:1]) == truth),
-        row("zero-shot", "ensemble", zero_shot(encoder, images, names, prompts) == truth),
-    ]
+    asked = {"one prompt": lambda name: prompts(name)[:1], "ensemble": prompts}
+    rows = [row("zero-shot", name, zero_shot(encoder, images, names, each) == truth) for name, each in asked.items()]
     for shot in shots:
         draws = [_few(y, shot, seeding.rng("shots", seed, shot, draw)) for draw in range(DRAWS)]
         rows.append(row("few-shot", f"{shot} a class", np.mean([probed(few) for few in draws], 0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -40,7 +40,8 @@ class Labelled(Trainable):
         return F.cross_entropy(logits, torch.tensor([self._places[t] for t in batch.targets], device=logits.device))
 
     def predict(self, model: XFM, head: Any, batch: TaskBatch) -> list[Answer]:
-        return likeliest(self.logits(model, head, batch), self.labels)
+        likely, places = self.logits(model, head, batch).float().softmax(1).max(1)
+        return [Answer(self.labels[i], p) for i, p in zip(places.tolist(), likely.tolist(), strict=True)]
 
     def size(self, split: Split) -> int | None:
         return len(self.few) if self.shots and split == "train" else super().size(split)
@@ -57,7 +58,11 @@ class Labelled(Trainable):
     def few(self) -> list[int]:
         """Where in the training split the `shots` items of each label are. ConfigError where a label has fewer."""
         missing, places, wanted = dict.fromkeys(self.labels, self.shots), list[int](), self.shots * len(self.labels)
-        for place in self._shuffled(wanted):
+        if (size := super().size("train")) is None:
+            order: Iterable[int] = (seeding.seed("shots", self.seed, i) for i in range(DRAWS * wanted))
+        else:
+            order = seeding.rng("shots", self.seed).permutation(size).tolist()
+        for place in order:
             label = self.label_of("train", place)
             if missing[label]:
                 missing[label] -= 1
@@ -68,18 +73,6 @@ class Labelled(Trainable):
         there = f"label {shown(label)} has {self.shots - lacking} training items"
         raise ConfigError(f"shots = {self.shots}: {there}; ask for no more, or leave --shots out")
 
-    def _shuffled(self, wanted: int) -> Iterable[int]:
-        size = super().size("train")
-        if size is None:
-            return (seeding.seed("shots", self.seed, i) for i in range(DRAWS * wanted))
-        return seeding.rng("shots", self.seed).permutation(size).tolist()
-
     @cached_property
     def _places(self) -> dict[Any, int]:
         return {label: i for i, label in enumerate(self.labels)}
-
-
-def likeliest(logits: Tensor, labels: Sequence[Any]) -> list[Answer]:
-    """Logits (B, K) and K labels -> of each the likeliest."""
-    likely, places = logits.float().softmax(1).max(1)
-    return [Answer(labels[i], p) for i, p in zip(places.tolist(), likely.tolist(), strict=True)]

@@ -43,24 +43,25 @@ def compared(run: Run, task: str, root: str | Path = "runs", steps: int = 300, *
 def table(rows: Mapping[str, Sequence[Result]]) -> str:
     """Markdown: a line for each model, a column for each task's first metric, in per cent, grouped by field as in the
     paper's main table; "–" where a model cannot start a task."""
-    first: dict[tuple[str, str], Result] = {}
-    for results in rows.values():
-        for result in results:
-            first.setdefault((result.family, result.task), result)
+    every = [result for results in rows.values() for result in results]
+    first, simple = (_by_task(some) for some in (every, [r for r in every if not r.better]))
     columns = sorted(first, key=lambda key: get_args(Family).index(key[0]))
     fields = [family if i == 0 or columns[i - 1][0] != family else "" for i, (family, _) in enumerate(columns)]
-    lines = [
-        ["", *fields],
-        ["---"] * (len(columns) + 1),
-        ["", *(f"{task}, {first[f, task].metric}" for f, task in columns)],
-    ]
-    for name, results in rows.items():
-        of = {(r.family, r.task): r for r in reversed(results)}
-        lines.append([name, *(f"{100 * of[key].value:.1f}" if key in of else "–" for key in columns)])
-    simple = {(r.family, r.task): r for results in rows.values() for r in reversed(results) if not r.better}
-    rated = {key: simple.get(key, first[key]) for key in columns}
-    if simple:
-        named = (f"{100 * simple[key].value:.1f}" if key in simple else "–" for key in columns)
-        lines.append(["bag of words, raw pixels", *named])
-    lines.append(["baseline", *(f"{100 * (rated[key].baseline or 0):.1f}" for key in columns)])
+    named = ["", *(f"{task}, {first[family, task].metric}" for family, task in columns)]
+    lines = [["", *fields], ["---"] * (len(columns) + 1), named]
+
+    def line(name: str, values: Mapping[Any, float]) -> list[str]:
+        return [name, *(f"{100 * values[key]:.1f}" if key in values else "–" for key in columns)]
+
+    for name, results in {**rows, **({"bag of words, raw pixels": [*simple.values()]} if simple else {})}.items():
+        lines.append(line(name, {key: r.value for key, r in _by_task(results).items()}))
+    lines.append(line("baseline", {key: r.baseline or 0 for key, r in (first | simple).items()}))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _by_task(results: Iterable[Result]) -> dict[tuple[str, str], Result]:
+    """Of each task its first result."""
+    first = dict[tuple[str, str], Result]()
+    for result in results:
+        first.setdefault((result.family, result.task), result)
+    return first

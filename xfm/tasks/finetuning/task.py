@@ -1,8 +1,5 @@
-"""What a downstream task is: items with a truth, a head on the encoders, a loss, and a score an item.
-
-A task is a file in `tasks/` and a line in its table; the loop (`finetune`), the command, the controls and the table of
-results derive from what it declares.
-"""
+"""What a downstream task is: items with a truth, a head on the encoders, a loss, and a score an item. The loop
+(`finetune`), the command, the controls and the table of results derive from what it declares."""
 
 from __future__ import annotations
 
@@ -71,7 +68,7 @@ class Trainable(ABC):
     needs: frozenset[str] = frozenset()
     heads: tuple[str, ...] = ()  # losses whose heads it starts from
     decodes: ClassVar[bool] = False  # it writes with a `Decoder`, which is made of RoBERTa's parts
-    hides: ClassVar[tuple[Hidden, ...]] = ("pictures", "texts")  # what a control of pictures with texts may hide
+    hides: ClassVar[tuple[Hidden, ...]] = ()  # what a control of pictures with texts may hide
     tested = 1000  # items of the embedded data, where there are more
     embedded: ClassVar[bool] = True  # there are items without user data
     reads: ClassVar[str] = ""  # what `--data` is, in words; "" where it reads none
@@ -140,29 +137,19 @@ class Trainable(ABC):
         there = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape == (side, side, 3)
         return image if there else self.framed(image, side)
 
-    def framed(self, image: Any, side: int) -> np.ndarray:
-        """The part of a picture that the model sees: the largest square in the middle."""
-        return prepare(image, side)
-
-    def worded(self, text: str) -> str:
-        """A text as tests have it."""
-        return text
+    framed: Callable[[Any, int], np.ndarray] = staticmethod(prepare)  # what the model sees: the square in the middle
 
     def asked(self, texts: Sequence[str], images: Sequence[Any]) -> Item:
         """A user's texts about pictures (see `images.prepare`), as an item like those of the tests."""
-        return Item(tuple(map(self.worded, texts)), tuple(map(self.picture, images)))
+        return Item(tuple(texts), tuple(map(self.picture, images)))
 
     def varied(self, index: int, rng: np.random.Generator) -> Item:
         """A training item, its pictures varied where the task's protocol says so."""
         return self.item("train", index)
 
     def truth(self, target: Any) -> Any:
-        """What a target asks for, as `predict` answers."""
+        """What a target asks for, as `predict` answers; `loss` takes either."""
         return target
-
-    def aim(self, answer: Any) -> Any:
-        """A target that asks for an answer: what `loss` takes to say how likely the answer is."""
-        return answer
 
     @abstractmethod
     def head(self, model: XFM) -> nn.Module:
@@ -190,7 +177,7 @@ class Trainable(ABC):
 
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         """How right each is, (n,) in [0, 1]."""
-        return np.array([p == t for p, t in zip(predicted, targets, strict=True)], float)
+        return np.array([p == self.truth(t) for p, t in zip(predicted, targets, strict=True)], float)
 
     def measures(self) -> tuple[Measure, ...]:
         """What is reported; validation chooses by the first."""

@@ -1,16 +1,20 @@
-"""What is read off the encoders: labels of texts, of pictures, of texts about one picture or two."""
+"""What is read off the encoders: labels of texts, of pictures, of texts about one picture or two; and which of several
+texts and pictures belong together, by contrast, by matching, or by both (ALBEF; X-FM, 4)."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...model import XFM, ImageTokens
 from ...model.blocks import compared, pooled, two_layer_head
+from ...objectives.itm import negative_weights
 
 PUBLISHED_WIDTHS = (1, 2, 4, 2, 1)  # of the hidden layers, as multiples of the features
+LEFT_OUT = -100.0  # the score of a candidate that contrast has left out
 
 
 def fused_token(model: XFM, text: Tensor, mask: Tensor, patches: Tensor) -> Tensor:
@@ -82,3 +86,51 @@ class ImageClassifier(nn.Module):
         """Normalised pictures (B, 3, H, W) -> (B, K)"""
         mean = model.vision(image).mean(1)
         return self.head(torch.cat([mean, mean], 1) if self.published else mean)
+
+
+def contrastive_loss(image: Tensor, text: Tensor, temperature: Tensor, picture: Tensor) -> Tensor:
+    """Image and text embeddings (B, E) of unit length, and the number of each pair's picture (B,): texts of one picture
+    share the probability that is to be theirs. Mean of both directions, nats."""
+    same = (picture[:, None] == picture[None]).to(image.dtype)
+    wanted, logits = same / same.sum(1, keepdim=True), image @ text.T / temperature
+    return (F.cross_entropy(logits, wanted) + F.cross_entropy(logits.T, wanted)) / 2
+
+
+def negatives_elsewhere(similarity: Tensor, picture: Tensor) -> Tensor:
+    """As ITM's `negative_weights` (B, B), but no text of the same picture is a negative either. Where all are of one
+    picture there is none: rows of zeros."""
+    return negative_weights(similarity).masked_fill(picture[:, None] == picture[None], 0)
+
+
+def two_way_ranks(scores: Tensor, owner: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Scores of n pictures and T texts (n, T), the picture of each text (T,); `other`: (T, n) from the texts' side,
+    where candidates differ -> places, 0 the best, of each picture's best own text (n,) and of each text's picture (T,).
+    """
+    owned = owner[None] == torch.arange(len(scores), device=owner.device)[:, None]
+    places = _places(scores).masked_fill(~owned, scores.shape[1]).amin(1)
+    back = _places(scores.T if other is None else other)
+    return places, back.gather(1, owner[:, None])[:, 0]
+
+
+def _places(scores: Tensor) -> Tensor:
+    return scores.argsort(dim=1, descending=True, stable=True).argsort(1)
+
+
+def candidates(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Similarities (n, m) -> rows and columns (n min(k, m),) of each row's k most similar columns."""
+    columns = similarity.topk(min(k, similarity.shape[1]), 1).indices
+    rows = torch.arange(len(similarity), device=similarity.device)[:, None].expand_as(columns)
+    return rows.flatten(), columns.flatten()
+
+
+def rescored(similarity: Tensor, rows: Tensor, columns: Tensor, scores: Tensor, elsewhere: float = LEFT_OUT) -> Tensor:
+    """(n, m) scores: the candidates' own, and `elsewhere` for all other pairs."""
+    return torch.full_like(similarity, elsewhere).index_put_((rows, columns), scores.to(similarity.dtype))
+
+
+def mutual_candidates(similarity: Tensor, k: int) -> Tensor:
+    """(n, m) bool: whether row or column is among the k most similar ones of the other."""
+    either = torch.zeros_like(similarity, dtype=torch.bool)
+    either[candidates(similarity, k)] = True
+    either.T[candidates(similarity.T, k)] = True
+    return either

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from ...data.source import Example, Split
 from ...model import XFM, ImageTokens
 from ...objectives.itm import draw
-from ..finetuning.annotation_errors import Cut
-from ..finetuning.captioned import READS, captioned
-from ..finetuning.pair_scores import (
+from ..finetuning.protocol import CAPTION_WORDS
+from ..finetuning.task import CHUNK, Answer, Hidden, Item, TaskBatch
+from ..finetuning.task_heads import (
     candidates,
     contrastive_loss,
     mutual_candidates,
@@ -25,12 +25,11 @@ from ..finetuning.pair_scores import (
     rescored,
     two_way_ranks,
 )
-from ..finetuning.protocol import CAPTION_WORDS, caption_text
-from ..finetuning.task import CHUNK, Answer, Hidden, Item, TaskBatch
 from ..pairings import of_pairings
 from ..result import Measure, ratio
 from ..world.retrieval import distinct_pairs
 from .both import OfTheWorld
+from .checked_entries import CAPTIONED, captioned
 
 RANKINGS = ("ITM", "ITC", "ITC + ITM")  # the first is the published one
 SIDES = ("picture", "caption")  # what is looked for
@@ -51,15 +50,12 @@ class Retrieval(OfTheWorld):
     name, title = "retrieval", "image-text retrieval"
     heads = ("itc", "itm")
     needs = frozenset({"pairs", "objects", "relations"})
-    reads = READS
+    reads = CAPTIONED
     tested = 500
 
     def read(self, split: Split) -> list[Item]:
-        pictures, cut = enumerate(captioned(self.path, split).items()), Cut("captions", CAPTION_WORDS)
-        rows = [(picture, i, caption_text(text, None)) for i, (picture, texts) in pictures for text in texts]
-        items = [_item(cut(picture, text), picture, i) for picture, i, text in rows]
-        cut.warn()
-        return items
+        pictures = enumerate(captioned(self.path, split, CAPTION_WORDS).items())
+        return [_item(text, picture, i) for i, (picture, texts) in pictures for text in texts]
 
     def embedded_size(self, split: Split) -> int | None:
         return None if split == "train" else self.tested
@@ -68,16 +64,16 @@ class Retrieval(OfTheWorld):
         scene = self.world.scene(split, index, phrases=False) if split == "train" else self._gallery(split)[index]
         return _item(scene.text, scene.image, index)
 
-    def _gallery(self, split: Split) -> list[Example]:
-        """Scenes whose captions are each true of its own alone."""
-        if split not in self._galleries:
-            scenes = (self.world.scene(split, i, phrases=False) for i in range(ATTEMPTS * self.tested))
-            self._galleries[split] = distinct_pairs(scenes, self.tested)
-        return self._galleries[split]
-
     @cached_property
-    def _galleries(self) -> dict[Split, list[Example]]:
-        return {}
+    def _gallery(self) -> Any:
+        """Scenes of a split whose captions are each true of its own alone."""
+
+        @cache
+        def of_split(split: Split) -> list[Example]:
+            scenes = (self.world.scene(split, i, phrases=False) for i in range(ATTEMPTS * self.tested))
+            return distinct_pairs(scenes, self.tested)
+
+        return of_split
 
     def head(self, model: XFM) -> nn.Module:
         return nn.Identity()
@@ -87,7 +83,7 @@ class Retrieval(OfTheWorld):
         itc.constrain()
         text, image = model.text(batch.ids, batch.mask), ImageTokens.of_pictures(model.vision(batch.images[0]))
         features = itc.embed_image(image.pooled), itc.embed_text(model.text.sentence(text, batch.mask))
-        picture = _numbers([target["picture"] for target in batch.targets]).to(text.device)
+        picture = _numbers(batch.targets).to(text.device)
         with torch.no_grad():
             similarity = (features[0] @ features[1].T / itc.temperature).float()
             other_image, other_text = _negatives(similarity.T, picture), _negatives(similarity, picture)
@@ -102,29 +98,30 @@ class Retrieval(OfTheWorld):
         raise TypeError("a caption is found among all of them: ask for `answers`")
 
     def answers(self, model: XFM, head: nn.Module, items: Sequence[Item], hidden: Hidden = "") -> list[Answer]:
-        owner = _numbers([item.target["picture"] for item in items])
-        firsts = [items[i] for i in _firsts(owner)]
-        patches = torch.cat(
-            [model.vision(self.batch(firsts[i : i + CHUNK], model.device, hidden).images[0]) for i in _chunks(firsts)]
-        )
+        owner = _numbers([item.target for item in items])
+        first = dict(zip(reversed(owner.tolist()), reversed(items), strict=True))  # of each picture its first caption
+        firsts = [first[picture] for picture in range(len(first))]
+        chunks = (self.batch(firsts[i : i + CHUNK], model.device, hidden) for i in range(0, len(firsts), CHUNK))
+        image = ImageTokens.of_pictures(torch.cat([model.vision(chunk.images[0]) for chunk in chunks]))
         texts = self.batch([Item(item.texts) for item in items], model.device, hidden)
-        text = torch.cat([model.text(texts.ids[i : i + CHUNK], texts.mask[i : i + CHUNK]) for i in _chunks(items)])
-        places = _places(model, text, texts.mask, ImageTokens.of_pictures(patches), owner.to(model.device))
+        parts = zip(texts.ids.split(CHUNK), texts.mask.split(CHUNK), strict=True)
+        text = torch.cat([model.text(*part) for part in parts])
+        places = _places(model, text, texts.mask, image, owner.to(model.device))
         rows = zip(owner.tolist(), *places.values(), strict=True)
         return [Answer({"picture": p} | dict(zip(places, ranks, strict=True))) for p, *ranks in rows]
 
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         """Whether the picture is found first, by the published ranking."""
-        return _found(RANKINGS[0], "picture", (1,), predicted, targets)[:, 0]
+        return _found([f"{RANKINGS[0]} picture"], (1,), predicted, targets)[:, 0]
 
     def measures(self) -> tuple[Measure, ...]:
         """R@k from either side, in the mean over pictures and captions, and r_mean, the mean of these six; validation
         chooses by that of ITM."""
         rows: list[Measure] = []
         for ranking in RANKINGS:
-            rows.append(Measure(f"{ranking} r_mean", partial(_both, ranking), _mean_of_both))
-            for side in SIDES:
-                rows += [Measure(f"{ranking} {side} R@{k}", partial(_found, ranking, side, (k,)), _share) for k in KS]
+            sides = [f"{ranking} {side}" for side in SIDES]
+            rows.append(Measure(f"{ranking} r_mean", partial(_found, sides, KS), _share))
+            rows += [Measure(f"{side} R@{k}", partial(_found, [side], (k,)), _share) for side in sides for k in KS]
         return tuple(rows)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
@@ -133,30 +130,14 @@ class Retrieval(OfTheWorld):
 
 def _item(text: str, picture: Any, number: int) -> Item:
     """The target is the answer of one who finds all, and the picture's number."""
-    best = {_key(ranking, side): 0 for ranking in RANKINGS for side in SIDES}
+    best = {f"{ranking} {side}": 0 for ranking in RANKINGS for side in SIDES}
     return Item((text,), (picture,), {"picture": number} | best, number)
 
 
-def _key(ranking: str, side: str) -> str:
-    return f"{ranking} {side}"
-
-
-def _numbers(pictures: Sequence[int]) -> Tensor:
+def _numbers(targets: Sequence[Any]) -> Tensor:
     """Of each caption its picture (T,), numbered from 0 in the order in which they come."""
-    order = {picture: i for i, picture in enumerate(dict.fromkeys(pictures))}
-    return torch.tensor([order[picture] for picture in pictures])
-
-
-def _firsts(owner: Tensor) -> list[int]:
-    """Of each picture its first caption."""
-    first: dict[int, int] = {}
-    for i, picture in enumerate(owner.tolist()):
-        first.setdefault(picture, i)
-    return [*first.values()]
-
-
-def _chunks(rows: Sequence[Any]) -> range:
-    return range(0, len(rows), CHUNK)
+    order = {picture: i for i, picture in enumerate(dict.fromkeys(target["picture"] for target in targets))}
+    return torch.tensor([order[target["picture"]] for target in targets])
 
 
 def _negatives(similarity: Tensor, picture: Tensor) -> Tensor:
@@ -167,57 +148,42 @@ def _negatives(similarity: Tensor, picture: Tensor) -> Tensor:
 
 def _places(model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, owner: Tensor) -> dict[str, list[int]]:
     """By ranking and side, of each caption (T,): the place of its picture, and that of its picture's best caption."""
-    itc: Any = model.objectives["itc"]
-    embedded = itc.embed_image(image.pooled), itc.embed_text(model.text.sentence(text, mask))
+    itc, itm = (model.objectives[name] for name in ("itc", "itm"))
+    embedded = itc.embed_image(image.pooled), itc.embed_text(model.text.sentence(text, mask))  # type: ignore[operator]
     similarity = (embedded[0] @ embedded[1].T).float()
-    (rows, columns), (back_columns, back_rows) = candidates(similarity, RERANKED), candidates(similarity.T, RERANKED)
-    itm: Any = model.objectives["itm"]
+    contrast = similarity / itc.temperature  # type: ignore[operator]
     pairs = pictures, texts = mutual_candidates(similarity, RERANKED).nonzero(as_tuple=True)  # most are so both ways
-    belong = of_pairings(model.fusion, text, mask, image, texts, pictures, lambda h, _: itm.head(h[:, 0])[:, 1])
-    scores = torch.zeros_like(similarity).index_put_(pairs, belong.float())
-    matching, back = scores[rows, columns], scores[back_rows, back_columns]
-    contrast = similarity / itc.temperature
-    summed, summed_back = matching + contrast[rows, columns], back + contrast[back_rows, back_columns]
-    never = float("-inf")
-    both = {
-        "ITC": (similarity, similarity.T),
-        "ITM": (
-            rescored(similarity, rows, columns, matching),
-            rescored(similarity.T, back_columns, back_rows, back),
-        ),
-        "ITC + ITM": (
-            rescored(similarity, rows, columns, summed, never),
-            rescored(similarity.T, back_columns, back_rows, summed_back, never),
-        ),
-    }
+    head: Any = itm.head
+    belong = of_pairings(model.fusion, text, mask, image, texts, pictures, lambda h, _: head(h[:, 0])[:, 1])
+    matching = torch.zeros_like(similarity).index_put_(pairs, belong.float())
+
+    def reranked(scores: Tensor, *elsewhere: float) -> tuple[Tensor, Tensor]:
+        """From pictures (n, T) and from captions (T, n): the scores of each one's candidates."""
+        ways = (scores, similarity), (scores.T, similarity.T)
+        found = [(each, alike, candidates(alike, RERANKED)) for each, alike in ways]
+        return tuple(rescored(alike, *at, each[at], *elsewhere) for each, alike, at in found)  # type: ignore[return-value]
+
+    both = {"ITM": reranked(matching), "ITC": (similarity, similarity.T)}
+    both["ITC + ITM"] = reranked(matching + contrast, float("-inf"))
     ranks = dict[str, list[int]]()
-    for ranking in RANKINGS:
-        captions, pictures = two_way_ranks(both[ranking][0], owner, both[ranking][1])
-        ranks[_key(ranking, "picture")] = pictures.tolist()
-        ranks[_key(ranking, "caption")] = captions[owner].tolist()
+    for ranking, (from_pictures, from_captions) in both.items():
+        captions, found = two_way_ranks(from_pictures, owner, from_captions)
+        ranks |= {f"{ranking} picture": found.tolist(), f"{ranking} caption": captions[owner].tolist()}
     return ranks
 
 
-def _found(ranking: str, side: str, ks: Sequence[int], answers: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
-    """(n, 2): the share of `ks` within which what is looked for is, times its weight, and the weight: a picture's
-    captions look for one caption together. Who says None has one order for all, a caption of each picture in turn."""
-    pictures = [target["picture"] for target in targets]
-    order = _numbers(pictures).tolist()
-    place = np.array([i if one is None else one[_key(ranking, side)] for i, one in zip(order, answers, strict=True)])
-    hits = np.mean([place < k for k in ks], 0)
+def _found(sides: Sequence[str], ks: Sequence[int], answers: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+    """(n, 2 a side): the share of `ks` within which what is looked for is, times its weight, and the weight: a
+    picture's captions look for one caption together. Who says None has one order for all, a caption of each picture in
+    turn."""
+    pictures, columns = _numbers(targets).tolist(), list[np.ndarray]()
     captions = Counter(pictures)
-    weight = np.array([1 / captions[p] if side == "caption" else 1.0 for p in pictures])
-    return np.stack([hits * weight, weight], 1)
+    for side in sides:
+        place = np.array([i if one is None else one[side] for i, one in zip(pictures, answers, strict=True)])
+        weight = np.array([1 / captions[p] if side.endswith("caption") else 1.0 for p in pictures])
+        columns += [np.mean([place < k for k in ks], 0) * weight, weight]
+    return np.stack(columns, 1)
 
 
 def _share(means: np.ndarray) -> np.ndarray:
-    return ratio(means[..., 0], means[..., 1])
-
-
-def _both(ranking: str, answers: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
-    """(n, 4)"""
-    return np.concatenate([_found(ranking, side, KS, answers, targets) for side in SIDES], 1)
-
-
-def _mean_of_both(means: np.ndarray) -> np.ndarray:
-    return (_share(means[..., :2]) + _share(means[..., 2:])) / 2
+    return ratio(means[..., ::2], means[..., 1::2]).mean(-1)

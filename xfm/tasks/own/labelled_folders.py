@@ -21,8 +21,7 @@ from ..finetuning.task import Item
 from .picture_tasks import Pictures
 
 NAMES: dict[Split, tuple[str, ...]] = {"validation": ("val", "valid", "validation", "dev"), "test": ("test",)}
-FEWEST = 2  # classes
-Found = list[tuple[Stored, str]]
+Found = list[tuple[Stored, str]]  # pictures with their classes
 
 
 class Images(Pictures):
@@ -51,13 +50,16 @@ class Images(Pictures):
 
     @cached_property
     def _folders(self) -> dict[Split, Path]:
-        """Of the splits beside train/ those that are there. ConfigError where one is there by several names."""
+        """Of the splits beside train/ those that are there. ConfigError where one is there by several names, or without
+        a train/."""
         folders = dict[Split, Path]()
         for split, names in NAMES.items():
             there = [name for name in names if Path(self.path, name).is_dir()]
             if len(there) > 1:
                 both = " and ".join(f"{name}/" for name in there)
                 raise ConfigError(f"{self.path}: has {both}, each of which is the {split} split; keep one of them")
+            if there and not Path(self.path, "train").is_dir():
+                raise ConfigError(f"{self.path}: has {there[0]}/ and no train/; --data takes {self.reads}")
             if there:
                 folders[split] = Path(self.path, there[0])
         return folders
@@ -65,23 +67,18 @@ class Images(Pictures):
     @cached_property
     def _main(self) -> Found:
         """What training is drawn from."""
-        root = Path(self.path)
-        splits = [folder.name for folder in self._folders.values()]
-        if splits and not (root / "train").is_dir():
-            raise ConfigError(f"{self.path}: has {splits[0]}/ and no train/; --data takes {self.reads}")
-        labelled = pictures(root / "train" if (root / "train").is_dir() else root)
-        if len({label for _, label in labelled}) < FEWEST:
+        train = Path(self.path, "train")
+        labelled = pictures(train if self._folders or train.is_dir() else Path(self.path))
+        if len({label for _, label in labelled}) < 2:
             raise ConfigError(f"{self.path}: has one class, {labelled[0][1]!r}; --data takes {self.reads}")
         return labelled
 
     @cached_property
     def _by_split(self) -> dict[Split, Found]:
-        given = dict[Split, Found]()
-        for split, folder in self._folders.items():
-            if (folder.parent / "train").is_dir():
-                given[split] = pictures(folder)
-                for _, label in given[split]:
-                    one_of(f"{folder}: class (those of train/ are known)", label, self.labels)
+        given: dict[Split, Found] = {split: pictures(folder) for split, folder in self._folders.items()}
+        for split, found in given.items():
+            for _, label in found:
+                one_of(f"{self._folders[split]}: class (those of train/ are known)", label, self.labels)
         if len(given) == 2:
             given["train"] = self._main
             return given
@@ -91,8 +88,8 @@ class Images(Pictures):
         for kind, one in zip(kinds, self._main, strict=True):
             part = split_of[kind]
             splits["train" if given and part == "test" else part].append(one)
-        if given:
-            splits["test"] = next(iter(given.values()))
+        for found in given.values():
+            splits["test"] = found
         return splits
 
 
@@ -100,7 +97,7 @@ def pictures(folder: Path) -> Found:
     """The pictures of DIR/CLASS/... with their classes. ConfigError for a class without any, and a picture in none."""
     if not folder.is_dir():
         raise ConfigError(f"data = {str(folder)!r}: is no folder")
-    classes = {path.name: 0 for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+    classes = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
     if not classes:
         raise ConfigError(f"{folder}: has no folder of a class; put its pictures into {folder.name}/CLASS/")
     root, labelled = Root(folder), Found()
@@ -112,8 +109,7 @@ def pictures(folder: Path) -> Found:
             labelled.append((root.picture(name), label))
         except Unusable as error:
             raise ConfigError(f"{folder / name}: {error.what}") from None
-        classes[label] += 1
-    if empty := [label for label, count in classes.items() if not count]:
+    if empty := sorted(classes - {label for _, label in labelled}):
         kinds = ", ".join(sorted(PICTURES))
         raise ConfigError(f"{folder / empty[0]}: has no pictures ({kinds}); put some in, or take the folder away")
     return labelled

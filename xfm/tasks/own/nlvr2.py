@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +17,12 @@ from ...data.world.statements import statement
 from ...files.readers.annotations import find
 from ...files.readers.records import Root, Stored, Unusable, spelt
 from ...model import XFM
-from ..finetuning.annotation_errors import Cut, Ids, entry, json_lines, text_of, there, value_of
 from ..finetuning.protocol import CAPTION_WORDS, caption_text
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..finetuning.task_heads import TwoPictureClassifier
 from ..result import Measure
 from .both import OfTheWorld
+from .checked_entries import Cut, Ids, existing, json_lines, made_of, text_of, value_of
 
 FILES: dict[Split, str] = {"train": "train", "validation": "dev", "test": "test1"}
 LABELS = {"true": True, "false": False}
@@ -49,16 +48,11 @@ class NLVR2(OfTheWorld):
     )
 
     def measures(self) -> tuple[Measure, ...]:
-        return Measure(self.metric, self.scores), Measure("consistency", _consistent, _per_sentence)
+        per_sentence = Measure("consistency", _consistent, lambda means: means[..., 0] / means[..., 1])
+        return *super().measures(), per_sentence
 
-    def truth(self, target: Stated) -> bool:
-        return target.is_true
-
-    def aim(self, answer: bool) -> Stated:
-        return Stated(answer, "")
-
-    def scores(self, predicted: Sequence[Any], targets: Sequence[Stated]) -> np.ndarray:
-        return super().scores(predicted, [target.is_true for target in targets])
+    def truth(self, target: Stated | bool) -> bool:
+        return target.is_true if isinstance(target, Stated) else target
 
     def embedded_item(self, split: Split, index: int) -> Item:
         stated = statement(self.world, split, index)
@@ -66,18 +60,34 @@ class NLVR2(OfTheWorld):
         return Item((stated.text,), (stated.left.image, stated.right.image), target, target.sentence)
 
     def read(self, split: Split) -> list[Item]:
-        folder, name = self.folder(), FILES[split]
+        folder, name, ids, cut = self.folder(), FILES[split], Ids(), Cut("sentences", CAPTION_WORDS)
         inner = spelt(folder / "data" / f"{name}.json")
-        path = inner if inner.is_file() else there(folder / f"{name}.json", split)
+        path = inner if inner.is_file() else existing(folder / f"{name}.json", split)
         roots = [Root(folder / at) for at in (f"images/{name}", name, "images", "") if (folder / at).is_dir()]
-        return self.some(list(_items(path, roots)), path, split)
+
+        def made(where: str, row: Any) -> list[Item]:
+            identifier = ids.new("identifier", text_of(row, "identifier"), where)
+            if len(fields := identifier.split("-")) != 4:
+                raise Unusable("no identifier", f"identifier = {shown(identifier)}: must be split-set-pair-sentence")
+            is_true = LABELS.get(str(label := value_of(row, "label", str, bool)).lower())
+            if is_true is None:
+                raise Unusable("unknown label", f"label = {shown(label)}: must be 'True' or 'False'")
+            stem, directory = "-".join(fields[:3]), row.get("directory")
+            pictures = tuple(_picture(roots, directory, f"{stem}-img{i}.png").path for i in (0, 1))
+            text = cut(where, caption_text(text_of(row, "sentence"), None))
+            stated = Stated(is_true, "-".join((*fields[:2], fields[3])))
+            return [Item((text,), pictures, stated, "-".join(fields[:2]))]
+
+        items = self.some(made_of(json_lines(path), made), path, split)
+        cut.warn()
+        return items
 
     def head(self, model: XFM) -> TwoPictureClassifier:
         return TwoPictureClassifier(model.config.text.width)
 
     def loss(self, model: XFM, head: TwoPictureClassifier, batch: TaskBatch) -> Tensor:
         logits = head(model, batch.ids, batch.mask, *batch.images)
-        wanted = torch.tensor([target.is_true for target in batch.targets], device=logits.device)
+        wanted = torch.tensor([*map(self.truth, batch.targets)], device=logits.device)
         return F.cross_entropy(logits.float(), wanted.long())
 
     def predict(self, model: XFM, head: TwoPictureClassifier, batch: TaskBatch) -> list[Answer]:
@@ -90,28 +100,6 @@ def _consistent(predicted: Sequence[Any], targets: Sequence[Stated]) -> np.ndarr
     wrong = {t.sentence for p, t in zip(predicted, targets, strict=True) if p != t.is_true}
     sizes = Counter(target.sentence for target in targets)
     return np.array([((t.sentence not in wrong) / sizes[t.sentence], 1 / sizes[t.sentence]) for t in targets])
-
-
-def _per_sentence(means: np.ndarray) -> np.ndarray:
-    return means[..., 0] / means[..., 1]
-
-
-def _items(path: Path, roots: list[Root]) -> list[Item]:
-    items, ids, cut = list[Item](), Ids(), Cut("sentences", CAPTION_WORDS)
-    for where, row in json_lines(path):
-        with entry(where):
-            identifier = ids.new("identifier", text_of(row, "identifier"), where)
-            if len(fields := identifier.split("-")) != 4:
-                raise Unusable("no identifier", f"identifier = {shown(identifier)}: must be split-set-pair-sentence")
-            is_true = LABELS.get(str(label := value_of(row, "label", str, bool)).lower())
-            if is_true is None:
-                raise Unusable("unknown label", f"label = {shown(label)}: must be 'True' or 'False'")
-            group, sentence = "-".join(fields[:2]), "-".join((*fields[:2], fields[3]))
-            pictures = [_picture(roots, row.get("directory"), f"{'-'.join(fields[:3])}-img{i}.png") for i in (0, 1)]
-            text = cut(where, caption_text(text_of(row, "sentence"), None))
-            items.append(Item((text,), tuple(p.path for p in pictures), Stated(is_true, sentence), group))
-    cut.warn()
-    return items
 
 
 def _picture(roots: list[Root], directory: object, name: str) -> Stored:

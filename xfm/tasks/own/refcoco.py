@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,19 +18,18 @@ from ...base.images import decode, upright_size
 from ...base.strings import shown
 from ...data.source import Box, Split
 from ...files.readers.annotations import read_refcoco
-from ...files.readers.records import Problem, Record, Unusable, matching
+from ...files.readers.records import Record, Unusable, matching
 from ...model import XFM
 from ...model.blocks import two_layer_head
 from ...objectives.bbp import overlap
 from ..baselines import best_constant_box
-from ..finetuning.annotation_errors import Cut, cleaned, entry
-from ..finetuning.augment import around, changed, mirrors
 from ..finetuning.protocol import CAPTION_WORDS, inclusive_iou
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..finetuning.task_heads import fused_token
 from ..result import Measure
 from ..world.grounding import IOU, box_iou, is_correct
-from .both import OfTheWorld
+from .both import OfTheWorld, around, changed, mirrors
+from .checked_entries import Cut, cleaned, located, made_of
 
 ROUNDED = 1.0  # pixels by which a box may lie outside its picture: annotations are rounded
 TRIED = 500  # boxes, of which the best constant one is chosen
@@ -90,18 +88,19 @@ class Grounding(OfTheWorld):
         return Item((region.text,), (scene.image,), region.box)
 
     def read(self, split: Split) -> list[Item]:
-        path = _refs(self.folder(), self.reads)
-        size_of, items, cut = cache(upright_size), list[Item](), Cut("sentences", CAPTION_WORDS)
-        for record in read_refcoco(path):
-            if isinstance(record, Problem):
-                raise ConfigError(f"{path.parent}: {record}; mend the entry, or take it out")
-            with entry(f"{path.parent}: {record.where}"):
-                if record.split is None:
-                    raise Unusable("no split", "split = '': must be train, val, test, testA or testB")
-                if record.split == split:
-                    items += _of_record(record, size_of, cut)
+        files = matching(folder := self.folder(), "refs*.json")
+        if len(files) != 1:
+            raise ConfigError(f"{folder}: has {shown([path.name for path in files])}; --data takes {self.reads}")
+        size_of, cut = cache(upright_size), Cut("sentences", CAPTION_WORDS)
+
+        def made(_: str, record: Record) -> list[Item]:
+            if record.split is None:
+                raise Unusable("no split", "split = '': must be train, val, test, testA or testB")
+            return _items(record, size_of, cut) if record.split == split else []
+
+        items = made_of(located(read_refcoco(files[0]), folder), made)
         cut.warn()
-        return self.some(items, path, split)
+        return self.some(items, files[0], split)
 
     def varied(self, index: int, rng: np.random.Generator) -> Item:
         if not self.path:
@@ -121,12 +120,12 @@ class Grounding(OfTheWorld):
         return BoxHead(model)
 
     def loss(self, model: XFM, head: BoxHead, batch: TaskBatch) -> Tensor:
-        boxes = self.numbers(model, head, batch)
-        target = torch.tensor([self.truth(target) for target in batch.targets], device=boxes.device)
+        boxes = head(model, batch)
+        target = torch.tensor([*map(self.truth, batch.targets)], device=boxes.device)
         return (boxes - target).abs().sum(-1).mean() + (1 - overlap(boxes, target)[1]).mean()
 
     def predict(self, model: XFM, head: BoxHead, batch: TaskBatch) -> list[Answer]:
-        return [Answer(box) for box in self.numbers(model, head, batch).tolist()]
+        return [Answer(box) for box in head(model, batch).tolist()]
 
     def numbers(self, model: XFM, head: BoxHead, batch: TaskBatch) -> Tensor:
         return head(model, batch)
@@ -141,18 +140,17 @@ class Grounding(OfTheWorld):
 
     def measures(self) -> tuple[Measure, ...]:
         parts = sorted({item.target.part for item in self._own("test")}) if self.path else []
-        return *super().measures(), *(self._of_part(name) for name in parts if len(parts) > 1)
-
-    def _of_part(self, part: str) -> Measure:
-        def about(targets: Sequence[Named]) -> np.ndarray:
-            return np.array([target.part == part for target in targets])
-
-        return Measure(f"{self.metric} {part}", self.scores, about=about)
+        named = {p: Measure(f"{self.metric} {p}", self.scores, about=partial(_of_part, p)) for p in parts}
+        return *super().measures(), *(named.values() if len(parts) > 1 else ())
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """The box among the targets that is right most often."""
-        boxes = torch.tensor([self.truth(target) for target in targets[:TRIED]])
+        boxes = torch.tensor([*map(self.truth, targets[:TRIED])])
         return best_constant_box(boxes, boxes, IOU).tolist(), "best constant box"
+
+
+def _of_part(part: str, targets: Sequence[Named]) -> np.ndarray:
+    return np.array([target.part == part for target in targets])
 
 
 def _hit(box: Sequence[float], named: Named) -> bool:
@@ -161,26 +159,17 @@ def _hit(box: Sequence[float], named: Named) -> bool:
     return inclusive_iou((cx - w / 2, cy - h / 2, w, h), named.pixels) >= IOU
 
 
-def _refs(folder: Path, reads: str) -> Path:
-    files = matching(folder, "refs*.json")
-    if len(files) != 1:
-        raise ConfigError(f"{folder}: has {shown([path.name for path in files])}; --data takes {reads}")
-    return files[0]
-
-
-def _of_record(record: Record, size_of: Any, cut: Cut) -> list[Item]:
+def _items(record: Record, size_of: Any, cut: Cut) -> list[Item]:
     """An item a sentence. Unusable for a box that is not in the picture, and a sentence of marks alone."""
-    picture, items = record.picture, list[Item]()
-    assert picture is not None
-    path = picture.path  # type: ignore[attr-defined]
-    width, height = size = size_of(path)
+    picture: Any = record.picture
+    width, height = size = size_of(picture.path)
+    items = list[Item]()
     for phrase in record.phrases:
         x, y, w, h = phrase.box
         beyond = max(-x, -y, x + w - width, y + h - height) > ROUNDED
         if beyond or x >= width or y >= height or x + w <= 0 or y + h <= 0:
             outside = f"bbox = {shown(phrase.box)} is not inside the {width} x {height} pixels of {picture.name}"
             raise Unusable("box outside the picture", f"{outside}; x, y, width, height are meant")
-        target = Named(phrase.box, size, record.part)
         text = cut(record.where, cleaned("sentence", phrase.text))
-        items.append(Item((text,), (path,), target, picture.name))
+        items.append(Item((text,), (picture.path,), Named(phrase.box, size, record.part), picture.name))
     return items

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +45,7 @@ class EmbeddedTexts(Texts):
     needs = frozenset({"senses"})
     tested = MOST["test"]
 
-    @property
-    @abstractmethod
-    def by_split(self) -> dict[str, list[Item]]: ...
+    by_split: dict[str, list[Item]]
 
     def embedded_size(self, split: Split) -> int:
         return len(self.by_split[split])
@@ -67,7 +64,7 @@ class Lexname(EmbeddedTexts):
         return tuple(sorted({s.lexname for s in sentences("train")}))
 
     @cached_property
-    def by_split(self) -> dict[str, list[Item]]:
+    def by_split(self) -> dict[str, list[Item]]:  # type: ignore[override]
         by_split = {}
         for split, most in MOST.items():
             labelled = [s for s in sentences(split) if s.lexname in self.labels]
@@ -81,6 +78,18 @@ class EmbeddedPairs(EmbeddedTexts):
 
     labels = ("no", "yes")
     other_head = "both texts as one, as GLUE's"
+    relation: ClassVar[str]
+    related: ClassVar[Callable[[Any], Iterable[tuple[Sentence, Sentence]]]]  # sentences -> pairs of the relation
+
+    @cached_property
+    def by_split(self) -> dict[str, list[Item]]:  # type: ignore[override]
+        by_split, used = dict[str, list[Item]](), set[str]()
+        for split, most in MOST.items():
+            rng = seeding.rng("task", self.relation, split)
+            pairs = draw_pairs(rng, type(self).related(sentences(split)), most // 2, used)
+            used |= {s.synset for pair in pairs for s in (pair.first, pair.second)}
+            by_split[split] = [Item((p.first.text, p.second.text), (), p.label, p.group) for p in pairs]
+        return by_split
 
     def batch(self, items: Sequence[Item], device: torch.device, hidden: Hidden = "") -> TaskBatch:
         """Ids and mask are (2 B, L), all the first texts before all the second."""
@@ -97,27 +106,11 @@ class SameSynset(EmbeddedPairs):
     """Whether an example is of the synset that a definition defines: as often yes as no, and neither text tells."""
 
     name, title = "synset", "same synset"
-
-    @cached_property
-    def by_split(self) -> dict[str, list[Item]]:
-        return _pairs("same_synset", same_synset)
+    relation, related = "same_synset", staticmethod(same_synset)
 
 
 class Hypernym(EmbeddedPairs):
     """Whether the second definition is of a direct hypernym of what the first defines."""
 
     name, title = "hypernym", "hypernym entailment"
-
-    @cached_property
-    def by_split(self) -> dict[str, list[Item]]:
-        return _pairs("hypernym", hypernym)
-
-
-def _pairs(relation: str, true_pairs: Callable[[Any], Iterable[tuple[Sentence, Sentence]]]) -> dict[str, list[Item]]:
-    by_split, used = dict[str, list[Item]](), set[str]()
-    for split, most in MOST.items():
-        rng = seeding.rng("task", relation, split)
-        pairs = draw_pairs(rng, true_pairs(sentences(split)), most // 2, used)
-        used |= {s.synset for pair in pairs for s in (pair.first, pair.second)}
-        by_split[split] = [Item((p.first.text, p.second.text), (), p.label, p.group) for p in pairs]
-    return by_split
+    relation, related = "hypernym", staticmethod(hypernym)

@@ -1,34 +1,36 @@
-"""Questions of a picture."""
+"""Visual question answering as X-FM does it: a decoder writes the answer in training, and ranks a fixed list in tests
+(ALBEF; X-FM, 4)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...base import seeding
+from ...base.fields import ConfigError
 from ...base.strings import shown
 from ...data.source import Split
 from ...data.world import colours
 from ...data.world.questions import YES_NO, visual_question
 from ...data.world.scenes import MOST
 from ...files.readers.annotations import find, image_folders
-from ...files.readers.records import Root, Unusable, load_json, matching, required, spelt
-from ...model import XFM
-from ..finetuning.annotation_errors import Cut, Ids, entry, listed, readable, text_of, there, value_of
-from ..finetuning.answer_ranking import answer_loss, nll, question_states, rank
-from ..finetuning.decoder import Decoder
-from ..finetuning.protocol import QUESTION_WORDS, question_text
+from ...files.readers.records import Unusable, matching, spelt
+from ...model import XFM, ImageTokens
+from ...model.batch import IGNORE, widen
+from ..finetuning.decoder import Decoder, next_tokens
+from ..finetuning.protocol import QUESTION_WORDS, normalised, question_text, soft_accuracy
 from ..finetuning.task import Answer, Item, TaskBatch
-from ..finetuning.vqa_score import normalised, soft_accuracy
 from ..result import Measure
 from .both import OfTheWorld
+from .checked_entries import Cut, Ids, checked_text, existing, listed, made_of, text_of, value_of
 
 RANKED = 128  # answers whose first tokens are the likeliest
 TOLD = 5  # of them, the best
@@ -45,10 +47,10 @@ class VQA(OfTheWorld):
     Of the world: two questions in turn are one text with two pictures and two answers; the list are all answers.
 
     User data: training weights an answer by the share of annotators who gave it; the list holds the answers that occur
-    `OFTEN` times in training or, where these are fewer than `RANKED`, the `RANKED` most frequent ones; answers
-    are normalised and scored as the VQA challenge does, but for those of articles or marks alone (`vqa_score`). VQA v2
-    has no public answers for its test: of the pictures of its validation split a keyed half is for validation, the
-    other for the test. The same is done with val.json of the simple form where there is no test.json with answers.
+    `OFTEN` times in training or, where these are fewer than `RANKED`, the `RANKED` most frequent ones; answers are
+    normalised and scored as in the VQA challenge (see `protocol`). VQA v2 has no public answers for its test: a keyed
+    half of the pictures of its validation split is for validation, the other for the test; so with val.json of the
+    simple form where there is no test.json with answers.
     """
 
     name, title = "vqa", "question answering"
@@ -85,28 +87,42 @@ class VQA(OfTheWorld):
         return ASKED if split == "train" else None
 
     def embedded_item(self, split: Split, index: int) -> Item:
-        if (key := (split, index)) not in self._drawn:
-            question = visual_question(self.world, split, index)
-            self._drawn[key] = Item((question.text,), (question.scene.image,), question.answer, index // 2)
-        return self._drawn[key]
+        question = self._question(split, index)
+        return Item((question.text,), (question.scene.image,), question.answer, index // 2)
 
     @cached_property
-    def _drawn(self) -> dict[tuple[str, int], Item]:
-        """A scene with one answer takes as long to find as a step of a small model."""
-        return {}
+    def _question(self) -> Any:
+        return cache(partial(visual_question, self.world))  # to find a scene with one answer takes as long as a step
 
     def read(self, split: Split) -> list[Item]:
-        folder, words = self.folder(), QUESTION_WORDS if split == "train" else TESTED_WORDS
+        folder, tested = self.folder(), False
         if matching(folder, QUESTIONS.format("*")):
-            items = _official(folder, "train" if split == "train" else "val", split, words)
-            return self.some(items if split == "train" else _half(items, split), folder, split)
-        tested = _has_answers(spelt(folder / "test.json"))
-        name = split if split == "train" or (tested and split == "test") else "val"
-        items = _simple(there(folder / f"{name}.json", split), words)
-        return self.some(items if split == "train" or tested else _half(items, split), folder, split)
+            name = "train" if split == "train" else "val"
+            where, rows, roots = folder, _official(folder, name, split), image_folders(folder, f"{name}2014")
+        else:
+            file = spelt(folder / "test.json")
+            tested = file.is_file() and any("answer" in row for _, row in listed(file) if isinstance(row, dict))
+            name = split if split == "train" or (tested and split == "test") else "val"
+            where, roots = existing(folder / f"{name}.json", split), image_folders(folder)
+            rows = listed(where)
+        ids, cut = Ids(), Cut("questions", QUESTION_WORDS if split == "train" else TESTED_WORDS)
 
-    def worded(self, text: str) -> str:
-        return question_text(text, TESTED_WORDS) if self.path else text
+        def made(at: str, row: Any) -> list[Item]:
+            ids.new("question_id", value_of(row, "question_id", int, str), at)
+            question = cut(at, question_text(text_of(row, "question"), None))
+            answers = value_of(row, "answer", str, list)
+            answers = [answers] if isinstance(answers, str) else answers
+            given = tuple(normalised(checked_text("answer", answer)) for answer in answers)
+            if not any(given):
+                raise Unusable("no answer", f"answer = {shown(answers)}: has none that is not blank")
+            picture = find(roots, value_of(row, "image", str))
+            return [Item((question,), (picture.path,), given, picture.name)]
+
+        items = made_of(rows, made)
+        cut.warn()
+        return self.some(items if split == "train" or tested else _half(items, split), where, split)
+
+    worded = staticmethod(partial(question_text, words=TESTED_WORDS))
 
     def said(self, item: Item) -> Sequence[str]:
         return (*item.texts, *item.target)
@@ -120,7 +136,7 @@ class VQA(OfTheWorld):
         weights = torch.tensor([share for shares in given for share in shares.values()], device=device)
         ids, mask = (tokens.to(device) for tokens in self._tokens([answer for shares in given for answer in shares]))
         states = question_states(model, batch.ids, batch.mask, batch.images[0])
-        return answer_loss(nll(head, ids, mask, states, batch.mask, question), weights, len(given))
+        return (nll(head, ids, mask, states, batch.mask, question) * weights).sum() / len(given)
 
     def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
         return [best for best, *_ in self.ranked(model, head, batch)]
@@ -146,51 +162,84 @@ def _shares(target: str | tuple[str, ...]) -> dict[str, float]:
     return {answer: count / len(given) for answer, count in Counter(given).items() if answer}
 
 
-def _official(folder: Path, name: str, split: Split, words: int) -> list[Item]:
-    """The questions of a split of VQA v2 with their annotations."""
-    questions, annotations = (there(folder / form.format(name), split) for form in (QUESTIONS, ANNOTATIONS))
-    given, ids, rows = dict[Any, Any](), Ids(), list[tuple[str, Any]]()
-    for where, row in listed(annotations, required(annotations, load_json(annotations), "annotations")):
-        with entry(where):
-            given[ids.new("question_id", value_of(row, "question_id", int, str), where)] = (where, row)
-    for where, row in listed(questions, required(questions, load_json(questions), "questions")):
-        with entry(where):
-            number = value_of(row, "question_id", int, str)
-            if number not in given:
-                raise Unusable("no annotation", f"question_id = {shown(number)} is not in {annotations.name}")
-            image = f"COCO_{name}2014_{value_of(row, 'image_id', int):012d}.jpg"
-            rows.append((where, row | {"image": image, "answer": _said(*given[number])}))
-    items = list(_items(rows, image_folders(folder, f"{name}2014"), words))
+class Ranked(NamedTuple):
+    """The k likeliest answers of a list, best first, (B, k) each."""
+
+    answers: Tensor  # their places in the list
+    probabilities: Tensor  # among themselves
+
+
+def question_states(model: XFM, ids: Tensor, mask: Tensor, image: Tensor) -> Tensor:
+    """Questions (B, L) about normalised pictures (B, 3, H, W) -> fused states (B, L, D)"""
+    picture = torch.arange(len(ids), device=ids.device)
+    return model.fusion(model.text(ids, mask), mask, ImageTokens.of_pictures(model.vision(image)), picture)
+
+
+def nll(decoder: Decoder, ids: Tensor, mask: Tensor, states: Tensor, seen: Tensor, question: Tensor) -> Tensor:
+    """Answers `<s> a </s>` (N, L), question states (B, S, D) with mask (B, S), and the question of each answer (N,) ->
+    (N,): nats of all tokens behind <s>, </s> among them. Only these meet the vocabulary, which is most of the work."""
+    labels = next_tokens(ids, mask)
+    row, place = (labels != IGNORE).nonzero(as_tuple=True)
+    logits = decoder.logits(decoder.states(ids, mask, states, seen, question)[row, place])
+    nats = F.cross_entropy(widen(logits), labels[row, place], reduction="none")
+    return nats.new_zeros(len(ids)).index_add(0, row, nats)
+
+
+@torch.no_grad()
+def rank(
+    decoder: Decoder,
+    states: Tensor,
+    seen: Tensor,
+    ids: Tensor,
+    mask: Tensor,
+    k: int,
+    score: Literal["published", "likelihood"] = "likelihood",
+) -> Ranked:
+    """The k of A answers `<s> a </s>` (A, L) whose first tokens are the likeliest after question states (B, S, D) with
+    mask (B, S), ranked by their likelihood.
+
+    `score="published"` counts the first token twice, as the published code does; and it masks no padding of a question
+    (pass `seen` all true): an answer then depends on what other questions are in the batch.
+    """
+    batch, k = len(states), min(k, len(ids))
+    start, one = ids[:1, :1].expand(batch, 1), mask[:1, :1].expand(batch, 1)
+    first = decoder(start, one, states, seen)[:, 0].softmax(-1)[:, ids[:, 1]]
+    probability, chosen = first.topk(k, 1)
+    rows = chosen.flatten()
+    question = torch.arange(batch, device=rows.device).repeat_interleave(k)
+    logs, lengths = probability.new_empty(len(rows)), mask.sum(1)[rows]
+    for length in lengths.unique().tolist():  # most are of one word: padded to the longest they cost twice as much
+        of, short = lengths == length, ids[:, :length]
+        logs[of] = -nll(decoder, short[rows[of]], mask[rows[of], :length], states, seen, question[of]).to(logs)
+    logs = logs.unflatten(0, (batch, k))
+    scores = logs + probability.log() if score == "published" else logs
+    among, order = scores.softmax(1).sort(dim=1, descending=True, stable=True)
+    return Ranked(chosen.gather(1, order), among)
+
+
+def _official(folder: Path, name: str, split: Split) -> list[tuple[str, Any]]:
+    """The questions of a split of VQA v2 with what people answered, each with its place."""
+    questions, annotations = (existing(folder / form.format(name), split) for form in (QUESTIONS, ANNOTATIONS))
+    ids, asked_ids = Ids(), Ids()
+
+    def answered(where: str, row: Any) -> Iterable[tuple[Any, tuple[str, list[str]]]]:
+        number = ids.new("question_id", value_of(row, "question_id", int, str), where)
+        yield number, (where, [value_of(answer, "answer", str) for answer in value_of(row, "answers", list)])
+
+    given = dict(made_of(listed(annotations, "annotations"), answered))
+
+    def asked(where: str, row: Any) -> Iterable[tuple[str, Any]]:
+        number = asked_ids.new("question_id", value_of(row, "question_id", int, str), where)
+        if number not in given:
+            raise Unusable("no annotation", f"question_id = {shown(number)} is not in {annotations.name}")
+        image = f"COCO_{name}2014_{value_of(row, 'image_id', int):012d}.jpg"
+        yield where, row | {"image": image, "answer": given[number][1]}
+
+    rows = made_of(listed(questions, "questions"), asked)
     if lost := given.keys() - {row["question_id"] for _, row in rows}:
-        where, row = given[min(lost, key=str)]
-        with entry(where):
-            raise Unusable("no question", f"question_id = {shown(row['question_id'])} is not in {questions.name}")
-    return items
-
-
-def _said(where: str, annotation: Any) -> list[str]:
-    with entry(where):
-        return [value_of(answer, "answer", str) for answer in value_of(annotation, "answers", list)]
-
-
-def _simple(path: Path, words: int) -> list[Item]:
-    return list(_items(listed(path), image_folders(path.parent), words))
-
-
-def _items(rows: Any, folders: list[Root], words: int) -> Iterator[Item]:
-    ids, cut = Ids(), Cut("questions", words)
-    for where, row in rows:
-        with entry(where):
-            ids.new("question_id", value_of(row, "question_id", int, str), where)
-            question = cut(where, question_text(text_of(row, "question"), None))
-            answers = value_of(row, "answer", str, list)
-            answers = [answers] if isinstance(answers, str) else answers
-            given = tuple(normalised(readable("answer", answer, blank=True)) for answer in answers)
-            if not any(given):
-                raise Unusable("no answer", f"answer = {shown(answers)}: has none that is not blank")
-            picture = find(folders, value_of(row, "image", str))
-            yield Item((question,), (picture.path,), given, picture.name)
-    cut.warn()
+        where, problem = given[number := min(lost, key=str)][0], f"question_id = {shown(number)}"
+        raise ConfigError(f"{where}: no question: {problem} is not in {questions.name}; add it, or take this out")
+    return rows
 
 
 def _half(items: list[Item], split: Split) -> list[Item]:
@@ -199,7 +248,3 @@ def _half(items: list[Item], split: Split) -> list[Item]:
     order = seeding.rng("task", VQA.name, "halves").permutation(len(pictures))
     tested = {pictures[i] for i in order[: len(order) // 2]}
     return [item for item in items if (item.group in tested) == (split == "test")]
-
-
-def _has_answers(path: Path) -> bool:
-    return path.is_file() and any(isinstance(row, dict) and "answer" in row for _, row in listed(path))

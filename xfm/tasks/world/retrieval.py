@@ -13,7 +13,7 @@ from ...data.source import Example
 from ...data.world.grammar import is_true
 from ...data.world.scenes import Scene
 from ..context import EvalContext, NothingToAsk
-from ..finetuning.pair_scores import candidates, mutual_candidates
+from ..finetuning.task_heads import candidates, mutual_candidates
 from ..result import Result
 
 NEEDS = ("pairs",)
