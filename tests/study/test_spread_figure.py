@@ -9,7 +9,7 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from study.conftest import PRIMARY
 
-from xfm.plots.variance_components import spread
+from xfm.plots.effect_intervals import spread
 from xfm.study import Study
 
 CALM = "no_guidance"  # the variant that hardly varies

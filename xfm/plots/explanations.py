@@ -11,7 +11,6 @@ from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..base.fields import one_of
@@ -20,10 +19,9 @@ from ..base.numbers import significant
 from ..base.strings import shown
 from ..explain.head_stats import entropy
 from .arrays import finite, numbers
-from .example_pictures import Card, Line, sheet
 from .labels import clip
 from .palette import AXIS, BLUE, DARK, DIVERGING, GREY, INK, ORANGE, opacity
-from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled, wrap
+from .style import COLUMN, SIZE, WIDTH, Card, Figure, Line, bare, key, new_figure, require, sheet, styled, wrap
 
 if TYPE_CHECKING:
     from ..explain.attribution import Attribution
@@ -75,21 +73,18 @@ def attributions(
         _word_bars(words, one)
         look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
         words.annotate(note, (0, 0), (0, -3), "axes fraction", "offset points", **look)
-    handles = _key(attributions, any(mask is not None and np.any(mask) for mask in truths))
+    handles: list[Artist] = []
+    if any(one.signed for one in attributions):
+        handles += [Patch(color=BLUE, label="speaks for it"), Patch(color=ORANGE, label="against it")]
+    if not all(one.signed for one in attributions):
+        handles.append(Patch(color=colormaps["cividis"](1.0), label="much (no sign)"))
+    if any(mask is not None and np.any(mask) for mask in truths):
+        handles.append(key("the object", color=INK, linewidth=1.3, marker=""))
     credited: dict[str, Any] = {"title": credit, "title_fontsize": 7.5}
-    key = figure.legend(handles=handles, loc="outside lower left", ncols=max(1, 2 * columns - 1), **credited)
-    key.set_alignment("left")  # the credit is the legend's title: a figure's own would lie across it
-    key.get_title().set(color=GREY, fontweight="normal")
+    legend = figure.legend(handles=handles, loc="outside lower left", ncols=max(1, 2 * columns - 1), **credited)
+    legend.set_alignment("left")  # the credit is the legend's title: a figure's own would lie across it
+    legend.get_title().set(color=GREY, fontweight="normal")
     return figure
-
-
-def _key(shown: Sequence[Attribution], outlined: bool) -> list[Artist]:
-    """Legend of the panels' colours."""
-    signs = [Patch(color=BLUE, label="speaks for it"), Patch(color=ORANGE, label="against it")]
-    plain = [Patch(color=colormaps["cividis"](1.0), label="much (no sign)")]
-    handles: list[Artist] = [*signs] * any(one.signed for one in shown)
-    handles += plain * (not all(one.signed for one in shown))
-    return handles + [Line2D([], [], color=INK, linewidth=1.3, label="the object")] * outlined
 
 
 @styled
