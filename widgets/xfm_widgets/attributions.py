@@ -9,7 +9,7 @@ import numpy as np
 
 from xfm.base.fields import require
 from xfm.base.strings import shown
-from xfm.explain.scores import ALIKE, SCORES
+from xfm.explain.attribution import ALIKE, SCORES
 from xfm.plots.arrays import numbers
 
 from .json_values import finite, float_bytes

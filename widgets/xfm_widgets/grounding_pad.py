@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xfm.data import Dataset
     from xfm.data.source import Example
     from xfm.data.tokenizer import Tokenizer
-    from xfm.explain.vocabulary import SeenWords
+    from xfm.explain.box_prediction import SeenWords
     from xfm.model import XFM
 
     Given = tuple[ImageLike, Mapping[str, Sequence[float]], Ground]

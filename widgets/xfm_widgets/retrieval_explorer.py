@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xfm.config import RunConfig
     from xfm.data import Dataset
     from xfm.data.tokenizer import Tokenizer
-    from xfm.explain.vocabulary import SeenWords
+    from xfm.explain.box_prediction import SeenWords
     from xfm.model import XFM
     from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
 

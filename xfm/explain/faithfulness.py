@@ -18,11 +18,10 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from ..base import seeding
-from .attribution import Attribution, normalise_positive
+from .attribution import ALIKE, Attribution, normalise_positive
 from .inputs import AttributionInputs
 from .method_table import attribute
 from .methods.captum_methods import seeded_globals
-from .scores import ALIKE
 
 STEPS = 12  # of a curve
 SUBSETS = 32  # of infidelity

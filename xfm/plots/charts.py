@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..explain.scores import SCORES
+from ..explain.attribution import SCORES
 from .labels import clip
 from .palette import AXIS, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE
 from .style import SIZE, WIDTH, Figure, interval_dot, key, new_figure, require, styled
