@@ -52,7 +52,7 @@ class SeenWords:
 
 
 def seen_words(data: Dataset) -> SeenWords:
-    """Words of all sources with pictures. Reads the texts that a tokenizer is trained on: seconds, once."""
+    """Collects the words of all sources with pictures from the texts that a tokenizer is trained on: seconds, once."""
     pictured = [s for s in data.sources if {"pairs", "regions"} & s.provides]
     held_out = tuple(name.lower() for s in pictured for name in getattr(s, "unseen_names", ()))
     return SeenWords(frozenset().union(*map(_words, pictured)), held_out)
@@ -69,8 +69,7 @@ SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidate
 
 
 def phrase_boxes(example: Example) -> dict[str, Box]:
-    """Phrase -> true box of the region that it names; of several such regions, as of two dogs in user data, the
-    first."""
+    """Finds the true box of the region that each phrase names: of several such regions the first."""
     found: dict[str, Box] = {}
     for region in example.regions:
         found.setdefault(region.text, region_box(region, len(example.image)))

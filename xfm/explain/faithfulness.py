@@ -52,8 +52,11 @@ class FaithfulnessReport:
 def faithfulness_report(
     inputs: AttributionInputs, attribution: Attribution, seed: int = 0, sensitive: bool = True
 ) -> FaithfulnessReport:
-    """Computes all scores that the inputs allow. `sensitive`: includes sensitivity, which runs the method NEIGHBOURS
-    more times."""
+    """Computes all scores that the inputs allow.
+
+    Args:
+        sensitive: whether to include sensitivity, which runs the method NEIGHBOURS more times.
+    """
     scores = truth_scores(inputs, attribution)
     scores |= {name: curve.area for name, curve in perturbation_curves(inputs, attribution, seed).items()}
     errors = infidelity(inputs, attribution, seed)

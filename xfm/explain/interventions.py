@@ -40,10 +40,14 @@ Head = tuple[str, int]  # an attention's dotted name, and the head's index
 
 @contextmanager
 def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iterator[None]:
-    """Ablates attention heads of X-FM or of `nn.MultiheadAttention` (open_clip): they return zero, or their mean over
-    all tokens of the pass, other texts and padding included.
+    """Ablates attention heads of X-FM or of `nn.MultiheadAttention` (open_clip) inside a `with`.
 
-    ConfigError for an attention or a head that the model lacks.
+    Args:
+        heads: an attention's dotted name and the head's index, each.
+        fill: what the heads return: "zero", or their "mean" over all tokens of the pass, padding included.
+
+    Raises:
+        ConfigError: for an attention or a head that the model lacks.
     """
     one_of("fill", fill, ("zero", "mean"))
     by_name, chosen = attentions(model), {}
@@ -95,9 +99,10 @@ class HeadImportance:
 
 
 def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
-    """Change of the target when a head is ablated, beside two measures of attention: a row's largest weight,
-    mean over rows ("confidence", Voita et al., 2019), and |sum of weight x gradient|, which is |output . its gradient|
-    (Michel et al., 2019, eq. 2)."""
+    """Measures the change of the target when a head is ablated, beside two measures of attention: a row's largest
+    weight, mean over rows ("confidence", Voita et al., 2019), and |sum of weight x gradient|, which is |output . its
+    gradient| (Michel et al., 2019, eq. 2).
+    """
     import pandas as pd
 
     require(bool(inputs), "inputs", inputs, "at least one")
@@ -125,8 +130,8 @@ def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") ->
 def pruning_curve(
     pairs: Sequence[tuple[AttributionInputs, AttributionInputs]], order: Sequence[Head], counts: Sequence[int]
 ) -> list[float]:
-    """Two-way accuracy with the first heads of an order ablated, for each of some counts: how often the first inputs of
-    a pair, a phrase with its image, score higher than the second, the phrase with another; a tie counts half."""
+    """Computes two-way accuracy with the first heads of an order ablated, for each of some counts. The first inputs of
+    a pair, a phrase with its image, should score higher than the second, with another image; a tie counts half."""
     accuracies = []
     for count in counts:
         with ablate_heads(pairs[0][0].model, order[:count]):
@@ -138,11 +143,8 @@ def pruning_curve(
 def removal_effects(
     inputs: AttributionInputs, patches: Tensor | None = None, words: Sequence[str] = ()
 ) -> dict[str, float]:
-    """Change of every target when patches (P,) bool or words are masked: the inputs' own target, and every other
-    that the model has a head for.
-
-    ConfigError for a word that the text does not have, and for patches of another shape.
-    """
+    """Measures the change of the inputs' target, and of every other that the model has a head for, when patches (P,)
+    bool or words are masked. ConfigError for a word that the text does not have, and for patches of another shape."""
     masked_patches, masked_pieces = (~keep for keep in inputs.keep_all)
     if patches is not None:
         expected = tuple(masked_patches.shape)
@@ -164,8 +166,8 @@ def removal_effects(
 def objective_effects(
     model: XFM, config: RunConfig, batch: Batch, heads: Sequence[Head], fill: Fill = "zero"
 ) -> pd.DataFrame:
-    """Measures each trained loss on a batch before and after heads are ablated: "stream/objective" -> before, after;
-    `without_teacher`."""
+    """Measures each trained loss on a batch, "stream/objective", before and after heads are ablated; targets are as
+    `without_teacher` has them."""
     import pandas as pd
 
     config = without_teacher(model, config)
@@ -198,12 +200,15 @@ class PatchingEffect:
 def activation_patching(
     clean: AttributionInputs, corrupt: AttributionInputs, pattern: str, tokens: Sequence[int] | None = None
 ) -> list[PatchingEffect]:
-    """Activation patching (Vig et al., 2020; Meng et al., 2022): one pass of the corrupt inputs for each module whose
-    dotted name fits the pattern, with that module's output replaced by the clean inputs', at some tokens or at all.
+    """Patches states of a clean pass into a corrupt one (Vig et al., 2020; Meng et al., 2022), a pass per module.
 
-    ConfigError where no module fits, with the nearest name, or none that does runs by itself (X-FM's query, key and
-    value run as one product); for tokens that the output does not have; and where the two outputs differ in shape, as
-    with texts of different lengths.
+    Args:
+        pattern: of dotted names; each module's output is replaced by the clean inputs'.
+        tokens: at which tokens; None: at all.
+
+    Raises:
+        ConfigError: where no module fits, or none that runs by itself (X-FM's query, key and value are one product);
+            for tokens that the output does not have, and outputs of different shapes.
     """
     model = clean.model
     modules: dict[str, nn.Module] = {name: module for name, module in model.named_modules() if name}

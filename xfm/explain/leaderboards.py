@@ -51,8 +51,13 @@ class RankCorrelation:
 def randomise_weights(
     make: Callable[[Any], AttributionInputs], model: XFM | ForeignModel, method: str | Method, seed: int = 0
 ) -> list[RankCorrelation]:
-    """Compares the model's attribution with those after cascading randomisation of its parts, from the target
-    downwards. `make`: the inputs of a model."""
+    """Compares the model's attribution with those after cascading randomisation of its parts, from the target down.
+
+    Sanity check of Adebayo et al. (2018): an attribution should change when the model's weights do.
+
+    Args:
+        make: the inputs of a model.
+    """
     trained: Any = model
     weights, fresh = trained.state_dict(), randomised_copy(model, seed)
     random = {name: value.clone() for name, value in fresh.state_dict().items()}
@@ -185,8 +190,7 @@ def leaderboard(
 
 
 def leaderboard_scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
-    """Draws test scenes of at least two objects, as every method finds a single one; each caption names an object
-    exactly once."""
+    """Draws test scenes of at least two objects, as every method finds a single one; captions name an object once."""
     every = (world.scene("test", i, (2, 4), seeding.seed("leaderboard", seed)) for i in itertools.count())
     return list(itertools.islice(filter(said_once, every), count))
 

@@ -156,10 +156,14 @@ def no_such_word(word: str, text: str) -> ConfigError:
 def scene_inputs(
     model: XFM, tokenizer: Tokenizer, scene: Scene, target: str | Target = "itm", about: int | None = None
 ) -> AttributionInputs:
-    """Inputs from a synthetic scene with its caption, or with the phrase that names object `about`.
+    """Makes inputs of a synthetic scene with its caption, or with the phrase that names object `about`.
 
-    With the target "name" it is the caption, in which the name of object `about` is masked and predicted (IMLM), as
-    pretraining asks; the truth is what has this name. ConfigError for "name" without one of `said_once`.
+    Args:
+        target: as of `make_inputs`, or "name": the name of object `about`, one of `said_once`, is masked in the caption
+            and predicted (IMLM); the truth is every object of that name.
+
+    Raises:
+        ConfigError: for "name" about another object, and as `make_inputs`.
     """
     target, caption, meant, naming = _question(scene, target, about)
     phrases = [phrase.text for phrase in scene.phrases]
@@ -192,8 +196,9 @@ def _question(
 
 
 def said_once(scene: Scene) -> dict[int, str]:
-    """Object -> its name, or its plural, as the caption says it: of those that it names once. A second mention would
-    give a masked one away."""
+    """Finds the objects that the caption names once: object -> its name, or its plural, as the caption says it. A
+    second mention would give a masked one away.
+    """
     text, names = scene.caption.text, {}
     for i, thing in enumerate(scene.objects):
         wordings = "|".join(map(re.escape, (plural(thing.name), thing.name)))
@@ -206,10 +211,15 @@ def said_once(scene: Scene) -> dict[int, str]:
 def example_inputs(
     model: XFM, tokenizer: Tokenizer, example: Example | Scene, target: str | Target = "itm", about: int | None = None
 ) -> AttributionInputs:
-    """Inputs from a scene, see `scene_inputs`; or from an example of user data with its caption or, with `about`, the
-    phrase of that region. The truth of a phrase is the masks, or else the boxes, of all regions with that name; a
-    caption has none, as it need not mention every region. ConfigError as `make_inputs`, for a missing region, and where
-    a mask cannot be made."""
+    """Makes inputs of a scene (see `scene_inputs`) or of an example of user data.
+
+    Args:
+        about: region whose phrase is the text; None: the caption. The truth of a phrase is the masks, or else the
+            boxes, of all regions of that name; a caption has none, as it need not mention every region.
+
+    Raises:
+        ConfigError: as `make_inputs`, for a missing region, and where a mask cannot be made.
+    """
     if isinstance(example, Scene):
         return scene_inputs(model, tokenizer, example, target, about)
     regions = example.regions

@@ -36,7 +36,7 @@ def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
 
 @styled
 def images(images: Mapping[str, ImageLike], title: str = "", credit: str = "") -> Figure:
-    """Any images (see `xfm.base.images.prepare`) by their names. ConfigError for what is none."""
+    """Draws any images (see `xfm.base.images.prepare`) by their names. ConfigError for what is no image."""
     require(images, "pictures")
     cards = [Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))]) for name, image in images.items()]
     return sheet(cards, 4, title, credit)
@@ -44,7 +44,7 @@ def images(images: Mapping[str, ImageLike], title: str = "", credit: str = "") -
 
 @styled
 def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure:
-    """Draws scenes with numbered boxes, captions, and the phrase of each object."""
+    """Draws scenes with numbered boxes, captions, and the phrase of each object. ValueError for no scenes."""
     require(scenes, "scenes")
     credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
     return sheet([scene_card(scene) for scene in scenes], columns, title, credit)
@@ -54,8 +54,15 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
 def hidden_patches(
     images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", credit: str = ""
 ) -> Figure:
-    """Any images (see `images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
-    (P,) bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
+    """Draws images with the patches that are hidden from the model.
+
+    Args:
+        images: any images of (side, side) pixels that `xfm.base.images.prepare` accepts.
+        masks: (P,) bool each, row-major.
+
+    Raises:
+        ConfigError: for what is no image, and for masks of no square grid.
+    """
     require(images, "pictures")
 
     def draw(axes: Axes, picture: np.ndarray, mask: np.ndarray) -> None:
@@ -119,7 +126,7 @@ def grounding_examples(
     columns: int = 4,
     credit: str = "",
 ) -> Figure:
-    """Draws the true box (solid), the predicted one (dashed) and their IoU; right from 0.5."""
+    """Draws the true box (solid), the predicted one (dashed) and their IoU; right from 0.5. ValueError for none."""
     require(examples, "examples of grounding")
 
     def draw(axes: Axes, example: Grounded) -> None:
@@ -162,7 +169,8 @@ def masked_word_examples(
     credit: str = "",
 ) -> Figure:
     """Draws captions with a masked name and the likeliest words, with their probabilities given the right and a wrong
-    picture."""
+    picture. ValueError for none.
+    """
     require(examples, "examples of masked words")
     cards = []
     for e in examples:

@@ -41,12 +41,19 @@ def attributions(
     credit: str = "",
     notes: Sequence[str] = (),
 ) -> Figure:
-    """Draws one panel per attribution of one input: any image (see `xfm.base.images.prepare`) of (side, side) pixels
-    under its patches' numbers, and a bar a word.
+    """Draws one panel per attribution of one input: the picture under its patches' numbers, and a bar per word.
 
-    Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit. Signed ones are
-    shown around 0. `truth` (side, side) bool is outlined, in a list each panel's own; `notes`: what stands below each.
-    A legend says what each colour is. Raises ValueError where there is none, ConfigError for what is no image.
+    Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit.
+
+    Args:
+        image: any image of (side, side) pixels that `xfm.base.images.prepare` accepts.
+        truth: (side, side) bool, outlined; in a list one per panel.
+        credit: of the picture.
+        notes: what stands below each panel.
+
+    Raises:
+        ValueError: for no attributions.
+        ConfigError: for what is no image.
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
@@ -96,8 +103,16 @@ def patch_maps(
     signed: bool = False,
     credit: str = "",
 ) -> Figure:
-    """Draws one panel per map: any image (see `images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale
-    of its own, up to the number below it. ConfigError for what is no image, and for maps of another size."""
+    """Draws one panel per map over a picture, each on a scale of its own, up to the number below it.
+
+    Args:
+        image: any image of (H, W) pixels that `xfm.base.images.prepare` accepts.
+        maps: numbers (H, W) by name.
+        signed: whether numbers are shown around 0.
+
+    Raises:
+        ConfigError: for what is no image, and for maps of another size.
+    """
     require(maps, "maps")
     picture, cards = pixels(image), []
     for name, values in maps.items():
@@ -172,11 +187,14 @@ def _word_bars(axes: Axes, one: Attribution) -> None:
 
 @styled
 def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "", credit: str = "") -> Figure:
-    """Draws one row per layer, one picture per head: what a word piece attends to ("cross"), or how much all patches
-    attend to each ("vision"). Each head has a scale of its own; below it stand its largest weight and its entropy (of
-    "vision" the mean of the rows').
+    """Draws one row per layer, one picture per head, each on its own scale, with its largest weight and its entropy.
 
-    ConfigError for another map.
+    Args:
+        map: "cross": what a word piece attends to; "vision": how much all patches attend to each (mean of the rows).
+        piece: number of the word piece.
+
+    Raises:
+        ConfigError: for another map.
     """
     one_of("map", map, [name for name, one in trace.maps.items() if one.keys == "patches"])
     weights, by_words = trace.maps[map].weights, trace.maps[map].queries == "words"  # (layer, head, query, key)
@@ -198,8 +216,11 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
 
 @styled
 def attention_matrices(trace: Trace, map: str = "language", title: str = "") -> Figure:
-    """Draws one matrix per head of the last layer: how much each word piece (row) attends to each (column). ConfigError
-    for maps of patches."""
+    """Draws one matrix per head of the last layer: how much each word piece (row) attends to each (column).
+
+    Raises:
+        ConfigError: for maps of patches.
+    """
     one_of("map", map, [name for name, one in trace.maps.items() if one.keys == one.queries == "words"])
     weights, pieces = trace.maps[map].weights[-1].numpy(), trace.words.pieces
     figure = new_figure(WIDTH, 3.3, title or f"Attention, {_MAPS[map]}: rows attend to columns")

@@ -75,7 +75,7 @@ def frame(axes: Axes, place: tuple[int, int], colour: str) -> None:
 
 @styled
 def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
-    """Draws a matrix of numbers in [−1, 1], such as correlations or shares."""
+    """Draws a matrix of numbers in [−1, 1], such as correlations or fractions. ValueError for no rows."""
     require(table, "rows")
     names = [clip(name, 24) for name in table.columns]
     figure = new_figure(WIDTH, 0.3 * len(table) + 1.8 + 0.05 * max(0, max(map(len, names)) - 14), title)
@@ -89,8 +89,11 @@ def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
 
 @styled
 def heads(frame: pd.DataFrame, title: str = "Heads: importance by ablation, and by attention") -> Figure:
-    """Draws one panel per attention and measure, layers x heads. `frame`: place, layer, head and a column a measure,
-    as `head_importance` has them."""
+    """Draws one panel per attention and measure, layers x heads.
+
+    Args:
+        frame: place, layer, head and a column per measure, as `explain.head_importance` has them.
+    """
     measures = [c for c in frame.columns if c not in ("place", "layer", "head")]
     places = list(dict.fromkeys(frame["place"]))
     figure = new_figure(WIDTH, 0.9 + 1.35 * len(measures), title)

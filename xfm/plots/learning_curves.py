@@ -32,12 +32,15 @@ _WINDOWS = 80  # points of the throughput, at most: medians of the steps between
 
 @styled
 def learning_curves(records: Sequence[Record], config: RunConfig | None = None, measure: Measure = "loss") -> Figure:
-    """Draws one panel per objective, its streams as lines: training as it was and smoothed, held-out marked.
+    """Draws one panel per objective, its streams as lines: training as it was and smoothed, held-out values marked.
 
-    `measure` "accuracy" shows the scores that objectives report: accuracies, and the boxes' IoU. With the config come
-    the levels of chance, the curriculum, and empty panels of the objectives that will join; what constant predictions
-    reach is in the records. Of records of several runs (a warm start's come first) the last run's are drawn. Raises
-    ValueError where there is nothing of the kind.
+    Args:
+        records: of a training, finished or not; of several runs (a warm start's come first) the last run's are drawn.
+        config: adds the levels of chance, the curriculum, and empty panels of the objectives that will join.
+        measure: "loss", or "accuracy": the scores that objectives report (accuracies, and the boxes' IoU).
+
+    Raises:
+        ValueError: where the records have nothing of the kind.
     """
     require(records, "records of training")
     last, end = records[-1], records[-1].get("of", len(records))
@@ -176,8 +179,9 @@ def _progress(records: Sequence[Record]) -> str:
 
 @styled
 def throughput(records: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
-    """Draws steps per second, and the share of time that the loop waited for its next batch, over the run: medians of
-    windows of steps, as steps with validation take longer. Raises ValueError for no records with times."""
+    """Draws steps per second, and the fraction of time that the loop waited for its next batch: medians of windows, as
+    steps with validation take longer. ValueError for no records with times.
+    """
     timed = [r for r in records if "seconds" in r]
     require(timed, "records with times")
     step, seconds, waited = (np.array([r[name] for r in timed], float) for name in ("step", "seconds", "waited"))

@@ -20,8 +20,6 @@ from xfm.plots.labels import clip
 from xfm.plots.palette import BLUE, GREY, opacity
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
-__all__ = ["masked_prediction"]
-
 _COLUMNS = {"hidden": 0.0, "given the picture as shown (IMLM)": 0.12, "from the text alone (MLM)": 0.56}  # of the width
 _READABLE = 8  # patches a side, at most: their numbers fit
 
@@ -36,10 +34,18 @@ def masked_prediction(
     title: str = "",
     credit: str = "",
 ) -> Figure:
-    """Any image (see `images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
-    to it, where hidden, the `agreement` (P,) of MIM's prediction with its target, a cosine, and the pixels as a
-    `target`, an image of the same size. Below them the guesses for hidden word pieces, as `explain.masked_predictor`
-    has them in "words". ConfigError for what is no image, and for other sizes."""
+    """Draws what a model predicts for hidden patches and word pieces.
+
+    Args:
+        image: any image that `xfm.base.images.prepare` accepts, of (side, side) pixels.
+        hidden: patches that are covered, (P,) bool.
+        agreement: cosine of MIM's prediction with its target, (P,).
+        target: pixels as a target, an image of the same size.
+        words: guesses for hidden word pieces, the "words" of `explain.masked_predictor`.
+
+    Raises:
+        ConfigError: for what is no image, and for other sizes.
+    """
     image, hidden = pixels(image), square_mask(hidden, "hidden")
     side, size = len(image), math.isqrt(len(hidden))
     fits = f"(side, side, 3), {size} patches a side"
