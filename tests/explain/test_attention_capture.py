@@ -257,8 +257,5 @@ def test_every_option_of_torchs_function(options: dict) -> None:
 
 def test_what_ran_and_was_not_recorded_is_told() -> None:
     model = nn.ModuleDict({"block": Block()})
-    with (
-        pytest.raises(ConfigError, match=r"ran; .*there are block"),
-        capture(model, "block.project"),
-    ):
+    with pytest.raises(ConfigError, match=r"ran; .*there are block"), capture(model, "block.project"):
         model["block"](torch.randn(1, 3, 8))

@@ -96,12 +96,7 @@ def attributions(
 
 @styled
 def patch_maps(
-    image: ImageLike,
-    maps: Mapping[str, Any],
-    title: str = "",
-    columns: int = 4,
-    signed: bool = False,
-    credit: str = "",
+    image: ImageLike, maps: Mapping[str, Any], title: str = "", columns: int = 4, signed: bool = False, credit: str = ""
 ) -> Figure:
     """Draws one panel per map over a picture, each on a scale of its own, up to the number below it.
 
@@ -138,12 +133,7 @@ def _most(values: np.ndarray, signed: bool) -> str:
 
 
 def overlay(
-    axes: Axes,
-    image: np.ndarray,
-    values: Any,
-    signed: bool,
-    truth: np.ndarray | None = None,
-    name: str = "values",
+    axes: Axes, image: np.ndarray, values: Any, signed: bool, truth: np.ndarray | None = None, name: str = "values"
 ) -> None:
     """The picture (H, W, 3) uint8 in grey below the numbers (H, W): what is near 0, or not finite, lets it through.
     ConfigError for numbers of another size."""

@@ -19,7 +19,7 @@ from ..objectives import OBJECTIVES
 from ..objectives.base import Level, Measure
 from .curve_records import HELD_OUT, Record, StreamCurves, by_objective, constant_levels, moving_level, smooth, starts
 from .palette import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
-from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
+from .style import SIZE, WIDTH, Figure, key, new_figure, require, styled, wrap
 
 _STREAMS: dict[str, tuple[str, str, str]] = {"pairs": (BLUE, "-", "o"), "regions": (ORANGE, "--", "s"),
                                              "images": (PURPLE, "-.", "^"), "texts": (GREEN, "-", "D")}  # fmt: skip
@@ -154,16 +154,14 @@ def _legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) ->
     handles: list[Line2D | Patch] = []
     for stream in streams:
         colour, dash, marker = _STREAMS.get(stream, _OTHER)
-        look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.6, "label": stream}
-        look |= {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
-        handles.append(Line2D([], [], **look))
-    handles.append(Line2D([], [], color=GREY, label="training, running mean"))
-    handles.append(Line2D([], [], color=GREY, alpha=0.35, linewidth=0.7, label="training, each step"))
+        dot: dict[str, Any] = {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
+        handles.append(key(stream, color=colour, linestyle=dash, linewidth=1.6, **dot))
+    handles.append(key("training, running mean", color=GREY, linestyle="-"))
+    handles.append(key("training, each step", color=GREY, linestyle="-", alpha=0.35, linewidth=0.7))
     if held_out:
-        handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
+        handles.append(key("held-out data", color=GREY, linestyle="", marker="o", mfc="white"))
     if config is not None and config.data.curriculum and "pairs" in streams:
-        handles.append(Patch(color=DARK, label="pairs show one object"))
-        handles.append(Patch(color=LIGHT, label="… and gradually more"))
+        handles += [Patch(color=DARK, label="pairs show one object"), Patch(color=LIGHT, label="… and gradually more")]
     return handles
 
 

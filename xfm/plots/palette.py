@@ -37,8 +37,7 @@ BLUE, ORANGE, GREEN, PURPLE, GOLD, INK, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TI
 )
 # Of signed numbers: orange below zero, blue above it, as bars and words are; the views' colour.js has the same.
 DIVERGING = LinearSegmentedColormap.from_list(
-    "xfm_diverging",
-    ["#963700", "#d7641e", "#f0a569", "#fadcc3", "#f6f6f6", "#cde1ed", "#82b4d7", "#327db4", "#054682"],
+    "xfm_diverging", ["#963700", "#d7641e", "#f0a569", "#fadcc3", "#f6f6f6", "#cde1ed", "#82b4d7", "#327db4", "#054682"]
 )
 STRONGEST = 0.75  # opacity of the largest weight over a picture, in figures and, at first, in views
 

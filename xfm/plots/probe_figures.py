@@ -75,9 +75,7 @@ LOOKS = {"": ("trained", "-", "o"), "untrained": ("untrained", "--", "s"), "cont
 
 @styled
 def probes(
-    runs: Mapping[str, Sequence[Sequence[Record]]],
-    readings: Sequence[str] = tuple(READINGS),
-    title: str = "",
+    runs: Mapping[str, Sequence[Sequence[Record]]], readings: Sequence[str] = tuple(READINGS), title: str = ""
 ) -> Figure:
     """Draws one panel per reading of the training probe over the steps, one line per variant: the mean over its seeds
     with its 95 % interval (t). Panels in which no run has a value are left out.
