@@ -65,7 +65,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         away = far({variant: (min(xs), max(xs)) for variant, xs in spans.items() if xs})
         for row in sorted(rows, key=lambda row: row.variant in away):
             _effect(axes, row, seeds[row.variant], variants.index(row.variant), row.variant in away)
-        span = axes.dataLim.intervalx.tolist()  # before there are levels, which would make room for each other
+        span = tuple(axes.dataLim.intervalx)  # before there are levels, which would make room for each other
         for row, (name, look) in itertools.product(rows, _LEVELS.items()):
             if _near(span, x := (getattr(row, name) - row.mean_against) * share):
                 y = variants.index(row.variant)
@@ -94,7 +94,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
     return figure
 
 
-def _effect(axes: Axes, row: Any, seeds: pd.DataFrame, y: int, away: bool) -> None:
+def _effect(axes: Axes, row: Any, seeds: Any, y: int, away: bool) -> None:
     """One variant: its seeds' differences as dots, and below them the mean and its interval; an arrow where it is
     far."""
     share, full = SHARE.get(row.unit, 1.0), row.verdict in ("better", "worse", "different")
@@ -147,7 +147,7 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
         for variant in away:
             beyond = means[variant] - means[row.against]
             mark_far(axes, beyond, variants.index(variant), significant(means[variant]))
-        span = axes.dataLim.intervalx.tolist()
+        span = tuple(axes.dataLim.intervalx)
         for name, look in _LEVELS.items():
             if _near(span, level := getattr(row, name) * share):
                 axes.axvline(level, **look, zorder=1)
