@@ -40,19 +40,15 @@ _SEED: dict[str, Any] = {"color": GREY, "alpha": 0.6, "marker": "o", "markersize
 
 @styled
 def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
-    """Draws one panel per metric: each variant's mean difference with its 95 % interval.
+    """Draws one panel per metric: each variant's mean difference with its 95 % interval. ValueError for no rows.
 
     Above it are the seeds' own differences (crosses: a run failed). The baseline is dotted, the value before training
     dashed, the margin of equivalence shaded. The mean is full where the verdict is a difference. A variant far beyond
     the others is an arrow with its numbers.
 
     Args:
-        effects: rows of Study.effects.
-        pairs: rows of Study.pairs.
+        effects, pairs: rows of Study.effects and of Study.pairs.
         variants: their order.
-
-    Raises:
-        ValueError: for no rows.
     """
     require(effects, "effects")
     variants = [variant for variant in variants if variant in set(effects["variant"])]

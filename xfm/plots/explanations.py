@@ -41,19 +41,14 @@ def attributions(
     credit: str = "",
     notes: Sequence[str] = (),
 ) -> Figure:
-    """Draws one panel per attribution of one input: the picture under its patches' numbers, and a bar per word.
+    """Draws one panel per attribution of one input: a picture under its patches' numbers, and a bar per word.
 
-    Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit.
+    Each has a scale of its own, up to the numbers below it: methods' numbers have no common unit.
 
     Args:
-        image: any image of (side, side) pixels that `xfm.base.images.prepare` accepts.
+        image: any image of (side, side) pixels that `xfm.base.images.prepare` accepts, else ConfigError.
         truth: (side, side) bool, outlined; in a list one per panel.
-        credit: of the picture.
         notes: what stands below each panel.
-
-    Raises:
-        ValueError: for no attributions.
-        ConfigError: for what is no image.
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
@@ -80,18 +75,22 @@ def attributions(
         _word_bars(words, one)
         look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
         words.annotate(note, (0, 0), (0, -3), "axes fraction", "offset points", **look)
-    handles: list[Artist] = []
-    if any(one.signed for one in attributions):
-        handles += [Patch(color=BLUE, label="speaks for it"), Patch(color=ORANGE, label="against it")]
-    if not all(one.signed for one in attributions):
-        handles.append(Patch(color=colormaps["cividis"](1.0), label="much (no sign)"))
-    if any(mask is not None and np.any(mask) for mask in truths):
-        handles.append(key("the object", color=INK, linewidth=1.3, marker=""))
+    handles = _colours(attributions, any(mask is not None and np.any(mask) for mask in truths))
     credited: dict[str, Any] = {"title": credit, "title_fontsize": 7.5}
     legend = figure.legend(handles=handles, loc="outside lower left", ncols=max(1, 2 * columns - 1), **credited)
     legend.set_alignment("left")  # the credit is the legend's title: a figure's own would lie across it
     legend.get_title().set(color=GREY, fontweight="normal")
     return figure
+
+
+def _colours(attributions: Sequence[Attribution], outlined: bool) -> list[Artist]:
+    """Legend of the panels' colours."""
+    handles: list[Artist] = []
+    if any(one.signed for one in attributions):
+        handles += [Patch(color=BLUE, label="speaks for it"), Patch(color=ORANGE, label="against it")]
+    if not all(one.signed for one in attributions):
+        handles.append(Patch(color=colormaps["cividis"](1.0), label="much (no sign)"))
+    return [*handles, *[key("the object", color=INK, linewidth=1.3, marker="")] * outlined]
 
 
 @styled

@@ -34,7 +34,7 @@ def masked_prediction(
     title: str = "",
     credit: str = "",
 ) -> Figure:
-    """Draws what a model predicts for hidden patches and word pieces.
+    """Draws what a model predicts for hidden patches and pieces. ConfigError for what is no image, and other sizes.
 
     Args:
         image: any image that `xfm.base.images.prepare` accepts, of (side, side) pixels.
@@ -42,19 +42,11 @@ def masked_prediction(
         agreement: cosine of MIM's prediction with its target, (P,).
         target: pixels as a target, an image of the same size.
         words: guesses for hidden word pieces, the "words" of `explain.masked_predictor`.
-
-    Raises:
-        ConfigError: for what is no image, and for other sizes.
     """
     image, hidden = pixels(image), square_mask(hidden, "hidden")
-    side, size = len(image), math.isqrt(len(hidden))
-    fits = f"(side, side, 3), {size} patches a side"
-    require(image.shape == (side, side, 3) and side % size == 0, "image.shape", image.shape, fits)
-    if agreement is not None:
-        agreement = numbers(agreement, "agreement", hidden.shape)
-    if target is not None:
-        target = pixels(target, "target")
-        require(target.shape == image.shape, "target.shape", target.shape, str(image.shape))
+    agreement = None if agreement is None else numbers(agreement, "agreement", hidden.shape)
+    target = None if target is None else pixels(target, "target")
+    side, size = _sizes(image, hidden, target)
     rows = [
         (clip(w["piece"], 14), [wrap(_guesses(w["piece"], w[given]), 0.4 * WIDTH) for given in ("with", "without")])
         for w in words
@@ -83,6 +75,16 @@ def masked_prediction(
         _cosines(axes[1], side, known, agreement)
     _table(figure.add_subplot(grid[1, :]), rows, lines)
     return figure
+
+
+def _sizes(image: np.ndarray, hidden: np.ndarray, target: np.ndarray | None) -> tuple[int, int]:
+    """Pixels and patches a side. ConfigError where they do not fit each other."""
+    side, size = len(image), math.isqrt(len(hidden))
+    fits = f"(side, side, 3), {size} patches a side"
+    require(image.shape == (side, side, 3) and side % size == 0, "image.shape", image.shape, fits)
+    if target is not None:
+        require(target.shape == image.shape, "target.shape", target.shape, str(image.shape))
+    return side, size
 
 
 def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> None:
