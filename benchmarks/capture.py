@@ -25,7 +25,7 @@ from xfm import recipes
 from xfm.data import dataset
 from xfm.data.world.scenes import World
 from xfm.explain.attention_capture import attentions
-from xfm.explain.ground_truth_inputs import scene_inputs
+from xfm.explain.prepare_inputs import scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model.modes import eval_mode
 from xfm.objectives import build

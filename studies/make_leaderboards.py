@@ -27,8 +27,8 @@ from xfm.base import seeding
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.scenes import Scene
-from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.leaderboards import Leaderboard, asked_about, higher, leaderboard, leaderboard_scenes
+from xfm.explain.prepare_inputs import scene_inputs
 from xfm.model import XFM
 from xfm.objectives import build
 

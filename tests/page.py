@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import xfm_widgets as xw
 from xfm import recipes
 from xfm.lab import Lab
 from xfm.model import XFM
@@ -57,6 +58,19 @@ def near(found: Any, expected: Any, where: str = "") -> None:
 def few_pairs(lab: Lab, model: XFM | None = None) -> RetrievalSet:
     """Twelve, as a model sees them, of which ITM orders five again."""
     return replace(retrieval_set(model or lab.model, lab.config, lab.tokenizer, n=12), reranked=5)
+
+
+def alive(lab: Lab) -> dict[str, xw.View]:
+    """Every view that holds its model, by its class."""
+    scene, model = lab.scene(7), (lab.model, lab.tokenizer)
+    made = (
+        xw.AttributionLab.of(lab.inputs(scene.image, "a lion"), ["rollout"]),
+        xw.GroundingPad.of(*model, scene),
+        xw.MaskPlayground.of(*model, scene.image, "a lion"),
+        xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
+        xw.TraceExplorer.of(*model, scene.image, "a lion"),
+    )
+    return {type(view).__name__: view for view in made}
 
 
 def small(changes: dict[str, Any]) -> XFM:

@@ -57,14 +57,6 @@ def test_a_picture_of_ones_own_is_prepared_for_the_model(lab: xfm.Lab, tmp_path:
     assert len({t.scores["itm"] for t in traces}) == 1, "however the picture is given"
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t", "\u3000"])
-def test_an_empty_text_is_refused(lab: xfm.Lab, text: str) -> None:
-    picture = np.zeros((9, 9, 3), np.uint8)
-    for ask in (lab.inputs, lab.trace, lab.attribute):
-        with pytest.raises(ConfigError, match=r"text = .*some words"):
-            ask(picture, text)
-
-
 @pytest.mark.parametrize("what", ["demmo", "no/such/folder", Path("nowhere")])
 def test_what_is_neither_checkpoint_nor_folder_is_refused(what: str | Path) -> None:
     with pytest.raises(ConfigError, match=r"is neither a run folder nor a bundled checkpoint \('demo'\)"):
@@ -81,14 +73,6 @@ def test_what_is_no_run_is_an_error_of_one_line(what) -> None:
     with pytest.raises(ConfigError) as error:
         xfm.load(what)
     assert len(str(error.value)) < 500 and str(error.value).isprintable()
-
-
-@pytest.mark.parametrize("text", [None, 5, b"a dog", ["a dog"], "\ud800"])
-def test_what_is_no_text_is_refused_by_name(lab: xfm.Lab, text) -> None:
-    image = lab.scene(9).image
-    for ask in (lab.inputs, lab.trace, lab.attribute):
-        with pytest.raises(ConfigError, match=r"^text = .*: must be"):
-            ask(image, text)
 
 
 @pytest.mark.parametrize("index", [-1, -(10**400), 1.0, None, "9", [9]])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 import re
 import struct
+import subprocess
+import sys
 import warnings
+from dataclasses import replace
 from io import BytesIO
 from itertools import combinations
 from xml.etree import ElementTree
@@ -15,17 +19,28 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from explain.conftest import SCENE as PHOTO
+from explain.conftest import TOKENIZER
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
 from xfm import plots, recipes
+from xfm.base.fields import ConfigError
+from xfm.data import dataset
 from xfm.data.world import styles
 from xfm.data.world.grammar import Caption
 from xfm.data.world.scenes import Object, Scene
+from xfm.explain import faithfulness, interventions
+from xfm.explain.leaderboards import COLUMNS, leaderboard, leaderboard_scenes
+from xfm.explain.method_table import METHODS, SLOW, attribute
+from xfm.explain.prepare_inputs import scene_inputs
+from xfm.explain.tracing import trace
+from xfm.objectives import build
 from xfm.plots.curve_records import smooth
 from xfm.plots.palette import BLUE, ORANGE
+from xfm.plots.probe_figures import READINGS
 from xfm.plots.style import wrap
 from xfm.tasks import Result
 from xfm.tasks.failure_examples import Grounded, Masked, Retrieved
@@ -72,9 +87,6 @@ def _no_warnings() -> None:
     warnings.simplefilter("error")
 
 
-# -- learning curves
-
-
 def records(steps: int = 100, done: int | None = None) -> list[dict]:
     out = []
     for step in range(steps if done is None else done):
@@ -99,21 +111,12 @@ def test_curves_have_a_panel_an_objective_with_its_streams() -> None:
     assert len(itc) == 6 and np.allclose(raw.get_ydata(), 2 - np.arange(100) / 100) and raw.get_alpha() < 0.5
     assert np.allclose(mean.get_ydata(), smooth(np.asarray(raw.get_xdata()), np.asarray(raw.get_ydata()), 2))
     assert held_out.get_xdata().tolist() == [20, 40, 60, 80, 100] and held_out.get_marker() == "o"
-    assert {(line.get_linestyle(), line.get_color()) for line in (itc[1], itc[4])} == {
-        ("-", BLUE),
-        ("--", ORANGE),
-    }
+    assert {(line.get_linestyle(), line.get_color()) for line in (itc[1], itc[4])} == {("-", BLUE), ("--", ORANGE)}
     assert [axes.get_ylabel() for axes in figure.axes] == ["nats", "nats", "nats", "L1 + (1 − GIoU)"]
+    assert "joins after\nstep 30" in [t.get_text() for t in panels["ITM"].texts]
+    assert min(line.get_xdata()[0] for line in panels["ITM"].lines) == 31, "and nothing from before"
     assert "smoke: step 100 of 100, 0.10 s a step" in said(figure) and "to go" not in said(figure)
     assert_tidy(figure)
-
-
-def test_curves_show_when_an_objective_joined_and_nothing_of_it_before() -> None:
-    figure = plots.learning_curves(records())
-    itm = next(axes for axes in figure.axes if axes.get_title(loc="left").startswith("ITM"))
-    assert "joins after\nstep 30" in [t.get_text() for t in itm.texts]
-    assert min(line.get_xdata()[0] for line in itm.lines) == 31
-    assert all(line.get_xdata()[0] > 30 for line in itm.lines)
 
 
 def test_curves_with_the_config_show_chance_curriculum_and_what_will_join() -> None:
@@ -127,9 +130,7 @@ def test_curves_with_the_config_show_chance_curriculum_and_what_will_join() -> N
     assert {round(line.get_ydata()[0], 6) for line in itc.lines[-2:]} == {round(math.log(8), 6), round(math.log(6), 6)}
     assert len(itc.patches) == 2  # one object; gradually more
     own = plots.learning_curves(records(done=20), config.replace({"data.sources": ["my.csv"]}))
-    assert not own.axes[2].patches and "pairs show one object" not in said(own) + str(texts(own)), (
-        "of drawn pairs alone"
-    )
+    assert not own.axes[2].patches and "pairs show one object" not in said(own), "of drawn pairs alone"
     assert "about 8 s to go" in said(figure)
     assert_tidy(figure)
     assert "chance" not in said(plots.learning_curves(records(), config.replace({"name": "another"})))
@@ -173,31 +174,19 @@ def test_of_a_warm_start_the_last_run_is_drawn() -> None:
     assert "MIM" not in said(figure) and figure.axes[0].get_xlim()[1] == 100
 
 
-def test_smoothing_looks_back() -> None:
+def test_smoothing_looks_back_and_counts_steps_not_points() -> None:
     assert smooth(np.arange(4.0), np.array([1.0, 3, 5, 7]), 2).tolist() == [1, 2, 4, 6]
     assert smooth(np.arange(2.0), np.array([1.0, 3]), 0).tolist() == [1, 3]
-
-
-def test_smoothing_counts_steps_not_points() -> None:
     steps, values = np.array([0.0, 10, 11, 30]), np.array([1.0, 3, 5, 7])
     assert smooth(steps, values, 5).tolist() == [1, 3, 4, 7]
     assert smooth(steps, values, 11).tolist() == [1, 2, 4, 7]
     assert smooth(steps, np.array([math.nan, 3, math.inf, 7]), 5).tolist()[1:] == [3, 3, 7]
 
 
-# -- evaluation
-
-
 def result(task: str = "naming", condition: str = "", metric: str = "accuracy", value: float = 0.5, **other) -> Result:
-    row = {
-        "low": value - 0.05,
-        "high": value + 0.05,
-        "n": 400,
-        "baseline": 0.01,
-        "baseline_name": "chance",
-        "upper_bound": 1.0,
-    }
-    return Result(task, condition, metric, value, **{**row, "seed": 0, "split": "test", **other})
+    row = {"low": value - 0.05, "high": value + 0.05, "n": 400, "baseline": 0.01, "baseline_name": "chance"}
+    row |= {"upper_bound": 1.0, "seed": 0, "split": "test"}
+    return Result(task, condition, metric, value, **row | other)
 
 
 RESULTS = [
@@ -207,8 +196,9 @@ RESULTS = [
     result("masked names", "wrong picture", value=0.25, n=208, baseline=None, baseline_name="", upper_bound=None),
     result(
         "language",
-        metric="loss (nats)",
-        value=6.87,
+        "",
+        "loss (nats)",
+        6.87,
         baseline=6.9,
         baseline_name="unigram",
         upper_bound=None,
@@ -221,16 +211,9 @@ RESULTS = [
 def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling() -> None:
     figure = plots.evaluation(RESULTS, "demo")
     words = [t.get_text() for t in texts(figure)]
-    assert {
-        "demo",
-        "image to text (random gallery)",
-        "ITC, R@1",
-        "73.1\u00a0%",
-        "n = 256, × chance",
-        "−2.0\u00a0%",
-        "6.87",
-    } <= set(words)
-    assert "right − wrong, accuracy (n = 207)" in words and "nats (lower is better)" in words
+    expected = "demo|image to text (random gallery)|ITC, R@1|73.1\u00a0%|n = 256, × chance|−2.0\u00a0%|6.87"
+    expected += "|right − wrong, accuracy (n = 207)|nats (lower is better)"
+    assert {*expected.split("|")} <= {*words}
     shares, losses = figure.axes
     data = [(line.get_marker(), np.round(line.get_xdata(), 6).tolist()) for line in shares.lines]
     assert ("o", [0.731]) in data and ("None", [0.681, 0.781]) in data and ("|", [0.78]) in data
@@ -245,18 +228,12 @@ def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling()
 def test_a_family_of_many_results_is_legible_and_has_pages_of_whole_tasks() -> None:
     names = ["naming", "order of words in captions that say where something is", "minimal pairs (agreement)"]
     conditions = ["", "ITC", "right - wrong picture, with the longest condition that anybody would ever think of"]
+    baselines = ("chance", "the same probe on an untrained model")
     many = [
-        result(
-            f"{names[i % 3]} {i}",
-            conditions[j % 3],
-            f"accuracy@{j}",
-            0.01 * i,
-            n=100 + (j if i % 2 else 0),
-            baseline_name=("chance", "the same probe on an untrained model")[j % 2],
-        )
-        for i in range(30)
-        for j in range(5)
-    ] + RESULTS[-1:]
+        result(f"{names[i % 3]} {i}", conditions[j % 3], f"accuracy@{j}", 0.01 * i, n=100 + j * (i % 2),
+               baseline_name=baselines[j % 2])
+        for i in range(24) for j in range(5)
+    ] + RESULTS[-1:]  # fmt: skip
     parts = plots.evaluation_pages(many)
     assert [r for part in parts for r in part] == many and len(parts) > 1
     tasks = [{r.task for r in part} for part in parts]
@@ -278,9 +255,6 @@ def test_throughput_shows_speed_and_waiting() -> None:
     assert np.allclose(wait.lines[0].get_ydata()[[0, -1]], (0.1, 0.2)) and speed.lines[0].get_xdata()[0] == 1.5
     assert speed.get_xlim() == wait.get_xlim() == (0, 160) and "steps per second" in said(figure)
     assert_tidy(figure)
-
-
-# -- gradients
 
 
 def frame(**changes: float | None) -> pd.DataFrame:
@@ -345,9 +319,6 @@ def test_gradient_scales_mark_where_there_is_no_path() -> None:
     assert_tidy(figure)
 
 
-# -- pictures
-
-
 def scene(text: str, count: int = 2) -> Scene:
     objects = tuple(Object(0, "dog", "big", 2 + 15 * i, 4, 10, 8, 32, 12, False) for i in range(count))
     return Scene(
@@ -405,19 +376,9 @@ def test_masked_words_are_guessed_beside_both_pictures() -> None:
     )
     words = [t.get_text() for t in texts(figure)]
     assert len(figure.axes) == 6 and words.count("its picture") == words.count("another") == 3
-    assert {
-        "dog 71\u00a0%\u00a0✓",
-        "cat 20\u00a0%",
-        "� <1\u00a0%",
-        "pig 50\u00a0%",
-        "(dog)",
-        CREDIT,
-    } <= set(words)
+    assert {"dog 71\u00a0%\u00a0✓", "cat 20\u00a0%", "� <1\u00a0%", "pig 50\u00a0%", "(dog)", CREDIT} <= {*words}
     assert " ".join(words).split().count("____") == 3
     assert_tidy(figure)
-
-
-# -- on a page of HTML
 
 
 def test_on_a_page_a_figure_takes_the_pages_colours_but_for_what_lies_on_its_own() -> None:
@@ -462,32 +423,6 @@ def test_a_picture_on_a_page_has_its_own_pixels() -> None:
     assert shown.shape == noise.shape and ((shown == noise).all() or (shown[::-1] == noise).all())
 
 
-# -- for all
-
-
-def test_what_data_say_is_shown_as_it_is() -> None:
-    """No mathematics of a caption's $ and _, no markup of its <, whatever the file."""
-    figures = [
-        plots.scenes([scene(EVIL)], EVIL),
-        plots.retrieval_examples([Retrieved(PICTURE, EVIL, 3, ((EVIL, 0.1, False),))]),
-        plots.grounding_examples([Grounded(PICTURE, EVIL, (0.5, 0.5, 0.2, 0.2), (0.5, 0.5, 0.2, 0.2), 1.0)]),
-        plots.masked_word_examples([Masked(PICTURE, PICTURE, EVIL, "$x_", (("$x_", 0.5),), (("$$", 0.5),))]),
-        plots.evaluation([result("a $x_ $y_", "<b>$", "$m_$")], EVIL),
-        plots.learning_curves([r | {"run": EVIL, "$p_/$o_$": 1.0} for r in records()]),
-        plots.gradient_table({EVIL: pd.DataFrame([[1.0]], ["$o_$"], ["$m_1$"])}, EVIL),
-        plots.gradient_scales(pd.DataFrame({"$o_$": [1.0, 2.0]}, [0.0, 1.0]), "$m_1$", EVIL),
-        plots.bars({"$a_$": 1.0}, "$x_$", EVIL),
-    ]
-    for figure in figures:
-        found = texts(figure)
-        odd = [t for t in found if "$" in t.get_text()]
-        assert odd and not any(t.get_parse_math() for t in odd)
-        svg = figure.bytes("svg").decode()
-        assert svg.rstrip().endswith("</svg>") and "<img" not in svg
-    assert "".join(f"“{EVIL}”".split()) in "".join(said(figures[0]).split())
-    assert figures[0].bytes("png").startswith(b"\x89PNG") and figures[4].bytes("pdf").startswith(b"%PDF")
-
-
 def test_a_figure_shows_itself_sharp_and_the_same_every_time() -> None:
     figure = plots.bars({"a": 0.5, "b": -0.25}, "share")
     png, size = figure._repr_png_()
@@ -506,9 +441,6 @@ def test_the_users_settings_neither_matter_nor_change() -> None:
 
 
 def test_pyplot_and_ipython_are_not_needed() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, xfm.plots; assert not {'matplotlib.pyplot', 'IPython', 'ipywidgets'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -547,11 +479,208 @@ def test_lines_fit_and_lose_nothing(text: str) -> None:
     assert all(line.startswith("    ") for line in lines[1:])
 
 
-def test_long_names_of_pictures_do_not_meet() -> None:
-    """As captions of one's own data are: a name above its picture would run into the next one's."""
-    picture = np.zeros((8, 8, 3), np.uint8)
-    drawn = plots.images({f"{i}. a part of a printed page, bottom row, far right": picture for i in range(8)})
-    renderer = FigureCanvasAgg(drawn).get_renderer()
-    drawn.draw(renderer)
-    boxes = [t.get_window_extent(renderer) for axes in drawn.axes for t in (axes.title, *axes.texts) if t.get_text()]
-    assert len(boxes) == 8 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+def record(step: int, shift: float = 0.0, guided: bool = True) -> dict:
+    language = {"itc mlm": 0.1 + shift, "itm mlm": -0.05 + shift, "imlm mlm": 0.2, "bbp mlm": None}
+    guidance = {"agreement": 0.5 + shift, "agreement_of_mean": 0.4, "target_std": 1.0, "target_rank": 20.0 + shift}
+    return {
+        "step": step,
+        "norm": {"mlm": {"language layer 0": 3.0 + shift, "language embeddings": 4.0, "fusion": None}},
+        "held_back": {"itm": 3.0, "imlm": 4.0},
+        "cosine": {"language": language, "vision": {"itc mim": 0.9}},
+        "drift": {"language": 0.01 * step, "vision": 0.02 * step + shift},
+        "cka": {"language": [1.0, 0.9], "vision": [1.0, 0.8 - shift]},
+        "guidance": guidance if guided else None,
+    }
+
+
+def runs(seeds: int, guided: bool = True) -> dict:
+    shifts = np.linspace(-0.02, 0.02, seeds)
+    return {
+        v: [[record(step, shift + more, guided) for step in (0, 50, 100)] for shift in shifts]
+        for v, more in (("xfm", 0.0), ("no_stop_gradient", 0.03))
+    }
+
+
+def test_every_reading_has_its_panel_with_a_line_a_variant() -> None:
+    figure = plots.probes(runs(3), title="probes")
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title(loc="left").replace("\n", ": ") for axes in panels] == [*READINGS]
+    norm = panels[0].lines[0]
+    assert norm.get_xdata().tolist() == [0, 50, 100] and norm.get_ydata()[0] == pytest.approx(5, rel=1e-3)
+    assert panels[1].lines[0].get_ydata().tolist() == [5, 5, 5], "3 and 4 at right angles"
+    assert all(len(axes.lines) == 3 and len(axes.collections) == 2 for axes in panels), "two, and one at 0"
+    assert_tidy(figure)
+    assert "no_stop_gradient" in said(figure)
+
+
+def test_many_variants_are_all_drawn_and_no_two_look_the_same() -> None:
+    many = {f"variant {i}": runs(1)["xfm"] for i in range(24)}
+    figure = plots.probes(many, ["language: drift from the start"])
+    lines = [line for line in figure.axes[0].lines if line.get_label() in many]
+    looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines]
+    assert len(looks) == len({*looks}) == 24
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {*many}
+
+
+def test_one_seed_has_no_interval_and_what_nobody_has_no_panel() -> None:
+    figure = plots.probes(runs(1, guided=False))
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert len(panels) == sum(not name.startswith("guidance") for name in READINGS)
+    assert not any(axes.collections for axes in panels)
+    with pytest.raises(ValueError, match=r"readings: 'drift' is none of .*'language: drift from the start'"):
+        plots.probes(runs(1), ["drift"])
+    with pytest.raises(ValueError, match="probes"):
+        plots.probes(runs(1, guided=False), ["guidance: agreement of prediction and target"])
+
+
+def test_steps_that_a_seed_lacks_are_left_out() -> None:
+    some = runs(2)
+    del some["xfm"][1][1]
+    line = plots.probes(some, ["language: drift from the start"]).axes[0].lines[0]
+    assert line.get_xdata().tolist() == [0, 100]
+
+
+def test_cosines_are_a_triangle_and_no_path_is_no_zero() -> None:
+    figure = plots.cosines(record(50), "after 50 steps")
+    texts = said(figure).splitlines()
+    assert {"0.10", "−0.05", "0.20", "0.90", "language encoder", "vision encoder", "after 50 steps"} <= {*texts}
+    assert texts.count("–") >= 1
+    assert_tidy(figure)
+    with pytest.raises(ValueError, match="cosines"):
+        plots.cosines({"cosine": {"language": {}, "vision": {}}})
+
+
+def test_a_specialist_has_no_line_where_it_has_no_encoder_and_all_are_in_the_legend() -> None:
+    both = runs(3)
+    for variant, without in (("xfm", "vision"), ("no_stop_gradient", "language")):
+        for one in itertools.chain(*both[variant]):
+            del one["cka"][without]
+    for names in ([*READINGS], ["language: drift from the start", "vision: drift from the start"]):
+        figure = plots.probes(both, names)
+        lines = {name: len(axes.lines) - 1 for name, axes in zip(names, figure.axes, strict=True)}
+        moved = [n for name, n in lines.items() if name.endswith("the start")]
+        assert moved == [1] * len(moved) and len(moved) in (2, 4)
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["xfm", "no_stop_gradient"]
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return scene_inputs(build(CONFIG), TOKENIZER, PHOTO, about=1)
+
+
+def test_attributions_show_every_method_and_every_word(inputs):
+    found = [attribute(inputs, method) for method in METHODS if method not in SLOW]
+    figure = plots.attributions(PHOTO.image, found, inputs.truth, "ITM")
+    text = said(figure)
+    assert all(method in text for method in METHODS if method not in SLOW)
+    assert all(text.count(word) >= len(found) for word in found[0].by_word() if len(word) < 12)
+    assert_tidy(figure)
+    assert_tidy(plots.attributions(PHOTO.image, found[:1]))
+    names = ["box height: generic attention", "box height: occlusion", "word elephantine: integrated gradients", "x"]
+    assert_tidy(plots.attributions(PHOTO.image, [replace(found[0], method=name) for name in names]))
+    one = next(a for a in found if a.signed)
+    tenth = replace(one, text=one.text / 10, patches=one.patches / 10)
+    scales = [said(plots.attributions(PHOTO.image, [a])) for a in (one, tenth)]
+    for told, a in zip(scales, (one, tenth), strict=True):  # each panel has a scale of its own, and says which
+        most = max(a.patches.tolist(), key=abs)
+        assert f"most {most:+.2g} (patches)".replace("-", "−") in told.replace("\n  ", " ")
+    with pytest.raises(ValueError, match="no attributions"):
+        plots.attributions(PHOTO.image, [])
+
+
+def test_each_panel_has_the_truth_that_is_its_own(inputs):
+    one, left = attribute(inputs, "random"), np.zeros((48, 48), bool)
+    left[:, :9] = True
+    figure = plots.attributions(PHOTO.image, [one] * 3, [left, None, ~left])
+    edges = [[c.get_paths()[0].get_extents().x1 for c in axes.collections] for axes in figure.axes[:3]]
+    assert edges[0] and not edges[1] and edges[0] == edges[2], "one edge, seen from both sides"
+    assert edges[0] == pytest.approx([8.5] * 2, abs=0.3)
+    with pytest.raises(ValueError, match="zip"):
+        plots.attributions(PHOTO.image, [one], [left, left])
+
+
+def test_numbers_are_drawn_where_they_are(inputs):
+    one = attribute(inputs, "random")
+    figure = plots.attributions(np.full_like(PHOTO.image, 128), [one])
+    shown = figure.axes[0].images[0].get_array()
+    most, least = (one.grid.rectangle(int(patch)) for patch in (one.patches.argmax(), one.patches.argmin()))
+    bright, dark = (shown[y : y + h, x : x + w].mean((0, 1)) for x, y, w, h in (most, least))
+    assert bright[0] > dark[0] + 0.1 and bright[2] < dark[2] - 0.1  # viridis: yellow for the most
+    widths = [bar.get_width() for bar in figure.axes[1].patches]
+    values = list(one.by_word().values())
+    np.testing.assert_allclose(widths, np.array(values) / max(values), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["language", "vision", "fusion", "cross"])
+def test_attention_is_a_picture_or_a_matrix_a_head(inputs, name):
+    traced = trace(inputs.model, TOKENIZER, PHOTO.image, inputs.text, "itm")
+    layers, heads = traced.maps[name].weights.shape[:2]
+    by_words = name in ("language", "fusion")
+    with pytest.raises(ConfigError, match=f"map = '{name}'"):
+        (plots.attention if by_words else plots.attention_matrices)(traced, name)
+    if by_words:
+        figure = plots.attention_matrices(traced, name)
+        np.testing.assert_allclose(figure.axes[1].images[0].get_array(), traced.maps[name].weights[-1, 1])
+        assert len(figure.axes) == heads
+    else:
+        figure = plots.attention(traced, name, 2, credit=PHOTO.credit)
+        assert said(figure).count("head ") == layers * heads and PHOTO.credit in said(figure)
+    assert_tidy(figure)
+
+
+def test_maps_over_a_picture_have_a_panel_each(inputs):
+    values = np.zeros(PHOTO.image.shape[:2])
+    values[:4] = 1.0
+    figure = plots.patch_maps(PHOTO.image, {"first": values, "second": -values}, "Maps", columns=3, signed=True)
+    shown = [axes.images[0].get_array() for axes in figure.axes[:2]]
+    assert np.abs(shown[0][:4] - shown[1][:4]).min() > 0 and (shown[0][4:] == shown[1][4:]).all()
+    assert "first" in said(figure)
+    assert_tidy(figure)
+
+
+def test_curves_and_the_leaderboard(inputs):
+    methods = ["saliency", "ablation", "edges"]
+    found = {m: faithfulness.perturbation_curves(inputs, attribute(inputs, m)) for m in methods}
+    figure = plots.insertion_deletion(found, "log-odds")
+    assert_tidy(figure)
+    for axes, name in zip(figure.axes, found["saliency"], strict=True):
+        assert axes.get_title(loc="left").startswith(name)
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), found["saliency"][name].scores)
+    board = leaderboard(inputs.model, TOKENIZER, leaderboard_scenes(dataset(CONFIG).world, 3), methods)
+    figure = plots.leaderboard(board.table(), COLUMNS[:6])
+    assert_tidy(figure)
+    assert all(method in said(figure) for method in methods)
+    assert "left is better" in said(figure)
+    others = ["weights drawn anew, image", "milliseconds", "pointing game"]
+    asides = [axes.get_xlabel() for axes in plots.leaderboard(board.table(), others).axes]
+    assert asides == ["0: changes with the model's weights", "left is better", "right is better"]
+
+
+def test_heads_and_bars(inputs):
+    frame = interventions.head_importance([inputs]).frame
+    figure = plots.heads(frame)
+    assert_tidy(figure)
+    assert said(figure).count("attention x gradient") == 1
+    values = {"vision.blocks.0": 0.2, "vision.blocks.1": -0.1}
+    figure = plots.bars(values, "share restored", "Patching", reference=(0, 1))
+    assert_tidy(figure)
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.2, -0.1]
+
+
+def test_charts_draw_their_numbers():
+    table = pd.DataFrame({"a": [0.5, -1.0], "b": [np.nan, 0.25]}, ["x", "y"])
+    figure = plots.heatmap(table, "Map", digits=1)
+    assert [t.get_text() for t in figure.axes[0].texts] == ["0.5", "–", "−1.0", "0.2"]
+    assert_tidy(figure)
+    figure = plots.lines(table, "heads", "right (%)", "Lines", reference=0.5)
+    assert [line.get_ydata()[-1] for line in figure.axes[0].lines] == [-1.0, 0.25, 0.5]
+    assert_tidy(figure)
+    panels = {"one": np.ones((2, 3)), "two": np.zeros((2, 3))}
+    figure = plots.scatter(panels, "layer", "distance", reference={"two": 0.3})
+    one, two = figure.axes
+    assert len(one.lines) == 3 and len(two.lines) == 4 and two.lines[-1].get_ydata()[0] == 0.3
+    assert_tidy(figure)
+    assert_tidy(plots.images({f"{i}. a part of a printed page, bottom row, far right": PHOTO.image for i in range(8)}))
+    figure = plots.images({"left": PHOTO.image, "right": PHOTO.image[:, ::-1]}, credit="Pictures: mine")
+    assert (figure.axes[1].images[0].get_array() == PHOTO.image[:, ::-1]).all() and "Pictures: mine" in said(figure)
+    assert_tidy(figure)

@@ -76,14 +76,18 @@ class Texts(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[str] = []
-        self.text = ""
+        self.texts: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         self.tags.append(tag)
 
     def handle_data(self, data: str) -> None:
-        self.text += data + "\n"
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.texts)
 
 
 def test_what_ends_a_cell_is_one_screen_and_one_line() -> None:

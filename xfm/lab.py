@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from . import explain
 from .base.fields import ConfigError, nearest, require
 from .base.html_card import card, table
 from .base.strings import shown
@@ -212,8 +213,6 @@ class Lab:
     ) -> AttributionInputs:
         """Inputs of an explanation: a picture and a text (`explain.make_inputs`), or an example of `scene` with its
         caption or, with `about`, the phrase of that object or region (`explain.example_inputs`)."""
-        from . import explain
-
         given: Any = image
         if hasattr(given, "regions"):
             return explain.example_inputs(self.model, self.tokenizer, given, target, about)
@@ -221,14 +220,10 @@ class Lab:
 
     def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:
         """Traces all attention weights of a picture and a text, and the target's gradients: see `explain.trace`."""
-        from . import explain
-
         return explain.trace(self.model, self.tokenizer, image, text, target, **options)
 
     def traces(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> dict[int, Trace]:
         """Step -> `trace`, for each step whose weights the run kept (`train.keep`); input of TraceExplorer."""
-        from . import explain
-
         allowed = "1 or more in the run's config: set it and train again, and weights are kept on the way"
         require(bool(steps := self.run.kept()), "train.keep", self.config.train.keep, allowed)
         return {
@@ -244,6 +239,4 @@ class Lab:
         about: int | None = None,
     ) -> Attribution:
         """Attributes a target to words and patches by one of `explain.METHODS`: see `explain.attribute`."""
-        from . import explain
-
         return explain.attribute(self.inputs(image, text, target, about), method)

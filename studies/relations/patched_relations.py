@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xfm.diagnostics import hooks
-from xfm.explain.patching import activation_patching
+from xfm.explain.interventions import activation_patching
 from xfm.explain.prepare_inputs import make_inputs
 from xfm.tasks.context import EvalContext
 from xfm.tasks.result import bootstrap_interval

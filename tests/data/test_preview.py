@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from xfm import recipes
 from xfm.base.fields import ConfigError
@@ -24,10 +25,13 @@ def test_texts_and_pictures_do_not_overlap(name: str, split: Split | None, tmp_p
     path = module.preview(recipes.get(name), tmp_path / "sheet.png", split)
     assert matplotlib.image.imread(path).shape[2] == 4
     figure = drawn[0]
-    texts = [text.get_text() for text in figure.texts]
+    figure.draw_without_rendering()
+    shown = [*figure.texts, *figure.findobj(Annotation)]
+    texts = [text.get_text() for text in shown]
     assert styles.credit(styles.DEFAULT) in texts and len(figure.axes) == (12 if split else 25)
-    assert [s for s in SPLITS if s.replace("_", " ") in texts] == ([split] if split else list(SPLITS))
-    boxes = [text.get_window_extent() for text in figure.texts] + [axes.get_window_extent() for axes in figure.axes]
+    headings = [f"{s.replace('_', ' ')}: {module.MEANING[s]}" for s in ([split] if split else SPLITS)]
+    assert [text for text in texts if text in headings] == headings
+    boxes = [text.get_window_extent() for text in shown] + [axes.get_window_extent() for axes in figure.axes]
     inside = figure.bbox.padded(1)
     assert all(inside.contains(*corner) for box in boxes for corner in box.corners())
     for a, b in combinations(boxes, 2):

@@ -170,7 +170,7 @@ def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pyte
         assert len(of_both[0]) == len(of_both[1]) > 0
     assert not context.model.training and math.isclose(table.query("part == 'masked'")["baseline"].max(), 0.5)
     figure = plots.probe_layers(asked)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == list(plots.relations.PANELS)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(plots.probe_figures.PANELS)
     several = plots.probe_layers(pd.concat([asked, asked.assign(value=asked["value"] + 0.1)]))
     line, band = several.axes[0].lines[0].get_ydata(), several.axes[0].collections[0].get_paths()[0]
     assert line[0] == pytest.approx(100 * asked["value"].iloc[0] + 5) and len(band.vertices) > 4
@@ -209,14 +209,14 @@ def test_choices_are_a_line_each_full_where_they_are_no_coin_and_of_several_runs
     dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
     assert [float(dot.get_xdata()[0]) for dot in dots] == pytest.approx([52, 72])
     assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, False]
-    spans = [path.vertices[:, 0].tolist() for c in axes.collections for path in c.get_paths()]
+    spans = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 2]
     assert np.allclose(spans, [[48, 56], [68, 76]])
     figure = plots.forced_choices(choices(without=[0.5, 0.52, 0.54], with_them=[0.8, 0.82, 0.84]))
     (axes,) = figure.axes
     dots = [line for line in axes.lines if line.get_linestyle() == "None" or len(line.get_xdata()) == 1]
     assert sorted(float(dot.get_xdata()[0]) for dot in dots) == pytest.approx([52, 72, 82, 102])
     half = 4.3027 * 2 / 3**0.5  # t of two degrees of freedom
-    widths = [np.ptp(path.vertices[:, 0]) for c in axes.collections for path in c.get_paths()]
+    widths = [np.ptp(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 2]
     assert widths == pytest.approx([2 * half] * 4, rel=1e-3)
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["without", "with_them"]
     with pytest.raises(ValueError, match="nothing to draw"):

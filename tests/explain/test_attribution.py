@@ -1,4 +1,4 @@
-"""Every method against a closed form on a linear model, or its published formulas; what a inputs may be."""
+"""Every method against a closed form on a linear model, or its published formulas; new methods are checked."""
 
 from __future__ import annotations
 
@@ -7,38 +7,22 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pytest
 import torch
+from explain.conftest import CONFIG, SCENE, TOKENIZER
 from torch import Tensor
 
-from xfm import recipes
 from xfm.base import seeding
 from xfm.base.fields import ConfigError
-from xfm.data import dataset
 from xfm.explain.attribution import SHARE, TARGET, Attribution
-from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.method_table import METHODS, attribute
 from xfm.explain.methods import attention_methods
-from xfm.explain.prepare_inputs import make_inputs
+from xfm.explain.prepare_inputs import make_inputs, scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
-from xfm.objectives import OBJECTIVES, build
+from xfm.objectives import OBJECTIVES
 
-CONFIG = recipes.smoke()
-DATA = dataset(CONFIG)
-TOKENIZER = DATA.tokenizer()
-SCENE = next(s for s in (DATA.world.scene("test", i) for i in range(99)) if len(s.objects) == 3)
 CONTRIBUTING = ("integrated gradients", "gradient shap", "ablation", "shapley")
-
-
-@pytest.fixture(scope="module")
-def model(sharpened):
-    return sharpened
-
-
-@pytest.fixture(scope="module")
-def inputs(model) -> AttributionInputs:
-    return scene_inputs(model, TOKENIZER, SCENE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +191,7 @@ def test_grad_cam_weighs_channels_by_their_mean_gradient(inputs):
         torch.testing.assert_close(mine, expected.detach(), atol=1e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("target", ["itm", "itc", "box width", "word turtles"])
+@pytest.mark.parametrize("target", ["itm", "itc", "word turtles"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_explains_every_target(model, method, target):
     scene = replace(SCENE, caption=replace(SCENE.caption, text="a cat beside two turtles", spans=()))
@@ -225,25 +209,9 @@ def test_every_method_explains_every_target(model, method, target):
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_words_are_attributed_itm_although_training_stops_it(inputs):
-    assert CONFIG.flow.text_gradient["itm"] == 0
-    for method in ("saliency", "integrated gradients", "generic attention", "shapley"):
-        words = attribute(inputs, method).by_word()
-        assert sum(abs(value) > 0 for value in words.values()) >= len(words) - 2, method
-
-
 def test_other_seeds_sample_otherwise(inputs):
     for method in ("random", "smoothgrad", "gradient shap", "shapley"):
         assert not torch.equal(attribute(inputs, method, 0).patches, attribute(inputs, method, 1).patches), method
-
-
-def test_pixels_have_their_patches_numbers(inputs):
-    attribution = attribute(inputs, "random")
-    x, y, w, h = inputs.grid.rectangle(8)
-    assert (attribution.image[y : y + h, x : x + w] == attribution.patches[8]).all()
-    mask = torch.zeros(attribution.image.shape, dtype=torch.bool)
-    mask[y : y + h // 2, x : x + w] = True
-    assert inputs.grid.shares(mask)[8] == 0.5 and inputs.grid.shares(mask).sum() == 0.5
 
 
 def test_an_unknown_method_and_a_head_that_is_not_there(inputs):
@@ -252,14 +220,6 @@ def test_an_unknown_method_and_a_head_that_is_not_there(inputs):
     without = XFM(CONFIG.model, {"itm": OBJECTIVES["itm"](CONFIG)})
     with pytest.raises(ConfigError, match=r"target = 'bbp': the model has no such head; it has itm"):
         attribute(make_inputs(without, TOKENIZER, SCENE.image, "a cat", "box x"), "saliency")
-
-
-def test_a_model_that_diverged_explains_nothing():
-    broken = build(CONFIG)
-    with torch.no_grad():
-        broken.fusion.layers[0].mlp.fc1.weight.fill_(float("nan"))
-    with pytest.raises(ConfigError, match="the method 'saliency', text = 'NaN or infinite'"):
-        attribute(make_inputs(broken, TOKENIZER, SCENE.image, "a cat"), "saliency")
 
 
 def zeros(inputs: AttributionInputs) -> tuple[Tensor, Tensor]:
@@ -306,12 +266,7 @@ def test_a_new_method_may_return_any_kind_of_numbers(inputs, like):
         return Attribution.of(asked, *(like(t) for t in zeros(asked)), unit="px")
 
     found = attribute(inputs, all_alike)
-    assert (found.method, found.unit, found.text.dtype, found.patches.shape) == (
-        "all_alike",
-        "px",
-        torch.float32,
-        (36,),
-    )
+    assert (found.method, found.unit, found.text.dtype) == ("all_alike", "px", torch.float32)
     assert found.score == pytest.approx(inputs.score()) and found.function is all_alike and found.gap is None
 
 

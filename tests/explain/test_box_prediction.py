@@ -1,34 +1,23 @@
-"""Predicted boxes are those of the evaluation."""
+"""Predicted boxes are those of the evaluation; words that no training picture came with."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from explain.conftest import CONFIG, DATA, SCENE, TOKENIZER
 
 import xfm
-from xfm import recipes
 from xfm.base.fields import ConfigError
-from xfm.data import dataset
-from xfm.explain.box_prediction import box_predictor, phrase_boxes, presence
+from xfm.explain.box_prediction import SeenWords, box_predictor, phrase_boxes, presence, seen_words
 from xfm.explain.prepare_inputs import make_inputs
 from xfm.explain.tracing import trace
-from xfm.explain.vocabulary import SeenWords
 from xfm.model.modes import eval_mode
 from xfm.objectives import build
 from xfm.tasks import EvalContext
 from xfm.tasks.world import grounding
 
-CONFIG = recipes.smoke()
-DATA = dataset(CONFIG)
-TOKENIZER = DATA.tokenizer()
-SCENE = DATA.world.scene("test", 3, 3)
 SIDE = CONFIG.model.vision.image_size
-
-
-@pytest.fixture(scope="module")
-def model():
-    return build(CONFIG)
 
 
 def test_boxes_are_the_evaluations(model):
@@ -56,26 +45,11 @@ def test_attention_is_the_traces_and_its_rows_sum_to_one(model):
     torch.testing.assert_close(torch.from_numpy(found["attention"]), traced.maps["cross"].weights)
 
 
-@pytest.mark.parametrize(
-    ("phrase", "said"),
-    [
-        ("very " * 100, r"text = 'very .* \(\d+ tokens\)': must be of at most \d+ tokens"),
-        (" ", "phrase = ' ': must be some words"),
-    ],
-)
-def test_what_cannot_be_asked_is_refused(model, phrase, said):
-    with pytest.raises(ConfigError, match=said):
-        box_predictor(model, TOKENIZER, SCENE.image)(phrase)
-
-
-def test_any_image_is_prepared_and_models_that_diverged_are_refused(model):
+def test_any_image_is_prepared_and_models_that_diverged_are_refused(model, broken):
     large = SCENE.image.repeat(2, 0).repeat(2, 1)
     assert box_predictor(model, TOKENIZER, large)("a lion")["box"] != pytest.approx((0, 0, 0, 0))
     with pytest.raises(ConfigError, match="image: "):
         box_predictor(model, TOKENIZER, SCENE.image[0, 0])
-    broken = build(CONFIG)
-    with torch.no_grad():
-        broken.fusion.layers[0].mlp.fc1.weight.fill_(float("nan"))
     with pytest.raises(ConfigError, match=r"box = .*nan.*: must be finite"):
         box_predictor(broken, TOKENIZER, SCENE.image)("a lion")
 
@@ -116,12 +90,45 @@ def test_the_checkpoint_tells_what_is_there_from_what_is_not():
     """benchmarks/presence.py measures it on more: AUROC 1.000."""
     lab = xfm.load("demo")
     there, absent = [], []
-    for i in range(15):
+    for i in range(10):
         scene = lab.data.world.scene("validation", i, seed=5)
         ground, names = box_predictor(lab.model, lab.tokenizer, scene.image), {o.name for o in scene.objects}
-        there.append(ground(f"the {min(names)}")["presence"])
-        absent.append(
-            ground(f"the {next(n for n in lab.data.world.names[7 * i % 90 :] if n not in names)}")["presence"]
-        )
+        other = next(n for n in lab.data.world.names[7 * i % 90 :] if n not in names)
+        for phrases, name in ((there, min(names)), (absent, other)):
+            phrases.append(ground(f"the {name}")["presence"])
     assert (np.array(there)[:, None] > absent).mean() > 0.95
     assert np.median(there) > 0.25 > 0.05 > np.median(absent)
+
+
+SEEN = SeenWords(frozenset({"the", "lion", "bear", "polar", "left", "of", "car", "t-shirt"}), ("polar bear", "taco"))
+
+
+@pytest.mark.parametrize(
+    ("phrase", "never"),
+    [
+        ("the lion", []),
+        ("The LION left of the car.", []),
+        ("the zebra", ["zebra"]),
+        ("the zebra, the zebra and a gnu", ["zebra", "and", "a", "gnu"]),
+        ("the polar bear", ["polar bear"]),  # held out, though each word was seen
+        ("the bear", []),
+        ("polar bears", ["bears"]),
+        ("taco-taco", ["taco"]),
+        ("a t-shirt", ["a"]),
+        ("", []),
+        ("!?. \x00 ", []),
+        ("<b>löwe</b> 豹", ["b", "löwe", "豹"]),
+        ("a lion " * 3, ["a"]),
+    ],
+)
+def test_words_and_held_out_names_are_named_once(phrase: str, never: list[str]) -> None:
+    assert SEEN.never(phrase) == never
+
+
+def test_of_a_world_all_its_phrases_are_known_and_its_held_out_concepts_are_not() -> None:
+    seen = seen_words(DATA)
+    for i in range(20):
+        scene = DATA.world.scene("test", i)
+        assert not any(seen.never(text) for text in (scene.text, *(p.text for p in scene.phrases)))
+    for name in DATA.world.unseen_names:
+        assert seen.never(f"the {name}") == [name]

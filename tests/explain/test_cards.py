@@ -1,54 +1,41 @@
-"""Traces, inputs and attributions in a notebook: one screen of escaped HTML, and a one-line repr."""
+"""The face of explain, and its objects in a notebook: one screen of escaped HTML, and a one-line repr."""
 
 from __future__ import annotations
 
+import pkgutil
 import re
+import subprocess
+import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from explain.conftest import SCENE, TOKENIZER
+from test_public import Texts
 
-from xfm import recipes
+from xfm import explain
 from xfm.base.html_card import ROWS, SIDE, card, clipped, picture, table
-from xfm.data import dataset
-from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.method_table import attribute
-from xfm.explain.prepare_inputs import make_inputs
+from xfm.explain.prepare_inputs import make_inputs, scene_inputs
 from xfm.explain.tracing import trace
 
-DATA = dataset(recipes.smoke())
-TOKENIZER = DATA.tokenizer()
 EVIL = "a <script>alert('x')</script> & \"b\" \u202e\n\x1b[2J lion"
 LINE, SCREEN = 28, 900  # pixels of a row of a table, and of a screen
 
 
-class Tags(HTMLParser):
-    def __init__(self, html: str):
-        super().__init__()
-        self.tags, self.texts = [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
 @pytest.fixture(scope="module")
-def objects(sharpened):
-    scene, evil = DATA.world.scene("test", 3), np.zeros((9, 9, 3), np.uint8)
-    asked = [scene_inputs(sharpened, TOKENIZER, scene), make_inputs(sharpened, TOKENIZER, evil, EVIL)]
+def objects(model):
+    scene, evil = SCENE, np.zeros((9, 9, 3), np.uint8)
+    asked = [scene_inputs(model, TOKENIZER, scene), make_inputs(model, TOKENIZER, evil, EVIL)]
     credited = replace(asked[1], credit="<b>me</b>", objects={"<i>it</i>": np.ones((48, 48), bool)})
-    traces = [trace(sharpened, TOKENIZER, scene.image, scene.text, "itm"), trace(sharpened, TOKENIZER, evil, EVIL)]
+    traces = [trace(model, TOKENIZER, scene.image, scene.text, "itm"), trace(model, TOKENIZER, evil, EVIL)]
     return [*asked, credited, *traces, *(attribute(i, "input x gradient") for i in (asked[0], credited))]
 
 
 def test_each_is_one_screen_of_escaped_html_and_one_line(objects):
     allowed = {"div", "img", "table", "tr", "th", "td"}
     for each in objects:
-        tags, line = Tags(each._repr_html_()), repr(each)
+        tags, line = Texts(each._repr_html_()), repr(each)
         assert {*tags.tags} <= allowed and tags.tags.count("img") == 1
         assert tags.tags.count("tr") * LINE + SIDE < SCREEN, type(each).__name__
         assert all(text.isprintable() for text in (*tags.texts, line)) and len(line) < 220
@@ -57,21 +44,21 @@ def test_each_is_one_screen_of_escaped_html_and_one_line(objects):
 
 def test_each_says_what_it_is_of(objects):
     inputs, hostile, credited, traced, _, attribution, other = objects
-    text = " ".join(Tags(inputs._repr_html_()).texts)
+    text = " ".join(Texts(inputs._repr_html_()).texts)
     assert all(part in text for part in (clipped(inputs.text), "itm", "score", *list(inputs.objects)[:1]))
     assert (
-        "alert('x')" in " ".join(Tags(hostile._repr_html_()).texts)
-        and "<i>it</i>" in Tags(credited._repr_html_()).texts
+        "alert('x')" in " ".join(Texts(hostile._repr_html_()).texts)
+        and "<i>it</i>" in Texts(credited._repr_html_()).texts
     )
-    shown = Tags(traced._repr_html_()).texts
+    shown = Texts(traced._repr_html_()).texts
     assert {*traced.maps, *traced.states} <= {*shown} and any(text.startswith("itm ") for text in shown[0].split(": "))
     assert " × ".join(map(str, traced.maps["cross"].weights.shape)) in shown
     strongest = max(attribution.by_word(), key=lambda word: abs(attribution.by_word()[word]))
     patch = int(attribution.patches.abs().argmax())
-    shown = Tags(attribution._repr_html_()).texts
+    shown = Texts(attribution._repr_html_()).texts
     assert shown[0].startswith("input x gradient of itm, score ") and strongest in shown
     assert f"row {patch // 6}, column {patch % 6}" in shown
-    assert "<b>me</b>" in Tags(other._repr_html_()).texts
+    assert "<b>me</b>" in Texts(other._repr_html_()).texts
 
 
 def test_an_attribution_is_drawn_over_its_picture(objects):
@@ -86,3 +73,20 @@ def test_cards_cut_what_is_long():
     assert rows.count("<tr>") == ROWS + 2 and f"{1000 - ROWS} more" in rows and len(rows) < 2000
     assert len(picture(np.zeros((2000, 3000, 3), np.uint8))) < 4000
     assert len(card("y" * 9999)) < 500 and clipped(" a\n b ") == "a b" and clipped("abc", 2) == "a…"
+
+
+def test_every_name_of_the_face_is_there_and_of_its_module() -> None:
+    assert {"trace", "attribute", "METHODS", "faithfulness_report", "head_stats"} <= {*dir(explain)}
+    for name in explain.__all__:
+        assert getattr(explain, name) is not None
+    modules = {module.name for module in pkgutil.iter_modules(explain.__path__)}
+    assert modules & {*explain.__all__} == {"head_stats"}, "a module of a function's name would hide the function"
+    assert callable(explain.trace) and callable(explain.capture) and callable(explain.leaderboard)
+    with pytest.raises(AttributeError, match="no attribute 'atribute'"):
+        explain.atribute  # noqa: B018
+
+
+def test_the_face_imports_nothing_heavy() -> None:
+    heavy = {"captum", "matplotlib.pyplot", "xfm.explain.tracing"}
+    code = f"import sys; from xfm import explain; assert not {heavy} & {{*sys.modules}}"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,37 +8,22 @@ import captum.metrics as cm
 import numpy as np
 import pytest
 import torch
+from explain.conftest import CONFIG, DATA, TOKENIZER
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xfm import plots, recipes
+from xfm import plots
 from xfm.base import seeding
-from xfm.data import dataset
 from xfm.explain import faithfulness
-from xfm.explain.attribution import Attribution
-from xfm.explain.ground_truth_inputs import scene_inputs
+from xfm.explain.attribution import ALIKE, SCORES, Attribution
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.method_table import attribute
 from xfm.explain.methods.captum_methods import seeded_globals
-from xfm.explain.prepare_inputs import make_inputs
-from xfm.explain.scores import ALIKE, SCORES
+from xfm.explain.prepare_inputs import make_inputs, scene_inputs
 from xfm.objectives import build
 
-CONFIG = recipes.smoke()
-DATA = dataset(CONFIG)
-TOKENIZER = DATA.tokenizer()
 SCENES = [s for s in (DATA.world.scene("test", i) for i in range(60)) if len(s.objects) > 1]
-
-
-@pytest.fixture(scope="module")
-def model():
-    return build(CONFIG)
-
-
-@pytest.fixture(scope="module")
-def inputs(model) -> AttributionInputs:
-    return scene_inputs(model, TOKENIZER, SCENES[0], about=0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,15 +150,6 @@ def test_sensitivity_is_nothing_where_the_model_is_not_asked(inputs):
     gradients = attribute(inputs, "input x gradient")
     moved = faithfulness.sensitivity(inputs, gradients)
     assert 0 < moved < 2 and moved == faithfulness.sensitivity(inputs, gradients)
-
-
-def test_an_own_method_is_run_again_under_its_own_name(inputs):
-    def saliency(asked: AttributionInputs) -> Attribution:
-        return Attribution.of(asked, torch.ones(len(asked.pieces)), torch.ones(len(asked.patches)))
-
-    mine = attribute(inputs, saliency, name="mine")
-    found = faithfulness.faithfulness_report(inputs, mine)
-    assert found.method == "mine" and found.scores["sensitivity"] == 0
 
 
 def test_of_one_word_there_is_no_order(model):

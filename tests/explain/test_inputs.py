@@ -1,33 +1,29 @@
-"""What is explained: masked words and patches, the objects of a scene, and what is refused."""
+"""What is explained: words, patches and objects, targets, and what is refused."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import hostile
 import numpy as np
 import pytest
 import torch
+from explain.conftest import DATA, SCENE, TOKENIZER
+from hypothesis import given
+from hypothesis import strategies as st
 
-from xfm import recipes
 from xfm.base.fields import ConfigError
-from xfm.data import dataset
 from xfm.data.world.grammar import plural
 from xfm.explain.box_prediction import box_predictor
-from xfm.explain.ground_truth_inputs import said_once, scene_inputs
+from xfm.explain.inputs import AttributionInputs
 from xfm.explain.mask_predictions import masked_predictor
-from xfm.explain.method_table import attribute
-from xfm.explain.prepare_inputs import encode_text, make_inputs
-from xfm.explain.tracing import trace
+from xfm.explain.method_table import METHODS, attribute
+from xfm.explain.prepare_inputs import encode_text, make_inputs, said_once, scene_inputs
+from xfm.explain.targets import Target, word_target
+from xfm.explain.token_axes import PatchAxis, token_axis
+from xfm.explain.tracing import capture_attention, trace
+from xfm.model import XFM
 from xfm.model.modes import eval_mode
-
-CONFIG = recipes.smoke()
-DATA = dataset(CONFIG)
-TOKENIZER = DATA.tokenizer()
-SCENE = next(s for s in (DATA.world.scene("test", i) for i in range(99)) if len(s.objects) == 3)
-
-
-@pytest.fixture(scope="module")
-def model(sharpened):
-    return sharpened
 
 
 def test_a_masked_word_is_asked_for_and_hidden(model):
@@ -128,3 +124,106 @@ def test_what_is_no_text_is_refused_by_name(model, wrong):
     if wrong is None or isinstance(wrong, int | float | bytes | tuple):
         with pytest.raises(ConfigError, match=r"^objects = "):
             make_inputs(model, TOKENIZER, image, "a cat", objects={wrong: np.zeros(image.shape[:2], bool)})
+
+
+@given(st.text(max_size=40))
+def test_pieces_belong_to_words_of_the_text(text):
+    ids = TOKENIZER.encode(text, 1 << 30)
+    words = token_axis(TOKENIZER, text, ids)
+    assert len(words.pieces) == len(words.owner) == len(ids)
+    assert all(-1 <= owner < len(words.words) for owner in words.owner)
+    assert all(word in text for word in words.words)
+    ordered = [owner for owner in words.owner if owner >= 0]
+    assert ordered == sorted(ordered)
+
+
+def test_words_are_joined_from_their_pieces():
+    text = "a small cookie, below a hammer"
+    words = token_axis(TOKENIZER, text, TOKENIZER.encode(text, 99))
+    assert words.words == ("a", "small", "cookie", ",", "below", "a", "hammer")
+    joined = words.joined(torch.ones(2, len(words.pieces)))
+    assert joined[0].tolist() == [float(words.owner.count(word)) for word in range(7)]
+    assert words.owner[0] == words.owner[-1] == -1
+
+
+def test_patches_are_rectangles_of_the_image():
+    axis = PatchAxis(grid=3, size=4)
+    covered = torch.zeros(12, 12, dtype=torch.int)
+    for patch in range(9):
+        x, y, w, h = axis.rectangle(patch)
+        covered[y : y + h, x : x + w] += 1
+        assert (axis.pixels(torch.arange(9))[y : y + h, x : x + w] == patch).all()
+    assert (covered == 1).all()
+    half = torch.zeros(12, 12, dtype=torch.bool)
+    half[4:6, 4:8] = True
+    assert axis.shares(half).tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("side", "column"), [("x", 0), ("y", 1), ("width", 2), ("height", 3)])
+def test_a_side_of_a_box_is_that_of_the_heads_box(model: XFM, side: str, column: int) -> None:
+    inputs = make_inputs(model, TOKENIZER, SCENE.image, "a lion above a cat", f"box {side}")
+    with eval_mode(model), torch.no_grad():
+        outputs = inputs.outputs(inputs.patches[None], inputs.pieces[None])
+        box = outputs.head("bbp").boxes(outputs.fused)[0]
+    assert inputs.score() == pytest.approx(box[column].item(), abs=1e-6)
+    assert len({round(value, 4) for value in box.tolist()}) == 4, "sides that are told apart"
+
+
+TEXT, WORD = "an unbelievably big lion", "unbelievably"
+UNAWARE = ("raw attention", "rollout", "random", "centre", "edges")  # of what the target reads
+
+
+@pytest.fixture(scope="module")
+def word(model) -> AttributionInputs:
+    return make_inputs(model, TOKENIZER, SCENE.image, TEXT, f"word {WORD}")
+
+
+def of_piece(inputs: AttributionInputs, k: int) -> AttributionInputs:
+    """The same question of the k-th piece alone, all being hidden."""
+    ids, places = encode_text(inputs.model, TOKENIZER, TEXT, WORD)
+    return replace(inputs, target=word_target(WORD, places[k : k + 1], [ids[places[k]]]))
+
+
+def test_a_words_target_is_read_from_all_of_its_pieces(word) -> None:
+    _, places = encode_text(word.model, TOKENIZER, TEXT, WORD)
+    assert len(places) > 1 and word.target.places == tuple(places)
+    parts = [of_piece(word, k).score() for k in range(len(places))]
+    assert word.score() == pytest.approx(sum(parts), abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["raw attention", "rollout"])
+def test_plain_attention_of_a_word_is_the_mean_over_its_pieces(word, method) -> None:
+    found = attribute(word, method)
+    parts = [attribute(of_piece(word, k), method) for k in range(len(word.target.places))]
+    torch.testing.assert_close(found.text, torch.stack([a.text for a in parts]).mean(0))
+    torch.testing.assert_close(found.patches, torch.stack([a.patches for a in parts]).mean(0))
+    assert not torch.allclose(found.patches, parts[0].patches), "the first piece is not the word"
+
+
+def test_weight_times_gradient_of_a_word_is_the_sum_over_its_pieces(word) -> None:
+    """Of the whole word's gradients, in the last layer: sum over pieces of E_h((w g)+)."""
+    found = attribute(word, "attention x gradient")
+    with eval_mode(word.model):
+        maps, _ = capture_attention(word)
+    rows = {n: (maps[n].weights[-1] * maps[n].gradients[-1]).clamp_min(0).mean(0) for n in ("fusion", "cross")}
+    text, image = (sum(rows[name][place] for place in word.target.places) for name in ("fusion", "cross"))
+    torch.testing.assert_close(found.text, text)
+    torch.testing.assert_close(found.patches, image[1:] + image[0] / (len(image) - 1))
+
+
+def test_generic_attention_adds_the_relevance_of_each_piece(word) -> None:
+    found = attribute(word, "generic attention")
+    targets = [replace(word.target, places=(place,)) for place in word.target.places]
+    read = [attribute(replace(word, target=target), "generic attention") for target in targets]
+    torch.testing.assert_close(found.text, sum(a.text for a in read))
+    torch.testing.assert_close(found.patches, sum(a.patches for a in read))
+
+
+@pytest.mark.parametrize("side", ["text", "patches"])
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"object ablation", *UNAWARE}))
+def test_of_a_side_that_a_target_does_not_read_the_gradient_is_zero(model, method, side) -> None:
+    alone = Target("a few features", lambda out: getattr(out, side)[:, 0, :4].square().sum(1), "", None)
+    inputs = make_inputs(model, TOKENIZER, SCENE.image, "a lion", alone)
+    found = attribute(inputs, method)
+    read, unread = (found.text, found.patches)[:: 1 if side == "text" else -1]
+    assert unread.abs().max() < 1e-5 < read.abs().max()

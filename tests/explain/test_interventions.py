@@ -1,38 +1,24 @@
-"""Ablated heads and removed parts: against the model computed by hand."""
+"""Ablated heads, removed parts and patched states: against the model computed by hand."""
 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+from explain.conftest import CONFIG, DATA, SCENE, TOKENIZER
 
-from xfm import recipes
 from xfm.base.fields import ConfigError
-from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.explain import interventions
-from xfm.explain.ground_truth_inputs import scene_inputs
-from xfm.explain.prepare_inputs import make_inputs
+from xfm.explain.interventions import activation_patching
+from xfm.explain.prepare_inputs import make_inputs, scene_inputs
 from xfm.explain.targets import ITC, model_outputs
 from xfm.model.modes import eval_mode
 
-CONFIG = recipes.smoke()
-DATA = dataset(CONFIG)
-TOKENIZER = DATA.tokenizer()
-SCENE = next(s for s in (DATA.world.scene("test", i) for i in range(99)) if len(s.objects) == 2)
 CROSS = "fusion.layers.0.cross"
-
-
-@pytest.fixture(scope="module")
-def model(sharpened):
-    return sharpened
-
-
-@pytest.fixture(scope="module")
-def inputs(model):
-    return scene_inputs(model, TOKENIZER, SCENE)
 
 
 def test_a_zeroed_head_is_zero_weights_of_the_projection(model, inputs):
@@ -177,3 +163,32 @@ def test_pruning_counts_right_images_and_without_heads_every_pair_is_a_tie(model
     with eval_mode(model):
         right = sum(a.score() > b.score() for a, b in pairs) / 4
         assert interventions.pruning_curve(pairs, heads, [0, len(heads)]) == [pytest.approx(right), 0.5]
+
+
+def test_states_of_the_clean_input_restore_its_answer(model):
+    a, b = DATA.world.scene("test", 1), DATA.world.scene("test", 2)
+    clean, corrupt = (make_inputs(model, TOKENIZER, image, a.caption.text) for image in (a.image, b.image))
+    found = {p.module: p for p in activation_patching(clean, corrupt, "*")}
+    whole = found["vision.norm"]
+    assert whole.clean == pytest.approx(whole.patched, abs=1e-5) and whole.restored == pytest.approx(1, abs=1e-3)
+    assert found["text.layers.1"].restored == pytest.approx(0, abs=1e-4)  # the texts do not differ
+    assert found["fusion.layers.0"].restored == pytest.approx(1, abs=1e-3)
+    assert found["vision.blocks.0.attention"].restored != 0
+    nowhere = activation_patching(clean, corrupt, "vision.norm", tokens=[])[0]
+    assert nowhere.restored == pytest.approx(0, abs=1e-6)
+    (same,) = activation_patching(clean, clean, "vision.norm")
+    assert math.isnan(same.restored)
+    some = activation_patching(clean, corrupt, "vision.norm", tokens=[3, 4])[0]
+    assert some.patched not in (pytest.approx(some.clean), pytest.approx(some.corrupt))
+
+
+def test_places_that_are_not_there(model, inputs):
+    with pytest.raises(ConfigError, match=r"pattern = 'fusion.layers.7': fits no module; did you mean"):
+        activation_patching(inputs, inputs, "fusion.layers.7")
+    with pytest.raises(ConfigError, match=r"pattern = 'fusion.layers.\*.cross.key': .*computed by the module around"):
+        activation_patching(inputs, inputs, "fusion.layers.*.cross.key")
+    with pytest.raises(ConfigError, match=r"tokens = .99.: must be of vision.norm: 0 to 35"):
+        activation_patching(inputs, inputs, "vision.norm", [99])
+    longer = make_inputs(model, TOKENIZER, SCENE.image, SCENE.caption.text + " and a lion")
+    with pytest.raises(ConfigError, match="of the corrupt one's shape"):
+        activation_patching(inputs, longer, "text.layers.0")

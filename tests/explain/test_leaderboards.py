@@ -1,32 +1,31 @@
-"""The leaderboard: means, paired lifts and intervals of the scores that single questions get."""
+"""The leaderboard: means, paired lifts and intervals of single questions' scores; randomised weights."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
 import torch
+from explain.conftest import DATA, SCENE, TOKENIZER
 
-from xfm import recipes
 from xfm.base.fields import ConfigError
-from xfm.data import dataset
-from xfm.explain.attribution import Attribution
+from xfm.explain.attribution import SCORES, Attribution
 from xfm.explain.faithfulness import faithfulness_report
-from xfm.explain.ground_truth_inputs import said_once, scene_inputs
 from xfm.explain.inputs import AttributionInputs
-from xfm.explain.leaderboards import CHECK, COLUMNS, QUICK, Leaderboard, asked_about, leaderboard, leaderboard_scenes
+from xfm.explain.leaderboards import (
+    CHECK,
+    COLUMNS,
+    QUICK,
+    Leaderboard,
+    asked_about,
+    leaderboard,
+    leaderboard_scenes,
+    model_parts,
+    randomise_weights,
+)
 from xfm.explain.method_table import attribute
-from xfm.explain.scores import SCORES
-from xfm.objectives import build
+from xfm.explain.prepare_inputs import said_once, scene_inputs
 
-CONFIG = recipes.smoke()
-DATA = dataset(CONFIG)
-TOKENIZER = DATA.tokenizer()
 SCENES = leaderboard_scenes(DATA.world, 4)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return build(CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +114,23 @@ def test_what_cannot_be_scored_is_refused(model):
         leaderboard(model, TOKENIZER, SCENES, ["saliencey"])
     with pytest.raises(ConfigError, match="scenes = "):
         leaderboard(model, TOKENIZER, [])
+
+
+def test_parts_are_all_of_the_model_from_the_target_down(model):
+    parts = model_parts(model)
+    assert [*parts] == ["heads", "fusion layer 0", "encoders' layer 1", "encoders' layer 0", "embeddings"]
+    names = [name for own in parts.values() for name in own]
+    assert len(names) == len(set(names)) and set(names) == set(model.state_dict())
+
+
+def test_attributions_change_with_the_weights_that_they_are_of(model):
+    def make(other):
+        return scene_inputs(other, TOKENIZER, SCENE, about=0)
+
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    rows = randomise_weights(make, model, "rollout")
+    assert rows[0].image == pytest.approx(1) and rows[0].text == pytest.approx(1)  # attention does not know the heads
+    assert rows[-1].image < 0.9
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    for row in randomise_weights(make, model, "edges"):
+        assert row.image == pytest.approx(1)  # it does not know the model at all

@@ -8,21 +8,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from explain.conftest import CONFIG, SCENE, TOKENIZER
 
-from xfm import recipes
 from xfm.base.fields import ConfigError
 from xfm.config import RunConfig
-from xfm.data import dataset
 from xfm.explain.mask_predictions import masked_predictor
 from xfm.flow import Flow
 from xfm.model import XFM
 from xfm.model.batch import Images, Pairs, Texts, TokenBatch
 from xfm.objectives import build
 
-CONFIG = recipes.smoke()
-DATA = dataset(CONFIG)
-TOKENIZER = DATA.tokenizer()
-SCENE = DATA.world.scene("test", 3)
 PATCHES = CONFIG.model.vision.patches
 IDS = TOKENIZER.encode(SCENE.caption.text, 999)
 HIDDEN = np.arange(PATCHES) % 3 == 0

@@ -228,7 +228,7 @@ def test_the_map_frames_what_leaves_zero_out(invented):
     assert 1 <= beyond == len(frames) < 4
     texts = {(t.get_position(), t.get_text()) for t in axes.texts}
     value = row(table, "no_mim, data.texts=16, train.lr=0.003", "naming, accuracy")["effect"]
-    assert ((1.5, 1.5), f"{100 * value:+.2f}".replace("-", "−")) in texts, "numbers in order along both axes"
+    assert ((1.5, 1.52), f"{100 * value:+.2f}".replace("-", "−")) in texts, "numbers in order along both axes"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("train.lr", "data.texts")
     with pytest.raises(ConfigError, match="several numbers a cell"):
         study.figure("map")

@@ -7,6 +7,7 @@ from typing import Any
 
 import conforming
 import pytest
+from explain.conftest import inputs, model  # noqa: F401  fixtures
 
 from xfm_widgets.view import View
 

@@ -9,20 +9,19 @@ import numpy as np
 import offline_pages
 import pytest
 import torch
+from explain.conftest import DATA, SCENE, TOKENIZER
 
 import xfm_widgets as xw
-from xfm import plots, recipes
+from xfm import plots
 from xfm.config import ConfigError
-from xfm.data import dataset
 from xfm.explain.attribution import Attribution
 from xfm.explain.faithfulness import FaithfulnessReport
-from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.method_table import attribute
+from xfm.explain.prepare_inputs import scene_inputs
 from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
-from xfm.objectives import build
-from xfm_widgets.attribution_lab import IN_PAGE
+from xfm_widgets.attributions import IN_PAGE
 
 WORDS = TokenAxis(("<s>", "li", "on", "here", "</s>"), (-1, 0, 0, 1, -1), ("lion", "here"))
 IMAGE = np.full((8, 8, 3), 200, np.uint8)
@@ -32,19 +31,8 @@ MASK[4, 0] = True  # and 1/16 of the third, which does not go with it
 
 
 def found(method: str, target: str = "itm", **changes) -> Attribution:
-    own = Attribution(
-        method,
-        target,
-        torch.tensor([0.0, 1.0, 0.5, -0.25, 0.0]),
-        torch.tensor([1.0, -1.0, 0.0, 0.5]),
-        WORDS,
-        PatchAxis(2, 4),
-        True,
-        0.1,
-        1,
-        2.0,
-    )
-    return replace(own, **changes)
+    numbers = torch.tensor([0.0, 1.0, 0.5, -0.25, 0.0]), torch.tensor([1.0, -1.0, 0.0, 0.5])
+    return replace(Attribution(method, target, *numbers, WORDS, PatchAxis(2, 4), True, 0.1, 1, 2.0), **changes)
 
 
 def rescore(patches: np.ndarray, pieces: np.ndarray) -> dict[str, float]:
@@ -126,22 +114,14 @@ def test_what_is_missing_or_not_finite_is_said_and_what_does_not_fit_refused(tmp
         xw.AttributionLab(IMAGE, WORDS, [found("a")], objects={"a lion": MASK[:4]})
 
 
-def test_of_questions_it_scores_as_they_do():
-    config = recipes.smoke()
-    data = dataset(config)
-    scene = next(s for s in (data.world.scene("test", i) for i in range(99)) if len(s.objects) == 2)
-    model, tokenizer = build(config).eval(), data.tokenizer()
-    asked = [scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")]
+def test_of_questions_it_scores_as_they_do(model):
+    asked = [scene_inputs(model, TOKENIZER, SCENE, target) for target in ("itm", "itc")]
     view = xw.AttributionLab.of(asked, ["saliency", "occlusion"])
-    assert [(f["target"], f["method"]) for f in view.payload["found"]] == [
-        ("itm", "saliency"),
-        ("itm", "occlusion"),
-        ("itc", "saliency"),
-        ("itc", "occlusion"),
-    ]
+    order = [(target, method) for target in ("itm", "itc") for method in ("saliency", "occlusion")]
+    assert [(f["target"], f["method"]) for f in view.payload["found"]] == order
     bases = [b for b, _ in view.payload["found"][0]["trust"][0][2]]
     assert bases == ["random", "centre"]
-    name = scene.phrases[0].text
+    name = SCENE.phrases[0].text
     view.removed_objects, view.removed_words = [name], [2]
     for q in asked:
         pieces = torch.tensor([owner != 2 for owner in q.words.owner])
@@ -149,31 +129,24 @@ def test_of_questions_it_scores_as_they_do():
         assert view.scores["after"][q.target.name] == pytest.approx(alone)
         assert view.scores["before"][q.target.name] == pytest.approx(q.score())
     grow(view, asked)
-    other = scene_inputs(model, tokenizer, data.world.scene("test", 0), "itm")
+    other = scene_inputs(model, TOKENIZER, DATA.world.scene("test", 0), "itm")
     with pytest.raises(ConfigError, match="one picture and one text"):
         xw.AttributionLab.of([asked[0], other])
 
 
-def test_begun_without_methods_it_has_all_of_those_that_are_added():
-    config = recipes.smoke()
-    data = dataset(config)
-    scene = next(s for s in (data.world.scene("test", i) for i in range(99)) if len(s.objects) == 2)
-    asked = scene_inputs(build(config).eval(), data.tokenizer(), scene)
-    view, whole = xw.AttributionLab.of(asked, []), xw.AttributionLab.of(asked, ["occlusion"])
+def test_begun_without_methods_it_has_all_of_those_that_are_added(inputs):
+    view, whole = xw.AttributionLab.of(inputs, []), xw.AttributionLab.of(inputs, ["occlusion"])
     assert "No attribution" in view.message
     view.add("occlusion")
     assert view.payload == whole.payload and view.targets == ["itm"] and not view.message
     for each in (view, whole):
-        each.removed_objects = [scene.phrases[0].text]
+        each.removed_objects = [SCENE.phrases[0].text]
     assert view.scores == whole.scores and view.scores["after"] != view.scores["before"]
 
 
-def test_a_page_knows_what_its_methods_say_of_their_numbers():
-    config = recipes.smoke()
-    scene = dataset(config).world.scene("test", 1, 2)
-    asked = scene_inputs(build(config).eval(), dataset(config).tokenizer(), scene)
+def test_a_page_knows_what_its_methods_say_of_their_numbers(inputs):
     for name, facts in IN_PAGE.items():
-        made = attribute(asked, name)
+        made = attribute(inputs, name)
         assert facts == {"signed": made.signed, "unit": made.unit, "complete": made.complete}, name
 
 
@@ -208,13 +181,9 @@ def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     assert len(view.methods) == 6 and view.methods[-1] == "number 3"
 
 
-def test_a_figure_outlines_what_each_question_is_about(monkeypatch):
-    config = recipes.smoke()
-    data = dataset(config)
-    scene = next(s for s in (data.world.scene("test", i) for i in range(99)) if len(s.objects) == 2)
-    model, tokenizer = build(config).eval(), data.tokenizer()
-    first = scene_inputs(model, tokenizer, scene, about=0)
-    other = replace(first, target=ITC, truth=scene_inputs(model, tokenizer, scene, about=1).truth)
+def test_a_figure_outlines_what_each_question_is_about(model, monkeypatch):
+    first = scene_inputs(model, TOKENIZER, SCENE, about=0)
+    other = replace(first, target=ITC, truth=scene_inputs(model, TOKENIZER, SCENE, about=1).truth)
     outlined = []
     draw = plots.attributions
     monkeypatch.setattr(plots, "attributions", lambda *given, **more: outlined.extend(given[2]) or draw(*given, **more))

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,63 +14,36 @@ import hostile
 import numpy as np
 import offline_pages
 import pytest
-import torch
 import traitlets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_study import made
+from test_plots_hostile import PICTURE as IMAGE
+from test_plots_hostile import found, pairs, traced, words
 
 import xfm_widgets as xw
 from xfm.base.fields import ConfigError
-from xfm.explain.attribution import Attribution
-from xfm.explain.token_axes import PatchAxis, TokenAxis
-from xfm.explain.tracing import AttentionMap, Trace
+from xfm.explain.token_axes import TokenAxis
 from xfm.study import Study
 from xfm.tasks.finetuning.task import Item
-from xfm.tasks.retrieval_set import RetrievalSet
 from xfm_widgets.pages import script_json
 from xfm_widgets.task_answers import Answered
 from xfm_widgets.view import View
 
-WORDS = TokenAxis(("<s>", "li", "on", "</s>"), (-1, 0, 0, -1), ("lion",))
-IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}, "mlm": {"language layer 0": 2.0}}}
 STANDARD = {"layout", "tooltip", "tabbable"}  # of every widget of Jupyter
 
 
-def traced(text: str = "lion", seed: int = 0) -> Trace:
-    generator = torch.Generator().manual_seed(seed)
-    sizes = {"words": 4, "patches": 5}
-    kinds = {
-        "language": ("words", "words"),
-        "vision": ("patches", "patches"),
-        "fusion": ("words", "words"),
-        "cross": ("words", "patches"),
-    }
-    maps = {
-        name: AttentionMap(torch.rand(2, 2, sizes[q], sizes[k], generator=generator).softmax(-1), q, k)
-        for name, (q, k) in kinds.items()
-    }
-    words = TokenAxis(("<s>", text, "on", "</s>"), (-1, 0, 0, -1), (text,))
-    return Trace(text, IMAGE, words, PatchAxis(2, 4), maps, {}, {})
-
-
 def lab(text: str = "itm") -> xw.AttributionLab:
-    numbers = torch.tensor([0.0, 1.0, 0.5, 0.0]), torch.tensor([1.0, -1.0, 0.0, 0.5])
-    found = [Attribution(m, text, *numbers, WORDS, PatchAxis(2, 4), True, 0.1, 1, 2.0) for m in ("a", text)]
+    both = [replace(found(text), method=method) for method in ("a", text)]
     mask = np.eye(8, dtype=bool)
-    return xw.AttributionLab(IMAGE, WORDS, found, objects={text: mask}, rescore=lambda p, w: {text: 1.0})
+    return xw.AttributionLab(IMAGE, words("a"), both, objects={text: mask}, rescore=lambda p, w: {text: 1.0})
 
 
 def predict(patches: np.ndarray, pieces: np.ndarray, text: str = "lion") -> dict[str, Any]:
     guess = {"guesses": [(text, 0.5)], "truth": 0.1}
     words = [{"place": int(i), "piece": text, "with": guess, "without": None} for i in np.flatnonzero(pieces)]
     return {"words": words, "agreement": np.zeros(4), "pixels": np.zeros((4, 48)), "target": text}
-
-
-def pairs(text: str = "lion") -> RetrievalSet:
-    features = np.eye(3, 4)
-    return RetrievalSet(np.stack([IMAGE] * 3), (text,) * 3, np.eye(3), features, features, np.eye(3, dtype=bool))
 
 
 def monitor(text: str = "made") -> xw.TrainingMonitor:
@@ -99,7 +73,7 @@ MAKE: dict[str, Callable[[str], View]] = {
     ),
     "RetrievalExplorer": lambda text: xw.RetrievalExplorer(pairs(text), lambda *_: np.zeros(3)),
     "TaskExplorer": answers,
-    "TraceExplorer": lambda text: xw.TraceExplorer({text: traced(text), "other": traced(seed=1)}),
+    "TraceExplorer": lambda text: xw.TraceExplorer({text: traced(text), "other": traced("other")}),
     "TrainingMonitor": monitor,
 }
 
@@ -231,7 +205,7 @@ def test_no_sequence_of_messages_breaks_a_view(name: str, data: st.DataObject, v
 def test_a_wrong_choice_is_named_and_what_was_chosen_stays() -> None:
     view = lab()
     view.removed_words = [0]
-    for wrong, said in (([10**9], "whole numbers from 0 to 0"), (["x"], "whole numbers"), (b"x" * 10**7, "a list")):
+    for wrong, said in (([10**9], "whole numbers from 0 to 1"), (["x"], "whole numbers"), (b"x" * 10**7, "a list")):
         with pytest.raises(ConfigError, match=f"removed_words = .*: must be {said}") as caught:
             view.removed_words = wrong
         assert len(str(caught.value)) < 400 and view.removed_words == [0]
@@ -244,7 +218,7 @@ def test_a_wrong_choice_is_named_and_what_was_chosen_stays() -> None:
     with pytest.raises(ConfigError, match=r"opacity = nan: must be a number from 0 to 1"):
         view.opacity = math.nan
     with pytest.raises(ConfigError, match="opacitty: no such field; did you mean 'opacity'"):
-        xw.AttributionLab(IMAGE, WORDS, [], opacitty=1)
+        xw.AttributionLab(IMAGE, words("a"), [], opacitty=1)
 
 
 def test_a_page_hears_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,10 +232,10 @@ def test_a_page_hears_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("text", hostile.params())
 def test_any_text_goes_through_every_view(text: str, tmp_path: Path) -> None:
-    for name in ("GroundingPad", "MaskPlayground", "TraceExplorer", "AttributionLab"):
+    for name in ("GroundingPad", "MaskPlayground", "TaskExplorer", "TraceExplorer", "AttributionLab"):
         view = MAKE[name](text or "x")
-        if name == "GroundingPad":
-            view.phrase = text  # type: ignore[attr-defined]
+        if typed := {"GroundingPad": "phrase", "TaskExplorer": "search"}.get(name):
+            setattr(view, typed, text)
         view.data()
         page = view.to_html(tmp_path / f"{name}.html").read_text("utf-8")
         state = offline_pages.state(page)

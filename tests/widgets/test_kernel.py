@@ -120,7 +120,7 @@ def test_a_pause_is_heard_before_the_cells_that_are_waiting(client: Any, tmp_pat
     assert told["content"]["text"] == "True True\n"
     page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == third)
     page.idle_after(third)
-    left = client.execute("from xfm_widgets.kernel import BETWEEN\nheard = get_ipython().events.callbacks\n"
+    left = client.execute("from xfm_widgets.pausable_work import BETWEEN\nheard = get_ipython().events.callbacks\n"
                           "print([view._between_cells in heard[event] for event in BETWEEN])")  # fmt: skip
     end = page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == left)
     assert end["content"]["text"] == "[False, False]\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import javascript
 import pytest
-from page import coded, few_pairs
+from page import alive, coded, few_pairs
 
 import xfm
 import xfm_widgets as xw
@@ -51,16 +51,7 @@ def test_the_model_goes_to_a_page_that_asks_part_by_part(sent: Sent) -> None:
 
 
 def test_the_code_that_comes_with_the_weights_answers_every_such_view(sent: Sent) -> None:
-    lab = xfm.load("demo")
-    asked = lab.inputs(lab.scene(7).image, "a lion")
-    views = [
-        xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
-        xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7)),
-        xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
-        xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
-        xw.AttributionLab.of(asked, ["rollout"]),
-    ]
-    digests = set()
+    views, digests = list[Any](alive(xfm.load("demo")).values()), set()
     for view in views:
         hear(view, "model")
         digests.add(sent[-1][0]["model"]["digest"])

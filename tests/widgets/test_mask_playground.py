@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import offline_pages
 import pytest
+from explain.conftest import CONFIG, SCENE, TOKENIZER
 
 import xfm_widgets as xw
-from xfm import recipes
 from xfm.config import ConfigError, MaskConfig
-from xfm.data import dataset
 from xfm.explain.mask_predictions import masked_predictor
 from xfm.explain.token_axes import TokenAxis
-from xfm.objectives import build
 
 WORDS = TokenAxis(("<s>", "a", "lion", "here", "</s>"), (-1, 0, 1, 2, -1), ("a", "lion", "here"))
 IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
@@ -31,9 +29,8 @@ class Predict:
     def __call__(self, patches: np.ndarray, pieces: np.ndarray) -> dict[str, Any]:
         self.asked.append((np.flatnonzero(patches).tolist(), np.flatnonzero(pieces).tolist()))
         beside = {"guesses": [("lion", 0.9), ("cat", 0.1)], "truth": 0.9}
-        words = [
-            {"place": int(i), "piece": WORDS.pieces[i], "with": beside, "without": None} for i in np.flatnonzero(pieces)
-        ]
+        one = {"with": beside, "without": None}
+        words = [{"place": int(i), "piece": WORDS.pieces[i]} | one for i in np.flatnonzero(pieces)]
         agreement = np.where(patches, 0.5 * np.arange(4), np.nan)
         pixels = np.zeros((4, 48))
         pixels[1, 16 * 1 + 4 * 2 + 3] = 9.0  # of the second patch green, row 2, column 3
@@ -104,18 +101,16 @@ def test_what_fails_or_is_not_given_is_said(tmp_path: Path):
         xw.MaskPlayground(IMAGE, WORDS, 3, None)
 
 
-def test_of_a_model_it_shows_what_the_playground_says(tmp_path: Path):
-    config = recipes.smoke()
-    data = dataset(config)
-    scene, model, tokenizer = data.world.scene("test", 1), build(config), data.tokenizer()
-    view = xw.MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
+def test_of_a_model_it_shows_what_the_playground_says(model, tmp_path: Path):
+    given, mask = (model, TOKENIZER, SCENE.image, SCENE.caption.text), CONFIG.data.mask
+    view = xw.MaskPlayground.of(*given, mask)
     view.hide_at_random(0)
-    assert len(view.hidden_patches) == config.data.mask.image_patches
-    expected = masked_predictor(model, tokenizer, scene.image, scene.caption.text)(*view.hidden())
+    assert len(view.hidden_patches) == mask.image_patches
+    expected = masked_predictor(*given)(*view.hidden())
     np.testing.assert_allclose(np.frombuffer(view.answer["agreement"], "<f4"), expected["agreement"], rtol=1e-5)
     assert [w["place"] for w in view.answer["words"]] == view.hidden_pieces
     assert view.answer["words"][0]["with"]["truth"] == pytest.approx(expected["words"][0]["with"]["truth"])
     page = view.to_html(tmp_path / "a.html").read_text("utf-8")
     state = offline_pages.state(page)
     assert state["answer"]["of"] == {"patches": view.hidden_patches, "pieces": view.hidden_pieces}
-    assert len(page.encode()) < 110_000 + 3 * len(scene.image.tobytes())
+    assert len(page.encode()) < 110_000 + 3 * len(SCENE.image.tobytes())

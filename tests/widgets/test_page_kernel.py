@@ -9,14 +9,14 @@ import javascript
 import numpy as np
 import pytest
 import torch
-from page import coded, few_pairs, near, small
+from page import alive, coded, few_pairs, near, small
 from PIL import Image
 
 import xfm
 import xfm_widgets as xw
 from xfm import explain
 from xfm.config import ConfigError, MaskConfig
-from xfm.explain.vocabulary import SeenWords
+from xfm.explain.box_prediction import SeenWords
 from xfm_widgets.page_model import as_in_page
 
 # One kernel on a model that only remembers; `steps` set traits or ask for acts; a picture is decoded to `rgba`.
@@ -283,26 +283,23 @@ def test_python_traces_sentences_of_ones_own() -> None:
     assert "TraceExplorer.of" in plain.message and plain.payload["takes"] is False
 
 
+@pytest.fixture(scope="module")
+def living() -> dict[str, Any]:
+    return alive(xfm.load("demo"))
+
+
 @pytest.mark.parametrize(
     "kind", ["AttributionLab", "GroundingPad", "MaskPlayground", "RetrievalExplorer", "TraceExplorer"]
 )
-def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str) -> None:
-    lab = xfm.load("demo")
-    views = {
-        "AttributionLab": lambda: xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion"), ["generic attention"]),
-        "GroundingPad": lambda: xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7)),
-        "MaskPlayground": lambda: xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
-        "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
-        "TraceExplorer": lambda: xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
-    }
-    view = views[kind]()
+def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str, living: dict[str, Any]) -> None:
+    view = living[kind]
     for wrong, said in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most")):
         view._hear(view, {"do": "picture", "of": wrong}, [])
         assert said in view.message
     view._hear(view, {"do": "picture", "of": coded(png(PICTURE))}, [])
     assert view.message == ""
     if isinstance(view, xw.AttributionLab):
-        assert view.methods == ["generic attention"] and view.figure() and view.payload["objects"] == []
+        assert view.methods == ["rollout"] and view.figure() and view.payload["objects"] == []
         assert view._given()["targets"][0]["truth"] is None and "object ablation" not in view.payload["more"]
     if isinstance(view, xw.GroundingPad):
         view.phrase = "a thing"

@@ -17,7 +17,7 @@ import numpy as np
 import PIL
 import pytest
 import torch
-from page import DECODE, TOLERANCE, coded, few_pairs, near, sent, small
+from page import DECODE, TOLERANCE, alive, coded, few_pairs, near, sent, small
 from PIL import Image
 
 import xfm
@@ -28,8 +28,8 @@ from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import sentences
+from xfm.explain.box_prediction import SeenWords
 from xfm.explain.token_axes import TokenAxis, token_axis
-from xfm.explain.vocabulary import SeenWords
 from xfm.model import XFM
 from xfm.model.batch import normalise, standardise
 from xfm.model.modes import eval_mode
@@ -121,20 +121,20 @@ def test_a_tokenizer_that_the_page_does_not_know_is_refused(changes: dict[str, A
         page_model(lab.model, SimpleNamespace(backend=backend))  # type: ignore[arg-type]
 
 
-def test_an_encoder_that_the_page_does_not_know_is_refused() -> None:
+@pytest.mark.parametrize("function", ["dot", "general", "additive", "cosine"])
+def test_an_encoder_or_an_attention_that_the_page_does_not_know_is_refused(function: str) -> None:
     lab = xfm.load("demo")
     config = lab.model.config
     other = replace(config, vision=replace(config.vision, encoder="open_clip"))
-    with pytest.raises(ConfigError, match=re.escape("encoder = 'open_clip'")):
-        page_model(SimpleNamespace(config=other), lab.tokenizer)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("function", ["dot", "general", "additive", "cosine"])
-def test_an_attention_function_that_the_page_does_not_know_is_refused(function: str) -> None:
-    lab = xfm.load("demo")
-    other = replace(lab.model.config, cross_attention=function)
-    with pytest.raises(ConfigError, match=f"model.cross_attention = '{function}': must be one of 'scaled_dot'"):
-        page_model(SimpleNamespace(config=other), lab.tokenizer)  # type: ignore[arg-type]
+    for own, named in (
+        (other, "encoder = 'open_clip'"),
+        (
+            replace(config, cross_attention=function),
+            f"model.cross_attention = '{function}': must be one of 'scaled_dot'",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(named)):
+            page_model(SimpleNamespace(config=own), lab.tokenizer)  # type: ignore[arg-type]
 
 
 # ---- pictures
@@ -239,9 +239,13 @@ def computed(model: XFM, tokenizer: Tokenizer, case: dict[str, Any]) -> dict[str
 def differences(model: XFM, tokenizer: Tokenizer, count: int) -> dict[str, float]:
     """The largest difference of each output, between the page and PyTorch with the page's weights."""
     given, rounded = cases(model, tokenizer, count), as_in_page(model)
-    plain = [
-        {n: coded(v.tobytes()) if n == "rgb" else v.tolist() if n != "text" else v for n, v in c.items()} for c in given
-    ]
+    as_json = {
+        "rgb": lambda v: coded(v.tobytes()),
+        "text": str,
+        "patches": np.ndarray.tolist,
+        "pieces": np.ndarray.tolist,
+    }
+    plain = [{name: as_json[name](value) for name, value in case.items()} for case in given]
     found = javascript.run(PARITY, {"payload": sent(page_model(model, tokenizer)), "cases": plain})
     largest: dict[str, float] = {}
     for case, outputs in zip(given, found, strict=True):
@@ -349,16 +353,9 @@ answer({
 
 def test_trust_in_the_page_is_pythons() -> None:
     """Numbers of any kind: with ties, without a positive one, none but zeros; with ground truth and without."""
-    model, lab, rng = (
-        small({"model.vision.image_size": 24, "model.fusion_depth": 2}),
-        xfm.load("demo"),
-        np.random.default_rng(2),
-    )
-    text, image, truth = (
-        "a big crocodile left of two lions",
-        rng.integers(0, 256, (24, 24, 3)).astype(np.uint8),
-        np.zeros((24, 24), bool),
-    )
+    model, lab = small({"model.vision.image_size": 24, "model.fusion_depth": 2}), xfm.load("demo")
+    text, truth = "a big crocodile left of two lions", np.zeros((24, 24), bool)
+    image = np.random.default_rng(2).integers(0, 256, (24, 24, 3)).astype(np.uint8)
     truth[3:20, 6:13] = True
     rounded, cases, expected = as_in_page(model), [], []
     for target in ("itm", "itc", "box x", "word lions"):
@@ -371,14 +368,9 @@ def test_trust_in_the_page_is_pythons() -> None:
                 report = explain.faithfulness_report(inputs, a, sensitive=False)
                 drawn = attributions.packed(a, report)
                 expected.append({"trust": drawn["trust"], "beyond": drawn["beyond"]})
-                rows = {
-                    name: coded(v.numpy().astype("<f4").tobytes())
-                    for name, v in (("pieces", a.text), ("patches", a.patches))
-                }
-                cases.append(
-                    rows
-                    | {"rgb": coded(image.tobytes()), "text": text, "target": attributions.page_target(inputs, report)}
-                )
+                pieces, patches = (coded(v.numpy().astype("<f4").tobytes()) for v in (a.text, a.patches))
+                cases.append({"rgb": coded(image.tobytes()), "text": text, "pieces": pieces, "patches": patches,
+                              "target": attributions.page_target(inputs, report)})  # fmt: skip
     found = javascript.run(FAITHFUL, {"payload": sent(page_model(model, lab.tokenizer)), "cases": cases})
     assert found["steps"] == [torch.linspace(0, n, min(12, n) + 1).round().int().tolist() for n in range(300)]
     near(found["reports"], expected, "trust")
@@ -453,21 +445,11 @@ def test_views_are_told_what_python_tells_them() -> None:
 
 
 def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None:
-    lab = xfm.load("demo")
-    scene = lab.scene(0)
-    views = (
-        xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text),
-        xw.GroundingPad.of(lab.model, lab.tokenizer, scene),
-        xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
-        xw.TraceExplorer.of(lab.model, lab.tokenizer, scene.image, "a lion"),
-        xw.AttributionLab.of(lab.inputs(scene.image, "a lion"), ["rollout"]),
-    )
-    for view in views:
-        without, alive = (
-            view.to_html(tmp_path / "view.html", model=model).read_text("utf-8") for model in (False, True)
-        )
+    for view in alive(xfm.load("demo")).values():
+        path = tmp_path / "view.html"
+        without, living = (view.to_html(path, model=model).read_text("utf-8") for model in (False, True))
         assert "createModel" not in without and len(without) < 500_000
-        assert 4_000_000 < len(alive) < 6_000_000 and "$page_kernel." in alive
+        assert 4_000_000 < len(living) < 6_000_000 and "$page_kernel." in living
 
 
 def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:

@@ -55,9 +55,8 @@ def test_the_table_follows_query_direction_and_order():
 def test_graceful_where_things_are_missing(tmp_path):
     features = made().text_features.copy()
     features[1] = np.nan
-    broken = made(
-        text_features=features, similarity=made().image_features @ features.T, odds=None, truth=np.zeros((N, N), bool)
-    )
+    spoilt = {"text_features": features, "similarity": made().image_features @ features.T}
+    broken = made(**spoilt, odds=None, truth=np.zeros((N, N), bool))
     for pairs in (made(0), made(1), broken, made(odds=np.full((N, N), np.nan))):
         view = xw.RetrievalExplorer(pairs)
         assert bool(view.message) == (not pairs.texts)

@@ -7,18 +7,15 @@ from typing import Any
 import javascript
 import numpy as np
 import pytest
-import torch
 from matplotlib import colormaps
 
 import xfm_widgets as xw
-from xfm.explain.tracing import AttentionMap
 from xfm.plots.curve_records import smooth
 from xfm.plots.palette import DIVERGING, opacity
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.retrieval_set import RetrievalSet
 from xfm.tasks.world.retrieval import DIRECTIONS
 from xfm_widgets.task_answers import Answered
-from xfm_widgets.traces import rollouts
 
 SMOOTHED = """
 import { runningMean } from "./smoothing.js";
@@ -39,14 +36,6 @@ answer(data.map(({ weights, most, strength }) => weights.map((w) => opacityOf(Nu
 RANKED = """
 import { ranking } from "./ranking.js";
 answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), truth, itm && itm.map(Number), reranked)));
-"""
-ROLLED = """
-import { bimodalRollout, rolledOut } from "./page_model/page_attribution.js";
-const rows = Object.fromEntries(Object.entries(data).map(([name, layers]) =>
-  [name, layers.map((layer) => layer.map((row) => Float32Array.from(row)))]));
-const plain = (matrix) => matrix.map((row) => [...row]);
-answer({ vision: rolledOut(rows.vision).map(plain),
-  fusion: bimodalRollout(rows).map(({ text, image }) => [plain(text), plain(image)]) });
 """
 
 
@@ -134,29 +123,6 @@ def test_weights_cover_a_picture_alike_in_views_and_figures() -> None:
     sent = [{"weights": weights.tolist(), "most": most, "strength": strength} for most, strength in cases]
     figures = [opacity(weights, most, strength) for most, strength in cases]
     np.testing.assert_allclose(javascript.run(OPACITIES, sent), figures, rtol=1e-12)
-
-
-def test_rollout_is_the_published_product_on_both_sides() -> None:
-    """Abnar and Zuidema (2020): W + I over heads' means, rows normalised, multiplied from the first layer on."""
-    generator, sizes = torch.Generator().manual_seed(0), {"words": 4, "patches": 5}
-    sides = {"language": ("words", "words"), "vision": ("patches", "patches"), "fusion": ("words", "words"),
-             "cross": ("words", "patches")}  # fmt: skip
-    maps = {
-        name: AttentionMap(torch.rand(3, 2, sizes[q], sizes[k], generator=generator).softmax(-1), q, k)
-        for name, (q, k) in sides.items()
-    }
-    page = javascript.run(ROLLED, {name: one.weights.mean(1).tolist() for name, one in maps.items()})
-    figure = rollouts(maps)
-    product, published = np.eye(5), []
-    for weights in maps["vision"].weights.mean(1).numpy():
-        both = weights + np.eye(5)
-        product = both / both.sum(1, keepdims=True) @ product
-        published.append(product)
-    np.testing.assert_allclose(figure["vision"], published, atol=1e-6)
-    np.testing.assert_allclose(page["vision"], published, atol=1e-6)
-    for layer, (words, patches) in enumerate(page["fusion"]):
-        np.testing.assert_allclose(words, figure["fusion"][layer], atol=1e-6)
-        np.testing.assert_allclose(patches, figure["cross"][layer], atol=1e-6)
 
 
 def test_the_same_examples_of_a_task_are_kept_on_both_sides() -> None:

@@ -39,18 +39,8 @@ def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def record(step: int, of: int = 10, **more: Any) -> dict[str, Any]:
-    return {
-        "run": "made",
-        "step": step,
-        "of": of,
-        "loss": 1.0 * step,
-        "grad_norm": 2.0,
-        "rate": 0.1,
-        "seconds": 0.5,
-        "waited": 0.1,
-        "pairs/itc": 3.0,
-        **more,
-    }
+    fixed = {"run": "made", "grad_norm": 2.0, "rate": 0.1, "seconds": 0.5, "waited": 0.1, "pairs/itc": 3.0}
+    return fixed | {"step": step, "of": of, "loss": 1.0 * step} | more
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -254,11 +244,8 @@ def test_a_training_that_has_not_begun_has_all_its_panels(tmp_path: Path) -> Non
     run = view.payload["runs"][0]
     assert run["of"] == 200 and run["curriculum"] == [90, 120]
     assert run["joins"]["texts/mlm"] == 0 and run["joins"]["pairs/itm"] == 60 and run["joins"]["images/mim"] == 100
-    assert run["levels"]["pairs/itc"] == {
-        "value": math.log(config.data.pairs),
-        "name": f"chance, ln {config.data.pairs}",
-        "kind": "chance",
-    }
+    level, n = run["levels"]["pairs/itc"], config.data.pairs
+    assert level == {"value": math.log(n), "name": f"chance, ln {n}", "kind": "chance"}
     assert run["levels"]["pairs/itm/accuracy"]["value"] == pytest.approx(2 / 3) and "texts/mlm" not in run["levels"]
     losses = [p["key"] for p in view.payload["panels"] if p["group"] == "losses"]
     assert losses[0] == "loss" and {"texts/mlm", "pairs/itc", "regions/bbp", "images/mim"} <= {*losses}

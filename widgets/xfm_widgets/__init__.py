@@ -20,19 +20,8 @@ if TYPE_CHECKING:
     from .training_monitor import TrainingMonitor
     from .view import View
 
-__all__ = [
-    "AblationExplorer",
-    "AttributionLab",
-    "GradientFlow",
-    "GroundingPad",
-    "MaskPlayground",
-    "RetrievalExplorer",
-    "TaskExplorer",
-    "TraceExplorer",
-    "TrainingMonitor",
-    "View",
-    "figures",
-]
+__all__ = ["AblationExplorer", "AttributionLab", "GradientFlow", "GroundingPad", "MaskPlayground", "RetrievalExplorer",
+           "TaskExplorer", "TraceExplorer", "TrainingMonitor", "View", "figures"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -26,8 +26,6 @@ from .view import View
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AblationExplorer"]
-
 Band = dict[str, Any]  # steps, n, mean, low and high (95 %), least and most
 ROWS = ("primary", "all", "metric")
 NUMBERS = ("effect", "low", "high", "mean", "mean_against", "n", "p", "p_min", "p_holm", "d", "margin", "p_equivalent")
@@ -53,7 +51,11 @@ class AblationExplorer(View):
     step = Place(-1)  # whose values are read out; -1: the last
 
     def __init__(self, study: Study, against: str = "", **traits: Any) -> None:
-        """`against`: see Study.effects. A study that cannot be read, or has no results yet, says so in `message`."""
+        """Shows a study against one reference; an unreadable study, or one without results, is reported in `message`.
+
+        Args:
+            against: reference, see Study.effects.
+        """
         self._study, self._against = study, against or study.spec.reference
         self._effects: Any = None
         self._pairs: Any = None

@@ -15,12 +15,11 @@ from xfm.base.images import ImageLike
 from xfm.plots.palette import STRONGEST
 from xfm.plots.style import message_figure
 
-from .attributions import checked_reports, explained, fields_of, notes_of, object_parts, page_target, rescorer, rows_of
+from . import attributions as parts
+from .attributions import IN_PAGE, Removals, Rescore
 from .choices import Flag, Names, Place, Places, Share, told
-from .json_values import finite, table
+from .json_values import finite, square_pixels, table
 from .live_page import LivePage
-from .removals import Removals, Rescore
-from .view_pictures import square_pixels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,15 +29,7 @@ if TYPE_CHECKING:
     from xfm.explain.inputs import AttributionInputs
     from xfm.explain.token_axes import TokenAxis
 
-__all__ = ["AttributionLab"]
-
 SHOWN = 6  # methods at once
-_SHARE = {"signed": False, "unit": "share of attention", "complete": False}
-_CHANGE = {"signed": True, "unit": "the target's unit", "complete": False}
-IN_PAGE = {  # methods that need no gradients, with what the attributions say of their numbers
-    "raw attention": _SHARE, "rollout": _SHARE, "occlusion": _CHANGE, "ablation": _CHANGE, "object ablation": _CHANGE,
-    "shapley": _CHANGE | {"complete": True},
-}  # fmt: skip
 NONE = "No attribution to show: AttributionLab.of(questions, methods) makes them."
 
 
@@ -68,22 +59,29 @@ class AttributionLab(LivePage):
         image: ImageLike,
         words: TokenAxis,
         attributions: Sequence[Attribution],
-        faithfulness_report: Sequence[FaithfulnessReport | None] = (),
+        reports: Sequence[FaithfulnessReport | None] = (),
         objects: Mapping[str, np.ndarray] | None = None,
         rescore: Rescore | None = None,
         grid: int = 1,
         **traits: Any,
     ):
-        """Any image (see `images.prepare`) of (side, side) pixels; `faithfulness_report`: one for each attribution,
-        or none; `objects`: phrase -> mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,)
-        bool) -> {target: score}; `grid`: patches a side, where there is no attribution that says it. Attributions that
-        are not finite are left out, and the view says so. ConfigError for what is no image, and where sizes differ.
+        """Shows attributions of one picture and one text; `message` reports those that are left out as not finite.
+
+        Args:
+            image: any image that `xfm.base.images.prepare` accepts, of (side, side) pixels.
+            reports: a `faithfulness_report` for each attribution, or none.
+            objects: masks (side, side) bool by phrase.
+            rescore: (removed patches (P,) bool, removed pieces (L,) bool) -> {target: score}.
+            grid: patches a side, where there is no attribution that has it.
+
+        Raises:
+            ConfigError: for what is no image, and where sizes differ.
         """
         self._grid = attributions[0].grid.grid if attributions else grid
         self._image, self._words = square_pixels(image, self._grid), words
         side, sizes = len(self._image), (self._grid**2, len(words.pieces))
-        drawn, covers = object_parts(objects, side, self._grid)
-        self._pairs, bad = checked_reports(attributions, faithfulness_report, sizes)
+        drawn, covers = parts.object_parts(objects, side, self._grid)
+        self._pairs, bad = parts.checked_reports(attributions, reports, sizes)
         self._inputs: list[AttributionInputs] = []  # that `add` asks
         self._removals = Removals(covers, words.owner, sizes[0], rescore)
         payload = {
@@ -115,8 +113,11 @@ class AttributionLab(LivePage):
         sensitive: bool = False,
         **traits: Any,
     ) -> AttributionLab:
-        """Attributes each question by each method, with a faithfulness report each. ConfigError where the
-        questions differ in picture or text, and as `attribute` raises it."""
+        """Attributes each question by each method, with a faithfulness report each.
+
+        Raises:
+            ConfigError: where the questions differ in picture or text, and as `explain.attribute`.
+        """
         from xfm.explain.inputs import AttributionInputs
         from xfm.model import XFM
 
@@ -125,12 +126,13 @@ class AttributionLab(LivePage):
         first = all_inputs[0]
         same = all(i.text == first.text and np.array_equal(i.image, first.image) for i in all_inputs)
         require(same, "inputs", [i.text for i in all_inputs], "of one picture and one text")
-        pairs = explained(all_inputs, methods, seed, sensitive)
+        pairs = parts.explained(all_inputs, methods, seed, sensitive)
         attributions, reports = [a for a, _ in pairs], [report for _, report in pairs]
         traits = {"credit": first.credit, "grid": first.grid.grid} | traits
-        view = cls(first.image, first.words, attributions, reports, first.objects, rescorer(all_inputs), **traits)
+        rescore, n = parts.rescorer(all_inputs), len(methods)
+        view = cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
         view._inputs = all_inputs
-        targets = [page_target(i, reports[k * len(methods)] if methods else None) for k, i in enumerate(all_inputs)]
+        targets = [parts.page_target(i, reports[k * n] if n else None) for k, i in enumerate(all_inputs)]
         if isinstance(first.model, XFM) and first.tokenizer is not None and None not in targets:
             view._model = first.model, first.tokenizer, targets
         view.redraw(**view._found(), takes=view._model is not None)
@@ -147,7 +149,7 @@ class AttributionLab(LivePage):
         require(bool(self._inputs), "add", name, "called on what AttributionLab.of has made: it has the questions")
         require(isinstance(name, str) and bool(name), "name", name, "the method's name")
         require(method is None or name not in METHODS, "name", name, "another one: explain.METHODS has a method of it")
-        found = explained(self._inputs, [method or name], seed, name=name)
+        found = parts.explained(self._inputs, [method or name], seed, name=name)
         self._pairs = [*(pair for pair in self._pairs if pair[0].method != name), *found]
         self.redraw(**self._found())
         if NONE in self._standing:  # it was begun without any that could be shown
@@ -172,10 +174,10 @@ class AttributionLab(LivePage):
         model, tokenizer, targets = self._loaded()
         asked = [make_inputs(model, tokenizer, picture, i.text, i.target.name) for i in self._inputs]
         methods = [name for name in self.methods if name in METHODS and name != "object ablation"] or ["occlusion"]
-        self._pairs = explained(asked, methods)
+        self._pairs = parts.explained(asked, methods)
         self._model = model, tokenizer, [target | {"truth": None} for target in targets]
         self._inputs, self._image = asked, asked[0].image
-        self._removals, self._scored_for = Removals({}, self._words.owner, self._grid**2, rescorer(asked)), None
+        self._removals, self._scored_for = Removals({}, self._words.owner, self._grid**2, parts.rescorer(asked)), None
         with self.hold_trait_notifications():
             self.removed_words, self.removed_objects, self.removed_patches = [], [], []
         self._begin()
@@ -198,7 +200,7 @@ class AttributionLab(LivePage):
 
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
-        return fields_of(self._pairs, asks=bool(self._inputs), masks=bool(self._removals.covers))
+        return parts.fields_of(self._pairs, asks=bool(self._inputs), masks=bool(self._removals.covers))
 
     @traitlets.observe("removed_words", "removed_objects", "removed_patches")
     def _rescore(self, _: Any = None) -> None:
@@ -222,7 +224,7 @@ class AttributionLab(LivePage):
     def data(self) -> pd.DataFrame:
         """A row a word and a patch of each attribution that is shown."""
         gone = self._removals.gone(self.removed_objects, self.removed_patches)
-        rows = [row for a in self.shown() for row in rows_of(a, self.removed_words, gone)]
+        rows = [row for a in self.shown() for row in parts.rows_of(a, self.removed_words, gone)]
         return table(rows, ["target", "method", "part", "place", "name", "value", "removed"])
 
     def figure(self) -> plots.Figure:
@@ -236,7 +238,7 @@ class AttributionLab(LivePage):
         image = np.where(covered, np.uint8(138), self._image)
         truth_of = {} if gone.any() else {i.target.name: i.truth for i in self._inputs}
         truths = [truth_of.get(a.target) for a in shown]
-        notes = [notes_of(report) for each in shown for a, report in self._pairs if a is each]
+        notes = [parts.notes_of(report) for each in shown for a, report in self._pairs if a is each]
         title = self._removals.title(self.targets, self._words.words, self.scores)
         return plots.attributions(image, named, truths, title, credit=self.credit, notes=notes)
 

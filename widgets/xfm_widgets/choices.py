@@ -17,9 +17,6 @@ import traitlets
 from xfm.base.fields import ConfigError, nearest, require
 from xfm.base.strings import parse_json, shown
 
-__all__ = ["ChoiceError", "Flag", "Name", "Names", "Option", "Place", "Places", "Share", "Text", "Texts",
-           "possible_choices", "read_choices", "told"]  # fmt: skip
-
 LONG = 1000  # characters: no name is as long, and none is looked for that is near
 LARGEST = 2**31 - 1  # a place of what has no end yet
 Trait = TypeVar("Trait", bound=traitlets.TraitType)

@@ -12,8 +12,6 @@ from xfm.plots.curve_records import CONSTANT, HELD_OUT
 from .figures import CurvePanel
 from .run_curves import Curves, is_dense, order, panel
 
-__all__ = ["Named", "curves_of", "panels_of"]
-
 Named = tuple[str, Curves]  # a run's name among the others, and its curves
 
 

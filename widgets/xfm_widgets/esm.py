@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["JoinError", "export", "join"]
-
 BESIDE = re.compile(r"(?:\./|\.\./)(?:[\w-]+/)?[\w.-]+\.js")
 IMPORT = re.compile(r'^import \{([^{}]*)\} from "([^"]+)";[^\S\n]*$', re.MULTILINE)
 EXPORTED_NAMES = re.compile(r"^export \{([^{}]*)\};[^\S\n]*$", re.MULTILINE)

@@ -6,8 +6,6 @@ import json
 from functools import cache
 from pathlib import Path
 
-__all__ = ["terms_of"]
-
 LOSSES = ("MLM, MIM", "ITC", "ITM", "IMLM", "BBP")
 TERMS = {
     "AblationExplorer": (

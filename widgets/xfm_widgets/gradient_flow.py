@@ -18,8 +18,6 @@ from .view import View
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GradientFlow"]
-
 Records = Sequence[Mapping[str, Any]]
 ENCODERS: tuple[str, ...] = ("language", "vision", "fusion")
 TARGETS = get_args(MimTarget)
@@ -50,8 +48,15 @@ class GradientFlow(View):
     cosines = Flag(False)  # shows those between the losses' gradients
 
     def __init__(self, probes: Records | Mapping[str, Records], flow: FlowConfig | None = None, **traits: Any) -> None:
-        """ConfigError for targets that do not exist. `flow`: what the records were measured under (default: the paper).
-        Without records the view says so."""
+        """Shows the training probe's records; without records `message` says how to have them.
+
+        Args:
+            probes: records of one run, or by the target of MIM.
+            flow: config that the records were measured under; by default the paper's.
+
+        Raises:
+            ConfigError: for targets that do not exist.
+        """
         flow = flow or FlowConfig()
         by_target = probes if isinstance(probes, Mapping) else {flow.mim_target: probes}
         if unknown := set(by_target) - set(TARGETS):

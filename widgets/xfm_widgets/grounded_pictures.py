@@ -18,8 +18,6 @@ from xfm.plots.arrays import numbers
 
 from .json_values import finite, float_bytes
 
-__all__ = ["Ground", "Picture", "checked_answer", "elsewhere", "grid_of", "iou", "nearest_box", "picture_of"]
-
 Ground = Callable[[str], Mapping[str, Any]]
 FAR = 1_000_000  # pixels: no picture is as wide
 SAME = 0.5  # IoU of a candidate that is the predicted box itself, from which on it is not drawn

@@ -28,13 +28,11 @@ if TYPE_CHECKING:
     from xfm.data import Dataset
     from xfm.data.source import Example
     from xfm.data.tokenizer import Tokenizer
-    from xfm.explain.vocabulary import SeenWords
+    from xfm.explain.box_prediction import SeenWords
     from xfm.model import XFM
 
     Given = tuple[ImageLike, Mapping[str, Sequence[float]], Ground]
     Asker = Callable[[ImageLike], tuple[np.ndarray, Ground]]
-
-__all__ = ["GroundingPad"]
 
 SIDES = ("x", "y", "width", "height")
 MEAN = "mean"  # over layers, or over heads
@@ -74,9 +72,18 @@ class GroundingPad(LivePage):
         asker: Asker | None = None,
         **traits: Any,
     ):
-        """Any image (see `images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels;
-        `further`: more such pictures; `asker(image)`: a picture of the reader's own as it is seen, and its `ground`.
-        ConfigError for what is no image, no text or no box."""
+        """Shows the boxes that a model predicts for phrases of a picture.
+
+        Args:
+            image: any image that `xfm.base.images.prepare` accepts.
+            boxes: true boxes by phrase: x, y, width, height in pixels.
+            ground: phrase -> answer, as `explain.box_predictor` makes it.
+            further: more pictures with their boxes and `ground`.
+            asker: a picture of the reader's own -> the picture as it is seen, and its `ground`.
+
+        Raises:
+            ConfigError: for what is no image, no text or no box.
+        """
         self._asker = asker
         self._pictures = [picture_of(*given) for given in ((image, boxes, ground), *further)]
         for place, picture in enumerate(self._pictures):
@@ -101,9 +108,15 @@ class GroundingPad(LivePage):
         data: Dataset | None = None,
         **traits: Any,
     ) -> GroundingPad:
-        """Scenes, or examples of user data, with their phrases and credit; of a phrase with several boxes that one is
-        true which the prediction overlaps most. `data`: what the model was trained on, so that a phrase's words that
-        were never seen are named. ConfigError for no scene."""
+        """Shows scenes, or examples of user data, with their phrases and credit.
+
+        Args:
+            scenes: of several boxes of a phrase the true one is that which the prediction overlaps most.
+            data: training data of the model, to name words of a phrase that it never saw.
+
+        Raises:
+            ConfigError: for no scene.
+        """
         from xfm import explain
         from xfm.explain.box_prediction import region_box
 

@@ -20,17 +20,14 @@ from xfm.base.fields import ConfigError
 from xfm.base.images import ImageLike
 
 from . import esm
-from .json_values import encodable
+from .json_values import decoded_picture, encodable
 from .page_model import page_model
 from .pages import OFFLINE, PAGE_KERNEL, STATIC, script_json
 from .view import View
-from .view_pictures import decoded_picture
 
 if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
     from xfm.model import XFM
-
-__all__ = ["LivePage"]
 
 LIVE = STATIC / "live.js"  # answers a view in the page, beside Python
 PART = 500_000  # bytes of the weights at once: Jupyter's server drops what is beyond 1 MB a second

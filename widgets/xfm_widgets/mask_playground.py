@@ -20,9 +20,8 @@ from xfm.plots.palette import STRONGEST
 
 from . import figures
 from .choices import Place, Places, Share, told
-from .json_values import finite, float_bytes, table
+from .json_values import finite, float_bytes, square_pixels, table
 from .live_page import LivePage
-from .view_pictures import square_pixels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from xfm.explain.token_axes import TokenAxis
     from xfm.guests.guest import Guest
     from xfm.model import XFM
-
-__all__ = ["MaskPlayground"]
 
 Predict = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
 RANGE = 2.5  # standard deviations of a patch's pixels, from black to white
@@ -73,9 +70,16 @@ class MaskPlayground(LivePage):
         mask: MaskConfig | None = None,
         **traits: Any,
     ):
-        """Any image (see `images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, pieces to
-        hide (L,) bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default:
-        the paper's shares). ConfigError for what is no image, and where it does not fall into that many patches."""
+        """Shows what a model predicts for hidden patches and word pieces.
+
+        Args:
+            image: any image that `xfm.base.images.prepare` accepts, of grid x grid patches.
+            predict: (hidden patches (P,) bool, hidden pieces (L,) bool) -> predictions, see `explain.masked_predictor`.
+            mask: how much "hide at random" hides; by default the paper's fractions.
+
+        Raises:
+            ConfigError: for what is no image, and where it does not fall into that many patches.
+        """
         require(isinstance(grid, int) and grid > 0, "grid", grid, "a whole number above 0")
         self._image, self._words, self._grid, self._predict = square_pixels(image, grid), words, grid, predict
         side = len(self._image)
@@ -101,8 +105,11 @@ class MaskPlayground(LivePage):
         mask: MaskConfig | None = None,
         **traits: Any,
     ) -> MaskPlayground:
-        """Any image (see `images.prepare`) and a text. A guest guesses nothing, and the view says why. ConfigError
-        for what is no image, and for a text that is empty or too long."""
+        """Shows a model's predictions for any image and a text. A guest makes none, which `message` reports.
+
+        Raises:
+            ConfigError: for what is no image, and for a text that is empty or too long.
+        """
         from xfm import explain
         from xfm.guests.guest import Guest
 

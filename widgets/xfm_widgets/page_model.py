@@ -15,8 +15,6 @@ from xfm.base.strings import parse_json
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import XFM
 
-__all__ = ["as_in_page", "page_model"]
-
 HEADS = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # that the page knows
 SPLITS = {"type": "ByteLevel", "use_regex": True}  # how a tokenizer that the page knows splits texts
 SEEDS = {"shapley": ("shapley", 0), "candidates": ("candidates",), "ties": ("ties", 0), "infidelity": ("infidelity", 0)}

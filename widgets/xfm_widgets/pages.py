@@ -18,9 +18,6 @@ from . import esm
 from .choices import Choice
 from .json_values import encodable
 
-__all__ = ["OFFLINE", "PAGE", "PAGE_KERNEL", "STATIC", "Embedded", "module_of", "page_of", "script_json",
-           "styles_of", "warn_of_size"]  # fmt: skip
-
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there

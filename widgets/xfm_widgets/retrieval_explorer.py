@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from xfm.config import RunConfig
     from xfm.data import Dataset
     from xfm.data.tokenizer import Tokenizer
-    from xfm.explain.vocabulary import SeenWords
+    from xfm.explain.box_prediction import SeenWords
     from xfm.model import XFM
     from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
 
     Score = Callable[[Any, str], OwnScores]
-
-__all__ = ["RetrievalExplorer"]
 
 DIRECTIONS, ORDERS = ("text to image", "image to text"), ("ITC", "ITM re-ranked")
 
@@ -56,7 +54,14 @@ class RetrievalExplorer(LivePage):
     own_scores = told(traitlets.Dict())  # by direction, what `score` returned for the user's query
 
     def __init__(self, pairs: RetrievalSet, score: Score | None = None, **traits: Any):
-        """ConfigError for more than 256 pairs, and for texts, pictures and numbers that are none."""
+        """Shows a retrieval set of at most 256 pairs.
+
+        Args:
+            score: (query, direction) -> `OwnScores` of the user's own query.
+
+        Raises:
+            ConfigError: for more pairs, and for what are no texts, pictures or numbers.
+        """
         self._pairs, self._score = checked_pairs(pairs), score
         pairs, sprite = self._pairs, square_pictures(pairs.images)
         self._own_picture: np.ndarray | None = None  # (SIDE, SIDE, 3)
@@ -88,8 +93,11 @@ class RetrievalExplorer(LivePage):
         data: Dataset | None = None,
         **traits: Any,
     ) -> RetrievalExplorer:
-        """A set (by default the first 64 distinct test pairs), with the model to answer the user's queries; `data`:
-        what the model was trained on, so that a query's words that were never seen are named."""
+        """Shows a set, by default the first 64 distinct test pairs, with the model to answer the user's queries.
+
+        Args:
+            data: training data of the model, to name words of a query that it never saw.
+        """
         from xfm.explain import seen_words
         from xfm.tasks.retrieval_set import query_scorer, retrieval_set
 

@@ -16,8 +16,6 @@ from xfm.plots.curve_records import CONSTANT, HELD_OUT, Record, constant_levels,
 from xfm.runs.run import METRICS, PROBES
 from xfm.train import Run
 
-__all__ = ["Curves", "of_run", "panel"]
-
 POINTS = 1000  # of a curve, at most: each is the mean over as many steps as that takes
 GROUPS = ("losses", "accuracies", "parts of losses", "gradient norms", "gradient cosines", "encoders", "speed")
 TOTALS = {"loss": ("losses", "all, weighted", ""), "grad_norm": ("gradient norms", "all, before clipping", "L2 norm"),

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
     from xfm.tasks.retrieval_set import RetrievalSet
 
-__all__ = ["SIDE", "checked_pairs", "split_words", "square_pictures", "with_query"]
-
 MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from xfm.tasks.finetuning.task_run import TaskRun
     from xfm.tasks.result import Result
 
-__all__ = ["Answered", "answer_targets", "answered", "answers_text", "bins", "box_of", "chosen", "differ"]
-
 MOST, LEAST = 200, 25  # items that are shown; of each kind, where there are as many
 BINS = 5  # of confidences
 RIGHT = 0.5  # of a score in [0, 1]

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from .attribution_lab import AttributionLab
     from .trace_explorer import TraceExplorer
 
-__all__ = ["TaskExplorer"]
-
 MODELS = 4  # at most: colours that a reader distinguishes
 GREY = 128  # a picture where the task has none: nothing to see
 LONGEST = 500  # characters of a question
@@ -65,9 +63,16 @@ class TaskExplorer(View):
         tuned: Callable[[int], Tuned] | None = None,
         **traits: Any,
     ):
-        """`example`: of a place in the test set; `models`: the first is compared with the others; `tuned`: the k-th of
-        them with its head, when it is asked. ConfigError for models that answer different numbers of items, and for
-        scores, confidences, pictures and texts that are none."""
+        """Shows test items with the models' answers.
+
+        Args:
+            example: place in the test set -> item.
+            models: answers; the first model is compared with the others.
+            tuned: number of a model -> the model with its head.
+
+        Raises:
+            ConfigError: for different numbers of items, and for what are no answers or items.
+        """
         require(isinstance(title, str), "title", title, "of type str")
         require(0 < len(models) <= MODELS, "models", len(models), f"1 to {MODELS}")
         n = len(models[0].answers)
@@ -86,8 +91,8 @@ class TaskExplorer(View):
 
     @classmethod
     def of(cls, run: TaskRun | str | Path, *others: TaskRun | str | Path, **traits: Any) -> TaskExplorer:
-        """Explorer of finished fine-tunings of one task on the same test items. ConfigError where these differ,
-        RunError for a run without answers."""
+        """Shows finished fine-tunings of one task on the same test items. ConfigError where these differ, RunError for
+        a run without answers."""
         from xfm.tasks import TRAINABLE
         from xfm.tasks.finetuning.task_run import TaskRun
         from xfm.train import Run
@@ -143,8 +148,7 @@ class TaskExplorer(View):
             figures.Said(name, one["answer"], one["right"], one["confidence"], one["box"])
             for name, one in zip(names, shown["said"], strict=True)
         ]
-        verdict = "right" if said[0].right else "wrong"
-        title = f"{self._title}, test item {shown['index']}: {verdict}"
+        title = f"{self._title}, test item {shown['index']}: {'right' if said[0].right else 'wrong'}"
         trust = {name: model["bins"] for name, model in zip(names, payload["models"], strict=True)}
         truth = figures.Said("truth", shown["truth"], True, None, shown["box"])
         return figures.plot_answers(title, item.texts, truth, said, item.images, trust, self.credit)
@@ -160,15 +164,13 @@ class TaskExplorer(View):
         likeliest first, where the task ranks answers. ConfigError for an empty text, and in a view that has no model
         or whose task does not read one text."""
         known, tuned = self._current(), self._tuned()
-        require(
-            len(known.texts) == 1, "text", text, f"asked of a task of one text an item; this has {len(known.texts)}"
-        )
+        n = len(known.texts)
+        require(n == 1, "text", text, f"asked of a task of one text an item; this has {n}")
         good = isinstance(text, str) and text.strip() != "" and len(text) <= LONGEST
         require(good, "text", text, f"some words, {LONGEST} characters at most")
-        one = picture is None or len(known.images) == 1
-        require(one, "picture", "given", f"left out: the task reads {len(known.images)} pictures an item")
-        images = known.images if picture is None else (picture,)
-        return tuned.answers((text,), images, self._unseen())
+        n = len(known.images)
+        require(picture is None or n == 1, "picture", "given", f"left out: the task reads {n} pictures an item")
+        return tuned.answers((text,), known.images if picture is None else (picture,), self._unseen())
 
     def trace(self, **traits: Any) -> TraceExplorer:
         """The attention of model `which` to the item: of each of its pictures, with its texts. Where the task reads no

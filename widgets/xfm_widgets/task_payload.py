@@ -9,15 +9,12 @@ import numpy as np
 
 from xfm.base.fields import require
 
-from .json_values import finite
+from .json_values import compact, finite
 from .task_answers import Answered, answers_text, bins, box_of
-from .view_pictures import compact
 
 if TYPE_CHECKING:
     from xfm.tasks.finetuning.task import Item
     from xfm.tasks.finetuning.task_run import TaskRun
-
-__all__ = ["KINDS", "counts", "drawn_answer", "drawn_items", "drawn_model", "is_kept", "names_of"]
 
 KINDS = ("all", "right", "wrong", "disagree")
 METRIC = ("metric", "value", "low", "high", "baseline", "baseline_name", "unit")

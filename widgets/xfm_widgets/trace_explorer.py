@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
     from xfm.model import XFM
 
-__all__ = ["LIMIT", "TraceExplorer"]
-
 GIVEN, OWN = "given", "your own"  # labels of what `of` makes
 LIMIT = 8_000_000  # bytes of a message: some hosts of notebooks refuse more
 
@@ -66,8 +64,11 @@ class TraceExplorer(LivePage):
     sent = told(traitlets.Dict())  # a trace that the browser asked for: label, trace
 
     def __init__(self, traces: Trace | Mapping[Any, Trace], **traits: Any):
-        """ConfigError for what is no trace, labels that read the same, and an `a` or `b` that is no label. Without
-        traces, and where weights are not finite, the view says so."""
+        """Shows traces by their labels. No traces, and weights that are not finite, are reported in `message`.
+
+        Raises:
+            ConfigError: for what is no trace, labels that read the same, and an `a` or `b` that is no label.
+        """
         given = {"trace": traces} if isinstance(traces, Trace) else traces
         require(isinstance(given, Mapping), "traces", given, "a trace, or traces by label")
         for label, one in given.items():
@@ -97,8 +98,8 @@ class TraceExplorer(LivePage):
         boxes: Mapping[str, Sequence[float]] | None = None,
         **traits: Any,
     ) -> TraceExplorer:
-        """A picture and a text, "given", and beside it "your own": `typed`, and the picture of `show`. Errors as
-        `explain.trace`, which has the parameters."""
+        """Traces a picture and a text as "given", and beside it "your own": `typed`, or the picture of `show`.
+        Parameters and errors as of `explain.trace`."""
         given = trace(model, tokenizer, image, text, boxes=boxes)
         view = cls({GIVEN: given, OWN: given}, **traits)
         view._model, view._own_image = (model, tokenizer, text), given.image

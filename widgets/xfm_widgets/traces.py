@@ -15,8 +15,6 @@ from xfm.explain.tracing import AttentionMap, Trace
 
 from .json_values import float_bytes
 
-__all__ = ["MAPS", "finite", "made_of", "measured", "packed", "patch_names", "pieces_of", "rollouts", "size"]
-
 MAPS = ("language", "vision", "fusion", "cross")  # of X-FM, as the view orders them
 CONTENT = {
     "words": "the share on words, not on <s> and </s>",

@@ -18,15 +18,12 @@ from . import figures
 from .choices import Flag, Option, Place, Places, Share, told
 from .curve_panels import Named, curves_of, panels_of
 from .json_values import table
-from .kernel import hear_between_cells, hear_page
-from .pausable_work import Background, Work
+from .pausable_work import Background, Work, hear_between_cells, hear_page
 from .run_curves import GROUPS, Curves, Record, curves_for, described, has_panel, of_run, order, stamp
 from .view import View, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["TrainingMonitor"]
 
 EVERY = 0.25  # s between two messages to the browser, at least
 
@@ -57,8 +54,13 @@ class TrainingMonitor(View):
     news = told(traitlets.Dict())  # the points since the last message
 
     def __init__(self, *runs: Run | str | Path, live: Work | None = None, **traits: Any) -> None:
-        """`live`: records with run, step and of, as `pretrain` yields them, or a callable that returns such an
-        iterable. Records of an opened run that is not finished go on with its curves."""
+        """Shows the curves of runs, and trains one in the background.
+
+        Args:
+            runs: runs or their folders.
+            live: records with run, step and of, as `pretrain` yields them, or a callable that returns such an iterable;
+                they go on with the curves of an opened run that is not finished.
+        """
         self._lock, self._failed, self._live = threading.RLock(), "", live
         self._work = Background(self._see, self._stand, self._ended)
         self._folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from xfm.plots import Figure
 
-__all__ = ["View"]
-
 LONGEST = 2000  # characters of an error, in the view
 
 
@@ -58,7 +56,7 @@ class View(anywidget.AnyWidget):
         super().__init_subclass__(**kwargs)
 
     def __init__(self, payload: Mapping[str, Any] | None = None, message: str = "", **traits: Any) -> None:
-        """ConfigError for a trait that there is not, or that cannot have this value."""
+        """Sets traits by name. ConfigError for a trait that does not exist, or cannot have this value."""
         if unknown := [name for name in traits if not self.has_trait(name)]:
             raise unknown_field(unknown[0], self.choices())
         self.tell(tools=self._tools())

@@ -14,23 +14,18 @@ from typing import Any
 
 _NAMES = {
     "attention_capture": "attentions capture",
-    "attribution": "SHARE TARGET Attribution",
-    "box_prediction": "box_predictor phrase_boxes",
+    "attribution": "SCORES SHARE TARGET Attribution",
+    "box_prediction": "box_predictor phrase_boxes seen_words",
     "faithfulness": "BASELINES faithfulness_report perturbation_curves truth_scores",
-    "ground_truth_inputs": "example_inputs said_once scene_inputs",
     "inputs": "AttributionInputs",
-    "interventions": "ablate_heads head_importance objective_effects pruning_curve removal_effects",
-    "leaderboards": "leaderboard leaderboard_scenes",
+    "interventions": "ablate_heads activation_patching head_importance objective_effects pruning_curve removal_effects",
+    "leaderboards": "leaderboard leaderboard_scenes randomise_weights",
     "mask_predictions": "masked_predictor",
     "method_table": "METHODS SLOW attribute",
     "methods.attention_methods": "bimodal_rollout",
-    "patching": "activation_patching",
-    "prepare_inputs": "make_inputs",
-    "randomisation": "randomise_weights",
-    "scores": "SCORES",
+    "prepare_inputs": "example_inputs make_inputs said_once scene_inputs",
     "targets": "Target",
     "tracing": "AttentionMap Trace trace",
-    "vocabulary": "seen_words",
 }
 _MODULE = {name: module for module, names in _NAMES.items() for name in names.split()}
 

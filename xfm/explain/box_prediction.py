@@ -1,9 +1,12 @@
-"""The box that the model predicts for a phrase, the cross-attention behind it, and what speaks against it."""
+"""The box that the model predicts for a phrase, the cross-attention behind it, and reasons not to trust it."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,7 +15,8 @@ from torch import Tensor
 from ..base import seeding
 from ..base.fields import require
 from ..base.images import ImageLike
-from ..data.source import Example, Region
+from ..data import Dataset
+from ..data.source import Example, Region, Source
 from ..data.streams import region_patches
 from ..data.tokenizer import Tokenizer
 from ..model import XFM, ImageTokens
@@ -23,7 +27,41 @@ from .inputs import AttributionInputs
 from .prepare_inputs import make_inputs, prepare_image
 from .targets import Outputs, full_mask
 from .token_axes import TokenAxis
-from .vocabulary import SeenWords
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+@dataclass(frozen=True)
+class SeenWords:
+    """The words of the training pictures' texts, lower-cased, and names that were held out although their words were
+    not."""
+
+    words: frozenset[str]
+    held_out: tuple[str, ...] = ()
+
+    def never(self, phrase: str) -> list[str]:
+        """Parts of a phrase that no training picture's text has: held-out names, then single words, each once,
+        lower-cased."""
+        text, unseen = phrase.lower(), list[str]()
+        for name in sorted(self.held_out, key=len, reverse=True):
+            pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
+            if re.search(pattern, text):
+                text = re.sub(pattern, " ", text)
+                unseen.append(name)
+        return list(dict.fromkeys([*unseen, *(word for word in _WORD.findall(text) if word not in self.words)]))
+
+
+def seen_words(data: Dataset) -> SeenWords:
+    """Collects the words of all sources with pictures from the texts that a tokenizer is trained on: seconds, once."""
+    pictured = [s for s in data.sources if {"pairs", "regions"} & s.provides]
+    held_out = tuple(name.lower() for s in pictured for name in getattr(s, "unseen_names", ()))
+    return SeenWords(frozenset().union(*map(_words, pictured)), held_out)
+
+
+@lru_cache(maxsize=8)
+def _words(source: Source) -> frozenset[str]:
+    return frozenset(word for text in set(source.corpus()) for word in _WORD.findall(text.lower()))
+
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 MASKED, HIDDEN = 24, 0.3  # pictures that are asked for candidates, and the share of patches hidden in each
@@ -31,8 +69,7 @@ SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidate
 
 
 def phrase_boxes(example: Example) -> dict[str, Box]:
-    """Phrase -> true box of the region that it names; of several such regions, as of two dogs in user data, the
-    first."""
+    """Finds the true box of the region that each phrase names: of several such regions the first."""
     found: dict[str, Box] = {}
     for region in example.regions:
         found.setdefault(region.text, region_box(region, len(example.image)))

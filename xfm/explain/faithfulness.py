@@ -18,11 +18,10 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from ..base import seeding
-from .attribution import Attribution, normalise_positive
+from .attribution import ALIKE, Attribution, normalise_positive
 from .inputs import AttributionInputs
 from .method_table import attribute
 from .methods.captum_methods import seeded_globals
-from .scores import ALIKE
 
 STEPS = 12  # of a curve
 SUBSETS = 32  # of infidelity
@@ -53,8 +52,11 @@ class FaithfulnessReport:
 def faithfulness_report(
     inputs: AttributionInputs, attribution: Attribution, seed: int = 0, sensitive: bool = True
 ) -> FaithfulnessReport:
-    """Computes all scores that the inputs allow. `sensitive`: includes sensitivity, which runs the method NEIGHBOURS
-    more times."""
+    """Computes all scores that the inputs allow.
+
+    Args:
+        sensitive: whether to include sensitivity, which runs the method NEIGHBOURS more times.
+    """
     scores = truth_scores(inputs, attribution)
     scores |= {name: curve.area for name, curve in perturbation_curves(inputs, attribution, seed).items()}
     errors = infidelity(inputs, attribution, seed)

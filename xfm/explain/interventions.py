@@ -1,10 +1,12 @@
-"""Interventions: the measured effect of changing a part of the model or of its input."""
+"""Interventions: the measured effect of changing a part of the model, of its input, or of its states."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..base.fields import ConfigError, nearest, one_of, require
 from ..config import RunConfig
+from ..diagnostics import hooks
 from ..diagnostics.gradient_table import without_teacher
 from ..model import XFM
 from ..model.attention import Attention
@@ -29,6 +32,7 @@ from .tracing import capture_attention
 if TYPE_CHECKING:
     import pandas as pd
 
+
 Fill = Literal["zero", "mean"]
 HEADED = "X-FM's own attention or torch's MultiheadAttention"
 Head = tuple[str, int]  # an attention's dotted name, and the head's index
@@ -36,10 +40,14 @@ Head = tuple[str, int]  # an attention's dotted name, and the head's index
 
 @contextmanager
 def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iterator[None]:
-    """Ablates attention heads of X-FM or of `nn.MultiheadAttention` (open_clip): they return zero, or their mean over
-    all tokens of the pass, other texts and padding included.
+    """Ablates attention heads of X-FM or of `nn.MultiheadAttention` (open_clip) inside a `with`.
 
-    ConfigError for an attention or a head that the model lacks.
+    Args:
+        heads: an attention's dotted name and the head's index, each.
+        fill: what the heads return: "zero", or their "mean" over all tokens of the pass, padding included.
+
+    Raises:
+        ConfigError: for an attention or a head that the model lacks.
     """
     one_of("fill", fill, ("zero", "mean"))
     by_name, chosen = attentions(model), {}
@@ -91,9 +99,10 @@ class HeadImportance:
 
 
 def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
-    """Change of the target when a head is ablated, beside two measures of attention: a row's largest weight,
-    mean over rows ("confidence", Voita et al., 2019), and |sum of weight x gradient|, which is |output . its gradient|
-    (Michel et al., 2019, eq. 2)."""
+    """Measures the change of the target when a head is ablated, beside two measures of attention: a row's largest
+    weight, mean over rows ("confidence", Voita et al., 2019), and |sum of weight x gradient|, which is |output . its
+    gradient| (Michel et al., 2019, eq. 2).
+    """
     import pandas as pd
 
     require(bool(inputs), "inputs", inputs, "at least one")
@@ -121,8 +130,8 @@ def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") ->
 def pruning_curve(
     pairs: Sequence[tuple[AttributionInputs, AttributionInputs]], order: Sequence[Head], counts: Sequence[int]
 ) -> list[float]:
-    """Two-way accuracy with the first heads of an order ablated, for each of some counts: how often the first inputs of
-    a pair, a phrase with its image, score higher than the second, the phrase with another; a tie counts half."""
+    """Computes two-way accuracy with the first heads of an order ablated, for each of some counts. The first inputs of
+    a pair, a phrase with its image, should score higher than the second, with another image; a tie counts half."""
     accuracies = []
     for count in counts:
         with ablate_heads(pairs[0][0].model, order[:count]):
@@ -134,11 +143,8 @@ def pruning_curve(
 def removal_effects(
     inputs: AttributionInputs, patches: Tensor | None = None, words: Sequence[str] = ()
 ) -> dict[str, float]:
-    """Change of every target when patches (P,) bool or words are masked: the inputs' own target, and every other
-    that the model has a head for.
-
-    ConfigError for a word that the text does not have, and for patches of another shape.
-    """
+    """Measures the change of the inputs' target, and of every other that the model has a head for, when patches (P,)
+    bool or words are masked. ConfigError for a word that the text does not have, and for patches of another shape."""
     masked_patches, masked_pieces = (~keep for keep in inputs.keep_all)
     if patches is not None:
         expected = tuple(masked_patches.shape)
@@ -160,8 +166,8 @@ def removal_effects(
 def objective_effects(
     model: XFM, config: RunConfig, batch: Batch, heads: Sequence[Head], fill: Fill = "zero"
 ) -> pd.DataFrame:
-    """Measures each trained loss on a batch before and after heads are ablated: "stream/objective" -> before, after;
-    `without_teacher`."""
+    """Measures each trained loss on a batch, "stream/objective", before and after heads are ablated; targets are as
+    `without_teacher` has them."""
     import pandas as pd
 
     config = without_teacher(model, config)
@@ -173,3 +179,68 @@ def objective_effects(
             after, _ = forward(batch, on, ("interventions",))
     rows = {name: {"before": before[name].item(), "after": after[name].item()} for name in before}
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+@dataclass(frozen=True)
+class PatchingEffect:
+    """The target with the states of a clean input put into the pass of a corrupt one."""
+
+    module: str  # dotted name
+    clean: float  # the target of each ...
+    corrupt: float
+    patched: float  # ... and of the corrupt one with the clean one's states
+
+    @property
+    def restored(self) -> float:
+        """Share of the difference that these states carry: 1 all, 0 nothing; NaN where there is no difference."""
+        difference = self.clean - self.corrupt
+        return (self.patched - self.corrupt) / difference if difference else math.nan
+
+
+def activation_patching(
+    clean: AttributionInputs, corrupt: AttributionInputs, pattern: str, tokens: Sequence[int] | None = None
+) -> list[PatchingEffect]:
+    """Patches states of a clean pass into a corrupt one (Vig et al., 2020; Meng et al., 2022), a pass per module.
+
+    Args:
+        pattern: of dotted names; each module's output is replaced by the clean inputs'.
+        tokens: at which tokens; None: at all.
+
+    Raises:
+        ConfigError: where no module fits, or none that runs by itself (X-FM's query, key and value are one product);
+            for tokens that the output does not have, and outputs of different shapes.
+    """
+    model = clean.model
+    modules: dict[str, nn.Module] = {name: module for name, module in model.named_modules() if name}
+    chosen = {name: module for name, module in modules.items() if fnmatchcase(name, pattern)}
+    if not chosen:
+        raise ConfigError(f"pattern = {pattern!r}: fits no module; {nearest(pattern, modules, after=' ')}".rstrip())
+    with eval_mode(model):
+        with hooks.record(chosen) as states:
+            clean_score = clean.score()
+        if not states:
+            why = "is computed by the module around it, and has no output of its own; choose that one"
+            raise ConfigError(f"pattern = {pattern!r}: what fits, as {next(iter(chosen))}, {why}")
+        corrupt_score, effects = corrupt.score(), []
+        for name, outputs in states.items():
+            with chosen[name].register_forward_hook(_replace(name, outputs, tokens)):
+                effects.append(PatchingEffect(name, clean_score, corrupt_score, corrupt.score()))
+    return effects
+
+
+def _replace(name: str, outputs: Sequence[Tensor], tokens: Sequence[int] | None) -> Callable[..., Tensor]:
+    """A forward hook that replaces a module's output, call by call, at some tokens or at all."""
+    remaining = iter(outputs)
+
+    def hook(_: nn.Module, __: object, out: Tensor) -> Tensor:
+        clean = next(remaining)
+        require(out.shape == clean.shape, name, tuple(clean.shape), f"of the corrupt one's shape, {tuple(out.shape)}")
+        if tokens is None:
+            return clean
+        valid = all(0 <= token < out.shape[-2] for token in tokens)
+        require(valid, "tokens", list(tokens), f"of {name}: 0 to {out.shape[-2] - 1}")
+        mixed = out.clone()
+        mixed[..., list(tokens), :] = clean[..., list(tokens), :]
+        return mixed
+
+    return hook

@@ -129,11 +129,15 @@ def trace(
     target: str | Target = "",
     boxes: Mapping[str, Sequence[float]] | None = None,
 ) -> Trace:
-    """Traces an image (any that `xfm.base.images.prepare` accepts) and a text through the model; its mode is restored.
+    """Traces an image and a text through the model, whose mode is restored.
 
-    `target`: what is differentiated by every attention weight: "itm", "itc" or another of `targets.py`; "": nothing.
-    `boxes`: x, y, width and height in pixels of the prepared image by phrase, where known. ConfigError for what is no
-    image, a text that is too long, an unknown target, and scores that are not finite.
+    Args:
+        image: any image that `xfm.base.images.prepare` accepts.
+        target: differentiated by every attention weight: "itm", "itc" or another of `targets.py`; "": nothing.
+        boxes: x, y, width and height in pixels of the prepared image by phrase, where known.
+
+    Raises:
+        ConfigError: for what is no image, a text that is too long, an unknown target, and scores that are not finite.
     """
     require(isinstance(target, str | Target), "target", target, "a name, or a Target")
     checked_boxes = {phrase: _checked_box(phrase, box) for phrase, box in (boxes or {}).items()}

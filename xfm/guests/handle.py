@@ -10,10 +10,9 @@ import numpy as np
 from ..base.fields import require
 from ..base.images import ImageLike
 from ..explain.attribution import Attribution, Method
-from ..explain.ground_truth_inputs import example_inputs
 from ..explain.inputs import AttributionInputs
 from ..explain.method_table import attribute
-from ..explain.prepare_inputs import make_inputs
+from ..explain.prepare_inputs import example_inputs, make_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
 from ..tasks.retrieval_set import RetrievalSet

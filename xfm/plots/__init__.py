@@ -1,8 +1,7 @@
 """Figures from plain arrays, tables and records, never from a model. Each shows itself in a notebook."""
 
-from .charts import bars, heads, heatmap, lines, scatter
+from .charts import bars, gradient_scales, insertion_deletion, leaderboard, lines, scatter
 from .effect_intervals import forest, paired_seeds
-from .effect_map import effect_map
 from .example_pictures import (
     grounding_examples,
     hidden_patches,
@@ -12,11 +11,9 @@ from .example_pictures import (
     scenes,
 )
 from .explanations import attention, attention_matrices, attributions, patch_maps
-from .gradients import cosines, gradient_scales, gradient_table
+from .heat_maps import cosines, effect_map, gradient_table, heads, heatmap
 from .learning_curves import learning_curves, throughput
-from .method_scores import insertion_deletion, leaderboard
-from .probe_figures import READINGS, probes
-from .relations import forced_choices, probe_layers
+from .probe_figures import READINGS, forced_choices, probe_layers, probes
 from .result_dots import evaluation, evaluation_pages
 from .style import Figure
 

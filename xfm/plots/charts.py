@@ -1,36 +1,30 @@
-"""Bars, lines, points and heat maps of plain numbers."""
+"""Bars, lines and points of plain numbers, and the scores of attribution methods."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.patches import Rectangle
 
-from ..base.numbers import number
+from ..explain.attribution import SCORES
 from .labels import clip
-from .palette import AXIS, BLUE, DIVERGING, GREEN, GREY, LIGHT, ORANGE, PURPLE
-from .style import SIZE, WIDTH, Figure, new_figure, require, styled
-from .svg import FIXED
+from .palette import AXIS, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE
+from .style import SIZE, WIDTH, Figure, interval_dot, key, new_figure, require, styled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_PATH = "–"
-PLAIN: dict[str, Any] = {"edgecolor": "white", "linewidth": 1.2, "facecolor": "white"}
-HATCHED: dict[str, Any] = {"hatch": "////", "edgecolor": LIGHT, "facecolor": "white", "linewidth": 0}
+    from ..explain.faithfulness import Curve
+
 LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"))  # colour, dash, marker
+# methods that never ask the model, and the dashes of their means
+_KNOW_NOTHING = {"random": ":", "centre": "--", "edges": "-."}
 
 
 @styled
 def bars(values: Mapping[str, float], xlabel: str, title: str = "", reference: Sequence[float] = ()) -> Figure:
-    """Draws one bar per name, in order; dashed lines at known values, as 0 and 1 are for restored shares."""
+    """Draws one bar per name, in order, and dashed lines at the values of `reference`. ValueError for no values."""
     require(values, "values")
     figure = new_figure(WIDTH * 0.8, 0.75 + 0.23 * len(values), title)
     axes = figure.subplots()
@@ -47,7 +41,8 @@ def bars(values: Mapping[str, float], xlabel: str, title: str = "", reference: S
 
 @styled
 def lines(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "", reference: float | None = None) -> Figure:
-    """Draws one line per column over the index, and a grey one at a reference value such as chance."""
+    """Draws one line per column over the index, and a grey one at a reference value such as chance. ValueError for no
+    rows."""
     require(table, "rows")
     figure = new_figure(WIDTH, 3.6, title)
     axes = figure.subplots()
@@ -69,12 +64,19 @@ def lines(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "", refere
 def scatter(
     panels: Mapping[str, Any], xlabel: str, ylabel: str, title: str = "", reference: Mapping[str, float] | None = None
 ) -> Figure:
-    """Draws one panel per name: values (x, points) over 0, 1, ..., such as heads over layers; `reference` is dashed."""
+    """Draws one panel per name: points over 0, 1, ..., such as heads over layers.
+
+    Args:
+        panels: values (x, points) by name.
+        reference: a dashed level by the name of its panel.
+
+    Raises:
+        ValueError: for no panels.
+    """
     require(panels, "panels")
     figure = new_figure(WIDTH, 2.8, title)
-    for axes, (name, values) in zip(
-        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
-    ):
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (name, values) in zip(grid, panels.items(), strict=True):
         axes.plot(range(len(values)), np.asarray(values), "o", color=BLUE, alpha=0.6)
         if name in (reference or {}):
             axes.axhline((reference or {})[name], color=GREY, linestyle="--", linewidth=1)
@@ -87,71 +89,102 @@ def scatter(
 
 
 @styled
-def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
-    """Draws a matrix of numbers in [−1, 1], such as correlations or shares."""
-    require(table, "rows")
-    names = [clip(name, 24) for name in table.columns]
-    figure = new_figure(WIDTH, 0.3 * len(table) + 1.8 + 0.05 * max(0, max(map(len, names)) - 14), title)
-    axes, scale = figure.subplots(), ScalarMappable(Normalize(-1, 1), DIVERGING)
-    draw_cells(axes, cells_of(table), table.index, names, scale, lambda value: number(value, digits=digits))
-    axes.tick_params(axis="x", rotation=45)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment("right")
+def gradient_scales(table: pd.DataFrame, module: str = "language encoder", title: str = "") -> Figure:
+    """Draws gradient norms at a module against the gradient scale. A cross on the axis: no path.
+
+    Args:
+        table: rows: gradient scales in [0, 1]; columns: objectives; None or NaN: no path.
+
+    Raises:
+        ValueError: for a table without values.
+    """
+    require(table.to_numpy().ravel(), "gradients")
+    figure = new_figure(6.2, 3.1, title)
+    axes = figure.subplots()
+    values = table.astype(float)
+    for i, objective in enumerate(values.columns):
+        colour, line, marker = LINES[i % len(LINES)]
+        look: dict[str, Any] = {"color": colour, "linestyle": line, "marker": marker, "label": str(objective).upper()}
+        axes.plot(values.index, values[objective], clip_on=False, **look)
+    if cut := [scale for scale in values.index if values.loc[scale].isna().any()]:
+        look = {"linestyle": "", "marker": "x", "color": "black", "markersize": 8, "mew": 2, "label": "no path"}
+        axes.plot(cut, [0] * len(cut), clip_on=False, **look)
+    axes.set(xlim=(-0.02, 1.02), ylim=(0, None), ylabel=f"gradient norm,\n{module}")
+    axes.set_xlabel("gradient scale: 0 is the paper's stop-gradient, 1 plain multi-task training")
+    axes.legend()
     return figure
 
 
 @styled
-def heads(frame: pd.DataFrame, title: str = "Heads: importance by ablation, and by attention") -> Figure:
-    """Draws one panel per attention and measure, layers x heads. `frame`: place, layer, head and a column a measure,
-    as `head_importance` has them."""
-    measures = [c for c in frame.columns if c not in ("place", "layer", "head")]
-    places = list(dict.fromkeys(frame["place"]))
-    figure = new_figure(WIDTH, 0.9 + 1.35 * len(measures), title)
-    for (i, j), axes in np.ndenumerate(figure.subplots(len(measures), len(places), squeeze=False)):
-        table = frame[frame["place"] == places[j]].pivot(index="layer", columns="head", values=measures[i])
-        scale = ScalarMappable(Normalize(0, frame[measures[i]].to_numpy(float).max()), "cividis")
-        draw_cells(axes, cells_of(table), table.index, table.columns, scale, partial(number, digits=2))
-        axes.set_title("" if i else places[j], fontsize=SIZE + 1)
-        axes.set_xlabel("head" if i == len(measures) - 1 else "", fontsize=SIZE)
-        axes.set_ylabel("" if j else f"{measures[i]}\nlayer", fontsize=SIZE)
+def insertion_deletion(
+    curves: Mapping[str, Mapping[str, Curve]],
+    ylabel: str = "score",
+    title: str = "The target's score as parts are inserted and deleted",
+) -> Figure:
+    """Draws insertion and deletion curves of pictures and texts, one line per method.
+
+    Args:
+        curves: by method, what `explain.perturbation_curves` returned.
+
+    Raises:
+        ValueError: for no curves.
+    """
+    require(curves, "curves")
+    names = [*next(iter(curves.values()))]  # of a single word there is no order to insert it in
+    figure = new_figure(WIDTH, 1.35 * len(names), title)
+    panels = figure.subplots(len(names) // 2, 2, squeeze=False)
+    styles = [(colour, dash) for dash in ("-", "--", ":") for colour in (BLUE, ORANGE, GREEN, PURPLE, DARK)]
+    for axes, name in zip(panels.flat, names, strict=True):
+        for i, (method, by_score) in enumerate(curves.items()):
+            colour, dash = styles[i % len(styles)]
+            curve = by_score[name]
+            axes.plot(curve.shares * 100, curve.scores, color=colour, linestyle=dash, linewidth=1.7, label=method)
+        axes.set_title(f"{name} ({'higher' if SCORES[name].higher_is_better else 'lower'} is better)")
+        what = "patches" if name.endswith("image") else "word pieces"
+        axes.set(xlabel=f"{what} {'inserted' if name.startswith('insertion') else 'deleted'} (%)", ylabel=ylabel)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(curves), 5))
     return figure
 
 
-Cells = Mapping[tuple[int, int], "float | None"]  # by (column, row); None: there is no number
+@styled
+def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attribution methods, scored") -> Figure:
+    """Draws one panel per score, one row per method: means with 95 % intervals. Methods that know nothing of the model
+    are grey, and their means are lines.
 
+    Args:
+        table: rows with method, score, mean, low, high, as `Leaderboard.table` has them.
+        scores: the panels, in order.
 
-def cells_of(table: pd.DataFrame) -> Cells:
-    """A table of numbers cell by cell: None and, in a column of floats, NaN are missing."""
-    floats = [dtype.kind != "O" for dtype in table.dtypes]
-    missing = table.isna() & (table.map(lambda value: value is None) | floats)
-    values = table.astype(object).where(~missing, None).to_numpy()
-    return {(x, y): value for (y, x), value in np.ndenumerate(values)}
-
-
-def draw_cells(
-    axes: Axes,
-    cells: Cells,
-    rows: Iterable[object],
-    columns: Iterable[object],
-    scale: ScalarMappable,
-    form: Callable[[float], str],
-) -> None:
-    """Squares in the colour of their number, which stands in them in black or white, whichever is legible; hatched and
-    – where there is none, white where it has no place on the scale, as 0 on a logarithmic one."""
-    colours: Any = scale
-    for axis, names in ((axes.xaxis, list(columns)), (axes.yaxis, list(rows))):
-        axis.set_ticks([place + 0.5 for place in range(len(names))], [str(name) for name in names], fontsize=SIZE)
-        axis.set_view_interval(0, len(names), ignore=True)
-    axes.yaxis.set_inverted(True)
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    for (x, y), value in cells.items():
-        look, ink, gid = (HATCHED, GREY, None) if value is None else (PLAIN, "black", None)
-        if value is not None and math.isfinite(value) and not np.ma.is_masked(colours.norm(value)):
-            colour: Any = colours.to_rgba(value)
-            ink, gid = "white" if np.dot(colour[:3], (0.3, 0.59, 0.11)) < 0.5 else "black", FIXED
-            look = PLAIN | {"facecolor": colour}
-        axes.add_patch(Rectangle((x, y), 1, 1, **look))
-        text = NO_PATH if value is None else form(value)
-        axes.text(x + 0.5, y + 0.52, text, ha="center", va="center", fontsize=SIZE - 0.5, color=ink, gid=gid)
+    Raises:
+        ValueError: for no rows.
+    """
+    require(table, "rows")
+    methods = list(dict.fromkeys(table["method"]))
+    columns = min(3, len(scores))
+    rows = -(-len(scores) // columns)
+    figure = new_figure(WIDTH, rows * (0.2 * len(methods) + 0.75) + 0.4, title)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes, score in zip(panels.flat, scores, strict=False):
+        scored = table[table["score"] == score].set_index("method")
+        for y, method in enumerate(methods):
+            if method in scored.index:
+                ends, colour = scored.loc[method, ["low", "mean", "high"]], GREY if method in _KNOW_NOTHING else BLUE
+                interval_dot(axes, y, tuple(ends), colour, markersize=5)
+        for base, dash in _KNOW_NOTHING.items():
+            if base in scored.index:
+                axes.axvline(scored.loc[base, "mean"], color=AXIS, linestyle=dash, linewidth=1)
+        axes.set_yticks(range(len(methods)), methods, fontsize=SIZE)
+        axes.set_ylim(len(methods) - 0.4, -0.6)
+        axes.set_title(clip(score, 50))
+        better = "right is better" if score in SCORES and SCORES[score].higher_is_better else "left is better"
+        randomised = score.startswith("weights drawn anew")  # a rank correlation, and no SCORE
+        axes.set_xlabel("0: changes with the model's weights" if randomised else better, fontsize=SIZE)
+    for axes in panels.flat[len(scores) :]:
+        axes.set_visible(False)
+    looks = {name: {"linestyle": dash} for name, dash in _KNOW_NOTHING.items() if name in methods}
+    bases = [key(name, color=AXIS, linewidth=1, **look) for name, look in looks.items()]
+    if bases:
+        blind = key("knows nothing of the model", color=GREY, markersize=5)
+        figure.legend(handles=[blind, *bases], loc="outside lower left", ncols=4)
+    return figure

@@ -1,4 +1,4 @@
-"""Effects of a study: forest plots with the paired seeds, and the seeds' lines."""
+"""Effects of a study: forest plots with the paired seeds, the seeds' lines, and how much runs vary."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ..base.numbers import significant
+from ..base.numbers import percent, significant
 from .effect_labels import LEVELS, SHARE, compared_with, far, known_levels, mark_far, unit_name, with_interval
 from .palette import AXIS, BLUE, GREY, ORANGE, PURPLE
-from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
+from .style import SIZE, WIDTH, Figure, interval_dot, key, new_figure, require, styled, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,36 +28,39 @@ _JUDGED = {
     "gatekeeping": "p ≤ 0.05 through the gates",
     "interval": "interval without zero, uncorrected",
 }
+_DASHED = (0, (4, 2))
 _LEVELS: dict[str, dict[str, Any]] = {  # of a metric, by their columns
     "baseline": {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8},
-    "step_0": {"color": PURPLE, "linestyle": (0, (4, 2)), "linewidth": 1.5},
+    "step_0": {"color": PURPLE, "linestyle": _DASHED, "linewidth": 1.5},
 }
 _MARGIN: dict[str, Any] = {"color": GREY, "alpha": 0.15, "linewidth": 0, "zorder": 0}
+_ALL_VARIES: dict[str, Any] = {"color": ORANGE, "linestyle": _DASHED, "linewidth": 1.5}
+_SEED: dict[str, Any] = {"color": GREY, "alpha": 0.6, "marker": "o", "markersize": 3.5}
 
 
 @styled
 def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
-    """Draws one panel per metric: each variant's mean difference with its 95 % interval, above it the seeds' own
-    differences (crosses: a run failed), dotted where the baseline lies, dashed where training began, shaded within the
-    margin of equivalence, where the spec has one. The mean is full where the verdict is a difference. What is so far
-    away that nothing would be seen of the rest is an arrow with its numbers.
+    """Draws one panel per metric: each variant's mean difference with its 95 % interval. ValueError for no rows.
 
-    `effects`, `pairs`: rows of Study.effects and Study.pairs; `variants`: their order. Raises ValueError for no rows.
+    Above it are the seeds' own differences (crosses: a run failed). The baseline is dotted, the value before training
+    dashed, the margin of equivalence shaded. The mean is full where the verdict is a difference. A variant far beyond
+    the others is an arrow with its numbers.
+
+    Args:
+        effects, pairs: rows of Study.effects and of Study.pairs.
+        variants: their order.
     """
     require(effects, "effects")
     variants = [variant for variant in variants if variant in set(effects["variant"])]
     figure, drawn = Figure(layout="constrained"), set[str]()
-    for axes, metric in panels(figure, effects, variants, title):
-        rows: list[Any] = list(effects[effects["metric"] == metric].itertuples())
+    for axes, rows in panels(figure, effects, variants, title):
         first, share = rows[0], SHARE.get(rows[0].unit, 1.0)
         axes.axvline(0, color=AXIS, linewidth=1, zorder=1)
-        seeds = {row.variant: _differences(pairs, row) for row in rows}
-        away = far({row.variant: span for row in rows if (span := _extent(row, seeds[row.variant]))})
-        for row in (row for row in rows if row.variant not in away):
-            _draw(axes, row, seeds[row.variant], variants.index(row.variant))
-        for row in (row for row in rows if row.variant in away):
-            axes.set_xlim(axes.get_xlim())  # as it is without them
-            mark_far(axes, row.effect * share, variants.index(row.variant), with_interval(row), _differs(row))
+        seeds = {r.variant: pairs[(pairs["metric"] == r.metric) & (pairs["variant"] == r.variant)] for r in rows}
+        spans = {r.variant: [x for x in (*seeds[r.variant]["difference"], r.low, r.high) if x == x] for r in rows}
+        away = far({variant: (min(xs), max(xs)) for variant, xs in spans.items() if xs})
+        for row in sorted(rows, key=lambda row: row.variant in away):
+            _effect(axes, row, seeds[row.variant], variants.index(row.variant), row.variant in away)
         span = tuple(axes.dataLim.intervalx)  # before there are levels, which would make room for each other
         for row, (name, look) in itertools.product(rows, _LEVELS.items()):
             if _near(span, x := (getattr(row, name) - row.mean_against) * share):
@@ -70,15 +73,14 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [unit_name(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
         name = _labels([first.against, *variants])[0]
-        lines += [f"{name}: {span}" for span in [compared_with(rows)] if span] + known_levels(first)
+        lines += [f"{name}: {values}" for values in [compared_with(rows)] if values] + known_levels(first)
         axes.set_xlabel("\n".join(lines), fontsize=SIZE)
-    look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     untested = any(effects["verdict"].str.startswith("not tested"))
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
     handles = [
-        Line2D([], [], color=GREY, alpha=0.6, marker="o", linestyle="", markersize=3.5, label="one seed"),
-        Line2D([], [], **look, label=f"differs ({judged})"),
-        Line2D([], [], **look, mfc="white", label="no difference shown" + " (or not tested)" * untested),
+        key("one seed", **_SEED, linestyle=""),
+        key(f"differs ({judged})"),
+        key("no difference shown" + " (or not tested)" * untested, mfc="white"),
         *_handles(drawn),
         *[Patch(**_MARGIN, label="margin of equivalence")] * ("margin" in drawn),
     ]
@@ -88,37 +90,21 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
     return figure
 
 
-def _away(values: pd.DataFrame, reference: str) -> set[str]:
-    """The variants whose values are all far from the reference's mean, where that is among them."""
-    if reference not in values:
-        return set()
-    known = (values - values[reference].mean()).dropna(axis="columns", how="all")
-    return far({str(v): (own.min(), own.max()) for v, own in known.items()})
-
-
-def _draw(axes: Axes, row: Any, seeds: pd.DataFrame, y: int) -> None:
-    """One variant: its seeds' differences as dots, and below them the mean and its interval."""
-    share = SHARE.get(row.unit, 1.0)
+def _effect(axes: Axes, row: Any, seeds: Any, y: int, away: bool) -> None:
+    """One variant: its seeds' differences as dots, and below them the mean and its interval; an arrow where it is
+    far."""
+    share, full = SHARE.get(row.unit, 1.0), row.verdict in ("better", "worse", "different")
+    if away:
+        return mark_far(axes, row.effect * share, y, with_interval(row), full)
     for failed, marker in ((False, "o"), (True, "x")):
         dots = seeds.loc[seeds["failed"] == failed, "difference"] * share
         axes.plot(dots, [y - 0.22] * len(dots), marker, color=GREY, alpha=0.45, markersize=3.2, zorder=2)
-    low, high, at = row.low * share, row.high * share, y + 0.12
-    axes.plot([low, high], [at, at], color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3)
-    full = BLUE if _differs(row) else "white"
-    axes.plot(row.effect * share, at, "o", color=BLUE, mfc=full, markersize=5.5, zorder=4)
-
-
-def _differs(row: Any) -> bool:
-    return row.verdict in ("better", "worse", "different")
-
-
-def _differences(pairs: pd.DataFrame, row: Any) -> Any:
-    return pairs[(pairs["metric"] == row.metric) & (pairs["variant"] == row.variant)]
+    interval_dot(axes, y + 0.12, (row.low * share, row.effect * share, row.high * share), full=full)
 
 
 @styled
 def nothing(why: str, title: str = "") -> Figure:
-    """A figure that says why there is nothing to draw yet."""
+    """Draws a figure that says why there is nothing to draw yet."""
     lines = wrap(why, WIDTH - 0.3, 10).split("\n")
     figure = new_figure(WIDTH, 0.45 + 0.2 * len(lines), title)
     figure.text(0.01, 0.1, "\n".join(lines), ha="left", va="bottom", fontsize=10)
@@ -127,71 +113,113 @@ def nothing(why: str, title: str = "") -> Figure:
 
 @styled
 def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
-    """Draws one panel per metric: every run's value by variant, one line per seed; the variants' means as bars, the
-    baseline dotted, the value before training dashed; an arrow with its mean where a variant is too far away.
+    """Draws one panel per metric: every run's value by variant, one line per seed.
 
-    `effects`, `results`: rows of Study.effects and Study.results. Raises ValueError for no rows.
+    The variants' means are bars, the baseline is dotted, the value before training dashed. A variant far beyond the
+    others is an arrow with its mean.
+
+    Args:
+        effects: rows of Study.effects.
+        results: rows of Study.results.
+        variants: their order.
+
+    Raises:
+        ValueError: for no rows.
     """
     require(results, "results")
     figure, drawn = Figure(layout="constrained"), set[str]()
-    for axes, metric in panels(figure, effects, variants, title):
-        row: Any = effects[effects["metric"] == metric].iloc[0]
-        share, places = SHARE.get(row.unit, 1.0), range(len(variants))
-        values = results[results["metric"] == metric].pivot(index="seed", columns="variant", values="value")
+    for axes, rows in panels(figure, effects, variants, title):
+        row, places = rows[0], range(len(variants))
+        share = SHARE.get(row.unit, 1.0)
+        values = results[results["metric"] == row.metric].pivot(index="seed", columns="variant", values="value")
         values = values.reindex(columns=list(variants)) * share
         means: Any = values.mean()
-        away = _away(values, row.against)
+        apart = (values - means.get(row.against, math.nan)).dropna(axis="columns", how="all")
+        away = far({str(variant): (own.min(), own.max()) for variant, own in apart.items()})
         values[list(away)] = math.nan
         for _, line in values.iterrows():
             axes.plot(line, places, "-o", color=GREY, alpha=0.4, linewidth=0.9, markersize=3.2, mew=0, zorder=2)
         axes.plot(values.mean(), places, "|", color=BLUE, markersize=15, mew=2.4, zorder=3)
         for variant in away:
-            axes.set_xlim(axes.get_xlim())  # as it is without them
             beyond = means[variant] - means[row.against]
-            mark_far(axes, beyond, variants.index(variant), significant(means[variant]), True)
-        label = f"{row.unit}, {row.better} is better" if row.better else row.unit
-        label = "\n".join([label, *known_levels(row)])
+            mark_far(axes, beyond, variants.index(variant), significant(means[variant]))
         span = tuple(axes.dataLim.intervalx)
         for name, look in _LEVELS.items():
             if _near(span, level := getattr(row, name) * share):
                 axes.axvline(level, **look, zorder=1)
                 drawn.add(name)
         axes.set_ylim(len(variants) - 0.5, -0.5)
-        axes.set_xlabel(label, fontsize=SIZE)
-    handles = [
-        Line2D([], [], color=GREY, alpha=0.6, marker="o", markersize=3.5, linewidth=0.9, label="one seed"),
-        Line2D([], [], color=BLUE, linestyle="", marker="|", markersize=11, mew=2.4, label="mean over the seeds"),
-        *_handles(drawn),
-    ]
+        label = f"{row.unit}, {row.better} is better" if row.better else row.unit
+        axes.set_xlabel("\n".join([label, *known_levels(row)]), fontsize=SIZE)
+    mean = key("mean over the seeds", color=BLUE, linestyle="", marker="|", markersize=11, mew=2.4)
+    handles = [key("one seed", **_SEED, linewidth=0.9), mean, *_handles(drawn)]
     figure.legend(handles=handles, loc="outside lower left", ncols=4)
     return figure
 
 
-def panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], title: str) -> Iterator[tuple[Axes, str]]:
-    """Sizes the figure, and yields a panel a metric, in the rows' order, whose rows are the variants."""
-    roles = dict(effects[["metric", "role"]].itertuples(index=False, name=None))
+@styled
+def spread(rows: pd.DataFrame, variants: Sequence[str], reference: str, title: str = "") -> Figure:
+    """Draws one panel per metric: the standard deviation of each variant's runs with its 95 % interval.
+
+    The dashed line is that of the reference, in which every source of randomness varies. At the right stands the
+    fraction of the reference's variance; the dot is full where the interval of that fraction is below 1.
+
+    Args:
+        rows: of Study.spread.
+        variants: their order.
+
+    Raises:
+        ValueError: for no rows.
+    """
+    require(rows, "rows")
+    variants = [variant for variant in variants if variant in set(rows["variant"])]
+    figure = Figure(layout="constrained")
+    for axes, each in panels(figure, rows.assign(role="", against=reference), variants, title):
+        scale = SHARE.get(each[0].unit, 1.0)
+        for row in each:
+            y, whole = variants.index(row.variant), row.variant == reference
+            colour, ends = GREY if whole else BLUE, (row.sd_low * scale, row.sd * scale, row.sd_high * scale)
+            interval_dot(axes, y, ends, colour, whole or row.share_high < 1)
+            if whole:
+                axes.axvline(row.sd * scale, **_ALL_VARIES, zorder=1)
+            elif row.share == row.share:
+                axes.text(1.0, y - 0.3, percent(row.share, 0), transform=axes.get_yaxis_transform(), ha="right",
+                          fontsize=SIZE, color=colour)  # fmt: skip
+        axes.set(xlim=(0, None), ylim=(len(variants) - 0.5, -0.6))
+        axes.set_xlabel(f"standard deviation, {unit_name(each[0])}", fontsize=SIZE)
+    handles = [
+        key(f"{reference}: everything varies", **_ALL_VARIES),
+        key("less than all of it (95 %)"),
+        key("perhaps all of it, or more", mfc="white"),
+    ]
+    note = "In per cent: of the variance where everything varies. Sources interact: shares need not sum to 100"
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, title=note, title_fontsize=SIZE, alignment="left")
+    return figure
+
+
+def panels(figure: Figure, table: pd.DataFrame, variants: Sequence[str], title: str) -> Iterator[tuple[Axes, list]]:
+    """Sizes the figure, and yields a panel a metric with the metric's rows; its places are the variants."""
+    roles = dict(table[["metric", "role"]].itertuples(index=False, name=None))
     columns = min(_COLUMNS, len(roles))
-    names = [wrap(name, _NAMES, SIZE).split("\n") for name in _labels([effects["against"].iloc[0], *variants])[1:]]
+    names = [wrap(name, _NAMES, SIZE) for name in _labels([table["against"].iloc[0], *variants])[1:]]
     width = WIDTH if columns > 1 else 6.5
-    labels = max(0.6 * SIZE / 72 * len(line) for name in names for line in name)
-    wrapped = [wrap(metric, (width - labels - 0.3) / columns - 0.2, 10).split("\n") for metric in roles]
-    head = wrap(title, width - 0.2, 12.5).split("\n") if title else []
+    labels = max(0.6 * SIZE / 72 * len(line) for name in names for line in name.split("\n"))
+    wrapped = [wrap(metric, (width - labels - 0.3) / columns - 0.2, 10) for metric in roles]
+    head = wrap(title, width - 0.2, 12.5)
     rows = math.ceil(len(roles) / columns)
-    panel = _ROW * max(len(variants), 2) + _PANEL + 0.15 * max(map(len, wrapped))
-    figure.set_size_inches(width, rows * panel + 0.2 * len(head) + 0.35)
-    figure.suptitle("\n".join(head), x=0.01, ha="left")
+    panel = _ROW * max(len(variants), 2) + _PANEL + 0.15 * max(1 + metric.count("\n") for metric in wrapped)
+    figure.set_size_inches(width, rows * panel + 0.2 * len(head.splitlines()) + 0.35)
+    figure.suptitle(head, x=0.01, ha="left")
     for i, (metric, role) in enumerate(roles.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
-        axes.set_title("\n".join(wrapped[i]), fontsize=9, fontweight="bold" if role == "primary" else "normal")
+        axes.set_title(wrapped[i], fontsize=9, fontweight="bold" if role == "primary" else "normal")
         axes.tick_params(axis="y", length=0, labelsize=SIZE)
         axes.tick_params(axis="x", labelsize=8)
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_yticks(
-            range(len(names)), ["\n".join(name) for name in names] if i % columns == 0 else [""] * len(names)
-        )
-        yield axes, metric
+        axes.set_yticks(range(len(names)), names if i % columns == 0 else [""] * len(names))
+        yield axes, [*table[table["metric"] == metric].itertuples()]
 
 
 def _labels(variants: Sequence[str]) -> list[str]:
@@ -203,14 +231,8 @@ def _labels(variants: Sequence[str]) -> list[str]:
 
 
 def _handles(drawn: Collection[str]) -> list[Line2D]:
-    """Of the legend: the levels that a panel has room for."""
-    return [Line2D([], [], **look, label=LEVELS[name]) for name, look in _LEVELS.items() if name in drawn]
-
-
-def _extent(row: Any, seeds: pd.DataFrame) -> tuple[float, float] | None:
-    """Of a variant's dots and interval; None where there are no pairs yet."""
-    known = [x for x in (*seeds["difference"], row.low, row.high) if x == x]
-    return (min(known), max(known)) if known else None
+    """Legend of the levels that a panel has room for."""
+    return [key(LEVELS[name], **look) for name, look in _LEVELS.items() if name in drawn]
 
 
 def _near(span: Sequence[float], x: float) -> bool:

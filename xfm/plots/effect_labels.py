@@ -59,16 +59,11 @@ def far(spans: Mapping[str, tuple[float, float]]) -> set[str]:
     return set()
 
 
-def mark_far(axes: Axes, x: float, y: float, text: str, full: bool) -> None:
-    """An arrow at the edge that x lies beyond, and in words what there is no room for."""
-    edge = axes.get_xlim()[int(x > 0)]
-    look: dict[str, Any] = {
-        "color": BLUE,
-        "mfc": BLUE if full else "white",
-        "markersize": 6,
-        "clip_on": False,
-        "zorder": 4,
-    }
-    axes.plot(edge, y, ">" if x > 0 else "<", **look)
-    axes.annotate(text, (edge, y), (-7 if x > 0 else 7, 0), textcoords="offset points", fontsize=8, va="center",
+def mark_far(axes: Axes, x: float, y: float, text: str, full: bool = True) -> None:
+    """An arrow at the edge that x lies beyond, with words; the panel keeps its limits."""
+    axes.set_xlim(axes.get_xlim())
+    edge, side = axes.get_xlim()[int(x > 0)], 1 if x > 0 else -1
+    look: dict[str, Any] = {"color": BLUE, "mfc": BLUE if full else "white", "markersize": 6, "clip_on": False}
+    axes.plot(edge, y, ">" if x > 0 else "<", zorder=4, **look)
+    axes.annotate(text, (edge, y), (-7 * side, 0), textcoords="offset points", fontsize=8, va="center",
                   ha="right" if x > 0 else "left", zorder=4)  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,54 +18,14 @@ from ..base.numbers import number, percent
 from ..base.strings import shown
 from ..data.world.scenes import Scene
 from ..tasks.failure_examples import Grounded, Guess, Masked, Retrieved
-from . import preview
 from .arrays import numbers
-from .palette import BLUE, GREY, ORANGE
-from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
-from .svg import FIXED
+from .palette import BLUE, FIXED, GREY, ORANGE
+from .preview import scene_card
+from .style import SIZE, Card, Figure, Line, key, require, sheet, styled
 
 RIGHT, WRONG = "✓", "✗"
-_LINE = 11.2  # points from a line of text to the next
 _BOXES: dict[str, tuple[str, Any]] = {"true": (BLUE, "-"), "predicted": (ORANGE, (0, (2.5, 1.5)))}
 Box = Sequence[float]  # x, y, width, height in pixels
-
-
-@dataclass(frozen=True)
-class Line:
-    text: str
-    colour: str = "black"
-    weight: str = "normal"
-
-
-@dataclass(frozen=True)
-class Card:
-    """A picture: how it is drawn, and the lines below it."""
-
-    draw: Callable[[Axes], object]
-    below: Sequence[Line]
-
-
-def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figure:
-    """A grid of cards, each as high as its texts ask for."""
-    side = WIDTH / columns - 0.35
-    rows = -(-len(cards) // columns)
-    texts = [[Line(wrap(t.text, side, SIZE, "    "), t.colour, t.weight) for t in card.below] for card in cards]
-    lines = [sum(1 + t.text.count("\n") for t in below) for below in texts]
-    most = sum(max(lines[i : i + columns]) for i in range(0, len(cards), columns))
-    width = max(min(columns, len(cards)) * WIDTH / columns, WIDTH / 2)
-    figure = new_figure(width, 0.55 + rows * (side + 0.3) + most * _LINE / 72, title, credit)
-    panels = figure.subplots(rows, min(columns, len(cards)), squeeze=False).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-        axes.set_anchor("S")
-    for axes, card, below in zip(panels, cards, texts, strict=False):
-        card.draw(axes)
-        down = 3.0
-        for t in below:
-            look: dict[str, Any] = {"color": t.colour, "weight": t.weight, "fontsize": SIZE, "va": "top"}
-            axes.annotate(t.text, (0, 0), (0, -down), "axes fraction", "offset points", **look)
-            down += _LINE * (1 + t.text.count("\n"))
-    return figure
 
 
 def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
@@ -77,7 +36,7 @@ def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
 
 @styled
 def images(images: Mapping[str, ImageLike], title: str = "", credit: str = "") -> Figure:
-    """Any images (see `xfm.base.images.prepare`) by their names. ConfigError for what is none."""
+    """Draws any images (see `xfm.base.images.prepare`) by their names. ConfigError for what is no image."""
     require(images, "pictures")
     cards = [Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))]) for name, image in images.items()]
     return sheet(cards, 4, title, credit)
@@ -85,22 +44,25 @@ def images(images: Mapping[str, ImageLike], title: str = "", credit: str = "") -
 
 @styled
 def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure:
-    """Draws scenes with numbered boxes, captions, and the phrase of each object."""
+    """Draws scenes with numbered boxes, captions, and the phrase of each object. ValueError for no scenes."""
     require(scenes, "scenes")
-    cards = []
-    for scene in scenes:
-        phrases = [Line(f"{i + 1} {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
-        cards.append(Card(partial(preview.show, scene=scene), [Line(f"“{scene.caption.text}”"), *phrases]))
     credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
-    return sheet(cards, columns, title, credit)
+    return sheet([scene_card(scene) for scene in scenes], columns, title, credit)
 
 
 @styled
 def hidden_patches(
     images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", credit: str = ""
 ) -> Figure:
-    """Any images (see `images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
-    (P,) bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
+    """Draws images with the patches that are hidden from the model.
+
+    Args:
+        images: any images of (side, side) pixels that `xfm.base.images.prepare` accepts.
+        masks: (P,) bool each, row-major.
+
+    Raises:
+        ConfigError: for what is no image, and for masks of no square grid.
+    """
     require(images, "pictures")
 
     def draw(axes: Axes, picture: np.ndarray, mask: np.ndarray) -> None:
@@ -164,7 +126,7 @@ def grounding_examples(
     columns: int = 4,
     credit: str = "",
 ) -> Figure:
-    """Draws the true box (solid), the predicted one (dashed) and their IoU; right from 0.5."""
+    """Draws the true box (solid), the predicted one (dashed) and their IoU; right from 0.5. ValueError for none."""
     require(examples, "examples of grounding")
 
     def draw(axes: Axes, example: Grounded) -> None:
@@ -195,7 +157,7 @@ def boxes(axes: Axes, boxes: Mapping[str, Box]) -> list[Line2D]:
             axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, clip_on=False, gid=FIXED, **look))
     for name in boxes:
         colour, line = _BOXES[name]
-        handles.append(Line2D([], [], color=colour, linestyle=line, linewidth=2, label=f"{name} box"))
+        handles.append(key(f"{name} box", color=colour, linestyle=line, linewidth=2))
     return handles
 
 
@@ -207,7 +169,8 @@ def masked_word_examples(
     credit: str = "",
 ) -> Figure:
     """Draws captions with a masked name and the likeliest words, with their probabilities given the right and a wrong
-    picture."""
+    picture. ValueError for none.
+    """
     require(examples, "examples of masked words")
     cards = []
     for e in examples:

@@ -11,7 +11,6 @@ from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..base.fields import one_of
@@ -20,10 +19,9 @@ from ..base.numbers import significant
 from ..base.strings import shown
 from ..explain.head_stats import entropy
 from .arrays import finite, numbers
-from .example_pictures import Card, Line, sheet
 from .labels import clip
 from .palette import AXIS, BLUE, DARK, DIVERGING, GREY, INK, ORANGE, opacity
-from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled, wrap
+from .style import COLUMN, SIZE, WIDTH, Card, Figure, Line, bare, key, new_figure, require, sheet, styled, wrap
 
 if TYPE_CHECKING:
     from ..explain.attribution import Attribution
@@ -43,12 +41,14 @@ def attributions(
     credit: str = "",
     notes: Sequence[str] = (),
 ) -> Figure:
-    """Draws one panel per attribution of one input: any image (see `xfm.base.images.prepare`) of (side, side) pixels
-    under its patches' numbers, and a bar a word.
+    """Draws one panel per attribution of one input: a picture under its patches' numbers, and a bar per word.
 
-    Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit. Signed ones are
-    shown around 0. `truth` (side, side) bool is outlined, in a list each panel's own; `notes`: what stands below each.
-    A legend says what each colour is. Raises ValueError where there is none, ConfigError for what is no image.
+    Each has a scale of its own, up to the numbers below it: methods' numbers have no common unit.
+
+    Args:
+        image: any image of (side, side) pixels that `xfm.base.images.prepare` accepts, else ConfigError.
+        truth: (side, side) bool, outlined; in a list one per panel.
+        notes: what stands below each panel.
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
@@ -75,34 +75,38 @@ def attributions(
         _word_bars(words, one)
         look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
         words.annotate(note, (0, 0), (0, -3), "axes fraction", "offset points", **look)
-    handles = _key(attributions, any(mask is not None and np.any(mask) for mask in truths))
+    handles = _colours(attributions, any(mask is not None and np.any(mask) for mask in truths))
     credited: dict[str, Any] = {"title": credit, "title_fontsize": 7.5}
-    key = figure.legend(handles=handles, loc="outside lower left", ncols=max(1, 2 * columns - 1), **credited)
-    key.set_alignment("left")  # the credit is the legend's title: a figure's own would lie across it
-    key.get_title().set(color=GREY, fontweight="normal")
+    legend = figure.legend(handles=handles, loc="outside lower left", ncols=max(1, 2 * columns - 1), **credited)
+    legend.set_alignment("left")  # the credit is the legend's title: a figure's own would lie across it
+    legend.get_title().set(color=GREY, fontweight="normal")
     return figure
 
 
-def _key(shown: Sequence[Attribution], outlined: bool) -> list[Artist]:
+def _colours(attributions: Sequence[Attribution], outlined: bool) -> list[Artist]:
     """Legend of the panels' colours."""
-    signs = [Patch(color=BLUE, label="speaks for it"), Patch(color=ORANGE, label="against it")]
-    plain = [Patch(color=colormaps["cividis"](1.0), label="much (no sign)")]
-    handles: list[Artist] = [*signs] * any(one.signed for one in shown)
-    handles += plain * (not all(one.signed for one in shown))
-    return handles + [Line2D([], [], color=INK, linewidth=1.3, label="the object")] * outlined
+    handles: list[Artist] = []
+    if any(one.signed for one in attributions):
+        handles += [Patch(color=BLUE, label="speaks for it"), Patch(color=ORANGE, label="against it")]
+    if not all(one.signed for one in attributions):
+        handles.append(Patch(color=colormaps["cividis"](1.0), label="much (no sign)"))
+    return [*handles, *[key("the object", color=INK, linewidth=1.3, marker="")] * outlined]
 
 
 @styled
 def patch_maps(
-    image: ImageLike,
-    maps: Mapping[str, Any],
-    title: str = "",
-    columns: int = 4,
-    signed: bool = False,
-    credit: str = "",
+    image: ImageLike, maps: Mapping[str, Any], title: str = "", columns: int = 4, signed: bool = False, credit: str = ""
 ) -> Figure:
-    """Draws one panel per map: any image (see `images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale
-    of its own, up to the number below it. ConfigError for what is no image, and for maps of another size."""
+    """Draws one panel per map over a picture, each on a scale of its own, up to the number below it.
+
+    Args:
+        image: any image of (H, W) pixels that `xfm.base.images.prepare` accepts.
+        maps: numbers (H, W) by name.
+        signed: whether numbers are shown around 0.
+
+    Raises:
+        ConfigError: for what is no image, and for maps of another size.
+    """
     require(maps, "maps")
     picture, cards = pixels(image), []
     for name, values in maps.items():
@@ -128,12 +132,7 @@ def _most(values: np.ndarray, signed: bool) -> str:
 
 
 def overlay(
-    axes: Axes,
-    image: np.ndarray,
-    values: Any,
-    signed: bool,
-    truth: np.ndarray | None = None,
-    name: str = "values",
+    axes: Axes, image: np.ndarray, values: Any, signed: bool, truth: np.ndarray | None = None, name: str = "values"
 ) -> None:
     """The picture (H, W, 3) uint8 in grey below the numbers (H, W): what is near 0, or not finite, lets it through.
     ConfigError for numbers of another size."""
@@ -177,11 +176,14 @@ def _word_bars(axes: Axes, one: Attribution) -> None:
 
 @styled
 def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "", credit: str = "") -> Figure:
-    """Draws one row per layer, one picture per head: what a word piece attends to ("cross"), or how much all patches
-    attend to each ("vision"). Each head has a scale of its own; below it stand its largest weight and its entropy (of
-    "vision" the mean of the rows').
+    """Draws one row per layer, one picture per head, each on its own scale, with its largest weight and its entropy.
 
-    ConfigError for another map.
+    Args:
+        map: "cross": what a word piece attends to; "vision": how much all patches attend to each (mean of the rows).
+        piece: number of the word piece.
+
+    Raises:
+        ConfigError: for another map.
     """
     one_of("map", map, [name for name, one in trace.maps.items() if one.keys == "patches"])
     weights, by_words = trace.maps[map].weights, trace.maps[map].queries == "words"  # (layer, head, query, key)
@@ -203,8 +205,11 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
 
 @styled
 def attention_matrices(trace: Trace, map: str = "language", title: str = "") -> Figure:
-    """Draws one matrix per head of the last layer: how much each word piece (row) attends to each (column). ConfigError
-    for maps of patches."""
+    """Draws one matrix per head of the last layer: how much each word piece (row) attends to each (column).
+
+    Raises:
+        ConfigError: for maps of patches.
+    """
     one_of("map", map, [name for name, one in trace.maps.items() if one.keys == one.queries == "words"])
     weights, pieces = trace.maps[map].weights[-1].numpy(), trace.words.pieces
     figure = new_figure(WIDTH, 3.3, title or f"Attention, {_MAPS[map]}: rows attend to columns")

@@ -19,7 +19,7 @@ from ..objectives import OBJECTIVES
 from ..objectives.base import Level, Measure
 from .curve_records import HELD_OUT, Record, StreamCurves, by_objective, constant_levels, moving_level, smooth, starts
 from .palette import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
-from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
+from .style import SIZE, WIDTH, Figure, key, new_figure, require, styled, wrap
 
 _STREAMS: dict[str, tuple[str, str, str]] = {"pairs": (BLUE, "-", "o"), "regions": (ORANGE, "--", "s"),
                                              "images": (PURPLE, "-.", "^"), "texts": (GREEN, "-", "D")}  # fmt: skip
@@ -32,12 +32,15 @@ _WINDOWS = 80  # points of the throughput, at most: medians of the steps between
 
 @styled
 def learning_curves(records: Sequence[Record], config: RunConfig | None = None, measure: Measure = "loss") -> Figure:
-    """Draws one panel per objective, its streams as lines: training as it was and smoothed, held-out marked.
+    """Draws one panel per objective, its streams as lines: training as it was and smoothed, held-out values marked.
 
-    `measure` "accuracy" shows the scores that objectives report: accuracies, and the boxes' IoU. With the config come
-    the levels of chance, the curriculum, and empty panels of the objectives that will join; what constant predictions
-    reach is in the records. Of records of several runs (a warm start's come first) the last run's are drawn. Raises
-    ValueError where there is nothing of the kind.
+    Args:
+        records: of a training, finished or not; of several runs (a warm start's come first) the last run's are drawn.
+        config: adds the levels of chance, the curriculum, and empty panels of the objectives that will join.
+        measure: "loss", or "accuracy": the scores that objectives report (accuracies, and the boxes' IoU).
+
+    Raises:
+        ValueError: where the records have nothing of the kind.
     """
     require(records, "records of training")
     last, end = records[-1], records[-1].get("of", len(records))
@@ -151,16 +154,14 @@ def _legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) ->
     handles: list[Line2D | Patch] = []
     for stream in streams:
         colour, dash, marker = _STREAMS.get(stream, _OTHER)
-        look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.6, "label": stream}
-        look |= {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
-        handles.append(Line2D([], [], **look))
-    handles.append(Line2D([], [], color=GREY, label="training, running mean"))
-    handles.append(Line2D([], [], color=GREY, alpha=0.35, linewidth=0.7, label="training, each step"))
+        dot: dict[str, Any] = {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
+        handles.append(key(stream, color=colour, linestyle=dash, linewidth=1.6, **dot))
+    handles.append(key("training, running mean", color=GREY, linestyle="-"))
+    handles.append(key("training, each step", color=GREY, linestyle="-", alpha=0.35, linewidth=0.7))
     if held_out:
-        handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
+        handles.append(key("held-out data", color=GREY, linestyle="", marker="o", mfc="white"))
     if config is not None and config.data.curriculum and "pairs" in streams:
-        handles.append(Patch(color=DARK, label="pairs show one object"))
-        handles.append(Patch(color=LIGHT, label="… and gradually more"))
+        handles += [Patch(color=DARK, label="pairs show one object"), Patch(color=LIGHT, label="… and gradually more")]
     return handles
 
 
@@ -176,8 +177,9 @@ def _progress(records: Sequence[Record]) -> str:
 
 @styled
 def throughput(records: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
-    """Draws steps per second, and the share of time that the loop waited for its next batch, over the run: medians of
-    windows of steps, as steps with validation take longer. Raises ValueError for no records with times."""
+    """Draws steps per second, and the fraction of time that the loop waited for its next batch: medians of windows, as
+    steps with validation take longer. ValueError for no records with times.
+    """
     timed = [r for r in records if "seconds" in r]
     require(timed, "records with times")
     step, seconds, waited = (np.array([r[name] for r in timed], float) for name in ("step", "seconds", "waited"))

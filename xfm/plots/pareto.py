@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..base.numbers import difference_unit, percent
 from .effect_labels import SHARE, far
 from .palette import AXIS, BLUE, GREY, ORANGE
-from .style import WIDTH, Figure, require, styled, wrap
+from .style import WIDTH, Figure, key, require, styled, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,18 +27,23 @@ _WAYS = [
     for r in (_BESIDE, *_AWAY)
     for angle in np.radians(range(45, 405, 90 if r == _BESIDE else 45))  # intervals leave the corners free
 ]
-_BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8, "zorder": 1}
+_BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8}
 
 
 @styled
 def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
-    """A panel for each two metrics: the variants' mean differences to the reference with 95 % intervals, numbered,
-    turned so that right and up are better. Full: on the front of all the metrics; a square: a specialist that is not
-    asked one of the two, and stands at its baseline; a triangle at the edge: it lies far beyond. Below the panels the
-    variants' names, the share of studies with resampled seeds in which each is on the front, and whether another is
-    better on all.
+    """Draws one panel per two metrics: the variants' mean differences to the reference with 95 % intervals, numbered,
+    turned so that right and up are better.
 
-    `points`: rows of Study.pareto. Raises ValueError for no rows.
+    Full: on the front of all metrics. A square: a specialist that is not asked one of the two, at its baseline. A
+    triangle at the edge lies far beyond. Below stand the variants' names, the fraction of studies with resampled seeds
+    in which each is on the front, and whether another is better on all metrics.
+
+    Args:
+        points: rows of Study.pareto.
+
+    Raises:
+        ValueError: for no rows.
     """
     require(points, "points")
     metrics, variants = list(points["metric"].unique()), list(points["variant"].unique())
@@ -54,16 +58,15 @@ def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
     for i, (x, y) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), i)
         _panel(axes, [(rows[v, x], rows[v, y]) for v in variants], variants.index(reference), (x, y), len(panels))
-    look: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 6.5}
+    look: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 6.5, "color": GREY, "mfc": "white"}
     handles = [
-        Line2D([], [], **look, color=BLUE, label="on the front"),
-        Line2D([], [], **look, color=GREY, mfc="white", label="not on it"),
-        Line2D([], [], **{k: v for k, v in _BASELINE.items() if k != "zorder"}, label="baseline"),
+        key("on the front", **look | {"color": BLUE, "mfc": BLUE}),
+        key("not on it", **look),
+        key("baseline", **_BASELINE),
     ]
     if any(points["lacking"]):
-        look["marker"] = "s"
-        handles.append(Line2D([], [], **look, color=GREY, mfc="white", label="not asked: baseline"))
-    empty = [Line2D([], [], linestyle="", label=name) for name in names]
+        handles.append(key("not asked: baseline", **look | {"marker": "s"}))
+    empty = [key(name, linestyle="") for name in names]
     note = "In per cent: in how many studies of resampled seeds the variant is on the front of all metrics"
     figure.legend(handles=empty, loc="outside lower left", ncols=columns, handlelength=0, handletextpad=0, fontsize=8.5,
                   title=note, title_fontsize=8.5, alignment="left")  # fmt: skip
@@ -97,7 +100,7 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
         level = (row.baseline - row.mean) * SHARE.get(row.unit, 1.0)
         reach = limits[1] - limits[0]
         if limits[0] - reach / 2 <= level <= limits[1] + reach / 2:
-            draw(level, **_BASELINE)
+            draw(level, **_BASELINE, zorder=1)
     if of_x.better == "lower":
         axes.invert_xaxis()
     if of_y.better == "lower":

@@ -1,33 +1,29 @@
-"""A contact sheet of scenes: what the model sees and reads, for the eye."""
+"""A contact sheet of scenes: what the model sees and reads."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..base.fields import require
-from ..base.files import write_atomically
 from ..config import RunConfig
 from ..data import dataset
 from ..data.source import SPLITS, Split
 from ..data.world import styles
 from ..data.world.objects import Object
 from ..data.world.scenes import Scene, World
+from .style import Card, Figure, Line, sheet, styled
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; each box has a line style and a number as well.
 COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
 STYLES = ("-", "--", "-.", ":")
-PICTURE, GAP, LINE, HEAD, TITLE = 2.9, 0.35, 0.18, 0.9, 0.5  # inches
 KINDS = (".png", ".pdf", ".svg")
-WRAP = 38  # characters a line
-ONE_SPLIT = ((1,) * 4, (2, 3, 4, 2), (3, 4, 2, 4))  # objects of the scenes, row by row, of one split ...
-ALL_SPLITS = ((1, 2, 3, 4, 2),)  # ... and of each of all
+ONE_SPLIT = (1, 1, 1, 1, 2, 3, 4, 2, 3, 4, 2, 4)  # objects of the scenes of one split, four a row ...
+ALL_SPLITS = (1, 2, 3, 4, 2)  # ... and of each of all, a row
 MEANING: dict[Split, str] = {
     "train": "for learning",
     "validation": "the same concepts in other scenes, for choices made while training",
@@ -40,62 +36,39 @@ MEANING: dict[Split, str] = {
 def preview(config: RunConfig, path: Path | str, split: Split | None = None, seed: int | None = None) -> Path:
     """Writes a PNG, PDF or SVG of scenes with captions, boxes and the phrases that refer to them; returns its path.
 
-    Twelve scenes of a split, or a row of every split that the world has; of the config's seed, or another. ConfigError
-    for another kind of file, ValueError for an unknown or an empty split, and for a dataset without the drawn world;
-    FileError where the system refuses the file, an old one is kept then.
+    Args:
+        split: twelve scenes of this split; None: a row of every split that the world has.
+        seed: of the scenes; None: the config's.
+
+    Raises:
+        ConfigError: for another kind of file.
+        ValueError: for an unknown or an empty split, and for a dataset without the drawn world.
+        FileError: where the system refuses the file; an old one is kept then.
     """
     path = Path(path)
     require(path.suffix.lower() in KINDS, "out", str(path), f"a file's name that ends in {', '.join(KINDS)}")
-    world, seed = dataset(config).world, config.seed if seed is None else seed
-    numbers = ONE_SPLIT if split else ALL_SPLITS
-    sections: dict[Split, list[list[Scene]]] = {}
-    splits: list[Split] = [split] if split else [s for s in SPLITS if world.pool(s)]
-    for name in splits:
-        least, columns = 2 if name == "unseen_combinations" else 1, len(numbers[0])
-        sections[name] = [
-            [world.scene(name, n * columns + i, max(k, least), seed) for i, k in enumerate(row)]
-            for n, row in enumerate(numbers)
-        ]
-    width = len(numbers[0]) * (PICTURE + GAP) + GAP
-    height = HEAD + sum(TITLE + sum(map(_row_height, rows)) for rows in sections.values())
-    figure = Figure(figsize=(width, height), facecolor="white")
-
-    def write(x: float, y: float, text: str, **style: object) -> None:
-        figure.text(x / width, 1 - y / height, text, **style)  # type: ignore[arg-type]
-
-    write(GAP, 0.42, f"{world.concepts} concepts, {world.image_size} px", size=15, weight="bold", va="center")
-    write(GAP, 0.7, difficulty(world), size=11, color="#444444", va="center")
-    write(width - GAP, 0.42, world.credit, size=10, color="#444444", ha="right", va="center")
-    top = HEAD + TITLE / 2
-    for name, rows in sections.items():
-        write(GAP, top, name.replace("_", " "), size=13, weight="bold", va="center")
-        write(GAP + 2.6, top, MEANING[name], size=11, color="#444444", va="center")
-        top += TITLE / 2
-        for row in rows:
-            for column, scene in enumerate(row):
-                left = GAP + column * (PICTURE + GAP)
-                place = (left / width, 1 - (top + PICTURE) / height, PICTURE / width, PICTURE / height)
-                show(figure.add_axes(place), scene)
-                for n, (colour, line) in enumerate(_lines(scene)):
-                    write(left, top + PICTURE + 0.12 + n * LINE, line, size=9.5, color=colour, va="top")
-            top += _row_height(row)
-        top += TITLE / 2
-    buffer = BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=110)
-    write_atomically(path, buffer.getvalue())
+    figure = _contact_sheet(dataset(config).world, split, config.seed if seed is None else seed)
+    figure.savefig(path, format=path.suffix[1:].lower(), dpi=110)
     return path
 
 
-def _row_height(row: Sequence[Scene]) -> float:
-    """Inches, with the texts."""
-    return PICTURE + max(len(_lines(scene)) for scene in row) * LINE + GAP + 0.15
+@styled
+def _contact_sheet(world: World, split: Split | None, seed: int) -> Figure:
+    counts, cards = ONE_SPLIT if split else ALL_SPLITS, []
+    splits: list[Split] = [split] if split else [s for s in SPLITS if world.pool(s)]
+    for name in splits:
+        least = 2 if name == "unseen_combinations" else 1
+        for i, count in enumerate(counts):
+            heading = f"{name.replace('_', ' ')}: {MEANING[name]}" if not i else ""
+            cards.append(scene_card(world.scene(name, i, max(count, least), seed), heading))
+    title = f"{world.concepts} concepts, {world.image_size} px: {difficulty(world)}"
+    return sheet(cards, 4 if split else len(ALL_SPLITS), title, world.credit)
 
 
-def _lines(scene: Scene) -> list[tuple[str, str]]:
-    """Colour and text of each line: the caption, then the phrases, wrapped."""
-    phrases = [(COLOURS[i], f"{i + 1}  {phrase.text}") for i, phrase in enumerate(scene.phrases)]
-    items = [("black", f"“{scene.text}”"), *phrases]
-    return [(colour, line) for colour, text in items for line in textwrap.wrap(text, WRAP, subsequent_indent="    ")]
+def scene_card(scene: Scene, heading: str = "") -> Card:
+    """A scene with numbered boxes, its caption and the phrase of each object."""
+    phrases = [Line(f"{i + 1} {p.text}", COLOURS[i]) for i, p in enumerate(scene.phrases)]
+    return Card(partial(show, scene=scene, heading=heading), [Line(f"“{scene.text}”"), *phrases])
 
 
 def difficulty(world: World) -> str:
@@ -114,10 +87,13 @@ def difficulty(world: World) -> str:
     return ", ".join(rule for rule, share in rules.items() if share) or "calm scenes, plain captions"
 
 
-def show(axes: Axes, scene: Scene) -> None:
+def show(axes: Axes, scene: Scene, heading: str = "") -> None:
     """The picture, every pixel a square, with numbered boxes."""
     axes.imshow(scene.image, interpolation="nearest")
-    axes.set_axis_off()
+    if heading:  # as high as a title, but no wider than the picture
+        axes.set_title(" ")
+        text = axes.annotate(heading, (0, 1), (0, 6), "axes fraction", "offset points", weight="bold")
+        text.set_in_layout(False)
     side = scene.image.shape[0]
     tag, tags = side * 0.075, []
     for i, o in enumerate(scene.objects):

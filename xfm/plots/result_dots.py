@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from ..base.numbers import minus, number, percent
 from ..tasks import Result
 from .labels import clip
-from .palette import BLUE, GREY, ORANGE
-from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
+from .palette import GREY, ORANGE
+from .style import SIZE, WIDTH, Figure, interval_dot, key, new_figure, require, styled, wrap
 
 _ROW, _AXIS, _REST = 0.2, 0.5, 0.9  # inches: a line, the axis below a panel, title and legend
 _NAMES, _VALUE = 3.6, 0.7  # inches left of the axis, and right of it
@@ -25,10 +24,13 @@ _Row = tuple[float, str, str, "Result | None"]  # lines from the panel's top, te
 @styled
 def evaluation(results: Sequence[Result], title: str = "") -> Figure:
     """Draws every result as a dot with its 95 % interval, its baseline (×) and, where a perfect model would not reach
-    100 %, its upper bound. Losses have a scale of their own.
+    100 %, its upper bound. Losses have a scale of their own. A dot is full where the interval excludes the baseline.
 
-    A dot is full where the interval excludes the baseline. Raises ValueError for no results. See `evaluation_pages`
-    for many.
+    Args:
+        results: at most a page of them, see `evaluation_pages`.
+
+    Raises:
+        ValueError: for no results.
     """
     require(results, "results")
     panels = [panel for kind in (True, False) if (panel := [r for r in results if (r.unit == "%") is kind])]
@@ -40,14 +42,20 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
         axes.set_ylim(height, 0)
         _draw(axes, places)
         _set_scale(axes, panel)
-    figure.legend(handles=_legend(results), loc="outside lower left", ncols=4, columnspacing=1.4)
+    handles = [
+        key("value, 95 % interval"),
+        key("the interval includes the baseline, or there is none", mfc="white"),
+        key("baseline", color=ORANGE, linestyle="", marker="x", mew=1.6),
+    ]
+    if any(r.upper_bound is not None and r.upper_bound < 1 for r in results):
+        handles.append(key("upper bound", color="black", linestyle="", marker="|", markersize=10, mew=1.6))
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, columnspacing=1.4)
     return figure
 
 
 def evaluation_pages(results: Sequence[Result]) -> list[list[Result]]:
-    """Draws the results in figures of at most 60 lines; tasks stay whole and in order."""
-    pages: list[list[Result]] = []
-    room = 0
+    """Splits results into figures of at most 60 lines; tasks stay whole and in order."""
+    pages, room = list[list[Result]](), 0
     for task in _by_task(results):
         if len(task) + 1 > room:
             pages.append([])
@@ -75,14 +83,10 @@ def _rows(results: Sequence[Result]) -> list[_Row]:
         if apart:
             add("", clip(note, 130))
         for r in task:
-            add(wrap(_name(r, len(sizes) > 1), _NAMES - 0.1, SIZE, "   "), result=r)
+            name = ", ".join(filter(None, (r.condition, r.metric))).replace(" - ", " − ")
+            add(wrap(name + f" (n = {r.n})" * (len(sizes) > 1), _NAMES - 0.1, SIZE, "   "), result=r)
         y += 0.6
     return rows
-
-
-def _name(result: Result, with_n: bool) -> str:
-    name = ", ".join(filter(None, (result.condition, result.metric))).replace(" - ", " − ")
-    return f"{name} (n = {result.n})" if with_n else name
 
 
 def _by_task(results: Sequence[Result]) -> list[list[Result]]:
@@ -99,15 +103,14 @@ def _draw(axes: Axes, rows: Sequence[_Row]) -> None:
     for y, text, note, r in rows:
         font: dict[str, Any] = {"fontsize": 9.5, "fontweight": "bold"} if r is None else {"fontsize": SIZE}
         axes.annotate(text, (0, y), (-72 * _NAMES, 0), linespacing=1.1, **place, **font)
-        aside, colour = (note, GREY) if r is None else (_number(r), "black")
+        value = "" if r is None else number(r.value, digits=2) if r.unit != "%" else percent(r.value)
+        aside, colour = (note, GREY) if r is None else (value, "black")
         axes.annotate(aside, (1, y), (72 * _VALUE, 0), ha="right", fontsize=SIZE - 0.5, color=colour, **place)
         if r is None:
             axes.axhspan(y - 0.5, y + 0.5, color="white", zorder=1)  # the grid ends at a heading
             continue
-        axes.plot([r.low, r.high], [y, y], color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3)
         excluded = r.baseline is not None and not r.low <= r.baseline <= r.high
-        face = BLUE if excluded else "white"
-        axes.plot(r.value, y, "o", color=BLUE, mfc=face, markersize=5.5, zorder=4, clip_on=False)
+        interval_dot(axes, y, (r.low, r.value, r.high), full=excluded, clip_on=False)
         if r.baseline is not None:
             axes.plot(r.baseline, y, "x", color=ORANGE, markersize=5.5, mew=1.6, zorder=5, clip_on=False)
         if r.upper_bound is not None and (r.unit != "%" or r.upper_bound < 1):
@@ -123,20 +126,3 @@ def _set_scale(axes: Axes, results: Sequence[Result]) -> None:
     else:
         axes.set_xlim(min(0, *marks) - 0.015, max(1, *marks) + 0.015)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: minus(f"{100 * x:.0f} %")))
-
-
-def _number(r: Result) -> str:
-    return number(r.value, digits=2) if r.unit != "%" else percent(r.value)
-
-
-def _legend(results: Sequence[Result]) -> list[Line2D]:
-    dot: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
-    handles = [
-        Line2D([], [], **dot, label="value, 95 % interval"),
-        Line2D([], [], **dot, mfc="white", label="the interval includes the baseline, or there is none"),
-        Line2D([], [], color=ORANGE, linestyle="", marker="x", mew=1.6, label="baseline"),
-    ]
-    if any(r.upper_bound is not None and r.upper_bound < 1 for r in results):
-        bound: dict[str, Any] = {"color": "black", "marker": "|", "markersize": 10, "mew": 1.6}
-        handles.append(Line2D([], [], linestyle="", **bound, label="upper bound"))
-    return handles

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -13,19 +14,20 @@ import matplotlib.figure
 from matplotlib import rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from ..base.files import write_atomically
 from .labels import SIZE as SIZE  # figures have it from here
 from .labels import make_legible, wrap
-from .palette import AXIS, GREY, GRID
-from .svg import themed
+from .palette import AXIS, BLUE, GREY, GRID, themed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Content = bytes
 
 WIDTH, COLUMN = 9.5, 2.25  # inches: a notebook's width, one of four pictures across it
+LINE_HEIGHT = 11.2  # points from a line of text to the next, below a picture
 _CSS, _SHARP = 96, 1.6  # pixels per inch on the page; image pixels per page pixel, for high-resolution screens
 _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # the $ and _ of a caption are characters
@@ -67,7 +69,7 @@ class Figure(matplotlib.figure.Figure):
         return buffer.getvalue()
 
     def svg(self, name: str, label: str) -> str:
-        """An <svg> element for a page of HTML, in the page's colours; see `xfm.plots.svg`."""
+        """An <svg> element for a page of HTML, in the page's colours; see `palette.themed`."""
         return themed(self.bytes("svg"), name, label)
 
     def _repr_png_(self) -> tuple[Content, dict[str, int]]:
@@ -119,3 +121,57 @@ def bare(axes: Axes) -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
+
+
+def interval_dot(
+    axes: Axes, y: float, ends: tuple[float, float, float], colour: str = BLUE, full: bool = True, **look: Any
+) -> None:
+    """Draws a row's value as a dot, white unless `full`, on its interval. `ends`: low, value, high."""
+    low, value, high = ends
+    dot = {"marker": "o", "linestyle": "", "markersize": 5.5, "zorder": 4} | look
+    axes.plot([low, high], [y, y], color=colour, linewidth=2, solid_capstyle="butt", zorder=3)
+    axes.plot(value, y, color=colour, mfc=colour if full else "white", **dot)
+
+
+def key(label: str, **look: Any) -> Line2D:
+    """Entry of a legend; by default a dot on its interval, as `interval_dot` draws it."""
+    dot: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
+    return Line2D([], [], **look if look.keys() & {"marker", "linestyle"} else dot | look, label=label)
+
+
+@dataclass(frozen=True)
+class Line:
+    text: str
+    colour: str = "black"
+    weight: str = "normal"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture: how it is drawn, and the lines below it."""
+
+    draw: Callable[[Axes], object]
+    below: Sequence[Line]
+
+
+def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figure:
+    """A grid of cards, each as high as its texts ask for."""
+    side = WIDTH / columns - 0.35
+    rows = -(-len(cards) // columns)
+    texts = [[Line(wrap(t.text, side, SIZE, "    "), t.colour, t.weight) for t in card.below] for card in cards]
+    lines = [sum(1 + t.text.count("\n") for t in below) for below in texts]
+    most = sum(max(lines[i : i + columns]) for i in range(0, len(cards), columns))
+    width = max(min(columns, len(cards)) * WIDTH / columns, WIDTH / 2)
+    figure = new_figure(width, 0.55 + rows * (side + 0.3) + most * LINE_HEIGHT / 72, title, credit)
+    panels = figure.subplots(rows, min(columns, len(cards)), squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+        axes.set_anchor("S")
+    for axes, card, below in zip(panels, cards, texts, strict=False):
+        card.draw(axes)
+        down = 3.0
+        for t in below:
+            look: dict[str, Any] = {"color": t.colour, "weight": t.weight, "fontsize": SIZE, "va": "top"}
+            axes.annotate(t.text, (0, 0), (0, -down), "axes fraction", "offset points", **look)
+            down += LINE_HEIGHT * (1 + t.text.count("\n"))
+    return figure

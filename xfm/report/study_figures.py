@@ -14,10 +14,10 @@ from ..base.fields import one_of
 from ..config import ConfigError
 from ..plots import Figure
 from ..plots.effect_intervals import forest, nothing, paired_seeds
-from ..plots.effect_map import effect_map
+from ..plots.effect_intervals import spread as spread_figure
+from ..plots.heat_maps import effect_map
 from ..plots.pareto import pareto as pareto_figure
 from ..plots.probe_figures import probes
-from ..plots.variance_components import spread as spread_figure
 from ..study import Study, StudyError
 from ..study.comparisons import pareto
 from ..study.effects import Metrics, effects, no_pairs, pairs, select

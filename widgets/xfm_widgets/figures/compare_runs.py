@@ -19,8 +19,6 @@ from xfm.plots.palette import GREY, SHADE
 from xfm.plots.probe_figures import cycle
 from xfm.plots.style import SIZE, WIDTH, message_figure, new_figure, styled
 
-__all__ = ["CurvePanel", "compare_runs"]
-
 Looks = Mapping[str, tuple[Any, Any, Any]]  # colour, dash, marker of each run
 
 
@@ -43,10 +41,16 @@ class CurvePanel:
 def compare_runs(
     panels: Mapping[str, CurvePanel], smoothing: float = 0.0, logarithmic: bool = False, title: str = ""
 ) -> Figure:
-    """A panel a curve, a colour and dash a run; `smoothing`: the width of a running mean as a fraction of the steps,
-    behind which the values themselves are faint. `logarithmic`: the axis, of panels whose values are all above zero.
-    Dotted: levels of chance and of constant predictions. Grey: steps before a loss joins; dashed lines: steps at which
-    one joins a sum, which jumps there. Without panels a figure that says that no step is recorded."""
+    """Draws one panel per curve, a colour and dash per run.
+
+    Dotted: levels of chance and of constant predictions. Grey: steps before a loss joins. Dashed: steps at which a loss
+    joins a sum. Without panels a figure says that no step is recorded.
+
+    Args:
+        panels: curves by their names.
+        smoothing: width of the running mean as a fraction of the steps; the values are faint behind it.
+        logarithmic: whether panels have a logarithmic axis where all values are above zero.
+    """
     if not panels:
         return message_figure(f"{title}: no step is recorded" if title else "No step is recorded")
     columns = min(3, len(panels))

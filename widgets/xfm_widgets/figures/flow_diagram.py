@@ -17,8 +17,6 @@ from xfm.plots import Figure
 from xfm.plots.palette import BLUE, GOLD, GREEN, GREY, INK, ORANGE, PURPLE, SHADE, TINT
 from xfm.plots.style import WIDTH, styled, wrap
 
-__all__ = ["flow_diagram"]
-
 _TALL = 3.85  # inches, as all coordinates here
 _ENCODERS = {"vision": (1.9, 2.5), "language": (1.9, 0.6), "fusion": (6.0, 1.55)}
 _TARGETS = {
@@ -50,11 +48,11 @@ def flow_diagram(
     norms: Mapping[str, Mapping[str, float | None]] | None = None,
     held_back: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Encoders and losses. The arrows go forward; the gradient comes back along them, and where text crosses into a
-    multimodal loss by the gradient scale of the config.
+    """Draws encoders and losses: arrows forward, the gradient back along them, and the gradient scale of each crossing.
 
-    `norms[objective][encoder]`: measured gradient norms ("language", "vision", "fusion"; None: no path), next to the
-    arrows. `held_back[objective]`: the norm that its gradient scale keeps from the language encoder.
+    Args:
+        norms: measured gradient norms by objective and encoder ("language", "vision", "fusion"; None: no path).
+        held_back: by objective, the norm that its gradient scale keeps from the language encoder.
     """
     figure = Figure(figsize=(WIDTH, _TALL))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, _TALL))

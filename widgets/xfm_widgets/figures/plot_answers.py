@@ -16,8 +16,6 @@ from xfm.plots.example_pictures import RIGHT, WRONG
 from xfm.plots.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
-__all__ = ["Said", "plot_answers"]
-
 COLOURS = (BLUE, ORANGE, PURPLE, GREY)  # of the models
 SHORT = 24  # characters of names that stand side by side
 Box = Sequence[float]  # cx, cy, width, height as shares of the picture
@@ -43,10 +41,18 @@ def plot_answers(
     reliability: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     credit: str = "",
 ) -> Figure:
-    """Any images (see `images.prepare`) with the boxes of the truth and the answers, the texts, the truth and each
-    answer; next to them, by model, the share that is right (`right`, None: of no answer) of the answers with a
-    confidence from `low` to `high`, which `n` have. ConfigError for what is no image, and for more models than there
-    are colours."""
+    """Draws one test example with the models' answers, and how far their confidence can be trusted.
+
+    Args:
+        texts: what is asked.
+        truth, said: the right answer and the models', with their boxes.
+        images: any images that `xfm.base.images.prepare` accepts.
+        reliability: by model, the accuracy (`right`, None: no answer) of the `n` answers with a confidence of `low` to
+            `high`.
+
+    Raises:
+        ConfigError: for what is no image, and for more models than there are colours.
+    """
     require(0 < len(said) <= len(COLOURS), "said", len(said), f"1 to {len(COLOURS)} models")
     figure = new_figure(WIDTH, 4.4, title, credit)
     left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])  # type: ignore[misc]

@@ -23,8 +23,6 @@ from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
 if TYPE_CHECKING:
     from xfm.explain.tracing import Trace
 
-__all__ = ["AttentionSide", "plot_attention"]
-
 WEIGHT, CHANGE = "attention weight; low ones let the picture through", "change of the attention weight"
 
 
@@ -41,8 +39,15 @@ class AttentionSide:
 def plot_attention(
     sides: Sequence[AttentionSide], trace: Trace, signed: bool = False, title: str = "", credit: str = ""
 ) -> Figure:
-    """A panel a side, each with a scale of its own; `signed`: differences. ValueError where there is no side,
-    ConfigError for weights that are not those of the trace's words or patches; what is not finite is drawn as 0."""
+    """Draws one panel per side, each with a scale of its own; weights that are not finite are drawn as 0.
+
+    Args:
+        signed: whether the weights are differences.
+
+    Raises:
+        ValueError: for no sides.
+        ConfigError: for weights that are not those of the trace's words or patches.
+    """
     require(sides, "sides")
     high = max(3.0 if side.kind == "patches" else 0.2 * len(side.weights) for side in sides)
     figure = new_figure(WIDTH * (1 if len(sides) > 1 else 0.6), high + 1.1, title, credit)

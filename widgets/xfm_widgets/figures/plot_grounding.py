@@ -20,8 +20,6 @@ from xfm.plots.explanations import overlay
 from xfm.plots.palette import PURPLE
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled
 
-__all__ = ["grounding"]
-
 Box = Sequence[float]  # x, y, width, height in pixels
 
 
@@ -35,9 +33,17 @@ def grounding(
     candidates: Sequence[tuple[Box, float]] = (),
     credit: str = "",
 ) -> Figure:
-    """Any image (see `images.prepare`) with the `boxes`, "true" (solid) and "predicted" (dashed), finite pixels, and
-    dotted the `candidates`, each with its share of the masked pictures; next to it, where given, attention by patch
-    (rows, columns). ConfigError for what is none."""
+    """Draws a picture with its boxes, and the attention behind them.
+
+    Args:
+        image: any image that `xfm.base.images.prepare` accepts.
+        boxes: "true" (solid) and "predicted" (dashed), finite pixels.
+        attention: by patch, (rows, columns).
+        candidates: boxes (dotted), each with its fraction of the masked pictures.
+
+    Raises:
+        ConfigError: for what is no image, no box or no attention.
+    """
     image = pixels(image)
     height, width = image.shape[:2]
     if attention is not None:

@@ -20,8 +20,6 @@ from xfm.plots.labels import clip
 from xfm.plots.palette import BLUE, GREY, opacity
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
-__all__ = ["masked_prediction"]
-
 _COLUMNS = {"hidden": 0.0, "given the picture as shown (IMLM)": 0.12, "from the text alone (MLM)": 0.56}  # of the width
 _READABLE = 8  # patches a side, at most: their numbers fit
 
@@ -36,19 +34,19 @@ def masked_prediction(
     title: str = "",
     credit: str = "",
 ) -> Figure:
-    """Any image (see `images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
-    to it, where hidden, the `agreement` (P,) of MIM's prediction with its target, a cosine, and the pixels as a
-    `target`, an image of the same size. Below them the guesses for hidden word pieces, as `explain.masked_predictor`
-    has them in "words". ConfigError for what is no image, and for other sizes."""
+    """Draws what a model predicts for hidden patches and pieces. ConfigError for what is no image, and other sizes.
+
+    Args:
+        image: any image that `xfm.base.images.prepare` accepts, of (side, side) pixels.
+        hidden: patches that are covered, (P,) bool.
+        agreement: cosine of MIM's prediction with its target, (P,).
+        target: pixels as a target, an image of the same size.
+        words: guesses for hidden word pieces, the "words" of `explain.masked_predictor`.
+    """
     image, hidden = pixels(image), square_mask(hidden, "hidden")
-    side, size = len(image), math.isqrt(len(hidden))
-    fits = f"(side, side, 3), {size} patches a side"
-    require(image.shape == (side, side, 3) and side % size == 0, "image.shape", image.shape, fits)
-    if agreement is not None:
-        agreement = numbers(agreement, "agreement", hidden.shape)
-    if target is not None:
-        target = pixels(target, "target")
-        require(target.shape == image.shape, "target.shape", target.shape, str(image.shape))
+    agreement = None if agreement is None else numbers(agreement, "agreement", hidden.shape)
+    target = None if target is None else pixels(target, "target")
+    side, size = _sizes(image, hidden, target)
     rows = [
         (clip(w["piece"], 14), [wrap(_guesses(w["piece"], w[given]), 0.4 * WIDTH) for given in ("with", "without")])
         for w in words
@@ -77,6 +75,16 @@ def masked_prediction(
         _cosines(axes[1], side, known, agreement)
     _table(figure.add_subplot(grid[1, :]), rows, lines)
     return figure
+
+
+def _sizes(image: np.ndarray, hidden: np.ndarray, target: np.ndarray | None) -> tuple[int, int]:
+    """Pixels and patches a side. ConfigError where they do not fit each other."""
+    side, size = len(image), math.isqrt(len(hidden))
+    fits = f"(side, side, 3), {size} patches a side"
+    require(image.shape == (side, side, 3) and side % size == 0, "image.shape", image.shape, fits)
+    if target is not None:
+        require(target.shape == image.shape, "target.shape", target.shape, str(image.shape))
+    return side, size
 
 
 def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> None:

@@ -19,8 +19,6 @@ from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 if TYPE_CHECKING:
     from xfm.tasks.retrieval_set import RetrievalSet
 
-__all__ = ["plot_retrieval"]
-
 _SHOWN = 8  # answers
 
 
@@ -34,9 +32,13 @@ def plot_retrieval(
     apart: bool = False,
     credit: str = "",
 ) -> Figure:
-    """The best answers to a query with their scores, the true ones framed and ticked; next to them the map of both
-    modalities. `itm` (N,): the scores that the best by ITC are ordered by. `selected`: pictures 0 to N - 1, sentences
-    N to 2N - 1. Of a query that has no place on the map, as a reader's own, it is not known what is true."""
+    """Draws the best answers to a query with their scores, the true ones framed, and the map of both modalities.
+
+    Args:
+        itm: scores (N,) that re-rank the best by ITC.
+        selected: pictures 0 to N - 1, sentences N to 2N - 1.
+        apart: whether the query is the user's own, which has no place on the map and no known truth.
+    """
     order, true = pairs.ranking(direction, query, itm), pairs.row(pairs.truth, direction, query)
     title = f"Retrieval, {direction}: no answer is true"
     point = query + len(pairs.texts) * (direction == "text to image")
