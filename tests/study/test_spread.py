@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 from study.conftest import PRIMARY
 
-from xfm.plots.variance_components import spread
+from xfm.plots.effect_intervals import spread
 from xfm.study import Study
 from xfm.study.variance import pairing, share, standard_deviation
 
