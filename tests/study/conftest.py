@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.base.numbers import p_value
 from xfm.study import Spec, Study, results_csv, store
 from xfm.study.measurements import Measurements
 from xfm.study.study_metrics import Measured, Metric
@@ -79,20 +77,6 @@ def measurements(
     """What a study would read from its folder."""
     empty = pd.DataFrame({"variant": [], "seed": [], "metric": [], "level": [], "value": []})
     return Measurements(spec, results, empty if levels is None else levels, metrics, {})
-
-
-def page(name: str) -> str:
-    """A page of the project as one line."""
-    return " ".join((ROOT / name).read_text("utf-8").split())
-
-
-def told(row: Any, form: str, scale: float = 100, sign: int = 1) -> str:
-    """A difference in words: `form` has places for it and the ends of its interval, and <holm> and <tost> for p; in
-    points, unless `scale` is 1."""
-    ends = sorted((sign * scale * row["low"], sign * scale * row["high"]))
-    for name, column, put in (("<holm>", "p_holm", "{:.4f}".format), ("<tost>", "p_equivalent", p_value)):
-        form = form.replace(name, put(row[column])) if name in form else form
-    return re.sub(r"-(?=\d)", "−", form.format(sign * scale * row["effect"], *ends))
 
 
 @pytest.fixture(scope="session")

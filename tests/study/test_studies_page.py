@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
 from xfm.recipes import prior_runs
@@ -22,7 +23,6 @@ from xfm.study.untrained import Untrained
 from xfm.study.worker import Outcome
 from xfm.train.estimate import estimate
 
-from .conftest import told
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/studies.md").read_text("utf-8")
@@ -124,47 +124,15 @@ def test_the_mistakes_are_told_by_the_plan_today(world, monkeypatch: pytest.Monk
     assert "takes two pairs" in planned(range(1), [LOSS]).loc[LOSS, "note"]
 
 
-def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
-    text = " ".join((ROOT / "studies/README.md").read_text("utf-8").split())
-    study = Study.load(ROOT / "studies/general")
-    assert not len(study.missing()) and len(study.spec.seeds) == 12
-    rows = study.effects().set_index(["variant", "metric"])
-    synset, concept, recall = study.spec.primary
-
-    def said(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> bool:
-        return told(rows.loc[(variant, metric)], form, scale, sign) in text
-
-    assert said("bert_like", synset, "of 2 points ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
-    assert said("beit_like", concept, "concepts {:.2f} points worse ({:.2f} to {:.2f}, Holm <holm>)", sign=-1)
-    assert said("clip_like", concept, "`clip_like` {:.2f} points better ({:.2f} to {:.2f}, Holm <holm>)")
-    assert said("clip_like", recall, "By {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)")
-    assert said("fused", synset, "definitions ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
-    assert said("fused", concept, "concepts ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
-    assert said("fused", recall, "worse in retrieval, by {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)", sign=-1)
-    alike = [(variant, metric) for variant, metric in rows.index if rows.loc[(variant, metric), "equivalent"] == "yes"]
-    assert alike == [("fused", synset), ("bert_like", synset), ("fused", concept)]
-    found = [rows.xs(m, level="metric")["detectable"].max() for m in study.spec.primary]
-    looked_for = [round(100 * study.spec.detectable[m]) for m in study.spec.primary]
-    assert "Looked for were {}, {} and {} points".format(*looked_for) in text
-    assert "these seeds find {:.2f}, {:.2f} and {:.2f} in 80 %".format(*(100 * d for d in found)) in text
-    assert said("fused", LOSS, "lower by {:.4f} nats ({:.4f} to {:.4f})", 1)
-    assert said("fused", NAMING, "{:.2f} points of naming ({:.2f} to {:.2f})", sign=-1)
-    grounding = "grounding (several objects), acc@0.5"
-    assert said("fused", grounding, "{:.2f} points of grounding of several objects ({:.2f} to {:.2f})")
-    imlm, pairs = "validation/pairs/imlm", "minimal pairs, MLM, accuracy"
-    assert said("fused", imlm, "{:.4f} nats on words masked beside a picture ({:.4f} to {:.4f})", 1, -1)
-    assert said("fused", pairs, "{:.2f} points of minimal pairs ({:.2f} to {:.2f})")
-    assert said("fused", "image to text, ITC + ITM, R@1", "(image to text {:+.2f}, {:+.2f} to {:+.2f})")
-    lexname = "lexicographer file of a gloss, accuracy"
-    assert said("bert_like", lexname, "encoder (in lexicographer files {:.2f} points, {:.2f} to {:.2f}, uncorrected)")
-    assert told(rows.loc[("bert_like", lexname)], "`bert_like` has those {:.2f} points more") in text
-    assert said("bert_like", LOSS, "higher by {:.4f} nats, {:.4f} to {:.4f}", 1)
-    best = study.by_field([lexname]).iloc[0]
-    assert max(float(best[v].split(" ")[0]) for v in study.spec.variants if best[v]) < float(best["baseline"][:5])
-    shares = study.pareto().drop_duplicates("variant").set_index("variant")["probability"]
-    assert shares.map("{:.0%}".format).to_dict() == {
-        "xfm": "100%", "fused": "2%", "bert_like": "39%", "beit_like": "0%", "clip_like": "100%"}  # fmt: skip
-    assert "`bert_like` in 39 %, `fused` in 2 %, `beit_like` in none" in text
+def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored_gap() -> None:
+    runs = json.loads((ROOT / "studies/warm_start.json").read_text("utf-8"))["runs"]
+    assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])
+    (regime,) = (run["changes"] for run in runs if run["changes"].get("train.steps") == 1500)
+    assert recipes.study().fingerprint == recipes.get("demo+adamw").replace(regime | {"train.steps": 1200}).fingerprint
+    gap = Study.load(ROOT / "studies/insulation-exploration").effects().set_index("metric").loc[LOSS, "effect"]
+    insulation = Study.load(ROOT / "studies/insulation")
+    assert insulation.spec.margins[LOSS] == pytest.approx(gap / 5, abs=5e-4)
+    assert insulation.admission()["admitted"].all()
 
 
 def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
