@@ -36,103 +36,12 @@ PAGES = [
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 Key = tuple[str, str, str]  # task, condition, metric
 
-DEMO: list[Key] = [
-    ("image to text", "ITC", "R@1"),
-    ("text to image", "ITC", "R@1"),
-    ("image to text", "ITM re-ranked", "R@1"),
-    ("text to image", "ITM re-ranked", "R@1"),
-    ("image to text", "ITC + ITM", "R@1"),
-    ("text to image", "ITC + ITM", "R@1"),
-    ("matching (name exchanged)", "ITM", "accuracy"),
-    ("matching (size exchanged)", "ITM", "accuracy"),
-    ("matching (count exchanged)", "ITM", "accuracy"),
-    ("matching (relation exchanged)", "ITM", "accuracy"),
-    ("grounding", "", "acc@0.5"),
-    ("grounding", "any object's box", "acc@0.5"),
-    ("grounding (several objects)", "swapped phrase", "acc@0.5"),
-    ("grounding (harder pictures)", "hard", "acc@0.5"),
-    ("naming", "", "accuracy"),
-    ("naming (unseen concepts)", "", "accuracy"),
-    ("masked names", "right picture", "accuracy"),
-    ("masked names", "right - wrong", "accuracy"),
-    ("masked relations", "right - wrong", "accuracy"),
-    ("concept", "pooled, linear probe", "accuracy"),
-    ("concept (unseen concepts)", "pooled, linear probe", "accuracy"),
-    ("category (unseen concepts)", "pooled, linear probe", "accuracy"),
-    ("language", "", "accuracy"),
-    ("lexicographer files", "linear probe", "accuracy"),
-    ("lexicographer files", "bag of words", "accuracy"),
-    ("hypernym", "fine-tuned", "accuracy"),
-]
-CHECKPOINT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
-GENERAL = [
-    "language, loss (nats)",
-    "lexicographer file of a gloss, accuracy",
-    "same synset, accuracy",
-    "hypernym, linear probe, accuracy",
-    "minimal pairs, MLM, accuracy",
-    "concept of a picture, accuracy",
-    "subcategory of a picture, accuracy",
-    "concept, pooled, linear probe, accuracy",
-    "image to text, ITC, R@1",
-    "text to image, ITC, R@1",
-    "naming, accuracy",
-    "matching (name exchanged), ITM, accuracy",
-    "grounding (several objects), acc@0.5",
-    "question answering, accuracy",
-]
+ROWS = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))  # which rows tables have
+CHECKPOINT = [ROWS["demo"][i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
 SEEN = "concept, pooled, linear probe, accuracy"
 ANSWERED = ("general", "insulation", "negatives", "guidance", "mends", "elsewhere")
 BESIDE = "validation/pairs/imlm"
-LIFTED = {  # in `mends`: without the stop, and with it
-    "AdamW, as in X-FM": ("no stop", "xfm"),
-    "AdamW, held to the warm start": ("no stop, distilled 10", "distilled 10"),
-    "SGD": ("no stop, SGD 0.1", "SGD 0.1"),
-}
-WORDS: dict[str, Sequence[Key]] = {
-    "MLM, nats": [("language", "", "loss")],
-    "lexicographer files, fine-tuned": [("lexicographer files", "fine-tuned", "accuracy")],
-    "same synset, linear": [("same synset", "linear probe", "accuracy")],
-    "hypernym, linear": [("hypernym", "linear probe", "accuracy")],
-}
-SEES: dict[str, Sequence[Key]] = {
-    "R@1, image to text, text to image": [("image to text", "ITC", "R@1"), ("text to image", "ITC", "R@1")],
-    "grounding": [("grounding", "", "acc@0.5")],
-    "masked names": [("masked names", "right picture", "accuracy")],
-}
-STARTS = {
-    "10,000 steps alone": 3,
-    "10,000 steps, and 5,000 joint steps": 0,
-    "30,000 steps alone": 4,
-    "30,000 steps, and 5,000 joint steps": 1,
-    "30,000 steps, and 5,000 joint steps at .1": 7,
-    "40,000 steps, and 5,000 joint steps at .1 by Muon": 10,
-}
-REGIMES = {
-    "1,200 steps, language encoder at .3 of the rate": 2,
-    "1,200 steps": 5,
-    "1,500 steps, fused from .06 on, MIM from .5, pictures of several objects earlier": 6,
-}
-EXPLORED = [
-    "language, loss (nats)",
-    "same synset, linear probe, accuracy",
-    "minimal pairs, MLM, accuracy",
-    SEEN,
-    "naming, accuracy",
-    "image to text, ITC, R@1",
-    "text to image, ITC, R@1",
-    "grounding, acc@0.5",
-    "matching (name exchanged), ITM, accuracy",
-    "validation/pairs/imlm",
-]
-ATTENDED = {
-    "pointing game, words": "alignment (several objects), words, pointing game",
-    "mass on the box, words": "alignment (several objects), words, mass on the box",
-    "grounding": "grounding (several objects), acc@0.5",
-    "ITM, names exchanged": "matching (name exchanged), ITM, accuracy",
-    "R@1, ITC + ITM, image to text": "image to text, ITC + ITM, R@1",
-}
-SHORT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
+SHORT = [ROWS["demo"][i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -359,7 +268,7 @@ def differences_table(name: str, metrics: dict[str, str]) -> str:
     """A row a metric, by its label: the reference's mean, and each other arm's difference to it."""
     rows = []
     for label, metric in metrics.items():
-        of_metric = effects(name).query("metric == @metric")
+        of_metric: Any = effects(name)[effects(name)["metric"] == metric]
         level = f"{100 * of_metric['mean_against'].iloc[0]:.1f}"
         base = f"{100 * of_metric['baseline'].iloc[0]:.1f} ({of_metric['baseline_name'].iloc[0]})"
         rows.append([label, base, level, *(_difference(row) for _, row in of_metric.iterrows())])
@@ -370,8 +279,9 @@ def warm_table(runs: dict[str, int], columns: dict[str, Sequence[Key]]) -> str:
     """A row a run of warm_start.json, by its place there, below the baselines."""
     rows, found = [], read("studies/warm_start.json")["runs"]
     for label, place in {"baseline": -1, **runs}.items():
-        results = {(r["task"], r["condition"], r["metric"]): r for r in found[place]["results"]}
-        cells = [[results[key]["baseline" if place < 0 else "value"] for key in keys] for keys in columns.values()]
+        results: dict[Any, Any] = {(r["task"], r["condition"], r["metric"]): r for r in found[place]["results"]}
+        what = "baseline" if place < 0 else "value"
+        cells = [[results[tuple(key)][what] for key in keys] for keys in columns.values()]
         scaled = [[f"{x:.2f}" if x > 1 else f"{100 * x:.1f}" for x in cell] for cell in cells]
         rows.append([label, *map(", ".join, scaled)])
     return table(["", *columns], rows)
@@ -407,7 +317,7 @@ def still_does_table() -> str:
     mends = study("mends")
     loss, boxes, concepts = mends.spec.primary
     rows = []
-    for label, (free, held) in LIFTED.items():
+    for label, (free, held) in ROWS["still-does"].items():
         cells, lifted = [label], {free: 1, held: -1}
         for metric in (loss, boxes, concepts, BESIDE, "naming, accuracy", "image to text, ITC, R@1"):
             cells.append(_difference(mends.contrast(lifted, metric).iloc[0]))
@@ -493,7 +403,7 @@ def changes_table(changes: dict[str, dict[str, Any]]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "short": short_table,
-    "demo": lambda: evaluation_table(demo_results(), DEMO),
+    "demo": lambda: evaluation_table(demo_results(), ROWS["demo"]),
     "recipe": recipe_table,
     "learnt": learnt_table,
     "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
@@ -508,12 +418,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-speed": page_speed_table,
     "finetune": finetune_table,
     "heads": heads_table,
-    "general": partial(by_field_table, "general", GENERAL),
-    "insulation-exploration": partial(by_field_table, "insulation-exploration", EXPLORED),
-    "attention": partial(differences_table, "attention", ATTENDED),
-    "warm-starts": partial(warm_table, STARTS, WORDS),
-    "joint-optimizers": partial(warm_table, {"AdamW": 8, "Muon": 9}, WORDS | SEES),
-    "regimes": partial(warm_table, REGIMES, dict([*WORDS.items()][:1]) | SEES),
+    "general": partial(by_field_table, "general", ROWS["general"]),
+    "insulation-exploration": partial(by_field_table, "insulation-exploration", ROWS["insulation-exploration"]),
+    "attention": partial(differences_table, "attention", ROWS["attention"]),
+    "warm-starts": partial(warm_table, ROWS["warm-starts"], ROWS["words"]),
+    "joint-optimizers": partial(warm_table, {"AdamW": 8, "Muon": 9}, ROWS["words"] | ROWS["sees"]),
+    "regimes": partial(warm_table, ROWS["regimes"], dict([*ROWS["words"].items()][:1]) | ROWS["sees"]),
     "insulation": partial(stop_table, "insulation", {BESIDE: "beside a picture, nats", "naming, accuracy": "naming"}),
     **{
         name: partial(stop_table, name, {BESIDE: "beside a picture, nats", "image to text, ITC, R@1": "R@1"})

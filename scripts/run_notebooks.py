@@ -23,28 +23,34 @@ import nbformat
 import numpy as np
 from nbclient import NotebookClient
 from PIL import Image
-from scipy.spatial import cKDTree
+from PIL.PngImagePlugin import PngInfo
+from scipy.spatial import KDTree
 
 from xfm.base.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 TIMEOUT = 3600  # seconds a cell
 KEPT = ("kernelspec", "language_info")  # of a notebook's metadata
+MADE = {"Software": "run_notebooks"}  # in a picture that is small already
 ERROR = 19  # of 255, of a palette, in all but a thousandth of the pixels
 
 
 def small(picture: bytes) -> bytes:
     """The smallest PNG of the same size that looks the same: with a palette, but for photographs."""
-    image = Image.open(BytesIO(picture)).convert("RGB")
+    image = Image.open(BytesIO(picture))
+    if MADE.items() <= image.info.items():
+        return picture
+    image = image.convert("RGB")
     pixels = np.asarray(image)
     colours, places = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
     # charts have 256 colours, most of them of their letters' edges; else half are the frequent, half the rare ones
     coverage, median = Image.Quantize.MAXCOVERAGE, Image.Quantize.MEDIANCUT
     ways = [{coverage: n} for n in (16, 24, 32, 64, 128, 256)] if len(colours) <= 256 else [{median: 160, coverage: 96}]
     for counts in ways:
-        parts = (image.quantize(n, method, kmeans=3, dither=0).getpalette()[: 3 * n] for method, n in counts.items())
+        made = [image.quantize(n, method, kmeans=3, dither=Image.Dither.NONE) for method, n in counts.items()]
+        parts = [(part.getpalette() or [])[: 3 * n] for part, n in zip(made, counts.values(), strict=True)]
         palette = np.concatenate([np.array(part, np.uint8).reshape(-1, 3) for part in parts])
-        nearest = cKDTree(palette).query(colours)[1][places].reshape(pixels.shape[:2])
+        nearest = np.asarray(KDTree(palette).query(colours)[1])[places].reshape(pixels.shape[:2])
         error = np.abs(palette[nearest].astype(int) - pixels).max(-1)
         if np.quantile(error, 0.999) <= ERROR:
             image = Image.fromarray(nearest.astype(np.uint8), "P")
@@ -52,9 +58,15 @@ def small(picture: bytes) -> bytes:
             break
     else:
         image = Image.fromarray(np.rint(np.rint(pixels / 255 * 63) / 63 * 255).astype(np.uint8))  # six bits a channel
-    buffer = BytesIO()
-    image.save(buffer, "png", optimize=True)
-    return min(buffer.getvalue(), picture, key=len)
+    return saved(image)
+
+
+def saved(image: Image.Image) -> bytes:
+    buffer, info = BytesIO(), PngInfo()
+    for key, value in MADE.items():
+        info.add_text(key, value)
+    image.save(buffer, "png", optimize=True, pnginfo=info)
+    return buffer.getvalue()
 
 
 def lighten(output: nbformat.NotebookNode) -> None:

@@ -23,7 +23,6 @@ from xfm.study.untrained import Untrained
 from xfm.study.worker import Outcome
 from xfm.train.estimate import estimate
 
-
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/studies.md").read_text("utf-8")
 TEXT = " ".join(PAGE.split())
