@@ -1,12 +1,10 @@
-"""What the demo costs and learns: `xfm pretrain demo` in an empty folder, timed, into benchmarks/results/demo.json.
+"""What the demo costs and learns: `xfm pretrain demo` in an empty folder, timed.
 
-python benchmarks/demo.py [--recipe demo] [--seed 0] [--folder F]
+python benchmarks/demo.py [--recipe demo] [--seed 0]
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import json
 import os
 import subprocess
@@ -17,24 +15,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
+import psutil
+from measuring import options, write
 
 from xfm.plots.curve_records import constant_levels
 from xfm.study.study_metrics import HELD_OUT, held_out
 from xfm.train import Run
 
 
-def resident(pid: int) -> int:
+def resident(process: psutil.Process) -> int:
     """Bytes that a process and its children hold (Linux), of pages that several share each its share."""
     total = 0
-    for folder in Path("/proc").glob("[0-9]*"):
+    for each in (process, *process.children(recursive=True)):
         try:
-            own, rollup = ((folder / name).read_text("utf-8") for name in ("stat", "smaps_rollup"))
-        except OSError:
-            continue  # it has just ended, or is another user's
-        parent = int(own.rpartition(")")[2].split()[1])
-        if pid in (int(folder.name), parent):
-            total += next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
+            total += each.memory_full_info().pss
+        except psutil.Error:
+            continue  # it has just ended
     return total
 
 
@@ -52,48 +48,36 @@ def learnt(run: Run) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="demo")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where to work and leave the run (an empty one that is removed)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "demo.json")
-    args = parser.parse_args()
-    with contextlib.nullcontext(args.folder) if args.folder else tempfile.TemporaryDirectory() as folder:
-        command = ["pretrain", args.recipe, "--seed", str(args.seed)]
+    asked = options(__doc__, recipe="demo", seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "xfm.cli", "pretrain", asked.recipe, "--seed", str(asked.seed)]
         environment = {**os.environ, "XFM_CACHE": f"{folder}/cache"}  # as on a fresh machine
         began, peak = time.time(), 0
-        process = subprocess.Popen([sys.executable, "-m", "xfm.cli", *command], cwd=folder, env=environment)
+        process = subprocess.Popen(command, cwd=folder, env=environment)
         waiter = threading.Thread(target=process.wait)
         waiter.start()
         while waiter.is_alive():
-            peak = max(peak, resident(process.pid))
+            if psutil.pid_exists(process.pid):
+                peak = max(peak, resident(psutil.Process(process.pid)))
             waiter.join(1)
-        if process.returncode:
-            sys.exit(f"xfm {' '.join(command)} ended with {process.returncode}")
         ended = time.time()
-        run = Run.open(Path(folder) / "runs" / args.recipe / f"seed{args.seed}")
-        records = run.metrics()
-        seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
-        wall, after = ended - began, ended - (run.folder / "DONE").stat().st_mtime
-        result = {
-            "command": f"xfm {' '.join(command)}",
-            "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
-            "environment": json.loads((run.folder / "environment.json").read_text("utf-8")),
-            "wall_seconds": round(wall, 1),
-            "training_seconds": round(seconds, 1),
-            "evaluation_and_report_seconds": round(after, 1),
-            "waited_for_data": round(waited / seconds, 4),
-            "peak_resident_gigabytes": round(peak / 1e9, 2),
-            "fingerprint": run.config.fingerprint,
-            "config": run.config.to_dict(),
-            "held_out": learnt(run),
-            "evaluation": json.loads((run.folder / "evaluation.json").read_text("utf-8")),
-        }
-    args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    print(
-        f"{wall:.0f} s in all, {seconds:.0f} s of training ({waited / seconds:.1%} of it waiting for data), "
-        f"{after:.0f} s of evaluation and report, {peak / 1e9:.2f} GB at most: {args.out}"
-    )
+        if process.returncode:
+            sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+        run = Run.open(Path(folder) / "runs" / asked.recipe / f"seed{asked.seed}")
+        seconds, waited = (sum(r[name] for r in run.metrics()) for name in ("seconds", "waited"))
+        write(
+            asked,
+            environment=json.loads(run.read("environment.json")),
+            wall_seconds=round(ended - began, 1),
+            training_seconds=round(seconds, 1),
+            evaluation_and_report_seconds=round(ended - (run.folder / "DONE").stat().st_mtime, 1),
+            waited_for_data=round(waited / seconds, 4),
+            peak_resident_gigabytes=round(peak / 1e9, 2),
+            fingerprint=run.config.fingerprint,
+            config=run.config.to_dict(),
+            held_out=learnt(run),
+            evaluation=json.loads(run.read("evaluation.json")),
+        )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 """What fine-tuning the shipped checkpoint takes and gives: each task by its recipe, and what its number must beat.
 
-    python benchmarks/finetune.py [--tasks vqa nlvr2 ...] [--root FOLDER] [--out F.json]
+    python benchmarks/finetune.py [--tasks vqa nlvr2 ...] [--root FOLDER]
 
 One thread, seed 0, one run after the other, each task in a process of its own, whose largest memory is the task's; a
-run that is done already is read. Writes benchmarks/results/finetune.json, in which the tasks asked for are replaced,
-and prints a line a run.
+run that is done already is read. In finetune.json the tasks asked for are replaced.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import resource
@@ -19,15 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import options, write
 
-from xfm.base.files import write_atomically
 from xfm.lab import CHECKPOINTS
-from xfm.runs.folder import environment
 from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning.config import controls, recipe
 from xfm.tasks.finetuning.finetune import train_to_end
-
-HERE = Path(__file__).parent
 
 
 def measured(task: str, root: Path) -> list[dict[str, Any]]:
@@ -45,22 +40,16 @@ def measured(task: str, root: Path) -> list[dict[str, Any]]:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         told = {"task": task, "variant": each.variant, "seconds": seconds, "peak_mb": peak}
         rows.append(asdict(result) | looked | told)
-        print(
-            f"{task:14} {each.variant or 'fine-tuned':12} {result.value:.3f} {seconds:6.1f} s {peak:5} MB", flush=True
-        )
     return rows
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     embedded = [name for name, task in TRAINABLE.items() if task.embedded]
-    parser.add_argument("--tasks", nargs="+", choices=embedded, default=embedded)
-    parser.add_argument("--root", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "finetune.json")
-    chosen = parser.parse_args()
-    rows = json.loads(chosen.out.read_text("utf-8"))["runs"] if chosen.out.exists() else []
+    asked = options(__doc__, tasks=embedded, root="runs")
+    rows = json.loads(asked.out.read_text("utf-8"))["runs"] if asked.out.exists() else []
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as alone:
-        for task in chosen.tasks:
-            rows = [row for row in rows if row["task"] != task] + alone.submit(measured, task, chosen.root).result()
+        for task in asked.tasks:
+            found = alone.submit(measured, task, Path(asked.root)).result()
+            rows = [row for row in rows if row["task"] != task] + found
             rows.sort(key=lambda row: embedded.index(row["task"]))
-            write_atomically(chosen.out, json.dumps({"environment": environment(), "runs": rows}, indent=1) + "\n")
+            write(asked, runs=rows)

@@ -15,16 +15,13 @@ memory        torch's peak of the run, and what `xfm pretrain --dry-run` says th
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import statistics
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import options, write
 from torch import Tensor
 
 from xfm import recipes
@@ -117,32 +114,22 @@ def training(config: RunConfig, steps: int, device: torch.device, product: int =
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300, help="of small")
-    parser.add_argument("--base-steps", type=int, default=60)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu.json")
-    args = parser.parse_args()
+    asked = options(__doc__, steps=300, **{"base-steps": 60})
     if not torch.cuda.is_available():
         print("benchmarks/gpu.py: torch finds no CUDA device on this machine: nothing measured, nothing written")
         return
     device = torch.device("cuda", torch.cuda.current_device())
     about = torch.cuda.get_device_properties(device)
     found: dict[str, Any] = {
-        "command": f"python benchmarks/gpu.py --steps {args.steps} --base-steps {args.base_steps}",
-        "machine": {"gpu": about.name, "capability": f"{about.major}.{about.minor}", "memory": about.total_memory},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda},
+        "gpu": {"name": about.name, "capability": f"{about.major}.{about.minor}", "memory": about.total_memory},
         "parity": parity(recipes.get("smoke"), device),
     }
-    print(f"{about.name}: parity {found['parity']}")
-    for name, steps in (("small", args.steps), ("base", args.base_steps)):
+    for name, steps in (("small", asked.steps), ("base", asked.base_steps)):
         try:
-            found[name] = each = training(recipes.get(name), steps, device)
-            print(f"{name}: {each['step_seconds']:.4f} s a step, MFU {each['mfu']:.1%}, memory {each['memory']}")
+            found[name] = training(recipes.get(name), steps, device)
         except OutOfMemory as error:
             found[name] = {"failed": str(error)}
-            print(f"{name}: {error}")
-    args.out.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-    print(args.out)
+    write(asked, {"cuda": torch.version.cuda}, **found)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How fast own pictures become batches: images a second of one loader process, benchmarks/results/loader.json.
+"""How fast own pictures become batches: images a second of one loader process.
 
     python benchmarks/loader.py
 
@@ -9,16 +9,14 @@ what the cache folder keeps of the pictures, and with it. `small` takes 224 pict
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import PIL
-import torch
+from measuring import options, seconds, write
 from PIL import Image
 
 from xfm.data.source import ItemKey
@@ -27,7 +25,7 @@ from xfm.files.file_source import FileSource
 COUNT, SIDE, SIZE = 1000, 224, (640, 480)
 
 
-def write(folder: Path) -> str:
+def write_pictures(folder: Path) -> str:
     """COUNT pictures with captions; the path of their table."""
     lines = ["image,caption"]
     for i in range(COUNT):
@@ -59,33 +57,17 @@ def rate(source: FileSource, seed: int) -> dict[str, float]:
     return {"by_the_clock": round(count / wall, 1), "of_its_own_time": round(count / own, 1)}
 
 
-def opening(spec: str) -> float:
-    began = time.perf_counter()
-    FileSource(spec, SIDE)
-    return time.perf_counter() - began
-
-
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    asked = options(__doc__)
     with tempfile.TemporaryDirectory() as name:
         os.environ["XFM_CACHE"] = f"{name}/cache"
         (folder := Path(name) / "pictures").mkdir()
-        spec = write(folder)
-        seconds = {"first": opening(spec), "again": opening(spec)}
+        spec = write_pictures(folder)
+        opening = {kind: round(seconds(lambda: FileSource(spec, SIDE)), 3) for kind in ("first", "again")}
         source = FileSource(spec, SIDE)
         forget(folder)
         speeds = {"cold": rate(source, 0), "warm": rate(source, 1)}
         size = sum(path.stat().st_size for path in folder.glob("*.jpg")) / COUNT
-    found = {
-        "command": "python benchmarks/loader.py",
-        "images_per_second_and_worker": speeds,
-        "opening_seconds": {kind: round(value, 3) for kind, value in seconds.items()},
-        "pictures": {"count": COUNT, "width": SIZE[0], "height": SIZE[1], "bytes": round(size), "side": SIDE},
-        "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
-        "load": round(os.getloadavg()[0], 1),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__},
-        "threads": 1,
-    }  # fmt: skip
-    out = Path(__file__).parent / "results" / "loader.json"
-    out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(found["images_per_second_and_worker"]), "->", out)
+    pictures = {"count": COUNT, "width": SIZE[0], "height": SIZE[1], "bytes": round(size), "side": SIDE}
+    found = {"images_per_second_and_worker": speeds, "opening_seconds": opening, "pictures": pictures}
+    write(asked, {"pillow": PIL.__version__}, **found)

@@ -1,4 +1,4 @@
-"""What 100,000 own pictures take of time and memory before the first batch: benchmarks/results/own_memory.json.
+"""What 100,000 own pictures take of time and memory before the first batch.
 
     python benchmarks/own_memory.py
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import torch
+from measuring import options, write
 from PIL import Image
 
 from xfm import recipes
@@ -36,7 +35,7 @@ COUNT, BATCHES = 100_000, 40
 FEW = {"model.text.vocabulary": 512, "data.pairs": 64, "data.regions": 0, "data.images": 0, "data.texts": 0}
 
 
-def write(folder: Path) -> str:
+def write_pictures(folder: Path) -> str:
     """COUNT pictures with captions; the path of their table."""
     lines = ["image,caption"]
     for i in range(COUNT):
@@ -78,28 +77,19 @@ def alone(what: str, spec: str) -> dict[str, float]:
 
 
 def main() -> None:
+    asked = options(__doc__)
     with tempfile.TemporaryDirectory() as name:
         os.environ["XFM_CACHE"] = f"{name}/cache"
         (folder := Path(name) / "pictures").mkdir()
-        spec = write(folder)
+        spec = write_pictures(folder)
         first, again, training = (alone(what, spec) for what in ("opened", "opened", "loading"))
-    found = {
-        "command": "python benchmarks/own_memory.py",
-        "opening_seconds": {"first": first["seconds"], "again": again["seconds"]},
-        "bytes": {"kept": again["kept"], "peak": again["peak"], **training},
-        "bytes_per_row": round(again["kept"] / COUNT),
-        "pictures": COUNT,
-        "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
-        "load": round(os.getloadavg()[0], 1),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    out = Path(__file__).parent / "results" / "own_memory.json"
-    out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({name: found[name] for name in ("opening_seconds", "bytes", "bytes_per_row")}), "->", out)
+    opening = {"first": first["seconds"], "again": again["seconds"]}
+    size = {"kept": again["kept"], "peak": again["peak"], **training}
+    write(asked, opening_seconds=opening, bytes=size, bytes_per_row=round(again["kept"] / COUNT), pictures=COUNT)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
+    if sys.argv[1:2] in (["opened"], ["loading"]):
         print(json.dumps({"opened": opened, "loading": loading}[sys.argv[1]](sys.argv[2])))
     else:
         main()

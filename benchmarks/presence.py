@@ -1,4 +1,4 @@
-"""What tells a phrase that is true of a picture from one that is not: benchmarks/results/presence.json.
+"""What tells a phrase that is true of a picture from one that is not.
 
     python benchmarks/presence.py
 
@@ -9,13 +9,12 @@ and that of one that no training picture shows. A score's AUROC: how often it is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from measuring import options, write
 
 import xfm
 from xfm.base import seeding
@@ -95,7 +94,7 @@ def alike(lab: Any) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    given = options(__doc__)
     lab = xfm.load("demo")
     world: Any = lab.data.sources[0]
     scenes = [world.scene("validation", i, seed=77) for i in range(SCENES)]
@@ -105,16 +104,11 @@ if __name__ == "__main__":
     }
     columns = list(table[TRUE[0]][0])
     ours = {kind: np.array([row[columns[0]] for row in rows]) for kind, rows in table.items()}
-    found = {
-        "command": "python benchmarks/presence.py", "scenes": SCENES, "split": "validation",
-        "auroc": {
-            c: {f"{a} / {b}": round(auroc([r[c] for r in table[a]], [r[c] for r in table[b]]), 3) for a, b in AGAINST}
-            for c in columns
-        },
-        "likely": {kind: float((p >= LIKELY).mean()) for kind, p in ours.items()},
-        "unlikely": {kind: float((p < UNLIKELY).mean()) for kind, p in ours.items()},
-        "two alike, objects found": alike(lab),
-    }  # fmt: skip
-    out = Path(__file__).parent / "results" / "presence.json"
-    out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=2))
+    areas = {
+        c: {f"{a} / {b}": round(auroc([r[c] for r in table[a]], [r[c] for r in table[b]]), 3) for a, b in AGAINST}
+        for c in columns
+    }
+    likely = {kind: float((p >= LIKELY).mean()) for kind, p in ours.items()}
+    unlikely = {kind: float((p < UNLIKELY).mean()) for kind, p in ours.items()}
+    found = {"scenes": SCENES, "split": "validation", "auroc": areas, "likely": likely, "unlikely": unlikely}
+    write(given, **found, **{"two alike, objects found": alike(lab)})

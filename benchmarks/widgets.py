@@ -1,4 +1,4 @@
-"""The attention widget beside BertViz, in a headless Chromium: one JSON under benchmarks/results/.
+"""The attention widget beside BertViz, in a headless Chromium.
 
     python benchmarks/widgets.py [--tokens 32 64 197] [--repeats 5]
 
@@ -14,10 +14,7 @@ bertviz (`pip install -e '.[bench]'`) ours is measured alone; without npm, BertV
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import re
 import statistics
 import subprocess
@@ -32,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import options, write
 from playwright.sync_api import Error, Page, Playwright, Route, sync_playwright
 
 from xfm.explain.token_axes import PatchAxis, TokenAxis
@@ -213,59 +211,31 @@ def events(page: Page, name: str, act: str, count: int, patience: float) -> dict
     }
 
 
+def views(tokens: list[int], theirs: bool) -> Iterator[tuple[str, str, Callable[[Path], object], dict[str, str]]]:
+    """Size, view, what writes its page, and what is done there."""
+    for n in tokens:
+        yield str(n), "TraceExplorer", of_words(n).to_html, OURS
+        for view, acts in (("head_view", HEAD_VIEW), ("model_view", MODEL_VIEW)) if theirs else ():
+            yield str(n), f"BertViz {view}", lambda p, v=view, n=n: p.write_text(bertviz(v, n), "utf-8"), acts
+    yield "base", "TraceExplorer", of_base().to_html, PATCHES
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", nargs="+", type=int, default=[32, 64, 197])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument(
-        "--patience", type=float, default=60, help="seconds until a view has failed, and for its events"
-    )
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "widgets.json")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    theirs = installed("bertviz")
-    if not theirs:
-        print("bertviz is not installed (pip install -e '.[bench]'): ours is measured alone")
+    asked = options(__doc__, tokens=[32, 64, 197], repeats=5, patience=60.0, chromium="/usr/bin/chromium")
+    theirs, sizes = installed("bertviz"), dict[str, Any]()
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = Path(temporary)
         served = libraries(folder) if theirs else {}
-        sizes: dict[str, Any] = {}
-
-        def note(size: str, name: str, write: Callable[[Path], object], acts: dict[str, str]) -> None:
-            path = folder / "view.html"
-            write(path)
-            ours = acts is OURS or acts is PATCHES
-            if ours or served:
-                found = measure(playwright, args.chromium, path, acts, served, args.repeats, args.patience)
-            else:
-                found = {"bytes": path.stat().st_size}
+        for size, name, make, acts in views(asked.tokens, bool(theirs)):
+            make(path := folder / "view.html")
+            found: dict[str, Any] = {"bytes": path.stat().st_size}
+            if served or name == "TraceExplorer":
+                found = measure(playwright, asked.chromium, path, acts, served, asked.repeats, asked.patience)
             sizes.setdefault(size, {})[name] = found
-            print(size, name, {k: v if isinstance(v, str) else round(v, 3) for k, v in found.items()}, flush=True)
-
-        for n in args.tokens:
-            note(str(n), "TraceExplorer", of_words(n).to_html, OURS)
-            for view, acts in (("head_view", HEAD_VIEW), ("model_view", MODEL_VIEW)) if theirs else ():
-                note(str(n), f"BertViz {view}", lambda p, v=view, n=n: p.write_text(bertviz(v, n), "utf-8"), acts)
-        base, joined = of_base(), " ".join(map(str, args.tokens))
-        note("base", "TraceExplorer", base.to_html, PATCHES)
-        sizes["base"]["TraceExplorer"]["bytes_of_payload"] = payload(base)
-        result = {
-            "command": f"python benchmarks/widgets.py --tokens {joined} --repeats {args.repeats}",
-            "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "anywidget": version("anywidget"),
-                "bertviz": theirs,
-                "chromium": subprocess.run([args.chromium, "--version"], capture_output=True, text=True).stdout.strip(),
-            },
-            "threads": 1,
-            "layers": LAYERS,
-            "heads": HEADS,
-            "tokens": sizes,
-        }  # fmt: skip
-    args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    sizes["base"]["TraceExplorer"]["bytes_of_payload"] = payload(of_base())
+    browser = subprocess.run([asked.chromium, "--version"], capture_output=True, text=True).stdout.strip()
+    versions = {"anywidget": version("anywidget"), "bertviz": theirs, "chromium": browser}
+    write(asked, versions, layers=LAYERS, heads=HEADS, tokens=sizes)
 
 
 def payload(value: Any) -> int:

@@ -1,8 +1,9 @@
-"""Fills the tables of README.md, docs/ and studies/ from the committed results and the recipes.
+"""Fills the tables and the numbers of README.md, docs/ and studies/ from the committed results and the recipes.
 
     python scripts/doc_tables.py
 
-A table stands between `<!-- table NAME -->` and `<!-- end -->`; a test keeps every page as this script makes it.
+A table stands between `<!-- table NAME -->` and `<!-- end -->`, a number as page_values.py says. A test keeps every
+page as this script makes it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from page_values import benchmark, checkpoint_results, demo_results, effects, read, study, valued
+
 import xfm
 from xfm import recipes
 from xfm.base.files import write_atomically
 from xfm.base.numbers import p_value
 from xfm.base.strings import baseline_label
 from xfm.objectives import OBJECTIVES
-from xfm.study import Study
 from xfm.study.variance import Share
-from xfm.tasks import Result, evaluate_run, find_result, from_json
+from xfm.tasks import Result, find_result, from_json
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -34,77 +36,17 @@ PAGES = [
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 Key = tuple[str, str, str]  # task, condition, metric
 
-DEMO: list[Key] = [
-    ("image to text", "ITC", "R@1"),
-    ("text to image", "ITC", "R@1"),
-    ("image to text", "ITM re-ranked", "R@1"),
-    ("text to image", "ITM re-ranked", "R@1"),
-    ("image to text", "ITC + ITM", "R@1"),
-    ("text to image", "ITC + ITM", "R@1"),
-    ("matching (name exchanged)", "ITM", "accuracy"),
-    ("matching (size exchanged)", "ITM", "accuracy"),
-    ("matching (count exchanged)", "ITM", "accuracy"),
-    ("matching (relation exchanged)", "ITM", "accuracy"),
-    ("grounding", "", "acc@0.5"),
-    ("grounding", "any object's box", "acc@0.5"),
-    ("grounding (several objects)", "swapped phrase", "acc@0.5"),
-    ("grounding (harder pictures)", "hard", "acc@0.5"),
-    ("naming", "", "accuracy"),
-    ("naming (unseen concepts)", "", "accuracy"),
-    ("masked names", "right picture", "accuracy"),
-    ("masked names", "right - wrong", "accuracy"),
-    ("masked relations", "right - wrong", "accuracy"),
-    ("concept", "pooled, linear probe", "accuracy"),
-    ("concept (unseen concepts)", "pooled, linear probe", "accuracy"),
-    ("category (unseen concepts)", "pooled, linear probe", "accuracy"),
-    ("language", "", "accuracy"),
-    ("lexicographer files", "linear probe", "accuracy"),
-    ("lexicographer files", "bag of words", "accuracy"),
-    ("hypernym", "fine-tuned", "accuracy"),
-]
-CHECKPOINT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
-GENERAL = [
-    "language, loss (nats)",
-    "lexicographer file of a gloss, accuracy",
-    "same synset, accuracy",
-    "hypernym, linear probe, accuracy",
-    "minimal pairs, MLM, accuracy",
-    "concept of a picture, accuracy",
-    "subcategory of a picture, accuracy",
-    "concept, pooled, linear probe, accuracy",
-    "image to text, ITC, R@1",
-    "text to image, ITC, R@1",
-    "naming, accuracy",
-    "matching (name exchanged), ITM, accuracy",
-    "grounding (several objects), acc@0.5",
-    "question answering, accuracy",
-]
+ROWS = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))  # which rows tables have
+CHECKPOINT = [ROWS["demo"][i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
 SEEN = "concept, pooled, linear probe, accuracy"
 ANSWERED = ("general", "insulation", "negatives", "guidance", "mends", "elsewhere")
 BESIDE = "validation/pairs/imlm"
-LIFTED = {  # in `mends`: without the stop, and with it
-    "AdamW, as in X-FM": ("no stop", "xfm"),
-    "AdamW, held to the warm start": ("no stop, distilled 10", "distilled 10"),
-    "SGD": ("no stop, SGD 0.1", "SGD 0.1"),
-}
-SHORT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
+SHORT = [ROWS["demo"][i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(re.sub(r"\|  (?=\|)", "| ", f"| {' | '.join(line)} |\n") for line in lines)
-
-
-def demo_results() -> list[Result]:
-    return from_json(json.dumps(benchmark("demo")["evaluation"]))
-
-
-def checkpoint_results() -> list[Result]:
-    return evaluate_run(xfm.load("demo").run.folder)  # as it was saved; nothing is run
-
-
-def benchmark(name: str) -> dict[str, Any]:
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
 
 
 def title(key: Key) -> str:
@@ -139,7 +81,7 @@ def recipe_table() -> str:
     """What was tried for the demo, in the order of trying."""
     columns = ("image to text, R@1", "text to image, R@1", "grounding", "naming", "matching (name exchanged)")
     rows = []
-    for run in json.loads((ROOT / "studies" / "demo_recipe.json").read_text("utf-8"))["runs"]:
+    for run in read("studies/demo_recipe.json")["runs"]:
         changes, found = run["changes"], run["results"]
         optimizer = f"Muon, {changes['train.muon_lr']:g}" if changes["train.muon_lr"] else "AdamW alone"
         earlier = ", fused earlier" if "objectives.itm.start" in changes else ""
@@ -177,7 +119,7 @@ def styles_table(results: Sequence[Result]) -> str:
 def styles_study_table() -> str:
     """A row a question and family, a column an arm of studies/make_styles.py, seeds one after another; families that
     an arm was not trained on in bold."""
-    arms = json.loads((ROOT / "studies" / "styles.json").read_text("utf-8"))["arms"]
+    arms = read("studies/styles.json")["arms"]
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for key, arm in arms.items():
         name = key.rsplit(", ", 1)[0]
@@ -194,7 +136,7 @@ def styles_study_table() -> str:
 
 def language_table() -> str:
     """The probes of the language encoder, of the demo, the checkpoint, and a pretrained encoder in their place."""
-    control = json.loads((ROOT / "studies" / "language_control.json").read_text("utf-8"))["evaluation"]
+    control = read("studies/language_control.json")["evaluation"]
     rows = []
     for r in from_json(json.dumps(control)):
         probe = r.condition.removesuffix(" of bert")
@@ -299,7 +241,7 @@ def finetune_table() -> str:
 
 def heads_table() -> str:
     """The checkpoint's heads, each with its controls side by side."""
-    controls = json.loads((ROOT / "studies" / "heads.json").read_text("utf-8"))
+    controls = read("studies/heads.json")
     lab, rows = xfm.load("demo"), []
     for task in dict.fromkeys(row["task"] for row in controls):
         run = lab.task(task)
@@ -316,28 +258,51 @@ def heads_table() -> str:
 
 def by_field_table(name: str, metrics: Sequence[str]) -> str:
     """A study as the paper's main table."""
-    found = Study.load(ROOT / "studies" / name).by_field(metrics)
+    found = study(name).by_field(metrics)
     rows = found.to_numpy().tolist()
     first = [row[0] if i == 0 or row[0] != rows[i - 1][0] else "" for i, row in enumerate(rows)]
     return table([*found.columns], [[field, *row[1:]] for field, row in zip(first, rows, strict=True)])
 
 
+def differences_table(name: str, metrics: dict[str, str]) -> str:
+    """A row a metric, by its label: the reference's mean, and each other arm's difference to it."""
+    rows = []
+    for label, metric in metrics.items():
+        of_metric: Any = effects(name)[effects(name)["metric"] == metric]
+        level = f"{100 * of_metric['mean_against'].iloc[0]:.1f}"
+        base = f"{100 * of_metric['baseline'].iloc[0]:.1f} ({of_metric['baseline_name'].iloc[0]})"
+        rows.append([label, base, level, *(_difference(row) for _, row in of_metric.iterrows())])
+    return table(["", "baseline", of_metric["against"].iloc[0], *of_metric["variant"]], rows)
+
+
+def warm_table(runs: dict[str, int], columns: dict[str, Sequence[Key]]) -> str:
+    """A row a run of warm_start.json, by its place there, below the baselines."""
+    rows, found = [], read("studies/warm_start.json")["runs"]
+    for label, place in {"baseline": -1, **runs}.items():
+        results: dict[Any, Any] = {(r["task"], r["condition"], r["metric"]): r for r in found[place]["results"]}
+        what = "baseline" if place < 0 else "value"
+        cells = [[results[tuple(key)][what] for key in keys] for keys in columns.values()]
+        scaled = [[f"{x:.2f}" if x > 1 else f"{100 * x:.1f}" for x in cell] for cell in cells]
+        rows.append([label, *map(", ".join, scaled)])
+    return table(["", *columns], rows)
+
+
 def stop_table(name: str, further: dict[str, str]) -> str:
     """A row an arm of a study of the stop: its differences to X-FM, bold where the gates let a verdict through, and the
     fraction of the gap between no stop and X-FM that it closes; `further`: secondary metrics and their heads."""
-    study = Study.load(ROOT / "studies" / name)
-    loss = study.spec.primary[0]
-    effects = study.effects().set_index(["variant", "metric"])
-    shares = study.recovered("no stop", "xfm", loss).set_index("variant")
+    primary = study(name).spec.primary
+    loss = primary[0]
+    found = effects(name).set_index(["variant", "metric"])
+    shares = study(name).recovered("no stop", "xfm", loss).set_index("variant")
     rows = []
-    for variant in study.spec.references("xfm"):
+    for variant in study(name).spec.references("xfm"):
         cells = [variant]
-        for metric in (*study.spec.primary, *further):
+        for metric in (*primary, *further):
             cells.append("")
-            if (variant, metric) in effects.index:
-                cells[-1] = _difference(effects.loc[(variant, metric)])
+            if (variant, metric) in found.index:
+                cells[-1] = _difference(found.loc[(variant, metric)])
             if metric == loss:
-                cells.append(_equivalence(effects.loc[(variant, loss)]))
+                cells.append(_equivalence(found.loc[(variant, loss)]))
                 cells.append("")
                 if variant in shares.index:
                     values = (f"{100 * shares.loc[variant, end]:.0f}" for end in ("share", "low", "high"))
@@ -349,15 +314,15 @@ def stop_table(name: str, further: dict[str, str]) -> str:
 
 def still_does_table() -> str:
     """A row a pair of arms of `mends`: what lifting the stop does, as a share of what it does in X-FM (Fieller's)."""
-    study = Study.load(ROOT / "studies" / "mends")
-    loss, boxes, concepts = study.spec.primary
+    mends = study("mends")
+    loss, boxes, concepts = mends.spec.primary
     rows = []
-    for label, (free, held) in LIFTED.items():
+    for label, (free, held) in ROWS["still-does"].items():
         cells, lifted = [label], {free: 1, held: -1}
         for metric in (loss, boxes, concepts, BESIDE, "naming, accuracy", "image to text, ITC, R@1"):
-            cells.append(_difference(study.contrast(lifted, metric).iloc[0]))
+            cells.append(_difference(mends.contrast(lifted, metric).iloc[0]))
             if metric == loss:
-                row = study.share(lifted, {"no stop": 1, "xfm": -1}, loss).iloc[0]
+                row = mends.share(lifted, {"no stop": 1, "xfm": -1}, loss).iloc[0]
                 share = (f"{100 * row[end]:.0f}" for end in ("share", "low", "high"))
                 cells.append("100" if held == "xfm" else "{} ({} to {})".format(*share).replace("-", "−"))
         rows.append(cells)
@@ -367,7 +332,7 @@ def still_does_table() -> str:
 
 def answers_list(name: str) -> str:
     """What became of a study's hypotheses, as its report has it."""
-    answers = Study.load(ROOT / "studies" / name).answers()
+    answers = study(name).answers()
     lines = []
     for asked, held, why in answers.itertuples(index=False):
         label, hypothesis = asked.split(": ", 1)
@@ -378,14 +343,14 @@ def answers_list(name: str) -> str:
 def targets_table() -> str:
     """A row a target of MIM, its differences to no MIM in points, mean over the seeds that all arms have: neighbours
     and linear probe by the loss's weight, then both tasks of the plan where it joins from the first step on."""
-    study = Study.load(ROOT / "studies" / "guidance-exploration")
-    means: Any = study.results().query("seed in (0, 1)").groupby(["metric", "variant"])["value"].mean()
-    neighbours = study.spec.primary[0]
+    explored = study("guidance-exploration")
+    means: Any = explored.results().query("seed in (0, 1)").groupby(["metric", "variant"])["value"].mean()
+    neighbours = explored.spec.primary[0]
     weights = ("0.3", "1", "3")
     rows = []
-    for target in dict.fromkeys(v.split(" x ")[0] for v in study.spec.variants if " x " in v):
+    for target in dict.fromkeys(v.split(" x ")[0] for v in explored.spec.variants if " x " in v):
         asked = [(m, f"{target} x {w}") for m in (neighbours, SEEN) for w in weights]
-        asked += [(m, f"{target} x 1, early") for m in study.spec.primary]
+        asked += [(m, f"{target} x 1, early") for m in explored.spec.primary]
         gains = [100 * (means[key] - means[key[0], "none"]) if key in means.index else None for key in asked]
         rows.append([f"`{target}`", *("" if g is None else f"{g:+.1f}".replace("-", "−") for g in gains)])
     head = ["", *(f"{what} x {w}" for what in ("k-NN", "linear") for w in weights)]
@@ -394,21 +359,20 @@ def targets_table() -> str:
 
 def guidance_table() -> str:
     """A row a target of MIM: its differences to X-FM in points, bold where Holm's test shows one."""
-    study = Study.load(ROOT / "studies" / "guidance")
-    effects = study.effects().set_index(["variant", "metric"])
+    spec, found = study("guidance").spec, effects("guidance").set_index(["variant", "metric"])
     further = {SEEN: "linear probe", "naming, accuracy": "naming", "image to text, ITC, R@1": "R@1, image to text"}
     rows = []
-    for variant in study.spec.references("xfm"):
-        primary = [effects.loc[(variant, metric)] for metric in study.spec.primary]
+    for variant in spec.references("xfm"):
+        primary = [found.loc[(variant, metric)] for metric in spec.primary]
         asked = [cell for row in primary for cell in (_difference(row), _equivalence(row))]
-        rows.append([f"`{variant}`", *asked, *(_difference(effects.loc[(variant, metric)]) for metric in further)])
+        rows.append([f"`{variant}`", *asked, *(_difference(found.loc[(variant, metric)]) for metric in further)])
     head = ["", "neighbours (k-NN)", "within the margin", "boxes", "within the margin"]
     return table([*head, *further.values()], rows)
 
 
 def varies_table() -> str:
     """A row a source of randomness: its share of the runs' variance in the median metric of each field, in per cent."""
-    medians = Study.load(ROOT / "studies" / "varies").median_shares()
+    medians = study("varies").median_shares()
     fields = medians.groupby("family", sort=False)["metrics"].first()
     rows = [
         [
@@ -439,7 +403,7 @@ def changes_table(changes: dict[str, dict[str, Any]]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "short": short_table,
-    "demo": lambda: evaluation_table(demo_results(), DEMO),
+    "demo": lambda: evaluation_table(demo_results(), ROWS["demo"]),
     "recipe": recipe_table,
     "learnt": learnt_table,
     "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
@@ -454,7 +418,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-speed": page_speed_table,
     "finetune": finetune_table,
     "heads": heads_table,
-    "general": lambda: by_field_table("general", GENERAL),
+    "general": partial(by_field_table, "general", ROWS["general"]),
+    "insulation-exploration": partial(by_field_table, "insulation-exploration", ROWS["insulation-exploration"]),
+    "attention": partial(differences_table, "attention", ROWS["attention"]),
+    "warm-starts": partial(warm_table, ROWS["warm-starts"], ROWS["words"]),
+    "joint-optimizers": partial(warm_table, {"AdamW": 8, "Muon": 9}, ROWS["words"] | ROWS["sees"]),
+    "regimes": partial(warm_table, ROWS["regimes"], dict([*ROWS["words"].items()][:1]) | ROWS["sees"]),
     "insulation": partial(stop_table, "insulation", {BESIDE: "beside a picture, nats", "naming, accuracy": "naming"}),
     **{
         name: partial(stop_table, name, {BESIDE: "beside a picture, nats", "image to text, ITC, R@1": "R@1"})
@@ -471,8 +440,8 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """A page with its tables made anew. KeyError for a table of an unknown name."""
-    return MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+    """A page with its tables and numbers made anew. KeyError for a table of an unknown name."""
+    return valued(MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python scripts/pack_styles.py FOLDER_OF_THE_THREE_FILES
 
 For maintainers; all others have the result. Of each package only the concepts' drawings are kept, found by their code
-points; a family that lacks one is refused. index.json says what was packed, with the SHA-256 of both files.
+points; a family that lacks one is refused. index.json says which versions are packed, with the SHA-256 of both files.
 """
 
 from __future__ import annotations
@@ -25,36 +25,6 @@ SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{} {} {} {}">{}</svg>'
 )
 MOST = 2_500_000  # bytes of all families
-FAMILIES = {
-    "noto": {
-        "family": "Noto Emoji",
-        "url": "https://github.com/googlefonts/noto-emoji",
-        "copyright": "Copyright 2013 Google, Inc. All Rights Reserved.",
-        "licence": "Apache-2.0",
-        "licence_url": "https://www.apache.org/licenses/LICENSE-2.0",
-        "package": "@iconify-json/noto",
-        "version": "1.2.9",
-    },
-    "twemoji": {
-        "family": "Twemoji",
-        "url": "https://github.com/jdecked/twemoji",
-        "copyright": "Copyright 2022–present Jason Sofonia & Justine De Caires; 2014–2021 Twitter, Inc and other "
-        "contributors",
-        "licence": "CC BY 4.0",
-        "licence_url": "https://creativecommons.org/licenses/by/4.0/",
-        "package": "@iconify-json/twemoji",
-        "version": "1.2.5",
-    },
-    "fluent": {
-        "family": "Fluent Emoji Flat",
-        "url": "https://github.com/microsoft/fluentui-emoji",
-        "copyright": "Copyright (c) Microsoft Corporation.",
-        "licence": "MIT",
-        "licence_url": "https://github.com/microsoft/fluentui-emoji/blob/main/LICENSE",
-        "package": "@iconify-json/fluent-emoji-flat",
-        "version": "1.2.6",
-    },
-}
 
 
 def drawings(package: Path) -> dict[str, str]:
@@ -90,8 +60,8 @@ def _plain(code: str) -> str:
 
 
 def main(folder: Path) -> None:
-    index, total = {}, 0
-    for name, about in FAMILIES.items():
+    index, total = json.loads((FOLDER / "index.json").read_text("utf-8")), 0
+    for name, about in index.items():
         package = folder / f"{about['package'].strip('@').replace('/', '-')}-{about['version']}.tgz"
         svgs = json.dumps(drawings(package), ensure_ascii=False, separators=(",", ":")).encode()
         packed = lzma.compress(svgs, preset=9 | lzma.PRESET_EXTREME)

@@ -38,25 +38,7 @@ RESAMPLES = 2000
 KNOW_NOTHING = ("random", "centre", "edges")
 SHOWN = ("pointing game", "mass in mask", "average precision", "insertion, image", "deletion, image",
          "insertion, text", "deletion, text", "infidelity")  # fmt: skip
-README = """# {title}
-
-{what}, asked for a masked name in the caption of each of {n} test scenes of two to four objects. Made by
-
-    python studies/make_leaderboards.py --scenes {n}
-
-in {seconds:.0f} s, processes at a time: {workers}{busy}; `scores.csv` has every scene's scores, `table.csv` means, 95 %
-bootstrap intervals over the scenes and paired lifts over each baseline. Means, the best of each score in bold (of
-infidelity, sensitivity and deletion the lowest); rank correlations with the explanation of randomly drawn weights, 0:
-it tells of the model; gaps and milliseconds (of one process beside another).
-
-{table}
-![scores](figures/scores.png)
-
-The question is one of pretraining: a name masked in the caption of a whole picture. The model gives the name more
-than half of the probability in {yes} of the {n} scenes. What is explained is the name's log-probability, high or low.
-
-The baselines `random`, `centre` and `edges` know nothing of the model: what is not above them explains nothing here.
-"""
+README, OVERVIEW = Path(__file__).with_suffix(".md").read_text("utf-8").split("\n=====\n\n")
 
 
 def measured(name: str, model: XFM, words: Tokenizer, asked_of: Sequence[Scene], workers: int) -> Leaderboard:
@@ -131,27 +113,6 @@ def agreement(boards: Sequence[Leaderboard], tables: Sequence[pd.DataFrame]) -> 
             row |= {f"{name}: better than random": int(beyond(table, own.columns)[score])}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-OVERVIEW = """# Which explanations can be trusted?
-
-`python studies/make_leaderboards.py` scores every quick method of `xfm.explain` on the same {n} test scenes for
-[the pretrained checkpoint](pretrained/README.md) and for [the same architecture untrained](untrained/README.md).
-What a score finds good about explanations of the untrained model is not due to anything learnt.
-
-**What is explained** is the log-probability of a name that is masked in the caption of a whole picture, which
-pretraining asks as well (IMLM). The pretrained model gives the name more than half of the probability in {yes} of {n}
-scenes, the untrained one in {yes_untrained}; without its picture no sentence tells the name. So the truth is the
-object, and scores of the image compare explanations of answers that are mostly right. Scores of the text are about the
-other words.
-
-Methods, without random, centre and edges: Spearman's correlation of their means in the two models with its 95 %
-bootstrap interval over the scenes; the mean over the methods, that of random attributions, and how many methods are
-better than random by a 95 % interval of the paired lift, uncorrected. Methods that are the same on words (ablation,
-occlusion, object ablation) count once there. The methods are few and no sample: the intervals are of the scenes alone.
-
-{table}
-"""
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import importlib.util
 import json
 import os
 import re
@@ -11,30 +10,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import doc_tables
+import page_values
 import pytest
 
 import xfm
-from xfm import objectives, recipes, tasks
+from xfm import objectives, recipes
 from xfm.tasks import find_result
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"])
-
-
-def script(name: str) -> ModuleType:
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-doc_tables = script("doc_tables")
 
 
 def read(name: str) -> str:
@@ -44,181 +31,31 @@ def read(name: str) -> str:
 # ---- tables and numbers
 
 
-@pytest.mark.parametrize("path", doc_tables.PAGES, ids=lambda path: path.name)
-def test_tables_are_those_of_the_results_and_recipes(path: Path) -> None:
+@pytest.mark.parametrize("path", doc_tables.PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_tables_and_numbers_are_those_of_the_results_and_recipes(path: Path) -> None:
     text = path.read_text("utf-8")
     assert doc_tables.MARKED.search(text)
     assert text == doc_tables.filled(text), "run python scripts/doc_tables.py"
 
 
-def test_what_is_said_of_ranking_by_both_is_so() -> None:
-    text = " ".join(read("docs/results.md").split())
-    points = {}
-    for model, results in {"demo": doc_tables.demo_results(), "checkpoint": doc_tables.checkpoint_results()}.items():
-        for task in ("image to text", "text to image"):
-            both, itc, itm = (
-                100 * find_result(results, task, "R@1", c).value for c in ("ITC + ITM", "ITC", "ITM re-ranked")
-            )
-            points[model, task] = (f"{both - itc:.1f}", f"{both - itm:.1f}", f"{itc - itm:.1f}")
-    (i2t, t2i), (i2t_c, t2i_c) = (
-        [points[m, t] for t in ("image to text", "text to image")] for m in ("demo", "checkpoint")
-    )
-    assert f"below ITC by {i2t[2]} and {t2i[2]} points" in text
-    assert f"{i2t[1]} and {t2i[1]} points above ITM alone" in text
-    assert f"and {i2t[0]} and {t2i[0]} above ITC, within the intervals" in text
-    assert f"{i2t_c[0]} and {t2i_c[0]} points above ITC and {i2t_c[1]} and {t2i_c[1]} above ITM" in text
+def test_a_number_keeps_its_digits_and_its_sign() -> None:
+    """A sentence with another count of numbers is refused, not filled with the wrong ones."""
+    mark = '<!-- value benchmarks/load "seconds" "{}" value -->{}<!-- /value -->'
+    seconds = page_values.benchmark("load")["seconds"]
+    for kind, written, made in (("", "9.99 s", f"{seconds:.2f} s"), ("%", "R@1 +9", f"R@1 {100 * seconds:+.0f}")):
+        assert page_values.valued(mark.format(kind, written)) == mark.format(kind, made)
+    with pytest.raises(ValueError, match="not equally many numbers"):
+        page_values.valued(mark.format("", "1 of 2"))
 
 
-def test_the_demo_on_other_machines_is_as_is_said() -> None:
-    """Beside other work it has the same answers; in fp32, where the processor has no bf16, nearly so."""
-    text = " ".join(read("docs/results.md").split())
-    free, busy, fp32 = (doc_tables.benchmark(name) for name in ("demo", "demo_busy", "demo_fp32"))
-    assert busy["fingerprint"] == free["fingerprint"] == recipes.demo().fingerprint
-    before = recipes.demo().replace({"objectives.mim.start": 0.85, "data.texts": 16})
-    assert fp32["fingerprint"] == before.fingerprint
-    assert "measured when MIM still joined at .85 of the steps and a step read 16 sentences" in text
-    assert free["evaluation"] == busy["evaluation"] and fp32["environment"]["precision"] == "fp32"
-    timed = ((free, "{} s of them training"), (busy, "{} s of it training"), (fp32, "{} s of it training"))
-    for run, learning in timed:
-        assert f"{run['wall_seconds']:.0f} s in all, {learning.format(round(run['training_seconds']))}" in text
-        assert f"{run['evaluation_and_report_seconds']:.0f} s evaluation and report" in text
-    asked = [("image to text", "R@1", "ITC"), ("text to image", "R@1", "ITC")]
-    asked += [("grounding", "acc@0.5", ""), ("naming", "accuracy", "")]
-    results = tasks.from_json(json.dumps(fp32["evaluation"]))
-    i2t, t2i, boxes, names = (f"{100 * find_result(results, *key).value:.1f}" for key in asked)
-    assert (
-        f"R@1 by ITC {i2t} and {t2i} %, grounding {boxes}, naming {names} (`benchmarks/results/demo_fp32.json`)" in text
-    )
-
-
-def test_the_gain_of_the_right_picture_is_that_of_the_checkpoint() -> None:
-    result = find_result(doc_tables.checkpoint_results(), "masked relations", "accuracy", "right - wrong")
-    assert f"by {100 * result.value:.1f} points" in " ".join(read("docs/results.md").split())
-
-
-def test_every_loss_of_the_demo_has_learnt() -> None:
-    """Also MIM, whose targets move: on the same pictures it is below what their mean reaches."""
-    held_out = {row["loss"]: row for row in doc_tables.benchmark("demo")["held_out"]}
-    words = held_out.pop("validation/texts/mlm")
-    assert len(held_out) == 9 and words["n"] < 200, "of too few sentences"
-    assert all(row["value"] < row["level"] for row in held_out.values())
+def test_every_loss_of_the_demo_has_learnt_also_beside_other_work() -> None:
+    free, busy = doc_tables.benchmark("demo"), doc_tables.benchmark("demo_busy")
+    assert free["fingerprint"] == recipes.demo().fingerprint and free["evaluation"] == busy["evaluation"]
+    held_out = {row["loss"]: row for row in free["held_out"]}
+    assert held_out.pop("validation/texts/mlm")["n"] < 200, "of too few sentences: the evaluation's is asked"
+    assert len(held_out) == 9 and all(row["value"] < row["level"] for row in held_out.values())
     mlm = find_result(doc_tables.demo_results(), "language", "loss (nats)")
-    below = [(mlm.baseline or 0) - end for end in (mlm.value, mlm.high, mlm.low)]
-    assert below[1] > 0
-    rows = json.loads(read("studies/demo_recipe.json"))
-    (longer,) = (run["results"] for run in rows["runs"] if run["changes"]["data.texts"] == recipes.demo().data.texts)
-    tried_by = 6.8918 - longer["language, loss (nats)"]
-    assert "unigram 6.8918 nats" in rows["about"]
-    said = "it is by {:.3f}, on the test split by {:.3f} ({:.3f} to {:.3f})".format(tried_by, *below)
-    assert said in " ".join(read("docs/results.md").split())
-    tried = rows["runs"]
-    names = ("images, MIM, held out", "images, MIM, held out, constant")
-    late, half = (
-        [run["results"][name] for name in names]
-        for start in (0.85, 0.5)
-        for run in tried
-        if names[0] in run["results"]
-        and (run["changes"].get("objectives.mim.start", 0.5), run["changes"]["data.texts"]) == (start, 16)
-        and "objectives.mim.weight" not in run["changes"]
-    )
-    assert late[0] > late[1] and half[0] < half[1]
-    mim = held_out["validation/images/mim"]
-    cells = json.loads(read("notebooks/02_pretrain.ipynb"))["cells"]
-    text = " ".join(" ".join("".join(cell["source"]) for cell in cells).split())
-    assert f"({mim['value']:.2f}, the constant {mim['level']:.2f})" in text
-    told = f"on the {mlm.n:,} of the test split, below, `demo` reaches {mlm.value:.2f} nats where unigrams reach"
-    assert f"{told} {mlm.baseline:.2f}." in text
-    assert f"after step {int(recipes.demo().train.steps * recipes.demo().objectives['mim'].start)}" in text
-
-
-def test_what_is_said_of_the_demo_and_of_adamw_alone_is_so() -> None:
-    text = " ".join(read("docs/results.md").split())
-    boxes = find_result(doc_tables.demo_results(), "grounding", "acc@0.5")
-    both = (
-        find_result(doc_tables.demo_results(), task, "R@1", "ITC").value for task in ("image to text", "text to image")
-    )
-    value, low, high = (100 * x for x in (boxes.value, boxes.low, boxes.high))
-    assert f"grounds {value:.1f} % after {recipes.demo().train.steps} steps ({low:.1f} to {high:.1f})" in text
-    assert "retrieves {:.1f} and {:.1f} %".format(*(100 * r for r in both)) in text
-    before = json.loads(read("studies/demo_recipe.json"))["runs"][-1]
-    found = {name: 100 * x for name, x in before["results"].items()}
-    recalls = [found[f"{task}, R@1"] for task in ("image to text", "text to image")]
-    said = f"had {found['grounding']:.1f} and {min(recalls):.0f} to {max(recalls):.0f} % (one seed each)"
-    assert f"AdamW alone for {before['changes']['train.steps']:,} steps, {said}" in text
-
-
-def test_where_the_checkpoint_attends_is_what_was_measured() -> None:
-    text, results = " ".join(read("docs/results.md").split()), doc_tables.checkpoint_results()
-    first, words = (find_result(results, "alignment", "pointing game", of) for of in ("<s>", "words"))
-    told = f"pointing game {100 * first.value:.1f} %, equal attention {100 * (first.baseline or 0):.1f} %"
-    averaged = "averaged over layers and heads"
-    said = f"points at the box ({told}), {averaged}; that of the phrase's words does not ({100 * words.value:.1f} %,"
-    assert said in text
-    assert words.high < (words.baseline or 0) < first.low
-    (counted,) = outputs_of("06")["mass-heads"]
-    assert "most: layer 1 head 2, 0.36" in "".join(counted["text"]) and "(mass 0.27 to 0.36, chance 0.14;" in text
-
-
-def test_what_is_said_of_other_hands_is_so() -> None:
-    text = " ".join(read("docs/results.md").split())
-    arms = json.loads(read("studies/styles.json"))["arms"]
-    of = {
-        n: tasks.from_json(json.dumps(arms[f"{n}, seed 0"]["evaluation"])) for n in ("without fluent", "openmoji alone")
-    }
-    fluent = {
-        name: [round(100 * r.value) for r in results if r.task.startswith("held-out") and "fluent" in r.condition]
-        for name, results in of.items()
-    }
-    (naming, *both, _), (alone, *both_alone, _) = fluent["without fluent"], fluent["openmoji alone"]
-    (retrieved,), (alone_retrieved,) = {*both}, {*both_alone}  # alike both ways
-    assert f"is named in {naming} % and retrieved in {retrieved} %" in text
-    assert f"OpenMoji alone names {alone} % of it and retrieves {alone_retrieved} %" in text
-    assert f"trains on three and names {naming} % of the fourth" in " ".join(read("README.md").split())
-    again = {(r.task, r.condition): r.value for r in doc_tables.demo_results()}
-    assert all(again[r.task, r.condition] == r.value for r in of["openmoji alone"]), "the demo, trained a second time"
-    low = [100 * r.low for r in of["without fluent"] if r.task.startswith("held-out") and "fluent" in r.condition]
-    high = [100 * r.high for r in of["openmoji alone"] if r.task.startswith("held-out") and "fluent" in r.condition]
-    assert all(one > other for one, other in zip(low[:3], high[:3], strict=True))  # no intervals overlap
-    above = {
-        r.task.startswith("held-out") or r.condition: round(100 * (r.value - (r.baseline or 0)))
-        for r in of["without fluent"]
-        if r.task.endswith("grounding") and "style: " in r.task
-    }
-    unseen = above.pop(True)
-    assert f"found {min(above.values())} to {max(above.values())} points more often than any object's" in text
-    assert len(above) == 3 and f"and {unseen} points more of the fourth" in text
-    others = [r for r in of["openmoji alone"] if r.task == "held-out style: grounding"]
-    assert len(others) == 3 and all(r.value < (r.baseline or 0) for r in others)
-
-
-def test_costs_are_those_of_the_benchmarks() -> None:
-    text = " ".join(read("docs/results.md").split())
-    demo, probe, study, load = map(doc_tables.benchmark, ("demo", "probe_cost", "study_overhead", "load"))
-    assert f"some of {len(demo['evaluation'])} rows" in text
-    times = f"{demo['wall_seconds']:.0f} s in all, {demo['training_seconds']:.0f} s of them training"
-    waited, memory = 100 * demo["waited_for_data"], demo["peak_resident_gigabytes"]
-    assert f"{times}, {waited:.1f} % of that waiting for data, {memory:.1f} GB" in text
-    assert f"a training probe every 50 steps takes {100 * probe['share_of_training']['50']:.1f} % of training" in text
-    assert f"a study {100 * study['overhead']['seconds']:.1f} % on top of its trainings" in text
-    assert f"opening the checkpoint {load['seconds']:.2f} s" in text
-    busy = doc_tables.benchmark("profile_step_busy")["sizes"]
-    for kind in ("shards", "threads"):
-        ratios = [f"{busy[f'demo, {p}']['faster'][f'step, two {kind}']:.2f}" for p in ("fp32", "bf16")]
-        assert " and ".join(ratios) in text
-    for name in ("profile_step", "widgets"):
-        assert f"`{doc_tables.benchmark(name)['command']}`" in text
-    weights = ROOT / "xfm/pretrained/demo/model.safetensors"
-    count = sum(p.numel() for p in xfm.load("demo").model.parameters())
-    assert f"{count / 1e6:.2f} M parameters, {weights.stat().st_size / 1e6:.1f} MB" in text
-
-
-def test_the_captions_are_those_of_the_benchmark() -> None:
-    text, rows = read("docs/downstream.md"), doc_tables.benchmark("finetune")["runs"]
-    of = {row["variant"]: row for row in rows if row["task"] == "captioning"}
-    names = {"": "fine-tuned", "scratch": "no pre-training", "no_pictures": "no pictures (grey)"}
-    for variant, name in names.items():
-        value, low, high = (100 * of[variant][key] for key in ("value", "low", "high"))
-        assert f"| {name} | {value:.1f} ({low:.1f} to {high:.1f}) |" in text, name
+    assert mlm.high < (mlm.baseline or 0)
 
 
 # ---- examples
@@ -342,10 +179,10 @@ MADE = {"benchmarks/results/gpu.json", "widgets/node_modules"}  # by commands, w
 
 
 def prose(path: Path) -> str:
-    """A page, or the source of a notebook's cells."""
+    """A page without its marks, or the source of a notebook's cells."""
     text = path.read_text("utf-8")
     if path.suffix != ".ipynb":
-        return text
+        return re.sub(r"<!--.*?-->", "", text)
     return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
 
 
