@@ -23,6 +23,7 @@ from xfm.study import Study, StudyError
 from xfm.tasks import evaluate_run
 from xfm.train import Run, pretrain
 
+pytestmark = pytest.mark.full
 REFUSED = (ConfigError, FileError, StudyError)  # what `xfm` ends with in a line; a RunError is a FileError
 VALUES = [
     None,
@@ -114,18 +115,14 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.fixture(scope="module")
-def runs(config: RunConfig, trained: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def runs(config: RunConfig, trained: Run, half_done: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """A finished one with its evaluation, and one left after 10 of 12 steps."""
-    root = tmp_path_factory.mktemp("left")
-    for record in pretrain(config, root):
-        if record["step"] == 9:
-            break
     whole = tmp_path_factory.mktemp("whole")
     shutil.copytree(trained.folder.parents[1], whole, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xfm.tasks.evaluation.evaluate", lambda *given, **named: evaluate_some(*given))
         evaluate_run(Run.of(config, whole).folder)
-    return [Run.of(config, whole), Run.of(config, root)]
+    return [Run.of(config, whole), half_done]
 
 
 def evaluate_some(*given: Any) -> Any:

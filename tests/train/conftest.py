@@ -40,12 +40,15 @@ def config() -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def trained(config: RunConfig, once: Callable[..., Path]) -> Run:
     """The uninterrupted run of `config`. Not to be changed."""
-    root = tmp_path_factory.mktemp("trained")
-    for _ in pretrain(config, root):
-        pass
-    return Run.of(config, root)
+    return Run.of(config, once("trained", lambda root: list(pretrain(config, root))))
+
+
+@pytest.fixture(scope="session")
+def half_done(config: RunConfig, once: Callable[..., Path]) -> Run:
+    """The same, left after 10 of its 12 steps. To be copied."""
+    return Run.of(config, once("half-done", lambda root: next(r for r in pretrain(config, root) if r["step"] == 9)))
 
 
 @pytest.fixture(scope="session")
