@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from train.conftest import assert_same, config, half_done, processes, trained  # noqa: F401  # fixtures
+from train.conftest import assert_same, config, processes, trained  # noqa: F401  # fixtures, of one trained run
 
 from xfm.base.files import write_atomically
 

@@ -115,14 +115,18 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.fixture(scope="module")
-def runs(config: RunConfig, trained: Run, half_done: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def runs(config: RunConfig, trained: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """A finished one with its evaluation, and one left after 10 of 12 steps."""
+    root = tmp_path_factory.mktemp("left")
+    for record in pretrain(config, root):
+        if record["step"] == 9:
+            break
     whole = tmp_path_factory.mktemp("whole")
     shutil.copytree(trained.folder.parents[1], whole, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xfm.tasks.evaluation.evaluate", lambda *given, **named: evaluate_some(*given))
         evaluate_run(Run.of(config, whole).folder)
-    return [Run.of(config, whole), half_done]
+    return [Run.of(config, whole), Run.of(config, root)]
 
 
 def evaluate_some(*given: Any) -> Any:

@@ -40,6 +40,7 @@ MARIMO_MOST = 8_000_000  # bytes that marimo shows of one output
 PICTURE = "img[class^=xfm-figure]"
 
 
+@pytest.mark.full
 def test_a_saved_notebook_shows_its_figure_without_the_kernel_that_made_it(lab):
     book = lab.notebook(MADE, "view")
     book.run()

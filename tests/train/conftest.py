@@ -46,12 +46,6 @@ def trained(config: RunConfig, once: Callable[..., Path]) -> Run:
 
 
 @pytest.fixture(scope="session")
-def half_done(config: RunConfig, once: Callable[..., Path]) -> Run:
-    """The same, left after 10 of its 12 steps. To be copied."""
-    return Run.of(config, once("half-done", lambda root: next(r for r in pretrain(config, root) if r["step"] == 9)))
-
-
-@pytest.fixture(scope="session")
 def processes(trained: Run) -> Any:
     """A multiprocessing context whose processes begin with everything imported and the data in memory."""
     context = multiprocessing.get_context("forkserver")
