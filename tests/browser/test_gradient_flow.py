@@ -86,29 +86,3 @@ def test_the_stopped_edge_dies_and_its_ghost_stays(notebook, offline):
     page.get_by_role("slider", name="step").focus()
     press(page, "Home")
     expect(row).to_have_text(["0", "BBP", "language", "no path", "1"])  # an open table follows
-
-
-SEVENTH = """
-import xfm_widgets as xw
-norms = {"mlm": {"language layer 0": 5.0}, "mim": {"vision": 1.0}, "itc": {"language layer 0": 3.0, "vision": 2.0},
-         **{o: {"language embeddings": None, "vision": 1.0, "fusion": 2.0} for o in ("itm", "imlm", "bbp", "order")}}
-view = xw.GradientFlow([{"step": 0, "norm": norms, "held_back": {"order": 4.0}}])
-"""
-
-
-@pytest.mark.full
-def test_a_seventh_loss_has_its_box_and_its_arrows(offline, tmp_path):
-    made: dict = {}
-    exec(SEVENTH, made)
-    assert made["view"].payload["objectives"][-1]["kind"] == "fusion"
-    page = offline(made["view"].to_html(tmp_path / "flow.html"))
-    assert page.locator("[data-loss]").count() == 7
-    assert page.locator("[data-edge=order-fusion]").get_attribute("data-norm") == "2"
-    counts = {"edge=order-vision": 1, "ghost=order-language": 1, "edge=order-language": 0}
-    assert {key: page.locator(f"[data-{key}]").count() for key in counts} == counts
-    page.get_by_role("switch", name="stop-gradient").click()
-    assert page.locator("[data-number=order-language]").text_content() == "● 4"
-    colours = page.locator("[data-loss] > rect").evaluate_all(
-        "boxes => boxes.map((b) => getComputedStyle(b).stroke + getComputedStyle(b).strokeDasharray)"
-    )
-    assert len(set(colours)) == 7

@@ -28,10 +28,6 @@ def predict(patches, pieces):
 view = xw.MaskPlayground(image, words, 4, predict, MaskConfig(image_patches=5, smallest_block=2))
 view
 """  # noqa: E501
-# A pixel of each patch.
-DRAWN = """c => { const at = (share, size) => Math.floor((share + 0.03) * size);
-  return Array.from({ length: 16 }, (_, i) => [(i % 4) / 4, Math.floor(i / 4) / 4]).map(([x, y]) =>
-    [...c.getContext('2d').getImageData(at(x, c.width), at(y, c.height), 1, 1).data].join()); }"""
 
 
 def cell(box: dict[str, float], i: int) -> tuple[float, float]:
@@ -115,11 +111,6 @@ def test_a_page_of_its_own_keeps_the_last_answer_in_whatever_order(offline, tmp_
     says(page.locator(".xfm-controls"), "2 of 16 patches")
     press(page, "End")
     says(page.locator(".xfm-value").first, "row 4, column 4: hidden, cosine 1")
-    alone = page.get_by_label("the picture alone").evaluate(DRAWN)
-    pixels = page.get_by_label("The hidden patches' pixels")
-    assert not {*pixels.evaluate(DRAWN)} & {*alone}, "in grey, or covered"
-    page.get_by_role("slider", name="maps over the picture").fill("0")
-    assert pixels.evaluate(DRAWN) == alone, "the picture as it is, whatever is hidden"
     page.get_by_text("The same as a table").click()
     last = page.locator("details tr").last.locator("td")
     expect(last).to_have_text(["patch", "15", "row 4, column 4", "hidden there", "", "", "1"])

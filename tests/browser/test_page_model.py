@@ -61,10 +61,6 @@ def a_picture(folder: Path) -> Path:
     return path
 
 
-def address(path: Path, view: str, choices: dict[str, Any]) -> str:
-    return f"{path.as_uri()}#xfm={quote(json.dumps({'view': view, 'choices': choices}))}"
-
-
 def opened(page: Page, address: str) -> Page:
     """The page anew, from an address; of its own it would only be told."""
     page.goto("about:blank")
@@ -223,29 +219,18 @@ def test_a_page_opens_its_own_address_and_file_with_what_was_added(offline: Any,
 
 
 @pytest.mark.full
-def test_a_query_and_a_sentence_of_ones_own_are_asked_again_or_said_to_be_lost(
+def test_a_sentence_of_ones_own_is_traced_and_traced_again_from_an_address(
     offline: Any, demo: xfm.Lab, tmp_path: Path
 ) -> None:
-    view = xw.RetrievalExplorer.of(demo.model, demo.config, demo.tokenizer, few_pairs(demo))
-    own = {"typed": "two lions", "own": True, "direction": "text to image"}
-    for model, choices, said in (
-        (True, own, "Your own query: the pictures that fit it best"),
-        (False, own, "The query of your own that was asked is not in this page"),
-        (True, own | {"typed": "", "direction": "image to text"}, "The query of your own that was asked is not in"),
-    ):
-        path = view.to_html(tmp_path / "retrieval.html", model=model)
-        page = opened(offline(path), address(path, "RetrievalExplorer", choices))
-        expect(page.get_by_text(said).first).to_be_visible()
-    path = xw.TraceExplorer.of(demo.model, demo.tokenizer, demo.scene(7).image, "a lion").to_html(
-        tmp_path / "trace.html", model=True
-    )
+    view = xw.TraceExplorer.of(demo.model, demo.tokenizer, demo.scene(7).image, "a lion")
+    path = view.to_html(tmp_path / "trace.html", model=True)
     page = offline(path)
     page.get_by_label("A sentence of your own").fill("two unbelievable zebras")
     page.get_by_role("button", name="Trace it").click()
     expect(page.get_by_text("zebras", exact=True).first).to_be_visible()
     quiet(page)
-    page = opened(page, address(path, "TraceExplorer", {"typed": "two zebras", "a": "your own"}))
-    page.get_by_text("zebras", exact=True).first.wait_for()
+    state = json.dumps({"view": "TraceExplorer", "choices": {"typed": "two zebras", "a": "your own"}})
+    opened(page, f"{path.as_uri()}#xfm={quote(state)}").get_by_text("zebras", exact=True).first.wait_for()
 
 
 BESIDE = """
