@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,20 +65,24 @@ def run(command: list[str], reports: Path) -> dict[str, Any]:
 
 def durations(reports: Path) -> dict[str, float]:
     """Seconds of each test, the slowest first."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for line in reports.read_text("utf-8").splitlines():
         test, duration = json.loads(line)
         seconds[test] += duration
-    return dict(seconds.most_common())
+    return slowest_first(seconds)
+
+
+def slowest_first(seconds: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 
 
 def sums(seconds: dict[str, float], of: Callable[[str], str]) -> dict[str, dict[str, float]]:
     """Tests and seconds of each group that `of` puts tests into."""
-    took: Counter[str] = Counter()
+    took: dict[str, float] = defaultdict(float)
     for test, duration in seconds.items():
         took[of(test)] += duration
     tests = Counter(map(of, seconds))
-    return {name: {"tests": tests[name], "seconds": round(total, 1)} for name, total in took.most_common()}
+    return {name: {"tests": tests[name], "seconds": round(s, 1)} for name, s in slowest_first(took).items()}
 
 
 def show(rows: dict[str, Any]) -> None:
@@ -111,6 +115,8 @@ def main(tests: list[str]) -> None:
     OUT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     show(steps | found["groups"])
     print(", ".join(f"{command}: {took / 60:.1f} minutes" for command, took in commands.items()), "->", OUT)
+    if failed := [name for name, step in steps.items() if step["status"]]:
+        sys.exit(f"failed, so their times are not those of a whole run: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

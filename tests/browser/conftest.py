@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Playwright, TimeoutError, sync_playwright
-from views import accessible, harmless, serving
+from views import accessible, harmless, serving, write_notebook
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDED = os.environ.get("XFM_BROWSER") == "required"  # as continuous integration sets it
@@ -109,15 +108,9 @@ class Lab:
     folder: Path
     context: BrowserContext
 
-    def notebook(self, *cells: str, name: str = "") -> Notebook:
-        """Writes a notebook with these cells and opens it, its kernel idle."""
-        path = self.folder / (name or f"{secrets.token_hex(4)}.ipynb")
-        book = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        )
-        nbformat.write(book, path)
-        return self.open(path)
+    def notebook(self, *cells: str) -> Notebook:
+        """A new notebook with these cells, open, its kernel idle."""
+        return self.open(write_notebook(self.folder / f"{secrets.token_hex(4)}.ipynb", *cells))
 
     def open(self, path: Path) -> Notebook:
         page = self.context.new_page()

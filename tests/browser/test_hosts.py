@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, Page
-from views import press, serving
+from views import press, serving, write_notebook
 
 from widgets import test_hostile_choices as made
 
@@ -47,8 +46,7 @@ def test_a_saved_notebook_shows_its_figure_without_the_kernel_that_made_it(lab):
     book.view()
     book.page.locator(PICTURE).wait_for(state="attached")
     assert not book.page.locator(PICTURE).is_visible(), "the figure is hidden while the view is alive"
-    book.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    book.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    book.save()
     book.shut()
     again = lab.open(book.path)
     again.page.locator(PICTURE).wait_for(state="visible", timeout=30_000)
@@ -135,11 +133,7 @@ def test_a_view_lives_in_marimo(lab, tmp_path):
 @pytest.mark.full
 def test_a_view_lives_in_voila(lab, tmp_path):
     pytest.importorskip("voila")
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in (MADE, "view")],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-    )
-    nbformat.write(book, tmp_path / "book.ipynb")
+    write_notebook(tmp_path / "book.ipynb", MADE, "view")
     page = lab.context.new_page()
     with host(tmp_path, "voila", "book.ipynb", "--no-browser", "--Voila.ip=127.0.0.1") as url:
         view = is_answered(page, url, tmp_path)

@@ -12,10 +12,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    nbformat.write(book, path)
+    return path
 
 
 def accessible(page: Page) -> None:
