@@ -23,7 +23,9 @@ _, NOTES = tempfile.mkstemp(prefix="xfm-tests-network-")  # what was refused
 os.environ["XFM_TESTS_NETWORK"] = NOTES
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
-settings.register_profile("xfm", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
+settings.register_profile(
+    "xfm", max_examples=25, deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
+)
 settings.load_profile("xfm")
 
 
