@@ -7,18 +7,25 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # images of containers often forbid it; the tests start some hundred processes, and each would compile the package anew
 export PYTHONDONTWRITEBYTECODE :=
-NBVAL = $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -p no:nbval -n $(JOBS) --dist worksteal
+NBVAL = XFM_SCALE=smoke OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120
+# those of `make test`; 03 opens the run that 02 trains
+NOTEBOOKS := 00_start_here 02_pretrain 04_stop_gradient
+LAST := 03_evaluate
+notebooks_of = $(patsubst %,notebooks/%.ipynb,$(1))
 PIP_QUIET := $(if $(V),,--quiet)
 
-.PHONY: api help demo lab test static lint js unit notebooks browser attack gallery bench gpu clean again
+.PHONY: api help demo lab test test-all static lint js unit notebooks browser full lessons attack gallery bench gpu clean \
+  again
 # one thing at a time also under `make -j`: the steps share the same few cores
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo    pretrain the demo recipe on the embedded data, evaluate it, write its report'
 	@echo 'make lab     open JupyterLab on the notebooks'
-	@echo 'make test    lint, the views'"'"' JavaScript, unit tests (the built wheel included), notebooks, and the views in a'
-	@echo '             browser; also one by one: make lint | js | unit | notebooks | browser'
+	@echo 'make test    in 12 minutes: lint, the views'"'"' JavaScript, unit tests, four notebooks, views in a browser;'
+	@echo '             also one by one: make lint | js | unit | notebooks | browser'
+	@echo 'make test-all  make test, and then what it leaves out: make full (tests marked so) | lessons (notebooks)'
 	@echo 'make attack  kills, races, damaged files, hostile texts, for a minute (XFM_ATTACK=long: an hour)'
 	@echo 'make gallery draw all views in Chromium into docs/'
 	@echo 'make api     write the pages of the public names into build/api'
@@ -36,6 +43,9 @@ lab: $(VENV)/run.stamp
 
 test: static unit notebooks browser
 	@echo 'make test: all passed'
+
+test-all: test full lessons
+	@echo 'make test-all: all passed'
 
 # side by side: one thread each
 static: $(VENV)/dev.stamp
@@ -57,20 +67,30 @@ js: $(VENV)/dev.stamp
 
 unit: $(VENV)/dev.stamp
 	@echo '== unit tests'
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -p no:nbval -n $(JOBS) --dist loadfile --ignore tests/browser tests
+	@$(PYTEST) -m 'not full' --ignore tests/browser tests
 
+# loadfile: a notebook's cells are one process's
 notebooks: $(VENV)/dev.stamp
 	@echo '== notebooks, at smoke scale'
 	@rm -rf runs/smoke runs/smoke-lesson runs/[23]-steps  # of an earlier recipe, perhaps
-	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(NBVAL) -n $(JOBS) --dist loadfile --ignore notebooks/03_evaluate.ipynb notebooks
-	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(NBVAL) notebooks/03_evaluate.ipynb  # opens the run that 02 has trained
+	@$(NBVAL) -n $(JOBS) --dist loadfile $(call notebooks_of,$(NOTEBOOKS))
+	@$(NBVAL) $(call notebooks_of,$(LAST))
 
 # a JupyterLab a process; where there is no Chromium it says so (XFM_BROWSER=required makes that a failure)
 browser: $(VENV)/dev.stamp
 	@echo '== views, in JupyterLab in Chromium'
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile tests/browser
+	@$(PYTEST) -m 'not full' tests/browser
 
-# part of `make unit`, and alone; XFM_ATTACK=long takes an hour (docs/reliability.md)
+full: $(VENV)/dev.stamp
+	@echo '== tests that only test-all runs: hosts, widths, the attack, slow processes'
+	@$(PYTEST) -m full tests
+
+lessons: $(VENV)/dev.stamp
+	@echo '== the other notebooks, at smoke scale'
+	@$(NBVAL) -n $(JOBS) --dist loadfile \
+	  $(filter-out $(call notebooks_of,$(NOTEBOOKS) $(LAST)),$(wildcard notebooks/*.ipynb))
+
+# part of `make full`, and alone; XFM_ATTACK=long takes an hour (docs/reliability.md)
 attack: $(VENV)/dev.stamp
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/attack
 

@@ -6,10 +6,11 @@ import runpy
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 # In the environment, so that it holds for torch (not imported yet) and for the processes that tests start.
@@ -22,7 +23,9 @@ _, NOTES = tempfile.mkstemp(prefix="xfm-tests-network-")  # what was refused
 os.environ["XFM_TESTS_NETWORK"] = NOTES
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
-settings.register_profile("xfm", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
+settings.register_profile(
+    "xfm", max_examples=25, deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
+)
 settings.load_profile("xfm")
 
 
@@ -53,6 +56,25 @@ def _has_cuda() -> bool:
 
 def pytest_unconfigure() -> None:
     Path(NOTES).unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """once(name, make): a folder that `make` fills once a session, for all its processes. Not to be changed."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root  # xdist's controller's
+
+    def shared(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = root / f"once-{name}", root / f"once-{name}.done"
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process in which `make` failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return shared
 
 
 @pytest.fixture

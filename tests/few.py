@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xfm import report
 from xfm.tasks import baselines, language_finetuning
 from xfm.tasks.world import (
     concept_recognition,
@@ -17,6 +18,7 @@ from xfm.tasks.world import (
 )
 
 FEW = {
+    report: {"_QUESTIONS": (8,)},
     retrieval: {"SIZE": 24},
     grounding: {"SCENES": 24, "HARD_SCENES": 8},
     exchanged_words: {"SCENES": 40},

@@ -3,15 +3,13 @@
 import ast
 import functools
 import json
-import os
 import re
 import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import child
 import doc_tables
 import page_values
 import pytest
@@ -86,14 +84,6 @@ def copied(root: Path) -> Path:
     return root
 
 
-def run(code: str, root: Path) -> subprocess.CompletedProcess[str]:
-    """Runs code in a new process, with the packages of `root`."""
-    paths = os.pathsep.join(map(str, (root, root / "widgets")))
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore::UserWarning", "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, check=False)
-
-
 def change(path: Path, diff: str) -> None:
     """Applies lines that begin with a space, - or +; a line may be the end of the file's."""
     lines = diff.splitlines()
@@ -107,7 +97,7 @@ def change(path: Path, diff: str) -> None:
 def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> None:
     code = extended(section, copied(tmp_path))
     assert code
-    ran = run(code, tmp_path)
+    ran = child.run(code, tmp_path, tmp_path / "widgets")
     assert ran.returncode == 0, ran.stderr
 
 
@@ -126,13 +116,13 @@ assert all(("whole or half caption" in page, ("which of two images" in page) == 
 ON = {"objectives.uniformity.weight": 0.1, "objectives.which_of_two.weight": 0.5}
 
 
-@pytest.mark.parametrize("changes", [{}, ON], ids=["off", "on"])
+@pytest.mark.parametrize("changes", [pytest.param({}, id="off", marks=pytest.mark.full), pytest.param(ON, id="on")])
 def test_a_run_has_its_report_where_every_extension_of_the_page_is_there(changes: dict, tmp_path: Path) -> None:
     """All at once; a loss, an encoder, a source and an ablation are off until they are asked for."""
     copied(tmp_path)
     for section in EXTENSIONS:
         extended(section, tmp_path)
-    ran = run(f"CHANGES = {changes}\n{REPORTED}", tmp_path)
+    ran = child.run(f"CHANGES = {changes}\n{REPORTED}", tmp_path, tmp_path / "widgets")
     assert ran.returncode == 0, ran.stderr
 
 

@@ -73,6 +73,7 @@ def release_after(lock: FileLock, sign: Path) -> None:
     lock.release()
 
 
+@pytest.mark.full
 def test_of_several_processes_one_speaks_evaluates_and_probes(tmp_path: Path) -> None:
     """The command as the page has it, with DDP and a probe, which the first process alone takes; few questions. The
     warm start is another job's until some time after they have begun: all wait for it together."""

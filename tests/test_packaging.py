@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.full
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ((ROOT, "xfm"), (ROOT / "widgets", "xfm_widgets"))
 IMPORT_ALL = """

@@ -2,9 +2,9 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+import child
 import pytest
 
 import xfm_widgets
@@ -49,7 +49,7 @@ def test_the_first_files_are_as_long_as_is_said() -> None:
 def test_five_lines(tmp_path: Path) -> None:
     source = block("## Five lines").replace('"demo+', '"smoke+').replace("500", "2")
     source = source.replace('"seed": 3', '"seed": 3, "train.warmup": 1')
-    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path)
+    ran = child.run(source, tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert [line.split()[0] for line in ran.stdout.splitlines()] == ["0", "1"]
 
@@ -58,7 +58,7 @@ def test_looking_inside(tmp_path: Path) -> None:
     code = block("## Look inside")
     lines = code.rstrip().splitlines()
     code = "\n".join([*lines[:-1], f"figure = {lines[-1]}", "print(len(explain.METHODS), len(figure.axes))"])
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = child.run(code, tmp_path)
     assert done.returncode == 0, done.stderr
     line, counts = done.stdout.splitlines()
     assert line.startswith("generic attention: pointing game ") and counts == "18 2"
@@ -66,7 +66,7 @@ def test_looking_inside(tmp_path: Path) -> None:
 
 def test_seeing_and_touching(tmp_path: Path) -> None:
     code = block("## See it, touch it") + "\nprint(view.figure(), len(view.data()), view.payload.keys())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = child.run(code, tmp_path)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "attention.html").read_text("utf-8")
     assert page.startswith("<!doctype html>") and "CC BY-SA 4.0" in page

@@ -128,7 +128,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def html(run: Run) -> str:
-    path = write_report(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_QUESTIONS", (8,))
+        path = write_report(run)
     assert path == run.folder / "report.html"
     return path.read_text("utf-8")
 
@@ -329,6 +331,8 @@ def test_a_page_says_on_what_and_by_what_was_trained(run: Run, page: Page, tmp_p
     assert "composed of drawings" in words
     given: list = []
     monkeypatch.setattr(report, "render", lambda *values: given.extend(values) or "")
+    monkeypatch.setattr(report, "_QUESTIONS", (1,))
+    monkeypatch.setattr(report.run_figures, "drawn", lambda sections: (sections, {}))
     shutil.copytree(run.folder, tmp_path / "run")
     write_report(Run.open(tmp_path / "run"))
     own = {"data.sources": ("wordnet",), "train.muon_lr": 0.0, "train.text_sgd_lr": 0.1}

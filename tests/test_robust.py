@@ -9,6 +9,8 @@ import termios
 import threading
 from pathlib import Path
 
+import pytest
+
 from xfm import recipes
 from xfm.train import Run
 
@@ -50,6 +52,7 @@ def run(*arguments: str, environment: dict[str, str], cwd: Path) -> tuple[int, b
     return child.returncode, printed, b"".join(shown)
 
 
+@pytest.mark.full
 def test_an_ascii_terminal(tmp_path: Path) -> None:
     """The environment of a bare container or a cron job, with Python's own help against it switched off."""
     root = tmp_path / "Läufe – 走"

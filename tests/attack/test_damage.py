@@ -23,6 +23,7 @@ from xfm.study import Study, StudyError
 from xfm.tasks import evaluate_run
 from xfm.train import Run, pretrain
 
+pytestmark = pytest.mark.full
 REFUSED = (ConfigError, FileError, StudyError)  # what `xfm` ends with in a line; a RunError is a FileError
 VALUES = [None, True, -1, 0, 10**9, 10**400, 1e308, float("nan"), float("inf"), "", "x", "\ud800", [], [[]], {},
           "9" * 9999]  # fmt: skip

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attack.conftest import Attack
 from train import drive
 from train.conftest import plain
@@ -22,6 +23,7 @@ from xfm.runs.manifest import MANIFEST
 from xfm.runs.run_lock import HOLDER
 from xfm.train import Run, pretrain
 
+pytestmark = pytest.mark.full
 ENDINGS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 BUSY = r"RunBusy: .* is training this run.*"
 OTHER = r"RunError: .*(holds a run of another config|is of a run with the config).*"

@@ -16,6 +16,7 @@ import hostile
 import numpy as np
 import pandas as pd
 import psutil
+import pytest
 from attack.conftest import Attack
 from PIL import Image
 
@@ -31,6 +32,7 @@ from xfm.plots import charts
 from xfm.study import Spec
 from xfm.train import Run
 
+pytestmark = pytest.mark.full
 MESSAGES = 200  # a view
 GROWTH = 200 << 20  # bytes: a leak of one value a message would be more
 NAMED = (ConfigError, FileError, ValueError)  # ValueError: of a source

@@ -6,25 +6,20 @@ import json
 import os
 import secrets
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, sync_playwright
-from servers import wait_for
+from playwright.sync_api import BrowserContext, Locator, Page, Playwright, TimeoutError, sync_playwright
+from views import accessible, harmless, serving, write_notebook
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDED = os.environ.get("XFM_BROWSER") == "required"  # as continuous integration sets it
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync""".split()
-SHOTS = os.environ.get("XFM_SHOTS")  # a folder: screenshots of every view, light and dark, to look at
 IDLE = """async () => {
   const session = window.jupyterapp.shell.currentWidget?.context?.sessionContext;
   if (!session) return false;
@@ -105,20 +100,6 @@ class Notebook:
                 self.page.evaluate(f"() => {{ {end}; }}")
         self.page.close()
 
-    def theme(self, name: str) -> None:
-        """ "JupyterLab Light" or "JupyterLab Dark" """
-        self.page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
-        self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{str('Light' in name).lower()}'")
-
-    def shots(self, name: str) -> None:
-        """Screenshots of the first view in the light and the dark theme, where XFM_SHOTS names a folder for them."""
-        if SHOTS:
-            for theme in ("Light", "Dark"):
-                self.theme(f"JupyterLab {theme}")
-                time.sleep(0.5)
-                self.view().screenshot(path=f"{SHOTS}/{name}-{theme.lower()}.png")
-            self.theme("JupyterLab Light")
-
 
 @dataclass
 class Lab:
@@ -126,17 +107,10 @@ class Lab:
     token: str
     folder: Path
     context: BrowserContext
-    alone: BrowserContext  # without a network
 
-    def notebook(self, *cells: str, name: str = "") -> Notebook:
-        """Writes a notebook with these cells and opens it, its kernel idle."""
-        path = self.folder / (name or f"{secrets.token_hex(4)}.ipynb")
-        book = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        )
-        nbformat.write(book, path)
-        return self.open(path)
+    def notebook(self, *cells: str) -> Notebook:
+        """A new notebook with these cells, open, its kernel idle."""
+        return self.open(write_notebook(self.folder / f"{secrets.token_hex(4)}.ipynb", *cells))
 
     def open(self, path: Path) -> Notebook:
         page = self.context.new_page()
@@ -151,51 +125,52 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def playwright() -> Iterator[Playwright]:
     if not CHROMIUM:
         if NEEDED:
             pytest.fail("XFM_BROWSER=required, but there is no Chromium on the PATH (apt-get install chromium)")
         pytest.skip("no Chromium on the PATH: the browser tests are left out (apt-get install chromium)")
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def alone(playwright: Playwright) -> Iterator[BrowserContext]:
+    """A browser without a network."""
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield browser.new_context(offline=True)
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     home, token = tmp_path_factory.mktemp("lab"), secrets.token_hex(16)
     settings = home / "JUPYTERLAB_SETTINGS" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet), "utf-8")
     (home / "notebooks").mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     places = ("JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES", "JUPYTER_CONFIG", "JUPYTER_DATA", "JUPYTER_RUNTIME")
-    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ServerApp.ip=127.0.0.1",
-               f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True",
-               f"--ServerApp.root_dir={home / 'notebooks'}"]  # fmt: skip
-    environment = os.environ | {f"{name}_DIR": str(home / name) for name in places} | {"IPYTHONDIR": str(home / "i")}
-    with open(home / "lab.log", "wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{url}/api?token={token}", server, home / "lab.log")
-        with sync_playwright() as playwright:
-            context = playwright.chromium.launch_persistent_context(
-                str(home / "chromium"),
-                executable_path=CHROMIUM,
-                headless=True,
-                args=FLAGS,
-                viewport={"width": 1400, "height": 1000},
-            )
-            other = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            yield Lab(url, token, home / "notebooks", context, other.new_context(offline=True))
-            other.close()
-            context.close()
-    finally:
-        server.terminate()
-        server.wait(20)
+    environment = {f"{name}_DIR": str(home / name) for name in places} | {"IPYTHONDIR": str(home / "i")}
+    command = ("jupyterlab", "--allow-root", "--no-browser", "--ServerApp.ip=127.0.0.1",
+               f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True",
+               f"--ServerApp.root_dir={home / 'notebooks'}", "--ServerApp.port={port}")  # fmt: skip
+    with serving(home, f"api?token={token}", environment, *command) as url:
+        context = playwright.chromium.launch_persistent_context(
+            str(home / "chromium"),
+            executable_path=CHROMIUM,
+            headless=True,
+            args=FLAGS,
+            viewport={"width": 1400, "height": 1000},
+        )
+        yield Lab(url, token, home / "notebooks", context)
+        context.close()
 
 
 @pytest.fixture
 def notebook(lab: Lab) -> Iterator[Any]:
-    """notebook(cell, ...): opened, run (wait=False: a cell goes on), and its first view shown. Afterwards its console
-    must have no errors."""
+    """notebook(cell, ...): opened, run (wait=False: a cell goes on), and its first view shown. Afterwards its views
+    must be accessible, no text of the data HTML, and its console without errors."""
     opened: list[Notebook] = []
 
     def make(*cells: str, wait: bool = True) -> Notebook:
@@ -207,6 +182,8 @@ def notebook(lab: Lab) -> Iterator[Any]:
 
     yield make
     for made in opened:
+        accessible(made.page)
+        harmless(made.page)
         before = len(made.errors)
         made.shut(wait=False)
         at_the_end = [e for e in made.errors[before:] if e != UNHEARD]
@@ -215,15 +192,17 @@ def notebook(lab: Lab) -> Iterator[Any]:
 
 
 @pytest.fixture
-def offline(lab: Lab, tmp_path: Path) -> Iterator[Any]:
-    """offline(path): a file that was exported, opened from disk with the network off; nothing may be asked for."""
+def offline(alone: BrowserContext) -> Iterator[Any]:
+    """offline(path, script): an exported file, opened from disk with the network off after the script. Nothing may be
+    asked for, no text of the data be HTML, and the console must have no errors."""
     pages: list[Page] = []
     asked: list[str] = []
     errors: list[str] = []
 
-    def make(path: str | Path) -> Page:
-        page = lab.alone.new_page()
+    def make(path: str | Path, script: str = "") -> Page:
+        page = alone.new_page()
         pages.append(page)
+        page.add_init_script(script)
         page.on("request", lambda r: asked.append(r.url))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: errors.append(str(e)))
@@ -233,6 +212,7 @@ def offline(lab: Lab, tmp_path: Path) -> Iterator[Any]:
 
     yield make
     for page in pages:
+        harmless(page)
         page.close()
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert errors == []

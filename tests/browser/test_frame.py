@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
-from views import accessible
+from playwright.sync_api import expect
+from views import accessible, press
 
 import xfm_widgets as xw
 from widgets import test_hostile_choices as made
@@ -18,7 +19,7 @@ from xfm.study import Study
 
 pytestmark = pytest.mark.browser
 WIDTHS = 280, 390, 1024, 1900
-CAPTION = "a small lion to the left of the car"
+CAPTION = "<s id=h>a small lion</s> left of a car"
 RECORDS = [{"step": s, "norm": {"itm": {"vision": 1.0, "language layer 0": 0.5}}, "held_back": {"itm": 1.0}}
            for s in (0, 10)]  # fmt: skip
 # Canvases tell what they were asked to write, at which size, in their own pixels, and where, in the pen's.
@@ -73,26 +74,37 @@ WRONG = """() => {
   return [...wrong];
 }"""
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+# Controls that the Tab key has to reach; those of a group that arrows walk through have a negative tabindex.
+CONTROLS = """() => [...document.querySelectorAll('.xfm-view *')]
+  .filter((e) => e.matches('button, input, select, textarea, summary, [tabindex]') && e.tabIndex >= 0 && !e.disabled)
+  .filter((e) => e.checkVisibility() && e.offsetWidth)"""
 
 
 def study(_: str) -> xw.AblationExplorer:
     return xw.AblationExplorer(Study.load(Path(__file__).parents[2] / "studies" / "insulation"))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", [*made.MAKE, "AblationExplorer"])
-def test_a_view_fits_every_width_in_type_that_can_be_read(name, lab, tmp_path):
-    view = made.MAKE.get(name, study)(CAPTION)
-    page = lab.alone.new_page()
-    page.add_init_script(f"({LISTEN})()")
-    page.goto(view.to_html(tmp_path / "view.html").as_uri())
-    page.locator(".xfm-view").wait_for()
+def test_every_view_fits_every_width_and_every_reader(name, offline, tmp_path):
+    """Type that can be read; the keyboard reaches every control; axe finds nothing serious; text is never HTML."""
+    path = made.MAKE.get(name, study)(CAPTION).to_html(tmp_path / "view.html")
+    page = offline(path, f"({LISTEN})()")
     wrong = {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(FRAMES)
         wrong |= {width: found} if (found := page.evaluate(WRONG)) else {}
-    page.close()
-    assert wrong == {}
+    assert wrong == {} and page.locator("#h").count() == 0
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        accessible(page)
+    controls = page.evaluate(f"window.controls = ({CONTROLS})(); controls.length")
+    reached = set()
+    for _ in range(controls + 2):  # and out of the page
+        press(page, "Tab")
+        reached.add(page.evaluate("controls.indexOf(document.activeElement)"))
+    assert reached >= {*range(controls)}, page.evaluate("controls.map((e) => e.outerHTML.slice(0, 90))")
 
 
 def flow(**traits: Any) -> xw.GradientFlow:
@@ -108,20 +120,20 @@ def stands(page: Any) -> tuple[str, str]:
 def test_what_was_chosen_is_undone_reset_copied_and_opened(offline, tmp_path):
     page = offline(flow(credit="Pictures: <b>mine</b>").to_html(tmp_path / "flow.html"))
     assert page.get_by_text("Data: Pictures: <b>mine</b>").is_visible()
-    step = page.get_by_role("slider", name="step")
-    step.focus()
-    page.keyboard.press("End")
-    page.get_by_role("checkbox", name="ITM").click()
+    itm = page.get_by_role("checkbox", name="ITM")
+    page.get_by_role("slider", name="step").focus()
+    press(page, "End")
+    itm.click()
     page.get_by_role("slider", name="text_gradient").focus()
-    page.keyboard.press("End")
+    press(page, "End")
     assert stands(page) == ("1", "1")
-    page.keyboard.press("Control+z")
-    assert stands(page) == ("1", "0") and not page.get_by_role("checkbox", name="ITM").is_checked()
+    press(page, "Control+z")
+    assert stands(page) == ("1", "0") and not itm.is_checked()
     page.get_by_role("button", name="Undo").click()
-    assert page.get_by_role("checkbox", name="ITM").is_checked()
+    assert itm.is_checked()
     page.get_by_role("button", name="Reset").click()
     assert stands(page) == ("0", "0")
-    page.keyboard.press("Meta+z")
+    press(page, "Meta+z")
     assert stands(page) == ("1", "0")
 
     page.get_by_role("button", name="What the words mean").click()
@@ -133,17 +145,18 @@ def test_what_was_chosen_is_undone_reset_copied_and_opened(offline, tmp_path):
     box = page.get_by_role("textbox", name="State, as JSON")
     state = json.loads(box.input_value())
     assert (state["view"], state["choices"]["step"], state["choices"]["share"]) == ("GradientFlow", 1, 0)
-    box.fill(json.dumps(state | {"choices": {"step": 0, "share": 0.5}}))
-    page.get_by_role("button", name="Open state").click()
-    assert stands(page) == ("0", "0.5")
-    for text, said in ((box.input_value().replace("0.5", "7"), "must be a number from 0 to 1"), ("{", "not JSON")):
+    for text, said in (
+        (json.dumps(state | {"choices": {"step": 0, "share": 0.5}}), ""),
+        (json.dumps(state | {"choices": {"step": 0, "share": 7}}), "must be a number from 0 to 1"),
+        ("{", "not JSON"),
+    ):
         box.fill(text)
         page.get_by_role("button", name="Open state").click()
-        page.get_by_role("status").filter(has_text=said).wait_for()
+        page.get_by_role("status").filter(has_text=said).first.wait_for(state="attached")
         assert stands(page) == ("0", "0.5")
     page.get_by_role("button", name="Copy link").click()
     link = box.input_value()
-    page.keyboard.press("Escape")
+    press(page, "Escape")
     assert not box.is_visible()
     page.wait_for_url(link)  # the page's own address follows
     page.goto("about:blank")
@@ -154,50 +167,46 @@ def test_what_was_chosen_is_undone_reset_copied_and_opened(offline, tmp_path):
     assert stands(page) == ("0", "0.5")
 
 
-def test_a_view_is_saved_as_it_stands_as_png_svg_and_html(offline, tmp_path):
-    page = offline(made.MAKE["AttributionLab"](CAPTION).to_html(tmp_path / "lab.html"))
-    page.get_by_role("slider", name="numbers over the picture").focus()
-    page.keyboard.press("Home")
+def saved(page: Any, kind: str, folder: Path) -> Path:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=kind, exact=True).click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+@pytest.mark.full
+def test_a_view_is_saved_as_it_stands_sharp_and_whole(offline, tmp_path):
+    page = offline(made.MAKE["AttributionLab"]("a lion").to_html(tmp_path / "lab.html"))
+    slider = page.get_by_role("slider", name="numbers over the picture")
+    slider.focus()
+    press(page, "Home")
     page.get_by_role("button", name="Save as").click()
     accessible(page)
-    files = {}
-    for kind in ("PNG", "SVG", "HTML"):
-        with page.expect_download() as download:
-            page.get_by_role("button", name=kind, exact=True).click()
-        files[kind] = tmp_path / download.value.suggested_filename
-        download.value.save_as(files[kind])
-    assert [path.name for path in files.values()] == ["AttributionLab.png", "AttributionLab.svg", "AttributionLab.html"]
-    with Image.open(files["PNG"]) as picture:
+    png, svg, html = (saved(page, kind, tmp_path) for kind in ("PNG", "SVG", "HTML"))
+    assert [path.name for path in (png, svg, html)] == [f"AttributionLab.{kind}" for kind in ("png", "svg", "html")]
+    with Image.open(png) as picture:
         assert picture.width == 2 * page.locator(".xfm-view").evaluate("e => e.offsetWidth")
         assert len(picture.convert("RGB").getcolors(10**6) or []) > 50, "type and drawings, not an empty sheet"
-    svg = files["SVG"].read_text("utf-8")
-    links = [v for e in ElementTree.fromstring(svg).iter() for k, v in e.attrib.items() if k in ("src", "href")]
-    assert links and all(link.startswith("data:image/png") for link in links) and "url(" not in svg
-    drawn = {e.tag.rpartition("}")[2] for e in ElementTree.fromstring(svg).iter()}
-    assert not {"select", "input", "textarea", "summary"} & drawn and 'class="xfm-drawer"' not in svg
-    assert "numbers over the picture: 0" in svg, "what is chosen is said in the place of the controls"
-    again = offline(files["HTML"])
+    elements = [*ElementTree.parse(svg).iter()]
+    links = [v for e in elements for k, v in e.attrib.items() if k in ("src", "href")]
+    assert links and all(link.startswith("data:image/png") for link in links)
+    assert not {"select", "input", "textarea", "summary"} & {e.tag.rpartition("}")[2] for e in elements}
+    text = svg.read_text("utf-8")
+    assert "url(" not in text and 'class="xfm-drawer"' not in text
+    assert "numbers over the picture: 0" in text, "what is chosen is said in the place of the controls"
+    bottom = "document.querySelector('.xfm-view > .xfm-body').getBoundingClientRect().bottom"
+    assert float(elements[0].attrib["height"]) < page.evaluate(bottom), "drawer and controls keep no places"
+    again = offline(html)
     assert again.get_by_role("slider", name="numbers over the picture").input_value() == "0"
     assert again.locator(".xfm-view").count() == 1
-
-
-def test_a_saved_picture_is_sharp_and_ends_where_the_view_does(offline, tmp_path):
-    page = offline(flow().to_html(tmp_path / "flow.html"))
-    page.get_by_role("button", name="Save as").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="SVG", exact=True).click()
-    download.value.save_as(tmp_path / "flow.svg")
-    svg = ElementTree.parse(tmp_path / "flow.svg").getroot()
-    bottom = "document.querySelector('.xfm-view > .xfm-body').getBoundingClientRect().bottom"
-    assert float(svg.attrib["height"]) < page.evaluate(bottom), "neither the drawer nor the controls keep their places"
-    said = [e.text for e in svg.iter() if "MIM predicts: self" in (e.text or "")]
-    assert len(said) == 1 and "step: 0" in said[0] and "stop-gradient" in said[0], "a line in the place of the controls"
-    page = offline(made.MAKE["TraceExplorer"](CAPTION).to_html(tmp_path / "trace.html"))
+    page = offline(made.MAKE["TraceExplorer"]("a lion").to_html(tmp_path / "trace.html"))
     scales = page.evaluate("[...document.querySelectorAll('canvas')].map(c => c.width / parseFloat(c.style.width))")
     assert scales and min(scales) == pytest.approx(2, rel=0.05), "as many pixels as the picture that is saved has"
 
 
-def test_a_view_is_presented_over_the_whole_screen_and_where_that_is_refused_over_the_page(offline, tmp_path):
+@pytest.mark.full
+def test_a_view_is_presented_over_the_screen_or_where_that_is_refused_over_the_page(offline, tmp_path):
     page = offline(flow().to_html(tmp_path / "flow.html"))
     root, present = page.locator(".xfm-view"), page.get_by_role("button", name="Present")
     type_size = "e => e.getBoundingClientRect().height"
@@ -213,20 +222,20 @@ def test_a_view_is_presented_over_the_whole_screen_and_where_that_is_refused_ove
     page.locator(".xfm-present").wait_for()
     assert root.evaluate(size) == pytest.approx([page.evaluate("innerWidth"), page.evaluate("innerHeight")], abs=1)
     assert present.get_attribute("aria-pressed") == "true"
-    page.keyboard.press("Escape")
+    press(page, "Escape")
     assert page.locator(".xfm-present").count() == 0
 
 
-def test_a_module_mounts_the_view_in_a_page_of_ones_own(lab, tmp_path):
+@pytest.mark.full
+def test_a_module_mounts_the_view_in_a_page_of_ones_own(alone, tmp_path):
     module = flow(credit="mine").to_js(tmp_path / "flow.js").read_text("utf-8")
-    page = lab.alone.new_page()
+    page = alone.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda e: errors.append(str(e)))
     page.set_content("<div id=here></div><div id=there></div>")
     page.evaluate(
         """async (text) => {
           const { mount } = await import(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })));
-          window.mount = mount;
           window.here = mount(document.querySelector('#here'), { step: 1 });
           window.there = mount(document.querySelector('#there'));
           window.heard = [];
@@ -234,10 +243,9 @@ def test_a_module_mounts_the_view_in_a_page_of_ones_own(lab, tmp_path):
         }""",
         module,
     )
-    own = page.locator("#here .xfm-view")
     assert page.evaluate("() => [here.get('step'), there.get('step'), here.get().mim_target]") == [1, 0, "self"]
-    own.get_by_role("slider", name="text_gradient").focus()
-    page.keyboard.press("End")
+    page.locator("#here .xfm-view").get_by_role("slider", name="text_gradient").focus()
+    press(page, "End")
     page.evaluate("() => { here.set({ share: 0.25 }); end(); here.set({ share: 0 }); }")
     assert page.evaluate("() => heard") == [1, 0.25]
     said = page.evaluate("() => { try { here.set({ step: 0, share: 7 }); } catch (error) { return error.message; } }")
@@ -249,23 +257,18 @@ def test_a_module_mounts_the_view_in_a_page_of_ones_own(lab, tmp_path):
     page.close()
 
 
-def test_an_embedded_view_works_in_its_sandbox(lab, tmp_path):
+@pytest.mark.full
+def test_an_embedded_view_works_in_its_sandbox(offline, tmp_path):
     path = tmp_path / "page.html"
-    path.write_text(f"<!doctype html><main>{flow().embed(height=500)._repr_html_()}</main>", "utf-8")
-    page = lab.alone.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda e: errors.append(str(e)))
-    page.goto(Path(path).as_uri())
-    assert page.locator("iframe").get_attribute("sandbox") == "allow-scripts"
+    path.write_text(f"<!doctype html><main class=xfm-view>{flow().embed(height=500)._repr_html_()}</main>", "utf-8")
+    page = offline(path)
+    expect(page.locator("iframe")).to_have_attribute("sandbox", "allow-scripts")
     frame = page.frame_locator("iframe")
     frame.get_by_role("slider", name="step").focus()
-    page.keyboard.press("End")
-    page.wait_for_function("() => frames.length === 1")
-    (inside,) = page.frames[1:]
-    inside.wait_for_function("() => location.hash")  # the state is kept there: the frame is the same one
+    press(page, "End")
+    page.frames[1].wait_for_function("() => location.hash")  # the state is kept there: the frame is the same one
     frame.get_by_role("button", name="Save as").click()
     frame.get_by_text("keeps the page from saving").wait_for()
     frame.get_by_role("button", name="Present").click()
     frame.locator(".xfm-present").wait_for()
-    assert stands(frame)[0] == "1" and errors == []
-    page.close()
+    assert stands(frame)[0] == "1"

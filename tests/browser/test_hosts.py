@@ -1,20 +1,14 @@
-"""A view in hosts other than JupyterLab: it is displayed, a click reaches Python, and its theme is the page's."""
+"""A view in its hosts: it is displayed, a click reaches Python, its theme is the page's, and a figure stays behind."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, Page
-from servers import wait_for
+from views import press, serving, write_notebook
 
 from widgets import test_hostile_choices as made
 
@@ -22,8 +16,8 @@ pytestmark = pytest.mark.browser
 MADE = """
 from pathlib import Path
 import xfm_widgets as xw
-records = [{"step": s, "held_back": {"itm": 1.0}, "norm": {"itm": {"vision": 1.0, "language layer 0": 0.5}}}
-           for s in (0, 10)]
+norms = {"itm": {"vision": 1.0, "fusion": 2.0, "language layer 0": 0.5}}
+records = [{"step": s, "held_back": {"itm": 1.0}, "norm": norms} for s in (0, 10)]
 view = xw.GradientFlow(records, credit="Pictures: mine")
 view.observe(lambda change: Path("heard.txt").write_text(str(change.new), "utf-8"), "step")
 """
@@ -42,40 +36,63 @@ def _(view):
     return
 """
 MARIMO_MOST = 8_000_000  # bytes that marimo shows of one output
+PICTURE = "img[class^=xfm-figure]"
 
 
-@contextmanager
-def serving(folder: Path, *command: str) -> Iterator[str]:
-    """The address of a server that is started in the folder, and ended at last."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    places = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
-    with open(folder / "server.log", "wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", *command, f"--port={port}"], stdout=log, stderr=log, cwd=folder,
-            env=os.environ | places | {"XDG_CONFIG_HOME": str(folder / "config")},
-        )  # fmt: skip
-    try:
-        wait_for(f"http://127.0.0.1:{port}/", server, folder / "server.log")
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait(20)
+@pytest.mark.full
+def test_a_saved_notebook_shows_its_figure_without_the_kernel_that_made_it(lab):
+    book = lab.notebook(MADE, "view")
+    book.run()
+    book.view()
+    book.page.locator(PICTURE).wait_for(state="attached")
+    assert not book.page.locator(PICTURE).is_visible(), "the figure is hidden while the view is alive"
+    book.save()
+    book.shut()
+    again = lab.open(book.path)
+    again.page.locator(PICTURE).wait_for(state="visible", timeout=30_000)
+    assert again.page.locator(".xfm-view").count() == 0
+    again.shut()
 
 
-def shown(page: Page, url: str) -> Locator:
+def test_views_are_linked_by_traits_and_say_that_the_kernel_has_gone(lab):
+    second = "import ipywidgets\nother = xw.GradientFlow(records)\nipywidgets.jslink((view, 'step'), (other, 'step'))"
+    book = lab.notebook(MADE, second, "view", "other")
+    book.run()
+    second = book.page.locator(".xfm-view").nth(1)
+    second.wait_for(timeout=60_000)
+    first = book.view()
+    first.get_by_role("slider", name="step").focus()
+    press(book.page, "End")
+    book.until("other.step", 1)
+    assert second.get_by_role("slider", name="step").input_value() == "1"
+    first.get_by_role("button", name="Undo").click()
+    book.until("other.step", 0)
+    first.get_by_role("button", name="Copy or open the state").click()
+    for choices, said in (('{"step": 1, "share": 7}', "Not restored: share = 7: must be"), ('{"step": 1}', "")):
+        state = f'{{"view": "GradientFlow", "choices": {choices}}}'
+        first.get_by_role("textbox", name="State, as JSON").fill(state)
+        first.get_by_role("button", name="Open state").click()
+        book.until(f"(view.message[:{len(said) or None}], view.step)", [said, 1])
+    for width, zoom in ((620, 1), (1400, 2)):
+        book.page.set_viewport_size({"width": width, "height": 900})
+        book.page.evaluate("(z) => { document.body.style.zoom = z; }", zoom)
+        assert first.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+    book.page.evaluate(
+        "() => { window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart(); }"
+    )
+    first.get_by_text("The kernel has gone").wait_for(timeout=30_000)
+    first.get_by_role("switch", name="stop-gradient").click()
+    assert first.locator("[data-edge=itm-language]").count() == 1, "what needs no Python goes on"
+    book.shut()
+
+
+def is_answered(page: Page, url: str, folder: Path) -> Locator:
+    """A choice in the page is Python's, one that is undone too, and what Python writes for the page arrives."""
+    page.emulate_media(color_scheme="dark")  # the host's own theme is light
     page.goto(url)
     view = page.locator(".xfm-view").first
-    view.wait_for(timeout=60_000)
-    return view
-
-
-def is_answered(view: Locator, folder: Path) -> None:
-    """A choice in the page is Python's, one that is undone too, and what Python writes for the page arrives."""
-    page = view.page
-    view.get_by_role("slider", name="step").focus()
-    page.keyboard.press("End")
+    view.get_by_role("slider", name="step").focus(timeout=60_000)
+    press(page, "End")
     until(folder / "heard.txt", "1")
     view.get_by_role("button", name="Undo").click()
     until(folder / "heard.txt", "0")
@@ -83,6 +100,8 @@ def is_answered(view: Locator, folder: Path) -> None:
     with page.expect_download() as download:
         view.get_by_role("button", name="HTML", exact=True).click()
     assert "Pictures: mine" in Path(download.value.path()).read_text("utf-8")
+    assert "xfm-dark" not in str(view.get_attribute("class"))
+    return view
 
 
 def until(path: Path, expected: str) -> None:
@@ -92,37 +111,33 @@ def until(path: Path, expected: str) -> None:
         time.sleep(0.05)
 
 
+def host(folder: Path, *command: str) -> Any:
+    places = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    return serving(folder, "", places | {"XDG_CONFIG_HOME": str(folder / "config")}, *command, "--port={port}")
+
+
+@pytest.mark.full
 def test_a_view_lives_in_marimo(lab, tmp_path):
     pytest.importorskip("marimo")
     body = "".join(f"    {line}\n" for line in MADE.splitlines())
     (tmp_path / "book.py").write_text(MARIMO.format(body=body), "utf-8")
     page = lab.context.new_page()
-    page.emulate_media(color_scheme="dark")  # marimo's own theme is light
-    with serving(
-        tmp_path, "marimo", "--quiet", "run", "book.py", "--headless", "--no-token", "--host=127.0.0.1"
-    ) as url:
-        view = shown(page, url)
-        is_answered(view, tmp_path)
-        assert "xfm-dark" not in str(view.get_attribute("class"))
+    words = ("marimo", "--quiet", "run", "book.py", "--headless", "--no-token", "--host=127.0.0.1")
+    with host(tmp_path, *words) as url:
+        is_answered(page, url, tmp_path)
         page.evaluate("() => { document.body.dataset.theme = 'dark'; document.body.className = 'dark dark-theme'; }")
         page.locator(".xfm-view.xfm-dark").wait_for()
         page.close()
 
 
+@pytest.mark.full
 def test_a_view_lives_in_voila(lab, tmp_path):
     pytest.importorskip("voila")
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in (MADE, "view")],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-    )
-    nbformat.write(book, tmp_path / "book.ipynb")
+    write_notebook(tmp_path / "book.ipynb", MADE, "view")
     page = lab.context.new_page()
-    page.emulate_media(color_scheme="dark")  # Voilà's own theme is light
-    with serving(tmp_path, "voila", "book.ipynb", "--no-browser", "--Voila.ip=127.0.0.1") as url:
-        view = shown(page, url)
-        is_answered(view, tmp_path)
-        assert "xfm-dark" not in str(view.get_attribute("class"))
-        figure = page.locator("img[class^=xfm-figure]")
+    with host(tmp_path, "voila", "book.ipynb", "--no-browser", "--Voila.ip=127.0.0.1") as url:
+        view = is_answered(page, url, tmp_path)
+        figure = page.locator(PICTURE)
         figure.wait_for(state="attached")
         assert not figure.is_visible(), "the figure is for pages where the view is not alive"
         view.evaluate("e => e.remove()")
@@ -132,5 +147,4 @@ def test_a_view_lives_in_voila(lab, tmp_path):
 
 @pytest.mark.parametrize("name", made.MAKE)
 def test_a_view_is_within_what_marimo_shows(name):
-    view = made.MAKE[name]("lion")
-    assert len(view._page().encode()) < MARIMO_MOST / 4
+    assert len(made.MAKE[name]("lion")._page().encode()) < MARIMO_MOST / 4

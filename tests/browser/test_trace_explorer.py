@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 import pytest
-from views import accessible
+from playwright.sync_api import expect
+from views import HOSTILE, press, says
 
 pytestmark = pytest.mark.browser
-HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 EXAMPLE = f"""
 import numpy as np, torch, xfm_widgets as xw
 from xfm.explain.token_axes import PatchAxis, TokenAxis
@@ -44,38 +44,21 @@ view
 """
 
 
-TASKS = """
-from xfm.tasks.finetuning.config import recipe
-from xfm.tasks.finetuning.task import Item
-from xfm.tasks.finetuning.finetuned_model import start
-from xfm.lab import CHECKPOINTS
-from xfm_widgets.task_answers import Answered
-tuned = start(recipe("vqa", CHECKPOINTS / "demo")).eval()
-asked = [tuned.task.item("test", i) for i in range(3)]
-asked[1] = Item((HOSTILE,), asked[1].images, "yes")
-models = [Answered("mine", ["yes", "no", "2"], [1, 0, 1], [0.9, 0.6, 0.3]),
-          Answered("control", ["yes", "yes", "no"], [1, 1, 0], [0.5, None, 0.3])]
-tasks = xw.TaskExplorer("question answering", lambda i: asked[i], models, lambda k: tuned)
-tasks
-"""
-
-
 def numbers(page: Any, which: int) -> list[str]:
     """Below the words of the left side (0) or the right one (1)."""
     return page.locator(".xfm-tokens").nth(which).locator("small").all_text_contents()
 
 
 def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
-    book = notebook(CELL, f"HOSTILE = {HOSTILE!r}{TASKS}")
-    shown, keyboard = book.view(), book.page.keyboard
+    book = notebook(CELL)
+    shown = book.view()
     words = shown.get_by_role("listbox").first
     picture = shown.locator("[aria-roledescription='patches of a picture']:visible").first
     words.get_by_role("option", name="on", exact=True).click()
     book.until("view.token", 3)
     shown.get_by_role("heading", name="What “on” looks at").wait_for()
     picture.focus()
-    for key in ("ArrowRight", "ArrowDown", "ArrowRight"):
-        keyboard.press(key)
+    press(book.page, "ArrowRight", "ArrowDown", "ArrowRight")
     book.until("view.patch", 5)
     assert book.python(f"near({numbers(shown, 1)}, view.weights()[:, 6])")
     assert "patch 5 (row 2, column 2)" in (picture.get_attribute("aria-label") or "")
@@ -86,7 +69,7 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     shown.get_by_label("show").select_option("A−B")  # B is not there yet: it is asked for
     book.until("view.shown", "A−B")
     shown.get_by_label("A through the traces").focus()
-    keyboard.press("ArrowRight")
+    press(book.page, "ArrowRight")
     book.until("view.a", "50")
     shown.get_by_role("status").filter(has_text="Waiting").wait_for(state="hidden")
     picture.wait_for()
@@ -96,7 +79,7 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     shown.get_by_label("show").select_option("B")
     grid = shown.locator("[aria-roledescription='grid of heads']")
     grid.focus()
-    keyboard.press("End")
+    press(book.page, "End")
     book.until("(view.layer, view.head)", [1, 3])
     shown.get_by_label("Sort the heads by").select_option("entropy")
     grid.click(position={"x": 20, "y": 20})
@@ -106,77 +89,31 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     book.until("view.map", "vision")
     shown.get_by_role("button", name="the whole picture's token").first.click()
     book.until("(view.pooled, view.patch)", [True, -1])
-    assert shown.get_by_role("combobox", name="heads", exact=True).input_value() == "max"
+    expect(shown.get_by_role("combobox", name="heads", exact=True)).to_have_value("max")
     picture.focus()
-    keyboard.press("Escape")
+    press(book.page, "Escape")
     book.until("view.pooled", False)
-    accessible(book.page)
-    shown.get_by_label("Attention of").select_option("words → patches, fusion (cross)")
-    book.python("setattr(view, 'patch', 5)")
-    book.shots("trace-explorer")
-    examples_of_a_task(book)
 
     exported = book.python("str(view.to_html('trace.html').resolve())")
     expected = book.python("view.set_trait('map', 'language') or view.weights()[8].tolist()")
-    assert book.page.evaluate("document.body.dataset.hacked") is None
     page = offline(exported)  # from here the notebook has no network either
-    assert page.get_by_role("combobox", name="A", exact=True).locator("option").all_text_contents() == ["50", "100"]
+    expect(page.get_by_role("combobox", name="A", exact=True).locator("option")).to_have_text(["50", "100"])
     page.get_by_text("2 of 3 traces are in this file").wait_for()
     page.get_by_label("Attention of").select_option("words → words, language")
     page.get_by_role("listbox").first.focus()
-    page.keyboard.press("End")
+    press(page, "End")
     page.get_by_role("heading", name="What “</s>” looks at").wait_for()
     assert [float(n) for n in numbers(page, 0)] == pytest.approx([100 * x for x in expected], abs=0.3)
-    assert page.get_by_text(HOSTILE).first.is_visible()
-    assert page.evaluate("document.body.dataset.hacked") is None and page.locator(".xfm-view img").count() == 0
+    assert page.get_by_text(HOSTILE).first.is_visible() and page.locator(".xfm-view img").count() == 0
 
 
-def examples_of_a_task(book) -> None:
-    """Kept, chosen, asked a question, traced and attributed."""
-    shown, keyboard = book.page.locator(".xfm-task-explorer"), book.page.keyboard
-    shown.get_by_role("button", name="✗ wrong 1").click()
-    book.until("[tasks.show, tasks.item, tasks.kept()]", ["wrong", 1, [1]])
-    examples = shown.get_by_role("listbox").get_by_role("option")
-    assert examples.count() == 1
-    assert shown.locator(".xfm-asked").first.text_content() == HOSTILE
-    shown.get_by_role("button", name="≠ disagree 2").click()
-    book.until("tasks.kept()", [1, 2])
-    examples.nth(1).click()
-    book.until("tasks.item", 2)
-    shown.get_by_role("listbox").focus()
-    keyboard.press("ArrowUp")
-    book.until("tasks.item", 1)
-    keyboard.press("End")
-    book.until("tasks.item", 2)
-    shown.get_by_role("textbox", name="Search").fill("no such word")
-    book.until("tasks.kept()", [])
-    shown.get_by_text("0 examples kept.").wait_for()
-    shown.get_by_role("button", name="Reset").click()
-    book.until("[tasks.show, tasks.search, tasks.item]", ["all", "", 0])
-
-    question = shown.get_by_role("textbox", name="A question of your own")
-    question.fill("<b>how many</b> lions?")
-    question.press("Enter")
-    book.until("tasks.answered.get('text')", "<b>how many</b> lions?")
-    answers = shown.locator(".xfm-own-text .xfm-answer")
-    answers.nth(4).wait_for()
-    assert answers.locator("b").all_text_contents() == book.python("[a['answer'] for a in tasks.answered['answers']]")
-    frame = shown.frame_locator("iframe")
-    for name, view in (("Trace", "trace-explorer"), ("Attribute", "attribution-lab")):
-        shown.get_by_role("button", name=name).click()
-        frame.locator(f".xfm-{view}").wait_for(timeout=60_000)
-        assert shown.locator("iframe").get_attribute("sandbox") == "allow-scripts"
-    accessible(book.page)
-    shown.get_by_role("button", name="Close").click()
-    assert shown.locator("iframe").count() == 0
-
-
+@pytest.mark.full
 def test_what_is_missing_is_said_and_a_long_text_stays_small(offline, tmp_path):
     names: dict[str, Any] = {}
     exec(EXAMPLE, names)
     xw, example = names["xw"], names["example"]
     page = offline(xw.TraceExplorer({}).to_html(tmp_path / "empty.html"))
-    assert page.get_by_role("alert").filter(has_text="No trace").is_visible()
+    says(page.get_by_role("alert").first, "No trace")
     page = offline(xw.TraceExplorer({"long": example(1), "short": example(1, ("x",))}).to_html(tmp_path / "two.html"))
     page.get_by_label("show").select_option("A−B")
     page.get_by_text("no difference").wait_for()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from views import accessible
+from views import HOSTILE, press
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,9 @@ run = Run.of(config, root)
 view = xw.TrainingMonitor(run, live=lambda: xfm.pretrain(config, root), smooth=0)
 view
 """
-OPENED = """
+OPENED = (
+    f"HOSTILE = {HOSTILE!r}"
+    + """
 import json, math, pathlib, tempfile, numpy as np, xfm_widgets as xw
 from xfm import recipes
 from xfm.train import Run
@@ -42,7 +44,6 @@ def record(step, seed, of=200):
     return {"run": HOSTILE, "step": step, "of": of, "rate": 1e-3, "loss": 9 * fall + noise, "grad_norm": 5.0,
             "pairs/itc": itc, "texts/mlm": 2 + fall, "pairs/itc/accuracy": 1 - fall / 2, "seconds": 0.1,
             "waited": 0.01, **extra}
-HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 def lines_of(seed, steps):
     return "".join(json.dumps(record(i, seed)) + "\\n" for i in range(steps))
 folders = []
@@ -55,6 +56,7 @@ for seed in (0, 1):
 view = xw.TrainingMonitor(*folders, live=[record(i, 2, 30) for i in range(30)])
 view
 """
+)
 
 
 def test_clicks_pause_resume_and_stop_a_training(notebook):
@@ -79,7 +81,7 @@ def test_clicks_pause_resume_and_stop_a_training(notebook):
 
     resume = shown.get_by_role("button", name="Resume")
     resume.focus()
-    book.page.keyboard.press("Space")
+    press(book.page, "Space")
     book.until(f"view.step > {still + 3}", True)
     # while a cell keeps the main thread busy the steps go on, and reach the page
     book.page.evaluate(
@@ -90,8 +92,6 @@ def test_clicks_pause_resume_and_stop_a_training(notebook):
     assert state.text_content() != before
     assert book.page.evaluate(f"{KERNEL}.status") == "busy"
     book.page.evaluate("() => window.busy")
-    book.shots("training-live")
-
     shown.get_by_role("button", name="Stop").click()
     book.until("view.running", False, wait=30)
     expect(word).to_have_text("stopped")
@@ -112,14 +112,11 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     assert [head for head in heads if head in titles] == titles and len(heads) == 11, "each curve to come has its place"
     book.python("[view.start(), view.wait(30)]")
     shown.get_by_role("checkbox", name="3: <img src=x").wait_for()
-    assert book.page.evaluate("document.body.dataset.hacked") is None
     shown.get_by_label("running mean over").fill("0")
     book.until("view.smooth", 0)
     cursor = shown.get_by_label("values at step")
     cursor.focus()
-    book.page.keyboard.press("Home")
-    for _ in range(40):
-        book.page.keyboard.press("ArrowRight")
+    press(book.page, "Home", *["ArrowRight"] * 40)
     book.until("view.cursor", 40)
     first, held, second, _ = book.python("of('ITC, pairs', 40)")
     assert (values.text_content() or "").startswith(f"1: {first:.3g} (held-out {held:.3g}) · 2: {second:.3g}")
@@ -138,16 +135,14 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     book.until("view.cursor", 40)
     second = shown.get_by_role("checkbox", name="2: smoke, seed 1")
     second.focus()
-    book.page.keyboard.press("Space")
+    press(book.page, "Space")
     book.until("view.hidden", [1])
     expect(second).to_be_focused()
     expect(second).not_to_be_checked()
     assert "2:" not in (values.text_content() or "")
     shown.get_by_label("logarithmic").check()
     book.until("view.logarithmic", True)
-    accessible(book.page)
     book.python("setattr(view, 'hidden', [])")
-    book.shots("training-monitor")
     shown.get_by_label("show").select_option("gradient cosines")
     book.until("view.group", "gradient cosines")
     assert shown.get_by_text("measured with train.probe_every").is_visible()
@@ -160,13 +155,10 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     page = offline(book.python("str(view.to_html('training.html').resolve())"))
     assert page.get_by_role("button", name="Start").count() == 0
     page.get_by_label("values at step").focus()
-    page.keyboard.press("Home")
-    page.keyboard.press("ArrowRight")
+    press(page, "Home", "ArrowRight")
     expect(page.locator("[data-values='texts/mlm']")).to_have_text("1: 3 · 2: 3.1 · 3: 3.2")
     page.get_by_text("The same as a table").click()
-    page.locator("td").first.wait_for()
-    assert page.locator("td:text-is('smoke, seed 1')").count() == 11
-    assert page.evaluate("document.body.dataset.hacked") is None
+    expect(page.locator("td:text-is('smoke, seed 1')")).to_have_count(11)
 
 
 LONGER = """
@@ -177,6 +169,7 @@ xfm.recipes.smoke = lambda: smoke().replace({"train.steps": 300})
 """
 
 
+@pytest.mark.full
 def test_a_pause_in_the_first_lesson_holds_while_all_its_cells_are_run(lab):
     """Run All, then Pause: what the button says waits in line behind the cells, and must not wait for the last."""
     (lab.folder.parent / "studies").symlink_to(ROOT / "studies")

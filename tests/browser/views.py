@@ -1,16 +1,85 @@
-"""What the tests of all views ask."""
+"""What the tests of all views use."""
 
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, expect
+
+HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    nbformat.write(book, path)
+    return path
 
 
 def accessible(page: Page) -> None:
     """axe-core has no serious finding in any view."""
-    found = Axe().run(page, context=".xfm-view")
-    serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
-    said = [
-        f"{v['id']}: {v['help']}\n  "
-        + "\n  ".join(n["html"][:200] + " " + n.get("failureSummary", "") for n in v["nodes"][:3])
+    found = Axe().run(page, context=".xfm-view").response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert not serious, "\n".join(
+        f"{v['id']}: {v['help']}\n  {n['html'][:200]} {n.get('failureSummary', '')}"
         for v in serious
-    ]
-    assert not serious, "\n".join(said)
+        for n in v["nodes"][:3]
+    )
+
+
+def harmless(page: Page) -> None:
+    """No text of the data has become HTML that ran."""
+    assert page.evaluate("document.body.dataset.hacked") is None
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def says(place: Locator, *texts: str) -> None:
+    """Waits until the place has all these texts."""
+    for text in texts:
+        expect(place).to_contain_text(text)
+
+
+@contextmanager
+def serving(folder: Path, answers: str, environment: Mapping[str, str], *command: str) -> Iterator[str]:
+    """The address of a server, `python -m command` with a {port}, that runs in the folder and answers there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [sys.executable, "-m", *(word.replace("{port}", str(port)) for word in command)]
+    url, log = f"http://127.0.0.1:{port}", folder / "server.log"
+    with open(log, "wb") as file:
+        server = subprocess.Popen(words, stdout=file, stderr=file, cwd=folder, env=os.environ | environment)
+    try:
+        wait_for(f"{url}/{answers}", server, log)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the server answers. AssertionError, with its log, where it ends before."""
+    end = time.monotonic() + 90
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"the server did not start:\n{log.read_text('utf-8', errors='replace')[-3000:]}")

@@ -8,10 +8,11 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+CPU = pytest.param("cpu", marks=pytest.mark.full)
 CUDA = pytest.param("cuda", marks=pytest.mark.cuda)
 
 
-@pytest.fixture(params=["cpu", CUDA])
+@pytest.fixture(params=[CPU, CUDA])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """Where the test, and a run that it trains, computes; without TF32."""
     if request.param == "cuda":

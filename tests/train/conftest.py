@@ -41,12 +41,9 @@ def config() -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def trained(config: RunConfig, once: Callable[..., Path]) -> Run:
     """The uninterrupted run of `config`. Not to be changed."""
-    root = tmp_path_factory.mktemp("trained")
-    for _ in pretrain(config, root):
-        pass
-    return Run.of(config, root)
+    return Run.of(config, once("trained", lambda root: list(pretrain(config, root))))
 
 
 @pytest.fixture(scope="session")
