@@ -11,7 +11,8 @@ a study            an arm, or two ("no stop - PCGrad"), and a metric: effect ci 
 demo, checkpoint   "task, condition" and a metric: value ci baseline n
 styles             an arm of studies/styles.json and "task, condition, metric": the same
 relations          a run and "condition, metric, encoder layer position": value ci
-benchmarks/NAME    the place in its file ("overhead/seconds") and "%" or "": value
+family             an arm and a metric: holm, over all primary comparisons of the studies of SAME_SEEDS
+benchmarks/NAME, studies/NAME   the place in its JSON file ("overhead/seconds") and "%" or "": value
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 import xfm
 from xfm.study import Study
@@ -32,6 +34,7 @@ from xfm.tasks import Result, evaluate_run, from_json
 ROOT = Path(__file__).resolve().parents[1]
 VALUE = re.compile(r'(<!-- value (\S+) "([^"]*)" "([^"]*)" (-?)([\w+]+) -->)(.*?)(<!-- /value -->)', re.S)
 NUMBER = re.compile(r"(?<![\w@.])[+−]?\d[\d,]*(?:\.\d+)?(?!\w)")
+SAME_SEEDS = ("insulation", "mends", "elsewhere", "general", "guidance", "negatives")  # 100 to 111, test split
 SEVERAL = {"ci": ("low", "high"), "closed": ("closed share", "closed low", "closed high")}
 Fields = Mapping[str, float]
 
@@ -67,11 +70,13 @@ def _fields(source: str, first: str, second: str) -> Fields:
     if source == "relations":
         row: Any = relations().loc[(first, second)]
         return {name: 100 * row[name].item() for name in ("value", "low", "high")}
-    if source.startswith("benchmarks/"):
-        found: Any = benchmark(source.partition("/")[2])
+    if "/" in source:
+        found: Any = read(source.replace("benchmarks/", "benchmarks/results/") + ".json")
         for key in first.split("/"):
             found = found[int(key) if isinstance(found, list) else key]
         return {"value": found * (100 if second == "%" else 1)}
+    if source == "family":
+        return {"holm": family().loc[(first, second)].item()}
     return _spread(source, first, second) if study(source).spec.of_spread else _effect(source, first, second)
 
 
@@ -115,6 +120,14 @@ def study(name: str) -> Study:
 @cache
 def effects(name: str) -> pd.DataFrame:
     return study(name).effects()
+
+
+@cache
+def family() -> pd.Series:
+    """Holm's p of each arm and metric over all primary comparisons of SAME_SEEDS, each counted once."""
+    rows = pd.concat(effects(name).query("role == 'primary'") for name in SAME_SEEDS)
+    once = rows.drop_duplicates(["variant", "metric", "effect"]).set_index(["variant", "metric"])
+    return pd.Series(multipletests(once["p"], method="holm")[1], once.index)
 
 
 @cache

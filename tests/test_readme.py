@@ -21,7 +21,7 @@ def block(after: str) -> str:
 
 
 def test_it_is_read_in_minutes() -> None:
-    assert len(re.sub(r"<!--.*?-->", "", README).split()) <= 1600
+    assert len(re.sub(r"<!--.*?-->", "", README).split()) <= 1200
 
 
 def test_links_lead_to_files() -> None:
