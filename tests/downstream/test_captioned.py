@@ -64,13 +64,13 @@ def test_a_test_file_of_ones_own_is_the_test_split(tmp_path: Path) -> None:
         captioned(tmp_path, "validation", 40)
 
 
-def test_files_of_coco_may_have_any_name_that_fits_and_their_suffix_in_capitals(tmp_path: Path) -> None:
-    before = {split: [*captioned(coco(tmp_path), split, 40).values()] for split in ("train", "validation", "test")}
+def test_files_of_coco_may_have_any_name_that_fits(tmp_path: Path) -> None:
+    before = [*captioned(coco(tmp_path), "train", 40).values()]
     file = tmp_path / "annotations/captions_train2017.json"
     file.rename(file.with_name("captions_train2017[a].json"))
     (tmp_path / "train2017").rename(tmp_path / "train2017[a]")
     shout(tmp_path)
-    assert {split: [*captioned(tmp_path, split, 40).values()] for split in before} == before
+    assert [*captioned(tmp_path, "train", 40).values()] == before
 
 
 @pytest.mark.parametrize("task", ["retrieval", "captioning"])

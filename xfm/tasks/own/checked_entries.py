@@ -194,10 +194,11 @@ def _of_one_year(folder: Path) -> None:
 def _all_have_captions(file: Path) -> None:
     tree = load_json(file)
     captions = (row for row in required(file, tree, "annotations") if isinstance(row, dict))
-    known = {repr(row.get("image_id")) for row in captions}
+    captioned_ids = {repr(row.get("image_id")) for row in captions}
     for i, image in enumerate(required(file, tree, "images")):
-        if isinstance(image, dict) and isinstance(image.get("id"), int | str) and repr(image["id"]) not in known:
-            problem = f"id = {shown(image['id'])}: no caption is of this picture"
+        number = image.get("id") if isinstance(image, dict) else None
+        if isinstance(number, int | str) and repr(number) not in captioned_ids:
+            problem = f"id = {shown(number)}: no caption is of this picture"
             raise ConfigError(f"{file}: images[{i}]: {problem}; add one to annotations, or take the picture out")
 
 
