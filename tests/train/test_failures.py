@@ -24,7 +24,7 @@ from train.process import process, received
 
 from xfm import recipes
 from xfm.base.files import FileError
-from xfm.data import streams
+from xfm.data import batch_loader, streams
 from xfm.runs.errors import explain_failures
 from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
 
@@ -117,7 +117,8 @@ BROKEN = [  # some of what torch, multiprocessing and the system have said of a 
 def test_whatever_is_said_of_a_dead_loader_is_one_error(said, config, trained, tmp_path, monkeypatch):
     """Where a worker is alive it is what it is: an error of the data."""
     config = config.replace({"data.workers": 1})
-    with pytest.raises(type(said)), closing(streams.loader(streams.Streams(config, trained.tokenizer()))) as batches:
+    made = streams.Streams(config, trained.tokenizer())
+    with pytest.raises(type(said)), closing(batch_loader.loader(made)) as batches:
         monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", failing(said, kill=False))
         next(batches)
     monkeypatch.undo()

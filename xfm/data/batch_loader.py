@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from ..base.workers import CONTEXT, received
@@ -68,14 +68,16 @@ def _views(memory: Tensor, tensors: list[Tensor]) -> Iterator[Tensor]:
         start += _room(like)
 
 
-class _Reporting(TorchDataset):
-    """Each batch with what was missed in making it."""
+class _Made(TorchDataset):
+    """Each batch with what was missed in making it. A worker packs it by itself: where no shared memory is left,
+    torch's sending thread would only print so, and the trainer wait forever."""
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
 
-    def __getitem__(self, step: int) -> tuple[Batch, dict[str, Missed]]:
-        return self.streams[step], self.streams.source.missed()
+    def __getitem__(self, step: int) -> tuple[Batch | Packed[Batch], dict[str, Missed]]:
+        batch = self.streams[step]
+        return packed(batch) if get_worker_info() else batch, self.streams.source.missed()
 
 
 def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
@@ -85,11 +87,10 @@ def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked processes must not share its threads
     workers = config.data.workers
     batches = DataLoader(
-        _Reporting(streams),
+        _Made(streams),
         batch_size=None,
         sampler=range(start, config.train.steps),
         num_workers=workers,
-        collate_fn=_packed if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
         prefetch_factor=4 if workers else None,
         worker_init_fn=partial(_initialise_worker, config.data.sources),
         multiprocessing_context=CONTEXT if workers else None,
@@ -97,14 +98,7 @@ def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
     with closing(received(batches, "a loader process")) as made:
         for batch, missed in made:
             streams.source.skip(missed)
-            yield unpacked(batch) if workers else batch
-
-
-def _packed(made: tuple[Batch, dict[str, Missed]]) -> tuple[Packed[Batch], dict[str, Missed]]:
-    """By the worker itself: where no shared memory is left, torch's sending thread would only print so, and the trainer
-    wait forever."""
-    batch, missed = made
-    return packed(batch), missed
+            yield unpacked(batch) if isinstance(batch, Packed) else batch
 
 
 def _initialise_worker(sources: Sequence[str], worker: int) -> None:

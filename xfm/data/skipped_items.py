@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,9 +15,6 @@ from ..base.files import Record
 from ..base.strings import brief, shown
 from ..model.replicas import broadcast_from_main, objects_of_all
 from .source import Missed, Source
-
-if TYPE_CHECKING:
-    from . import Dataset
 
 
 class Skipping(Source):
@@ -54,10 +51,19 @@ class Skipping(Source):
         raise NotImplementedError
 
 
+class Counted(Protocol):
+    """What a `Dataset` knows of skipped items, by source."""
+
+    @property
+    def skipped(self) -> Mapping[str, Missed]: ...
+
+    def skip(self, missed: Mapping[str, Missed]) -> None: ...
+
+
 class SkippedItems:
     """What the records of a run have to say of skipped items."""
 
-    def __init__(self, data: Dataset, records: Iterable[Record]) -> None:
+    def __init__(self, data: Counted, records: Iterable[Record]) -> None:
         """`records`: the run's so far, of the main process, which tells the others."""
         self.data, self.recorded = data, broadcast_from_main(skipped_items(records))
         data.skip(self.recorded)
