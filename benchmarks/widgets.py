@@ -14,7 +14,6 @@ bertviz (`pip install -e '.[bench]'`) ours is measured alone; without npm, BertV
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 import subprocess
@@ -204,11 +203,7 @@ def events(page: Page, name: str, act: str, count: int, patience: float) -> dict
     taken, end = [], time.monotonic() + patience
     while len(taken) < count and (len(taken) < 4 or time.monotonic() < end):
         taken.append(page.evaluate(TIMED.replace("ACT", act), len(taken) + 1))
-    return {
-        f"milliseconds_{name}": statistics.median(taken[2:]),
-        f"milliseconds_{name}_worst": max(taken[2:]),
-        f"events_{name}": len(taken) - 2,
-    }
+    return {f"milliseconds_{name}": statistics.median(taken[2:])}
 
 
 def views(tokens: list[int], theirs: bool) -> Iterator[tuple[str, str, Callable[[Path], object], dict[str, str]]]:
@@ -232,18 +227,9 @@ def main() -> None:
             if served or name == "TraceExplorer":
                 found = measure(playwright, asked.chromium, path, acts, served, asked.repeats, asked.patience)
             sizes.setdefault(size, {})[name] = found
-    sizes["base"]["TraceExplorer"]["bytes_of_payload"] = payload(of_base())
     browser = subprocess.run([asked.chromium, "--version"], capture_output=True, text=True).stdout.strip()
     versions = {"anywidget": version("anywidget"), "bertviz": theirs, "chromium": browser}
     write(asked, versions, layers=LAYERS, heads=HEADS, tokens=sizes)
-
-
-def payload(value: Any) -> int:
-    """Bytes that go to a notebook: of arrays, and of the JSON of the rest."""
-    from ipywidgets.widgets.widget import _remove_buffers
-
-    rest, _, buffers = _remove_buffers(value.get_state())
-    return sum(memoryview(b).nbytes for b in buffers) + len(json.dumps(rest))
 
 
 def installed(name: str) -> str | None:

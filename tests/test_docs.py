@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,28 @@ def test_a_number_keeps_its_digits_and_its_sign() -> None:
         assert page_values.valued(mark.format(kind, written)) == mark.format(kind, made)
     with pytest.raises(ValueError, match="not equally many numbers"):
         page_values.valued(mark.format("", "1 of 2"))
+
+
+@pytest.mark.parametrize("name", [name for name in doc_tables.ANSWERED if name != "negatives"])  # of another table
+def test_the_intervals_of_an_answer_are_those_of_its_study(name: str) -> None:
+    """Of an arm's difference, of two arms', of the fraction of a gap, or of a ratio of differences."""
+    study, rows = page_values.study(name), page_values.effects(name)
+    found = [(row.low, row.high) for row in rows.itertuples()]
+    for one, other in combinations(study.spec.variants, 2):
+        for metric in study.spec.primary:
+            found += study.contrast({one: 1, other: -1}, metric)[["low", "high"]].itertuples(index=False)
+    if "no stop" in study.spec.variants:
+        loss, gap = study.spec.primary[0], {"no stop": 1, "xfm": -1}
+        found += study.recovered("no stop", "xfm", loss)[["low", "high"]].itertuples(index=False)
+        for free, held in doc_tables.ROWS["still-does"].values() if name == "mends" else ():
+            found += study.share({free: 1, held: -1}, gap, loss)[["low", "high"]].itertuples(index=False)
+    ends = [(scale * low, scale * high) for low, high in found for scale in (1, 100)]
+    text = " ".join(why for *_, why in study.answers().itertuples(index=False))
+    for low, high in re.findall(r"([+−]?\d[\d.]*) to ([+−]?\d[\d.]*\d)", text):
+        asked = [(low, high, a, b) for pair in ends for a, b in (pair, (-pair[1], -pair[0]))]
+        assert any(page_values._as_written(x, a) == x and page_values._as_written(y, b) == y for x, y, a, b in asked), (
+            f"{low} to {high}"
+        )
 
 
 def test_every_loss_of_the_demo_has_learnt_also_beside_other_work() -> None:

@@ -18,8 +18,6 @@ from xfm.tasks.context import EvalContext
 from .probes import fit_sites
 from .relation_questions import Question, Row, measured, pictures
 
-__all__ = ["HEADS", "as_it_is_rows", "head_rows", "lead"]
-
 EPOCHS = 200
 DECAYS = (0.1, 1.0, 10.0)  # scikit-learn's alpha
 Fitted = Callable[[np.ndarray], np.ndarray]  # (n, F) -> (n,) log-odds that the two belong together

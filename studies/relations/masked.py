@@ -22,8 +22,6 @@ from xfm.tasks.world import masked_words
 
 from .relation_questions import Picture, Question, Row, measured, pictures
 
-__all__ = ["data_rows", "masked_rows", "relation_lead"]
-
 PICTURES: dict[Picture, str] = {
     "right": "right picture",
     "mirrored": "mirrored picture, of what it shows",

@@ -15,8 +15,6 @@ from xfm.tasks.result import bootstrap_interval
 
 from .relation_questions import Question, Row, measured
 
-__all__ = ["patching_rows"]
-
 
 def patching_rows(context: EvalContext, questions: Sequence[Question]) -> list[Row]:
     """The share of the difference of ITM's log-odds that the states of the true caption restore in the pass of the

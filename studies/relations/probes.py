@@ -22,8 +22,6 @@ from xfm.tasks.context import EvalContext
 from .relation_questions import AXES, Question, Row, measured
 from .states import layer_states
 
-__all__ = ["Site", "boxes_pooled", "fit_sites", "probe_rows", "relation_sites"]
-
 Site = tuple[str, int, str]  # encoder, layer, position
 
 

@@ -20,8 +20,6 @@ from xfm.data.world.scenes import Scene, World
 from xfm.tasks.context import EvalContext
 from xfm.tasks.result import bootstrap_interval
 
-__all__ = ["AXES", "PLAIN", "Axis", "Picture", "Question", "Row", "draw_questions", "measured", "pictures"]
-
 Axis = Literal["horizontal", "vertical"]
 AXES: dict[Axis, tuple[str, str]] = {
     "horizontal": ("to the left of", "to the right of"),

@@ -15,8 +15,6 @@ from xfm.model import ImageTokens
 from xfm.model.batch import normalise
 from xfm.tasks.context import BATCH, EvalContext
 
-__all__ = ["layer_states"]
-
 
 @torch.inference_mode()
 def layer_states(
