@@ -41,8 +41,8 @@ def teacher_width(name: str) -> int:
     if found := width(name):
         return found
     near = ", ".join(difflib.get_close_matches(name[:100], filter(width, built_in), cutoff=0))
-    own = f"no open_clip model with a transformer image tower of open_clip's own; there are {near} ..."
-    raise ConfigError(f"flow.teacher = {shown(name)}: {own}")
+    hint = f"no open_clip model with a transformer image tower of open_clip's own; there are {near} ..."
+    raise ConfigError(f"flow.teacher = {shown(name)}: {hint}")
 
 
 def tagged(name: str, given: str) -> tuple[str, list[str]]:

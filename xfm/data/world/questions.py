@@ -150,8 +150,7 @@ def _colour(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
     """ "what colour is the thing above the dog?": no name in the text gives the colour away."""
     colour_of = {concept: colours.colour(concept, sampler.world.styles) for concept in sampler.pool}
     possible = tuple(term for term in colours.TERMS if term in colour_of.values())
-    asked = "what colour is the thing"
-    return _beside(sampler, rng, asked, colour_of.__getitem__, lambda o: o.colour or "", possible)
+    return _beside(sampler, rng, "what colour is the thing", colour_of.__getitem__, lambda o: o.colour or "", possible)
 
 
 def _beside(

@@ -108,8 +108,8 @@ def recognition(
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # of few pictures there are
             return linear_probe(x[few], y[few]).predict(images.numpy()) == truth
 
-    asked = {"one prompt": lambda name: prompts(name)[:1], "ensemble": prompts}
-    rows = [row("zero-shot", name, zero_shot(encoder, images, names, each) == truth) for name, each in asked.items()]
+    ensembles = {"one prompt": lambda name: prompts(name)[:1], "ensemble": prompts}
+    rows = [row("zero-shot", kind, zero_shot(encoder, images, names, of) == truth) for kind, of in ensembles.items()]
     for shot in shots:
         draws = [_few(y, shot, seeding.rng("shots", seed, shot, draw)) for draw in range(DRAWS)]
         rows.append(row("few-shot", f"{shot} a class", np.mean([probed(few) for few in draws], 0)))

@@ -104,8 +104,8 @@ class Retrieval(OfTheWorld):
         chunks = (self.batch(firsts[i : i + CHUNK], model.device, hidden) for i in range(0, len(firsts), CHUNK))
         image = ImageTokens.of_pictures(torch.cat([model.vision(chunk.images[0]) for chunk in chunks]))
         texts = self.batch([Item(item.texts) for item in items], model.device, hidden)
-        parts = zip(texts.ids.split(CHUNK), texts.mask.split(CHUNK), strict=True)
-        text = torch.cat([model.text(*part) for part in parts])
+        chunks = zip(texts.ids.split(CHUNK), texts.mask.split(CHUNK), strict=True)
+        text = torch.cat([model.text(*chunk) for chunk in chunks])
         places = _places(model, text, texts.mask, image, owner.to(model.device))
         rows = zip(owner.tolist(), *places.values(), strict=True)
         return [Answer({"picture": p} | dict(zip(places, ranks, strict=True))) for p, *ranks in rows]
@@ -160,15 +160,15 @@ def _places(model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, owner: T
     def reranked(scores: Tensor, *elsewhere: float) -> tuple[Tensor, Tensor]:
         """From pictures (n, T) and from captions (T, n): the scores of each one's candidates."""
         ways = (scores, similarity), (scores.T, similarity.T)
-        found = [(each, alike, candidates(alike, RERANKED)) for each, alike in ways]
-        return tuple(rescored(alike, *at, each[at], *elsewhere) for each, alike, at in found)  # type: ignore[return-value]
+        ranked = [(score, alike, candidates(alike, RERANKED)) for score, alike in ways]
+        return tuple(rescored(alike, *at, score[at], *elsewhere) for score, alike, at in ranked)  # type: ignore[return-value]
 
     both = {"ITM": reranked(matching), "ITC": (similarity, similarity.T)}
     both["ITC + ITM"] = reranked(matching + contrast, float("-inf"))
     ranks = dict[str, list[int]]()
     for ranking, (from_pictures, from_captions) in both.items():
-        captions, found = two_way_ranks(from_pictures, owner, from_captions)
-        ranks |= {f"{ranking} picture": found.tolist(), f"{ranking} caption": captions[owner].tolist()}
+        of_picture, of_caption = two_way_ranks(from_pictures, owner, from_captions)
+        ranks |= {f"{ranking} picture": of_caption.tolist(), f"{ranking} caption": of_picture[owner].tolist()}
     return ranks
 
 

@@ -76,8 +76,8 @@ class Images(Pictures):
     @cached_property
     def _by_split(self) -> dict[Split, Found]:
         given: dict[Split, Found] = {split: pictures(folder) for split, folder in self._folders.items()}
-        for split, found in given.items():
-            for _, label in found:
+        for split, labelled in given.items():
+            for _, label in labelled:
                 one_of(f"{self._folders[split]}: class (those of train/ are known)", label, self.labels)
         if len(given) == 2:
             given["train"] = self._main
@@ -88,8 +88,8 @@ class Images(Pictures):
         for kind, one in zip(kinds, self._main, strict=True):
             part = split_of[kind]
             splits["train" if given and part == "test" else part].append(one)
-        for found in given.values():
-            splits["test"] = found
+        for labelled in given.values():
+            splits["test"] = labelled
         return splits
 
 
