@@ -97,11 +97,10 @@ def tensors_of(path: str | Path, content: Any) -> tuple[dict[str, Tensor], str, 
             raise CheckpointError(f"{where} is a {type(value).__name__}, not a tensor; a state dict is needed")
         if value.layout != torch.strided or value.is_quantized:
             raise CheckpointError(f"{where} is sparse or quantised; save it dense")
-        if value.is_floating_point():
-            if value.dtype not in STORED:
-                raise CheckpointError(f"{where} is {value.dtype}; save it as float32, float16 or bfloat16")
-            if not is_finite(value):
-                raise CheckpointError(f"{where} is not finite: the file is damaged, or its model has diverged")
+        if value.is_floating_point() and value.dtype not in STORED:
+            raise CheckpointError(f"{where} is {value.dtype}; save it as float32, float16 or bfloat16")
+        if not is_finite(value):
+            raise CheckpointError(f"{where} is not finite: the file is damaged, or its model has diverged")
     return dict(state), holder, beside
 
 

@@ -26,13 +26,9 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a folder, the first t
 EPS = {"roberta": 1e-5, "bert": 1e-12}
 FIRST = {"roberta": 0, "bert": 2}  # rows of our position table before theirs: we count from 2
 _EMBEDDINGS = "text_encoder.roberta.embeddings."
-_HEADS = {
-    "bert": {
-        "cls.predictions.bias": "bias",
-        "cls.predictions.transform.dense.": "dense.",
-        "cls.predictions.transform.LayerNorm.": "layer_norm.",
-    },
-    "roberta": {"lm_head.bias": "bias", "lm_head.dense.": "dense.", "lm_head.layer_norm.": "layer_norm."},
+_HEADS = {  # of masked language modelling: how its names begin, and of its parts theirs and ours
+    "bert": ("cls.predictions.", {"bias": "bias", "transform.dense.": "dense.", "transform.LayerNorm.": "layer_norm."}),
+    "roberta": ("lm_head.", {"bias": "bias", "dense.": "dense.", "layer_norm.": "layer_norm."}),
 }
 _BEIT = [  # Hugging Face's names and the original ones, which are the published model's
     (r"embeddings\.(cls|mask)_token", r"\1_token"),
@@ -162,9 +158,10 @@ def _read_text(source: Source, config: RunConfig, order: Sequence[int]) -> tuple
 
 def _text_name(kind: str, name: str) -> str | None:
     """The published name of a tensor of RoBERTa's or BERT's; None for one without use."""
-    for theirs, ours in _HEADS[kind].items():
-        if name.startswith(theirs):
-            return f"text_encoder.lm_head.{ours}{name.removeprefix(theirs)}"
+    start, parts = _HEADS[kind]
+    for theirs, ours in parts.items():
+        if name.startswith(start + theirs):
+            return f"text_encoder.lm_head.{ours}{name.removeprefix(start + theirs)}"
     bare = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name.removeprefix(f"{kind}.")))  # old files
     used = re.fullmatch(r"embeddings\.(?!position_ids|token_type_ids).*|encoder\.layer\..*", bare)
     return f"text_encoder.roberta.{bare}" if used else None

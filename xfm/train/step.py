@@ -26,7 +26,7 @@ from ..objectives import OBJECTIVES, losses_by_stream, weights_at
 from ..runs.errors import non_finite_loss
 from ..runs.run import METRICS, PROBES, Record, Run
 from ..runs.signals import uncut
-from .accelerator import gathered, is_sharded, unsharded, whole, wrapped
+from .accelerator import gathered_tree, is_sharded, unsharded, whole, wrapped
 from .gradient_interventions import Losses
 from .optimizer import fuse
 from .prepare import Prepared
@@ -61,7 +61,7 @@ class Training:
             self.gradients = Shards(p.pretraining, train.shards, train.threads, accelerator.autocast, p.steering)
         else:
             self.gradients = partial(in_parts, self.pretraining, train.accumulate, accelerator, steering=p.steering)
-        self.gather = partial(gathered, keep=main) if is_sharded(self.pretraining) else dict
+        self.gather = partial(gathered_tree, keep=main) if is_sharded(self.pretraining) else dict
         streams = Streams(config, p.tokenizer, source=p.data, rank=accelerator.process_index)
         self.seed, self.batches = streams.seed, loader(streams, self.done)  # of this process's data and draws
         self.held_out = Streams(config, p.tokenizer, "validation", p.data, streams.rank)
