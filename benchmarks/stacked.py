@@ -16,7 +16,6 @@ import os
 import platform
 import statistics
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -47,12 +46,12 @@ class Step:
     """A model and its training step on the data of `count` models, of the last phase."""
 
     def __init__(self, config: RunConfig, count: int, bf16: bool) -> None:
-        config = config.replace({f"data.{s}": count * getattr(config.data, s) for s in SIZES})
+        sizes = {f"data.{s}": count * getattr(config.data, s) for s in SIZES}
+        config = config.replace(sizes | {"train.precision": "bf16" if bf16 else "fp32"})
         last = config.train.steps - 1
         self.batch, self.weights = Streams(config, dataset(config).tokenizer())[last], weights_at(config, last)
         self.pretraining = Pretraining(build(config), config).train()
-        train = replace(config.train, precision="bf16" if bf16 else "fp32")
-        self.adamw, self.bf16 = make_optimizer(self.pretraining.model, train), bf16
+        self.adamw, self.bf16 = make_optimizer(self.pretraining.model, config.train), bf16
 
     def seconds(self, times: int = 1) -> float:
         """Of this process, for so many steps."""

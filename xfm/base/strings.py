@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 LONGEST = 200  # characters of a value, or of a text, in a message
-CHANCE = "a coin"  # the baseline's name in files
+CHANCE = "a coin"  # stored
 
 
 def printable(text: object) -> str:

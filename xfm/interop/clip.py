@@ -38,11 +38,11 @@ def teacher_width(name: str) -> int:
         patches = tower.get("patch_size") and not tower.get("attentional_pool")  # no ResNet; no CoCa, whose norm pools
         return tower.get("width", 0) if patches and not fetched else 0
 
-    if found := width(name):
-        return found
+    if size := width(name):
+        return size
     near = ", ".join(difflib.get_close_matches(name[:100], filter(width, built_in), cutoff=0))
-    own = f"no open_clip model with a transformer image tower of open_clip's own; there are {near} ..."
-    raise ConfigError(f"flow.teacher = {shown(name)}: {own}")
+    wrong = f"no open_clip model with a transformer image tower of open_clip's wrong; there are {near} ..."
+    raise ConfigError(f"flow.teacher = {shown(name)}: {wrong}")
 
 
 def tagged(name: str, given: str) -> tuple[str, list[str]]:

@@ -158,8 +158,8 @@ def _read_text(source: Source, config: RunConfig, order: Sequence[int]) -> tuple
 
 def _text_name(kind: str, name: str) -> str | None:
     """The published name of a tensor of RoBERTa's or BERT's; None for one without use."""
-    start, parts = _HEADS[kind]
-    for theirs, ours in parts.items():
+    start, layers = _HEADS[kind]
+    for theirs, ours in layers.items():
         if name.startswith(start + theirs):
             return f"text_encoder.lm_head.{ours}{name.removeprefix(start + theirs)}"
     bare = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name.removeprefix(f"{kind}.")))  # old files
@@ -206,9 +206,9 @@ def _read_beit(source: Source, config: RunConfig) -> tuple[dict[str, Tensor], li
         at = f"blocks.{i}.attn."
         tensors[f"{at}relative_position_bias_table"] = resize_table(table.float(), vision.grid)
         rows = [tensors.pop(f"{at}{name}.weight", None) for name in ("query", "key", "value")]
-        found = [row for row in rows if row is not None]  # Hugging Face's are not stacked
-        if 0 < len(found) < len(rows):
+        present = [row for row in rows if row is not None]  # Hugging Face's are not stacked
+        if 0 < len(present) < len(rows):
             raise CheckpointError(f"{source.path}: block {i} lacks a query, key or value")
-        tensors |= {f"{at}qkv.weight": torch.cat(found)} if found else {}
+        tensors |= {f"{at}qkv.weight": torch.cat(present)} if present else {}
     used = {n: t for n, t in tensors.items() if is_known(f"vision_encoder.{n}")}
     return from_published({f"vision_encoder.{n}": t for n, t in used.items()}), [n for n in tensors if n not in used]

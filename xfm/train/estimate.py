@@ -51,7 +51,7 @@ class Estimate:
         weights, seconds = 4.0 * sum(self.parameters.values()), self.step_seconds * train.steps
         part = "" if self.share == 1 else f", from 1/{1 / self.share:.0f} of the batch"
         copies = -(-train.steps // train.keep) if train.keep else 0
-        kept = f", and {_si(copies * weights)}B for the weights of {copies} earlier steps" if copies else ""
+        held = f", and {_si(copies * weights)}B for the weights of {copies} earlier steps" if copies else ""
         memory = ", ".join(f"{name} {_si(size)}B" for name, size in self.memory.items())
         rows = {
             "parameters": f"{sum(self.parameters.values()):,}: {_listed(self.parameters)}",
@@ -60,7 +60,7 @@ class Estimate:
             "memory": f"{_si(sum(self.memory.values()))}B at least: {memory}",
             "time": f"about {duration(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
             f"the mean of {TIMED_STEPS} but for those that warm up{part}, at {_si(self.run_flops / seconds)}FLOP/s",
-            "disk": f"{_si(4 * weights)}B for the last save{kept}",  # weights, and again for a resume, with two moments
+            "disk": f"{_si(4 * weights)}B for the last save{held}",  # weights, and again for a resume, with two moments
         }
         first = [f"stage 1, {config.stage1_steps:,} steps"] if config.has_stage1 else []
         first += [f"the teacher, {prior_runs.teacher(config).train.steps:,} steps"] if config.has_teacher else []

@@ -173,7 +173,7 @@ def constant_levels(config: RunConfig, tokenizer: Tokenizer) -> dict[str, dict[s
             items = max((loss.constant_of for loss in asking.values()), default=0)
             count = min(math.ceil(items / getattr(config.data, stream)), steps)
             batches = [getattr(streams, stream)(i * steps // count) for i in range(count)]
-            found = {f"{stream}/{name}": loss.constant(batches) for name, loss in asking.items()}
-            levels |= {key: {"value": level[0], "name": level[1]} for key, level in found.items() if level}
+            constants = {f"{stream}/{name}": loss.constant(batches) for name, loss in asking.items()}
+            levels |= {key: {"value": level[0], "name": level[1]} for key, level in constants.items() if level}
         return levels
     return {}
