@@ -1,7 +1,5 @@
 """open_clip's image towers as teachers of masked image modelling, and dual encoders of its towers as its own models.
-
-Nothing is fetched: a config may be another's.
-"""
+Nothing is fetched: a config may be another's."""
 
 from __future__ import annotations
 
@@ -80,8 +78,7 @@ def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device)
     """A frozen tower as a function: our normalised pictures (B, 3, H, W) -> its last tokens (B, P, C), on our grid.
 
     Pictures are resized to the tower's own size, its tokens' grid to ours, both bilinearly, and normalised as the
-    weights' tag says. `weights`: a local file, or TAG=FILE; ConfigError if it is not there or does not fit.
-    """
+    weights' tag says. `weights`: a local file, or TAG=FILE; ConfigError if it is not there or does not fit."""
     import open_clip
 
     teacher_width(name)

@@ -73,7 +73,6 @@ def sources(init_from: str) -> list[Source]:
 
 def fitting(source: Source) -> dict[str, Any]:
     """The dotted fields of a config that the encoder needs: `config.replace(fitting(Source("bert", folder)))`.
-
     CheckpointError for files that are no such encoder's."""
     if KINDS[source.kind] == "text":
         return _text_sizes(source)
@@ -97,9 +96,7 @@ def read_encoder(source: Source, config: RunConfig, order: Sequence[int] = ()) -
     """An encoder's weights under our names, for a model of that config; and the file's names that have no use.
 
     `order`: of a language encoder, the file's id of each of our tokens. BEiT's tables are interpolated to the config's
-    resolution. CheckpointError for files that are no such encoder's or not whole; ConfigError, with every field, where
-    the config is of other sizes.
-    """
+    resolution. Errors as `require_fitting`, and CheckpointError for files that are not whole."""
     require_fitting(source, config)
     return _read_text(source, config, order) if KINDS[source.kind] == "text" else _read_beit(source, config)
 
