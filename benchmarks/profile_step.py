@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -66,11 +65,9 @@ class Step:
     def __init__(self, config: RunConfig, batches: list[Batch], step: int, bf16: bool) -> None:
         self.config, self.batches, self.weights = config, batches, weights_at(config, step)
         self.pretraining = Pretraining(build(config), config).train()
-        train = replace(config.train, precision="bf16" if bf16 else "fp32")
-        self.adamw = make_optimizer(self.pretraining.model, train)
-        self.autocast: Callable[[], AbstractContextManager] = (
-            partial(torch.autocast, "cpu", torch.bfloat16) if bf16 else nullcontext
-        )
+        precise = config.replace({"train.precision": "bf16" if bf16 else "fp32"})
+        self.adamw = make_optimizer(self.pretraining.model, precise.train)
+        self.autocast: Callable[[], Any] = partial(torch.autocast, "cpu", torch.bfloat16) if bf16 else nullcontext
         self.dtype, self.done = torch.bfloat16 if bf16 else torch.float32, 0
 
     def next(self) -> Batch:

@@ -70,7 +70,7 @@ def test_an_objective_that_joins_later_costs_nothing_before() -> None:
 def test_a_part_of_the_batch_stands_for_the_whole(monkeypatch) -> None:
     config = SMOKE.replace({f"data.{s}": 16 for s in ("pairs", "regions", "images", "texts")})
     config = config.replace({"data.region_images": 8, "data.fusion_batch": 0})
-    monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
+    monkeypatch.setattr(module, "_timing_run", lambda some: 0.5)
     whole = estimate(config)
     assert whole.share == 1 and _affordable(config, 1.0) is config
     shuffled = recipes.get("base+gradient_shuffled")  # needs two pictures of regions
@@ -115,7 +115,7 @@ def test_an_estimate_is_one_processs(monkeypatch) -> None:
 
 
 def test_parts_keep_the_activations_of_one(monkeypatch) -> None:
-    monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
+    monkeypatch.setattr(module, "_timing_run", lambda some: 0.5)
     config = SMOKE.replace({"data.region_images": 4})
     whole, parts = (estimate(config.replace({"train.accumulate": n})).memory["activations"] for n in (1, 2))
     assert parts == pytest.approx(whole / 2)

@@ -71,8 +71,7 @@ class TrainingProbe:
         self.scales = text_gradients(config)
         self.encoders = {name: stack for name, stack in model.stacks.items() if name != "fusion"}
         fused = [name for name in config.objectives if "fused" in OBJECTIVES[name].reads]
-        scales = {"language": self.scales, "vision": dict.fromkeys(fused, config.flow.image_gradient)}
-        self.scaled = {f"{stack.encoder}.": scales[name] for name, stack in self.encoders.items()}  # by parameter
+        self.scaled = {"text": self.scales, "vision": dict.fromkeys(fused, config.flow.image_gradient)}  # by encoder
         self.start = {
             name: [p.detach().clone() for p in start.get_submodule(stack.encoder).parameters()]
             for name, stack in self.encoders.items()
@@ -93,8 +92,8 @@ class TrainingProbe:
         }
         language = vectors["language"]
 
-        def scale(objective: str, name: str) -> float:
-            return next((of.get(objective, 1.0) for at, of in self.scaled.items() if name.startswith(at)), 1.0)
+        def scale(objective: str, parameter: str) -> float:
+            return self.scaled.get(parameter.partition(".")[0], {}).get(objective, 1.0)
 
         return {
             "step": step,

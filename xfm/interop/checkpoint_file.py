@@ -48,8 +48,7 @@ def read_file(path: str | Path) -> Any:
     """What a file of PyTorch's or of safetensors holds: tensors and plain values. Its code, if any, is not run, and its
     tensors are mapped from the disk where it can be.
 
-    CheckpointError for a file that is not there, is cut off or no such file, or would run code.
-    """
+    CheckpointError for a file that is not there, is cut off or no such file, or would run code."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -82,8 +81,7 @@ def tensors_of(path: str | Path, content: Any) -> tuple[dict[str, Tensor], str, 
     """The named tensors in what `read_file` gave; under which of HOLDERS they were, or ""; what lies beside them.
 
     CheckpointError where there are none, and for what is no dense tensor, or not finite, or of a dtype that float32
-    cannot hold.
-    """
+    cannot hold."""
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not tensors by name")
     holder = next((name for name in HOLDERS if isinstance(content.get(name), Mapping)), "")
@@ -97,11 +95,10 @@ def tensors_of(path: str | Path, content: Any) -> tuple[dict[str, Tensor], str, 
             raise CheckpointError(f"{where} is a {type(value).__name__}, not a tensor; a state dict is needed")
         if value.layout != torch.strided or value.is_quantized:
             raise CheckpointError(f"{where} is sparse or quantised; save it dense")
-        if value.is_floating_point():
-            if value.dtype not in STORED:
-                raise CheckpointError(f"{where} is {value.dtype}; save it as float32, float16 or bfloat16")
-            if not is_finite(value):
-                raise CheckpointError(f"{where} is not finite: the file is damaged, or its model has diverged")
+        if value.is_floating_point() and value.dtype not in STORED:
+            raise CheckpointError(f"{where} is {value.dtype}; save it as float32, float16 or bfloat16")
+        if not is_finite(value):
+            raise CheckpointError(f"{where} is not finite: the file is damaged, or its model has diverged")
     return dict(state), holder, beside
 
 

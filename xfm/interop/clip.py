@@ -1,7 +1,5 @@
 """open_clip's image towers as teachers of masked image modelling, and dual encoders of its towers as its own models.
-
-Nothing is fetched: a config may be another's.
-"""
+Nothing is fetched: a config may be another's."""
 
 from __future__ import annotations
 
@@ -38,8 +36,8 @@ def teacher_width(name: str) -> int:
         patches = tower.get("patch_size") and not tower.get("attentional_pool")  # no ResNet; no CoCa, whose norm pools
         return tower.get("width", 0) if patches and not fetched else 0
 
-    if found := width(name):
-        return found
+    if size := width(name):
+        return size
     near = ", ".join(difflib.get_close_matches(name[:100], filter(width, built_in), cutoff=0))
     hint = f"no open_clip model with a transformer image tower of open_clip's own; there are {near} ..."
     raise ConfigError(f"flow.teacher = {shown(name)}: {hint}")
@@ -80,8 +78,7 @@ def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device)
     """A frozen tower as a function: our normalised pictures (B, 3, H, W) -> its last tokens (B, P, C), on our grid.
 
     Pictures are resized to the tower's own size, its tokens' grid to ours, both bilinearly, and normalised as the
-    weights' tag says. `weights`: a local file, or TAG=FILE; ConfigError if it is not there or does not fit.
-    """
+    weights' tag says. `weights`: a local file, or TAG=FILE; ConfigError if it is not there or does not fit."""
     import open_clip
 
     teacher_width(name)

@@ -26,13 +26,9 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a folder, the first t
 EPS = {"roberta": 1e-5, "bert": 1e-12}
 FIRST = {"roberta": 0, "bert": 2}  # rows of our position table before theirs: we count from 2
 _EMBEDDINGS = "text_encoder.roberta.embeddings."
-_HEADS = {
-    "bert": {
-        "cls.predictions.bias": "bias",
-        "cls.predictions.transform.dense.": "dense.",
-        "cls.predictions.transform.LayerNorm.": "layer_norm.",
-    },
-    "roberta": {"lm_head.bias": "bias", "lm_head.dense.": "dense.", "lm_head.layer_norm.": "layer_norm."},
+_HEADS = {  # of masked language modelling: how its names begin, and of its parts theirs and ours
+    "bert": ("cls.predictions.", {"bias": "bias", "transform.dense.": "dense.", "transform.LayerNorm.": "layer_norm."}),
+    "roberta": ("lm_head.", {"bias": "bias", "dense.": "dense.", "layer_norm.": "layer_norm."}),
 }
 _BEIT = [  # Hugging Face's names and the original ones, which are the published model's
     (r"embeddings\.(cls|mask)_token", r"\1_token"),
@@ -77,7 +73,6 @@ def sources(init_from: str) -> list[Source]:
 
 def fitting(source: Source) -> dict[str, Any]:
     """The dotted fields of a config that the encoder needs: `config.replace(fitting(Source("bert", folder)))`.
-
     CheckpointError for files that are no such encoder's."""
     if KINDS[source.kind] == "text":
         return _text_sizes(source)
@@ -101,9 +96,7 @@ def read_encoder(source: Source, config: RunConfig, order: Sequence[int] = ()) -
     """An encoder's weights under our names, for a model of that config; and the file's names that have no use.
 
     `order`: of a language encoder, the file's id of each of our tokens. BEiT's tables are interpolated to the config's
-    resolution. CheckpointError for files that are no such encoder's or not whole; ConfigError, with every field, where
-    the config is of other sizes.
-    """
+    resolution. Errors as `require_fitting`, and CheckpointError for files that are not whole."""
     require_fitting(source, config)
     return _read_text(source, config, order) if KINDS[source.kind] == "text" else _read_beit(source, config)
 
@@ -162,9 +155,10 @@ def _read_text(source: Source, config: RunConfig, order: Sequence[int]) -> tuple
 
 def _text_name(kind: str, name: str) -> str | None:
     """The published name of a tensor of RoBERTa's or BERT's; None for one without use."""
-    for theirs, ours in _HEADS[kind].items():
-        if name.startswith(theirs):
-            return f"text_encoder.lm_head.{ours}{name.removeprefix(theirs)}"
+    start, layers = _HEADS[kind]
+    for theirs, ours in layers.items():
+        if name.startswith(start + theirs):
+            return f"text_encoder.lm_head.{ours}{name.removeprefix(start + theirs)}"
     bare = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name.removeprefix(f"{kind}.")))  # old files
     used = re.fullmatch(r"embeddings\.(?!position_ids|token_type_ids).*|encoder\.layer\..*", bare)
     return f"text_encoder.roberta.{bare}" if used else None
@@ -209,9 +203,9 @@ def _read_beit(source: Source, config: RunConfig) -> tuple[dict[str, Tensor], li
         at = f"blocks.{i}.attn."
         tensors[f"{at}relative_position_bias_table"] = resize_table(table.float(), vision.grid)
         rows = [tensors.pop(f"{at}{name}.weight", None) for name in ("query", "key", "value")]
-        found = [row for row in rows if row is not None]  # Hugging Face's are not stacked
-        if 0 < len(found) < len(rows):
+        present = [row for row in rows if row is not None]  # Hugging Face's are not stacked
+        if 0 < len(present) < len(rows):
             raise CheckpointError(f"{source.path}: block {i} lacks a query, key or value")
-        tensors |= {f"{at}qkv.weight": torch.cat(found)} if found else {}
+        tensors |= {f"{at}qkv.weight": torch.cat(present)} if present else {}
     used = {n: t for n, t in tensors.items() if is_known(f"vision_encoder.{n}")}
     return from_published({f"vision_encoder.{n}": t for n, t in used.items()}), [n for n in tensors if n not in used]

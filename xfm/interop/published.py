@@ -115,19 +115,13 @@ def sizes(shapes: Mapping[str, torch.Size]) -> dict[str, int]:
     def depth(pattern: str) -> int:
         return sum(bool(re.fullmatch(pattern, name)) for name in shapes)
 
-    fields = {
-        "model.vision.image_size": grid_of(table[0]) * conv[2],
-        "model.vision.patch_size": conv[2],
-        "model.vision.width": conv[0],
-        "model.vision.depth": depth(r"vision_encoder\.blocks\.\d+\.norm1\.weight"),
-        "model.vision.heads": table[1],
-        "model.text.vocabulary": word[0],
-        "model.text.positions": position[0],
-        "model.text.width": word[1],
-        "model.text.depth": depth(r"text_encoder\.roberta\.encoder\.layer\.\d+\.output\.dense\.bias"),
-        "model.text.intermediate": shapes["text_encoder.roberta.encoder.layer.0.intermediate.dense.bias"][0],
-        "model.fusion_depth": depth(r"fusion_encoder\.roberta\.encoder\.layer\.\d+\.output\.dense\.bias"),
-    }
+    layers = r"{}_encoder\.roberta\.encoder\.layer\.\d+\.output\.dense\.bias".format
+    vision = {"image_size": grid_of(table[0]) * conv[2], "patch_size": conv[2], "width": conv[0]}
+    vision |= {"depth": depth(r"vision_encoder\.blocks\.\d+\.norm1\.weight"), "heads": table[1]}
+    text = {"vocabulary": word[0], "positions": position[0], "width": word[1], "depth": depth(layers("text"))}
+    text["intermediate"] = shapes["text_encoder.roberta.encoder.layer.0.intermediate.dense.bias"][0]
+    fields = {f"model.vision.{n}": v for n, v in vision.items()} | {f"model.text.{n}": v for n, v in text.items()}
+    fields["model.fusion_depth"] = depth(layers("fusion"))
     projection = shapes.get("vision_proj.weight")
     return fields | ({"model.embed_dim": projection[0]} if projection else {})
 

@@ -25,16 +25,14 @@ def resize_table(table: Tensor, grid: int) -> Tensor:
     geometrically spaced about the centre, read off at whole offsets, clamped to its edge. The class token's rows stay.
 
     As published: to a smaller grid this takes the inner part of the table and does not rescale it. ConfigError for a
-    table of no square grid, or of one smaller than 3.
-    """
+    table of no square grid, or of one smaller than 3."""
     present = grid_of(len(table))
     require(present > 0, "table", f"{len(table)} rows", "of a square grid: (2 g - 1)² + 3 rows")
     if present == grid:
         return table
     require(present >= SMALLEST, "table", f"of {present} patches a side", f"of at least {SMALLEST} to be interpolated")
     source, target = _spaced(present - 1, grid - 1), np.arange(1.0 - grid, grid)
-    wanted = target.clip(source[0], source[-1])
-    side = 2 * present - 1
+    wanted, side = target.clip(source[0], source[-1]), 2 * present - 1
     from scipy.interpolate import RectBivariateSpline  # late: it takes longer than all the rest of this module
 
     heads = [

@@ -21,8 +21,8 @@ class EmaTeacher:
 
     def __init__(self, model: Any, momentum: float) -> None:
         self.model, self.momentum = model, momentum
-        parts = {name: copy.deepcopy(model.get_submodule(name)) for name in self.parts}
-        self.average: dict[str, Any] = {name: part.eval().requires_grad_(False) for name, part in parts.items()}
+        copies = {name: copy.deepcopy(model.get_submodule(name)) for name in self.parts}
+        self.average: dict[str, Any] = {name: part.eval().requires_grad_(False) for name, part in copies.items()}
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ def depths(names: Sequence[str], layers: str) -> list[int]:
     """Of an encoder's parameters, in the module's order, the layer: 0 for what comes before the first (embeddings),
     then 1 ... L, and L for what comes after the last. `layers`: the dotted name of its list of layers."""
     within = (name.removeprefix(f"{layers}.").partition(".")[0] for name in names)
-    found = [int(index) + 1 if index.isdecimal() else 0 for index in within]
-    return [*accumulate(found, max)]
+    depths_named = [int(index) + 1 if index.isdecimal() else 0 for index in within]
+    return [*accumulate(depths_named, max)]
 
 
 def stopped(grads: Grads, depth: Sequence[int], share: float, upper: bool) -> Grads:

@@ -11,5 +11,5 @@ from ..base import seeding
 def mismatched(patches: Tensor, key: tuple[object, ...]) -> Tensor:
     """Patches of n pictures (n, P, D), each picture's replaced by another's: the batch turned by a shift in [1, n)
     that the key draws."""
-    others, drawn = len(patches) - 1, seeding.generator(*key, "shuffled")
-    return patches.roll(1 + int(torch.randint(others, (), generator=drawn)), 0) if others else patches
+    others, g = len(patches) - 1, seeding.generator(*key, "shuffled")
+    return patches.roll(1 + int(torch.randint(others, (), generator=g)), 0) if others else patches

@@ -163,8 +163,8 @@ class Attention(nn.Module):
 
     def _mix(self, projected: list[Tensor], bias: Tensor | None, dropout: float) -> Tensor:
         """Queries, keys and values -> (B, H, Q, d): of the scaled dot product by the plain form or by SDPA"""
-        parts = [part for joint in projected for part in joint.split(self.query.out_features, -1)]
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        projections = [part for joint in projected for part in joint.split(self.query.out_features, -1)]
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projections)
         if self.score is not None:
             return explicit(self.score(q, k), v, bias, dropout, self.tap)
         if self.tap is not None or (self.training and prefers_explicit(q)):

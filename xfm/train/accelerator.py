@@ -122,7 +122,7 @@ def whole(t: Any) -> Any:
     return t.full_tensor() if is_sharded(t) else t
 
 
-def gathered(tree: Any, keep: bool) -> Any:
+def gathered_tree(tree: Any, keep: bool) -> Any:
     """Dicts and lists with all tensors whole, on the CPU; of the processes that do not `keep` them, None for each."""
 
     def gather(t: Tensor) -> Tensor | None:

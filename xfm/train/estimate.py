@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
@@ -44,14 +45,13 @@ class Estimate:
     share: float  # of the batch, that was counted and timed
     precision: str  # that this machine trains in
     step_seconds: float  # of the probe's mean step, without waiting for data, scaled up to the whole batch
-    peak_bytes: float | None  # of the probe, where a GPU told
 
     def __str__(self) -> str:
         train, config = self.config.train, self.config
         weights, seconds = 4.0 * sum(self.parameters.values()), self.step_seconds * train.steps
         part = "" if self.share == 1 else f", from 1/{1 / self.share:.0f} of the batch"
         copies = -(-train.steps // train.keep) if train.keep else 0
-        kept = f", and {_si(copies * weights)}B for the weights of {copies} earlier steps" if copies else ""
+        held = f", and {_si(copies * weights)}B for the weights of {copies} earlier steps" if copies else ""
         memory = ", ".join(f"{name} {_si(size)}B" for name, size in self.memory.items())
         rows = {
             "parameters": f"{sum(self.parameters.values()):,}: {_listed(self.parameters)}",
@@ -60,10 +60,8 @@ class Estimate:
             "memory": f"{_si(sum(self.memory.values()))}B at least: {memory}",
             "time": f"about {duration(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
             f"the mean of {TIMED_STEPS} but for those that warm up{part}, at {_si(self.run_flops / seconds)}FLOP/s",
-            "disk": f"{_si(4 * weights)}B for the last save{kept}",  # weights, and again for a resume, with two moments
+            "disk": f"{_si(4 * weights)}B for the last save{held}",  # weights, and again for a resume, with two moments
         }
-        if self.peak_bytes is not None:
-            rows["peak"] = f"{_si(self.peak_bytes)}B of the GPU's memory in these steps{part}"
         first = [f"stage 1, {config.stage1_steps:,} steps"] if config.has_stage1 else []
         first += [f"the teacher, {prior_runs.teacher(config).train.steps:,} steps"] if config.has_teacher else []
         if first:
@@ -93,10 +91,9 @@ def estimate(config: RunConfig) -> Estimate:
     activations /= config.train.accumulate
     weights = 4.0 * _parameters(model)
     memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
-    seconds, peak = _timing_run(part)
     by_module = {name: _parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
     counted = by_module, tokens, step_flops, run_flops, memory
-    return Estimate(whole, *counted, share, precision, seconds / share, peak)
+    return Estimate(whole, *counted, share, precision, _timing_run(part) / share)
 
 
 def _parameters(module: torch.nn.Module) -> int:
@@ -168,15 +165,12 @@ def _count(
     return flops, saved_bytes
 
 
-def _timing_run(config: RunConfig) -> tuple[float, float | None]:
-    """Mean seconds of a step without waiting for data, and the peak of a GPU's memory: TIMED_STEPS steps go through the
-    curriculum and all objectives as a long run does, since these are set in shares of the run."""
-    if gpu := torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+def _timing_run(config: RunConfig) -> float:
+    """Mean seconds of a step without waiting for data: TIMED_STEPS steps go through the curriculum and all objectives
+    as a long run does, since these are set in shares of the run."""
     with tempfile.TemporaryDirectory() as root:
         records, _ = timed_steps(config, root)
-    seconds = sum(r["seconds"] - r["waited"] for r in records) / len(records)
-    return seconds, float(torch.cuda.max_memory_allocated()) if gpu else None
+    return statistics.mean(r["seconds"] - r["waited"] for r in records)
 
 
 def timed_steps(config: RunConfig, root: str | Path, steps: int = TIMED_STEPS) -> tuple[list[Record], Run]:

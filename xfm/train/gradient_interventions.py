@@ -94,8 +94,8 @@ class TextGradient:
             before = zip(self.memory.values(), self.parameters, text, strict=True)
             self._next = dict(zip(self.names, starmap(gradient_mask.observed, before), strict=True))
             masks = [gradient_mask.mask(o, flow.masked_share) for o in self._next.values() if fusion is not None]
-            own = gradient_mask.masked(text, apart.pop("fusion"), masks) if fusion is not None else text
-            apart = {"own": own} | apart
+            joint = gradient_mask.masked(text, apart.pop("fusion"), masks) if fusion is not None else text
+            apart = {"joint": joint} | apart
         elif fusion is not None and how in ("noise", "global_noise"):
             apart["fusion"] = noise.matched_noise(fusion, self.names, key, whole=how == "global_noise")
         elif fusion is not None and how in ("lower_stop", "upper_stop"):

@@ -27,7 +27,7 @@ from ..objectives import OBJECTIVES, losses_by_stream, weights_at
 from ..runs.errors import non_finite_loss
 from ..runs.run import METRICS, PROBES, Record, Run
 from ..runs.signals import uncut
-from .accelerator import gathered, is_sharded, unsharded, whole, wrapped
+from .accelerator import gathered_tree, is_sharded, unsharded, whole, wrapped
 from .gradient_interventions import Losses
 from .optimizer import fuse
 from .prepare import Prepared
@@ -62,7 +62,7 @@ class Training:
             self.gradients = Shards(p.pretraining, train.shards, train.threads, accelerator.autocast, p.steering)
         else:
             self.gradients = partial(in_parts, self.pretraining, train.accumulate, accelerator, steering=p.steering)
-        self.gather = partial(gathered, keep=main) if is_sharded(self.pretraining) else dict
+        self.gather = partial(gathered_tree, keep=main) if is_sharded(self.pretraining) else dict
         streams = Streams(config, p.tokenizer, source=p.data, rank=accelerator.process_index)
         self.seed, self.batches = streams.seed, loader(streams, self.done)  # of this process's data and draws
         self.held_out = Streams(config, p.tokenizer, "validation", p.data, streams.rank)
@@ -174,7 +174,7 @@ def constant_levels(config: RunConfig, tokenizer: Tokenizer) -> dict[str, dict[s
             items = max((loss.constant_of for loss in asking.values()), default=0)
             count = min(math.ceil(items / getattr(config.data, stream)), steps)
             batches = [getattr(streams, stream)(i * steps // count) for i in range(count)]
-            found = {f"{stream}/{name}": loss.constant(batches) for name, loss in asking.items()}
-            levels |= {key: {"value": level[0], "name": level[1]} for key, level in found.items() if level}
+            constants = {f"{stream}/{name}": loss.constant(batches) for name, loss in asking.items()}
+            levels |= {key: {"value": level[0], "name": level[1]} for key, level in constants.items() if level}
         return levels
     return {}
