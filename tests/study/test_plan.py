@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 import pytest
 from study.conftest import KNOWN, PRIMARY, TINY, measurements, tiny
 
-from xfm.cli import main
 from xfm.objectives import build
 from xfm.recipes import prior_runs
 from xfm.study import Study, plan, power, worker
@@ -231,15 +229,6 @@ def test_fine_tunings_are_timed_and_counted(tmp_path, timed, monkeypatch):
     variants = {"xfm": {}, "words alone": {"specialist": "bert_like"}}
     made = tiny("tuned", tmp_path, tasks=tasks, variants=variants, seeds=[1, 2]).plan()
     assert made.seconds["fine-tuning"] == 2 * (60 + 90) + 2 * 60, "a language encoder grounds nothing"
-
-
-def test_the_command_prints_it(tmp_path, timed, capsys):
-    study = tiny("told", tmp_path)
-    study.folder.mkdir(parents=True)
-    (study.folder / "spec.json").write_text(study.spec.to_json())
-    main(["study", "told", "--plan", "--workers", "2", "--root", str(study.folder.parent), "--runs", str(study.runs)])
-    said = capsys.readouterr().out
-    assert re.search(r"^time +about .* by 2 workers on this machine", said, re.M) and not study.table.exists()
 
 
 def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):
