@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,8 +41,8 @@ def pilot(pairs: pd.DataFrame, known=KNOWN, of=None) -> Measurements:
     of = of or (spec(variants={"xfm": "xfm", "no_stop_gradient": "no_stop_gradient"} | labels))
     theirs = pairs.assign(variant=pairs["against"], value=pairs["value_against"])
     ours = pairs.assign(value=(pairs["value_against"] + pairs["difference"]).where(~pairs["failed"]))
-    rows = pd.concat([theirs, ours])[["metric", "variant", "seed", "value"]].drop_duplicates(["variant", "seed"])
-    return measurements(of, rows.assign(family="language"), known)
+    rows: Any = pd.concat([theirs, ours])[["metric", "variant", "seed", "value"]]
+    return measurements(of, rows.drop_duplicates(["variant", "seed"]).assign(family="language"), known)
 
 
 def spec(**other):
