@@ -41,15 +41,6 @@ def test_the_interval_of_a_share_covers_in_95_of_100_studies() -> None:
     assert found[0].share == pytest.approx(np.var(part[0], ddof=1) / np.var(whole[0], ddof=1))
 
 
-def test_shares_of_sources_that_add_sum_to_one() -> None:
-    """Values a + b + c of three sources with standard deviations 1, 2, 3; each varied with the others fixed."""
-    rng, n = np.random.default_rng(2), 4000
-    parts = [rng.normal(0, sd, n) for sd in (1, 2, 3)]
-    whole = np.sum([rng.normal(0, sd, n) for sd in (1, 2, 3)], 0)
-    shares = [share(part, whole).share for part in parts]
-    assert shares == pytest.approx([1 / 14, 4 / 14, 9 / 14], rel=0.15)
-
-
 @pytest.mark.parametrize("r", [0.0, 0.5, 0.9])
 def test_a_pair_is_worth_as_many_unpaired_seeds_as_its_variance_says(r: float) -> None:
     """Of equal spreads 1 / (1 - r): as many unpaired seeds have the same standard error."""

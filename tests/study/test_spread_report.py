@@ -107,12 +107,3 @@ def test_a_median_share_is_that_of_the_variances_and_of_few_runs_has_no_interval
     still = np.concatenate([whole, 0 * whole[:, :2]], axis=1)
     assert median_share(np.concatenate([part, part[:, :2]], axis=1), still)[0] == pytest.approx(share)
     assert np.isfinite(median_share(part[:3], whole[:3])).all(), "although some samples are one run three times"
-
-
-def test_where_nothing_is_learnt_it_says_so(tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(METRICS, LOSS, ("language", 4.05, 0.05))
-    for metric in (m for m in TOLD if m != LOSS):
-        monkeypatch.delitem(METRICS, metric)
-    monkeypatch.delitem(METRICS, "validation/regions/bbp")
-    text = words(of_sources(tmp_path, primary=[LOSS]))
-    assert "Standard deviations of all metrics, as no variant beats a baseline; runs: 10 of xfm" in text

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from study.conftest import TINY, numbers, tiny
+from study.conftest import numbers, tiny
 
 from xfm.config import ConfigError
 from xfm.recipes import prior_runs
@@ -165,15 +165,6 @@ def test_a_failure_is_kept_at_once_and_is_that_of_its_config(tmp_path, monkeypat
     tree["variants"]["no_stop_gradient"]["train.lr"] = 1e-5
     path.write_text(json.dumps(tree))
     assert not Study.load(study.folder, study.runs).failed(), "this config has never run"
-
-
-def test_a_changed_spec_does_not_take_over_old_results(measured, tmp_path):
-    shutil.copytree(measured.folder, tmp_path / "studies" / "measured")
-    changed = tiny("measured", tmp_path, variants=[*measured.spec.variants], changes=TINY | {"train.lr": 1e-5})
-    with pytest.raises(StudyError, match="'xfm', seed 3, was measured with the config"):
-        changed.run()
-    more = tiny("measured", tmp_path, variants=[*measured.spec.variants], seeds=[3, 4])
-    assert more.missing()["seed"].unique() == [4], "an exploration may grow"
 
 
 def test_a_confirmation_needs_seeds_that_no_exploration_has_seen(measured, tmp_path):
