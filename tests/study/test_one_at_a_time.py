@@ -173,6 +173,7 @@ def test_killed_at_any_moment_it_goes_on_and_has_each_run_once(context, tmp_path
     assert not [*(tmp_path / "runs").glob(".study-*")]
 
 
+@pytest.mark.full
 def test_its_workers_end_with_it(context, tmp_path, monkeypatch):
     study = victim.many(tmp_path)
     process = context.Process(target=victim.run_many, args=(tmp_path, 2))

@@ -64,6 +64,7 @@ HEAVY = {"objectives.mim.weight": 2.0}
 ARMS = {"xfm": "xfm", "clip": "guide_clip", "clip, heavier": {**recipes.ablations()["guide_clip"], **HEAVY}}
 
 
+@pytest.mark.full
 def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path: Path) -> None:
     study = tiny("taught", tmp_path, variants=ARMS, seeds=[3, 4])
     plan = study.plan()

@@ -190,6 +190,7 @@ def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
             tiny("confirm", tmp_path, **{"confirmatory": True, "primary": ["acc"]} | change)
 
 
+@pytest.mark.full
 def test_in_processes_of_which_one_is_killed_it_finds_the_same(measured, tmp_path):
     study = tiny("measured", tmp_path, variants=[*measured.spec.variants][:2])
     killed = []
@@ -216,6 +217,7 @@ def of_two(measured):
     return numbers(measured).query("variant != 'no_guidance'").reset_index(drop=True)
 
 
+@pytest.mark.full
 def test_on_a_dask_cluster_it_finds_the_same(measured, tmp_path):
     from distributed import Client, LocalCluster
 

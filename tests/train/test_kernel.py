@@ -59,6 +59,7 @@ def seen(client: BlockingKernelClient) -> str:
     ]
 
 
+@pytest.mark.full
 def test_an_interrupt_in_a_step(kernel, config, trained, tmp_path: Path, assert_same):
     manager, client = kernel
     sign = tmp_path / "interrupted"

@@ -217,6 +217,7 @@ next(records), next(records)
     assert len(Run.open(tmp_path / "smoke" / "seed0").metrics()) == 2
 
 
+@pytest.mark.full
 def test_compiled_equals_eager(tmp_path, monkeypatch):
     """Traced as torch.compile does and run as traced; generating kernels takes minutes."""
     monkeypatch.setattr(module, "UNCOMPILED", ())  # on a CPU, for once

@@ -200,6 +200,7 @@ def test_one_process_goes_on_with_what_two_had_sharded(two, folder):
     assert [r.get("processes") for r in records] == [2, None, 1, None]
 
 
+@pytest.mark.full
 def test_a_killed_process_ends_all_with_a_message_and_the_run_goes_on(folder, trained):
     began = time.monotonic()
     done = launch("killed", 2, folder)

@@ -224,6 +224,7 @@ def test_keys_have_a_group_a_title_and_a_unit():
     assert panel("cosine/vision/itc itm") == ("gradient cosines", "ITC and ITM, vision encoder", "cosine")
 
 
+@pytest.mark.full
 def test_a_process_that_ends_waits_for_the_step_and_saves(config, tmp_path: Path):
     code = f"""
 import time, xfm, xfm_widgets as xw
