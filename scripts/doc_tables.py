@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     ROOT / "README.md",
     ROOT / "studies" / "README.md",
+    ROOT / "studies" / "decision_rules.md",
     ROOT / "studies" / "relations" / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"

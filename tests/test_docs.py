@@ -183,7 +183,7 @@ def test_the_map_shows_every_room_in_its_order() -> None:
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMING = ["README.md", "Makefile", "studies/README.md", "studies/relations/README.md"]
+NAMING = ["README.md", "Makefile", "studies/README.md", "studies/decision_rules.md", "studies/relations/README.md"]
 FOLDERS = ("xfm", "widgets", "notebooks", "studies", "benchmarks", "docs", "scripts", "tests")
 DOTTED = re.compile(r"(?<![\w./@-])xfm(?:_widgets)?(?:\.[A-Za-z_]\w*)+")
 PATHS = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w")

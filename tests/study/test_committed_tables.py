@@ -57,7 +57,7 @@ def test_a_committed_study_gives_the_same_tables(name):
             assert same, f"{title}, {column}: {now}, not {before}"
 
 
-UNMATCHED = 83  # of 309: differences of two arms of which neither is the reference, and results that no study has
+UNMATCHED = 110  # of 368: 76 means of by-field tables; 34 differences of two other arms, or fractions of a gap
 NUMBER = r"[+-]?\d+(?:\.\d+)?"
 TRIPLE = re.compile(rf"({NUMBER})(?:\s?%| [a-z]+)? \(({NUMBER})(?:\s?%)? to ({NUMBER})")
 
@@ -73,7 +73,7 @@ def test_numbers_with_intervals_in_the_studies_page_are_those_of_the_tables():
     text = " ".join((ROOT / "README.md").read_text("utf-8").replace("−", "-").split())
     triples = TRIPLE.findall(text)
     unmatched = [match for match in triples if not (np.abs(values - shown(match)) <= half(match)).all(1).any()]
-    assert len(triples) > 300 and len(unmatched) <= UNMATCHED, unmatched
+    assert len(triples) >= 368 and len(unmatched) <= UNMATCHED, unmatched
 
 
 def shown(match: tuple[str, str, str]) -> np.ndarray:
