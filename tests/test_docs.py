@@ -29,12 +29,17 @@ def read(name: str) -> str:
 
 # ---- tables and numbers
 
+NUMBER = r"[+−-]?\d+(?:\.\d+)?"
+INTERVAL = re.compile(rf"{NUMBER}(?:\s?%| [a-z]+)? \({NUMBER}(?:\s?%)? to {NUMBER}")
+
 
 @pytest.mark.parametrize("path", doc_tables.PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_tables_and_numbers_are_those_of_the_results_and_recipes(path: Path) -> None:
     text = path.read_text("utf-8")
     assert doc_tables.MARKED.search(text) or page_values.VALUE.search(text)
     assert text == doc_tables.filled(text), "run python scripts/doc_tables.py"
+    by_hand = page_values.VALUE.sub("", doc_tables.MARKED.sub("", text))
+    assert not INTERVAL.findall(by_hand), "an interval that no table fills"
 
 
 def test_a_number_keeps_its_digits_and_its_sign() -> None:

@@ -4,7 +4,6 @@ and column a hash of its texts, or a sum and a weighted sum of its numbers, whic
 import functools
 import hashlib
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -55,31 +54,3 @@ def test_a_committed_study_gives_the_same_tables(name):
             now = made[title][column]
             same = now == before if isinstance(before, str) else np.allclose(now, before, rtol=1e-9, atol=1e-9)
             assert same, f"{title}, {column}: {now}, not {before}"
-
-
-UNMATCHED = 110  # of 368: 76 means of by-field tables; 34 differences of two other arms, or fractions of a gap
-NUMBER = r"[+-]?\d+(?:\.\d+)?"
-TRIPLE = re.compile(rf"({NUMBER})(?:\s?%| [a-z]+)? \(({NUMBER})(?:\s?%)? to ({NUMBER})")
-
-
-def test_numbers_with_intervals_in_the_studies_page_are_those_of_the_tables():
-    """Of effects, gains and shares, in either direction, as they are or in per cent. A number that goes stale raises
-    the count; one that a table gets lowers it."""
-    ends = {"effects": ("effect", "low", "high"), "learnt": ("gain", "low", "high"),
-            "median_shares": ("share", "share_low", "share_high")}  # fmt: skip
-    rows = [made[title][[*names]].to_numpy(float) for made in map(tables, STUDIES) for title, names in ends.items()]
-    values = np.concatenate([scale * np.concatenate(rows) for scale in (1, -1, 100, -100)])
-    values = np.stack([values[:, 0], values[:, 1:].min(1), values[:, 1:].max(1)], 1)
-    text = " ".join((ROOT / "README.md").read_text("utf-8").replace("−", "-").split())
-    triples = TRIPLE.findall(text)
-    unmatched = [match for match in triples if not (np.abs(values - shown(match)) <= half(match)).all(1).any()]
-    assert len(triples) >= 368 and len(unmatched) <= UNMATCHED, unmatched
-
-
-def shown(match: tuple[str, str, str]) -> np.ndarray:
-    return np.array([float(number) for number in match])
-
-
-def half(match: tuple[str, str, str]) -> float:
-    """Half a unit of the last digit."""
-    return 0.5001 * 10.0 ** -max(len(number.partition(".")[2]) for number in match)
