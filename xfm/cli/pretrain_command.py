@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from tqdm import tqdm
 
 from ..base.fields import require
+from ..base.numbers import listed, percent
 from ..base.progress import Progress
 from ..config import RunConfig
-from .results import ROOT, print_results
+from .results import ROOT, link, print_results, started_as
+
+if TYPE_CHECKING:
+    from ..runs.run import Record
+
+say = partial(print, file=sys.stderr, flush=True)  # progress; what was learnt is the standard output
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,8 @@ class Pretrain:
     """Where run folders lie."""
     dry_run: bool = False
     """Train nothing: print parameters, tokens, FLOPs, memory, and the time to expect on this machine."""
+    all: bool = False
+    """Print every number of the evaluation and of the gradients, not six."""
 
     def run(self) -> None:
         if self.dry_run:
@@ -51,26 +63,35 @@ class Pretrain:
                 pass
             return
         run = Run.of(self.config, self.root)
-        folder = run.folder
-        print(f"{self.config.name}: {self.config.train.steps} steps into {folder}")
-        bars: dict[str, Progress] = {}  # a warm start has its own
-        for record in pretrain(self.config, self.root):
-            name, done = record["run"], record["step"]
-            if name not in bars:
-                bars[name] = Progress(name, record["of"], done)
-            bars[name].update(f"loss {record['loss']:.2f}")
-        for bar in bars.values():
-            bar.close()
+        say(f"{self.config.name}: {self.config.train.steps} steps into {run.folder}")
+        self._follow(pretrain(self.config, self.root))
         seconds, waited = (sum(r.get(what, 0.0) for r in run.metrics()) for what in ("seconds", "waited"))
-        share = waited / max(seconds, 1e-9)
-        print(f"Trained in {seconds:.0f} s, {share:.1%} of them waiting for data. Now the test split ...")
-        if said := count_skipped(run.metrics()):
-            print(said)
-        print_results(evaluate_run(folder, progress=True))
-        print("Now the gradients and the report ...", flush=True)
+        share = percent(waited / max(seconds, 1e-9))
+        say(f"Trained in {seconds:.0f} s, {share} of them waiting for data. Now the test split ...")
+        if skipped := count_skipped(run.metrics()):
+            say(skipped)
+        results = evaluate_run(run.folder, progress=True)
+        say("Now the gradients and the report ...")
         gradients = gradient_tables(run)
-        for title, table in gradients.items():
+        report = write_report(run, gradients)
+        print_results(results, self.all)
+        for title, table in gradients.items() if self.all else ():
             print(f"\nGradients, {title}:\n{table}")
-        print(f"\nReport: {write_report(run, gradients)} (its figures lie beside it, under figures/)")
-        print("\nGo on: `make lab` opens the notebooks; `xfm pretrain demo+no_stop_gradient` ablates the stop, and")
-        print("`xfm --help` shows what else there is (.venv/bin/xfm, where make installed it).")
+        print(f"Report: {link(report)}")
+        notebooks = "make lab, " if Path("Makefile").is_file() and Path("notebooks").is_dir() else ""
+        print(f"Next: {notebooks}{started_as()} pretrain demo+no_stop_gradient")
+
+    def _follow(self, records: Iterable[Record]) -> None:
+        """Shows a bar a run, as a warm start has its own, and says which losses join."""
+        bar, on = None, dict[str, None]()
+        for record in records:
+            losses = dict.fromkeys(key.split("/")[1].upper() for key in record if key.count("/") == 1)
+            if bar is None or bar.name != record["run"]:
+                bar = Progress(record["run"], record["of"], record["step"])
+            elif joined := [loss for loss in losses if loss not in on]:
+                said = f"step {record['step']}: {listed(joined)} join{'s' * (len(joined) == 1)}"
+                tqdm.write(f"{said}; the total is not comparable with the steps before", file=sys.stderr)
+            on = losses
+            bar.update(f"loss {record['loss']:.2f}")
+            if bar.done == bar.total:
+                bar.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,21 +12,39 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from ..base.fields import require
+from ..base.numbers import count
 from ..base.strings import printable
 from ..config import ConfigError, RunConfig
 
 if TYPE_CHECKING:
-    from ..tasks import Evaluation
+    from ..tasks import Result
     from ..train import Run
 
 ROOT = Path("runs")  # where run folders lie
 
 
-def print_results(results: Evaluation) -> None:
-    """The table, and a line for each task that the data cannot serve."""
-    from ..tasks import format_lines
+def print_results(results: Sequence[Result], everything: bool) -> None:
+    """The answers, or the whole table and a line for each task that the data cannot serve."""
+    from ..tasks.evaluation import brief_lines, format_lines
 
-    print("\n".join([format_lines(results), *(f"skipped: {reason}" for reason in results.skipped.values())]))
+    print(format_lines(results) if everything else brief_lines(results))
+    for reason in getattr(results, "skipped", {}).values() if everything else ():
+        print(f"skipped: {reason}")
+
+
+def started_as() -> str:
+    """The command with which this process was started, as the working directory and PATH know it."""
+    script = Path(sys.argv[0])
+    if script.name not in ("xfm", "xfm.exe"):
+        return "python -m xfm.cli"
+    if (known := shutil.which("xfm")) and Path(known).resolve() == script.resolve():
+        return "xfm"
+    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)
+
+
+def link(path: Path) -> str:
+    """A file as a terminal opens it with a click."""
+    return path.resolve().as_uri()
 
 
 def lines(said: object) -> str:
@@ -34,7 +54,7 @@ def lines(said: object) -> str:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Print what a finished run has learnt: every number with n, baseline, upper bound and a 95 % interval."""
+    """Print what a finished run has learnt: six answers beside their baselines, and what is at or below its own."""
 
     run_folder: tyro.conf.Positional[Path]
     tasks: tuple[str, ...] = ("all",)
@@ -43,6 +63,8 @@ class Evaluate:
     pre-training, laid out as the paper's main table."""
     again: bool = False
     """Measure again, where evaluation.json is there already."""
+    all: bool = False
+    """Print every number, not six."""
     fetch: bool = False
     """Fetch the run's remote shards from the address that its config names."""
 
@@ -57,7 +79,12 @@ class Evaluate:
             allow(Run.open(self.run_folder).config.data.sources)
         if self.tasks == ("downstream",):
             return self._fine_tune(Run.open(self.run_folder))
-        print_results(evaluate_run(self.run_folder, self.tasks, self.again, progress=True))
+        results = evaluate_run(self.run_folder, self.tasks, self.again, progress=True)
+        print_results(results, self.all)
+        if (report := self.run_folder / "report.html").exists():
+            print(f"Report: {link(report)}")
+        if not self.all:
+            print(f"All {count(len(results), 'number')}: {started_as()} evaluate {printable(self.run_folder)} --all")
 
     def _fine_tune(self, run: Run) -> None:
         """The run that the paper's table has in a line."""
@@ -68,8 +95,9 @@ class Evaluate:
         root = beside(self.run_folder)
         kinds = {"pretrained": False, "no pre-training": True}
         rows = {name: finetuned(run, EMBEDDED, root, scratch, progress=True) for name, scratch in kinds.items()}
-        print(format_lines([result for results in rows.values() for result in results]))
-        print(f"\n{table(rows)}")
+        if self.all:
+            print(format_lines([result for results in rows.values() for result in results]) + "\n")
+        print(table(rows))
 
 
 @dataclass(frozen=True)
@@ -88,6 +116,8 @@ class Study:
     """Train nothing: list what its tasks measure, as `primary` takes it, with family, unit, baseline."""
     plan: bool = False
     """Train nothing: what it will take on this machine, and which effects it could find."""
+    all: bool = False
+    """Print every effect, with its interval, not six."""
     accept_code: str = ""
     """Go on although the package has changed since the first result: the reason, which the report tells."""
     slurm: tuple[str, ...] = ()
@@ -96,8 +126,9 @@ class Study:
     def run(self) -> None:
         from ..study import command
 
-        require(not (self.metrics and self.plan), "metrics", True, "alone, or --plan")
-        tell: Literal["", "metrics", "plan"] = "metrics" if self.metrics else "plan" if self.plan else ""
+        asked: list[Literal["all", "metrics", "plan"]] = [n for n in ("all", "metrics", "plan") if getattr(self, n)]
+        require(len(asked) < 2, "options", asked, "one of --all, --metrics, --plan")
+        tell = asked[0] if asked else ""
         command(self.what, self.workers, self.root, self.runs, tell, self.accept_code, self.slurm)
 
 
@@ -107,18 +138,20 @@ class Runs:
 
     root: tyro.conf.Positional[Path] = ROOT
     compare: bool = False
-    """Put what the finished ones have learnt side by side (where they are evaluated; `xfm evaluate RUN_FOLDER`)."""
+    """Put six answers of the finished ones side by side (where they are evaluated; `xfm evaluate RUN_FOLDER`)."""
+    all: bool = False
+    """Compare every number, with intervals."""
     verify: bool = False
     """Read every file and compare it with the run's manifest.json; exit status 1 where one is damaged."""
 
     def run(self) -> None:
         from ..study.variants import readable
-        from ..tasks import Result, compare_results, evaluate_run
+        from ..tasks.evaluation import Result, compare_answers, compare_results, evaluate_run
         from ..train import Run
 
         folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
         if not folders:
-            print(f"no runs under {printable(self.root)}; `xfm pretrain demo` makes one")
+            print(f"no runs under {printable(self.root)}; `{started_as()} pretrain demo` makes one")
         broken, evaluated, configs = 0, dict[str, list[Result]](), dict[str, RunConfig]()
         for folder in folders:
             try:
@@ -131,7 +164,8 @@ class Runs:
             print(f"{printable(folder)}  {printable(said)}")
         if evaluated:
             names = readable(configs)
-            print("\n" + compare_results({names[folder]: results for folder, results in evaluated.items()}))
+            compare = compare_results if self.all else compare_answers
+            print("\n" + compare({names[folder]: results for folder, results in evaluated.items()}))
         if broken and self.verify:
             sys.exit(f"xfm: {broken} of {len(folders)} runs are damaged")
 
