@@ -9,8 +9,9 @@ from typing import Annotated
 import tyro
 
 from ..base.numbers import count
+from ..tasks import Result
 from ..tasks.finetuning.config import FinetuneConfig
-from .results import ROOT, print_results
+from .results import ROOT, print_results, say
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Finetune:
         from ..tasks.finetuning.finetune import train_to_end
         from ..tasks.finetuning.task_run import TaskRun
 
-        results = []
+        results: dict[Result, None] = {}  # a simple model stands beside each control
         for config in [self.config, *(controls(self.config) if self.controls else ())]:
-            print(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
-            results += train_to_end(config, self.root, progress=True).results()
-        print_results([*dict.fromkeys(results)], self.all)  # a simple model stands beside each control
+            say(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
+            results |= dict.fromkeys(train_to_end(config, self.root, progress=True).results())
+        print_results([*results], self.all)
         if not self.all:
             print(f"All {count(len(results), 'number')}: the same command with --all")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +15,10 @@ from ..base.fields import require
 from ..base.numbers import listed, percent
 from ..base.progress import Progress
 from ..config import RunConfig
-from .results import ROOT, link, print_results, started_as
+from .results import ROOT, link, print_results, say, started_as
 
 if TYPE_CHECKING:
     from ..runs.run import Record
-
-say = partial(print, file=sys.stderr, flush=True)  # progress; what was learnt is the standard output
 
 
 @dataclass(frozen=True)

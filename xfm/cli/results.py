@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..train import Run
 
 ROOT = Path("runs")  # where run folders lie
+say = partial(print, file=sys.stderr, flush=True)  # progress; what was learnt goes to the standard output
 
 
 def print_results(results: Sequence[Result], everything: bool) -> None:

@@ -143,11 +143,8 @@ def write(
     there = {"probes": bool(figures["probes"]), "admission": values["admission"] is not None}
     there |= {"change": bool(spec.would_change), "answers": bool(answers or values["note"])}
     titles = {name: title for name, title in _SECTIONS.items() if there.get(name, True)}
-    title = (
-        spec.question[: spec.question.rfind("?") + 1]
-        or spec.question
-        or f"What do {count(len(spec.variants), 'variant')} of the recipe {spec.recipe} learn?"
-    )
+    question = spec.question[: spec.question.rfind("?") + 1] or spec.question
+    title = question or f"What do {count(len(spec.variants), 'variant')} of the recipe {spec.recipe} learn?"
     values |= results | {"lead": lead}
     write_atomically(target, page("study.html.jinja", title, titles, abstract, figures, **values))
     return target, files
