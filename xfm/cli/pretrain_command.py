@@ -15,7 +15,7 @@ from ..base.fields import require
 from ..base.numbers import listed, percent
 from ..base.progress import Progress
 from ..config import RunConfig
-from .results import ROOT, link, print_results, say, started_as
+from .results import ROOT, print_results, say, started_as
 
 if TYPE_CHECKING:
     from ..runs.run import Record
@@ -69,12 +69,11 @@ class Pretrain:
             say(skipped)
         results = evaluate_run(run.folder, progress=True)
         say("Now the gradients and the report ...")
-        gradients = gradient_tables(run)
-        report = write_report(run, gradients)
+        report = write_report(run, gradients := gradient_tables(run))
         print_results(results, self.all)
         for title, table in gradients.items() if self.all else ():
             print(f"\nGradients, {title}:\n{table}")
-        print(f"Report: {link(report)}")
+        print(f"Report: {report.resolve().as_uri()}")
         notebooks = "make lab, " if Path("Makefile").is_file() and Path("notebooks").is_dir() else ""
         print(f"Next: {notebooks}{started_as()} pretrain demo+no_stop_gradient")
 
@@ -86,8 +85,9 @@ class Pretrain:
             if bar is None or bar.name != record["run"]:
                 bar = Progress(record["run"], record["of"], record["step"])
             elif joined := [loss for loss in losses if loss not in on]:
-                said = f"step {record['step']}: {listed(joined)} join{'s' * (len(joined) == 1)}"
-                tqdm.write(f"{said}; the total is not comparable with the steps before", file=sys.stderr)
+                which = f"{listed(joined)} join{'s' * (len(joined) == 1)}"
+                note = f"step {record['step']}: {which}; the total is not comparable with the steps before"
+                tqdm.write(note, file=sys.stderr)
             on = losses
             bar.update(f"loss {record['loss']:.2f}")
             if bar.done == bar.total:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -26,12 +27,12 @@ say = partial(print, file=sys.stderr, flush=True)  # progress; what was learnt g
 
 
 def print_results(results: Sequence[Result], everything: bool) -> None:
-    """The answers, or the whole table and a line for each task that the data cannot serve."""
+    """The answers, or the whole table; before it a line for each task that the data cannot serve."""
     from ..tasks.evaluation import brief_lines, format_lines
 
+    for reason in getattr(results, "skipped", {}).values():
+        say(f"skipped: {reason}")
     print(format_lines(results) if everything else brief_lines(results))
-    for reason in getattr(results, "skipped", {}).values() if everything else ():
-        print(f"skipped: {reason}")
 
 
 def started_as() -> str:
@@ -41,12 +42,7 @@ def started_as() -> str:
         return "python -m xfm.cli"
     if (known := shutil.which("xfm")) and Path(known).resolve() == script.resolve():
         return "xfm"
-    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)
-
-
-def link(path: Path) -> str:
-    """A file as a terminal opens it with a click."""
-    return path.resolve().as_uri()
+    return os.path.relpath(script) if script.absolute().is_relative_to(Path.cwd()) else str(script)
 
 
 def lines(said: object) -> str:
@@ -84,9 +80,11 @@ class Evaluate:
         results = evaluate_run(self.run_folder, self.tasks, self.again, progress=True)
         print_results(results, self.all)
         if (report := self.run_folder / "report.html").exists():
-            print(f"Report: {link(report)}")
+            print(f"Report: {report.resolve().as_uri()}")
         if not self.all:
-            print(f"All {count(len(results), 'number')}: {started_as()} evaluate {printable(self.run_folder)} --all")
+            some = "" if self.tasks == ("all",) else f" --tasks {' '.join(self.tasks)}"
+            command = f"{started_as()} evaluate {printable(self.run_folder)}{some} --all"
+            print(f"All {count(len(results), 'number')}: {command}")
 
     def _fine_tune(self, run: Run) -> None:
         """The run that the paper's table has in a line."""
@@ -128,9 +126,8 @@ class Study:
     def run(self) -> None:
         from ..study import command
 
-        asked: list[Literal["all", "metrics", "plan"]] = [n for n in ("all", "metrics", "plan") if getattr(self, n)]
-        require(len(asked) < 2, "options", asked, "one of --all, --metrics, --plan")
-        tell = asked[0] if asked else ""
+        require(self.metrics + self.plan + self.all < 2, "options", "", "one of --metrics, --plan, --all")
+        tell = "metrics" if self.metrics else "plan" if self.plan else "all" if self.all else ""
         command(self.what, self.workers, self.root, self.runs, tell, self.accept_code, self.slurm)
 
 

@@ -214,10 +214,10 @@ def compare_answers(runs: Mapping[str, Sequence[Result]]) -> str:
     rows, levels = [], list[list[str]]()
     for name, results in runs.items():
         name = name if len(name) <= _NAME else f"{name[:12]}…{name[13 - _NAME :]}"
-        found = dict(headline(results))
-        own = [found.get(title) for title, _ in ANSWERS.values()]
-        rows.append((name, *(number(r.value, "%", digits=1) if r else "" for r in own)))
-        levels.append([number(r.baseline, "%", digits=1) if r and r.baseline is not None else "" for r in own])
+        by_title = dict(headline(results))
+        answered = [by_title.get(title) for title, _ in ANSWERS.values()]
+        rows.append((name, *(number(r.value, "%", digits=1) if r else "" for r in answered)))
+        levels.append([number(r.baseline, "%", digits=1) if r and r.baseline is not None else "" for r in answered])
     same = [column[0] if len({*column}) == 1 else "–" for column in zip(*levels, strict=True)]
     return _align([("per cent", *(head for _, head in ANSWERS.values())), *rows, ("baseline", *same)])
 
