@@ -75,7 +75,8 @@ class Pretrain:
             print(f"\nGradients, {title}:\n{table}")
         print(f"Report: {report.resolve().as_uri()}")
         notebooks = "make lab, " if Path("Makefile").is_file() and Path("notebooks").is_dir() else ""
-        print(f"Next: {notebooks}{started_as()} pretrain demo+no_stop_gradient")
+        ablated = "no_stop_gradient" in self.config.name
+        print(f"Next: {notebooks}{started_as()} {'runs --compare' if ablated else 'pretrain demo+no_stop_gradient'}")
 
     def _follow(self, records: Iterable[Record]) -> None:
         """Shows a bar a run, as a warm start has its own, and says which losses join."""

@@ -42,7 +42,8 @@ def started_as() -> str:
         return "python -m xfm.cli"
     if (known := shutil.which("xfm")) and Path(known).resolve() == script.resolve():
         return "xfm"
-    return os.path.relpath(script) if script.absolute().is_relative_to(Path.cwd()) else str(script)
+    near = os.path.relpath(script) if script.absolute().is_relative_to(Path.cwd()) else str(script)
+    return near if os.sep in near else f".{os.sep}{near}"
 
 
 def lines(said: object) -> str:
