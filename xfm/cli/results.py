@@ -40,7 +40,7 @@ def started_as() -> str:
     script = Path(sys.argv[0])
     if script.name not in ("xfm", "xfm.exe"):
         return "python -m xfm.cli"
-    if (known := shutil.which("xfm")) and Path(known).resolve() == script.resolve():
+    if (command := shutil.which("xfm")) and Path(command).resolve() == script.resolve():
         return "xfm"
     near = os.path.relpath(script) if script.absolute().is_relative_to(Path.cwd()) else str(script)
     return near if os.sep in near else f".{os.sep}{near}"
@@ -83,8 +83,8 @@ class Evaluate:
         if (report := self.run_folder / "report.html").exists():
             print(f"Report: {report.resolve().as_uri()}")
         if not self.all:
-            some = "" if self.tasks == ("all",) else f" --tasks {' '.join(self.tasks)}"
-            command = f"{started_as()} evaluate {printable(self.run_folder)}{some} --all"
+            chosen = "" if self.tasks == ("all",) else f" --tasks {' '.join(self.tasks)}"
+            command = f"{started_as()} evaluate {printable(self.run_folder)}{chosen} --all"
             print(f"All {count(len(results), 'number')}: {command}")
 
     def _fine_tune(self, run: Run) -> None:
