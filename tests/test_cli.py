@@ -13,13 +13,14 @@ from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.finetune_command import Finetune
 from xfm.cli.pretrain_command import Pretrain
-from xfm.cli.results import Runs
+from xfm.cli.results import Runs, started_as
 from xfm.lab import CHECKPOINTS
 from xfm.runs.signals import Terminated
 from xfm.tasks.finetuning.config import recipe
 from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
+JOINED = "\nstep 1: MIM joins; the total is not comparable with the steps before"
 FEW = f"""
 import runpy, sys
 from xfm.cli import main
@@ -94,6 +95,22 @@ def test_help_explains(words: str, said: str, capsys) -> None:
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+def test_hints_name_the_command_as_it_was_started(tmp_path: Path, monkeypatch) -> None:
+    script = tmp_path / "bin" / "xfm"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert started_as() == "bin/xfm"
+    monkeypatch.chdir(script.parent)
+    assert started_as() == "./xfm"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert started_as() == "xfm"
+    monkeypatch.setattr(sys, "argv", ["/lib/xfm/cli/__main__.py"])
+    assert started_as() == "python -m xfm.cli"
+
+
 def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys) -> None:
     command = [sys.executable, "-c", FEW, "pretrain", "smoke", *BRIEF]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -101,12 +118,23 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
     folder = tmp_path / "runs" / "smoke" / "seed0"
     for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "report.html", "figures/curves.pdf"):
         assert (folder / name).exists(), name
-    assert "text to image" in run.stdout and "without (plain multi-task)" in run.stdout and "make lab" in run.stdout
+    lines = run.stdout.splitlines()
+    assert lines[0].split() == ["answer", "value", "95", "%", "interval", "baseline"] and len(lines) <= 10
+    assert "(chance)" in lines[1] and lines[-3].startswith("At or below baseline: ")
+    assert lines[-2] == f"Report: {(folder / 'report.html').as_uri()}"
+    assert lines[-1] == "Next: python -m xfm.cli pretrain demo+no_stop_gradient", "no Makefile here"
+    assert all(len(line) <= 80 for line in lines if "file://" not in line)
+    assert "smoke: 3 steps into runs/smoke/seed0" in run.stderr and JOINED in run.stderr
     assert "it/s" not in run.stderr and "step/s" not in run.stderr  # no progress bar where there is no terminal
 
     monkeypatch.chdir(tmp_path)
     main(["pretrain", "smoke", *BRIEF, "--seed", "0"])
     assert capsys.readouterr().out == run.stdout
+    main(["evaluate", "runs/smoke/seed0"])
+    again = capsys.readouterr().out.splitlines()
+    assert again[:-1] == lines[:-1] and again[-1].endswith("xfm.cli evaluate runs/smoke/seed0 --all")
+    main(["evaluate", "runs/smoke/seed0", "--all"])
+    assert "held-out style: naming" in capsys.readouterr().out
 
     report = (folder / "report.html").stat().st_mtime_ns
     with monkeypatch.context() as another:
@@ -124,9 +152,14 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
     assert "runs/smoke/seed0  done  loss" in runs
     main(["runs", "--compare"])
     compared = capsys.readouterr().out
-    assert runs in compared and "\ntask " in compared and "  smoke/seed0\n" in compared
+    head, own, baseline = compared.removeprefix(runs).split("\n")[1:-1]
+    assert head.split() == "per cent I2T T2I exchanged grounded named tokens".split() and len(own) <= 80
+    assert own.split() == ["smoke/seed0", *(line[27:].split()[0] for line in lines[1:7])]
+    assert baseline.split()[0] == "baseline" and baseline.split()[3] == "50.0"
+    main(["runs", "--compare", "--all"])
+    compared = capsys.readouterr().out
     measured = json.loads((folder / "evaluation.json").read_text("utf-8"))[0]["value"]
-    assert f"{measured:.3f} (" in compared.split("\ntask ")[1].splitlines()[1]
+    assert "  smoke/seed0\n" in compared and f"{measured:.3f} (" in compared.split("\ntask ")[1].splitlines()[1]
 
 
 def made(root: Path, name: str, lines: str = "") -> Run:

@@ -129,7 +129,7 @@ def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     short = ["--train.steps", "4", "--batch", "4", "--train.validate-every", "2", "--root", str(tmp_path)]
     cli.main(["finetune", "sst2", "demo", "--data", str(folder), *short])
     said = capsys.readouterr().out
-    assert "SST-2, bag of words" in said and "SST-2  " in said
+    assert "\nSST-2, accuracy" in said and "\nbag of words, accuracy" in said
     stored = from_json((tmp_path / "pretrained@sst2" / "seed0" / "results.json").read_text())
     assert [(r.condition, r.n) for r in stored] == [("", ROWS), ("bag of words", ROWS)]
     cli.main(["finetune", "sst2", "demo", f"--data={folder}", "--published", *short])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from xfm.tasks import compare_results, find_result, format_lines, results_table
+from xfm.tasks.evaluation import brief_lines, shortfall
 from xfm.tasks.result import Result, bootstrap_interval, from_json, to_json
 
 ROW = Result("grounding", "", "acc@0.5", 0.5, 0.4, 0.6, 90, 0.08, "best constant box", 1.0, 0, "test")
@@ -95,6 +96,21 @@ def test_tables_have_a_row_a_result_and_a_result_is_found_by_what_it_says_it_is(
         f"grounding, swapped phrase {number}",
         f"grounding [validation, seed 0] {number}",
     ]
+
+
+def test_what_is_at_or_below_its_baseline_is_named_in_a_line() -> None:
+    best = {"value": 0.9, "low": 0.8, "high": 1.0, "baseline": 0.5}
+    near = {"value": 0.6, "low": 0.4, "high": 0.7, "baseline": 0.5}
+    half = [replace(ROW, task="half", condition=c, **numbers) for c, numbers in {"a": best, "b": near}.items()]
+    none = replace(ROW, task="none", condition="c", **near)
+    loss = replace(ROW, task="loss", metric="loss (nats)", unit="nats", better="lower", **best)
+    control = replace(ROW, task="control", better="", **near)
+    assert shortfall([*half, none, loss, control]) == "At or below baseline: none; loss; half, b"
+    assert shortfall(half[:1]) == "Nothing is at or below its baseline." and shortfall([]).startswith("Nothing was")
+    many = [replace(none, task=f"task {i}") for i in range(100)]
+    assert shortfall(many, 60).endswith("; task 2 and 97 more") and len(shortfall(many)) <= 80
+    lines = brief_lines([replace(ROW, task="x" * 99, metric="\x1b[2J", **best)] * 9).splitlines()
+    assert len(lines) == 8 and all(len(line) <= 80 and line.isprintable() for line in lines)
 
 
 VALUES = st.recursive(

@@ -133,7 +133,7 @@ def test_what_a_study_sets_itself_no_variant_may_change(tmp_path, field):
 def test_a_confirmation_that_is_not_whole_says_so(invented):
     study = invented({"no_stop_gradient": 1.0}, lost=(("xfm", 9),), confirmatory=True)
     page = " ".join(study.report().read_text("utf-8").split())
-    assert "A confirmatory study of X-FM, incomplete ·" in page
+    assert "confirmatory study of X-FM, incomplete ·" in page
     assert page.count("Incomplete: 19 of 20 runs.") == 2
     store.write_failed(study.folder, study.spec, {("xfm", 9): "diverged"})
     assert "ncomplete" not in study.report().read_text("utf-8"), "a run that failed twice is a result"

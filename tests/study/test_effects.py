@@ -237,11 +237,14 @@ def test_the_map_frames_what_leaves_zero_out(invented):
 def test_the_command_leaves_tables_and_figures(invented, capsys):
     study = invented(SHIFT)
     command("invented", workers=0, root=study.folder.parent)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "invented (exploratory): 3 variants x 10 seeds of demo+stage1, 0 runs to do"
+    assert lines[-1] == f"Report: {(study.folder / 'report.html').as_uri()}" and lines[-2].endswith("effects: --all")
+    assert len(lines) <= 10 and all(len(line) <= 80 for line in lines[:-1])
+    command("invented", workers=0, root=study.folder.parent, tell="all")
     shown = capsys.readouterr().out
-    assert "invented (exploratory): 3 variants x 10 seeds of demo+stage1, 0 runs to do" in shown
-    assert study.to_markdown() in shown
+    assert study.to_markdown("all") in shown
     files = {path.name: path.read_bytes() for path in (study.folder / "figures").iterdir()}
     drawn = ("effects", "effects-other", "pareto", "seeds")
     assert files.keys() == {f"{d}.{k}" for d in drawn for k in ("png", "pdf")} | {"effects.md", "effects.tex"}
-    assert str(study.folder / "report.html") in shown
     assert files["effects.md"].decode() == study.to_markdown("all")

@@ -50,6 +50,10 @@ def test_the_page_has_everything_and_needs_no_other(invented):
     assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 4
     assert not re.search(r"(src|href)=[\"'](?!#|https://(openmoji|creativecommons|wordnet|doi))", page)
     assert "What happened inside" not in page, "nothing was probed"
+    first = page[page.index("<h1") : page.index('class="abstract"')]
+    assert study.spec.question.split("?")[0] in first and 'class="lead"' in first and 'id="figure-effects"' in first
+    assert page.count("<h1") == 1 and not re.search(r"<th[^>]*></th>", page)
+    assert "<table" not in page[: page.index("<details>")] and page.count("<details>") == page.count("<table"), "folded"
 
 
 def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):

@@ -221,6 +221,10 @@ def test_runs_compare_heads_its_columns_by_them(tmp_path: Path, capsys: pytest.C
         run.write({"evaluation.json": json.dumps([fields]), "model.safetensors": b""})
         run.finish()
     main(["runs", str(tmp_path), "--compare"])
+    lines = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    assert [line[:30].rstrip() for line in lines[1:3]] == ["smoke no_stop_gradient, seed 0", "smoke xfm, seed 0"]
+    assert all(len(line) <= 80 for line in lines)
+    main(["runs", str(tmp_path), "--compare", "--all"])
     head = capsys.readouterr().out.split("\ntask ")[1].splitlines()[0]
     assert "smoke xfm, seed 0" in head and "smoke no_stop_gradient, seed 0" in head
     assert study.spec.configs["xfm"].name not in head

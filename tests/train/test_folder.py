@@ -15,12 +15,12 @@ from train.conftest import vouch
 from train.process import process, received
 
 from xfm import recipes
+from xfm.base.fields import differences
 from xfm.base.files import FileError
 from xfm.config import ConfigError
 from xfm.data.streams import Streams
 from xfm.model import batch
 from xfm.runs.manifest import MANIFEST
-from xfm.runs.run import config_differences
 from xfm.train import NonFiniteLoss, Run, RunError, gradient_interventions, loop, pretrain, requirements
 
 FILES = ("config.json", "environment.json", "tokenizer.json", "metrics.jsonl", "model.safetensors", "state.pt", "DONE")
@@ -114,10 +114,11 @@ def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):
 
 
 def test_fields_that_one_of_two_configs_has_not_are_told_as_well():
-    whole, alone = recipes.get("smoke").replace({"seed_of.data": 1}), recipes.get("smoke+clip_like")
+    configs = recipes.get("smoke").replace({"seed_of.data": 1}), recipes.get("smoke+clip_like")
+    whole, alone = (config.to_dict() for config in configs)
     for field, value in {"flow.text_gradient.itm": 0.0, "seed_of.data": 1}.items():
-        assert f"{field}: {value} there, none asked" in config_differences(whole, alone)
-        assert f"{field}: none there, {value} asked" in config_differences(alone, whole)
+        assert f"{field}: {value} there, none asked" in differences(whole, alone)
+        assert f"{field}: none there, {value} asked" in differences(alone, whole)
 
 
 def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import tyro
 
+from ..base.numbers import count
+from ..tasks import Result
 from ..tasks.finetuning.config import FinetuneConfig
-from .results import ROOT
+from .results import ROOT, print_results, say
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,18 @@ class Finetune:
     """Where run folders lie."""
     controls: bool = False
     """Also what the number must beat: the same without pre-training, without pictures, without texts."""
+    all: bool = False
+    """Print every number, with n and upper bound."""
 
     def run(self) -> None:
-        from ..tasks import format_lines
         from ..tasks.finetuning.config import controls
         from ..tasks.finetuning.finetune import train_to_end
         from ..tasks.finetuning.task_run import TaskRun
 
-        results = []
+        results: dict[Result, None] = {}  # a simple model stands beside each control
         for config in [self.config, *(controls(self.config) if self.controls else ())]:
-            print(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
-            results += train_to_end(config, self.root, progress=True).results()
-        print(format_lines([*dict.fromkeys(results)]))  # a simple model stands beside each control
+            say(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
+            results |= dict.fromkeys(train_to_end(config, self.root, progress=True).results())
+        print_results([*results], self.all)
+        if not self.all:
+            print(f"All {count(len(results), 'number')}: the same command with --all")

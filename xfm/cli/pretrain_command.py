@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from tqdm import tqdm
 
 from ..base.fields import require
+from ..base.numbers import listed, percent
 from ..base.progress import Progress
 from ..config import RunConfig
-from .results import ROOT, print_results
+from .results import ROOT, print_results, say, started_as
+
+if TYPE_CHECKING:
+    from ..runs.run import Record
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,8 @@ class Pretrain:
     """Where run folders lie."""
     dry_run: bool = False
     """Train nothing: print parameters, tokens, FLOPs, memory, and the time to expect on this machine."""
+    all: bool = False
+    """Print every number of the evaluation and of the gradients, not six."""
 
     def run(self) -> None:
         if self.dry_run:
@@ -51,26 +60,36 @@ class Pretrain:
                 pass
             return
         run = Run.of(self.config, self.root)
-        folder = run.folder
-        print(f"{self.config.name}: {self.config.train.steps} steps into {folder}")
-        bars: dict[str, Progress] = {}  # a warm start has its own
-        for record in pretrain(self.config, self.root):
-            name, done = record["run"], record["step"]
-            if name not in bars:
-                bars[name] = Progress(name, record["of"], done)
-            bars[name].update(f"loss {record['loss']:.2f}")
-        for bar in bars.values():
-            bar.close()
+        say(f"{self.config.name}: {self.config.train.steps} steps into {run.folder}")
+        self._follow(pretrain(self.config, self.root))
         seconds, waited = (sum(r.get(what, 0.0) for r in run.metrics()) for what in ("seconds", "waited"))
-        share = waited / max(seconds, 1e-9)
-        print(f"Trained in {seconds:.0f} s, {share:.1%} of them waiting for data. Now the test split ...")
-        if said := count_skipped(run.metrics()):
-            print(said)
-        print_results(evaluate_run(folder, progress=True))
-        print("Now the gradients and the report ...", flush=True)
-        gradients = gradient_tables(run)
-        for title, table in gradients.items():
+        share = percent(waited / max(seconds, 1e-9))
+        say(f"Trained in {seconds:.0f} s, {share} of them waiting for data. Now the test split ...")
+        if skipped := count_skipped(run.metrics()):
+            say(skipped)
+        results = evaluate_run(run.folder, progress=True)
+        say("Now the gradients and the report ...")
+        report = write_report(run, gradients := gradient_tables(run))
+        print_results(results, self.all)
+        for title, table in gradients.items() if self.all else ():
             print(f"\nGradients, {title}:\n{table}")
-        print(f"\nReport: {write_report(run, gradients)} (its figures lie beside it, under figures/)")
-        print("\nGo on: `make lab` opens the notebooks; `xfm pretrain demo+no_stop_gradient` ablates the stop, and")
-        print("`xfm --help` shows what else there is (.venv/bin/xfm, where make installed it).")
+        print(f"Report: {report.resolve().as_uri()}")
+        notebooks = "make lab, " if Path("Makefile").is_file() and Path("notebooks").is_dir() else ""
+        ablated = "no_stop_gradient" in self.config.name
+        print(f"Next: {notebooks}{started_as()} {'runs --compare' if ablated else 'pretrain demo+no_stop_gradient'}")
+
+    def _follow(self, records: Iterable[Record]) -> None:
+        """Shows a bar a run, as a warm start has its own, and says which losses join."""
+        bar, on = None, dict[str, None]()
+        for record in records:
+            losses = dict.fromkeys(key.split("/")[1].upper() for key in record if key.count("/") == 1)
+            if bar is None or bar.name != record["run"]:
+                bar = Progress(record["run"], record["of"], record["step"])
+            elif joined := [loss for loss in losses if loss not in on]:
+                which = f"{listed(joined)} join{'s' * (len(joined) == 1)}"
+                note = f"step {record['step']}: {which}; the total is not comparable with the steps before"
+                tqdm.write(note, file=sys.stderr)
+            on = losses
+            bar.update(f"loss {record['loss']:.2f}")
+            if bar.done == bar.total:
+                bar.close()

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import tyro
 
 from ..base.fields import require
+from ..base.numbers import count
 from ..base.strings import printable
 from ..config import ConfigError, RunConfig
 
 if TYPE_CHECKING:
-    from ..tasks import Evaluation
+    from ..tasks import Result
     from ..train import Run
 
 ROOT = Path("runs")  # where run folders lie
+say = partial(print, file=sys.stderr, flush=True)  # progress; what was learnt goes to the standard output
 
 
-def print_results(results: Evaluation) -> None:
-    """The table, and a line for each task that the data cannot serve."""
-    from ..tasks import format_lines
+def print_results(results: Sequence[Result], everything: bool) -> None:
+    """The answers, or the whole table; before it a line for each task that the data cannot serve."""
+    from ..tasks.evaluation import brief_lines, format_lines
 
-    print("\n".join([format_lines(results), *(f"skipped: {reason}" for reason in results.skipped.values())]))
+    for reason in getattr(results, "skipped", {}).values():
+        say(f"skipped: {reason}")
+    print(format_lines(results) if everything else brief_lines(results))
+
+
+def started_as() -> str:
+    """The command with which this process was started, as the working directory and PATH know it."""
+    script = Path(sys.argv[0])
+    if script.name not in ("xfm", "xfm.exe"):
+        return "python -m xfm.cli"
+    if (command := shutil.which("xfm")) and Path(command).resolve() == script.resolve():
+        return "xfm"
+    near = os.path.relpath(script) if script.absolute().is_relative_to(Path.cwd()) else str(script)
+    return near if os.sep in near else f".{os.sep}{near}"
 
 
 def lines(said: object) -> str:
@@ -34,7 +53,7 @@ def lines(said: object) -> str:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Print what a finished run has learnt: every number with n, baseline, upper bound and a 95 % interval."""
+    """Print what a finished run has learnt: six answers beside their baselines, and what is at or below its own."""
 
     run_folder: tyro.conf.Positional[Path]
     tasks: tuple[str, ...] = ("all",)
@@ -43,6 +62,8 @@ class Evaluate:
     pre-training, laid out as the paper's main table."""
     again: bool = False
     """Measure again, where evaluation.json is there already."""
+    all: bool = False
+    """Print every number, not six."""
     fetch: bool = False
     """Fetch the run's remote shards from the address that its config names."""
 
@@ -57,7 +78,14 @@ class Evaluate:
             allow(Run.open(self.run_folder).config.data.sources)
         if self.tasks == ("downstream",):
             return self._fine_tune(Run.open(self.run_folder))
-        print_results(evaluate_run(self.run_folder, self.tasks, self.again, progress=True))
+        results = evaluate_run(self.run_folder, self.tasks, self.again, progress=True)
+        print_results(results, self.all)
+        if (report := self.run_folder / "report.html").exists():
+            print(f"Report: {report.resolve().as_uri()}")
+        if not self.all:
+            chosen = "" if self.tasks == ("all",) else f" --tasks {' '.join(self.tasks)}"
+            command = f"{started_as()} evaluate {printable(self.run_folder)}{chosen} --all"
+            print(f"All {count(len(results), 'number')}: {command}")
 
     def _fine_tune(self, run: Run) -> None:
         """The run that the paper's table has in a line."""
@@ -68,8 +96,9 @@ class Evaluate:
         root = beside(self.run_folder)
         kinds = {"pretrained": False, "no pre-training": True}
         rows = {name: finetuned(run, EMBEDDED, root, scratch, progress=True) for name, scratch in kinds.items()}
-        print(format_lines([result for results in rows.values() for result in results]))
-        print(f"\n{table(rows)}")
+        if self.all:
+            print(format_lines([result for results in rows.values() for result in results]) + "\n")
+        print(table(rows))
 
 
 @dataclass(frozen=True)
@@ -88,6 +117,8 @@ class Study:
     """Train nothing: list what its tasks measure, as `primary` takes it, with family, unit, baseline."""
     plan: bool = False
     """Train nothing: what it will take on this machine, and which effects it could find."""
+    all: bool = False
+    """Print every effect, with its interval, not six."""
     accept_code: str = ""
     """Go on although the package has changed since the first result: the reason, which the report tells."""
     slurm: tuple[str, ...] = ()
@@ -96,8 +127,8 @@ class Study:
     def run(self) -> None:
         from ..study import command
 
-        require(not (self.metrics and self.plan), "metrics", True, "alone, or --plan")
-        tell: Literal["", "metrics", "plan"] = "metrics" if self.metrics else "plan" if self.plan else ""
+        require(self.metrics + self.plan + self.all < 2, "options", "", "one of --metrics, --plan, --all")
+        tell = "metrics" if self.metrics else "plan" if self.plan else "all" if self.all else ""
         command(self.what, self.workers, self.root, self.runs, tell, self.accept_code, self.slurm)
 
 
@@ -107,18 +138,20 @@ class Runs:
 
     root: tyro.conf.Positional[Path] = ROOT
     compare: bool = False
-    """Put what the finished ones have learnt side by side (where they are evaluated; `xfm evaluate RUN_FOLDER`)."""
+    """Put six answers of the finished ones side by side (where they are evaluated; `xfm evaluate RUN_FOLDER`)."""
+    all: bool = False
+    """Compare every number, with intervals."""
     verify: bool = False
     """Read every file and compare it with the run's manifest.json; exit status 1 where one is damaged."""
 
     def run(self) -> None:
         from ..study.variants import readable
-        from ..tasks import Result, compare_results, evaluate_run
+        from ..tasks.evaluation import Result, compare_answers, compare_results, evaluate_run
         from ..train import Run
 
         folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
         if not folders:
-            print(f"no runs under {printable(self.root)}; `xfm pretrain demo` makes one")
+            print(f"no runs under {printable(self.root)}; `{started_as()} pretrain demo` makes one")
         broken, evaluated, configs = 0, dict[str, list[Result]](), dict[str, RunConfig]()
         for folder in folders:
             try:
@@ -131,7 +164,8 @@ class Runs:
             print(f"{printable(folder)}  {printable(said)}")
         if evaluated:
             names = readable(configs)
-            print("\n" + compare_results({names[folder]: results for folder, results in evaluated.items()}))
+            compare = compare_results if self.all else compare_answers
+            print("\n" + compare({names[folder]: results for folder, results in evaluated.items()}))
         if broken and self.verify:
             sys.exit(f"xfm: {broken} of {len(folders)} runs are damaged")
 

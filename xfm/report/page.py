@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..base.numbers import duration, listed, percent
+from ..base.numbers import count, duration, listed, number, percent, significant
 from ..config import RunConfig
 from ..data import dataset
 from ..data.skipped_items import count_skipped
@@ -23,10 +23,12 @@ from ..model import XFM
 from ..plots.palette import PALETTE
 from ..runs.run import Record
 from ..tasks import Result
+from ..tasks.evaluation import headline, shortfall
 from . import run_sentences
 from .run_figures import ReportFigure
 
 _HERE = Path(__file__).parent
+_LEAD = 150  # characters
 _SECTIONS = {"model": "The model and its training", "training": "Learning curves", "throughput": "Throughput",
              "evaluation": "Evaluation", "examples": "Examples, right and wrong", "gradients": "Gradients",
              "limits": "What this does not tell", "licences": "Licences and citation"}  # fmt: skip
@@ -57,7 +59,7 @@ def _templates() -> Environment:
     jinja = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    jinja.filters |= {"percent": percent, "duration": duration}
+    jinja.filters |= {f.__name__: f for f in (count, duration, number, percent, significant)}
     return jinja
 
 
@@ -88,6 +90,7 @@ def render(
               "left_out": count_skipped(records), "split": split, "gradients": gradients,
               "data": listed([source.name for source in data.sources]), "licences": data.licences,
               "optimizers": run_sentences.optimizers(config.train), "drawn": "relations" in data.provides}  # fmt: skip
-    abstract = run_sentences.abstract(config, results, parameters.total(), seconds)
-    title = f"{config.name}, seed {config.seed}"
+    values |= {"bars": headline(results), "lead": shortfall(results, _LEAD)}
+    abstract = [run_sentences.abstract(config, parameters.total(), seconds)]
+    title = f"{config.name}: X-FM trained on {values['data']} for {count(config.train.steps, 'step')}"
     return page("report.html.jinja", title, _SECTIONS, abstract, figures, **values)

@@ -1,32 +1,19 @@
-"""A run in a few sentences and rows: what was trained, on which losses, what came out, and how to train it again."""
+"""A run in a few sentences and rows: what was trained, on which losses, and how to train it again."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from typing import Any
 
 from .. import recipes
 from ..base.fields import leaves
-from ..base.numbers import duration, interval, listed, percent
+from ..base.numbers import duration
 from ..config import ConfigError, RunConfig, TrainConfig
 from ..objectives import OBJECTIVES, losses_by_stream
-from ..tasks import Result
-
-_HEADLINES = {  # what a model does, by task, metric and condition
-    ("image to text", "R@1", "ITC"): "finds a picture’s caption in",
-    ("text to image", "R@1", "ITC"): "finds a caption’s picture in",
-    ("grounding", "acc@0.5", ""): "puts the box of a phrase where its object is in",
-    ("naming", "accuracy", ""): "names the one object of a picture in",
-    ("naming (unseen concepts)", "accuracy", ""): "names an object that no training picture showed in",
-    ("concept", "accuracy", "pooled, linear probe"): "lets a linear probe tell the one object of a picture in",
-    ("masked names", "accuracy", "right picture"): "guesses a hidden name, given its picture, in",
-    ("language", "accuracy", ""): "guesses a hidden token of a sentence in",
-}
 
 
-def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seconds: float) -> list[str]:
-    """What was trained, in `seconds`, and what came out."""
+def abstract(config: RunConfig, parameters: int, seconds: float) -> str:
+    """What was trained, in `seconds`, and by which techniques."""
     on = {name for losses in losses_by_stream(config).values() for name in losses if config.weight(name)}
     scales = [s for name, s in config.flow.text_gradient.items() if name in on and "fused" in OBJECTIVES[name].reads]
     stop = "on" if not any(scales) else "off" if all(s == 1 for s in scales) else "partial"
@@ -36,27 +23,10 @@ def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seco
     active = [f"stop-gradient is {stop}"] if scales else []  # where a loss is on that it concerns
     active += [f"guidance is {guidance}"] if "mim" in on else []
     techniques = f" The paper’s {', its '.join(active)}." if active else ""
-    sentences = [
+    return (
         f"One training of X-FM: {parameters:,} parameters, {config.train.steps:,} steps {start}, in "
         f"{duration(seconds)}.{techniques}"
-    ]
-    by_key = {(r.task, r.metric, r.condition): r for r in results}
-    headlines = [_headline(does, by_key[key]) for key, does in _HEADLINES.items() if key in by_key]
-    if headlines:
-        sentences.append(
-            f"On the {results[0].split} split the model {listed(headlines)}. In brackets: 95 % interval; baseline."
-        )
-    if not results:
-        return [*sentences, "Nothing was evaluated: no task found the data that it needs."]
-    excluded = [not r.low <= r.baseline <= r.high for r in results if r.baseline is not None]
-    counts = f"{len(excluded)} of {len(results)} results have a baseline; {sum(excluded)} of their 95 % intervals"
-    return [*sentences, f"{counts} exclude it."]
-
-
-def _headline(does: str, r: Result) -> str:
-    baseline = "" if r.baseline is None else f"; {r.baseline_label}: {percent(r.baseline)}"
-    ends = f"{interval(r.low, r.high, '%', digits=1)}\u00a0%"
-    return f"{does} {percent(r.value)} of {r.n:,} cases ({ends}{baseline})"
+    )
 
 
 def losses(config: RunConfig) -> list[dict[str, Any]]:

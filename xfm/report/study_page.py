@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 
 from ..base.files import explain_os_error, write_atomically
 from ..base.html_card import card, clipped, table
-from ..base.numbers import difference_unit, interval, number
+from ..base.numbers import count, difference_unit, interval, number
 from ..data import dataset
 from ..plots import Figure
 from ..study import Study, code_pin, conclusions
@@ -135,17 +136,25 @@ def write(
         with explain_os_error(study.folder):
             study.folder.mkdir(parents=True, exist_ok=True)
     target = Path(path) if path else study.folder / "report.html"
-    spec, values, abstract = study.spec, _values(study), []
-    answers = values["answers"]
-    results = _results(study, now)
-    if answers:
-        abstract.append(answers.question)
-    abstract += sentences.baselines(now.table)[: len(spec.primary)] + results.pop("abstract")
+    spec, values, results = study.spec, _values(study), _results(study, now)
+    answers, abstract = values["answers"], results.pop("abstract")
+    lead, *rest = _split(answers.question) if answers else abstract[:1]
+    abstract = [*rest, *sentences.baselines(now.table)[: len(spec.primary)], *abstract[not answers :]]
     there = {"probes": bool(figures["probes"]), "admission": values["admission"] is not None}
     there |= {"change": bool(spec.would_change), "answers": bool(answers or values["note"])}
     titles = {name: title for name, title in _SECTIONS.items() if there.get(name, True)}
-    write_atomically(target, page("study.html.jinja", spec.name, titles, abstract, figures, **values, **results))
+    question = spec.question[: spec.question.rfind("?") + 1] or spec.question
+    title = question or f"What do {count(len(spec.variants), 'variant')} of the recipe {spec.recipe} learn?"
+    values |= results | {"lead": lead}
+    write_atomically(target, page("study.html.jinja", title, titles, abstract, figures, **values))
     return target, files
+
+
+def _split(text: str) -> list[str]:
+    """The first sentence, with a question before it, and the rest, where there is any."""
+    first = re.match(r"([^?]*\?\s)?.*?([.!?](?=\s|$)|$)", text, re.DOTALL)
+    end = first.end() if first else len(text)
+    return [text[:end], *filter(None, [text[end:].strip()])]
 
 
 def _values(study: Study) -> dict[str, Any]:

@@ -9,6 +9,7 @@ evaluation.json, DONE; and manifest.json, by which each of them is checked when 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..base.fields import differences, require
+from ..base.fields import require
 from ..base.files import TEMPORARY
 from ..base.html_card import card, curve, table
-from ..base.numbers import interval, percent
+from ..base.numbers import amount, interval
 from ..base.strings import baseline_label
 from ..config import RunConfig, from_json
 from ..data.tokenizer import Tokenizer
@@ -31,13 +32,13 @@ from .folder import METRICS, STATE, WEIGHTS, Folder, Record
 from .weights import load_into, packed, undrawn
 
 PROBES, INIT = "probes.jsonl", "init.safetensors"
-ANSWERS = {  # (task, metric, condition) of an evaluation: what it says
-    ("image to text", "R@1", "ITC"): "image to text, R@1 by ITC",
-    ("text to image", "R@1", "ITC"): "text to image, R@1 by ITC",
-    ("matching (name exchanged)", "accuracy", "ITM"): "exchanged names noticed by ITM",
-    ("grounding", "acc@0.5", ""): "phrases grounded, acc@0.5",
-    ("naming", "accuracy", ""): "objects named",
-    ("language", "accuracy", ""): "masked tokens predicted",
+ANSWERS = {  # (task, metric, condition) of an evaluation: what it says, and the head of its column
+    ("image to text", "R@1", "ITC"): ("image to text, R@1 by ITC", "I2T"),
+    ("text to image", "R@1", "ITC"): ("text to image, R@1 by ITC", "T2I"),
+    ("matching (name exchanged)", "accuracy", "ITM"): ("exchanged names, by ITM", "exchanged"),
+    ("grounding", "acc@0.5", ""): ("phrases grounded, acc@0.5", "grounded"),
+    ("naming", "accuracy", ""): ("objects named", "named"),
+    ("language", "accuracy", ""): ("masked tokens predicted", "tokens"),
 }
 HEADER = ("answer", "value", "95 % interval", "baseline", "n")
 
@@ -158,18 +159,16 @@ def kept_name(step: int) -> str:
     return f"step{step:06}.safetensors"
 
 
-def config_differences(a: RunConfig, b: RunConfig) -> str:
-    """The dotted fields in which two configs differ, with both values; "none" of an open group's that one has not."""
-    return differences(a.to_dict(), b.to_dict())
-
-
 def answers(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """A row of text, as HEADER has it, for each of ANSWERS that was measured."""
     measured = {(row["task"], row["metric"], row["condition"]): row for row in rows}
-    return [_row(title, measured[key]) for key, title in ANSWERS.items() if key in measured]
+    return [answer(title, measured[key]) for key, (title, _) in ANSWERS.items() if key in measured]
 
 
-def _row(title: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    name = baseline_label(row["baseline_name"])
-    baseline = "" if row["baseline"] is None else f"{percent(row['baseline'])} ({name})"
-    return title, percent(row["value"]), interval(row["low"], row["high"], "%", digits=1), baseline, f"{row['n']:,}"
+def answer(title: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row of text, as HEADER has it, for a result."""
+    unit, digits = row["unit"], 1 if row["unit"] == "%" else 3
+    ends = interval(row["low"], row["high"], unit, digits=digits)
+    value, level = (amount(math.nan if x is None else x, unit, digits=digits) for x in (row["value"], row["baseline"]))
+    baseline = f"{level} ({baseline_label(row['baseline_name'])})" if level else ""
+    return title, value, ends, baseline, f"{row['n']:,}"

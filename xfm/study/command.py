@@ -10,12 +10,14 @@ from typing import Any, Literal
 import pandas as pd
 
 from ..base.fields import require
+from ..base.html_card import clipped
 from ..base.numbers import number
 from ..base.strings import parse_json, printable, shown
 from ..config import ConfigError
 from .execute import Slurm
 from .study import Study
 
+_EFFECTS = 6  # lines that end the command
 _AT_ONCE = 100  # jobs of a cluster, unless `workers` says fewer
 
 
@@ -24,7 +26,7 @@ def command(
     workers: int = 1,
     root: str | Path = "studies",
     runs: str | Path = "runs",
-    tell: Literal["", "metrics", "plan"] = "",
+    tell: Literal["", "all", "metrics", "plan"] = "",
     accept_code: str = "",
     slurm: Iterable[str] = (),
 ) -> Study:
@@ -34,15 +36,15 @@ def command(
         what: The name of a study under `root`, its folder, or its spec.json.
         workers: Processes, or jobs of a cluster at a time; 0 trains nothing and writes the report anew.
         runs: Folder of the run folders.
-        tell: Trains nothing and prints the metrics, or the plan.
+        tell: "metrics" and "plan" train nothing and print that; "all" prints every effect after the runs.
         accept_code: Why a changed package may go on with the study.
         slurm: "key=value": runs are jobs of a cluster (see Slurm).
     """
     require(workers > 0 or not [*slurm], "workers", workers, "1 or more with --slurm: 0 trains nothing")
     for field, given in (("accept_code", accept_code), ("slurm", [*slurm])):
-        require(not (tell and given), field, given, f"left out with --{tell}, which trains nothing")
+        require(tell in ("", "all") or not given, field, given, f"left out with --{tell}, which trains nothing")
     study = Study.load(what if os.path.exists(what) else Path(root) / what, runs)  # False for a name too long
-    if tell:
+    if tell in ("metrics", "plan"):
         print(study.plan(max(workers, 1)) if tell == "plan" else _metrics(study))
         return study
     spec, missing, options = study.spec, study.missing(), slurm_options(slurm)
@@ -57,9 +59,9 @@ def command(
             study.run(cluster, show=True)
     elif workers != 0:
         study.run(workers=workers, show=True)
-    print(study.to_markdown())
+    print(study.to_markdown("all") if tell == "all" else _brief(study))
     if len(study.results()):
-        print("\n".join(f"  {path}" for path in study.save()))
+        print(f"Report: {study.save()[-1].resolve().as_uri()}")
     return study
 
 
@@ -75,6 +77,17 @@ def slurm_options(written: Iterable[str]) -> dict[str, Any]:
         except ValueError:
             options[name] = value
     return options
+
+
+def _brief(study: Study) -> str:
+    """At most seven lines of 80 columns: the effects of the first metrics."""
+    table: Any = study.effects()
+    rows = [
+        (clipped(r.variant, 22), clipped(r.metric, 24), number(r.effect, r.unit, sign=True), clipped(r.verdict, 22))
+        for r in table.head(_EFFECTS).itertuples()
+    ]
+    more = f"\n{len(table) - len(rows)} more effects: --all" if len(table) > len(rows) else ""
+    return pd.DataFrame(rows, columns=["variant", "metric", "effect", "verdict"]).to_string(index=False) + more
 
 
 def _metrics(study: Study) -> str:

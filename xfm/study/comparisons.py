@@ -92,7 +92,8 @@ def by_field(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFr
     no such metric. `metrics`: keys; the first of each task and the primary ones."""
     values, judged, primary = data.values, data.judged(), data.spec.primary
     there = [m for m in dict.fromkeys(values["metric"]) if m in judged or m in primary]
-    chosen = data.chosen(metrics) if metrics else _first_of_tasks(there, primary)
+    first = {re.split(r" \(|, ", metric)[0]: metric for metric in reversed(there)}.values()  # of each task
+    chosen = data.chosen(metrics) if metrics else [m for m in there if m in primary or m in first]
     ranked_metrics = [m for m in chosen if m in judged]
     ranks = mean_ranks(data, ranked_metrics) if ranked_metrics else pd.DataFrame(columns=["family", "variant"])
     variants = [v for v in data.spec.variants if v in {*values["variant"]}]
@@ -155,12 +156,6 @@ def _require_direction(data: Measurements, metrics: Collection[str]) -> None:
     for metric in metrics:
         if not data.directed(metric) or own_target(metric):
             raise ConfigError(f"metrics = {metric!r}: is a control: neither direction is better. Choose another one")
-
-
-def _first_of_tasks(metrics: Collection[str], primary: Collection[str]) -> list[str]:
-    """The first metric of each task, whatever part or condition it is of, and the primary ones."""
-    first = {re.split(r" \(|, ", metric)[0]: metric for metric in reversed([*metrics])}
-    return [metric for metric in metrics if metric in primary or metric in first.values()]
 
 
 def _cell(mean_low_high: Iterable[Any], unit: str) -> str:

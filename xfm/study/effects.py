@@ -79,7 +79,9 @@ def _effects(data: Measurements, against: str) -> pd.DataFrame:
         table.loc[first, "p_holm"] = gatekeeping(p.reshape(shape).T).T.ravel() if spec.gatekeeping else holm(p)
     _add_levels(table, data.levels)
     shut = _shut(table, spec.primary)  # before the rows go that were not measured: these open no gate
-    table = _asked(table, data.results)  # the others count in the family's size: plans cannot know them
+    none = lacking(data.results)  # a specialist's; they count in the family's size all the same: plans cannot know them
+    keys: Any = table[["variant", "against", "metric"]].itertuples(index=False, name=None)
+    table = cast(pd.DataFrame, table[[not {(v, m), (other, m)} & none for v, other, m in keys]]).reset_index(drop=True)
     rows = cast(list[Any], list(table.itertuples()))
     floor = data.at_floor
     table["verdict"] = [_verdict(row, row.metric in floor, (row.variant, row.metric) in shut) for row in rows]
@@ -170,14 +172,6 @@ def _add_levels(table: pd.DataFrame, levels: pd.DataFrame) -> None:
         keys = [(level, *key) for key in table[["against", "metric"]].itertuples(index=False, name=None)]
         table[column] = pd.Series([means.get(key, np.nan) for key in keys], table.index, float)
     table["baseline"] = table["baseline"].astype(float).fillna(table.pop("of_runs"))
-
-
-def _asked(table: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
-    """Without the rows in which one of the two is a specialist that has no such metric."""
-    none = lacking(results)
-    keys: Any = table[["variant", "against", "metric"]].itertuples(index=False, name=None)
-    rows: Any = table[np.array([not {(v, m), (other, m)} & none for v, other, m in keys], bool)]
-    return rows.reset_index(drop=True)
 
 
 def _families(data: Measurements) -> dict[str, str]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..base.files import FileError
-from ..base.html_card import card, table
-from ..base.numbers import count
+from ..base.html_card import card, clipped, table
+from ..base.numbers import count, number
 from ..base.progress import Progress
 from ..base.strings import brief
 from ..base.workers import side_by_side
@@ -23,7 +23,7 @@ from ..data import dataset
 from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from ..runs.run import HEADER, answers
+from ..runs.run import ANSWERS, HEADER, answer, answers
 from ..train import Run, RunError
 from .baselines import without_convergence_warnings
 from .context import EvalContext, NothingToAsk, reproducibly
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # begun first: none is left for the end
+_WIDTH, _NAME = 80, 30  # columns of a terminal, and of a run's name there
 _LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching", "imlm")
 
 
@@ -160,7 +161,7 @@ def format_lines(results: Sequence[Result]) -> str:
         baseline = "" if r.baseline is None else f"{r.baseline:.3f} {r.baseline_label}"
         upper_bound = "" if r.upper_bound is None or r.upper_bound == 1 else f"{r.upper_bound:.3f}"
         interval = f"{r.low:.3f} to {r.high:.3f}"
-        rows.append((_title(r), r.metric, f"{r.value:.3f}", interval, str(r.n), baseline, upper_bound))
+        rows.append((r.title, r.metric, f"{r.value:.3f}", interval, str(r.n), baseline, upper_bound))
     return _align(rows)
 
 
@@ -173,13 +174,52 @@ def compare_results(runs: Mapping[str, Sequence[Result]]) -> str:
     for name, results in runs.items():
         for r in results:
             draws = "" if (r.split, r.seed) == ("test", 0) else f" [{r.split}, seed {r.seed}]"
-            row = cells.setdefault((_title(r) + draws, r.metric), {})
+            row = cells.setdefault((r.title + draws, r.metric), {})
             row[name] = f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})"
     return _align([("task", "metric", *runs), *((*key, *(row.get(n, "") for n in runs)) for key, row in cells.items())])
 
 
-def _title(result: Result) -> str:
-    return f"{result.task}, {result.condition}".removesuffix(", ")
+def brief_lines(results: Sequence[Result]) -> str:
+    """At most eight lines of 80 columns: the answers of a run's card, or else the first six results, beside their
+    baselines, and which results are at or below theirs."""
+    rows = [answer(clipped(title, 34), asdict(r)) for title, r in headline(results)]
+    lines = _align(row[:4] for row in (HEADER, *rows)).split("\n")
+    return "\n".join([*(line[:_WIDTH] for line in lines), shortfall(results)])
+
+
+def headline(results: Sequence[Result]) -> list[tuple[str, Result]]:
+    """The answers of a run's card with their titles, or else the first six results."""
+    by_key = {(r.task, r.metric, r.condition): r for r in results}
+    named = [(title, by_key[key]) for key, (title, _) in ANSWERS.items() if key in by_key]
+    return named or [(f"{r.condition or r.task}, {r.metric}", r) for r in results[:6]]
+
+
+def shortfall(results: Sequence[Result], width: int = _WIDTH) -> str:
+    """A line of at most `width` characters: the tasks of which no result beats its baseline, then single results."""
+    if not results:
+        return "Nothing was evaluated: no task found the data that it needs."
+    judged = [r for r in results if r.better and r.baseline is not None]
+    beaten = {r.task for r in judged if r.beats_baseline}
+    below = sorted((r for r in judged if not r.beats_baseline), key=lambda r: r.task in beaten)
+    names = [*dict.fromkeys(brief(r.title if r.task in beaten else r.task) for r in below)]
+    for n in range(len(names), 0, -1):
+        more = f" and {len(names) - n} more" if n < len(names) else ""
+        if len(line := f"At or below baseline: {'; '.join(names[:n])}{more}") <= width:
+            return line
+    return f"At or below baseline: {count(len(names), 'task')}" if names else "Nothing is at or below its baseline."
+
+
+def compare_answers(runs: Mapping[str, Sequence[Result]]) -> str:
+    """A line a run: the answers of its card in per cent; last the baselines, where they are the same."""
+    rows, levels = [], list[list[str]]()
+    for name, results in runs.items():
+        name = name if len(name) <= _NAME else f"{name[:12]}…{name[13 - _NAME :]}"
+        by_title = dict(headline(results))
+        answered = [by_title.get(title) for title, _ in ANSWERS.values()]
+        rows.append((name, *(number(r.value, "%", digits=1) if r else "" for r in answered)))
+        levels.append([number(r.baseline, "%", digits=1) if r and r.baseline is not None else "" for r in answered])
+    same = [column[0] if len({*column}) == 1 else "–" for column in zip(*levels, strict=True)]
+    return _align([("per cent", *(head for _, head in ANSWERS.values())), *rows, ("baseline", *same)])
 
 
 def _align(rows: Iterable[Sequence[str]]) -> str:

@@ -48,6 +48,18 @@ class Result:
         return baseline_label(self.baseline_name)
 
     @property
+    def beats_baseline(self) -> bool:
+        """Whether the whole interval is on the better side of the baseline."""
+        if self.baseline is None:
+            return False
+        return self.low > self.baseline if self.better == "higher" else self.high < self.baseline
+
+    @property
+    def title(self) -> str:
+        """Task and condition."""
+        return f"{self.task}, {self.condition}".removesuffix(", ")
+
+    @property
     def key(self) -> str:
         """Key of the metric in studies: task, condition, metric."""
         return ", ".join(filter(None, (self.task, self.condition, self.metric)))
