@@ -217,6 +217,19 @@ def test_the_forest_shows_every_pair_and_the_interval(invented):
     assert axes.get_xlabel().endswith("baseline 1.00 % (chance)")
 
 
+def test_a_panel_says_where_the_reference_does_not_beat_the_baseline(invented):
+    study, (loss, _, naming) = invented(SHIFT), PRIMARY
+    for metric, change, corner in (
+        (loss, 1.0, "xfm: at or above baseline"),
+        (naming, -0.9, "xfm: at or below baseline"),
+    ):
+        before = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
+        assert not any("or" in text for text in before[metric]) and corner not in sum(before.values(), [])
+        edited(study, lambda row, metric=metric, change=change: row | {metric: float(row[metric]) + change})
+        after = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
+        assert corner in after[metric]
+
+
 def test_the_map_frames_what_leaves_zero_out(invented):
     made = grid({"data.texts": [16, 4], "train.lr": [1e-3, 3e-3]}, ["xfm", "no_mim"])
     strong = {"no_mim, data.texts=16, train.lr=0.003": -3.0}

@@ -63,6 +63,9 @@ def make_inputs(
     """
     check_text(text)
     require(isinstance(target, str | Target), "target", target, "a name, or a Target")
+    words = ", ".join(dict.fromkeys(re.findall(r"\w+", text)))
+    meant = f"'word ...', a word of the text: {words}. For 'name' give a scene and `about` to explain.scene_inputs"
+    require(target != "name", "target", target, meant)
     if isinstance(model, ForeignModel):
         return model.inputs(image, text, target, objects)
     prepared, pixels = prepare_image(model, image)
@@ -123,20 +126,15 @@ def check_text(text: object) -> None:
 
 
 def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
-    """The image as the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on its device.
-
-    ConfigError as `xfm.base.images.prepare` raises it.
-    """
+    """The image as the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on its device."""
     prepared = prepare(image, model.config.vision.image_size)
     pixels = torch.from_numpy(prepared).permute(2, 0, 1)[None].to(model.device)
     return prepared, normalise(pixels).to(model.dtype)
 
 
 def encode_text(model: XFM, tokenizer: Tokenizer, text: str, word: str = "") -> tuple[list[int], list[int]]:
-    """The ids of a text, and the places among them of a word that it has.
-
-    ConfigError for a text that is empty or too long, and for a word that it does not have, with the nearest one.
-    """
+    """The ids of a text, and the places among them of a word that it has. ConfigError for a text that is empty or too
+    long, and for a word that it does not have, with the nearest one."""
     check_text(text)
     longest = model.config.text.positions - 2  # RoBERTa counts from PAD + 1
     span = re.search(rf"\b{re.escape(word)}\b", text) if word else None
