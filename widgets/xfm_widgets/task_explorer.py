@@ -119,7 +119,7 @@ class TaskExplorer(View):
     _hidden: Sequence[str] = ()  # of each model, what it does not see
 
     def _without_model(self) -> str:
-        return "its buttons need the models, so Python"
+        return "TaskExplorer cannot embed the models of its tasks. Leave model out."
 
     # ---- what is shown
 

@@ -120,7 +120,7 @@ class View(anywidget.AnyWidget):
 
     def _without_model(self) -> str:
         """Why no file of the view can hold its model."""
-        return "this view asks no model"
+        return f"{type(self).__name__} has no model to embed. Leave model out."
 
     def _kernel(self) -> str:
         """What answers the view in a file with the model: an expression, of page_kernel.js; "" where nothing can."""
