@@ -462,7 +462,7 @@ def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:
              xw.AttributionLab(np.zeros((8, 8, 3), np.uint8), AXIS, []))  # fmt: skip
     for view in views:
         name = type(view).__name__
-        reason = rf"^model=True: this {name} has no model to embed. Make it with {name}.of\(...\), or leave model out."
+        reason = rf"^model=True: this {name} has no model to embed. Leave model out. {name}.of\(...\) has one."
         with pytest.raises(ConfigError, match=reason):
             view.to_html(tmp_path / "view.html", model=True)
         assert not (tmp_path / "view.html").exists()

@@ -75,8 +75,7 @@ class LivePage(View, abstract=True):
         return self._model
 
     def _without_model(self) -> str:
-        name = type(self).__name__
-        return f"this {name} has no model to embed. Make it with {name}.of(...), or leave model out."
+        return f"this {super()._without_model()} {type(self).__name__}.of(...) has one."
 
     def _given(self) -> Any:
         """JSON, with bytes for arrays, that the page needs beside the model."""

@@ -62,10 +62,7 @@ def make_inputs(
         ConfigError: for what is no image, text or target, a word that the text lacks, and masks of another size.
     """
     check_text(text)
-    require(isinstance(target, str | Target), "target", target, "a name, or a Target")
-    words = ", ".join(dict.fromkeys(re.findall(r"\w+", text)))
-    meant = f"'word ...', a word of the text: {words}. For 'name' give a scene and `about` to explain.scene_inputs"
-    require(target != "name", "target", target, meant)
+    _check_target(target, text)
     if isinstance(model, ForeignModel):
         return model.inputs(image, text, target, objects)
     prepared, pixels = prepare_image(model, image)
@@ -95,6 +92,14 @@ def make_inputs(
         checked_masks(objects, len(prepared)),
         tokenizer=tokenizer,
     )
+
+
+def _check_target(target: object, text: str) -> None:
+    """ConfigError for what is no target, and for the name of an object, which only a scene has."""
+    require(isinstance(target, str | Target), "target", target, "a name, or a Target")
+    words = ", ".join(dict.fromkeys(re.findall(r"\w+", text)))
+    meant = f"'word ...', a word of the text: {words}. For 'name' give a scene and `about` to explain.scene_inputs"
+    require(target != "name", "target", target, meant)
 
 
 def _embedded(model: XFM, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,15 +169,13 @@ def scene_inputs(
         ConfigError: for "name" about another object, and as `make_inputs`.
     """
     target, caption, meant, naming = _question(scene, target, about)
-    phrases = [phrase.text for phrase in scene.phrases]
     inputs = make_inputs(model, tokenizer, scene.image, caption.text, target)
     masks = [_resized(o.mask, len(inputs.image)) for o in scene.objects]
     named = [any(start < last and end > first for first, last, _ in naming) for start, end in word_spans(caption.text)]
     name_pieces = torch.tensor([word >= 0 and named[word] for word in inputs.words.owner])
     truth = np.logical_or.reduce([masks[i] for i in meant])
-    objects = dict(zip(phrases, masks, strict=True))
-    named_pieces = name_pieces & ~inputs.fixed
-    return replace(inputs, objects=objects, truth=truth, name_pieces=named_pieces, credit=scene.credit)
+    objects, spared = dict(zip((p.text for p in scene.phrases), masks, strict=True)), name_pieces & ~inputs.fixed
+    return replace(inputs, objects=objects, truth=truth, name_pieces=spared, credit=scene.credit)
 
 
 def _question(
@@ -195,8 +198,7 @@ def _question(
 
 def said_once(scene: Scene) -> dict[int, str]:
     """Finds the objects that the caption names once: object -> its name, or its plural, as the caption says it. A
-    second mention would give a masked one away.
-    """
+    second mention would give a masked one away."""
     text, names = scene.caption.text, {}
     for i, thing in enumerate(scene.objects):
         wordings = "|".join(map(re.escape, (plural(thing.name), thing.name)))

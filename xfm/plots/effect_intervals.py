@@ -33,6 +33,7 @@ _LEVELS: dict[str, dict[str, Any]] = {  # of a metric, by their columns
     "step_0": {"color": PURPLE, "linestyle": _DASHED, "linewidth": 1.5},
 }
 _MARGIN: dict[str, Any] = {"color": GREY, "alpha": 0.15, "linewidth": 0, "zorder": 0}
+_CORNER: dict[str, Any] = {"ha": "right", "va": "top", "color": ORANGE, "fontsize": 8}
 _ALL_VARIES: dict[str, Any] = {"color": ORANGE, "linestyle": _DASHED, "linewidth": 1.5}
 _SEED: dict[str, Any] = {"color": GREY, "alpha": 0.6, "marker": "o", "markersize": 3.5}
 
@@ -74,8 +75,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         name = _labels([first.against, *variants])[0]
         lines += [f"{name}: {values}" for values in [compared_with(rows)] if values] + known_levels(first)
         axes.set_xlabel("\n".join(lines), fontsize=SIZE)
-        at, look = _beside_baseline(name, rows), {"ha": "right", "va": "top", "color": ORANGE, "fontsize": 8}
-        axes.annotate(at, (1, 1), xycoords="axes fraction", **look)
+        axes.text(1, 1, _beside_baseline(name, rows), transform=axes.transAxes, **_CORNER)
     untested = any(effects["verdict"].str.startswith("not tested"))
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
     handles = [

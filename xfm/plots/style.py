@@ -67,30 +67,30 @@ class Figure(matplotlib.figure.Figure):
             legend.remove()
             labels = [text.get_text() for text in legend.get_texts()]
             columns = max(1, int(inches / (0.45 + 0.6 * _TEXT / 72 * max(map(len, labels), default=0))))
-            look: dict[str, Any] = {"title": legend.get_title().get_text(), "alignment": "left", "frameon": False}
-            self.legend(legend.legend_handles, labels, loc="outside lower left", ncols=columns, fontsize=_TEXT, **look)
+            look: dict[str, Any] = {"title": legend.get_title().get_text(), "ncols": columns, "fontsize": _TEXT}
+            look |= {"handles": legend.legend_handles, "labels": labels, "alignment": "left", "frameon": False}
+            self.legend(**look, loc="outside lower left")
         after, lines = self._panel_widths(), dict[Any, int]()
         for text in cast(list[Text], self.findobj(Text)):
             room = after.get(text.axes, inches - 0.2)
             broken = "\n".join(wrap(line, room, _TEXT) for line in text.get_text().split("\n"))
             lines[text.axes] = lines.get(text.axes, 0) + broken.count("\n") - text.get_text().count("\n")
             text.set(text=broken, fontsize=_TEXT, parse_math=False)
-        pictures = {axes.get_subplotspec().rowspan.start: axes for axes in self.axes if axes.get_aspect() != "auto"}
+        pictures = {axes.get_subplotspec().rowspan.start: axes for axes in after if axes.get_aspect() != "auto"}
         narrower = sum(before[axes] - after[axes] for axes in pictures.values())
         for axes in self.axes:
             axes.tick_params(labelsize=_TEXT)
-        self.set_figheight(
-            self.get_figheight() - narrower + 0.15 * (lines.pop(None, 0) + max(lines.values(), default=0))
-        )
+        taller = 0.15 * (lines.pop(None, 0) + max(lines.values(), default=0))
+        self.set_figheight(self.get_figheight() - narrower + taller)
         if min(self._panel_widths().values(), default=inches) < _LEAST:
-            raise ConfigError(f"width = {width!r}: {len(self.axes)} panels do not fit {_PAPER[width]} mm. Draw fewer.")
+            raise ConfigError(f"width = {width!r}: {len(after)} panels do not fit {_PAPER[width]} mm. Draw fewer.")
         return self
 
     def _panel_widths(self) -> dict[Any, float]:
-        """Inches of the axes once they are laid out, for this and later layouts."""
+        """Inches of each panel (no colour bar) once it is laid out, for this and later layouts."""
         self.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.05))
         self.draw_without_rendering()
-        return {axes: axes.get_position().width * self.get_figwidth() for axes in self.axes}
+        return {axes: axes.get_position().width * self.get_figwidth() for axes in self.axes if axes.get_subplotspec()}
 
     def bytes(self, kind: str = "png") -> Content:
         """The content of a file: "png", "pdf" or "svg", the same for the same figure."""

@@ -107,8 +107,7 @@ class StudyFigures:
         return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {self.against}")
 
     def _probes(self, title: str) -> Figure:
-        records = self.study.probes()
-        if not records:
+        if not (records := self.study.probes()):
             return message_figure(f'{title}: no probes yet; Study(..., changes={{"train.probe_every": 100}}) has some')
         with explained(self.study.folder / PROBES, "must be the training probe's records"):
             return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
