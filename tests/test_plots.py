@@ -28,6 +28,7 @@ from PIL import Image
 
 from xfm import plots, recipes
 from xfm.base.fields import ConfigError
+from xfm.base.images import prepare
 from xfm.data import dataset
 from xfm.data.world import styles
 from xfm.data.world.grammar import Caption
@@ -352,7 +353,7 @@ def test_retrieval_shows_the_right_caption_wherever_it_comes() -> None:
     )
     words = {t.get_text() for t in texts(figure)}
     assert {"✓ right", "1. a dog (0.90)\u00a0✓", "3. a pig (−0.30)", CREDIT} <= words
-    assert {"✗ its caption comes 42nd", "1. a cat (0.90)", "42. a fox\u00a0✓"} <= words
+    assert {"✗ its caption has rank 42", "1. a cat (0.90)", "42. a fox\u00a0✓"} <= words
     assert_tidy(figure)
 
 
@@ -430,6 +431,36 @@ def test_a_figure_shows_itself_sharp_and_the_same_every_time() -> None:
     assert size == {"width": 730, "height": 116} and wide > 1.5 * size["width"] and abs(wide / tall - 7.6 / 1.21) < 0.05
     for kind in ("png", "pdf", "svg"):
         assert figure.bytes(kind) == plots.bars({"a": 0.5, "b": -0.25}, "share").bytes(kind)
+
+
+@pytest.mark.parametrize("kind", ["pdf", "ps"])
+def test_saved_figures_embed_truetype_fonts_outside_of_the_style_too(kind: str, tmp_path) -> None:
+    figure, path = plots.bars({"a": 0.5}, "share"), tmp_path / f"a.{kind}"
+    figure.savefig(path)
+    buffer = BytesIO()
+    figure.savefig(buffer, format=kind)
+    for content in (path.read_bytes(), buffer.getvalue()):
+        assert re.search(rb"/FontType 42|/CIDFontType2", content)
+        assert not re.search(rb"/Type3|/FontType 3", content)
+
+
+@pytest.mark.parametrize(("width", "mm"), [("column", 85), ("page", 178)])
+def test_a_figure_is_sized_for_a_paper(width, mm: int) -> None:
+    title = "Accuracy of the probes of the first three layers, of the text encoder and of the picture encoder"
+    figure = plots.bars({"language encoder": 0.5, "b": -0.25}, "share of the gap", title).sized(width)
+    assert 25.4 * figure.get_figwidth() == pytest.approx(mm) and {t.get_fontsize() for t in texts(figure)} == {8}
+    assert_tidy(figure)
+    table = pd.DataFrame({"language": [1.0, 2.0], "vision": [2.0, 1.0], "fusion": [2.0, 3.0]})
+    assert_tidy(plots.lines(table, "layer", "accuracy", title).sized(width))
+
+
+def test_a_figure_with_more_panels_than_a_column_holds_says_so() -> None:
+    panels = {name: np.ones((2, 2)) for name in "abc"}
+    plots.scatter(panels, "layer", "entropy").sized("page")
+    with pytest.raises(ConfigError, match=r"width = 'column': 3 panels do not fit 85 mm. Draw fewer."):
+        plots.scatter(panels, "layer", "entropy").sized("column")
+    with pytest.raises(ConfigError, match="width = 'text'"):
+        plots.bars({"a": 1.0}, "x").sized("text")  # type: ignore[arg-type]
 
 
 def test_the_users_settings_neither_matter_nor_change() -> None:
@@ -586,6 +617,14 @@ def test_attributions_show_every_method_and_every_word(inputs):
         assert f"most {most:+.2g} (patches)".replace("-", "−") in told.replace("\n  ", " ")
     with pytest.raises(ValueError, match="no attributions"):
         plots.attributions(PHOTO.image, [])
+
+
+def test_a_picture_of_the_users_own_is_prepared(inputs):
+    one = attribute(inputs, "random")
+    wide = Image.fromarray(PHOTO.image).resize((480, 300))
+    panel = plots.attributions(wide, [one]).axes[0].images[0].get_array()
+    assert panel.shape[:2] == one.image.shape
+    np.testing.assert_array_equal(panel, plots.attributions(prepare(wide, 48), [one]).axes[0].images[0].get_array())
 
 
 def test_each_panel_has_the_truth_that_is_its_own(inputs):

@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page
 from views import press, serving, write_notebook
 
 from widgets import test_hostile_choices as made
+from xfm_widgets.pages import page_of
 
 pytestmark = pytest.mark.browser
 MADE = """
@@ -147,4 +148,4 @@ def test_a_view_lives_in_voila(lab, tmp_path):
 
 @pytest.mark.parametrize("name", made.MAKE)
 def test_a_view_is_within_what_marimo_shows(name):
-    assert len(made.MAKE[name]("lion")._page().encode()) < MARIMO_MOST / 4
+    assert len(page_of(made.MAKE[name]("lion")).encode()) < MARIMO_MOST / 4

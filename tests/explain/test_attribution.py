@@ -220,6 +220,9 @@ def test_an_unknown_method_and_a_head_that_is_not_there(inputs):
     without = XFM(CONFIG.model, {"itm": OBJECTIVES["itm"](CONFIG)})
     with pytest.raises(ConfigError, match=r"target = 'bbp': the model has no such head; it has itm"):
         attribute(make_inputs(without, TOKENIZER, SCENE.image, "a cat", "box x"), "saliency")
+    needs = r"target = 'name': must be 'word ...', a word of the text: a, cat, and. For 'name' give a scene and `about`"
+    with pytest.raises(ConfigError, match=needs):
+        make_inputs(without, TOKENIZER, SCENE.image, "a cat and a cat", "name")
 
 
 def zeros(inputs: AttributionInputs) -> tuple[Tensor, Tensor]:

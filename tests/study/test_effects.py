@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,31 @@ def test_the_forest_shows_every_pair_and_the_interval(invented):
     assert [line.get_markerfacecolor() != "white" for line in full] == [True, False]
     assert axes.get_xlabel().splitlines()[0] == "percentage points, right is better"
     assert axes.get_xlabel().endswith("baseline 1.00 % (chance)")
+
+
+def test_a_notebook_shows_six_columns_of_the_effects(invented):
+    study = invented({"<b>": 0.7}, variants={"xfm": {}, "<b>": {"train.lr": 1e-3}})
+    table = study.effects()
+    page = table._repr_html_()
+    head = re.findall("<th>(.*?)</th>", page[: page.index("</thead>")])
+    assert [name for name in head if name] == ["variant", "metric", "effect", "95 % CI", "p", "verdict"]
+    found = table.iloc[0]
+    assert f"{number(found['effect'], sign=True)} nats" in page and "<b>" not in page and "&lt;b&gt;" in page
+    assert len(table.columns) == 29 and f"Six of {len(table.columns)} columns" in page
+    assert type(table.query("n > 0")) is type(table[["n"]]) is pd.DataFrame and "p_holm" in table[["p_holm"]].to_html()
+
+
+def test_a_panel_says_where_the_reference_does_not_beat_the_baseline(invented):
+    study, (loss, _, naming) = invented(SHIFT), PRIMARY
+    for metric, change, corner in (
+        (loss, 1.0, "xfm: at or above baseline"),
+        (naming, -0.9, "xfm: at or below baseline"),
+    ):
+        before = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
+        assert not any("or" in text for text in before[metric]) and corner not in str(before)
+        edited(study, lambda row, metric=metric, change=change: row | {metric: float(row[metric]) + change})
+        after = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
+        assert corner in after[metric]
 
 
 def test_the_map_frames_what_leaves_zero_out(invented):

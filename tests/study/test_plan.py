@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from study.conftest import KNOWN, PRIMARY, TINY, measurements, tiny
 
+from xfm.base.numbers import duration
 from xfm.objectives import build
 from xfm.recipes import prior_runs
 from xfm.study import Study, plan, power, worker
@@ -200,6 +202,10 @@ def test_words_and_tables(tmp_path, timed, invented):
     made = study.plan()
     text, page = str(made), made._repr_html_()
     assert "next (confirmatory): 2 arms x 8 seeds of demo+stage1" in text
+    assert repr(made) == text
+    for shown in (text, page):
+        assert "a run" in shown and "all runs" in shown
+    assert duration(sum(made.seconds.values()) / 16) in re.findall("a run +(.*)", text)[0]
     assert "3 primary metrics x 1 comparison, at 0.01667 each; of 8 pairs the smallest p is 0.007812" in text
     assert "nothing can be confirmed" not in text
     assert made.detectable["metric"].tolist() == [*PRIMARY] and (made.detectable["pairs"] == 10).all()

@@ -81,7 +81,9 @@ def test_retrieval_ranks_and_maps(direction: str):
     itm[3] = 7.5
     figure = figures.plot_retrieval(pairs, direction, 3, itm, selected=[1, 12], credit=CREDIT)
     words = said(figure)
-    assert f"Retrieval, {direction}: the first true answer comes" in words and "ITM 7.50" in words and CREDIT in words
+    assert (
+        f"Retrieval, {direction}: the first true answer has rank" in words and "ITM 7.50" in words and CREDIT in words
+    )
     assert "lines join pairs" in words and "selected" in words and words.count("✓") == 1
     assert_tidy(figure)
 

@@ -461,7 +461,9 @@ def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:
              xw.TraceExplorer(trace), xw.RetrievalExplorer(few_pairs(lab)),
              xw.AttributionLab(np.zeros((8, 8, 3), np.uint8), AXIS, []))  # fmt: skip
     for view in views:
-        with pytest.raises(ConfigError, match=rf"model = True: must be False: only what {type(view).__name__}.of\("):
+        name = type(view).__name__
+        reason = rf"^model=True: this {name} has no model to embed. Leave model out. {name}.of\(...\) has one."
+        with pytest.raises(ConfigError, match=reason):
             view.to_html(tmp_path / "view.html", model=True)
         assert not (tmp_path / "view.html").exists()
 
@@ -469,8 +471,9 @@ def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:
 def test_views_of_runs_replay_what_they_have(tmp_path: Path) -> None:
     study = Study.load(Path(__file__).resolve().parents[2] / "studies" / "insulation")
     for view in (xw.GradientFlow([]), xw.TrainingMonitor(tmp_path), xw.AblationExplorer(study)):
+        reason = f"^model=True: {type(view).__name__} has no model to embed. Leave model out.$"
         for write in (view.to_html, view.to_js):
-            with pytest.raises(ConfigError, match="this view asks no model"):
+            with pytest.raises(ConfigError, match=reason):
                 write(tmp_path / "view.html", model=True)
-        with pytest.raises(ConfigError, match="this view asks no model"):
+        with pytest.raises(ConfigError, match=reason):
             view.embed(model=True)

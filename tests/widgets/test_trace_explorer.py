@@ -12,6 +12,7 @@ import pytest
 import torch
 import traitlets
 
+import xfm
 import xfm_widgets as xw
 from xfm.base.fields import ConfigError
 from xfm.explain import head_stats
@@ -19,6 +20,7 @@ from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
 from xfm_widgets import trace_explorer
+from xfm_widgets.pages import page_of
 from xfm_widgets.traces import packed, pieces_of, size
 
 WORDS = TokenAxis(
@@ -61,7 +63,7 @@ def test_a_page_above_what_marimo_shows_says_so_and_what_to_do(tmp_path: Path):
 
 def test_a_frame_has_a_byte_a_character_in_python_and_the_same_page():
     view = xw.TraceExplorer({"“one” − α": example()})
-    frame, page = str(view.embed()), view._page()
+    frame, page = str(view.embed()), page_of(view)
     assert not page.isascii() and frame.isascii()
     assert html.unescape(frame.partition('srcdoc="')[2].removesuffix('"></iframe>')) == page
 
@@ -105,8 +107,23 @@ def test_two_traces_are_subtracted_where_they_are_of_one_size():
     torch.testing.assert_close(view.weights(), two.maps["cross"].weights[0, 0])
     with pytest.raises(traitlets.TraitError, match="a = '51': must be one of '0', '50'"):
         view.a = "51"
-    with pytest.raises(ConfigError, match="no difference"):
-        xw.TraceExplorer({"one": one, "two": example(1, pieces=4)}, shown="A−B").weights()
+    for two, heads in ((example(1, pieces=4), "2 heads, 4 × 10"), (example(1, heads=4), "4 heads, 9 × 10")):
+        reason = (
+            rf"No difference: one has 2 layers of 2 heads, 9 × 10 weights each; two has 2 layers of {heads} weights"
+        )
+        with pytest.raises(ConfigError, match=reason):
+            xw.TraceExplorer({"one": one, "two": two}, shown="A−B").weights()
+
+
+def test_runs_are_compared_in_one_call_and_saved_for_a_paper(tmp_path: Path):
+    lab, scene = xfm.load("demo"), xfm.load("demo").scene(0)
+    view = xw.TraceExplorer.of_runs({"lab": lab, "loaded": "demo"}, scene.image, scene.text, shown="A−B", map="cross")
+    assert (view.a, view.b) == ("lab", "loaded") and not view.weights().any()
+    view.shown = "A"
+    torch.testing.assert_close(view.weights(), lab.trace(scene.image, scene.text).maps["cross"].weights[0, 0])
+    view.figure().sized("page").savefig(tmp_path / "a.pdf")
+    content = (tmp_path / "a.pdf").read_bytes()
+    assert content.startswith(b"%PDF") and b"/Type3" not in content
 
 
 def test_the_browser_gets_weights_to_a_510th_of_the_row_and_what_to_sort_by():

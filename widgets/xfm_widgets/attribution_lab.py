@@ -159,7 +159,7 @@ class AttributionLab(LivePage):
         return self
 
     def _without_model(self) -> str:
-        return f"{super()._without_model()}, where its targets have names"
+        return f"{super()._without_model()} Its targets need names."
 
     def _given(self) -> dict[str, Any]:
         return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}

@@ -71,11 +71,11 @@ class LivePage(View, abstract=True):
     def _loaded(self) -> tuple[XFM, Tokenizer, Any]:
         """ConfigError in a view without a model."""
         if self._model is None:
-            raise ConfigError(f"No model to ask: {self._without_model()}.")
+            raise ConfigError(f"{type(self).__name__} has no model. Make it with {type(self).__name__}.of(...).")
         return self._model
 
     def _without_model(self) -> str:
-        return f"only what {type(self).__name__}.of(...) makes of an X-FM has its model"
+        return f"this {super()._without_model()} {type(self).__name__}.of(...) has one."
 
     def _given(self) -> Any:
         """JSON, with bytes for arrays, that the page needs beside the model."""

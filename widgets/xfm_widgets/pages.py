@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from xfm.base.fields import require
+from xfm.base.fields import ConfigError
 from xfm.plots.palette import PALETTE
 
 from . import esm
@@ -92,7 +92,8 @@ def module_of(view: Any, name: str, model: bool = False) -> str:
 def _parts(view: Any, function: str, model: bool) -> dict[str, str]:
     """Of a page or a module: what calls a function of offline.js."""
     kernel = view._kernel() if model else ""
-    require(bool(kernel) or not model, "model", model, f"False: {view._without_model()}")
+    if model and not kernel:
+        raise ConfigError(f"model=True: {view._without_model()}")
     view._complete()
     standard, traits = ("layout", "tooltip", "tabbable"), view.traits()
     state = {n: v for n, v in view.get_state().items() if n not in standard and not n.startswith("_")}

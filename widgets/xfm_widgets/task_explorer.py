@@ -17,6 +17,7 @@ from xfm.plots.style import message_figure
 from . import figures
 from .choices import Option, Place, Text, told
 from .json_values import table
+from .pages import page_of
 from .task_answers import Answered, answer_targets, answered, answers_text, chosen, differ
 from .task_payload import KINDS, counts, drawn_answer, drawn_items, drawn_model, is_kept, names_of
 from .view import View
@@ -117,9 +118,6 @@ class TaskExplorer(View):
         return view
 
     _hidden: Sequence[str] = ()  # of each model, what it does not see
-
-    def _without_model(self) -> str:
-        return "its buttons need the models, so Python"
 
     # ---- what is shown
 
@@ -247,4 +245,4 @@ class TaskExplorer(View):
             self._show("attribute", self.attribute(int(picture)))
 
     def _show(self, kind: str, view: View) -> None:
-        self.tell(opened={"kind": kind, "item": self.item, "which": self.which, "page": view._page()})
+        self.tell(opened={"kind": kind, "item": self.item, "which": self.which, "page": page_of(view)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from xfm.base.fields import ConfigError, require
 from xfm.base.images import ImageLike
 from xfm.base.strings import shown
 from xfm.explain.tracing import Trace, trace
+from xfm.lab import load
 from xfm.plots import Figure
 from xfm.plots.palette import STRONGEST
 from xfm.plots.style import message_figure
@@ -40,7 +42,7 @@ class TraceExplorer(LivePage):
 
     TraceExplorer.of(model, tokenizer, image, text)     # also traces a user's sentences and pictures
     TraceExplorer(trace)
-    TraceExplorer({"xfm": trace, "no-stop": other})     # A, B and A−B
+    TraceExplorer.of_runs({"xfm": lab, "no stop": "runs/no-stop-0"}, image, text)  # A, B and A−B
     TraceExplorer({step: trace(...) for step in ...})   # of one probe: a slider through a run
 
     Weights are shown to a 510th of their row's largest: they are sent as uint8 with each row's scale. Traces beyond
@@ -108,6 +110,12 @@ class TraceExplorer(LivePage):
             view._trace_own(given.image)
         return view
 
+    @classmethod
+    def of_runs(cls, runs: Mapping[str, Any], image: ImageLike, text: str, **traits: Any) -> TraceExplorer:
+        """Traces a picture and a text by several runs: labs, or what `xfm.load` opens, by label."""
+        labs = {label: load(run) if isinstance(run, str | Path) else run for label, run in runs.items()}
+        return cls({label: lab.trace(image, text) for label, lab in labs.items()}, **traits)
+
     _own_image: np.ndarray | None = None
 
     def _given(self) -> dict[str, str]:
@@ -160,8 +168,10 @@ class TraceExplorer(LivePage):
         if self.shown != "A−B":
             return self._of(self.a if self.shown == "A" else self.b)
         a, b = self._of(self.a), self._of(self.b)
-        if a.shape != b.shape:
-            raise ConfigError(f"A has {tuple(a.shape)} weights and B {tuple(b.shape)}: no difference")
+        one, two = (self._traces[label].maps[self.map].weights.shape for label in (self.a, self.b))
+        if one != two:
+            form = "{} has {} layers of {} heads, {} × {} weights each"
+            raise ConfigError(f"No difference: {form.format(self.a, *one)}; {form.format(self.b, *two)}. Show A or B.")
         return a - b
 
     def _of(self, label: str) -> Tensor:

@@ -96,7 +96,7 @@ class View(anywidget.AnyWidget):
         then answers as Python would. FileError where the system refuses the file; an old one is kept then. ConfigError
         for the model of a view that has none, or one that no page can run (see docs/page-model.md). Warns of more
         than marimo shows of an output."""
-        path, page = Path(path), self._page(model)
+        path, page = Path(path), page_of(self, model)
         warn_of_size(page, type(self).__name__)
         write_atomically(path, page)
         return path
@@ -111,16 +111,13 @@ class View(anywidget.AnyWidget):
     def embed(self, height: int = 640, model: bool = False) -> Embedded:
         """The page of `to_html` in a frame of `height` pixels, for wherever HTML is shown, and which may do no more.
         Warns as `to_html`."""
-        embedded = Embedded(self._page(model), type(self).__name__, height)
+        embedded = Embedded(page_of(self, model), type(self).__name__, height)
         warn_of_size(str(embedded), type(self).__name__)
         return embedded
 
-    def _page(self, model: bool = False) -> str:
-        return page_of(self, model)
-
     def _without_model(self) -> str:
         """Why no file of the view can hold its model."""
-        return "this view asks no model"
+        return f"{type(self).__name__} has no model to embed. Leave model out."
 
     def _kernel(self) -> str:
         """What answers the view in a file with the model: an expression, of page_kernel.js; "" where nothing can."""
@@ -175,7 +172,7 @@ class View(anywidget.AnyWidget):
 
     def _send_page(self, _: str) -> None:
         with self.reporting(clear=False):  # the page says what the view says
-            self.send({"page": self._page()})
+            self.send({"page": page_of(self)})
 
     def _open(self, text: str) -> None:
         """A state that the tools of a view have copied."""

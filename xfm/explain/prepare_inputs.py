@@ -62,7 +62,7 @@ def make_inputs(
         ConfigError: for what is no image, text or target, a word that the text lacks, and masks of another size.
     """
     check_text(text)
-    require(isinstance(target, str | Target), "target", target, "a name, or a Target")
+    _check_target(target, text)
     if isinstance(model, ForeignModel):
         return model.inputs(image, text, target, objects)
     prepared, pixels = prepare_image(model, image)
@@ -94,6 +94,14 @@ def make_inputs(
     )
 
 
+def _check_target(target: object, text: str) -> None:
+    """ConfigError for what is no target, and for the name of an object, which only a scene has."""
+    require(isinstance(target, str | Target), "target", target, "a name, or a Target")
+    words = ", ".join(dict.fromkeys(re.findall(r"\w+", text)))
+    meant = f"'word ...', a word of the text: {words}. For 'name' give a scene and `about` to explain.scene_inputs"
+    require(target != "name", "target", target, meant)
+
+
 def _embedded(model: XFM, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Patches of an image (1, 3, side, side) as they are and masked, (P, D) each."""
     patches = model.vision.embed(pixels)[0]
@@ -123,20 +131,15 @@ def check_text(text: object) -> None:
 
 
 def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
-    """The image as the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on its device.
-
-    ConfigError as `xfm.base.images.prepare` raises it.
-    """
+    """The image as the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on its device."""
     prepared = prepare(image, model.config.vision.image_size)
     pixels = torch.from_numpy(prepared).permute(2, 0, 1)[None].to(model.device)
     return prepared, normalise(pixels).to(model.dtype)
 
 
 def encode_text(model: XFM, tokenizer: Tokenizer, text: str, word: str = "") -> tuple[list[int], list[int]]:
-    """The ids of a text, and the places among them of a word that it has.
-
-    ConfigError for a text that is empty or too long, and for a word that it does not have, with the nearest one.
-    """
+    """The ids of a text, and the places among them of a word that it has. ConfigError for a text that is empty or too
+    long, and for a word that it does not have, with the nearest one."""
     check_text(text)
     longest = model.config.text.positions - 2  # RoBERTa counts from PAD + 1
     span = re.search(rf"\b{re.escape(word)}\b", text) if word else None
@@ -166,15 +169,13 @@ def scene_inputs(
         ConfigError: for "name" about another object, and as `make_inputs`.
     """
     target, caption, meant, naming = _question(scene, target, about)
-    phrases = [phrase.text for phrase in scene.phrases]
     inputs = make_inputs(model, tokenizer, scene.image, caption.text, target)
     masks = [_resized(o.mask, len(inputs.image)) for o in scene.objects]
     named = [any(start < last and end > first for first, last, _ in naming) for start, end in word_spans(caption.text)]
     name_pieces = torch.tensor([word >= 0 and named[word] for word in inputs.words.owner])
     truth = np.logical_or.reduce([masks[i] for i in meant])
-    objects = dict(zip(phrases, masks, strict=True))
-    named_pieces = name_pieces & ~inputs.fixed
-    return replace(inputs, objects=objects, truth=truth, name_pieces=named_pieces, credit=scene.credit)
+    objects, spared = dict(zip((p.text for p in scene.phrases), masks, strict=True)), name_pieces & ~inputs.fixed
+    return replace(inputs, objects=objects, truth=truth, name_pieces=spared, credit=scene.credit)
 
 
 def _question(
@@ -197,8 +198,7 @@ def _question(
 
 def said_once(scene: Scene) -> dict[int, str]:
     """Finds the objects that the caption names once: object -> its name, or its plural, as the caption says it. A
-    second mention would give a masked one away.
-    """
+    second mention would give a masked one away."""
     text, names = scene.caption.text, {}
     for i, thing in enumerate(scene.objects):
         wordings = "|".join(map(re.escape, (plural(thing.name), thing.name)))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..base.numbers import percent, significant
 from .effect_labels import LEVELS, SHARE, compared_with, far, known_levels, mark_far, unit_name, with_interval
 from .palette import AXIS, BLUE, GREY, ORANGE, PURPLE
-from .style import SIZE, WIDTH, Figure, interval_dot, key, new_figure, require, styled, wrap
+from .style import SIZE, WIDTH, Figure, interval_dot, key, require, styled, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +33,7 @@ _LEVELS: dict[str, dict[str, Any]] = {  # of a metric, by their columns
     "step_0": {"color": PURPLE, "linestyle": _DASHED, "linewidth": 1.5},
 }
 _MARGIN: dict[str, Any] = {"color": GREY, "alpha": 0.15, "linewidth": 0, "zorder": 0}
+_CORNER: dict[str, Any] = {"ha": "right", "va": "top", "color": ORANGE, "fontsize": 8}
 _ALL_VARIES: dict[str, Any] = {"color": ORANGE, "linestyle": _DASHED, "linewidth": 1.5}
 _SEED: dict[str, Any] = {"color": GREY, "alpha": 0.6, "marker": "o", "markersize": 3.5}
 
@@ -75,19 +75,27 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         name = _labels([first.against, *variants])[0]
         lines += [f"{name}: {values}" for values in [compared_with(rows)] if values] + known_levels(first)
         axes.set_xlabel("\n".join(lines), fontsize=SIZE)
+        axes.text(1, 1, _beside_baseline(name, rows), transform=axes.transAxes, **_CORNER)
     untested = any(effects["verdict"].str.startswith("not tested"))
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
     handles = [
         key("one seed", **_SEED, linestyle=""),
         key(f"differs ({judged})"),
         key("no difference shown" + " (or not tested)" * untested, mfc="white"),
-        *_handles(drawn),
+        *[key(LEVELS[name], **look) for name, look in _LEVELS.items() if name in drawn],
         *[Patch(**_MARGIN, label="margin of equivalence")] * ("margin" in drawn),
     ]
     wide = figure.get_figwidth() == WIDTH
     fit = sum(0.45 + 0.068 * len(str(handle.get_label())) for handle in handles) < WIDTH  # inches
     figure.legend(handles=handles, loc="outside lower left", ncols=(5 if fit else 3) if wide else 2)
     return figure
+
+
+def _beside_baseline(name: str, rows: Sequence[Any]) -> str:
+    """Says that the means of a metric's references do not beat the baseline; "" where one does."""
+    side = {"higher": 1, "lower": -1}.get(rows[0].better, math.nan)
+    beaten = any(not side * (row.mean_against - row.baseline) <= 0 for row in rows)
+    return "" if beaten else f"{name}: at or {'below' if side > 0 else 'above'} baseline"
 
 
 def _effect(axes: Axes, row: Any, seeds: Any, y: int, away: bool) -> None:
@@ -100,15 +108,6 @@ def _effect(axes: Axes, row: Any, seeds: Any, y: int, away: bool) -> None:
         dots = seeds.loc[seeds["failed"] == failed, "difference"] * share
         axes.plot(dots, [y - 0.22] * len(dots), marker, color=GREY, alpha=0.45, markersize=3.2, zorder=2)
     interval_dot(axes, y + 0.12, (row.low * share, row.effect * share, row.high * share), full=full)
-
-
-@styled
-def nothing(why: str, title: str = "") -> Figure:
-    """Draws a figure that says why there is nothing to draw yet."""
-    lines = wrap(why, WIDTH - 0.3, 10).split("\n")
-    figure = new_figure(WIDTH, 0.45 + 0.2 * len(lines), title)
-    figure.text(0.01, 0.1, "\n".join(lines), ha="left", va="bottom", fontsize=10)
-    return figure
 
 
 @styled
@@ -152,7 +151,8 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
         label = f"{row.unit}, {row.better} is better" if row.better else row.unit
         axes.set_xlabel("\n".join([label, *known_levels(row)]), fontsize=SIZE)
     mean = key("mean over the seeds", color=BLUE, linestyle="", marker="|", markersize=11, mew=2.4)
-    handles = [key("one seed", **_SEED, linewidth=0.9), mean, *_handles(drawn)]
+    levels = [key(LEVELS[name], **look) for name, look in _LEVELS.items() if name in drawn]
+    handles = [key("one seed", **_SEED, linewidth=0.9), mean, *levels]
     figure.legend(handles=handles, loc="outside lower left", ncols=4)
     return figure
 
@@ -228,11 +228,6 @@ def _labels(variants: Sequence[str]) -> list[str]:
     if len(variants) > 1 and all(v.startswith(f"{field}=") and v.count("=") == 1 for v in variants):
         return [f"at {v.partition('=')[2]}" for v in variants]
     return [variants[0].partition(", ")[0], *variants[1:]]
-
-
-def _handles(drawn: Collection[str]) -> list[Line2D]:
-    """Legend of the levels that a panel has room for."""
-    return [key(LEVELS[name], **look) for name, look in _LEVELS.items() if name in drawn]
 
 
 def _near(span: Sequence[float], x: float) -> bool:

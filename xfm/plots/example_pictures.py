@@ -80,9 +80,8 @@ def hidden_patches(
 def square_mask(mask: Any, name: str) -> np.ndarray:
     """(P,) bool, of a square grid's patches. ConfigError for another shape."""
     hidden = numbers(mask, name, (None,))
-    require_config(
-        len(hidden) == math.isqrt(len(hidden)) ** 2 > 0, f"len({name})", len(hidden), "that of a square grid"
-    )
+    n = len(hidden)
+    require_config(n == math.isqrt(n) ** 2 > 0, f"len({name})", n, "that of a square grid")
     return hidden > 0
 
 
@@ -107,14 +106,11 @@ def retrieval_examples(
     require(examples, "examples of retrieval")
     cards = []
     for e in examples:
-        verdict = f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption comes {ordinal(e.rank + 1)}"
+        verdict = f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption has rank {e.rank + 1}"
         ranked = [(i, f"{text} ({number(cosine, digits=2)})", right) for i, (text, cosine, right) in enumerate(e.top)]
         if not any(right for _, _, right in ranked):
             ranked.append((e.rank, e.caption, True))
-        lines = [
-            Line(f"{rank + 1}. {text}" + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
-            for rank, text, right in ranked
-        ]
+        lines = [Line(f"{n + 1}. {text}" + f"\u00a0{RIGHT}" * ok, BLUE if ok else "black") for n, text, ok in ranked]
         cards.append(Card(_picture(e.image), [Line(verdict, weight="bold"), *lines]))
     return sheet(cards, columns, title, credit)
 
@@ -189,9 +185,3 @@ def _guesses(guesses: Sequence[Guess], word: str) -> list[Line]:
         text = f"{guess} {share}" + f"\u00a0{RIGHT}" * right
         lines.append(Line(text, BLUE if right else "black", "normal" if i else "bold"))
     return lines if word in [guess.strip() for guess, _ in guesses] else [*lines, Line(f"({word})", BLUE)]
-
-
-def ordinal(n: int) -> str:
-    """ "1st", "2nd", "3rd", "4th", "11th", ..."""
-    ending = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
-    return f"{n}{ending}"

@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.patches import Patch
 
 from ..base.fields import one_of
-from ..base.images import ImageLike, pixels
+from ..base.images import ImageLike, pixels, prepare
 from ..base.numbers import significant
 from ..base.strings import shown
 from ..explain.head_stats import entropy
@@ -46,12 +46,12 @@ def attributions(
     Each has a scale of its own, up to the numbers below it: methods' numbers have no common unit.
 
     Args:
-        image: any image of (side, side) pixels that `xfm.base.images.prepare` accepts, else ConfigError.
+        image: any image that `xfm.base.images.prepare` accepts, else ConfigError; prepared as the model saw it.
         truth: (side, side) bool, outlined; in a list one per panel.
         notes: what stands below each panel.
     """
     require(attributions, "attributions")
-    picture_below = pixels(image)
+    picture_below = prepare(image, len(attributions[0].image))
     columns = min(4, len(attributions))
     rows, bars = -(-len(attributions) // columns), _BAR * len(attributions[0].by_word())
     beside = zip(attributions, notes or [""] * len(attributions), strict=True)

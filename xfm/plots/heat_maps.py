@@ -81,9 +81,7 @@ def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
     figure = new_figure(WIDTH, 0.3 * len(table) + 1.8 + 0.05 * max(0, max(map(len, names)) - 14), title)
     axes, scale = figure.subplots(), ScalarMappable(Normalize(-1, 1), DIVERGING)
     draw_cells(axes, cells_of(table), table.index, names, scale, lambda value: number(value, digits=digits))
-    axes.tick_params(axis="x", rotation=45)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment("right")
+    axes.set_xticks(axes.get_xticks(), names, rotation=45, ha="right")
     return figure
 
 
@@ -198,7 +196,8 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     require(cells, "cells")
     rows: list[Any] = list(cells.itertuples())
     first, digits = rows[0], 2 if rows[0].unit == "%" else 3
-    xs, ys = (sorted(cells[axis].unique(), key=_order) for axis in ("x", "y"))
+    levels = [list[Any](cells[axis].unique()) for axis in ("x", "y")]
+    xs, ys = (sorted(names, key=lambda v: (False, v) if isinstance(v, Real) else (True, str(v))) for names in levels)
     places = {(xs.index(row.x), ys.index(row.y)): row for row in rows}
     effects = {place: row.effect if row.effect == row.effect else None for place, row in places.items()}
     largest = max((abs(effect) for effect in effects.values() if effect is not None), default=0.0) or 1.0
@@ -221,8 +220,3 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     framed = Patch(fill=False, edgecolor="black", linewidth=2, label=label)
     figure.legend(handles=[framed], loc="outside lower left")
     return figure
-
-
-def _order(value: Any) -> tuple[bool, Any]:
-    """Numbers by size, before words."""
-    return (False, value) if isinstance(value, Real) else (True, str(value))

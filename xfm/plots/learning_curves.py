@@ -65,8 +65,7 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
         _draw(axes, curves, held_out.get(objective, {}), reached, moving, joined, end)
         heading = f"{objective.upper()}  {loss.title if loss else ''}".strip()
         axes.set_title(wrap(heading, WIDTH / columns - 0.6, 10.5), fontsize=SIZE + 0.5)
-        unknown = "loss" if measure == "loss" else "accuracy"
-        axes.set_ylabel((loss.unit if measure == "loss" else loss.accuracy_name) if loss else unknown)
+        axes.set_ylabel((loss.unit if measure == "loss" else loss.accuracy_name) if loss else measure)
         axes.set_xlabel("step" if i + columns >= len(panels) else "")
         axes.tick_params(labelbottom=i + columns >= len(panels))
         _show_chance(axes, levels, _show_start(axes, joined, end))
@@ -76,19 +75,12 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
             axes.axvspan(single, full, 0.965, 1, color=LIGHT, linewidth=0)
     present = {stream for curves in panels.values() for stream in curves}
     streams = [s for s in _STREAMS if s in present] + sorted(present - _STREAMS.keys())
-    handles = _legend(streams, config, any(held_out.values()))
-    figure.legend(handles=handles, loc="outside lower left", ncols=5)
+    figure.legend(handles=_legend(streams, config, any(held_out.values())), loc="outside lower left", ncols=5)
     return figure
 
 
 def _draw(
-    axes: Axes,
-    curves: StreamCurves,
-    held_out: StreamCurves,
-    levels: Sequence[float],
-    moving: StreamCurves,
-    first: int,
-    end: int,
+    axes: Axes, curves: StreamCurves, held_out: StreamCurves, levels: list, moving: StreamCurves, first: int, end: int
 ) -> None:
     """The lines of one panel, and limits that leave its first steps out: they would flatten all that follows. Held-out
     losses from before the objective joins are not drawn, as they say nothing about it."""

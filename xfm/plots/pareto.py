@@ -110,8 +110,9 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=8)
-    axes.set_xlabel(f"{wrap(metrics[0], width, 8.5)}\n{_unit(of_x)} →", fontsize=8.5)
-    axes.set_ylabel(f"{wrap(metrics[1], 2.6, 8.5)}\n{_unit(of_y)} →", fontsize=8.5)
+    labels = axes.set_xlabel, axes.set_ylabel
+    for row, name, room, label in zip(pairs[origin], metrics, (width, 2.6), labels, strict=True):
+        label(f"{wrap(name, room, 8.5)}\n{difference_unit(row.unit)}, {row.better} is better →", fontsize=8.5)
 
 
 def _cross(axes: Axes, x: Any, y: Any, crossed: bool) -> None:
@@ -178,7 +179,3 @@ def _name(number: int, variant: str, row: Any, reference: str) -> str:
     share = f"{percent(row.probability, 0)}  " if row.probability == row.probability else ""
     marks = ["reference"] * (variant == reference) + ["dominated"] * bool(row.dominated_by)
     return f"{number}  {share}{variant}" + (f" ({', '.join(marks)})" if marks else "")
-
-
-def _unit(row: Any) -> str:
-    return f"{difference_unit(row.unit)}, {row.better} is better"

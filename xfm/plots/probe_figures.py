@@ -42,10 +42,6 @@ def _encoder(encoder: str, key: str) -> Reading:
     return read
 
 
-def _cosine(pair: str) -> Reading:
-    return lambda record: record["cosine"]["language"].get(pair)
-
-
 def _guidance(what: str) -> Reading:
     return lambda record: record["guidance"] and record["guidance"].get(what)  # not in older records
 
@@ -53,8 +49,8 @@ def _guidance(what: str) -> Reading:
 READINGS: dict[str, Reading] = {
     "language: MLM's gradient": _mlm,
     "language: gradient held back": lambda r: _total([n for n in r["held_back"].values() if n is not None]),
-    "language: cosine of MLM and ITM": _cosine("itm mlm"),
-    "language: cosine of MLM and IMLM": _cosine("imlm mlm"),
+    "language: cosine of MLM and ITM": lambda r: r["cosine"]["language"].get("itm mlm"),
+    "language: cosine of MLM and IMLM": lambda r: r["cosine"]["language"].get("imlm mlm"),
     "language: drift from the start": _encoder("language", "drift"),
     "language: CKA of the last layer with the start": _encoder("language", "cka"),
     "vision: drift from the start": _encoder("vision", "drift"),

@@ -90,10 +90,7 @@ def _rows(results: Sequence[Result]) -> list[_Row]:
 
 
 def _by_task(results: Sequence[Result]) -> list[list[Result]]:
-    tasks: dict[str, list[Result]] = {}
-    for result in results:
-        tasks.setdefault(result.task, []).append(result)
-    return list(tasks.values())
+    return [[r for r in results if r.task == task] for task in dict.fromkeys(r.task for r in results)]
 
 
 def _draw(axes: Axes, rows: Sequence[_Row]) -> None:

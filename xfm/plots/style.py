@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import matplotlib.figure
 from matplotlib import rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from PIL import Image
 
+from ..base.fields import ConfigError, one_of
 from ..base.files import write_atomically
 from .labels import SIZE as SIZE  # figures have it from here
 from .labels import make_legible, wrap
@@ -37,6 +39,9 @@ _STYLE: dict[str, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": AXIS,
     "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID,
 }  # fmt: skip
+# of every file: TrueType fonts, which journals ask for, and names in an SVG that are the same each time
+_FILES = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": "xfm"}
+_PAPER, _TEXT, _LEAST = {"column": 85, "page": 178}, 8, 1.2  # mm; points of text; inches of a panel, at least
 
 
 class Figure(matplotlib.figure.Figure):
@@ -44,13 +49,48 @@ class Figure(matplotlib.figure.Figure):
 
     def savefig(self, fname: Any, **options: Any) -> None:
         """Save as matplotlib does, but a file appears whole or stays as it was. FileError where the system refuses."""
-        if not isinstance(fname, str | os.PathLike):
-            return super().savefig(fname, **options)
-        path = Path(fname)
-        kind = options.pop("format", None) or path.suffix[1:] or rcParams["savefig.format"]
-        buffer = BytesIO()
-        super().savefig(buffer, format=kind, **options)
+        with style.context(_FILES):
+            if not isinstance(fname, str | os.PathLike):
+                return super().savefig(fname, **options)
+            path, buffer = Path(fname), BytesIO()
+            kind = options.pop("format", None) or path.suffix[1:] or rcParams["savefig.format"]
+            super().savefig(buffer, format=kind, **options)
         write_atomically(path if path.suffix else path.with_name(f"{path.name}.{kind}"), buffer.getvalue())
+
+    def sized(self, width: Literal["column", "page"]) -> Figure:
+        """Makes the figure as wide as a journal's column (85 mm) or page (178 mm), all text 8 points, and returns it.
+        ConfigError where its panels do not fit."""
+        one_of("width", width, _PAPER)
+        before, inches = self._panel_widths(), _PAPER[width] / 25.4
+        self.set_figwidth(inches)
+        for legend in [*self.legends]:
+            legend.remove()
+            labels = [text.get_text() for text in legend.get_texts()]
+            columns = max(1, int(inches / (0.45 + 0.6 * _TEXT / 72 * max(map(len, labels), default=0))))
+            look: dict[str, Any] = {"title": legend.get_title().get_text(), "ncols": columns, "fontsize": _TEXT}
+            look |= {"handles": legend.legend_handles, "labels": labels, "alignment": "left", "frameon": False}
+            self.legend(**look, loc="outside lower left")
+        after, lines = self._panel_widths(), dict[Any, int]()
+        for text in cast(list[Text], self.findobj(Text)):
+            room = after.get(text.axes, inches - 0.2)
+            broken = "\n".join(wrap(line, room, _TEXT) for line in text.get_text().split("\n"))
+            lines[text.axes] = lines.get(text.axes, 0) + broken.count("\n") - text.get_text().count("\n")
+            text.set(text=broken, fontsize=_TEXT, parse_math=False)
+        pictures = {axes.get_subplotspec().rowspan.start: axes for axes in after if axes.get_aspect() != "auto"}
+        narrower = sum(before[axes] - after[axes] for axes in pictures.values())
+        for axes in self.axes:
+            axes.tick_params(labelsize=_TEXT)
+        taller = 0.15 * (lines.pop(None, 0) + max(lines.values(), default=0))
+        self.set_figheight(self.get_figheight() - narrower + taller)
+        if min(self._panel_widths().values(), default=inches) < _LEAST:
+            raise ConfigError(f"width = {width!r}: {len(after)} panels do not fit {_PAPER[width]} mm. Draw fewer.")
+        return self
+
+    def _panel_widths(self) -> dict[Any, float]:
+        """Inches of each panel (no colour bar) once it is laid out, for this and later layouts."""
+        self.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.05))
+        self.draw_without_rendering()
+        return {axes: axes.get_position().width * self.get_figwidth() for axes in self.axes if axes.get_subplotspec()}
 
     def bytes(self, kind: str = "png") -> Content:
         """The content of a file: "png", "pdf" or "svg", the same for the same figure."""
@@ -59,8 +99,7 @@ class Figure(matplotlib.figure.Figure):
             self.set_layout_engine(None)
         buffer = BytesIO()
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-        with style.context({"pdf.fonttype": 42, "svg.hashsalt": "xfm"}):
-            self.savefig(buffer, format=kind, dpi=_CSS * _SHARP, facecolor=self.get_facecolor(), metadata=undated)
+        self.savefig(buffer, format=kind, dpi=_CSS * _SHARP, facecolor=self.get_facecolor(), metadata=undated)
         if kind != "png" or any(axes.images for axes in self.axes):
             return buffer.getvalue()
         drawing = Image.open(buffer).convert("RGB")  # 256 colours suffice, at a third of the size in a notebook

@@ -13,11 +13,12 @@ import pandas as pd
 from ..base.fields import one_of
 from ..config import ConfigError
 from ..plots import Figure
-from ..plots.effect_intervals import forest, nothing, paired_seeds
+from ..plots.effect_intervals import forest, paired_seeds
 from ..plots.effect_intervals import spread as spread_figure
 from ..plots.heat_maps import effect_map
 from ..plots.pareto import pareto as pareto_figure
 from ..plots.probe_figures import probes
+from ..plots.style import message_figure
 from ..study import Study, StudyError
 from ..study.comparisons import pareto
 from ..study.effects import Metrics, effects, no_pairs, pairs, select
@@ -91,7 +92,7 @@ class StudyFigures:
         if kind == "probes":
             return self._probes(title)
         if not self.paired:
-            return nothing(no_pairs(data), title)
+            return message_figure(f"{title}: {no_pairs(data)}")
         if kind == "spread":
             return spread_figure(spread(data, metrics), variants, reference, f"{title}: how much runs vary")
         if kind == "pareto":
@@ -106,9 +107,8 @@ class StudyFigures:
         return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {self.against}")
 
     def _probes(self, title: str) -> Figure:
-        records = self.study.probes()
-        if not records:
-            return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
+        if not (records := self.study.probes()):
+            return message_figure(f'{title}: no probes yet; Study(..., changes={{"train.probe_every": 100}}) has some')
         with explained(self.study.folder / PROBES, "must be the training probe's records"):
             return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
 

@@ -144,11 +144,8 @@ def on_front(means: np.ndarray) -> np.ndarray:
 def _at_baseline(data: Measurements, none: Collection[tuple[str, str]]) -> pd.DataFrame:
     """`values`, with the baseline at each of its seeds for a metric that a variant lacks."""
     seeds: Any = data.values[["variant", "seed"]].drop_duplicates()
-    rows = [
-        seeds[seeds["variant"] == variant].assign(metric=metric, value=data.baselines[metric])
-        for variant, metric in sorted(none)
-        if metric in data.baselines
-    ]
+    known = data.baselines
+    rows = [seeds[seeds["variant"] == v].assign(metric=m, value=known[m]) for v, m in sorted(none) if m in known]
     return pd.concat([data.values, *rows], ignore_index=True)
 
 

@@ -30,8 +30,8 @@ def contrast(data: Measurements, weights: Weights, metrics: str | Iterable[str] 
         result, known = paired(_sums(data, metric, list(weights), weights)), data.known(metric)
         differs = "different" if result.low > 0 or result.high < 0 else "no difference shown"
         verdict = "" if result.n < FEWEST else FLOOR if metric in data.at_floor else differs
-        rows.append({"metric": metric, **result._asdict(), "verdict": verdict, "unit": known.unit,
-                     "better": known.better})  # fmt: skip
+        row = {"metric": metric, **result._asdict(), "verdict": verdict}
+        rows.append(row | {"unit": known.unit, "better": known.better})
     return pd.DataFrame(rows).set_index("metric") if rows else pd.DataFrame()
 
 

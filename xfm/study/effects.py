@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ..base.fields import one_of, require
-from ..base.numbers import number
+from ..base.numbers import difference_unit, interval, number, p_value
+from ..base.strings import printable
 from .growing_csv import StudyError
 from .measurements import Measurements, lacking
 from .preregistration import require_all_measured
@@ -25,6 +26,19 @@ Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are a
 COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
            "effect", "low", "high", "p", "p_min", "p_holm", "correction", "d", "detectable", "stated", "margin",
            "p_equivalent", "equivalent", "verdict", "judged_by", "better", "unit", "against", "note"]  # fmt: skip
+
+
+class EffectTable(pd.DataFrame):
+    """Rows of `effects` with all columns, of which a notebook shows six. What is made of it is a plain frame."""
+
+    _constructor = pd.DataFrame  # type: ignore[assignment]
+
+    def _repr_html_(self) -> str:
+        rows, shown = cast(list[Any], list(self.itertuples())), pd.DataFrame(self[["variant", "metric"]])
+        shown["effect"] = [f"{number(r.effect, r.unit, sign=True)} {difference_unit(r.unit)}" for r in rows]
+        shown["95 % CI"] = [interval(r.low, r.high, r.unit, sign=True) for r in rows]
+        shown["p"], shown["verdict"] = self["p"].map(p_value), self["verdict"]
+        return f"{shown.map(printable).to_html()}<p>Six of {len(self.columns)} columns; .columns has all.</p>"
 
 
 def pairs(data: Measurements, against: str = "") -> pd.DataFrame:
@@ -40,7 +54,7 @@ def pairs(data: Measurements, against: str = "") -> pd.DataFrame:
     return both.assign(failed=ours | theirs, both_failed=ours & theirs)
 
 
-def effects(data: Measurements, against: str = "") -> pd.DataFrame:
+def effects(data: Measurements, against: str = "") -> EffectTable:
     """A row a variant x metric: variant - against, paired by seed; primary metrics first.
 
     Args:
@@ -61,7 +75,7 @@ def effects(data: Measurements, against: str = "") -> pd.DataFrame:
     Raises:
         ConfigError: For an unknown `against`, and for a metric of the spec that was not measured.
     """
-    return _effects(data, against or data.spec.reference).copy()
+    return EffectTable(_effects(data, against or data.spec.reference).copy())
 
 
 @lru_cache(maxsize=4)  # a page asks several times, and each takes a second for a hundred runs

@@ -156,9 +156,8 @@ class Measurements:
 
     def judged(self) -> list[str]:
         """Metrics that compare what models have learnt: no controls, no held-out losses."""
-        return [
-            m for m in dict.fromkeys(self.values["metric"]) if self.directed(m) and not m.startswith(f"{HELD_OUT}/")
-        ]
+        there = dict.fromkeys(self.values["metric"])
+        return [m for m in there if self.directed(m) and not m.startswith(f"{HELD_OUT}/")]
 
     def known(self, metric: str) -> Metric:
         return self.metrics.get(metric, Metric())
@@ -178,11 +177,7 @@ class Measurements:
 
 
 def complete(
-    values: pd.DataFrame,
-    metrics: Collection[str],
-    variants: Collection[str],
-    seeds: Collection[int],
-    column: str = "value",
+    values: Any, metrics: Collection[str], variants: Collection[str], seeds: Collection[int], column: str = "value"
 ) -> np.ndarray:
     """`Measurements.complete` of any rows with the columns of `Measurements.values`."""
     rows = values[values["metric"].isin([*metrics]) & values["variant"].isin([*variants])]

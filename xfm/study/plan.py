@@ -36,7 +36,7 @@ _SAME_PACE = {f"train.{field}": 0.5 for field in ("lr", "weight_decay", "head_lr
 # arms that differ in these alone take as long
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """Times of one run after another, which `workers` divide, and detectable effects."""
 
@@ -54,7 +54,7 @@ class Plan:
         return sum(self.seconds.values()) / max(1, min(self.workers, int(self.arms["to_do"].sum()))) / 3600
 
     def lines(self) -> dict[str, str]:
-        """The summary: study, runs, time, disk, tests."""
+        """The summary: study, runs, time of a run (with its share of what runs share) and of all, disk, tests."""
         spec, arms = self.spec, self.arms
         to_do, to_train = int(arms["to_do"].sum()), int(arms["to_train"].sum())
         trained = f", {to_do - to_train} of them trained already" if to_train < to_do else ""
@@ -66,7 +66,8 @@ class Plan:
         rows = {
             "study": f"{spec.name} ({spec.kind}): {size} of {spec.recipe}",
             "runs": f"{to_do} of {int(arms['runs'].sum())} to do{trained}{shared}",
-            "time": f"about {duration(3600 * self.hours)} {by} on this machine ({shares or 'nothing to do'})",
+            "a run": f"about {duration(sum(self.seconds.values()) / max(1, to_do))} on this machine",
+            "all runs": f"about {duration(3600 * self.hours)} {by} ({shares or 'nothing to do'})",
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }
         return rows | ({"tests": _tests(spec)} if spec.tests else {})
@@ -93,7 +94,7 @@ class Plan:
         return [
             f"detectable: the true difference that {len(self.spec.seeds)} seeds find in 80 % of studies, from the "
             "paired differences of exploration; at most: by the upper 80 % limit of their standard deviation.",
-            *([] if self.spec.primary else ["No metric is primary: the arm with the largest is shown for each."]),
+            *["No metric is primary: the arm with the largest is shown for each."] * (not self.spec.primary),
         ]
 
     def __str__(self) -> str:
@@ -102,6 +103,8 @@ class Plan:
         summary = "\n".join(f"{name:{width}}  {text}" for name, text in lines.items())
         tables = [table.to_string(index=False) for table in self.tables()]
         return "\n\n".join([summary, *tables, "\n".join(self.notes())])
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in self.lines().items())

@@ -99,9 +99,10 @@ def _row(
         return nothing | {"note": "no exploration has a pair of runs that measured it"}
     spread = _spread(pilots, same, variant, against)
     name = spread.source if spread else next(name for name, pairs in pilots.items() if len(pairs))
-    every = pilots[name]
-    named = every[every["against"] == (same[name][1] if same[name] else against)]
-    values = (named if len(named) else every).drop_duplicates(["against", "seed"])["value_against"].to_numpy(float)
+    pairs, reference = pilots[name], same[name][1] if same[name] else against
+    named = pairs[pairs["against"] == reference]  # of all references, where there is none of this name
+    once = (named if len(named) else pairs).drop_duplicates(["against", "seed"])
+    values = once["value_against"].to_numpy(float)
     notes = [_floor(values, known), "" if spread is None or spread.same else "the spread is of other configs"]
     row = nothing | {"reference": values.mean(), "from": name, "note": "; ".join(filter(None, notes))}
     if spread is None or seeds < FEWEST:

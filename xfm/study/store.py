@@ -189,10 +189,8 @@ def _metric(key: str, row: Mapping[str, Any]) -> Metric:
 
 def write_failed(folder: Path, spec: Spec, reasons: Mapping[Key, str]) -> None:
     """Runs that failed twice, with their config, and why; no file without any."""
-    rows = [
-        {"variant": variant, "seed": seed, "fingerprint": spec.fingerprint(variant, seed), "why": why}
-        for (variant, seed), why in reasons.items()
-    ]
+    keys = ("variant", "seed", "fingerprint", "why")
+    rows = [dict(zip(keys, (*key, spec.fingerprint(*key), why), strict=True)) for key, why in reasons.items()]
     if rows:
         write_atomically(folder / FAILED, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     else:

@@ -165,10 +165,7 @@ class Untrained:
 
     def table(self) -> pd.DataFrame:
         """A row a metric: see Study.measurable."""
-        rows = [
-            {"metric": row.metric, "family": row.family, **row.known.columns, "untrained": row.value, "n": row.n}
-            for row in self.rows
-        ]
+        rows = [row._asdict() | row.known.columns | {"untrained": row.value} for row in self.rows]
         columns = ["metric", "family", "unit", "baseline", "baseline_name", "better", "untrained", "n"]
         return pd.DataFrame(rows, columns=columns).astype({"baseline": float})
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from xfm.base.images import pixels
 from xfm.plots import Figure
-from xfm.plots.example_pictures import RIGHT, ordinal
+from xfm.plots.example_pictures import RIGHT
 from xfm.plots.palette import BLUE, GREEN, LIGHT, ORANGE
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
@@ -46,7 +46,7 @@ def plot_retrieval(
         title = f"Retrieval, {direction}: a user's query"
     elif true.any():
         by = "after ITM re-ranking" if itm is not None else "by ITC"
-        title = f"Retrieval, {direction}: the first true answer comes {ordinal(int(true[order].argmax()) + 1)} {by}"
+        title = f"Retrieval, {direction}: the first true answer has rank {int(true[order].argmax()) + 1} {by}"
     figure = new_figure(WIDTH, 4.9, title, credit)
     itc = pairs.row(pairs.similarity, direction, query)
     labels = {}

@@ -216,7 +216,12 @@ function render({ model, el }) {
     if (!isReady()) return `There is no ${mapName()} attention in ${chosenLabels().join(", ")}.`;
     if (hasNoRollout())
       return `There is no rollout of ${mapName()} attention in ${chosenLabels().join(", ")}: it goes through all layers from the input on, and some were not traced. Choose other heads.`;
-    return cannotSubtract() ? "A and B have other words, patches, layers or heads: no difference. Show A or B." : "";
+    return cannotSubtract() ? `No difference: ${chosenLabels().map(sized).join("; ")}. Show A or B.` : "";
+  }
+  /** @param {string} label */
+  function sized(label) {
+    const [layers, heads, queries, keys] = traceOf(label).maps[mapName()].size;
+    return `${label} has ${layers} layers of ${heads} heads, ${queries} × ${keys} weights each`;
   }
   function draw() {
     whichMap.value(mapName());
