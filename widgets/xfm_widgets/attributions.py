@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,16 @@ def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
         "patches": float_bytes(a.patches),
         "words": float_bytes(by_word(a)),
     }
+
+
+def match_of(inputs: AttributionInputs) -> float | None:
+    """ITM's log-odds that picture and text belong together; None for a model without ITM."""
+    from xfm.explain.targets import TARGETS
+    from xfm.model import XFM
+
+    if not isinstance(inputs.model, XFM) or "itm" not in inputs.model.objectives:
+        return None
+    return finite(replace(inputs, target=TARGETS["itm"]).score())
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
