@@ -146,6 +146,7 @@ def test_phrases_in_pictures_of_ones_own_are_found_as_in_python() -> None:
     assert (view.scene, view.phrase) == (2, "")
     view.phrase = typed
     near(found[3]["newest"], view.newest, "own picture")
+    assert [picture["own"] for picture in view.payload["pictures"]] == [False, False, True]
     assert "it may have" in found[4]["message"] and found[5]["phrase"] == scenes[0].phrases[0].text
 
 
@@ -153,9 +154,10 @@ def test_words_never_seen_are_named_in_the_page() -> None:
     lab = xfm.load("demo")
     view = xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7))
     assert view._model is not None
-    view._model = *view._model[:2], SeenWords(frozenset({"the"}), ("flute",))
+    view._model = *view._model[:2], SeenWords(frozenset({"the"}), ("flute",), ("a", "two"))
     found = told(view, [{"set": {"phrase": "the Yak, the flute"}}], ["newest"])
-    assert found[0]["newest"]["answer"]["never_seen"] == ["flute", "yak"]
+    answer = found[0]["newest"]["answer"]
+    assert answer["never_seen"] == ["flute", "yak"] and answer["begins"] == ["a", "two"]
 
 
 # ---- what is hidden
@@ -227,6 +229,8 @@ def test_removals_and_methods_in_the_page_are_pythons() -> None:
     assert own["methods"] == view.methods and "object ablation" not in own["methods"]
     assert own["message"] == "Not computed in this page, which has no gradients: object ablation."
     assert (own["removed_objects"], own["credit"], view.credit) == ([], "", "")
+    near(own["payload"]["match"], view.payload["match"], "whether the model matches picture and text")
+    assert own["payload"]["match"] != found[0]["payload"]["match"]
 
 
 def test_a_method_of_a_state_is_computed_when_it_is_opened() -> None:
