@@ -56,6 +56,19 @@ def test_every_loss_of_the_demo_has_learnt_also_beside_other_work() -> None:
     assert mlm.high < (mlm.baseline or 0)
 
 
+def test_firm_verdicts_of_views_are_true_where_they_are_given() -> None:
+    found = doc_tables.benchmark("presence")
+    rows = {(row["verdict"], row["where"]): row for row in found["verdicts"]}
+    likely = {where for verdict, where in rows if verdict.startswith("likely")}
+    assert likely == {"the, OpenMoji"}, "of other forms, words and pictures there is no firm verdict"
+    matched = ("shows what the model used", "own caption"), ("no verdict", "another's caption")
+    for key in (("likely there", *likely), ("likely not there", *likely), *matched):
+        assert rows[key]["true"] >= 0.95 and rows[key]["n"] >= 20, key
+    assert ("no verdict", "own caption") not in rows, "ITM rejects no true caption"
+    script = read("widgets/xfm_widgets/static/trust_verdict.js")
+    assert f"const AGREED = {found['halves']['19 of 20 above']};" in script
+
+
 # ---- examples
 
 

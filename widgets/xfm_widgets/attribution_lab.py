@@ -83,7 +83,6 @@ class AttributionLab(LivePage):
         drawn, covers = parts.object_parts(objects, side, self._grid)
         self._pairs, bad = parts.checked_reports(attributions, reports, sizes)
         self._inputs: list[AttributionInputs] = []  # that `add` asks
-        self._match: float | None = None
         self._removals = Removals(covers, words.owner, sizes[0], rescore)
         payload = {
             "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
@@ -132,7 +131,7 @@ class AttributionLab(LivePage):
         traits = {"credit": first.credit, "grid": first.grid.grid} | traits
         rescore, n = parts.rescorer(all_inputs), len(methods)
         view = cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
-        view._inputs, view._match = all_inputs, parts.match_of(first)
+        view._inputs = all_inputs
         targets = [parts.page_target(i, reports[k * n] if n else None) for k, i in enumerate(all_inputs)]
         if isinstance(first.model, XFM) and first.tokenizer is not None and None not in targets:
             view._model = first.model, first.tokenizer, targets
@@ -177,7 +176,7 @@ class AttributionLab(LivePage):
         methods = [name for name in self.methods if name in METHODS and name != "object ablation"] or ["occlusion"]
         self._pairs = parts.explained(asked, methods)
         self._model = model, tokenizer, [target | {"truth": None} for target in targets]
-        self._inputs, self._image, self._match = asked, asked[0].image, parts.match_of(asked[0])
+        self._inputs, self._image = asked, asked[0].image
         self._removals, self._scored_for = Removals({}, self._words.owner, self._grid**2, parts.rescorer(asked)), None
         with self.hold_trait_notifications():
             self.removed_words, self.removed_objects, self.removed_patches = [], [], []
@@ -202,7 +201,7 @@ class AttributionLab(LivePage):
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
         found = parts.fields_of(self._pairs, asks=bool(self._inputs), masks=bool(self._removals.covers))
-        return found | {"match": self._match}
+        return found | {"match": parts.match_of(self._inputs)}
 
     @traitlets.observe("removed_words", "removed_objects", "removed_patches")
     def _rescore(self, _: Any = None) -> None:

@@ -74,14 +74,13 @@ def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
     }
 
 
-def match_of(inputs: AttributionInputs) -> float | None:
-    """ITM's log-odds that picture and text belong together; None for a model without ITM."""
-    from xfm.explain.targets import TARGETS
-    from xfm.model import XFM
-
-    if not isinstance(inputs.model, XFM) or "itm" not in inputs.model.objectives:
+def match_of(inputs: Sequence[AttributionInputs]) -> float | None:
+    """ITM's log-odds that picture and text belong together; None where there is no ITM to ask."""
+    if not inputs or "itm" not in getattr(inputs[0].model, "objectives", ()):
         return None
-    return finite(replace(inputs, target=TARGETS["itm"]).score())
+    from xfm.explain.targets import TARGETS
+
+    return finite(replace(inputs[0], target=TARGETS["itm"]).score())
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:

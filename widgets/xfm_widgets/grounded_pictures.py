@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from xfm.config import ConfigError
 from xfm.plots.arrays import numbers
 
 from .json_values import finite, float_bytes
-
-if TYPE_CHECKING:
-    from xfm.explain.box_prediction import SeenWords
 
 Ground = Callable[[str], Mapping[str, Any]]
 FAR = 1_000_000  # pixels: no picture is as wide
@@ -45,11 +42,6 @@ class Picture:
         height, width, _ = self.image.shape
         return {"image": self.image.tobytes(), "height": height, "width": width, "boxes": self.true,
                 "found": self.found, "own": self.own}  # fmt: skip
-
-
-def seen_payload(seen: SeenWords | None) -> dict[str, list[str]] | None:
-    """A `SeenWordsPayload` of payloads.d.ts."""
-    return seen and {"words": sorted(seen.words), "held_out": list(seen.held_out), "first": list(seen.first)}
 
 
 def elsewhere(found: Mapping[str, Any]) -> list[tuple[list[float], float]]:

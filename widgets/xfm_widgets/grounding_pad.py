@@ -18,9 +18,9 @@ from xfm.plots.palette import STRONGEST
 
 from . import figures
 from .choices import Flag, Place, Share, Text, Texts, told
-from .grounded_pictures import Ground, Picture, checked_answer, elsewhere, grid_of, nearest_box, picture_of, seen_payload
+from .grounded_pictures import Ground, Picture, checked_answer, elsewhere, grid_of, nearest_box, picture_of
 from .json_values import table
-from .live_page import LivePage
+from .live_page import LivePage, seen_payload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +45,8 @@ class GroundingPad(LivePage):
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
-    where the first image token stands for the picture. What else it may give, "presence", "candidates", "split",
-    "never_seen" and "begins", `explain.box_predictor` says. The known phrases are predicted at once, so that they work in a file
-    too; others need Python.
+    where the first image token stands for the picture. What else it may give `explain.box_predictor` says. The known
+    phrases are predicted at once, so that they work in a file too; others need Python.
     """
 
     scene = Place(0, of=lambda view: len(view._pictures))  # which of the pictures

@@ -17,9 +17,8 @@ from xfm.plots.style import message_figure
 
 from . import figures
 from .choices import Flag, Option, Place, Places, Text, told
-from .grounded_pictures import seen_payload
 from .json_values import float_bytes, table
-from .live_page import LivePage
+from .live_page import LivePage, seen_payload
 from .shown_pairs import SIDE, checked_pairs, split_words, square_pictures, with_query
 
 if TYPE_CHECKING:

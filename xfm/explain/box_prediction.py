@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import torch
@@ -53,34 +52,31 @@ class SeenWords:
                 unseen.append(name)
         return list(dict.fromkeys([*unseen, *(word for word in _WORD.findall(text) if word not in self.words)]))
 
-
     def begins(self, phrase: str) -> tuple[str, ...]:
         """The commonest first words of training phrases, where this phrase has none of them: ITM, which never met its
         form, denies what is there. Else nothing."""
-        word = next(iter(_WORD.findall(phrase.lower())), "")
-        return () if word in self.first else self.first[:NAMED]
+        return () if _first(phrase) in self.first else self.first[:NAMED]
 
 
 def seen_words(data: Dataset) -> SeenWords:
-    """Collects the words of all sources with pictures from the texts that a tokenizer is trained on, and the first
-    words of the phrases of PHRASED pictures: seconds, once."""
+    """Collects the words of all sources with pictures, and the first ones of phrases: seconds, once."""
     pictured = [s for s in data.sources if {"pairs", "regions"} & s.provides]
     held_out = tuple(name.lower() for s in pictured for name in getattr(s, "unseen_names", ()))
-    first = Counter(chain.from_iterable(map(_first_words, pictured)))
-    return SeenWords(frozenset().union(*map(_words, pictured)), held_out, tuple(w for w, _ in first.most_common()))
+    words, first = frozenset[str](), Counter[str]()
+    for more, begun in map(_words, pictured):
+        words, first = words | more, first + begun
+    return SeenWords(words, held_out, tuple(word for word, _ in first.most_common() if word))
 
 
 @lru_cache(maxsize=8)
-def _words(source: Source) -> frozenset[str]:
-    return frozenset(word for text in set(source.corpus()) for word in _WORD.findall(text.lower()))
+def _words(source: Source) -> tuple[frozenset[str], Counter[str]]:
+    words = frozenset(word for text in set(source.corpus()) for word in _WORD.findall(text.lower()))
+    pictures = source.with_boxes().examples("train", PHRASED) if "regions" in source.provides else ()
+    return words, Counter(_first(region.text) for picture in pictures for region in picture.regions)
 
 
-@lru_cache(maxsize=8)
-def _first_words(source: Source) -> list[str]:
-    if "regions" not in source.provides:
-        return []
-    phrases = (region.text for e in source.with_boxes().examples("train", PHRASED) for region in e.regions)
-    return [words[0] for phrase in phrases if (words := _WORD.findall(phrase.lower()))]
+def _first(phrase: str) -> str:
+    return next(iter(_WORD.findall(phrase.lower())), "")
 
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels

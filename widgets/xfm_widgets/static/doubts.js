@@ -6,7 +6,7 @@ import { fixed, wholePercent } from "./number_text.js";
 
 // Measured with the bundled checkpoint on validation scenes: see benchmarks/results/presence.json
 const [LIKELY, UNLIKELY] = [0.25, 0.05];
-const UNLIKE = "In pictures unlike those of training the model finds little of what is there.";
+const UNLIKE = "In pictures unlike those of training the model misses most of what is there, and may find what is not.";
 const SAME = 0.5; // IoU
 export const PRESENCE =
   "Presence is ITM's probability that the phrase belongs to what is in the box. A true phrase gets about a half: of three pairings in training one was true.";
@@ -14,8 +14,8 @@ export const CANDIDATES =
   "Candidates: where the box falls when random 30 % of the patches are hidden, in 24 tries; how many agree, and each box's presence. What agrees with the predicted box is not drawn.";
 
 /**
- * How likely it is that the phrase is there: a verdict only where that was measured, for phrases in the form of training and,
- * against it, in pictures like those of training
+ * How likely it is that the phrase is there: a verdict only where that was measured, for phrases in the form of training
+ * in pictures like those of training
  * @param {Pick<GroundedPhrase, "presence" | "never_seen" | "begins">} answer
  * @param {string} phrase
  * @param {boolean} isOwn the picture is the reader's
@@ -26,9 +26,10 @@ export function presenceText({ presence, never_seen, begins }, phrase, isOwn = f
   if (never_seen === null) return `${number}. No verdict: this view was not given the data of training.`;
   if (never_seen.length) return `${number}. No verdict: training had no ${quoted(never_seen)}.`;
   if (begins.length) return `${number}. No verdict: ${otherForm(begins, phrase)}`;
-  if (presence >= LIKELY) return `${number}: likely there`;
-  if (presence >= UNLIKELY) return `${number}: doubtful`;
-  return isOwn ? `${number}: not found. ${UNLIKE}` : `${number}: likely not there`;
+  if (presence >= UNLIKELY && presence < LIKELY) return `${number}: doubtful`;
+  const isFound = presence >= LIKELY;
+  if (isOwn) return `${number}: ${isFound ? "found" : "not found"}. ${UNLIKE}`;
+  return `${number}: ${isFound ? "likely there" : "likely not there"}`;
 }
 
 /** @param {string[]} begins @param {string} phrase */
