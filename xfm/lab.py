@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from .tasks.finetuning.task import Answer
     from .tasks.finetuning.task_run import TaskRun
 
-EVEN = 0.5  # probability from which on an answer is not doubted: see benchmarks/results/presence.json
 CHECKPOINTS = Path(__file__).parent / "pretrained"  # how each was made stands in its README.md
 
 
@@ -81,13 +80,12 @@ def load(
     require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
     prefix, colon, name = str(what).partition(":")
     published = colon and prefix == "xfm"
-    guests = ", ".join(f"{p}:" for p in GUESTS)
     guest = bool(colon) and prefix in GUESTS
     own = "left out: a run has its own (xfm:FILE and some of open_clip: need one)"
     require(published or guest or tokenizer is None, "tokenizer", tokenizer, own)
     for field, size in (("image_size", image_size), ("text_heads", text_heads)):
         require(published or not size, field, size, "left out but for xfm:FILE: a run has its own")
-    require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {guests}")
+    require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {':, '.join(GUESTS)}:")
     if published:
         require(tokenizer is not None, "tokenizer", tokenizer, "RoBERTa's folder, with a published file")
         return Lab(imported(name, str(tokenizer), image_size, text_heads))
@@ -128,10 +126,9 @@ class Lab:
         return f"Lab({str(self.run.folder)!r}): {self.config.name}, seed {self.config.seed}"
 
     def _repr_html_(self) -> str:
-        config = self.config
+        config, vision = self.config, self.config.model.vision
         losses = [name.upper() for name in config.objectives if config.weight(name)]
         heads = sorted(path.parent.name for path in self.run.folder.glob("tasks/*/finetune.json"))
-        vision = config.model.vision
         rows = {
             "folder": self.run.folder,
             "losses": ", ".join(losses),
@@ -195,7 +192,7 @@ class Lab:
         """Likeliest answers to a question about a picture, best first, with their probabilities (task `vqa`), and what
         speaks against the best: lab.ask("picture.png", "how many objects are there?")[0].value"""
         best, *others = self._tuned("vqa").answers((question,), (self._prepared(image),))
-        doubt = "" if best.confidence >= EVEN else f"the model gives it {100 * best.confidence:.0f} %"
+        doubt = "" if best.confidence >= 0.5 else f"the model gives it {100 * best.confidence:.0f} %"
         with suppress(ConfigError):  # a run may have no head that writes captions
             if not doubt and self.caption(image).doubt:
                 doubt = "by ITM the model's own caption does not belong to the picture"

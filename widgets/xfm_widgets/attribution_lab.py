@@ -200,8 +200,7 @@ class AttributionLab(LivePage):
 
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
-        found = parts.fields_of(self._pairs, asks=bool(self._inputs), masks=bool(self._removals.covers))
-        return found | {"match": parts.match_of(self._inputs)}
+        return parts.fields_of(self._pairs, self._inputs, masks=bool(self._removals.covers))
 
     @traitlets.observe("removed_words", "removed_objects", "removed_patches")
     def _rescore(self, _: Any = None) -> None:
