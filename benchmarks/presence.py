@@ -48,8 +48,8 @@ import { verdict } from "./trust_verdict.js";
 const judged = ({ all, match }) => all.map((one) => verdict(one, all, match));
 answer([data.presence.map(({ answer, phrase, own }) => presenceText(answer, phrase, own)), data.labs.map(judged)]);
 """
-VERDICTS = "likely there|likely not there|not found|found|doubtful|Shows|With care|Not shown|No verdict"
-Case = tuple[str, Any, bool]  # where it was asked, of what, and whether what was asked for is there
+VERDICTS = "likely there|likely not there|not found|found|doubtful|Likely shows|With care|Not shown|No verdict"
+Case = tuple[str, Any, Any]  # where it was asked, of what, and what is true
 
 
 def phrases(lab: Any, world: Any, style: str) -> Iterator[Case]:
@@ -133,7 +133,8 @@ def halves(lab: Any, world: Any) -> list[float]:
     for i in range(HALVES):
         inputs = lab.inputs(world.scene("validation", i, seed=77))
         both = [attribute(inputs, "shapley", seed) for seed in (1, 2)]
-        found.append(float(spearmanr(*(np.r_[by_word(a), a.patches] for a in both))[0]))
+        alike: Any = spearmanr(*(np.r_[by_word(a), a.patches] for a in both))
+        found.append(float(alike.statistic))
     return sorted(found)
 
 
@@ -155,11 +156,11 @@ def main() -> None:
         for shows, sentence in zip(used_by, sentences, strict=True):
             verdict = re.search(VERDICTS, sentence)[0]  # type: ignore[index]
             is_right = {"No verdict": where != "own caption", "Not shown": not shows}.get(verdict, shows)
-            told[where, verdict].append(is_right)
+            told[where, verdict].append(bool(is_right))
     for where, verdict, is_right in rows:
         told[where, verdict].append(is_right == (verdict == "no doubt"))
     table = []
-    names = {"Shows": "shows what the model used", "Not shown": "not shown to be what the model used"}
+    names = {"Likely shows": "likely shows what the model used", "Not shown": "not shown to be what the model used"}
     for (where, verdict), right in sorted(told.items(), key=lambda row: row[0][::-1]):
         low, high = binomtest(sum(right), len(right)).proportion_ci(method="wilson")
         ends = {"true": np.mean(right), "low": low, "high": high}

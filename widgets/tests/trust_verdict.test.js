@@ -31,7 +31,7 @@ test("trust is one sentence", () => {
   const cases = [
     [
       GOOD,
-      /^Shows what the model used, which may still be wrong: finds the object better than random and centre by 2 of 2 scores, what it ranks first matters more to the model than the rest, its numbers explain 80.% of what masking does, equal ones 65.%\.$/,
+      /^Likely shows what the model used, which may still be wrong: finds the object better than random and centre by 2 of 2 scores, what it ranks first matters more to the model than the rest, its numbers explain 80.% of what masking does, equal ones 65.%\.$/,
     ],
     [{ ...GOOD, infidelity: 0.9 }, /^With care: .*, its numbers explain 10.% of what masking does, equal .*/],
     [{ ...GOOD, infidelity: 0.4 }, /^With care: .*, its numbers explain 60.% of .* does, equal ones 65.%\.$/],
@@ -42,14 +42,17 @@ test("trust is one sentence", () => {
       { "insertion, image": -1, "deletion, image": 2, infidelity: 1 },
       /^Not shown to be what the model used: what it ranks first does not matter more .*, its numbers explain 0.% /,
     ],
-    [{ ...GOOD, infidelity: null }, /^Shows what the model used, which may still be wrong: [^:]*than the rest\.$/],
+    [
+      { ...GOOD, infidelity: null },
+      /^Likely shows what the model used, which may still be wrong: [^:]*than the rest\.$/,
+    ],
     [
       { ...GOOD, "insertion, text": -2.5, "deletion, text": -2.5 },
-      /^Shows what the model used, which may still be wrong: .* matters more /,
+      /^Likely shows what the model used, which may still be wrong: .* matters more /,
     ], // not read
     [
       { ...GOOD, "insertion, text": -2.50001, "deletion, text": -2.5 },
-      /^Shows what the model used, which may still be wrong: .* matters more /,
+      /^Likely shows what the model used, which may still be wrong: .* matters more /,
     ],
     [{ ...GOOD, "insertion, text": -2.501, "deletion, text": -2.5 }, /^With care: .* does not matter more /],
     [{ "insertion, image": 1, "deletion, image": 1 }, /^Not measured\.$/],
@@ -70,14 +73,14 @@ test("methods that pass and rank the parts otherwise lower each other, and other
   const around80 = around(0.2);
   const [one, like] = [trusted(GOOD, around80), { ...trusted(GOOD, around80), method: "b" }];
   const against = { ...trusted(GOOD, around80), method: "c", words: [6, 5, 4], patches: [1, 3, 2] };
-  assert.match(verdict(one, [one, like]), /^Shows what the model used/);
+  assert.match(verdict(one, [one, like]), /^Likely shows what the model used/);
   const said =
     /^With care: .* and “c”, which passes the same tests, ranks the parts otherwise \(rank correlation −?0\.\d+\)\.$/;
   assert.match(verdict(one, [one, like, against]), said);
   assert.match(verdict(against, [one, like, against]), /^With care: /);
-  assert.match(verdict(one, [one, { ...against, target: "itc" }]), /^Shows what the model used/);
+  assert.match(verdict(one, [one, { ...against, target: "itc" }]), /^Likely shows what the model used/);
   const failing = { ...against, trust: trusted({ ...GOOD, infidelity: 0.9 }, around(0.9)).trust, beyond: around(0.9) };
-  assert.match(verdict(one, [one, failing]), /^Shows what the model used/);
+  assert.match(verdict(one, [one, failing]), /^Likely shows what the model used/);
   assert.equal(rankCorrelation([1, 2, 3, 4], [1, 20, 300, 4000]), 1);
   assert.equal(rankCorrelation([1, 2, 2, 3], [3, 2, 2, 1]), -1);
   assert.ok(Number.isNaN(rankCorrelation([1, 1, 1], [1, 2, 3])));
@@ -88,7 +91,7 @@ test("where the model says that picture and text do not belong together there is
   const said =
     "No verdict: the model does not match this picture and text (ITM −10.20, below 0), so there is no match to explain.";
   for (const target of ["itm", "itc", "word lion"]) assert.equal(verdict({ ...one, target }, [], -10.2), said);
-  assert.match(verdict({ ...one, target: "answer red" }, [], -10.2), /^Shows/, "the text is no statement");
-  assert.match(verdict(one, [], 0.1), /^Shows/);
-  assert.match(verdict(one, [], null), /^Shows/);
+  assert.match(verdict({ ...one, target: "answer red" }, [], -10.2), /^Likely shows/, "the text is no statement");
+  assert.match(verdict(one, [], 0.1), /^Likely shows/);
+  assert.match(verdict(one, [], null), /^Likely shows/);
 });

@@ -9,7 +9,7 @@ import { fixed, percent } from "./number_text.js";
 
 const OF_TRUTH = ["pointing game", "mass in mask", "average precision", "mass on name"];
 const OF_MATCH = /^(itm|itc|word .*)$/; // targets that ask whether the text fits the picture
-const SHOWN = "Shows what the model used, which may still be wrong";
+const SHOWN = "Likely shows what the model used, which may still be wrong"; // 92 % do
 const UNSHOWN = "Not shown to be what the model used";
 // Of 20 rank correlations of two random halves of one method's samples 19 are higher: see benchmarks/results/presence.json
 const AGREED = 0.47;
@@ -18,7 +18,7 @@ const ROUNDING = { relative: 1e-5, absolute: 1e-6 }; // by so much passes differ
 
 /**
  * Up to three things are asked: whether it finds the object better than every baseline, whether what it ranks first
- * matters more, and whether it explains half of the changes under masking, and more than equal numbers. It shows what
+ * matters more, and whether it explains half of the changes under masking, and more than equal numbers. It likely shows what
  * the model used where all of them say so, and no other method of which that holds ranks the parts otherwise. There is no
  * verdict where ITM says that picture and text do not belong together. What is not finite is no part of it.
  * @param {Ranked} attribution
