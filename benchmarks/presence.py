@@ -34,7 +34,7 @@ from xfm.explain.attribution import Attribution
 from xfm.explain.box_prediction import presence
 from xfm.explain.faithfulness import infidelity
 from xfm.model.modes import eval_mode
-from xfm_widgets.attributions import by_word, match_of, packed
+from xfm_widgets.attributions import by_word, packed
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from javascript import run
@@ -89,7 +89,7 @@ def labs(lab: Any, world: Any) -> Iterator[Case]:
             made = [attribute(inputs, method) for method in methods]
             sent = [packed(a, faithfulness_report(inputs, a, sensitive=False)) for a in made]
             ranks = [{"words": by_word(a).tolist(), "patches": a.patches.tolist()} for a in made]
-            given = {"all": [s | r for s, r in zip(sent, ranks, strict=True)], "match": match_of([inputs])}
+            given = {"all": [s | r for s, r in zip(sent, ranks, strict=True)], "match": inputs.score()}
             yield where, given, [used(inputs, a, i) for a in made]
 
 

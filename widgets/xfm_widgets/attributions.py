@@ -40,14 +40,16 @@ SINGLES = 60  # scores that an export has computed before, at most
 def fields_of(pairs: Pairs, inputs: Sequence[AttributionInputs], masks: bool) -> dict[str, Any]:
     """The part of the payload that the attributions make; with inputs further methods can be added."""
     from xfm.explain.method_table import METHODS, SLOW
+    from xfm.explain.targets import TARGETS
 
     methods, targets = (list(dict.fromkeys(getattr(a, name) for a, _ in pairs)) for name in ("method", "target"))
     known = {*methods} if masks else {*methods, "object ablation"}  # which needs masks
     more = [name for name in METHODS if inputs and name not in SLOW and name not in known]
     units = {target: UNITS.get(target.partition(" ")[0], "") for target in targets}
     found = [packed(a, report) for a, report in pairs]
-    return {"methods": methods, "found": found, "more": more, "targets": targets, "units": units,
-            "match": match_of(inputs)}  # fmt: skip
+    asks = bool(inputs) and "itm" in getattr(inputs[0].model, "objectives", ())
+    match = finite(replace(inputs[0], target=TARGETS["itm"]).score()) if asks else None
+    return {"methods": methods, "found": found, "more": more, "targets": targets, "units": units, "match": match}
 
 
 def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
@@ -73,15 +75,6 @@ def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
         "patches": float_bytes(a.patches),
         "words": float_bytes(by_word(a)),
     }
-
-
-def match_of(inputs: Sequence[AttributionInputs]) -> float | None:
-    """ITM's log-odds that picture and text belong together; None where there is no ITM to ask."""
-    if not inputs or "itm" not in getattr(inputs[0].model, "objectives", ()):
-        return None
-    from xfm.explain.targets import TARGETS
-
-    return finite(replace(inputs[0], target=TARGETS["itm"]).score())
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:

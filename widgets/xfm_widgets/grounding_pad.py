@@ -217,6 +217,5 @@ class GroundingPad(LivePage):
         layer, head = (MEAN if i < 0 else min(i, n - 1) for i, n in zip((self.layer, self.head), sizes, strict=True))
         boxes = {name: box for name, box in (("true", true), ("predicted", found.get("box"))) if box is not None}
         label, title = f"cross-attention{of}, layer {layer}, head {head}", f"“{self.phrase}”: {verdict}"
-        others = elsewhere(found) if self.candidates else ()
-        credit = "" if self._picture.own else self.credit
+        others, credit = elsewhere(found) if self.candidates else (), "" if self._picture.own else self.credit
         return figures.grounding(self._picture.image, title, boxes, self.attention(), label, others, credit)
