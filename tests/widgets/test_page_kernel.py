@@ -11,6 +11,7 @@ import pytest
 import torch
 from page import alive, coded, few_pairs, near, small
 from PIL import Image
+from test_plots import said
 
 import xfm
 import xfm_widgets as xw
@@ -281,7 +282,11 @@ def test_python_traces_sentences_of_ones_own() -> None:
     view.typed = "a " * 90
     assert "tokens" in view.message and len(view._traces["your own"].words.pieces) == 5
     view.typed, view.a = "a car", "your own"
-    assert view.message == "" and view.figure() and len(view.payload["traces"]["your own"]["pieces"]) == 4
+    view.credit = "drawn by someone"
+    assert view.message == "" and len(view.payload["traces"]["your own"]["pieces"]) == 4
+    assert view.credit in said(view.figure())
+    view.show(PICTURE)
+    assert view.credit not in said(view.figure()), "the picture is the reader's"
     plain = xw.TraceExplorer(view._traces["given"])
     plain.typed = "a car"
     assert "TraceExplorer.of" in plain.message and plain.payload["takes"] is False
@@ -297,9 +302,9 @@ def living() -> dict[str, Any]:
 )
 def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str, living: dict[str, Any]) -> None:
     view = living[kind]
-    for wrong, said in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most")):
+    for wrong, refused in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most")):
         view._hear(view, {"do": "picture", "of": wrong}, [])
-        assert said in view.message
+        assert refused in view.message
     view._hear(view, {"do": "picture", "of": coded(png(PICTURE))}, [])
     assert view.message == ""
     if isinstance(view, xw.AttributionLab):
