@@ -37,7 +37,7 @@ from xfm.model.modes import eval_mode
 from xfm_widgets.attributions import by_word, packed
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from javascript import run
+from javascript import run  # type: ignore[import-not-found]
 
 SCENES, STYLED, EXPLAINED, HALVES, DRAWS, LIKELY = 200, 80, 160, 20, 40, 0.25
 METHODS = "generic attention", "occlusion", "integrated gradients"
