@@ -1,114 +1,180 @@
-"""What tells a phrase that is true of a picture from one that is not.
+"""How often each verdict is true that views and `Lab` give in words.
 
     python benchmarks/presence.py
 
-The checkpoint that comes with the package, 200 validation scenes, one thread. Of each scene one own phrase, the name of
-one of its objects ("the lion"), a phrase of another scene that is false here, the name of a concept that is not here,
-and that of one that no training picture shows. A score's AUROC: how often it is higher for what is here.
+The bundled checkpoint, test scenes, one thread. The sentences are the views' own, made by Node.js. GroundingPad: the
+name of an object, a phrase for one, and as many that are false, in three forms and four styles. AttributionLab: whether
+numbers explain more than equal ones of masked subsets that the verdict did not see, and whether the quarter of words or
+patches that they rank first takes more of the score away than random quarters do. Validation scenes: how two random
+halves of Shapley samples correlate, which AGREED of trust_verdict.js comes from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from measuring import options, write
+from scipy.stats import binomtest, spearmanr
 
 import xfm
 from xfm.base import seeding
-from xfm.data.world.grammar import is_true
-from xfm.data.world.scenes import Scene
-from xfm.explain import AttributionInputs, box_predictor, make_inputs
+from xfm.data.world.grammar import article, is_true
+from xfm.data.world.parsing import parse
+from xfm.data.world.styles import STYLES
+from xfm.explain import attribute, faithfulness_report, make_inputs, seen_words
+from xfm.explain.attribution import Attribution
+from xfm.explain.box_prediction import presence
+from xfm.explain.faithfulness import infidelity
 from xfm.model.modes import eval_mode
-from xfm.objectives.bbp import overlap
+from xfm_widgets.attributions import by_word, packed
 
-SCENES, LIKELY, UNLIKELY = 200, 0.25, 0.05  # the probabilities that GroundingPad draws its lines at
-TRUE, FALSE = ("own phrase", "own name"), ("another's phrase", "absent name", "never seen name")
-AGAINST = [("own phrase", "another's phrase"), ("own name", "absent name"), ("own name", "never seen name")]
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from javascript import run  # type: ignore[import-not-found]
+
+SCENES, STYLED, EXPLAINED, HALVES, DRAWS, LIKELY = 200, 80, 160, 20, 40, 0.25
+METHODS = "generic attention", "occlusion", "integrated gradients"
+FORMS = {"the": "the {}", "a": "{article} {}", "no article": "{}"}
+SENTENCES = """
+import { presenceText } from "./doubts.js";
+import { verdict } from "./trust_verdict.js";
+const judged = ({ all, match }) => all.map((one) => verdict(one, all, match));
+answer([data.presence.map(({ answer, phrase, own }) => presenceText(answer, phrase, own)), data.labs.map(judged)]);
+"""
+VERDICTS = "likely there|likely not there|not found|found|doubtful|Likely shows|With care|Not shown|No verdict"
+Case = tuple[str, Any, Any]  # where it was asked, of what, and what is true
 
 
-def asked(scenes: list[Scene], names: tuple[str, ...], unseen: tuple[str, ...]) -> dict[str, list[tuple[Scene, str]]]:
-    """By kind, a scene and a phrase."""
-    rng, pairs = seeding.rng("presence"), {kind: [] for kind in (*TRUE, *FALSE)}
+def phrases(lab: Any, world: Any, style: str) -> Iterator[Case]:
+    """GroundingPad's answers, those of other styles as to pictures of the reader's own."""
+    world, rng, seen = replace(world, styles=(style,)), seeding.rng("presence", style), seen_words(lab.data)
+    own = style not in lab.data.world.styles
+    scenes = [world.scene("test", i, seed=77) for i in range(STYLED if own else SCENES)]
+    unseen = [] if own else [world.scene("unseen_concepts", i, seed=77) for i in range(STYLED)]
+    asked: list[tuple[Any, str, str, bool]] = []
     for i, scene in enumerate(scenes):
         here = {o.name for o in scene.objects}
-        others = (scenes[(i + j) % len(scenes)].phrases[0] for j in range(1, len(scenes)))
-        absent = [name for name in names if name not in here]
-        false = next(p.text for p in others if not is_true(p, scene.objects))
-        own, away, never = (f"the {name}" for name in (min(here), rng.choice(absent), rng.choice(unseen)))
-        phrases = (scene.phrases[0].text, own, false, away, never)
-        for kind, phrase in zip(pairs, phrases, strict=True):
-            pairs[kind].append((scene, phrase))
-    return pairs
+        false = next(p for s in scenes[i - 1 :: -1] + scenes for p in s.phrases if not is_true(p, scene.objects))
+        asked += [(scene, "the", scene.phrases[0].text, True), (scene, "the", false.text, False)]
+        for name in (min(here), rng.choice([name for name in world.names if name not in here])):
+            worded = {form: text.format(name, article=article(name, name)) for form, text in FORMS.items()}
+            asked += [(scene, form, phrase, name in here) for form, phrase in worded.items()]
+    for scene in unseen:
+        away = rng.choice([name for name in world.unseen_names if name != scene.objects[0].name])
+        asked += [(scene, "a new name", f"the {name}", name != away) for name in (scene.objects[0].name, away)]
+    for scene, form, phrase, there in asked:
+        inputs = make_inputs(lab.model, lab.tokenizer, scene.image, phrase)
+        with torch.no_grad():
+            out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
+            score = presence(out, out.head("bbp").boxes(out.fused))[0]
+        answer = {"presence": score, "never_seen": seen.never(phrase), "begins": list(seen.begins(phrase))}
+        yield f"{form}, {STYLES[style].family}", {"answer": answer, "phrase": phrase, "own": own}, there
 
 
-def scores(lab: Any, scene: Scene, phrase: str) -> dict[str, float]:
-    found = box_predictor(lab.model, lab.tokenizer, scene.image)(phrase)
-    inputs = make_inputs(lab.model, lab.tokenizer, scene.image, phrase)
-    with torch.no_grad(), eval_mode(lab.model):
-        out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
-        gain = words_gain(inputs, lab)
-    return {
-        "ITM, phrase and predicted box": found["presence"],
-        "ITM, phrase and whole picture": out.itm.sigmoid().item(),
-        "ITC, phrase and whole picture": out.itc.item(),
-        "words, IMLM less MLM": gain,
-        "agreement of masked pictures": found["candidates"][0]["share"],
-    }
+def labs(lab: Any, world: Any) -> Iterator[Case]:
+    """A test scene with its caption and with another's, by METHODS; of each whether it shows what the model used."""
+    scenes = [world.scene("test", i, seed=77) for i in range(EXPLAINED)]
+    for i, scene in enumerate(scenes):
+        false = next(s for s in scenes[i - 1 :: -1] + scenes if not is_true(s.caption, scene.objects))
+        other = make_inputs(lab.model, lab.tokenizer, scene.image, false.text)
+        for where, inputs in (("own caption", lab.inputs(scene)), ("another's caption", other)):
+            methods = METHODS if where == "own caption" else METHODS[:1]
+            made = [attribute(inputs, method) for method in methods]
+            sent = [packed(a, faithfulness_report(inputs, a, sensitive=False)) for a in made]
+            ranks = [{"words": by_word(a).tolist(), "patches": a.patches.tolist()} for a in made]
+            given = {"all": [s | r for s, r in zip(sent, ranks, strict=True)], "match": inputs.score()}
+            yield where, given, [used(inputs, a, i) for a in made]
 
 
-def words_gain(inputs: AttributionInputs, lab: Any) -> float:
-    """The log-probability (nats a piece) of each piece, masked, with the picture less without."""
-    ids = lab.tokenizer.encode(inputs.text, 64)
-    n, heads = len(ids) - 2, lab.model.objectives
-    keep = ~torch.eye(len(ids), dtype=torch.bool)[1:-1]
-    out = inputs.outputs(*inputs.mask(torch.ones(n, len(inputs.patches), dtype=torch.bool), keep))
-    at, own = (range(n), range(1, n + 1)), torch.tensor(ids[1:-1])
-    given = heads["imlm"].logits(out.fused[at]).log_softmax(-1)
-    alone = heads["mlm"].head(out.text[at], lab.model.text.word.weight).log_softmax(-1)
-    return (given - alone)[range(n), own].mean().item()
+def used(inputs: Any, found: Attribution, seed: int) -> bool:
+    """On other masked subsets."""
+    alike = replace(found, patches=torch.ones_like(found.patches), text=torch.ones_like(found.text))
+    if infidelity(inputs, found, seed + 1).mean() >= infidelity(inputs, alike, seed + 1).mean():
+        return False
+    rng, (patches, pieces) = np.random.default_rng(seed), inputs.keep_all
+    for values, all_parts in ((found.patches, patches), (found.text, pieces & ~inputs.fixed)):
+        places = np.flatnonzero(all_parts.numpy())
+        count = max(1, len(places) // 4)
+        top = places[np.argsort(-values.numpy()[places], kind="stable")[:count]]
+        keep = torch.ones(1 + DRAWS, len(values), dtype=torch.bool)
+        for row, gone in zip(keep, [top, *(rng.choice(places, count, False) for _ in range(DRAWS))], strict=True):
+            row[gone] = False
+        ones = (p.expand(1 + DRAWS, -1) for p in (patches, pieces))
+        kept = [keep if values is mine else one for mine, one in zip((found.patches, found.text), ones, strict=True)]
+        best, *others = inputs.masked_scores(*kept).tolist()
+        if best >= np.mean(others):
+            return False
+    return True
 
 
-def auroc(true: list[float], false: list[float]) -> float:
-    a, b = np.array(true)[:, None], np.array(false)
-    return float((a > b).mean() + (a == b).mean() / 2)
+def answers(lab: Any, world: Any, style: str) -> Iterator[tuple[str, str, bool]]:
+    """Captions, and answers to validation's questions, that are not doubted or are, and whether they are true."""
+    family = STYLES[style].family
+    for scene in (replace(world, styles=(style,)).scene("test", i, seed=77) for i in range(STYLED)):
+        caption = lab.caption(scene.image)
+        is_right = is_true(parse(caption).claims, scene.objects)
+        yield f"caption, {family}", "doubtful" if caption.doubt else "no doubt", is_right
+    task = lab.task("vqa").tuned().task
+    for item in type(task)(lab.config.replace({"data.styles": style}), lab.tokenizer).items("test", STYLED):
+        best = lab.ask(item.images[0], item.texts[0])[0]
+        yield f"answer, {family}", "doubtful" if best.doubt else "no doubt", best.value == item.target
 
 
-def alike(lab: Any) -> dict[str, float]:
-    """Of two objects of one name and one other, how many the name's box, or one of the candidates, is right of."""
-    reached = {"box": 0, "candidates": 0}
-    place: Callable[[Any], torch.Tensor] = lambda b: torch.tensor([b[0] + b[2] / 2, b[1] + b[3] / 2, b[2], b[3]])  # noqa: E731
-    for i in range(SCENES // 4):
-        other = next(c for c in range(i + 1, 100) if c not in lab.data.world.held_out_partners[i])
-        scene = lab.scene(i, "validation", concepts=(i, i, other), phrases=False)
-        name = scene.objects[0].name
-        true = torch.stack([place((o.x, o.y, o.width, o.height)) for o in scene.objects if o.name == name])
-        found = box_predictor(lab.model, lab.tokenizer, scene.image)(f"the {name}")
-        for key, boxes in (("box", [found["box"]]), ("candidates", [c["box"] for c in found["candidates"]])):
-            given = torch.stack([place(b) for b in boxes])
-            iou = overlap(*torch.broadcast_tensors(given[:, None], true))[0]
-            reached[key] += int((iou >= 0.5).any(0).sum())
-    return {key: n / (SCENES // 4) for key, n in reached.items()}
+def halves(lab: Any, world: Any) -> list[float]:
+    """Rank correlations over words and patches, sorted."""
+    found = []
+    for i in range(HALVES):
+        inputs = lab.inputs(world.scene("validation", i, seed=77))
+        both = [attribute(inputs, "shapley", seed) for seed in (1, 2)]
+        alike: Any = spearmanr(*(np.r_[by_word(a), a.patches] for a in both))
+        found.append(float(alike.statistic))
+    return sorted(found)
+
+
+def main() -> None:
+    given, lab = options(__doc__), xfm.load("demo")
+    world, told = lab.data.sources[0], defaultdict[tuple[str, str], list[bool]](list)
+    with eval_mode(lab.model):
+        asked = [case for style in STYLES for case in phrases(lab, world, style)]
+        explained = [*labs(lab, world)]
+        agree = halves(lab, world)
+        rows = [row for style in STYLES for row in answers(lab, world, style)]
+    sent = {"presence": [one for _, one, _ in asked], "labs": [plain(one) for _, one, _ in explained]}
+    of_phrases, of_labs = run(SENTENCES, sent)
+    for (where, one, there), sentence in zip(asked, of_phrases, strict=True):
+        verdict = re.search(VERDICTS, sentence)[0]  # type: ignore[index]
+        is_there = there if verdict != "No verdict" else there == (one["answer"]["presence"] >= LIKELY)
+        told[where, verdict].append(is_there != ("not" in verdict))
+    for (where, _, used_by), sentences in zip(explained, of_labs, strict=True):
+        for shows, sentence in zip(used_by, sentences, strict=True):
+            verdict = re.search(VERDICTS, sentence)[0]  # type: ignore[index]
+            is_right = {"No verdict": where != "own caption", "Not shown": not shows}.get(verdict, shows)
+            told[where, verdict].append(bool(is_right))
+    for where, verdict, is_right in rows:
+        told[where, verdict].append(is_right == (verdict == "no doubt"))
+    table = []
+    names = {"Likely shows": "likely shows what the model used", "Not shown": "not shown to be what the model used"}
+    for (where, verdict), right in sorted(told.items(), key=lambda row: row[0][::-1]):
+        low, high = binomtest(sum(right), len(right)).proportion_ci(method="wilson")
+        ends = {"true": np.mean(right), "low": low, "high": high}
+        table.append(
+            {"where": where, "verdict": names.get(verdict, verdict.lower()), "n": len(right)}
+            | {k: round(float(v), 3) for k, v in ends.items()}
+        )
+    write(given, verdicts=table, halves={"validation scenes": HALVES, "19 of 20 above": round(agree[HALVES // 20], 2)})
+
+
+def plain(given: dict[str, Any]) -> dict[str, Any]:
+    """Without bytes, which the verdict does not read."""
+    return given | {"all": [{k: v for k, v in one.items() if not isinstance(v, bytes)} for one in given["all"]]}
 
 
 if __name__ == "__main__":
-    given = options(__doc__)
-    lab = xfm.load("demo")
-    world: Any = lab.data.sources[0]
-    scenes = [world.scene("validation", i, seed=77) for i in range(SCENES)]
-    table = {
-        kind: [scores(lab, scene, phrase) for scene, phrase in pairs]
-        for kind, pairs in asked(scenes, world.names, world.unseen_names).items()
-    }
-    columns = list(table[TRUE[0]][0])
-    ours = {kind: np.array([row[columns[0]] for row in rows]) for kind, rows in table.items()}
-    areas = {
-        c: {f"{a} / {b}": round(auroc([r[c] for r in table[a]], [r[c] for r in table[b]]), 3) for a, b in AGAINST}
-        for c in columns
-    }
-    likely = {kind: float((p >= LIKELY).mean()) for kind, p in ours.items()}
-    unlikely = {kind: float((p < UNLIKELY).mean()) for kind, p in ours.items()}
-    found = {"scenes": SCENES, "split": "validation", "auroc": areas, "likely": likely, "unlikely": unlikely}
-    write(given, **found, **{"two alike, objects found": alike(lab)})
+    main()

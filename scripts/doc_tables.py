@@ -189,11 +189,12 @@ def views_table() -> str:
 
 
 def presence_table() -> str:
-    """A row a score, a column a pair of kinds of phrases: AUROC."""
-    found = benchmark("presence")["auroc"]
-    pairs = list(next(iter(found.values())))
-    rows = [[score, *(f"{values[pair]:.3f}" for pair in pairs)] for score, values in found.items()]
-    return table(["AUROC", *(pair.replace(" / ", " or ") for pair in pairs)], rows)
+    """A row a verdict and what it was given of: how often it was true."""
+    rows = []
+    for row in benchmark("presence")["verdicts"]:
+        interval = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"
+        rows.append([row["verdict"], row["where"], f"{100 * row['true']:.1f}", interval, str(row["n"])])
+    return table(["verdict", "asked of", "true, %", "95 % interval", "n"], rows)
 
 
 def attack_table() -> str:

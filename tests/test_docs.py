@@ -85,6 +85,20 @@ def test_every_loss_of_the_demo_has_learnt_also_beside_other_work() -> None:
     assert mlm.high < (mlm.baseline or 0)
 
 
+def test_firm_verdicts_of_views_are_true_where_they_are_given() -> None:
+    found = doc_tables.benchmark("presence")
+    rows = {(row["verdict"], row["where"]): row for row in found["verdicts"]}
+    likely = {where for verdict, where in rows if verdict in ("likely there", "likely not there")}
+    assert likely == {"the, OpenMoji"}, "of other forms, words and pictures there is no firm verdict"
+    for key in (("likely there", *likely), ("likely not there", *likely), ("no verdict", "another's caption")):
+        assert rows[key]["low"] >= 0.95, key
+    shows = rows["likely shows what the model used", "own caption"]
+    assert shows["true"] >= 0.9 and shows["low"] > rows["with care", "own caption"]["high"], "soft words"
+    assert ("no verdict", "own caption") not in rows, "ITM rejects no true caption"
+    script = read("widgets/xfm_widgets/static/trust_verdict.js")
+    assert f"const AGREED = {found['halves']['19 of 20 above']};" in script
+
+
 # ---- examples
 
 

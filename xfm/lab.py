@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from . import explain
 from .base.fields import ConfigError, nearest, require
 from .base.html_card import card, table
+from .base.images import ImageLike, prepare
 from .base.strings import shown
 from .config import RunConfig
 from .data import Dataset, dataset
@@ -21,7 +23,6 @@ from .published.import_checkpoint import imported
 from .train import Run
 
 if TYPE_CHECKING:
-    from .base.images import ImageLike
     from .data.source import Example, Split
     from .explain import Attribution, AttributionInputs, Target, Trace
     from .guests.handle import GuestLab
@@ -51,13 +52,7 @@ def load(what: Literal["demo"] | Path = "demo") -> Lab: ...
 
 
 @overload
-def load(
-    what: str | Path,
-    pretrained: str | Path = "",
-    tokenizer: str | Path | None = None,
-    image_size: int = 0,
-    text_heads: int = 0,
-) -> Any: ...
+def load(what: str | Path, *options: Any, **more: Any) -> Any: ...
 
 
 def load(
@@ -85,13 +80,12 @@ def load(
     require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
     prefix, colon, name = str(what).partition(":")
     published = colon and prefix == "xfm"
-    guests = ", ".join(f"{p}:" for p in GUESTS)
     guest = bool(colon) and prefix in GUESTS
     own = "left out: a run has its own (xfm:FILE and some of open_clip: need one)"
     require(published or guest or tokenizer is None, "tokenizer", tokenizer, own)
     for field, size in (("image_size", image_size), ("text_heads", text_heads)):
         require(published or not size, field, size, "left out but for xfm:FILE: a run has its own")
-    require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {guests}")
+    require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {':, '.join(GUESTS)}:")
     if published:
         require(tokenizer is not None, "tokenizer", tokenizer, "RoBERTa's folder, with a published file")
         return Lab(imported(name, str(tokenizer), image_size, text_heads))
@@ -110,6 +104,15 @@ def load(
     return Lab(Run.open(what))
 
 
+class Caption(str):
+    """A caption that a model wrote; `doubt`, which its `repr` shows, says what the same model holds against it."""
+
+    doubt = ""
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()} (doubtful: {self.doubt})" if self.doubt else super().__repr__()
+
+
 class Lab:
     """A run's model with its tokenizer, data and config; each is loaded when first used.
 
@@ -123,10 +126,9 @@ class Lab:
         return f"Lab({str(self.run.folder)!r}): {self.config.name}, seed {self.config.seed}"
 
     def _repr_html_(self) -> str:
-        config = self.config
+        config, vision = self.config, self.config.model.vision
         losses = [name.upper() for name in config.objectives if config.weight(name)]
         heads = sorted(path.parent.name for path in self.run.folder.glob("tasks/*/finetune.json"))
-        vision = config.model.vision
         rows = {
             "folder": self.run.folder,
             "losses": ", ".join(losses),
@@ -187,21 +189,27 @@ class Lab:
         return trained(self.run, name, beside(self.run.folder))
 
     def ask(self, image: ImageLike, question: str) -> list[Answer]:
-        """Likeliest answers to a question about a picture, best first, with their probabilities (task `vqa`):
-        lab.ask("picture.png", "how many objects are there?")[0].value"""
-        return self._tuned("vqa").answers((question,), (self._prepared(image),))
+        """Likeliest answers to a question about a picture, best first, with their probabilities (task `vqa`), and what
+        speaks against the best: lab.ask("picture.png", "how many objects are there?")[0].value"""
+        best, *others = self._tuned("vqa").answers((question,), (self._prepared(image),))
+        doubt = "" if best.confidence >= 0.5 else f"the model gives it {100 * best.confidence:.0f} %"
+        with suppress(ConfigError):  # a run may have no head that writes captions
+            if not doubt and self.caption(image).doubt:
+                doubt = "by ITM the model's own caption does not belong to the picture"
+        return [best._replace(doubt=doubt), *others]
 
-    def caption(self, image: ImageLike) -> str:
-        """Caption of a picture (task `captioning`)."""
-        return self._tuned("captioning").answers((), (self._prepared(image),))[0].value
+    def caption(self, image: ImageLike) -> Caption:
+        """Caption of a picture (task `captioning`), with ITM's objection to it as `doubt`."""
+        caption = Caption(self._tuned("captioning").answers((), (self._prepared(image),))[0].value)
+        if "itm" in self.model.objectives and caption.strip() and (odds := self.inputs(image, caption).score()) < 0:
+            caption.doubt = f"by ITM it does not belong to the picture (log-odds {odds:.1f}, below 0)"
+        return caption
 
     def judge(self, statement: str, left: ImageLike, right: ImageLike) -> Answer:
         """Truth of a statement about two pictures, with its probability (task `nlvr2`)."""
         return self._tuned("nlvr2").answers((statement,), (self._prepared(left), self._prepared(right)))[0]
 
     def _prepared(self, image: ImageLike) -> Any:
-        from .base.images import prepare
-
         return prepare(image, self.config.model.vision.image_size)
 
     @cache  # noqa: B019  a lab lives as long as its model

@@ -71,7 +71,7 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     book.until("view.methods", ["gradients"])
     expect(shown.locator(".xfm-panel h4")).to_have_text(["gradients", "gradients"])
     first = shown.get_by_role("group", name="gradients, for itm")
-    says(first.locator(".xfm-verdict"), "Trust with care")
+    says(first.locator(".xfm-verdict"), "With care")
     assert first.get_by_role("img", name="the picture alone").is_visible()
     assert first.get_by_text("in a unit of its own").is_visible()
     expect(shown.locator("[data-word='1']").first).to_have_text(f"−{HOSTILE}")

@@ -47,7 +47,7 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     shown.get_by_text("IoU –", exact=True).wait_for()
     assert shown.get_by_role("paragraph").filter(has_text="No true box is known for this phrase").count() == 1
     expect(shown.get_by_role("button", name="a big dog")).to_have_attribute("aria-pressed", "true")
-    shown.get_by_text("Presence 2 %: likely not there", exact=True).wait_for()
+    shown.get_by_text("Presence 2 %. No verdict: training had no “dog”.", exact=True).wait_for()
     doubts = shown.locator(".xfm-doubts li").all_inner_texts()
     assert doubts[:2] == [
         "Never seen in training: “dog”. The box is a guess.",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from photographs import captions
+from PIL import Image
 
 import xfm
 from xfm import cli
@@ -66,6 +67,12 @@ def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab)
     assert len(others) == 4 and all(0 <= a.confidence <= best.confidence <= 1 for a in others)
     scene = lab.scene(0, objects=1)
     assert scene.objects[0].name in lab.caption(scene.image)
+    clear, wrong = lab.caption(lab.scene(1).image), lab.caption(lab.scene(9).image)  # README's
+    assert (repr(clear), wrong.doubt in repr(wrong)) == ("'a small airplane'", True)
+    assert wrong.startswith("a big elephant and a") and "by ITM it does not belong to the picture" in wrong.doubt
+    photo = Image.fromarray(np.random.default_rng(0).integers(60, 200, (30, 40, 3), np.uint8)).resize((400, 300))
+    assert lab.caption(photo).doubt and lab.ask(photo, "what is this?")[0].doubt
+    assert not any(answer.doubt for answer in others)
     item: Any = nlvr2.items("test", 1)[0]
     judged = lab.judge(item.texts[0], *item.images)
     assert judged.value == lab.task("nlvr2").answers()[0]["answer"] and 0.5 <= judged.confidence <= 1

@@ -87,7 +87,7 @@ def test_without_itm_there_is_no_presence():
 
 
 def test_the_checkpoint_tells_what_is_there_from_what_is_not():
-    """benchmarks/presence.py measures it on more: AUROC 1.000."""
+    """benchmarks/presence.py measures it on more."""
     lab = xfm.load("demo")
     there, absent = [], []
     for i in range(10):
@@ -132,3 +132,13 @@ def test_of_a_world_all_its_phrases_are_known_and_its_held_out_concepts_are_not(
         assert not any(seen.never(text) for text in (scene.text, *(p.text for p in scene.phrases)))
     for name in DATA.world.unseen_names:
         assert seen.never(f"the {name}") == [name]
+    assert seen.first == ("the",) and not seen.begins("The drum")
+    assert [seen.begins(phrase) for phrase in ("a drum", "drum", "!")] == [("the",)] * 3
+
+
+def test_user_data_have_first_words_of_their_own(model) -> None:
+    seen = SeenWords(frozenset(), first=("left", "man", "the", "red"))
+    assert [seen.begins(phrase) for phrase in ("man on a bike", "RED car")] == [(), ()]
+    assert seen.begins("a man") == ("left", "man", "the") and SeenWords(frozenset()).begins("a man") == ()
+    found = box_predictor(model, TOKENIZER, SCENE.image, seen)
+    assert found("a lion")["begins"] == ("left", "man", "the") and found("the lion")["begins"] == ()

@@ -148,13 +148,14 @@ def test_each_finding_is_sent_once_and_a_page_that_begins_gets_all(monkeypatch, 
 def doubtful(phrase):
     candidates = [{"box": (10, 0, 20, 20), "share": 0.75, "presence": 0.6}, {"box": (0, 20, 9, 9), "share": 0.25}]
     return ground(phrase) | {"presence": 0.01, "candidates": candidates, "split": [("zqxj", ["zq", "xj"])],
-                             "never_seen": ["zqxj"]}  # fmt: skip
+                             "never_seen": ["zqxj"], "begins": ("the",)}  # fmt: skip
 
 
 def test_doubts_are_sent_tabled_and_drawn():
     view = xw.GroundingPad(IMAGE, TRUE, doubtful)
     found = view.found["a lion"]
     assert (found["presence"], found["never_seen"], found["split"]) == (0.01, ["zqxj"], [("zqxj", ["zq", "xj"])])
+    assert found["begins"] == ["the"]
     assert [c["share"] for c in found["candidates"]] == [0.75, 0.25] and found["candidates"][1]["presence"] is None
     assert view.data()["presence"].tolist() == [0.01, 0.01]
     texts = said(view.figure())
@@ -230,3 +231,7 @@ def test_of_scenes_it_has_their_boxes_and_credit(model):
         assert list(found) == [p.text for p in scene.phrases] and all(f["never_seen"] == [] for f in found.values())
     with pytest.raises(ConfigError, match="scenes"):
         xw.GroundingPad.of(model, TOKENIZER, [], DATA)
+    view.show(IMAGE)  # the reader's
+    assert view.credit not in said(view.figure())
+    view.scene = 0
+    assert view.credit in said(view.figure()).replace("\n", " ")

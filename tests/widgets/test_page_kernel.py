@@ -11,6 +11,7 @@ import pytest
 import torch
 from page import alive, coded, few_pairs, near, small
 from PIL import Image
+from test_plots import said
 
 import xfm
 import xfm_widgets as xw
@@ -146,6 +147,7 @@ def test_phrases_in_pictures_of_ones_own_are_found_as_in_python() -> None:
     assert (view.scene, view.phrase) == (2, "")
     view.phrase = typed
     near(found[3]["newest"], view.newest, "own picture")
+    assert [picture["own"] for picture in view.payload["pictures"]] == [False, False, True]
     assert "it may have" in found[4]["message"] and found[5]["phrase"] == scenes[0].phrases[0].text
 
 
@@ -153,9 +155,10 @@ def test_words_never_seen_are_named_in_the_page() -> None:
     lab = xfm.load("demo")
     view = xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7))
     assert view._model is not None
-    view._model = *view._model[:2], SeenWords(frozenset({"the"}), ("flute",))
+    view._model = *view._model[:2], SeenWords(frozenset({"the"}), ("flute",), ("a", "two"))
     found = told(view, [{"set": {"phrase": "the Yak, the flute"}}], ["newest"])
-    assert found[0]["newest"]["answer"]["never_seen"] == ["flute", "yak"]
+    answer = found[0]["newest"]["answer"]
+    assert answer["never_seen"] == ["flute", "yak"] and answer["begins"] == ["a", "two"]
 
 
 # ---- what is hidden
@@ -227,6 +230,8 @@ def test_removals_and_methods_in_the_page_are_pythons() -> None:
     assert own["methods"] == view.methods and "object ablation" not in own["methods"]
     assert own["message"] == "Not computed in this page, which has no gradients: object ablation."
     assert (own["removed_objects"], own["credit"], view.credit) == ([], "", "")
+    near(own["payload"]["match"], view.payload["match"], "whether the model matches picture and text")
+    assert own["payload"]["match"] != found[0]["payload"]["match"]
 
 
 def test_a_method_of_a_state_is_computed_when_it_is_opened() -> None:
@@ -277,7 +282,11 @@ def test_python_traces_sentences_of_ones_own() -> None:
     view.typed = "a " * 90
     assert "tokens" in view.message and len(view._traces["your own"].words.pieces) == 5
     view.typed, view.a = "a car", "your own"
-    assert view.message == "" and view.figure() and len(view.payload["traces"]["your own"]["pieces"]) == 4
+    view.credit = "drawn by someone"
+    assert view.message == "" and len(view.payload["traces"]["your own"]["pieces"]) == 4
+    assert view.credit in said(view.figure())
+    view.show(PICTURE)
+    assert view.credit not in said(view.figure()), "the picture is the reader's"
     plain = xw.TraceExplorer(view._traces["given"])
     plain.typed = "a car"
     assert "TraceExplorer.of" in plain.message and plain.payload["takes"] is False
@@ -293,9 +302,9 @@ def living() -> dict[str, Any]:
 )
 def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str, living: dict[str, Any]) -> None:
     view = living[kind]
-    for wrong, said in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most")):
+    for wrong, refused in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most")):
         view._hear(view, {"do": "picture", "of": wrong}, [])
-        assert said in view.message
+        assert refused in view.message
     view._hear(view, {"do": "picture", "of": coded(png(PICTURE))}, [])
     assert view.message == ""
     if isinstance(view, xw.AttributionLab):

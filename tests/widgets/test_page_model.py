@@ -415,14 +415,14 @@ def test_views_are_told_what_python_tells_them() -> None:
     lab = xfm.load("demo")
     scene, model = lab.scene(7, objects=2), as_in_page(lab.model)
     text, phrases = scene.caption.text, [*(phrase.text for phrase in scene.phrases), *PHRASES]
-    seen = SeenWords(frozenset({"the", "red", "lion", "of", "ok's"}), ("ice cream", "blue", "c++"))
+    seen = SeenWords(frozenset({"the", "red", "lion", "of", "ok's"}), ("ice cream", "blue", "c++"), ("the", "don't"))
     inputs = explain.make_inputs(model, lab.tokenizer, scene.image, text)
     hidden, removed = {"patches": [0, 7, 8, 9], "pieces": [0, 2, 3]}, {"words": [1], "objects": ["all"], "patches": [3]}
     patches = list(range(10, 20))
     found = javascript.run(
         QUESTIONS,
         {"payload": sent(page_model(lab.model, lab.tokenizer)), "rgb": coded(inputs.image.tobytes()), "text": text,
-         "phrases": phrases, "seen": {"words": sorted(seen.words), "held_out": seen.held_out},
+         "phrases": phrases, "seen": {"words": sorted(seen.words), "held_out": seen.held_out, "first": seen.first},
          "hidden": hidden, "removed": removed, "patches": patches},
     )  # fmt: skip
     predict = explain.box_predictor(model, lab.tokenizer, scene.image, seen)

@@ -2,13 +2,38 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { noneBelongs, numberedCandidates, overlap, presenceText, wordDoubts } from "../xfm_widgets/static/doubts.js";
 
+const ASKED = { presence: 0.58, never_seen: [], begins: [] };
+const presence = (changes, phrase = "the drum", isOwn = false) =>
+  presenceText({ ...ASKED, ...changes }, phrase, isOwn).replaceAll("\u00a0", " ");
+
 test("presence is said with a verdict, and nothing where it is not measured", () => {
-  assert.equal(presenceText(null), "");
-  assert.equal(presenceText(0.58), "Presence 58\u00a0%: likely there");
-  assert.equal(presenceText(0.25), "Presence 25\u00a0%: likely there");
-  assert.equal(presenceText(0.1), "Presence 10\u00a0%: doubtful");
-  assert.equal(presenceText(0.05), "Presence 5\u00a0%: doubtful");
-  assert.equal(presenceText(1e-9), "Presence <1\u00a0%: likely not there");
+  assert.equal(presence({ presence: null }), "");
+  assert.equal(presence({}), "Presence 58 %: likely there");
+  assert.equal(presence({ presence: 0.25 }), "Presence 25 %: likely there");
+  assert.equal(presence({ presence: 0.1 }), "Presence 10 %: doubtful");
+  assert.equal(presence({ presence: 0.05 }), "Presence 5 %: doubtful");
+  assert.equal(presence({ presence: 1e-9 }), "Presence <1 %: likely not there");
+});
+
+test("where no verdict was measured there is none", () => {
+  const told = { presence: 0.004, begins: ["the"] };
+  const write = (better) =>
+    `Presence <1 %. No verdict: the model was trained on phrases that begin with “the”; write “${better}”.`;
+  for (const phrase of ["a drum", " drum", "An  drum", "some drum"])
+    assert.equal(presence(told, phrase), write("the drum"));
+  assert.equal(presence(told, "anchor"), write("the anchor"));
+  const several = presence({ begins: ["left", "man", "the"] });
+  assert.equal(
+    several,
+    "Presence 58 %. No verdict: phrases of training begin with other words, mostly “left”, “man”, “the”.",
+  );
+  assert.equal(presence({ never_seen: ["zebu"] }), "Presence 58 %. No verdict: training had no “zebu”.");
+  assert.match(presence({ never_seen: null }), /^Presence 58 %\. No verdict: this view was not given the data/);
+  assert.match(
+    presence({ presence: 0.01 }, "the drum", true),
+    /^Presence 1 %: not found\. In pictures unlike those of/,
+  );
+  assert.match(presence({}, "the drum", true), /^Presence 58 %: found\. In pictures unlike those of training /);
 });
 
 test("words that were never seen, or are no token, are named", () => {

@@ -200,7 +200,7 @@ class AttributionLab(LivePage):
 
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
-        return parts.fields_of(self._pairs, asks=bool(self._inputs), masks=bool(self._removals.covers))
+        return parts.fields_of(self._pairs, self._inputs, masks=bool(self._removals.covers))
 
     @traitlets.observe("removed_words", "removed_objects", "removed_patches")
     def _rescore(self, _: Any = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,16 +37,19 @@ Scores = dict[str, float | None]  # by target; None where one is not finite
 SINGLES = 60  # scores that an export has computed before, at most
 
 
-def fields_of(pairs: Pairs, asks: bool, masks: bool) -> dict[str, Any]:
-    """The part of the payload that the attributions make; `asks`: further methods can be added."""
+def fields_of(pairs: Pairs, inputs: Sequence[AttributionInputs], masks: bool) -> dict[str, Any]:
+    """The part of the payload that the attributions make; with inputs further methods can be added."""
     from xfm.explain.method_table import METHODS, SLOW
+    from xfm.explain.targets import TARGETS
 
     methods, targets = (list(dict.fromkeys(getattr(a, name) for a, _ in pairs)) for name in ("method", "target"))
     known = {*methods} if masks else {*methods, "object ablation"}  # which needs masks
-    more = [name for name in METHODS if asks and name not in SLOW and name not in known]
+    more = [name for name in METHODS if inputs and name not in SLOW and name not in known]
     units = {target: UNITS.get(target.partition(" ")[0], "") for target in targets}
     found = [packed(a, report) for a, report in pairs]
-    return {"methods": methods, "found": found, "more": more, "targets": targets, "units": units}
+    asks = bool(inputs) and "itm" in getattr(inputs[0].model, "objectives", ())
+    match = finite(replace(inputs[0], target=TARGETS["itm"]).score()) if asks else None
+    return {"methods": methods, "found": found, "more": more, "targets": targets, "units": units, "match": match}
 
 
 def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Picture:
     image: np.ndarray  # (H, W, 3) uint8
     true: dict[str, list[float]]
     ground: Ground
+    own: bool = False  # the reader's, of which training had none
     found: dict[str, dict[str, Any]] = field(default_factory=dict)  # phrase -> what `ground` gave, as the page draws it
     attention: dict[str, np.ndarray | None] = field(default_factory=dict)  # phrase -> (layers, heads, pieces, tokens)
 
@@ -40,7 +41,7 @@ class Picture:
     def drawn(self) -> dict[str, Any]:
         height, width, _ = self.image.shape
         return {"image": self.image.tobytes(), "height": height, "width": width, "boxes": self.true,
-                "found": self.found}  # fmt: skip
+                "found": self.found, "own": self.own}  # fmt: skip
 
 
 def elsewhere(found: Mapping[str, Any]) -> list[tuple[list[float], float]]:
@@ -49,12 +50,12 @@ def elsewhere(found: Mapping[str, Any]) -> list[tuple[list[float], float]]:
     return [(box, share) for box, share in boxes if (iou(box, found.get("box")) or 0) < SAME]
 
 
-def picture_of(image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Ground) -> Picture:
+def picture_of(image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Ground, own: bool = False) -> Picture:
     """ConfigError for what is no image, no text or no box."""
     for phrase in boxes:
         require(isinstance(phrase, str), "boxes", phrase, "boxes by phrase, of type str")
     true = {phrase: _box_of(box, f"boxes[{shown(phrase)}]") for phrase, box in boxes.items()}
-    return Picture(pixels(image), true, ground)
+    return Picture(pixels(image), true, ground, own)
 
 
 def nearest_box(boxes: list[Any], ground: Ground, phrase: str) -> Sequence[float]:
@@ -84,7 +85,8 @@ def checked_answer(answer: Mapping[str, Any], true: list[float] | None) -> tuple
     split = [(str(word), [str(piece) for piece in pieces]) for word, pieces in answer.get("split") or ()]
     never = answer.get("never_seen")
     doubts = {"presence": _share(answer.get("presence"), "presence"), "candidates": candidates, "split": split,
-              "never_seen": None if never is None else [str(word) for word in never]}  # fmt: skip
+              "never_seen": None if never is None else [str(word) for word in never],
+              "begins": [str(word) for word in answer.get("begins") or ()]}  # fmt: skip
     return {"box": box, "iou": iou(box, true), "pieces": pieces} | doubts | _drawn(attention), attention
 
 

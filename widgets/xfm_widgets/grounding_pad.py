@@ -20,7 +20,7 @@ from . import figures
 from .choices import Flag, Place, Share, Text, Texts, told
 from .grounded_pictures import Ground, Picture, checked_answer, elsewhere, grid_of, nearest_box, picture_of
 from .json_values import table
-from .live_page import LivePage
+from .live_page import LivePage, seen_payload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from xfm.data import Dataset
     from xfm.data.source import Example
     from xfm.data.tokenizer import Tokenizer
-    from xfm.explain.box_prediction import SeenWords
     from xfm.model import XFM
 
     Given = tuple[ImageLike, Mapping[str, Sequence[float]], Ground]
@@ -46,9 +45,8 @@ class GroundingPad(LivePage):
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
-    where the first image token stands for the picture. What else it may give, "presence", "candidates", "split" and
-    "never_seen", `explain.box_predictor` says. The known phrases are predicted at once, so that they work in a file
-    too; others need Python.
+    where the first image token stands for the picture. What else it may give `explain.box_predictor` says. The known
+    phrases are predicted at once, so that they work in a file too; others need Python.
     """
 
     scene = Place(0, of=lambda view: len(view._pictures))  # which of the pictures
@@ -150,9 +148,8 @@ class GroundingPad(LivePage):
     def _picture(self) -> Picture:
         return self._pictures[self.scene]
 
-    def _given(self) -> dict[str, Any] | None:
-        seen: SeenWords | None = cast(tuple, self._model)[2]
-        return seen and {"words": sorted(seen.words), "held_out": list(seen.held_out)}
+    def _given(self) -> dict[str, list[str]] | None:
+        return seen_payload(cast(tuple, self._model)[2])
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {**super().acts(), "whole": lambda _: self.send_state("payload")}
@@ -163,7 +160,7 @@ class GroundingPad(LivePage):
         if self._asker is None:
             raise ConfigError("no `asker` was given: only the view's own pictures are answered for")
         drawn, ground = self._asker(picture)
-        self._pictures.append(picture_of(drawn, {}, ground))
+        self._pictures.append(picture_of(drawn, {}, ground, own=True))
         self.drawn["pictures"].append(self._pictures[-1].drawn())
         self.send_state("payload")
         self.scene = len(self._pictures) - 1
@@ -220,5 +217,5 @@ class GroundingPad(LivePage):
         layer, head = (MEAN if i < 0 else min(i, n - 1) for i, n in zip((self.layer, self.head), sizes, strict=True))
         boxes = {name: box for name, box in (("true", true), ("predicted", found.get("box"))) if box is not None}
         label, title = f"cross-attention{of}, layer {layer}, head {head}", f"“{self.phrase}”: {verdict}"
-        others = elsewhere(found) if self.candidates else ()
-        return figures.grounding(self._picture.image, title, boxes, self.attention(), label, others, self.credit)
+        others, credit = elsewhere(found) if self.candidates else (), "" if self._picture.own else self.credit
+        return figures.grounding(self._picture.image, title, boxes, self.attention(), label, others, credit)

@@ -27,6 +27,7 @@ from .view import View
 
 if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
+    from xfm.explain.box_prediction import SeenWords
     from xfm.model import XFM
 
 LIVE = STATIC / "live.js"  # answers a view in the page, beside Python
@@ -138,6 +139,11 @@ class LivePage(View, abstract=True):
         )
         if begin + PART >= len(parcel.weights):
             self._parcel = None  # the page has it: megabytes for nobody
+
+
+def seen_payload(seen: SeenWords | None) -> dict[str, list[str]] | None:
+    """A `SeenWordsPayload` of payloads.d.ts."""
+    return seen and {"words": sorted(seen.words), "held_out": list(seen.held_out), "first": list(seen.first)}
 
 
 def decoded_json(value: Any) -> str:

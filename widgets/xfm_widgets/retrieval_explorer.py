@@ -18,7 +18,7 @@ from xfm.plots.style import message_figure
 from . import figures
 from .choices import Flag, Option, Place, Places, Text, told
 from .json_values import float_bytes, table
-from .live_page import LivePage
+from .live_page import LivePage, seen_payload
 from .shown_pairs import SIDE, checked_pairs, split_words, square_pictures, with_query
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ class RetrievalExplorer(LivePage):
         side = model.config.vision.image_size
         seen = b"".join(prepare(image, side).tobytes() for image in self._pairs.images)
         pictures = None if seen == self.drawn["sprite"] else seen
-        seen = self._seen and {"words": sorted(self._seen.words), "held_out": list(self._seen.held_out)}
-        return {"longest": longest, "pictures": pictures, "seen": seen}
+        return {"longest": longest, "pictures": pictures, "seen": seen_payload(self._seen)}
 
     # ---- the user's queries
 

@@ -225,7 +225,8 @@ class TraceExplorer(LivePage):
         which = {"head": f"head {head}", "rollout": "rollout"}.get(self.heads, f"{self.heads} of the heads")
         label = {"A": self.a, "B": self.b, "A−B": f"{self.a} − {self.b}"}[self.shown]
         title = f"{label if len(self._traces) > 1 else 'Attention'}, {self.map}, layer {layer}, {which}"
-        return figures.plot_attention(sides, self._axes(), self.shown == "A−B", title, self.credit)
+        own = GIVEN in self._traces and not np.array_equal(self._axes().image, self._traces[GIVEN].image)
+        return figures.plot_attention(sides, self._axes(), self.shown == "A−B", title, "" if own else self.credit)
 
     def _complete(self) -> None:
         """Of traces beyond 8 MB, A and B and what fits are in the file, which says so."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,11 +34,12 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 @dataclass(frozen=True)
 class SeenWords:
-    """The words of the training pictures' texts, lower-cased, and names that were held out although their words were
-    not."""
+    """The words of the training pictures' texts, lower-cased; names that were held out although their words were not;
+    and the first words of phrases, the commonest first."""
 
     words: frozenset[str]
     held_out: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
 
     def never(self, phrase: str) -> list[str]:
         """Parts of a phrase that no training picture's text has: held-out names, then single words, each once,
@@ -50,21 +52,36 @@ class SeenWords:
                 unseen.append(name)
         return list(dict.fromkeys([*unseen, *(word for word in _WORD.findall(text) if word not in self.words)]))
 
+    def begins(self, phrase: str) -> tuple[str, ...]:
+        """The commonest first words of training phrases, where this phrase has none of them: ITM, which never met its
+        form, denies what is there. Else nothing."""
+        return () if _first(phrase) in self.first else self.first[:NAMED]
+
 
 def seen_words(data: Dataset) -> SeenWords:
-    """Collects the words of all sources with pictures from the texts that a tokenizer is trained on: seconds, once."""
+    """Collects the words of all sources with pictures, and the first ones of phrases: seconds, once."""
     pictured = [s for s in data.sources if {"pairs", "regions"} & s.provides]
     held_out = tuple(name.lower() for s in pictured for name in getattr(s, "unseen_names", ()))
-    return SeenWords(frozenset().union(*map(_words, pictured)), held_out)
+    words, first = frozenset[str](), Counter[str]()
+    for more, begun in map(_words, pictured):
+        words, first = words | more, first + begun
+    return SeenWords(words, held_out, tuple(word for word, _ in first.most_common() if word))
 
 
 @lru_cache(maxsize=8)
-def _words(source: Source) -> frozenset[str]:
-    return frozenset(word for text in set(source.corpus()) for word in _WORD.findall(text.lower()))
+def _words(source: Source) -> tuple[frozenset[str], Counter[str]]:
+    words = frozenset(word for text in set(source.corpus()) for word in _WORD.findall(text.lower()))
+    pictures = source.with_boxes().examples("train", PHRASED) if "regions" in source.provides else ()
+    return words, Counter(_first(region.text) for picture in pictures for region in picture.regions)
+
+
+def _first(phrase: str) -> str:
+    return next(iter(_WORD.findall(phrase.lower())), "")
 
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 MASKED, HIDDEN = 24, 0.3  # pictures that are asked for candidates, and the share of patches hidden in each
+PHRASED, NAMED = 200, 3  # training pictures whose phrases are looked at; their first words that a view names, at most
 SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidates, at most
 
 
@@ -100,7 +117,7 @@ def box_predictor(
         candidates: up to three boxes with their "share" and "presence": where BBP points in 24 copies of the picture, a
         random 30 % of the patches of each hidden. Boxes with an IoU of 0.5 or more count as one, their mean.
         split: (word, its pieces) of each word that the tokenizer has no token for.
-        never_seen: what of the phrase no text of a training picture has; None without `seen`.
+        never_seen, begins: `SeenWords.never` and `.begins` of the phrase; None and () without `seen`.
 
     Raises:
         ConfigError: for what is no image; `predict` raises it for a phrase without a word, one that is too long, and a
@@ -110,8 +127,8 @@ def box_predictor(
 
     def predict(phrase: str) -> dict[str, Any]:
         require(isinstance(phrase, str) and bool(phrase.strip()), "phrase", phrase, "some words")
-        never_seen = None if seen is None else seen.never(phrase)
-        return _predicted(make_inputs(model, tokenizer, prepared, phrase)) | {"never_seen": never_seen}
+        doubts = {"never_seen": seen and seen.never(phrase), "begins": seen.begins(phrase) if seen else ()}
+        return _predicted(make_inputs(model, tokenizer, prepared, phrase)) | doubts
 
     return predict
 

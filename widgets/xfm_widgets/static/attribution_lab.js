@@ -432,7 +432,7 @@ function render({ model, el }) {
       node("div", { className: "xfm-head" }, methodHead(attribution), thumbnail(picture.drawn)),
       ...[panel.holder, panel.value, scaleBar(patchEnd, "patches: ")],
       ...[node("div", { className: "xfm-words" }, ...colouredWords), scaleBar(wordEnd, "words: ")],
-      trustOf(attribution, opened),
+      trustOf(attribution, opened, attributions, model.get("payload").match),
     );
   }
 

@@ -6,18 +6,41 @@ import { fixed, wholePercent } from "./number_text.js";
 
 // Measured with the bundled checkpoint on validation scenes: see benchmarks/results/presence.json
 const [LIKELY, UNLIKELY] = [0.25, 0.05];
+const UNLIKE = "In pictures unlike those of training the model misses most of what is there, and may find what is not.";
 const SAME = 0.5; // IoU
 export const PRESENCE =
   "Presence is ITM's probability that the phrase belongs to what is in the box. A true phrase gets about a half: of three pairings in training one was true.";
 export const CANDIDATES =
   "Candidates: where the box falls when random 30 % of the patches are hidden, in 24 tries; how many agree, and each box's presence. What agrees with the predicted box is not drawn.";
 
-/** @param {number | null} presence */
-export function presenceText(presence) {
+/**
+ * How likely it is that the phrase is there: a verdict only where that was measured, for phrases in the form of training
+ * in pictures like those of training
+ * @param {Pick<GroundedPhrase, "presence" | "never_seen" | "begins">} answer
+ * @param {string} phrase
+ * @param {boolean} isOwn the picture is the reader's
+ */
+export function presenceText({ presence, never_seen, begins }, phrase, isOwn = false) {
   if (presence === null) return "";
-  const verdict = presence >= LIKELY ? "likely there" : presence < UNLIKELY ? "likely not there" : "doubtful";
-  return `Presence ${wholePercent(presence)}: ${verdict}`;
+  const number = `Presence ${wholePercent(presence)}`;
+  if (never_seen === null) return `${number}. No verdict: this view was not given the data of training.`;
+  if (never_seen.length) return `${number}. No verdict: training had no ${quoted(never_seen)}.`;
+  if (begins.length) return `${number}. No verdict: ${otherForm(begins, phrase)}`;
+  if (presence >= UNLIKELY && presence < LIKELY) return `${number}: doubtful`;
+  const isFound = presence >= LIKELY;
+  if (isOwn) return `${number}: ${isFound ? "found" : "not found"}. ${UNLIKE}`;
+  return `${number}: ${isFound ? "likely there" : "likely not there"}`;
 }
+
+/** @param {string[]} begins @param {string} phrase */
+function otherForm([first, ...others], phrase) {
+  if (others.length) return `phrases of training begin with other words, mostly ${quoted([first, ...others])}.`;
+  const better = `${first} ${phrase.trim().replace(/^(an?|some|the)\s+/i, "")}`;
+  return `the model was trained on phrases that begin with “${first}”; write “${better}”.`;
+}
+
+/** @param {string[]} words */
+const quoted = (words) => words.map((word) => `“${word}”`).join(", ");
 
 /**
  * What the words alone say against an answer, a line each
@@ -25,7 +48,6 @@ export function presenceText(presence) {
  * @param {string} guessed what is a guess of words that were never seen
  */
 export function wordDoubts({ never_seen, split }, guessed = "The box") {
-  const quoted = (/** @type {string[]} */ words) => words.map((word) => `“${word}”`).join(", ");
   const lines = [];
   if (never_seen?.length) lines.push(`Never seen in training: ${quoted(never_seen)}. ${guessed} is a guess.`);
   for (const [word, pieces] of split ?? [])

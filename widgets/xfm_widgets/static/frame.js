@@ -107,6 +107,7 @@ export function frame(model, el, { view, title, about = "", table }) {
     root,
     controls,
     body,
+    credit,
     on,
     /**
      * Calls `draw` at once and whenever one of the traits changes, and when the theme does

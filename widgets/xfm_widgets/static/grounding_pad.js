@@ -400,7 +400,7 @@ function render({ model, el }) {
 
   function drawDoubts() {
     const found = answer();
-    presence.textContent = found ? presenceText(found.presence) : "";
+    presence.textContent = found ? presenceText(found, model.get("phrase"), picture().own) : "";
     doubts.replaceChildren(...(found ? wordDoubts(found) : []).map((line) => node("li", {}, line)));
     const candidates = found ? numberedCandidates(found) : [];
     candidatePart.style.display = candidates.length ? "" : "none";
@@ -425,6 +425,7 @@ function render({ model, el }) {
     drawLeafing();
     if (shownScene === place()) return;
     shownScene = place();
+    ui.credit.hidden = picture().own;
     resize(pad, pad.wide, pad.wide * ratio());
     bare.replaceChildren(thumbnail(pictureHere()));
   }

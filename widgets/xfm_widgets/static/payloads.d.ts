@@ -172,6 +172,7 @@ export interface AttributionLabPayload {
   takes: boolean; // pictures of the reader's own
   more: string[]; // methods that Python can add
   found: DrawnAttribution[];
+  match: number | null; // ITM's log-odds that picture and text belong together; null: not asked
   objects: LabObject[];
 }
 
@@ -351,6 +352,7 @@ export interface GroundedPhrase {
   candidates: Candidate[];
   split: [string, string[]][]; // words that are several pieces
   never_seen: string[] | null; // null: not known
+  begins: string[]; // the commonest first words of training phrases, where this one has none of them
   pieces: string[];
   shape: Int[]; // layers, heads, pieces, image tokens, grid; empty without attention
   weights?: DataView;
@@ -363,6 +365,7 @@ export interface GroundedPicture {
   width: Int;
   boxes: Record<string, number[]>; // phrase: x, y, width, height in pixels
   found: Record<string, GroundedPhrase>;
+  own: boolean; // the reader's, of which training had none
 }
 
 export interface GroundingPadPayload {
@@ -501,6 +504,7 @@ export interface PageSeeds {
 export interface SeenWordsPayload {
   words: string[];
   held_out: string[];
+  first: string[]; // words of training phrases, the commonest first
 }
 
 export interface PageModelPayload {

@@ -1,6 +1,6 @@
 // @ts-check
 // A picture of the reader's own: a file that is chosen, dropped or pasted, made small here and sent as base64.
-import { pen } from "./canvas.js";
+import { outline, pen } from "./canvas.js";
 import { button } from "./controls.js";
 import { node } from "./dom.js";
 
@@ -60,8 +60,9 @@ function jpegPixels(view) {
 /**
  * The picture as a PNG in base64, its longer side at most SENT pixels. Error, in words, for what is none.
  * @param {File} file
+ * @param {HTMLElement} preview where it is shown what is cut off
  */
-export async function readPicture(file) {
+export async function readPicture(file, preview) {
   const reason = objection(file, new Uint8Array(await file.slice(0, HEAD).arrayBuffer()));
   if (reason) throw new Error(reason);
   let picture;
@@ -74,8 +75,37 @@ export async function readPicture(file) {
   const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
   const surface = node("canvas", { width, height });
   pen(surface).drawImage(picture, 0, 0, width, height);
+  const sizes = `${picture.width} × ${picture.height}`;
   picture.close();
-  return surface.toDataURL("image/png").split(",")[1];
+  const sent = surface.toDataURL("image/png").split(",")[1];
+  preview.replaceChildren(...(width === height ? [] : cropped(surface, sizes)));
+  return sent;
+}
+
+/**
+ * The picture with what the model does not see shaded, as `images.prepare` crops it, and that in words
+ * @param {HTMLCanvasElement} surface
+ * @param {string} sizes
+ */
+function cropped(surface, sizes) {
+  const { width, height } = surface;
+  const side = Math.min(width, height);
+  const [left, top] = [(width - side) / 2, (height - side) / 2];
+  const brush = pen(surface);
+  brush.fillStyle = "rgba(0, 0, 0, 0.6)";
+  brush.fillRect(0, 0, left || width, top || height);
+  brush.fillRect(left && left + side, top && top + side, left || width, top || height);
+  outline(
+    brush,
+    [left, top, side, side],
+    [
+      ["#fff", side / 20],
+      ["#0072b2", side / 40],
+    ],
+  );
+  surface.setAttribute("role", "img");
+  surface.setAttribute("aria-label", "Your picture; the middle square is outlined");
+  return [surface, node("span", {}, `${sizes} pixels: the model sees the square in the middle, not what is shaded.`)];
 }
 
 /**
@@ -96,9 +126,11 @@ export async function pixelsOf(base64) {
  * A place to drop a picture on, with a button to choose one; a picture that is dropped or pasted anywhere in `root`
  * counts, too: beside the place the browser would leave the page for it
  * @param {HTMLElement} root
- * @param {(file: File) => void} take
+ * @param {(file: File, preview: HTMLElement) => void} act
  */
-export function pictureDrop(root, take) {
+export function pictureDrop(root, act) {
+  const preview = node("span", { className: "xfm-crop" });
+  const take = (/** @type {File} */ file) => act(file, preview);
   const chooser = node("input", {
     type: "file",
     accept: TYPES.join(","),
@@ -114,7 +146,8 @@ export function pictureDrop(root, take) {
     { className: "xfm-drop" },
     chooser,
     choose,
-    node("span", {}, "or drop one here, or paste it"),
+    node("span", {}, "or drop one here, or paste it; the model sees the square in its middle"),
+    preview,
   );
   const isOver = (/** @type {boolean} */ on) => element.classList.toggle("xfm-over", on);
   const hasFile = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
@@ -146,10 +179,10 @@ export function pictureDrop(root, take) {
  * @param {{ root: HTMLElement, warn(text: string): void }} ui
  */
 export const pictureSender = (model, ui) =>
-  pictureDrop(ui.root, async (file) => {
+  pictureDrop(ui.root, async (file, preview) => {
     ui.warn("");
     try {
-      model.send({ do: "picture", of: await readPicture(file) });
+      model.send({ do: "picture", of: await readPicture(file, preview) });
     } catch (error) {
       ui.warn(error instanceof Error ? error.message : String(error));
     }

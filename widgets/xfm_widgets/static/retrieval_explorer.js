@@ -148,7 +148,7 @@ function render({ model, el }) {
   const noPython = "A query of your own needs the model, so Python: in this file those of the set work.";
   /**
    * Sends the user's query; its answer arrives as `own_scores`.
-   * @param {{ text: string } | { file: File }} question
+   * @param {{ text: string } | { file: File, preview: HTMLElement }} question
    */
   async function askOwn(question) {
     if (model.offline || !payload.scores) return ui.warn(noPython);
@@ -156,7 +156,7 @@ function render({ model, el }) {
     if ("text" in question)
       return ui.set({ direction: DIRECTIONS[0], typed: question.text, own: question.text !== "" });
     try {
-      model.send({ do: "picture", of: await readPicture(question.file) });
+      model.send({ do: "picture", of: await readPicture(question.file, question.preview) });
     } catch (error) {
       ui.warn(error instanceof Error ? error.message : String(error));
     }
@@ -175,7 +175,7 @@ function render({ model, el }) {
     { className: "xfm-controls" },
     node("label", {}, "A sentence of your own", ownText),
     button("Rank the pictures", askTyped),
-    pictureDrop(ui.root, (file) => askOwn({ file })),
+    pictureDrop(ui.root, (file, preview) => askOwn({ file, preview })),
   );
   ui.controls.append(ownQuery);
 

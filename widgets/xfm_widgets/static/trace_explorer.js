@@ -5,6 +5,7 @@ import { keysOf, node } from "./dom.js";
 import { frame } from "./frame.js";
 import { headDetail } from "./head_detail.js";
 import { headSheet } from "./head_sheet.js";
+import { uint8 } from "./numeric.js";
 import { strengthSlider } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 import { modeCaption, sumCaption } from "./trace_captions.js";
@@ -25,7 +26,7 @@ const HEADS = { head: "one", mean: "mean", max: "max", rollout: "rollout" };
 /** @type {TraceExplorerTraits["shown"][]} */
 const SHOWN = ["A", "B", "A−B"];
 
-const OWN = "your own"; // of the labels
+const [GIVEN, OWN] = ["given", "your own"]; // of the labels
 
 /** @param {Host<TraceExplorerTraits>} host */
 function render({ model, el }) {
@@ -242,6 +243,9 @@ function render({ model, el }) {
     whichHead.box.disabled = mode() !== "head";
     whichHeads.box.options[keysOf(HEADS).indexOf("rollout")].disabled = !map().rollout;
     caption.textContent = modeCaption(mode(), isSigned());
+    const given = traceOf(GIVEN);
+    const [shown, first] = [uint8(state.trace().image), uint8((given ?? state.trace()).image)];
+    ui.credit.hidden = shown.some((value, i) => value !== first[i]); // a picture of the reader's own
     ui.announce(drawSides().join(". "));
     sheet.draw();
     detail.draw();

@@ -5,7 +5,8 @@ import { fixed, signed } from "./number_text.js";
 import { verdict } from "./trust_verdict.js";
 
 /** @import { DrawnAttribution } from "./payloads.d.ts" */
-/** @typedef {Pick<DrawnAttribution, "method" | "target" | "trust" | "gap" | "beyond">} Judged */
+/** @import { Ranked } from "./trust_verdict.js" */
+/** @typedef {Pick<DrawnAttribution, "method" | "target" | "trust" | "gap">} Judged */
 
 /** @param {number | null} x */
 const twoDigits = (x) => (x === null ? "–" : fixed(x));
@@ -15,12 +16,14 @@ export const columnHeads = (names) =>
   node("thead", {}, node("tr", {}, ...names.map((name) => node("th", { scope: "col" }, name))));
 
 /**
- * @param {Judged} attribution
+ * @param {Ranked & Judged} attribution
  * @param {Set<string>} opened which are unfolded, and stay so
+ * @param {Ranked[]} all of the view
+ * @param {number | null} match ITM's log-odds of picture and text
  */
-export function trustOf(attribution, opened) {
+export function trustOf(attribution, opened, all, match) {
   const { method, target, trust } = attribution;
-  const said = node("p", { className: "xfm-verdict" }, verdict(attribution));
+  const said = node("p", { className: "xfm-verdict" }, verdict(attribution, all, match));
   if (!trust.length) return node("div", {}, said);
   const key = `${target}: ${method}`;
   const details = node(

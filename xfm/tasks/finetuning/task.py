@@ -41,10 +41,11 @@ class Item:
 
 
 class Answer(NamedTuple):
-    """What a model says of an item, and the probability that it gives it (NaN where it gives none)."""
+    """What a model says of an item, the probability that it gives it (NaN: none), and what speaks against it."""
 
     value: Any
     confidence: float = float("nan")
+    doubt: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import { coded, noMaps } from "./page_questions.js";
 
 // as in Python
 const [MASKED, HIDDEN] = [24, 0.3];
-const [SAME, CANDIDATES] = [0.5, 3];
+const [SAME, CANDIDATES, NAMED] = [0.5, 3, 3];
 const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
 
 /**
@@ -47,6 +47,7 @@ export function grounder(model, rgb, seed, seen = null) {
         presence: presence(model, out, one.box),
       })),
       ...wordFacts(given.tokens, seen, phrase),
+      begins: seen ? beginsOtherwise(seen, phrase) : [],
       pieces,
       shape: [maps.cross.length, model.config.text_heads, pieces.length, tokens, model.grid],
       weights: codes,
@@ -135,6 +136,16 @@ export function candidates(boxes) {
     left = left.map((is, i) => is && !best[i]);
   }
   return found;
+}
+
+/**
+ * The commonest first words of training phrases, where this phrase has none of them
+ * @param {SeenWordsPayload} seen
+ * @param {string} phrase
+ */
+export function beginsOtherwise({ first }, phrase) {
+  const [word] = phrase.toLowerCase().match(WORD) ?? [""];
+  return first.includes(word) ? [] : first.slice(0, NAMED);
 }
 
 /** IoU @param {Box} a @param {Box} b */

@@ -97,7 +97,7 @@ export function groundingPad(payload, seen) {
       picture: (of, asked) =>
         taking(asked, page, of, (rgb) => {
           const { side } = page.config;
-          const added = { image: new DataView(rgb.buffer), height: side, width: side, boxes: {}, found: {} };
+          const added = { image: new DataView(rgb.buffer), height: side, width: side, boxes: {}, found: {}, own: true };
           const pictures = [...asked.get("payload").pictures, added];
           if (asked.limits) asked.limits.scene.count = pictures.length;
           asked.set("payload", { ...asked.get("payload"), pictures });

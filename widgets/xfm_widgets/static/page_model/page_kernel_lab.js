@@ -36,8 +36,10 @@ export function attributionLab(payload, { text, targets, methods }) {
         truth: (isFirst && target.truth) || null,
       }));
       const patches = objects.map((one) => one.patches);
+      const inputs = page.inputs(bytesOf(image), text);
       return {
         image,
+        match: page.itm(page.outputs(inputs)),
         questions,
         remove: removals(page, questions, Object.fromEntries(objects.map((o) => [o.name, o.patches]))),
         compute: withoutGradients(page, patches, payload.seeds.shapley),
@@ -65,7 +67,7 @@ export function attributionLab(payload, { text, targets, methods }) {
       const objects = picture.objects ?? to.get("payload").objects;
       const more = Object.keys(methods).filter((name) => !known.includes(name) && (objects.length || name !== OBJECTS));
       if (to.limits) to.limits.methods.of = [...known, ...more];
-      to.set("payload", { ...to.get("payload"), ...picture, found, methods: known, more });
+      to.set("payload", { ...to.get("payload"), ...picture, match: seen.match, found, methods: known, more });
     }
     tell(model, model.get("payload").found);
 
