@@ -41,13 +41,13 @@ CEILINGS = {
     "diagnostics": 375,
     "train": 1558,
     "files": 1926,
-    "explain": 2719,
-    "tasks": 6411,
+    "explain": 2736,
+    "tasks": 6412,
     "plots": 2547,
     "study": 4125,
-    "lab": 242,
+    "lab": 250,
     "cli": 626,
-    "tools": 4659,
+    "tools": 4725,
 }
 EXEMPT = {  # from LIMITS, each for a reason
     "attention_capture.py:_scaled_dot_product": "torch's own signature",

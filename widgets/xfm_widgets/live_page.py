@@ -1,10 +1,8 @@
-"""Views whose model can run in the page: in a file of its own, where Python is not, and beside a kernel, which then
-need not be waited for.
+"""Views whose model can run in the page: in a file without Python, and beside a kernel that is busy.
 
-A page that shows such a view asks for the model once it is idle: first what it is, "model", and where no other view of
-that page has brought it yet, part by part, its "weights", with the code that runs it. From then on it answers itself
-what it asks Python for, too, and is told what Python is done with: a "turn" (a number) with choices, an "act" (a name)
-with what it asks for else.
+A page that shows such a view asks for the model once it is idle: first what it is, "model", and, once a page, its
+"weights", part by part, with the code that runs it. From then on it answers what it also asks Python for, and is told
+what Python is done with: a "turn" (a number) with choices, an "act" (a name) with other requests.
 """
 
 from __future__ import annotations

@@ -152,8 +152,7 @@ class _Known:
 
 
 class _Encoded:
-    """A model as a task's head calls it, of one item that is encoded already; `text` None: the head's own texts are
-    read, since the item has none."""
+    """A model as a task's head calls it, of one encoded item; `text` None: the head's own texts are read."""
 
     def __init__(self, model: Any, text: Tensor | None, pictures: Sequence[Tensor]):
         import torch

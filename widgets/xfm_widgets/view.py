@@ -1,5 +1,4 @@
-"""What every view is: a widget whose modules are joined into one for the browser, that shows its figure where there is
-no kernel, and that writes itself into one file.
+"""A view: a widget of joined modules, which shows its figure where there is no kernel and writes itself into a file.
 
 A view takes data (arrays, traces, run folders, tables), never a model. Its Python state is traits: choose with the
 mouse, the keyboard, or `view.head = 2`; `observe` and `traitlets.link` connect views, and so does `jslink` where the
@@ -218,8 +217,7 @@ class View(anywidget.AnyWidget):
             self.message = f"{type(error).__name__}: {shorten(error)}"
 
     def _ipython_display_(self) -> None:
-        """The view, and behind it its figure: the stylesheet hides that while the view is alive, and a notebook that is
-        opened without a kernel still shows it."""
+        """The view, and behind it its figure, which shows where there is no kernel; the stylesheet hides it else."""
         if (bundle := super()._repr_mimebundle_()) is not None:
             display(bundle[0], metadata=bundle[1], raw=True)
             display(self._still(), raw=True)

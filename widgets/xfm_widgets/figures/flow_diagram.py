@@ -128,9 +128,8 @@ def _print_norms(axes: Axes, at: _Point, norms: Any, encoder: str, objectives: S
 def _crossing(
     axes: Axes, start: _Point, end: _Point, scales: Mapping[str, float], offset: _Point, held: Mapping[str, float]
 ) -> None:
-    """An arrow out of the language encoder and, as in the view, a valve: across it where the gradient is stopped, along
-    it where it passes, with the gradient scales and what they hold back. Neither valve nor word where one loss's
-    gradient passes unscaled."""
+    """An arrow out of the language encoder with a valve: across it where the gradient is stopped, along it where it
+    passes, with scales and what they hold back; none where one loss's gradient passes unscaled."""
     stopped, unscaled = not any(scales.values()), all(scale == 1 for scale in scales.values())
     colour = GREY if unscaled else ORANGE
     _arrow(axes, start, end, colour)

@@ -57,11 +57,7 @@ export function studyCurves(section, { model, ui, variant }) {
     section.append(curves, node("div", { className: "xfm-ablation-detail" }, choices, curveLegend));
   } else {
     section.append(
-      node(
-        "p",
-        {},
-        "None: the study has neither the losses of its runs (curves.csv) nor probes (train.probe_every).",
-      ),
+      node("p", {}, "None: the study has neither the losses of its runs (curves.csv) nor probes (train.probe_every)."),
     );
   }
   let hovered = -1; // the step under the pointer, which is read out and not chosen

@@ -221,7 +221,7 @@ function render({ model, el }) {
   }
   /** @param {string} label */
   function sized(label) {
-    const [layers, heads, queries, keys] = traceOf(label).maps[mapName()].size;
+    const [layers, heads, queries, keys] = traceOf(label)?.maps[mapName()]?.size ?? [0, 0, 0, 0];
     return `${label} has ${layers} layers of ${heads} heads, ${queries} × ${keys} weights each`;
   }
   function draw() {
