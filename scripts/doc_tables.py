@@ -177,7 +177,7 @@ def profile_table() -> str:
 
 def views_table() -> str:
     rows = []
-    for tokens, views in benchmark("widgets")["tokens"].items():
+    for tokens, views in benchmark("beside_bertviz")["tokens"].items():
         for name, m in views.items():
             times = ["failed"] * 3
             if "failed" not in m:

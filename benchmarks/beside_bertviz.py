@@ -1,6 +1,6 @@
 """The attention widget beside BertViz, in a headless Chromium.
 
-    python benchmarks/widgets.py [--tokens 32 64 197] [--repeats 5]
+    python benchmarks/beside_bertviz.py [--tokens 32 64 197] [--repeats 5]
 
 The same random attention of 12 layers x 12 heads in one file each: ours as `TraceExplorer(...).to_html()`, BertViz's as
 `head_view` and `model_view` return it, its three libraries from npm instead of the network. Measured: bytes of the
