@@ -75,7 +75,7 @@ def test_its_examples_run(world, capsys):
         elif "--workers" not in words or "--plan" in words:  # two workers would be processes, and train
             main(words[1:])
     said = capsys.readouterr().out
-    assert "2 workers on this machine" in said and "nothing to accept" in said and "report.html" in said
+    assert "by 2 workers" in said and "nothing to accept" in said and "report.html" in said
 
 
 def test_the_mistakes_are_counted_right() -> None:

@@ -251,7 +251,7 @@ def test_a_lab_with_a_target_of_ones_own_has_no_model() -> None:
     lab = xfm.load("demo")
     own = explain.Target("twice itm", lambda out: 2 * out.itm, "itm")
     view = xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion", own), ["occlusion"])
-    with pytest.raises(ConfigError, match="where its targets have names"):
+    with pytest.raises(ConfigError, match="targets need names"):
         view.to_html("view.html", model=True)
 
 

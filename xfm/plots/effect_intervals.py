@@ -75,7 +75,8 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         name = _labels([first.against, *variants])[0]
         lines += [f"{name}: {values}" for values in [compared_with(rows)] if values] + known_levels(first)
         axes.set_xlabel("\n".join(lines), fontsize=SIZE)
-        axes.text(1, 1, _beside_baseline(name, rows), transform=axes.transAxes, **_CORNER)
+        if unlearnt := _beside_baseline(name, rows):
+            axes.text(1, 1, unlearnt, transform=axes.transAxes, **_CORNER)
     untested = any(effects["verdict"].str.startswith("not tested"))
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
     handles = [

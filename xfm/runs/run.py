@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..base.fields import require
+from ..base.fields import differences, require
 from ..base.files import TEMPORARY
 from ..base.html_card import card, curve, table
 from ..base.numbers import amount, interval
@@ -157,6 +157,11 @@ class Run(Folder[RunConfig]):
 def kept_name(step: int) -> str:
     """File name of the weights after `step` steps."""
     return f"step{step:06}.safetensors"
+
+
+def config_differences(a: RunConfig, b: RunConfig) -> str:
+    """The dotted fields in which two configs differ, with both values; "none" of an open group's that one has not."""
+    return differences(a.to_dict(), b.to_dict())
 
 
 def answers(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:

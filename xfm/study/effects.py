@@ -95,7 +95,8 @@ def _effects(data: Measurements, against: str) -> pd.DataFrame:
     shut = _shut(table, spec.primary)  # before the rows go that were not measured: these open no gate
     none = lacking(data.results)  # a specialist's; they count in the family's size all the same: plans cannot know them
     keys: Any = table[["variant", "against", "metric"]].itertuples(index=False, name=None)
-    table = cast(pd.DataFrame, table[[not {(v, m), (other, m)} & none for v, other, m in keys]]).reset_index(drop=True)
+    measured = np.array([not {(v, m), (other, m)} & none for v, other, m in keys], bool)
+    table = cast(pd.DataFrame, table[measured]).reset_index(drop=True)
     rows = cast(list[Any], list(table.itertuples()))
     floor = data.at_floor
     table["verdict"] = [_verdict(row, row.metric in floor, (row.variant, row.metric) in shut) for row in rows]
