@@ -43,7 +43,7 @@ CEILINGS = {
     "files": 1926,
     "explain": 2736,
     "tasks": 6412,
-    "plots": 2548,
+    "plots": 2549,
     "study": 4126,
     "lab": 250,
     "cli": 626,

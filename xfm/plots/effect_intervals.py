@@ -75,8 +75,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         name = _labels([first.against, *variants])[0]
         lines += [f"{name}: {values}" for values in [compared_with(rows)] if values] + known_levels(first)
         axes.set_xlabel("\n".join(lines), fontsize=SIZE)
-        if unlearnt := _beside_baseline(name, rows):
-            axes.text(1, 1, unlearnt, transform=axes.transAxes, **_CORNER)
+        _say_unlearnt(axes, name, rows)
     untested = any(effects["verdict"].str.startswith("not tested"))
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
     handles = [
@@ -92,11 +91,13 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
     return figure
 
 
-def _beside_baseline(name: str, rows: Sequence[Any]) -> str:
-    """Says that the means of a metric's references do not beat the baseline; "" where one does."""
+def _say_unlearnt(axes: Axes, name: str, rows: Sequence[Any]) -> None:
+    """Writes into a panel that the means of its references do not beat the baseline; nothing where one does."""
     side = {"higher": 1, "lower": -1}.get(rows[0].better, math.nan)
     beaten = any(not side * (row.mean_against - row.baseline) <= 0 for row in rows)
-    return "" if beaten else f"{name}: at or {'below' if side > 0 else 'above'} baseline"
+    if not beaten:
+        words = f"{name}: at or {'below' if side > 0 else 'above'} baseline"
+        axes.text(1, 1, words, transform=axes.transAxes, **_CORNER)
 
 
 def _effect(axes: Axes, row: Any, seeds: Any, y: int, away: bool) -> None:
