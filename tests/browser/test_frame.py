@@ -194,7 +194,7 @@ def test_a_view_is_saved_as_it_stands_sharp_and_whole(offline, tmp_path):
     assert not {"select", "input", "textarea", "summary"} & {e.tag.rpartition("}")[2] for e in elements}
     text = svg.read_text("utf-8")
     assert "url(" not in text and 'class="xfm-drawer"' not in text
-    assert "numbers over the picture: 0" in text, "what is chosen is said in the place of the controls"
+    assert "numbers over the picture: 0" in text, "the choice stands in the place of the controls"
     bottom = "document.querySelector('.xfm-view > .xfm-body').getBoundingClientRect().bottom"
     assert float(elements[0].attrib["height"]) < page.evaluate(bottom), "drawer and controls keep no places"
     again = offline(html)

@@ -166,7 +166,7 @@ def test_a_side_of_a_box_is_that_of_the_heads_box(model: XFM, side: str, column:
         outputs = inputs.outputs(inputs.patches[None], inputs.pieces[None])
         box = outputs.head("bbp").boxes(outputs.fused)[0]
     assert inputs.score() == pytest.approx(box[column].item(), abs=1e-6)
-    assert len({round(value, 4) for value in box.tolist()}) == 4, "sides that are told apart"
+    assert len({round(value, 4) for value in box.tolist()}) == 4, "four different sides"
 
 
 TEXT, WORD = "an unbelievably big lion", "unbelievably"

@@ -202,7 +202,7 @@ def raising(error: Exception):
 CUDA = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of ..."
 LESS = "In the same run may be set: train.checkpoint_activations = true, "
 FULL = OSError(errno.ENOSPC, "No space left on device")  # as the kernel says it of a semaphore
-REFUSED = {  # what is asked of the machine, and what is said of it; as it is where nothing is
+REFUSED = {  # a request to the machine, and the sentence of its refusal; the machine itself where there is none
     "torch": (
         lambda: torch.empty(1 << 60, dtype=torch.uint8),
         f"out of memory (1.07e+09 GiB more were asked for). {LESS}",
