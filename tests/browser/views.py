@@ -70,7 +70,11 @@ def serving(folder: Path, answers: str, environment: Mapping[str, str], *command
         yield url
     finally:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # JupyterLab waits for its kernels' ends, on a busy machine for longer
+            server.kill()
+            server.wait()
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
