@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from xfm.data.world import colours, openmoji, styles
 from xfm.data.world.colours import LEVELS, TERMS, oklab
@@ -11,24 +9,15 @@ from xfm.data.world.colours import LEVELS, TERMS, oklab
 PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
 
 
-@pytest.mark.parametrize(
-    ("rgb", "lab"),  # of Ottosson's own implementation
-    [
-        ((1, 1, 1), (1, 0, 0)),
-        ((1, 0, 0), (0.627955, 0.224863, 0.125846)),
-        ((0, 0, 1), (0.452014, -0.032457, -0.311528)),
-        ((0, 1, 0), (0.866440, -0.233888, 0.179498)),
-        ((0, 0, 0), (0, 0, 0)),
-    ],
-)
+@pytest.mark.parametrize(("rgb", "lab"), [  # of Ottosson's own implementation
+    ((1, 1, 1), (1, 0, 0)), ((1, 0, 0), (0.627955, 0.224863, 0.125846)), ((0, 0, 0), (0, 0, 0)),
+    ((0, 0, 1), (0.452014, -0.032457, -0.311528)), ((0, 1, 0), (0.866440, -0.233888, 0.179498)),
+])  # fmt: skip
 def test_oklab(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
     assert oklab(np.array(rgb)) == pytest.approx(lab, abs=1e-4)
-
-
-@given(st.floats(0, 1))
-def test_greys_have_no_hue(level: float) -> None:
-    assert np.abs(oklab(np.full(3, level))[1:]).max() < 1e-4
-    assert term(*[round(level * 255)] * 3) in ("black", "grey", "white")
+    for level in np.linspace(0, 1, 30):  # greys have no hue
+        assert np.abs(oklab(np.full(3, level))[1:]).max() < 1e-4
+        assert term(*[round(level * 255)] * 3) in ("black", "grey", "white")
 
 
 def term(red: int, green: int, blue: int) -> str:

@@ -33,11 +33,7 @@ def confirmed(invented) -> Study:
 
 
 def report(study: Study) -> str:
-    return words_of(study.report())
-
-
-def words_of(page: Path) -> str:
-    text = re.sub(r"<(script|style).*?</\1>", "", page.read_text("utf-8"), flags=re.DOTALL)
+    text = re.sub(r"<(script|style).*?</\1>", "", study.report().read_text("utf-8"), flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
@@ -51,10 +47,6 @@ def test_the_report_says_what_became_of_each_hypothesis(confirmed) -> None:
     for asked, (held, why) in zip(ASKED, WORDS, strict=True):
         assert f"{asked} {held.capitalize()} . {why}".replace(" .", ".") in text.replace(" .", ".")
     assert "No answers yet" not in text and "The results have changed" not in text
-
-
-def test_another_value_is_told(confirmed) -> None:
-    confirmed.answer(SUM, WORDS)
     results = confirmed.results()
     assert digest(results.sample(frac=1, random_state=0)) == digest(results), "in whatever order runs finished"
     text, value = confirmed.table.read_text("utf-8"), float(results["value"].iloc[0])
@@ -74,17 +66,11 @@ def test_what_confirms_is_read_when_it_is_whole(invented) -> None:
     assert len(study.answers()) == 2
 
 
-@pytest.mark.parametrize(
-    "question, words, named",
-    [
-        ("", WORDS, "question"),
-        ("two\nlines", WORDS, "question"),
-        (SUM, WORDS[:1], "hypotheses"),
-        (SUM, [*WORDS, WORDS[0]], "hypotheses"),
-        (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
-        (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
-    ],
-)
+@pytest.mark.parametrize(("question", "words", "named"), [
+    ("", WORDS, "question"), ("two\nlines", WORDS, "question"), (SUM, WORDS[:1], "hypotheses"),
+    (SUM, [*WORDS, WORDS[0]], "hypotheses"), (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
+    (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
+])  # fmt: skip
 def test_anything_else_is_refused(confirmed, question, words, named) -> None:
     with pytest.raises(ConfigError, match=named):
         confirmed.answer(question, words)
@@ -173,26 +159,17 @@ def test_a_metric_at_its_baseline_is_refused_with_its_numbers(look, confirm):
     confirm(NAMING).run()
 
 
-def test_two_seeds_are_too_few(look, confirm):
-    look(seeds=[3, 4])
-    refused(confirm(), "xfm has 2 seeds in look; an interval needs 3")
-
-
-def test_the_test_split_is_no_exploration(look, confirm):
-    look(split="test")
-    refused(confirm(), r"no study explored it \(of look none has split = 'validation'\)")
-    refused(confirm(explored=()), r"no study explored it \(there is none\)")
-
-
-def test_another_regime_admits_nothing(look, confirm):
-    look(changes={"train.lr": 1e-5})
-    refused(confirm(), "look has no run of xfm's config")
-
-
-def test_what_has_no_baseline_or_was_not_measured_is_refused(look, confirm):
-    look()
-    refused(confirm("grounding, acc@0.5"), "has no baseline, or no better direction")
-    refused(confirm("naming, acuracy"), "was not measured in look")
+@pytest.mark.parametrize(("explored", "asked", "said"), [
+    ({"seeds": [3, 4]}, {}, "xfm has 2 seeds in look; an interval needs 3"),
+    ({"split": "test"}, {}, r"no study explored it \(of look none has split = 'validation'\)"),
+    ({}, {"explored": ()}, r"no study explored it \(there is none\)"),
+    ({"changes": {"train.lr": 1e-5}}, {}, "look has no run of xfm's config"),
+    ({}, {"primary": "grounding, acc@0.5"}, "has no baseline, or no better direction"),
+    ({}, {"primary": "naming, acuracy"}, "was not measured in look"),
+])  # fmt: skip
+def test_what_no_exploration_admits_is_refused(explored, asked, said, look, confirm):
+    look(**explored)
+    refused(confirm(**asked), said)
 
 
 def test_a_run_that_failed_counts_as_the_worst(look, confirm):
