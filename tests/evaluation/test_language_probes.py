@@ -12,7 +12,7 @@ from xfm.base import seeding
 from xfm.data import wordnet
 from xfm.data.wordnet import Sentence
 from xfm.objectives import build
-from xfm.tasks import EvalContext, baselines, language_finetuning
+from xfm.tasks import EvalContext, language_finetuning
 from xfm.tasks.baselines import linear_probe
 from xfm.tasks.language_finetuning import LabelledTexts, features, finetune
 from xfm.tasks.world import lexnames, sentence_pairs
@@ -113,19 +113,6 @@ def test_tuning_leaves_the_model_as_it_was(context: EvalContext, texts: Texts) -
     assert not any(m.training for m in model.modules()) and torch.is_inference_mode_enabled()
 
 
-@pytest.mark.parametrize(("count", "of"), [(40, 1), (7, 2), (1000, 2)])
-def test_batches_take_samples_in_turn(count: int, of: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language_finetuning, "STEPS", 13)
-    lengths = seeding.rng("lengths").integers(3, 60, size=(count, of))
-    samples = [tuple("x" * n for n in row) for row in lengths]
-    batches = list(language_finetuning._batches(seeding.rng("batches"), samples))
-    assert [len(batch) for batch in batches] == [32 // of] * 13
-    times = Counter(np.concatenate(batches).tolist())
-    assert max(times.values()) - min(times[i] for i in range(count)) <= 1
-    spread = np.mean([np.ptp(lengths[batch].max(1)) for batch in batches])
-    assert count < 1000 or spread < np.ptp(lengths.max(1)) / 3
-
-
 def test_sentences_learnt_and_asked_share_no_synset_and_other_seeds_ask_others(context: EvalContext) -> None:
     own = replace(context, split="train")
     tested = lexnames._sample(own, "train", 2000)
@@ -211,14 +198,3 @@ def test_pairs_that_have_no_false_twin_are_left_out() -> None:
     assert draw_pairs(rng, [(dog, canine), (other, carnivore)], 9) == []  # a carnivore is above the dog too
     assert [p.label for p in draw_pairs(rng, fine, 9)] == ["yes", "no"] * 2
     assert draw_pairs(rng, fine, 9, without={"a vehicle"}) == []
-
-
-def test_the_bag_of_pairs_holds_both_and_what_they_share(texts: Texts) -> None:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.metrics.pairwise import cosine_similarity
-
-    samples = texts(30, 2).samples
-    vectors = TfidfVectorizer(sublinear_tf=True).fit([text for sample in samples for text in sample])
-    u, v = (vectors.transform([sample[i] for sample in samples]).toarray() for i in (0, 1))
-    naive = np.concatenate([u, v, abs(u - v), u * v, cosine_similarity(u, v).diagonal()[:, None]], 1)
-    np.testing.assert_allclose(baselines._overlap(vectors, samples).toarray(), naive, atol=1e-12)

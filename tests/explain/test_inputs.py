@@ -104,7 +104,7 @@ def test_any_text_is_explained_or_refused_by_name(model, text):
             assert str(error).isprintable()
 
 
-@pytest.mark.parametrize("wrong", [None, 5, 1.5, b"a cat", ["a cat"], ("a", "cat"), {"a": 1}, object()])
+@pytest.mark.parametrize("wrong", [None, 5, b"a cat", ("a", "cat"), {"a": 1}])
 def test_what_is_no_text_is_refused_by_name(model, wrong):
     image = SCENE.image
     for explained, said in (
@@ -135,15 +135,6 @@ def test_pieces_belong_to_words_of_the_text(text):
     assert all(word in text for word in words.words)
     ordered = [owner for owner in words.owner if owner >= 0]
     assert ordered == sorted(ordered)
-
-
-def test_words_are_joined_from_their_pieces():
-    text = "a small cookie, below a hammer"
-    words = token_axis(TOKENIZER, text, TOKENIZER.encode(text, 99))
-    assert words.words == ("a", "small", "cookie", ",", "below", "a", "hammer")
-    joined = words.joined(torch.ones(2, len(words.pieces)))
-    assert joined[0].tolist() == [float(words.owner.count(word)) for word in range(7)]
-    assert words.owner[0] == words.owner[-1] == -1
 
 
 def test_patches_are_rectangles_of_the_image():
@@ -209,14 +200,6 @@ def test_weight_times_gradient_of_a_word_is_the_sum_over_its_pieces(word) -> Non
     text, image = (sum(rows[name][place] for place in word.target.places) for name in ("fusion", "cross"))
     torch.testing.assert_close(found.text, text)
     torch.testing.assert_close(found.patches, image[1:] + image[0] / (len(image) - 1))
-
-
-def test_generic_attention_adds_the_relevance_of_each_piece(word) -> None:
-    found = attribute(word, "generic attention")
-    targets = [replace(word.target, places=(place,)) for place in word.target.places]
-    read = [attribute(replace(word, target=target), "generic attention") for target in targets]
-    torch.testing.assert_close(found.text, sum(a.text for a in read))
-    torch.testing.assert_close(found.patches, sum(a.patches for a in read))
 
 
 @pytest.mark.parametrize("side", ["text", "patches"])
