@@ -8,7 +8,6 @@ import pytest
 
 import xfm
 from xfm import recipes
-from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
 from xfm.tasks import evaluate, evaluate_run, find_result
 
@@ -63,11 +62,6 @@ def test_a_part_of_its_evaluation_is_measured_again(run):
     for result in evaluate(run.model(), run.config, run.tokenizer(), tasks=["retrieval"]):
         told = find_result(stored, result.task, result.metric, result.condition)
         assert result.n == told.n and result.value == pytest.approx(told.value, abs=0.012), told
-
-
-def test_an_unknown_checkpoint_is_an_error_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"load\(.demmo.\).*did you mean .demo."):
-        xfm.load("demmo")
 
 
 def test_its_files_are_json_and_safetensors_alone():

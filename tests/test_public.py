@@ -1,8 +1,6 @@
 """The public face: what `xfm.<TAB>` offers, that each name is explained, and that help needs no torch."""
 
 import inspect
-import subprocess
-import sys
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
@@ -52,22 +50,6 @@ def test_the_public_names_are_few() -> None:
 def test_an_unknown_name_is_said_with_those_there_are() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'plot'; it has Lab, .*plots"):
         _ = xfm.plot  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("words", ["--help", "pretrain --help", "pretrain demo --help", "evaluate --help"])
-def test_help_needs_no_torch(words: str) -> None:
-    code = f"""
-import sys
-from xfm.cli import main
-try:
-    main({words.split()})
-except SystemExit as end:
-    assert end.code == 0
-assert "torch" not in sys.modules and "pandas" not in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "--" in done.stdout or "usage" in done.stdout
 
 
 class Texts(HTMLParser):

@@ -12,10 +12,8 @@ from downstream.conftest import CPU, SPLITS, opened, short
 from hypothesis import given
 from hypothesis import strategies as st
 from own_data import edit, nlvr2, refcoco, vqa_simple, vqa_v2
-from PIL import ExifTags, Image
+from PIL import Image
 
-from xfm.base.fields import ConfigError
-from xfm.base.images import decode, upright_size
 from xfm.tasks.finetuning.finetune import train_to_end
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.protocol import inclusive_iou
@@ -127,18 +125,6 @@ def test_refcoco_is_read(made: dict[str, Path]) -> None:
     targets = [i.target for i in read.items("test")]
     said = [read.truth(t) if t.part == "testA" else (0.1, 0.1, 0.1, 0.1) for t in targets]
     assert [m.value(said, targets) for m in read.measures()] == [0.5, 1, 0]
-
-
-@pytest.mark.parametrize("turned", [1, 3, 6, 8])
-def test_a_box_is_of_the_upright_picture(turned: int, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = turned
-    path = tmp_path / "a.jpg"
-    Image.new("RGB", (30, 20)).save(path, exif=exif)
-    assert upright_size(path) == decode(path).size == ((30, 20) if turned < 5 else (20, 30))
-    path.write_bytes(b"none")
-    with pytest.raises(ConfigError, match=r"a\.jpg.*no picture that can be read"):
-        upright_size(path)
 
 
 def test_refcocog_has_one_test(tmp_path: Path) -> None:
