@@ -131,32 +131,14 @@ def test_the_flow_shows_the_valve_at_the_stop_and_gradient_scales(changes: dict,
 def test_the_flow_marks_its_losses_as_the_view_does():
     layout = (Path(xw.__file__).parent / "static" / "flow_layout.js").read_text("utf-8")
     marks = re.findall('"(.)"', re.search(r"MARKS = \[(.*?)\]", layout)[1])  # type: ignore[index]
-    boxes = figures.flow_diagram(recipes.smoke().flow).axes[0].findobj(AnnotationBbox)
+    figure = figures.flow_diagram(recipes.smoke().flow, held_back={"itm": 1.5, "itc": 0.0})
+    other = figures.flow_diagram(recipes.smoke().replace({"flow.mim_target": "pixels"}).flow)
+    assert "held back: ITM 1.5" in said(figure) and said(figure).count("held back") == 1
+    assert ["in place of guidance: hidden" in said(each) for each in (figure, other)] == [False, True]
+    assert len(figure.axes[0].patches) == len(other.axes[0].patches) + 1, "the target comes from the encoder"
+    boxes = figure.axes[0].findobj(AnnotationBbox)
     shown = {t[-1].get_text(): t[0].get_text() for box in boxes if len(t := box.findobj(Text)) > 1}
     assert shown == {name.upper(): mark for name, mark in zip(OBJECTIVES, marks, strict=True)}
-
-
-def test_the_flow_shows_the_guidance():
-    arrows = []
-    for target in ("self", "pixels"):
-        figure = figures.flow_diagram(recipes.smoke().replace({"flow.mim_target": target}).flow)
-        arrows.append(len(figure.axes[0].patches))
-        assert ("in place of guidance: hidden" in said(figure)) == (target == "pixels")
-    assert arrows[0] == arrows[1] + 1  # the target comes from the encoder
-
-
-def test_the_flow_says_what_the_stop_holds_back():
-    words = said(figures.flow_diagram(recipes.smoke().flow, held_back={"itm": 1.5, "itc": 0.0}))
-    assert "held back: ITM 1.5" in words and words.count("held back") == 1
-
-
-def test_an_objective_that_is_added_has_its_place_in_the_flow(monkeypatch: pytest.MonkeyPatch):
-    class Added(OBJECTIVES["itm"]):  # type: ignore[misc]
-        text_gradient = 0.5
-
-    monkeypatch.setitem(OBJECTIVES, "ours", Added)
-    words = [t.get_text() for t in texts(figures.flow_diagram(recipes.smoke().flow, norms={"ours": {"fusion": 2.5}}))]
-    assert "OURS" in words and "gradient scale\nITM × 0, IMLM × 0, BBP × 0, OURS × 0.5" in words and "OURS 2.5" in words
 
 
 def test_answers_stand_with_their_truth_and_their_confidence():

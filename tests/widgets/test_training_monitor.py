@@ -134,6 +134,8 @@ def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained,
 
 
 def test_long_runs_are_thinned_to_means_and_steps_that_come_again_replace():
+    assert panel("validation/pairs/itc") == panel("pairs/itc") == ("losses", "ITC, pairs", "nats")
+    assert panel("cosine/vision/itc itm") == ("gradient cosines", "ITC and ITM, vision encoder", "cosine")
     curves = Curves("long")
     for step in range(10 * POINTS):
         curves.add(record(step, 10 * POINTS))
@@ -216,12 +218,6 @@ def test_a_stop_closes_the_generator_in_its_own_thread():
     until(lambda: view.step > 0)
     view._handle_custom_msg({"do": "stop"}, [])
     assert view.wait(LONG) and closed == [view._work.thread] and not view.done
-
-
-def test_keys_have_a_group_a_title_and_a_unit():
-    assert panel("validation/pairs/itc") == panel("pairs/itc") == ("losses", "ITC, pairs", "nats")
-    assert panel("regions/bbp/iou") == ("accuracies", "BBP, regions", "mean IoU")
-    assert panel("cosine/vision/itc itm") == ("gradient cosines", "ITC and ITM, vision encoder", "cosine")
 
 
 @pytest.mark.full
