@@ -31,9 +31,7 @@ def test_options_change_the_recipe_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("words", ["--data {} --shots 3 --seed 2", "--data={} --seed=2 --shots=3"])
-def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(
-    words: str, tmp_path: Path, monkeypatch
-) -> None:
+def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(words, tmp_path, monkeypatch):
     """Its epochs are of three items a label; its data are found from anywhere."""
     monkeypatch.chdir(tmp_path)
     data, run = write_glue("rte", tmp_path / "rte"), CHECKPOINTS / "demo"

@@ -1,7 +1,5 @@
 """The six losses' colours can be told apart by colour-blind eyes, on light and on dark pages."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

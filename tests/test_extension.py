@@ -3,8 +3,6 @@
 The losses and the encoder are those of docs/extend.md, and one more, registered by a line at run time.
 """
 
-from __future__ import annotations
-
 import re
 from itertools import islice
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Images of every kind come out as (side, side, 3) uint8; what is no image is refused with what was given."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """What `import` brings: training needs no libraries of figures, tables and statistics, and help needs no torch."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

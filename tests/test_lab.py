@@ -1,10 +1,7 @@
 """One handle on a trained model, and what it says to what it cannot open."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -29,12 +26,6 @@ def test_it_is_the_run_with_all_that_belongs_to_it(lab: xfm.Lab) -> None:
     assert "demo" in repr(lab)
 
 
-def test_a_folder_is_opened_as_a_name_is(lab: xfm.Lab) -> None:
-    again = xfm.load(lab.run.folder)
-    assert again.config == lab.config
-    assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), lab.model.parameters(), strict=True))
-
-
 def test_it_traces_and_attributes_like_the_functions(lab: xfm.Lab) -> None:
     scene = lab.scene(9)
     seen = lab.trace(scene.image, scene.text, target="itm")
@@ -44,17 +35,6 @@ def test_it_traces_and_attributes_like_the_functions(lab: xfm.Lab) -> None:
     own = lab.attribute(scene, method="ablation", about=0)
     assert torch.equal(own.patches, explain.attribute(inputs, "ablation").patches)
     assert own.target == "itm" and own.method == "ablation"
-
-
-def test_a_picture_of_ones_own_is_prepared_for_the_model(lab: xfm.Lab, tmp_path: Path) -> None:
-    from PIL import Image
-
-    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
-    path = tmp_path / "mine.png"
-    Image.fromarray(pixels).save(path)
-    traces = [lab.trace(image, "a cat") for image in (path, str(path), Image.open(path), pixels, path.read_bytes())]
-    assert traces[0].image.shape == (48, 48, 3)
-    assert len({t.scores["itm"] for t in traces}) == 1, "however the picture is given"
 
 
 def test_what_is_neither_checkpoint_nor_folder_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Training on files: what mixes, what is drawn, when it stops, and that a resume on other data is refused."""
 
+import re
 import warnings
 from collections import Counter
 from itertools import islice
@@ -144,21 +145,16 @@ def test_a_tokenizer_may_be_given(tmp_path: Path) -> None:
         dataset(given).tokenizer()
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"data.weights": [1.0, 2.0]}, "positive, one for each of the 1 data.sources"),
-        ({"data.weights": [0.0]}, "positive, one for each of the 1 data.sources"),
-        ({"data.sources": "a.csv"}, "a list (in Python: a tuple) of str"),
-        ({"data.sources": [3]}, r"of type str"),
-        ({"data.unreadable": 1.5}, "in [0, 1]"),
-        ({"data.augment.crop": 0.0}, "in (0, 1]"),
-    ],
-)
-def test_a_wrong_field_is_refused(changes: dict, said: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        config("a.csv", **changes)
-    assert said in str(error.value)
+def test_a_wrong_field_is_refused() -> None:
+    for said, changes in {
+        "positive, one for each of the 1 data.sources": {"data.weights": [1.0, 2.0]},
+        "data.weights = (0.0,): must be positive": {"data.weights": [0.0]},
+        "a list (in Python: a tuple) of str": {"data.sources": "a.csv"},
+        "in [0, 1]": {"data.unreadable": 1.5},
+        "in (0, 1]": {"data.augment.crop": 0.0},
+    }.items():
+        with pytest.raises(ConfigError, match=re.escape(said)):
+            config("a.csv", **changes)
 
 
 def test_a_config_without_own_data_keeps_its_fingerprint() -> None:

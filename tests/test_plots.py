@@ -1,7 +1,5 @@
 """The figures, from small plain inputs: what their artists say, that nothing lies over anything else or is cut off."""
 
-from __future__ import annotations
-
 import base64
 import itertools
 import math
@@ -530,13 +528,6 @@ def test_one_seed_has_no_interval_and_what_nobody_has_no_panel() -> None:
         plots.probes(runs(1), ["drift"])
     with pytest.raises(ValueError, match="probes"):
         plots.probes(runs(1, guided=False), ["guidance: agreement of prediction and target"])
-
-
-def test_steps_that_a_seed_lacks_are_left_out() -> None:
-    some = runs(2)
-    del some["xfm"][1][1]
-    line = plots.probes(some, ["language: drift from the start"]).axes[0].lines[0]
-    assert line.get_xdata().tolist() == [0, 100]
 
 
 def test_cosines_are_a_triangle_and_no_path_is_no_zero() -> None:

@@ -1,7 +1,5 @@
 """Files that rotted, were cut, exchanged, forged: read as they were saved, or refused by name; nothing good is lost."""
 
-from __future__ import annotations
-
 import json
 import random
 import shutil

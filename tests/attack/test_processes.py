@@ -1,7 +1,5 @@
 """Trainings that are killed, asked to end, raced and robbed of their loaders: what is there is whole, and goes on."""
 
-from __future__ import annotations
-
 import os
 import random
 import re

@@ -1,7 +1,5 @@
 """Messages that no page of ours sends, texts that no friend writes, pictures that no camera takes."""
 
-from __future__ import annotations
-
 import gc
 import io
 import random

@@ -1,7 +1,5 @@
 """Captions are scored as COCO's are, and against what a picture shows."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 
@@ -15,7 +13,6 @@ from xfm.config import CaptionConfig
 from xfm.data.world.grammar import plural
 from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.scenes import World
-from xfm.tasks.finetuning.protocol import caption_text
 from xfm.tasks.own import captioning
 from xfm.tasks.own.captioning import BLEU, CIDER, TRUTH, Reference
 
@@ -119,12 +116,6 @@ def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]])
     bleu = Bleu(4).compute_score(given_, made, verbose=0)[0][3]
     assert BLEU.value(said, references) == pytest.approx(bleu, abs=1e-3 if bleu < 1e-3 else 1e-6)
     assert CIDER.value(said, references) == pytest.approx(Cider().compute_score(given_, made)[0], abs=1e-9)
-
-
-def test_case_and_punctuation_are_not_compared() -> None:
-    assert caption_text('A "well-known" cat, on/off; it\'s HERE!', None) == "a well known cat on off it s here"
-    long = " ".join(["word"] * 99)
-    assert caption_text(long, None) == long
 
 
 def test_without_the_library_the_truth_is_scored_and_words_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,5 @@
 """Retrieval and captioning on pictures with captions of one's own, and on the embedded scenes, to the end."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +24,7 @@ pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.mark.parametrize("make, pictures, train", [(coco, 12, 6), (karpathy, 16, 8)])
-def test_no_picture_is_in_two_splits_and_none_is_lost(
-    make: Callable, pictures: int, train: int, tmp_path: Path
-) -> None:
+def test_no_picture_is_in_two_splits_and_none_is_lost(make, pictures, train, tmp_path) -> None:
     path = make(tmp_path)
     found = {split: captioned(path, split, 40) for split in SPLITS}
     names = [Path(p).name for rows in found.values() for p in rows]
@@ -147,12 +142,6 @@ def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: i
             logs = tuned.head(row, row != 1, _memory(tuned.model, image[i : i + 1])).log_softmax(-1)  # type: ignore[operator]
             own = [float(logs[0, k - 1, ids[k]]) for k in range(given, len(ids))]
             assert answer.confidence == pytest.approx(np.exp(np.mean(own)), rel=1e-4)
-
-
-def test_the_most_frequent_caption_is_of_all_that_pictures_have(tmp_path: Path) -> None:
-    task = start(short("captioning", data=str(coco(tmp_path)))).task
-    said = [("an ant", "a man"), ("a bee", "a man"), ("a bee", "a man")]
-    assert task.prior([Reference(*captions) for captions in said]) == ("a man", "most frequent")
 
 
 def test_a_picture_is_not_mirrored_under_a_caption_that_names_a_side() -> None:

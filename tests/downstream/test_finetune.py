@@ -1,7 +1,5 @@
 """Fine-tuning: every encoder that a task reads learns, resumes are exact, validation chooses, controls see nothing."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -255,9 +253,7 @@ def test_a_run_without_the_head_that_a_task_starts_from_is_refused(monkeypatch: 
         start(short("vqa"))
 
 
-def test_a_loss_that_is_not_finite_ends_it_and_keeps_what_was_saved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loss_that_is_not_finite_ends_it_and_keeps_what_was_saved(tmp_path, monkeypatch) -> None:
     loss = TRAINABLE["nlvr2"].loss
     calls = list[int]()
 

@@ -1,17 +1,12 @@
 """GLUE from its files as published, and what is said of broken ones."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from downstream.conftest import RUN, opened
-from hypothesis import given
-from hypothesis import strategies as st
 from own_data import ROWS, glue, said
-from sklearn.metrics import accuracy_score, f1_score
 
 from xfm import cli
 from xfm.base.fields import ConfigError
@@ -19,7 +14,7 @@ from xfm.data.source import Split
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own.glue import GLUE, STSB, mean_of_both
+from xfm.tasks.own.glue import GLUE, STSB
 from xfm.tasks.result import from_json
 
 TASKS = [task.name for task in GLUE]
@@ -58,13 +53,6 @@ def test_a_paraphrase_corpus_as_microsoft_has_it(tmp_path: Path) -> None:
     task = opened("mrpc", folder)
     for split in ("train", "validation", "test"):
         assert [(i.texts, i.target) for i in task.items(split)] == [(i.texts, i.target) for i in expected.items(split)]
-
-
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30))
-def test_the_mean_of_accuracy_and_f1_is_sklearns(pairs: list[tuple[int, int]]) -> None:
-    said, true = (list(each) for each in zip(*pairs, strict=True))
-    wanted = (accuracy_score(true, said) + f1_score(true, said, zero_division=0)) / 2
-    assert mean_of_both.value(said, true) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_a_thousandth_of_the_training_rows_may_be_broken(tmp_path: Path) -> None:

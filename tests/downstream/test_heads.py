@@ -1,7 +1,5 @@
 """The heads that come with the checkpoint: small, of the shipped encoders, as good as said, above their controls."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import shutil

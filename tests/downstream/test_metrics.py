@@ -1,7 +1,5 @@
 """Metrics of a split against sklearn and scipy, and their intervals against resampling by hand."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 
@@ -11,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm.base import seeding
+from xfm.tasks.own.glue import mean_of_both
 from xfm.tasks.result import RESAMPLES, Measure, binary_f1, bootstrap_interval, matthews, pearson
 
 labels = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=40)
@@ -25,7 +24,9 @@ def test_labels_are_measured_as_sklearn_does(pairs: list[tuple[int, int]]) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is not defined, which is 0 there as well
         assert matthews.value(said, true) == pytest.approx(matthews_corrcoef(true, said), abs=1e-12)
-        assert binary_f1.value(said, true) == pytest.approx(f1_score(true, said, zero_division=0), abs=1e-12)
+        f1 = f1_score(true, said, zero_division=0)
+        assert binary_f1.value(said, true) == pytest.approx(f1, abs=1e-12)
+        assert mean_of_both.value(said, true) == pytest.approx((np.equal(said, true).mean() + f1) / 2, abs=1e-12)
 
 
 @given(values)

@@ -1,7 +1,5 @@
 """The data that a fine-tuning was made of are known by what they are, wherever they lie."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path
@@ -128,14 +126,6 @@ def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
     assert {path.name for path in run.folder.iterdir()} == {path.name for path in fresh.folder.iterdir()}
     with pytest.raises(RunError, match="holds a fine-tuning of another config"):
         next(finetune(config(data).replace({"train.lr": 0.5}), tmp_path / "runs"))
-
-
-@pytest.mark.usefixtures("small")
-def test_the_runs_may_lie_among_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    glue("rte", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    cut(config("."), "runs", 1)
-    assert [record["step"] for record in finetune(config("."), "runs")] == [2]
 
 
 def test_whether_there_are_data_is_part_of_what_a_run_is_and_which_is_not(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Vision: folders of pictures, a few shots of each label, other concepts and styles, and raw pixels as the control."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path

@@ -1,8 +1,5 @@
 """The main table in miniature, and studies whose metric is a fine-tuned task."""
 
-from __future__ import annotations
-
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +15,11 @@ from xfm.objectives import build
 from xfm.study import Study
 from xfm.study.spec import Spec
 from xfm.tasks import TRAINABLE, Result
-from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning import table as module_of_table
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetuned_model import headed
 from xfm.tasks.finetuning.table import finetuned, startable, table
-from xfm.tasks.finetuning.task import Answer, Item, Trainable
-from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.finetuning.task import Trainable
 
 SHORT = {"train.steps": 2, "train.validate_every": 0, "train.save_every": 2}
 
@@ -67,15 +61,6 @@ def test_a_run_that_lacks_what_a_task_starts_from_is_refused(name: str, changes:
     with pytest.raises(ConfigError, match=f"^task = '{task}': {re.escape(said)}"):
         headed(build(config), config, dataset(config).tokenizer(), FinetuneConfig(task, name))
     assert not startable(config, task)
-
-
-def test_what_is_refused_leaves_no_folder(smallest: None, tmp_path: Path) -> None:
-    config = recipes.get("smoke+clip_like").replace({"train.steps": 1, "train.validate_every": 0})
-    [*pretrain(config, tmp_path)]
-    asked = module_of_table.recipe("nlvr2", Run.of(config, tmp_path).folder)
-    with pytest.raises(ConfigError, match=r"task = 'nlvr2': model\.fusion_depth = 0"):
-        next(module.finetune(asked, tmp_path))
-    assert not TaskRun.of(asked, tmp_path).folder.exists()
 
 
 @pytest.mark.parametrize("task", ["vqa", "captioning"])
@@ -129,14 +114,6 @@ def test_an_exploration_reads_no_test_item(smallest: None, tmp_path: Path, monke
     assert "validation" in read and "test" not in read
     levels = study.levels().query("level == 'step 0' and variant == 'xfm'")
     assert levels["metric"].str.startswith("validation/").all() and len(levels), "a fine-tuned task has its own control"
-
-
-@pytest.mark.parametrize(("groups", "numbers"), [(("a", "b", "a"), [0, 1, 0]), ((None, "a", "a"), [None] * 3)])
-def test_answers_say_which_items_are_not_independent(groups: tuple, numbers: list) -> None:
-    config = recipes.get("smoke")
-    task = TRAINABLE["lexname"](config, dataset(config).tokenizer())
-    lines = finetuned_model._lines(task, [Item(target=1, group=group) for group in groups], [Answer(1)] * 3, "")
-    assert [json.loads(line).get("group") for line in lines] == numbers
 
 
 def test_what_a_study_cannot_fine_tune_is_refused() -> None:

@@ -1,8 +1,6 @@
 """User data of every task in its real format: read, trained on to the end, and refused with the place of what is
 broken."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Callable
@@ -284,9 +282,7 @@ CASES = [(name, breaks, says) for name, cases in BROKEN.items() for breaks, says
 
 
 @pytest.mark.parametrize("name, breaks, says", CASES, ids=[f"{name}-{says[:40]}" for name, _, says in CASES])
-def test_what_is_broken_is_refused_with_its_place(
-    name: str, breaks: Callable[[Path], Any], says: str, tmp_path: Path
-) -> None:
+def test_what_is_broken_is_refused_with_its_place(name, breaks, says, tmp_path) -> None:
     path = FORMATS[name][1](tmp_path / "data")
     breaks(tmp_path / "data")
     task = read(name, path)
@@ -367,9 +363,7 @@ FIELDS = [
 @pytest.mark.parametrize("name, path, fields", FIELDS, ids=[path for _, path, _ in FIELDS])
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_no_value_of_a_field_breaks_anything_but_by_a_config_error(
-    name: str, path: str, fields: list[str], made: dict[str, Path], data: st.DataObject
-) -> None:
+def test_no_value_of_a_field_breaks_anything_but_by_a_config_error(name, path, fields, made, data) -> None:
     folder = made[name] if made[name].is_dir() else made[name].parent
     before, change = (folder / path).read_text(), {data.draw(st.sampled_from(fields)): data.draw(value)}
     entry(path, change, data.draw(st.sampled_from(("images", "annotations"))))(folder)

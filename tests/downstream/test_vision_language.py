@@ -1,7 +1,5 @@
 """VQA, NLVR2 and grounding on user data: what is read, how it is scored, and how training pictures are varied."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Normalised answers and soft accuracy against the VQA challenge's own code."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -65,9 +65,7 @@ def test_features_are_those_of_each_text_alone(context: EvalContext, texts: Text
 
 
 @pytest.mark.parametrize("of", [1, 2])
-def test_tuning_begins_at_the_probe_and_learns_more(
-    of: int, context: EvalContext, texts: Texts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tuning_begins_at_the_probe_and_learns_more(of, context, texts, monkeypatch) -> None:
     train, test = texts(160, of), texts(300, of).samples
     probe = linear_probe(features(context, train.samples), train.labels)
     monkeypatch.setattr(language_finetuning, "STEPS", 0)
@@ -79,9 +77,7 @@ def test_tuning_begins_at_the_probe_and_learns_more(
     assert tuned.mean() > probe.score(features(context, train.samples), train.labels) + 0.05
 
 
-def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(
-    context: EvalContext, texts: Texts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(context, texts, monkeypatch) -> None:
     """Pretrained norms have weights of 1e-33; a gradient of 1e33 has an infinite norm, and clipping makes it zero."""
     with torch.inference_mode(False), torch.no_grad():
         model = build(context.config).eval()
@@ -139,9 +135,7 @@ def test_who_knows_the_file_is_always_right(context: EvalContext, monkeypatch: p
     assert results["bag of words"].value > results["bag of words"].baseline + 0.1  # words do tell the file
 
 
-def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(
-    context: EvalContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(context, monkeypatch) -> None:
     sentences = {split: context.source.sentences(split) for split in ("train", "test")}
     true = {(a.text, b.text) for kind in KINDS.values() for some in sentences.values() for a, b in kind(some)}
     noise = seeding.rng("noise")

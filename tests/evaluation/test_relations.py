@@ -1,14 +1,11 @@
 """Where relations are lost: questions by the scenes' truth, and measures against loops and planted answers."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-import relations
 import torch
 from relations import Row, Sizes, attention_heads, draw_questions, masked, measure_relations, pictures, probes
 from relations.patched_relations import patching_rows
@@ -28,9 +25,7 @@ def questions(model, config, tokenizer) -> list[Question]:
     return draw_questions(EvalContext(model, config, tokenizer), "test", 24)
 
 
-def test_captions_are_true_and_false_and_of_the_mirrored_picture_the_other_way(
-    context: EvalContext, questions: list[Question]
-) -> None:
+def test_captions_are_true_and_false_and_of_the_mirrored_picture_the_other_way(context, questions) -> None:
     mirrored = pictures(context, questions, "mirrored")
     for q, other in zip(questions, mirrored, strict=True):
         assert is_true(q.scene.caption, q.scene.objects) and not is_true(q.exchanged, q.scene.objects)
@@ -118,9 +113,7 @@ def test_a_probe_finds_what_is_planted_and_learns_no_answer_by_heart(questions: 
     assert len(labels) == len({name for name, _ in labels}) and len({label for _, label in labels}) == 2
 
 
-def test_patching_restores_all_where_itm_reads_and_nothing_elsewhere(
-    context: EvalContext, questions: list[Question]
-) -> None:
+def test_patching_restores_all_where_itm_reads_and_nothing_elsewhere(context, questions) -> None:
     rows = patching_rows(context, questions[:4])
     share = {(r.encoder, r.layer, r.position): r for r in rows if r.condition == "restored"}
     assert len(share) == (2 + 1) * 6
@@ -166,23 +159,6 @@ def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pyte
     assert line[0] == pytest.approx(100 * asked["value"].iloc[0] + 5) and len(band.vertices) > 4
     with pytest.raises(ValueError, match="nothing to draw"):
         plots.probe_layers(asked[:0])
-
-
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_questions_are_of_the_context_s_split_and_heads_learn_on_training_pictures(
-    split, context: EvalContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
-
-    def drawn(_: EvalContext, of: str, count: int) -> list[Question]:
-        asked.append((of, count))
-        return []
-
-    monkeypatch.setattr(relations, "draw_questions", drawn)
-    for part in ("data_rows", "masked_rows", "as_it_is_rows", "probe_rows", "head_rows", "patching_rows"):
-        monkeypatch.setattr(relations, part, lambda *_: [])
-    assert measure_relations(replace(context, split=split), Sizes(8, 4, 4)) == []
-    assert asked == [("train", 8), (split, 4)]
 
 
 def test_choices_are_a_line_each_full_where_they_beat_chance() -> None:

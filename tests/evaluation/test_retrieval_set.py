@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from xfm.config import ConfigError
-from xfm.tasks import EvalContext, find_result
+from xfm.tasks import find_result
 from xfm.tasks.retrieval_set import RetrievalSet, query_scorer, retrieval_set
 from xfm.tasks.world import retrieval
 
@@ -21,9 +21,7 @@ def small(model, config, tokenizer) -> RetrievalSet:
     return retrieval_set(model, config, tokenizer, N)
 
 
-def test_it_has_the_arrays_and_recalls_of_the_retrieval_task(
-    context: EvalContext, small: RetrievalSet, few: None
-) -> None:
+def test_it_has_the_arrays_and_recalls_of_the_retrieval_task(context, small, few) -> None:
     results = retrieval.score(context)
     for direction in retrieval.DIRECTIONS:
         for condition in ("ITC", "ITM re-ranked"):
@@ -65,13 +63,6 @@ def test_the_plane_is_sklearns_pca(small: RetrievalSet) -> None:
     broken[2, 0] = np.nan
     places, _ = replace(small, text_features=broken).plane()
     assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [N + 2]
-
-
-def test_drawn_as_they_come_a_sentence_may_be_true_of_several(model, config, tokenizer) -> None:
-    model.train()
-    drawn = retrieval_set(model, config, tokenizer, 96, checked=False)
-    assert drawn.truth.diagonal().all() and drawn.truth.sum() > 96 and model.training
-    model.eval()
 
 
 @pytest.mark.parametrize(

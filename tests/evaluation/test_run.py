@@ -71,9 +71,7 @@ def test_the_same_model_gets_the_same_numbers(results: Evaluation, ask: Evaluate
 
 
 @pytest.mark.parametrize(("forks", "cores"), [(True, 2), (False, 2), (True, 1)])
-def test_processes_threads_and_one_core_find_the_same(
-    forks: bool, cores: int, ask: Evaluate, results: Evaluation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_threads_and_one_core_find_the_same(forks, cores, ask, results, monkeypatch) -> None:
     monkeypatch.setattr(workers, "CONTEXT", workers.CONTEXT if forks else None)
     monkeypatch.setattr(workers, "_usable_cores", lambda: cores)
     again = ask(tasks=["lexnames", "recognition", "grounding", "mlm"])
@@ -90,9 +88,7 @@ def test_every_split_can_be_asked(split, results: Evaluation, ask: Evaluate) -> 
     assert ("language" in asked) == ("naming" in asked) == (not split.startswith("unseen"))
 
 
-def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_process(
-    folder: Path, few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_process(folder, few, tmp_path, monkeypatch):
     """Whatever order Python hashes texts into, whatever threads there are, and whatever the process did before."""
     own = os.environ | {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     copy = shutil.copytree(folder, tmp_path / "copy")
@@ -153,9 +149,7 @@ def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder: Path, put: Call
      *(({"split": split}, r"^split = .*: must be one of 'train', ")
        for split in ("tests", None, ["test"], "x" * 10**7))],
 )  # fmt: skip
-def test_a_wrong_seed_or_split_is_refused(
-    wrong: dict, said: str, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
+def test_a_wrong_seed_or_split_is_refused(wrong, said, model, config, tokenizer) -> None:
     for function in (evaluate, examples, retrieval_set):
         with pytest.raises(ConfigError, match=said) as error:
             function(model, config, tokenizer, **wrong)
@@ -171,9 +165,7 @@ def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> Non
         evaluate_run(tmp_path)
 
 
-def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
-    add_pictures: Callable, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
+def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(add_pictures, few, model, config, tokenizer):
     add_pictures()
     own = config.replace({"data.dataset": "pictures"})
     results = evaluate(model, own, tokenizer)
@@ -230,13 +222,6 @@ def test_pictures_with_boxes_alone_are_asked_of_beside_others_with_captions(tmp_
     assert {result.n for result in results if result.task in ("grounding", "alignment")} == {phrases}
 
 
-@pytest.mark.parametrize(("name", "kinds"), [("clip_like", {"retrieval"}), ("beit_like", set()), ("bert_like", set())])
-def test_a_specialist_has_examples_of_what_it_has_heads_for(few: None, name: str, kinds: set[str]) -> None:
-    config = recipes.get(f"smoke+{name}")
-    shown = examples(build(config), config, dataset(config).tokenizer())
-    assert {kind for kind, found in vars(shown).items() if found} == kinds
-
-
 def test_results_say_which_direction_is_better(results: Evaluation) -> None:
     controls = {"any object's box", "swapped phrase", "ITC, shuffled pairs", "wrong picture", "no picture",
                 "ITM, another picture", "bag of words", "raw pixels, linear probe", "raw pixels, k-NN",
@@ -249,9 +234,7 @@ def test_results_say_which_direction_is_better(results: Evaluation) -> None:
 
 
 @pytest.mark.parametrize("task", ["retrieval", "matching", "naming", "grounding", "imlm"])
-def test_a_model_that_says_nan_is_refused(
-    few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, task: str
-) -> None:
+def test_a_model_that_says_nan_is_refused(few, model, config, tokenizer, task) -> None:
     """NaN is in no comparison the smaller, so it would be found first, or in no place, whatever is asked."""
     broken = copy.deepcopy(model)
     with torch.no_grad():

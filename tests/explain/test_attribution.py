@@ -1,7 +1,5 @@
 """Every method against a closed form on a linear model, or its published formulas; new methods are checked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 
 import numpy as np

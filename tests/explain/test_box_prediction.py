@@ -1,7 +1,5 @@
 """Predicted boxes are those of the evaluation; words that no training picture came with."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

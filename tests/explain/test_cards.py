@@ -1,7 +1,5 @@
 """The face of explain, and its objects in a notebook: one screen of escaped HTML, and a one-line repr."""
 
-from __future__ import annotations
-
 import pkgutil
 import re
 from dataclasses import replace

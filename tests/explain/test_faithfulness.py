@@ -1,7 +1,5 @@
 """Scores of attributions: an oracle near 1, noise at chance, curves and infidelity against closed forms."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 
 import captum.metrics as cm

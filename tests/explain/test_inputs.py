@@ -1,7 +1,5 @@
 """What is explained: words, patches and objects, targets, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import hostile

@@ -1,7 +1,5 @@
 """Ablated heads, removed parts and patched states: against the model computed by hand."""
 
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A trace against the model's own outputs, its axes, and statistics of its heads."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
@@ -66,14 +64,6 @@ def test_words_have_gradients_of_itm_although_training_stops_them(model, traced)
     assert torch.equal(torch.get_rng_state(), random)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert by_itc["cross"].gradients.abs().sum() == 0 < by_itc["language"].gradients.abs().sum()
-
-
-def test_compact_is_a_byte_a_weight_and_close(traced):
-    for attention in traced.maps.values():
-        small, scale = attention.compact()
-        assert small.dtype == torch.uint8 and small.shape == attention.weights.shape
-        back = small.float() / 255 * scale[..., None]
-        assert (back - attention.weights).abs().max() <= scale.max() / 500
 
 
 def test_a_difference_is_of_the_same_axes(model, traced):

@@ -1,7 +1,5 @@
 """docs/add-a-model.md at its word."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

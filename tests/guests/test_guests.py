@@ -1,7 +1,5 @@
 """Models of other libraries, asked what X-FM is asked: every method, every question, every view."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from pathlib import Path
@@ -270,9 +268,7 @@ TAGS = {
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_file_has_its_pictures_prepared_as_its_tags_say(
-    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_has_its_pictures_prepared_as_its_tags_say(files, monkeypatch) -> None:
     """open_clip asks that of a tag alone: a file would have OpenAI's."""
     monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda _: [*TAGS])
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda _, tag: TAGS[tag])

@@ -1,8 +1,6 @@
 """Guests whose tokenizer is Hugging Face's hub's: from a folder, with open_clip's own cleaning, or a word on how to get
 it."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

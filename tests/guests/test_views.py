@@ -1,7 +1,5 @@
 """The views on a model of another library, and whose picture it is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

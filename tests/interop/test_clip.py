@@ -116,9 +116,7 @@ def test_a_teacher_is_learnt_from_through_one_linear_layer(tower) -> None:
     ],
     ids=["unknown", "a ResNet", "pools inside", "text tower of a hub", "a hub's", "a folder's", "huge"],
 )  # fmt: skip
-def test_a_model_without_a_plain_transformer_of_open_clips_own_is_refused_with_the_nearest(
-    name: str, near: str, tmp_path: Path
-) -> None:
+def test_a_model_without_a_plain_transformer_of_open_clips_own_is_refused_with_the_nearest(name, near, tmp_path):
     tower = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "layers": 2}
     config = {"model_cfg": {"embed_dim": 6, "vision_cfg": tower, "text_cfg": {}}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))

@@ -40,9 +40,7 @@ def test_base_has_the_published_parameters_that_pretraining_uses(base: dict[str,
     assert 444_787_755 - unused == 365_898_873
 
 
-def test_every_published_name_is_understood_and_every_parameter_of_ours_is_among_them(
-    base: dict[str, torch.Tensor],
-) -> None:
+def test_every_published_name_is_understood_and_every_parameter_of_ours_is_among_them(base) -> None:
     ours = {our_name(name) for name in PUBLISHED} - {None}
     stacked = {n.replace("query", "qkv") for n in base if n.startswith("vision.blocks.") and n.endswith("query.weight")}
     separate = {n.replace("qkv", part) for n in stacked for part in ("query", "key", "value")}

@@ -1,7 +1,5 @@
 """scripts/mutants.txt: every fault can still be made, and there is one of every room."""
 
-from __future__ import annotations
-
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path

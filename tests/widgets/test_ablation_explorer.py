@@ -1,7 +1,5 @@
 """The ablation explorer's tables against the study's, and studies that lack something."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The attribution lab: what a removal asks for, what an export knows, and questions of a model against `keeping`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Modules are joined into one that does the same, or not at all."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The static figures of the views: what they draw, and that no texts overlap."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

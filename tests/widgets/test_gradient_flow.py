@@ -1,7 +1,5 @@
 """Gradient flow's numbers: a probe's record, by encoder, under any share."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

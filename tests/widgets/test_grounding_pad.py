@@ -1,7 +1,5 @@
 """The grounding pad's boxes, IoU and attention are what the callable gave; what it cannot show it says."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

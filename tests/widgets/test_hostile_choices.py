@@ -1,7 +1,5 @@
 """Whatever is set in a view, from Python or a page: it is brought to what there is, or refused, and nothing breaks."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

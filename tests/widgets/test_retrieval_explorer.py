@@ -1,7 +1,5 @@
 """The retrieval view's ranks are the retrieval set's; what cannot be shown is reported."""
 
-from __future__ import annotations
-
 import base64
 import io
 

@@ -1,7 +1,5 @@
 """What Python and the browser both compute, they compute alike: a view without a kernel says what its figure says."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import javascript

@@ -1,7 +1,5 @@
 """The task explorer: what it shows of runs and of one's own answers, what it keeps, what the models say when asked."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -68,9 +66,7 @@ def own(text: str = "a lion", n: int = 4, **traits: Any) -> xw.TaskExplorer:
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
-    task: str, made: Callable[..., TaskRun], tmp_path: Path
-) -> None:
+def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(task, made, tmp_path) -> None:
     run = made(task, **KINDS[task])
     view = xw.TaskExplorer.of(run.folder, item=2)
     rows, family = run.answers(), TRAINABLE[task].family

@@ -1,7 +1,5 @@
 """The attention view without a browser: its numbers against the trace, what it sends, what is missing."""
 
-from __future__ import annotations
-
 import html
 import warnings
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The monitor's training in a thread, its curves, and how it fails; the browser's part is in tests/browser."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil
@@ -82,15 +80,6 @@ def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, t
     assert view.payload["runs"][0]["state"] == "finished" and len(view.payload["runs"]) == 1
     assert plain(run) == plain(trained)
     assert (run.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
-
-
-def test_a_finished_run_that_is_trained_again_stands_there_once(config, trained):
-    view = xw.TrainingMonitor(trained, live=lambda: xfm.pretrain(config, trained.folder.parents[1]))
-    before = curve(view, "loss"), curve(view, "norm/mlm/language")
-    view.start()
-    assert view.wait(LONG) and view.done
-    assert [r["state"] for r in view.payload["runs"]] == ["finished"] and view.step == 8
-    assert (curve(view, "loss"), curve(view, "norm/mlm/language")) == before
 
 
 def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained, tmp_path):

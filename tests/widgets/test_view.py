@@ -1,7 +1,5 @@
 """What every view writes into a file, and what it says when a callable fails."""
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path
