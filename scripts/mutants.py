@@ -5,7 +5,8 @@
     python scripts/mutants.py --check              # runs nothing: does every edit still apply, is every test there?
 
 A block of mutants.txt is a fault of one line: `file: why it is one`, `- ` the old text, which the file has exactly
-once, `+ ` the new one, and `? ` the tests that must notice it, as pytest or `node --test` names them.
+once, `+ ` the new one, and `? ` the tests that must notice it, as pytest or `node --test` names them. A last line
+`! ` says why `make test` does not: its tests are marked `full`, and `make test-all` alone runs them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Mutant(NamedTuple):
     old: str
     new: str
     tests: tuple[str, ...]
+    late: str = ""  # why `make test-all` alone notices it
 
 
 class Outcome(NamedTuple):
@@ -52,18 +54,18 @@ def mutants(text: str) -> list[Mutant]:
     """The blocks of a table. ValueError, which quotes it, for one of another form."""
     found = []
     for block in filter(None, re.split(r"\n{2,}", text.strip("\n"))):
-        parts = re.fullmatch(r"(\S+): (.+)\n- (.+)\n\+ (.*)\n\? (.+)", block)
+        parts = re.fullmatch(r"(\S+): (.+)\n- (.+)\n\+ (.*)\n\? (.+?)(?:\n! (.+))?", block)
         if parts is None:
             raise ValueError(f"{TABLE.name}: no mutant: {block!r}")
-        file, why, old, new, tests = parts.groups()
-        found.append(Mutant(file, why, old, new, tuple(tests.split())))
+        file, why, old, new, tests, late = parts.groups()
+        found.append(Mutant(file, why, old, new, tuple(tests.split()), late or ""))
     return found
 
 
 def problems(table: Sequence[Mutant]) -> list[str]:
     """What has become of the table as the code went on: a sentence for each edit or test that is not there."""
     said = []
-    for file, _, old, new, tests in table:
+    for file, _, old, new, tests, late in table:
         path = ROOT / file
         count = path.read_text("utf-8").count(old) if path.is_file() else 0
         if count != 1 or old == new:
@@ -79,7 +81,17 @@ def problems(table: Sequence[Mutant]) -> list[str]:
                     f for f in files() if name and f.endswith(".py") and define in (ROOT / f).read_text("utf-8")
                 ]
                 said.append(f"{file}: no test {test}" + (f"; it is in {', '.join(elsewhere)}" if elsewhere else ""))
+            elif name and is_full(text or "", name) != bool(late):
+                said.append(
+                    f"{file}: {test} is {'not ' * bool(late)}marked full: {'take' if late else 'add'} a line `! `"
+                )
     return said
+
+
+def is_full(text: str, name: str) -> bool:
+    """Whether a test, or all of its file, is left to `make test-all`."""
+    marked = rf"^@pytest\.mark\.full\n(?:@.*\n)*def {name}\("
+    return "\npytestmark = pytest.mark.full" in text or bool(re.search(marked, text, re.M))
 
 
 def sources() -> list[str]:
