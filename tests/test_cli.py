@@ -16,10 +16,12 @@ from xfm.cli.pretrain_command import Pretrain
 from xfm.cli.results import Runs, started_as
 from xfm.lab import CHECKPOINTS
 from xfm.runs.signals import Terminated
+from xfm.tasks import evaluation
 from xfm.tasks.finetuning.config import recipe
 from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
+QUICK = ("mlm", "retrieval", "matching", "naming", "grounding", "styles")  # tasks
 JOINED = "\nstep 1: MIM joins; the total is not comparable with the steps before"
 
 
@@ -102,11 +104,13 @@ def test_hints_name_the_command_as_it_was_started(tmp_path: Path, monkeypatch) -
     assert started_as() == "python -m xfm.cli"
 
 
-def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capfd) -> None:
     ask_few(monkeypatch.setattr)
+    real = evaluation.evaluate
+    monkeypatch.setattr(evaluation, "evaluate", lambda *given, **named: real(*given, **named | {"tasks": QUICK}))
     monkeypatch.chdir(tmp_path)
     main(["pretrain", "smoke", *BRIEF])
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     folder = tmp_path / "runs" / "smoke" / "seed0"
     for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "report.html", "figures/curves.pdf"):
         assert (folder / name).exists(), name
@@ -120,35 +124,35 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
     assert "it/s" not in err and "step/s" not in err  # no progress bar where there is no terminal
 
     main(["pretrain", "smoke", *BRIEF, "--seed", "0"])
-    assert capsys.readouterr().out == out
+    assert capfd.readouterr().out == out
     main(["evaluate", "runs/smoke/seed0"])
-    again = capsys.readouterr().out.splitlines()
+    again = capfd.readouterr().out.splitlines()
     assert again[:-1] == lines[:-1] and again[-1].endswith("xfm.cli evaluate runs/smoke/seed0 --all")
     main(["evaluate", "runs/smoke/seed0", "--all"])
-    assert "held-out style: naming" in capsys.readouterr().out
+    assert "held-out style: naming" in capfd.readouterr().out
 
     report = (folder / "report.html").stat().st_mtime_ns
     with monkeypatch.context() as another:
         another.setenv("RANK", "1")  # of several processes the first one speaks, evaluates and writes
         main(["pretrain", "smoke", *BRIEF])
-    assert not any(capsys.readouterr()) and (folder / "report.html").stat().st_mtime_ns == report
+    assert not any(capfd.readouterr()) and (folder / "report.html").stat().st_mtime_ns == report
 
     with pytest.raises(SystemExit) as end:
         main(["pretrain", "smoke", "--train.steps", "4"])
     assert "train.steps: 3 there, 4 asked" in str(end.value.code) and "--name" in str(end.value.code)
 
-    capsys.readouterr()
+    capfd.readouterr()
     main(["runs"])
-    runs = capsys.readouterr().out
+    runs = capfd.readouterr().out
     assert "runs/smoke/seed0  done  loss" in runs
     main(["runs", "--compare"])
-    compared = capsys.readouterr().out
+    compared = capfd.readouterr().out
     head, own, baseline = compared.removeprefix(runs).split("\n")[1:-1]
     assert head.split() == "per cent I2T T2I exchanged grounded named tokens".split() and len(own) <= 80
     assert own.split() == ["smoke/seed0", *(line[27:].split()[0] for line in lines[1:7])]
     assert baseline.split()[0] == "baseline" and baseline.split()[3] == "50.0"
     main(["runs", "--compare", "--all"])
-    compared = capsys.readouterr().out
+    compared = capfd.readouterr().out
     measured = json.loads((folder / "evaluation.json").read_text("utf-8"))[0]["value"]
     assert "  smoke/seed0\n" in compared and f"{measured:.3f} (" in compared.split("\ntask ")[1].splitlines()[1]
 

@@ -139,7 +139,7 @@ def test_it_has_its_arrow_in_the_gradient_flow(added: str) -> None:
 
 def test_it_is_switched_on_from_a_shell(added: str) -> None:
     options = [f"--objectives.{added}.weight", "0.25", "--train.steps", "7"]
-    scale = ["--flow.text-gradient.which-of-two", "0.5"] if added == "which_of_two" else []
+    scale = ["--flow.text-gradient.which_of_two", "0.5"] if added == "which_of_two" else []
     config = cli.parse(["pretrain", "smoke", *options, *scale]).config  # type: ignore[union-attr]
     assert config.objectives[added].weight == 0.25 and config.train.steps == 7
     assert config.flow.text_gradient.get(added) == (0.5 if scale else None)
