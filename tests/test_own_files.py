@@ -2,7 +2,6 @@
 
 import re
 import warnings
-from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from xfm.data.source import ItemKey
 from xfm.files.file_source import FileSource
 from xfm.files.framing import framed, mirrored_text
 from xfm.files.readers.records import Phrase
-from xfm.files.splits import split_by_content
 from xfm.train import Run, RunError, pretrain
 
 SMALL = {"model.text.vocabulary": 270, "train.steps": 4, "train.warmup": 1, "train.save_every": 2, "data.regions": 0}
@@ -206,14 +204,3 @@ def test_a_mirrored_text_exchanges_the_sides() -> None:
     }
     assert {text: mirrored_text(text) for text in mirrors} == mirrors
     assert {mirrored_text(text): text for text in mirrors} == {other: text for text, other in mirrors.items()}
-
-
-def test_where_all_splits_are_given_a_few_rows_without_fall_as_their_content_says(tmp_path: Path) -> None:
-    """Of a source that has to make its own, at least two each are held out; here none need be."""
-    names = photographs(tmp_path, 34)
-    rows = [f"{n},picture {i},{('train', 'validation', 'test')[i % 3]}" for i, n in enumerate(names[:30])]
-    source = FileSource(table(tmp_path, [*rows, *(f"{n},new," for n in names[30:])], "image,caption,split"), 48)
-    new = [one for one, record in zip(source._identities, source.records, strict=True) if record.captions == ("new",)]
-    expected = Counter(split_by_content(new, 0).values())
-    assert all(source.texts(split).count("new") == expected[split] for split in source.splits)
-    assert expected["train"] == 2, "were two each held out, none would be left"

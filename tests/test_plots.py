@@ -152,12 +152,6 @@ def test_curves_show_what_constant_predictions_reach_where_the_records_tell_it()
     assert_tidy(figure)
 
 
-def test_of_a_warm_start_the_last_run_is_drawn() -> None:
-    first = [r | {"run": "smoke.stage1-abc", "images/mim": 3.0} for r in records(50)]
-    figure = plots.learning_curves(first + records())
-    assert "MIM" not in said(figure) and figure.axes[0].get_xlim()[1] == 100
-
-
 def test_smoothing_looks_back_and_counts_steps_not_points() -> None:
     assert smooth(np.arange(4.0), np.array([1.0, 3, 5, 7]), 2).tolist() == [1, 2, 4, 6]
     assert smooth(np.arange(2.0), np.array([1.0, 3]), 0).tolist() == [1, 3]

@@ -10,7 +10,6 @@ import torch
 
 from xfm.base import seeding
 from xfm.data import wordnet
-from xfm.data.wordnet import Sentence
 from xfm.objectives import build
 from xfm.tasks import EvalContext, language_finetuning
 from xfm.tasks.baselines import linear_probe
@@ -178,17 +177,3 @@ def test_neither_text_alone_tells_the_answer(task: str, split: str, context: Eva
         else:
             assert p.second.synset not in {p.first.synset, *wordnet.ancestors(p.first.synset)}
     assert files["yes"] == files["no"]
-
-
-def test_pairs_that_have_no_false_twin_are_left_out() -> None:
-    dog, canine, carnivore = (
-        next(s for s in wordnet.definitions().values() if s.text.startswith(text))
-        for text in ("a member of the genus canis", "any of various fissiped mammals", "a terrestrial or aquatic")
-    )
-    assert wordnet.hypernyms()[canine.synset] == (carnivore.synset,) and canine.synset in wordnet.ancestors(dog.synset)
-    other, vehicle = (Sentence(text, "noun.animal", text, "definition") for text in ("a wheeled thing", "a vehicle"))
-    rng, fine = seeding.rng(0), [(dog, canine), (other, vehicle)]
-    assert draw_pairs(rng, [(dog, canine)], 9) == []
-    assert draw_pairs(rng, [(dog, canine), (other, carnivore)], 9) == []  # a carnivore is above the dog too
-    assert [p.label for p in draw_pairs(rng, fine, 9)] == ["yes", "no"] * 2
-    assert draw_pairs(rng, fine, 9, without={"a vehicle"}) == []

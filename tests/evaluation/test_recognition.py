@@ -80,21 +80,6 @@ def test_who_sees_is_always_right(context: EvalContext, monkeypatch: pytest.Monk
         assert r.upper_bound == (None if inferred else 1) and r.baseline is not None and r.baseline < 0.6
 
 
-def test_who_knows_what_is_present_ranks_it_first(context: EvalContext) -> None:
-    sizes = {"train": 600, "test": 60}
-    sets = [module._several_objects(replace(context, split=split), n) for split, n in sizes.items()]
-    known = [module._present(scenes, 100).astype(float) for scenes in sets]
-    noise = [seeding.rng("noise", len(scenes)).normal(size=(len(scenes), 8)) for scenes in sets]
-    shown = [
-        module.Features(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
-        for scenes, x, y in zip(sets, known, noise, strict=True)
-    ]
-    ours, raw, random = module._presence(context, *shown)
-    assert ours.value == 1 and ours.low > 0.94 and ours.baseline == raw.value == random.value
-    assert raw.baseline == random.baseline and raw.baseline_name == "training frequencies"
-    assert abs(raw.value - raw.baseline) < 0.05
-
-
 def test_who_guesses_is_at_chance(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TEST", 4)
     results = module.score(like(context, Guesser))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from relations import Row, Sizes, attention_heads, draw_questions, masked, measure_relations, pictures, probes
+from relations import Row, Sizes, draw_questions, masked, measure_relations, pictures, probes
 from relations.patched_relations import patching_rows
 from relations.relation_questions import Question
 from relations.states import layer_states
@@ -125,17 +125,6 @@ def test_patching_restores_all_where_itm_reads_and_nothing_elsewhere(context, qu
         assert row.low - 1e-9 <= row.value <= row.high + 1e-9 and layer >= 1
     difference, size = (r for r in rows if r.condition != "restored")
     assert abs(difference.value) <= size.value and size.value > 0
-
-
-@pytest.mark.parametrize("name", attention_heads.HEADS)
-def test_a_head_ranks_what_tells_the_two_apart(name: str) -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(400, 5)), np.tile((1, 0), 200)
-    x[:, 2] += 4.0 * y
-    log_odds = attention_heads.HEADS[name](x[:300], y[:300], np.repeat(np.arange(150), 2))(x[300:])
-    assert attention_heads.lead(log_odds.reshape(-1, 2)).mean() > 0.95
-    assert attention_heads.lead(log_odds.reshape(-1, 2)[:, ::-1]).mean() < 0.05
-    assert attention_heads.lead(np.array([[1.0, 1.0], [2.0, 1.0]])).tolist() == [0.5, 1.0]
 
 
 def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,19 +247,17 @@ def test_what_a_new_method_returns_is_checked(inputs, case):
     assert found.score == pytest.approx(inputs.score()) and found.gap is None
 
 
-@pytest.mark.parametrize(
-    ("method", "message"),
-    [
-        (zeros, "the method 'zeros' returned a tuple: it must return an Attribution"),
-        (lambda inputs: None, "returned a NoneType: it must return an Attribution"),
-        (lambda: None, r"cannot be called as f\(inputs\) .*may name seed and progress"),
-        (lambda inputs, picture: None, r"cannot be called as f\(inputs\) \(missing a required argument: 'picture'\)"),
-        (3, r"method = 3: must be one of explain.METHODS, or a function f\(inputs\) -> Attribution"),
-    ],
-)
-def test_what_is_no_method_is_refused_in_a_sentence(inputs, method, message):
-    with pytest.raises(ConfigError, match=message):
-        attribute(inputs, method)
+def test_what_is_no_method_is_refused_in_a_sentence(inputs):
+    wrong = {
+        "the method 'zeros' returned a tuple: it must return an Attribution": zeros,
+        "returned a NoneType: it must return an Attribution": lambda inputs: None,
+        r"cannot be called as f\(inputs\) .*may name seed and progress": lambda: None,
+        r"as f\(inputs\) \(missing a required argument: 'picture'\)": lambda inputs, picture: None,
+        r"method = 3: must be one of explain.METHODS, or a function f\(inputs\) -> Attribution": 3,
+    }
+    for message, method in wrong.items():
+        with pytest.raises(ConfigError, match=message):
+            attribute(inputs, method)
 
 
 def test_seed_and_progress_are_passed_to_the_methods_that_name_them(inputs, monkeypatch):

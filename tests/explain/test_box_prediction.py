@@ -7,8 +7,7 @@ from explain.conftest import CONFIG, DATA, SCENE, TOKENIZER
 
 import xfm
 from xfm.base.fields import ConfigError
-from xfm.explain.box_prediction import SeenWords, box_predictor, phrase_boxes, presence, seen_words
-from xfm.explain.prepare_inputs import make_inputs
+from xfm.explain.box_prediction import SeenWords, box_predictor, phrase_boxes, seen_words
 from xfm.explain.tracing import trace
 from xfm.model.modes import eval_mode
 from xfm.objectives import build
@@ -40,15 +39,6 @@ def test_any_image_is_prepared_and_models_that_diverged_are_refused(model, broke
         box_predictor(model, TOKENIZER, SCENE.image[0, 0])
     with pytest.raises(ConfigError, match=r"box = .*nan.*: must be finite"):
         box_predictor(broken, TOKENIZER, SCENE.image)("a lion")
-
-
-def test_presence_of_the_whole_picture_is_itms(model):
-    inputs = make_inputs(model, TOKENIZER, SCENE.image, "the lion")
-    with torch.no_grad(), eval_mode(model):
-        out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
-        whole, part = presence(out, torch.tensor([[0.5, 0.5, 1, 1], [0.2, 0.2, 0.3, 0.3]]))
-        assert whole == pytest.approx(out.itm.sigmoid().item(), abs=1e-5)
-    assert 0 <= part <= 1 and part != pytest.approx(whole, abs=1e-6)
 
 
 def test_candidates_are_where_masked_pictures_point(model):

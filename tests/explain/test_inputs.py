@@ -18,7 +18,7 @@ from xfm.explain.mask_predictions import masked_predictor
 from xfm.explain.method_table import METHODS, attribute
 from xfm.explain.prepare_inputs import encode_text, make_inputs, said_once, scene_inputs
 from xfm.explain.targets import Target, word_target
-from xfm.explain.token_axes import PatchAxis, token_axis
+from xfm.explain.token_axes import token_axis
 from xfm.explain.tracing import capture_attention, trace
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
@@ -133,19 +133,6 @@ def test_pieces_belong_to_words_of_the_text(text):
     assert all(word in text for word in words.words)
     ordered = [owner for owner in words.owner if owner >= 0]
     assert ordered == sorted(ordered)
-
-
-def test_patches_are_rectangles_of_the_image():
-    axis = PatchAxis(grid=3, size=4)
-    covered = torch.zeros(12, 12, dtype=torch.int)
-    for patch in range(9):
-        x, y, w, h = axis.rectangle(patch)
-        covered[y : y + h, x : x + w] += 1
-        assert (axis.pixels(torch.arange(9))[y : y + h, x : x + w] == patch).all()
-    assert (covered == 1).all()
-    half = torch.zeros(12, 12, dtype=torch.bool)
-    half[4:6, 4:8] = True
-    assert axis.shares(half).tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("side", "column"), [("x", 0), ("y", 1), ("width", 2), ("height", 3)])

@@ -69,15 +69,6 @@ def test_attention_is_that_of_the_choice():
     assert sent["shape"] == [2, 3, 4, 17, 4] and np.abs(back - ATTENTION).max() < ATTENTION.max() / 400
 
 
-@pytest.mark.parametrize(
-    ("shape", "four"), [((16,), (1, 1, 1, 16)), ((2, 3, 16), (2, 3, 1, 16)), ((17,), (1, 1, 1, 17))]
-)
-def test_attention_of_fewer_axes(shape, four):
-    view = xw.GroundingPad(IMAGE, TRUE, lambda _: {"box": (0, 0, 1, 1), "attention": np.ones(shape)})
-    assert not view.message and tuple(view.found["a car"]["shape"][:4]) == four
-    assert view.attention().shape == (4, 4)
-
-
 ANSWERS = {
     "ConfigError: box.shape = (2,): must be (4,)": {"box": (1, 2)},
     "ConfigError: attention.shape = (2, 16)": {"attention": np.ones((2, 16))},

@@ -285,9 +285,3 @@ def test_a_page_asks_and_opens(made: Callable[..., TaskRun]) -> None:
     assert view.message == "" and view.opened["kind"] == "trace" and "default-src 'none'" in view.opened["page"]
     send(do="attribute", of="1")
     assert "picture = 1: must be 0 to 0" in view.message and view.opened["kind"] == "trace"
-
-
-def test_two_budgets_are_named_by_their_steps(made: Callable[..., TaskRun], tmp_path: Path) -> None:
-    longer = recipe("lexname", CHECKPOINTS / "demo", 2, batch=4)
-    view = xw.TaskExplorer.of(made("lexname"), train_to_end(longer, tmp_path))
-    assert [m["name"] for m in view.payload["models"]] == ["fine-tuned, 1 steps", "fine-tuned, 2 steps"]
