@@ -410,7 +410,7 @@ NOTHING = {
     "no records with times": lambda: plots.throughput([]),
     "no gradient tables": lambda: plots.gradient_table({}),
     "no gradients": lambda: plots.gradient_table(pd.DataFrame()),
-    "no gradients.?": lambda: plots.gradient_scales(pd.DataFrame()),
+    "no gradients:": lambda: plots.gradient_scales(pd.DataFrame()),
     "no scenes": lambda: plots.scenes([]),
     "no pictures": lambda: plots.hidden_patches([], []),
     "no examples of retrieval": lambda: plots.retrieval_examples([]),
@@ -567,13 +567,13 @@ def test_attention_is_a_picture_or_a_matrix_a_head(inputs, name):
 
 
 def test_curves_and_the_leaderboard(inputs):
-    methods = ["saliency", "ablation", "edges"]
+    methods = ["saliency", "edges"]
     found = {m: faithfulness.perturbation_curves(inputs, attribute(inputs, m)) for m in methods}
     tidy(figure := plots.insertion_deletion(found, "log-odds"))
     for axes, name in zip(figure.axes, found["saliency"], strict=True):
         assert axes.get_title(loc="left").startswith(name)
         np.testing.assert_allclose(axes.lines[0].get_ydata(), found["saliency"][name].scores)
-    board = leaderboard(inputs.model, TOKENIZER, leaderboard_scenes(dataset(CONFIG).world, 3), methods)
+    board = leaderboard(inputs.model, TOKENIZER, leaderboard_scenes(dataset(CONFIG).world, 2), methods)
     assert {*methods, "left is better"} <= {*tidy(plots.leaderboard(board.table(), COLUMNS[:6]))}
     others = ["weights drawn anew, image", "milliseconds", "pointing game"]
     asides = [axes.get_xlabel() for axes in plots.leaderboard(board.table(), others).axes]

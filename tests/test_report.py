@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -90,25 +90,26 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A short training of the smoke recipe, with made-up results."""
-    torch.set_num_threads(1)
+def run(once: Callable[..., Path]) -> Run:
+    """A short training of the smoke recipe with made-up results and its report, once a session."""
     config = recipes.smoke().replace({"train.steps": 4, "train.validate_every": 2, "train.warmup": 1})
-    root = tmp_path_factory.mktemp("runs")
-    list(pretrain(config, root))
-    done = Run.of(config, root)
-    (done.folder / "evaluation.json").write_text(json.dumps([asdict(r) for r in rows()]))
-    vouch(done)
-    return done
+
+    def make(root: Path) -> None:
+        torch.set_num_threads(1)
+        list(pretrain(config, root))
+        done = Run.of(config, root)
+        (done.folder / "evaluation.json").write_text(json.dumps([asdict(r) for r in rows()]))
+        vouch(done)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(report, "_QUESTIONS", (8,))
+            assert write_report(done) == done.folder / "report.html"
+
+    return Run.of(config, once("reported", make))
 
 
 @pytest.fixture(scope="module")
 def html(run: Run) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_QUESTIONS", (8,))
-        path = write_report(run)
-    assert path == run.folder / "report.html"
-    return path.read_text("utf-8")
+    return (run.folder / "report.html").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +219,7 @@ def test_nothing_from_data_becomes_html(run: Run, tmp_path: Path, monkeypatch: p
     (folder / "evaluation.json").write_text("[]")  # as on a source that provides nothing that a task needs
     vouch(Run(folder, run.config))
     monkeypatch.setattr(report, "examples", lambda *_, **__: Examples((), (), ()))
+    monkeypatch.setattr(report.run_figures, "drawn", lambda sections: (sections, {}))
     assert "Nothing was evaluated" in write_report(Run.open(folder)).read_text("utf-8")
 
 

@@ -41,6 +41,14 @@ def record(step: int, of: int = 10, **more: Any) -> dict[str, Any]:
     return fixed | {"step": step, "of": of, "loss": 1.0 * step} | more
 
 
+def ended(live: Any, *runs: Run) -> xw.TrainingMonitor:
+    """A view whose training has come to its end."""
+    view = xw.TrainingMonitor(*runs, live=live)
+    view.start()
+    assert view.wait(LONG) and not view.running
+    return view
+
+
 def until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + LONG
     while not true():
@@ -162,18 +170,14 @@ def test_what_training_raises_stands_in_the_message_and_stays():
         yield record(0)
         raise RuntimeError("the disk is full")
 
-    view = xw.TrainingMonitor(live=failing())
-    view.start()
-    assert view.wait(LONG) and not view.running and not view.done and view.step == 1
+    view = ended(failing())
+    assert not view.done and view.step == 1
     view.refresh()
     assert view.message == "RuntimeError: the disk is full"
     assert view.payload["runs"][0]["state"] == "stopped"
     view.start()
     assert "Nothing to train" in view.message, "a generator is used up"
-    view = xw.TrainingMonitor(live=[{"step": 0}])
-    view.start()
-    view.wait(LONG)
-    assert view.message == "KeyError: 'of'"
+    assert ended([{"step": 0}]).message == "KeyError: 'of'"
 
 
 def test_where_another_run_begins_the_warm_start_has_ended() -> None:
@@ -295,6 +299,4 @@ def test_levels_of_constant_predictions_come_with_the_records_and_older_runs_hav
     panels = {axes.get_title(loc="left"): axes for axes in view.figure().axes}
     assert 6.87 in {line.get_ydata()[0] for line in panels["MLM, texts"].lines}
     assert 0.4 in {round(float(line.get_ydata()[-1]), 6) for line in panels["MIM, images"].lines}
-    older = xw.TrainingMonitor(live=records())
-    older.start()
-    assert older.wait(LONG) and older.payload["runs"][0]["levels"] == {}
+    assert ended(records()).payload["runs"][0]["levels"] == {}
