@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import re
 import shutil
@@ -31,6 +30,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "scripts" / "mutants.txt"
+FULL = r"\npytestmark = pytest\.mark\.full|\n@pytest\.mark\.full\n(@.*\n)*def {}\("  # left to `make test-all`
 LONGEST = 300  # seconds of a mutant's tests: one that hangs them is noticed, too
 HEAVY = ("torch", "accelerate", "captum.attr", "hypothesis", "pandas", "scipy.stats", "tokenizers")  # nothing of ours
 
@@ -77,28 +77,18 @@ def problems(table: Sequence[Mutant]) -> list[str]:
             text = (ROOT / where).read_text("utf-8") if (ROOT / where).is_file() else None
             define = f"def {name}("
             if text is None or (name and define not in text):
-                elsewhere = [
-                    f for f in files() if name and f.endswith(".py") and define in (ROOT / f).read_text("utf-8")
-                ]
+                known = (f for f in files() if name and f.endswith(".py"))
+                elsewhere = [f for f in known if define in (ROOT / f).read_text("utf-8")]
                 said.append(f"{file}: no test {test}" + (f"; it is in {', '.join(elsewhere)}" if elsewhere else ""))
-            elif name and is_full(text or "", name) != bool(late):
-                said.append(
-                    f"{file}: {test} is {'not ' * bool(late)}marked full: {'take' if late else 'add'} a line `! `"
-                )
+            elif name and bool(late) != bool(re.search(FULL.format(name), text or "")):
+                said.append(f"{file}: {test} is {'not ' * bool(late)}marked full: mend the line `! `")
     return said
-
-
-def is_full(text: str, name: str) -> bool:
-    """Whether a test, or all of its file, is left to `make test-all`."""
-    marked = rf"^@pytest\.mark\.full\n(?:@.*\n)*def {name}\("
-    return "\npytestmark = pytest.mark.full" in text or bool(re.search(marked, text, re.M))
 
 
 def sources() -> list[str]:
     """What a mutant may be of."""
-    return [
-        f for f in files() if f.startswith(("xfm/", "widgets/xfm_widgets/")) and f.endswith((".py", ".js", ".jinja"))
-    ]
+    rooms, kinds = ("xfm/", "widgets/xfm_widgets/"), (".py", ".js", ".jinja")
+    return [name for name in files() if name.startswith(rooms) and name.endswith(kinds)]
 
 
 def files() -> list[str]:
@@ -160,7 +150,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="TEXT", help="mutants whose file, reason, text or tests have it")
     parser.add_argument("--check", action="store_true", help="that every edit applies, and nothing else")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="what came of each")
     options = parser.parse_args()
     sys.dont_write_bytecode = True  # a mutant's would be taken for the file's own within the same second
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -184,8 +173,6 @@ def main() -> None:
             path.write_text(text, "utf-8")
             rows.append(mutant._asdict() | outcome._asdict())
             print(f"{outcome.state:8} {outcome.seconds:4.0f} s  {mutant.file}: {mutant.why}: {outcome.by}", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
     caught = sum(row["state"] == "caught" for row in rows)
     print(f"{caught} of {len(rows)} caught, in {sum(row['seconds'] for row in rows) / 60:.0f} minutes")
     sys.exit(caught < len(rows))
