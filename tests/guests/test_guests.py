@@ -1,6 +1,7 @@
 """Models of other libraries, asked what X-FM is asked: every method, every question, every view."""
 
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -309,3 +310,10 @@ def test_a_folder_that_is_not_whole_is_refused(gone: str, said: str, hugging_fac
         save_file(kept, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ConfigError, match=said):
         xfm.load(f"hf_clip:{folder}")
+
+
+def test_the_example_of_the_page_runs() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/add-a-model.md").read_text("utf-8")
+    found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert found
+    exec(compile(found[1], "add-a-model.md", "exec"), {"__name__": "example"})
