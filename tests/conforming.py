@@ -1,7 +1,5 @@
 """Whether a value that a view sends has its type of static/payloads.d.ts, by which `tsc` checks the JavaScript."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

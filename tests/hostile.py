@@ -3,8 +3,6 @@
 Every text of the toolkit that comes from a person, a file or a browser may be one of these.
 """
 
-from __future__ import annotations
-
 import pytest
 
 __all__ = ["LONG", "STRINGS", "params"]

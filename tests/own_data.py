@@ -1,7 +1,5 @@
 """User data of every task in its real format, a few items of each: headers, columns and what is odd about them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The model in the page, in tests: how it gets there, and what is compared with Python's answers."""
 
-from __future__ import annotations
-
 import base64
 from dataclasses import replace
 from typing import Any

@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 import child
-import pytest
 
 import xfm_widgets
 
@@ -77,8 +76,8 @@ def test_every_view_is_in_the_table() -> None:
     assert sorted(rows) == sorted(set(xfm_widgets.__all__) - {"View", "figures"})
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lab", "gallery"])
-def test_make_has_what_the_readme_calls(target: str) -> None:
-    assert f"make {target}" in README
-    ran = subprocess.run(["make", "-n", target], capture_output=True, text=True, cwd=ROOT)
+def test_make_has_what_the_readme_calls() -> None:
+    targets = ["demo", "test", "lab", "gallery"]
+    assert all(f"make {target}" in README for target in targets)
+    ran = subprocess.run(["make", "-n", *targets], capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr

@@ -69,32 +69,26 @@ def test_every_format_has_an_example() -> None:
     assert parse("csv:" + str(ROOT / "docs/your-own-data.md"))[0] == "csv"
 
 
-def test_the_speed_is_that_of_the_benchmark() -> None:
-    found = json.loads((ROOT / "benchmarks/results/loader.json").read_text("utf-8"))
-    warm = found["images_per_second_and_worker"]["warm"]
-    own, small = round(warm["of_its_own_time"]), recipes.small().data
-    each = small.pairs + small.region_images + small.images
-    made = small.workers * own
-    assert f"to pictures of {found['pictures']['side']} px" in PAGE
-    assert f"| one loader process, of its own time | {own} |" in PAGE
-    assert f"| the same, by the clock | {warm['by_the_clock']:.0f} |" in PAGE
-    assert f"each with its own core | {made}: {made / each:.1f} steps of {each} pictures |" in PAGE
-
-
-def test_the_memory_is_that_of_the_benchmark() -> None:
-    found = json.loads((ROOT / "benchmarks/results/own_memory.json").read_text("utf-8"))
-    mega = {name: f"{size / 1e6:.0f} MB" for name, size in found["bytes"].items()}
-    seconds = found["opening_seconds"]
-    assert f"{found['pictures']:,} rows with captions" in PAGE
+def test_speed_and_memory_are_those_of_the_benchmarks() -> None:
+    speed, memory = (
+        json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8")) for name in ("loader", "own_memory")
+    )
+    warm, small = speed["images_per_second_and_worker"]["warm"], recipes.small()
+    own, each = round(warm["of_its_own_time"]), small.data.pairs + small.data.region_images + small.data.images
+    made, mega = small.data.workers * own, {name: f"{size / 1e6:.0f} MB" for name, size in memory["bytes"].items()}
+    assert f"to pictures of {speed['pictures']['side']} px" in PAGE and f"{memory['pictures']:,} rows with" in PAGE
     for label, value in {
-        "kept": f"{mega['kept']}, {found['bytes_per_row']} bytes a row",
+        "one loader process, of its own time": own,
+        "the same, by the clock": f"{warm['by_the_clock']:.0f}",
+        "kept": f"{mega['kept']}, {memory['bytes_per_row']} bytes a row",
         "while they are read": mega["peak"],
         "a training, above the program itself": mega["trainer"],
         "each loader process, likewise": mega["loader_process"],
-        "opening, the first time": f"{seconds['first']:.0f} s",
-        "opening, later": f"{seconds['again']:.0f} s",
+        "opening, the first time": f"{memory['opening_seconds']['first']:.0f} s",
+        "opening, later": f"{memory['opening_seconds']['again']:.0f} s",
     }.items():
         assert f"| {label} | {value} |" in PAGE
+    assert f"each with its own core | {made}: {made / each:.1f} steps of {each} pictures |" in PAGE
 
 
 def test_every_field_stands_on_the_page() -> None:

@@ -1,7 +1,5 @@
 """Answers of several lengths are scored and ranked as each would be alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

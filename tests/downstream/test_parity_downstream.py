@@ -1,7 +1,5 @@
 """Downstream heads, losses, rankings and captions as published: every number recorded from the code, in float64."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

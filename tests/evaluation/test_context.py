@@ -126,9 +126,7 @@ def test_examples_are_of_the_split_of_the_context(split: Split, context: EvalCon
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_ones_own_data_are_asked_before_those_that_come_along(
-    first: bool, context: EvalContext, add_pictures: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ones_own_data_are_asked_before_those_that_come_along(first, context, add_pictures, monkeypatch) -> None:
     sources = (add_pictures(), World())
     monkeypatch.setitem(DATASETS, "mixed", lambda config: Dataset(config, sources if first else sources[::-1]))
     mixed = context.with_data({"data.dataset": "mixed"})

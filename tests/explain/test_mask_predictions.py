@@ -1,7 +1,5 @@
 """Predictions for masked words and patches against the losses of a training batch with the same mask."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

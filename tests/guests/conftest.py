@@ -1,7 +1,5 @@
 """Guests with random weights, from files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path

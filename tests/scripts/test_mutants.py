@@ -1,7 +1,5 @@
 """scripts/mutants.txt: every fault can still be made, and there is one of every room."""
 
-from __future__ import annotations
-
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -47,6 +45,8 @@ def test_every_room_has_a_mutant(script: ModuleType) -> None:
         ("def mask_tokens(", "def f(", "tests/test_flow.py", "it is in xfm/"),
         ("return stopped if", "return states if", "tests/test_nowhere.py", "no test tests/test_nowhere.py"),
         ("return stopped if", "return states if", "tests/test_flow.py::test_no", "no test tests/test_flow.py::test_no"),
+        ("return stopped if", "x", "tests/test_robust.py::test_an_ascii_terminal", "is marked full: mend"),
+        ("return stopped if", "x", "tests/test_text.py::test_deep_json_is_a_value_error\n! why", "is not marked full"),
     ],
 )
 def test_what_no_longer_applies_is_named(script: ModuleType, old: str, new: str, test: str, said: str) -> None:

@@ -1,7 +1,5 @@
 """Every view of every kind of source: it is built, drawn, tabled and written, or says in one sentence what it lacks."""
 
-from __future__ import annotations
-
 import tarfile
 import warnings
 from collections.abc import Callable

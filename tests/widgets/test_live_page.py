@@ -1,7 +1,5 @@
 """Python's part in views that answer in the page beside it: the model, part by part, and what it is done with."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is explained of a fine-tuned answer: a label's likelihood, or numbers themselves, by every method on offer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
