@@ -25,18 +25,21 @@ const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
 export function grounder(model, rgb, seed, seen = null) {
   const masks = hiddenPatches(model.grid ** 2, seed);
   const picture = model.inputs(rgb, "any text");
-  // with each mask, which no phrase changes
-  const encoded = ahead(masks.length, (i) => model.encodeImage(model.maskedImage(picture, masks[i])));
+  // whole and with each mask, which no phrase changes
+  const patches = model.encodeImage(picture.patches);
+  const memory = model.remembered(patches);
+  const masked = ahead(masks.length, (i) => model.remembered(model.encodeImage(model.maskedImage(picture, masks[i]))));
   return (phrase) => {
     const maps = noMaps();
-    const given = model.inputs(rgb, phrase);
-    const out = model.outputs(given, {}, maps);
+    const tokens = model.tokenizer.tokens(phrase, model.config.longest);
+    const text = model.encodeText(model.embedText(tokens.ids));
+    const out = { text, patches, fused: model.fuse(text, memory, maps) };
     const box = model.box(out);
     if (!box?.every(Number.isFinite)) throw new RangeError("the model has no box to give, or no finite one");
-    const boxes = masks.map((_, i) => model.box({ fused: model.fuse(out.text, encoded(i)) }));
-    const tokens = model.grid ** 2 + 1;
-    const { pieces } = given.tokens;
-    const { codes, scale } = coded(maps.cross, tokens);
+    const boxes = masks.map((_, i) => model.box({ fused: model.fuse(text, masked(i)) }));
+    const keys = model.grid ** 2 + 1;
+    const { pieces } = tokens;
+    const { codes, scale } = coded(maps.cross, keys);
     return {
       box: inPixels(box, model.config.side),
       iou: null,
@@ -46,10 +49,10 @@ export function grounder(model, rgb, seed, seen = null) {
         share: one.share,
         presence: presence(model, out, one.box),
       })),
-      ...wordFacts(given.tokens, seen, phrase),
+      ...wordFacts(tokens, seen, phrase),
       begins: seen ? beginsOtherwise(seen, phrase) : [],
       pieces,
-      shape: [maps.cross.length, model.config.text_heads, pieces.length, tokens, model.grid],
+      shape: [maps.cross.length, model.config.text_heads, pieces.length, keys, model.grid],
       weights: codes,
       most: scale,
     };
@@ -76,7 +79,7 @@ export function presence(model, { text, patches }, box) {
     part.set(row, i * width);
   });
   // to see these patches alone is what Python's mask does
-  const odds = model.itm({ fused: model.fuse(text, part) });
+  const odds = model.itm({ fused: model.fuse(text, model.remembered(part)) });
   return odds === null ? null : 1 / (1 + Math.exp(-odds));
 }
 

@@ -1,8 +1,25 @@
 // @ts-check
 // The linear algebra of a transformer over rows of float32, row by row in one array; sums are kept in double precision.
+// `plain` computes where WebAssembly is forbidden; page_wasm.js has the same functions, eight times as fast.
 
 /** @import { PageModelPayload } from "../payloads.d.ts" */
-/** @typedef {{ data: Float32Array, shape: number[] }} Tensor */
+/** @typedef {{ readonly data: Float32Array, shape: number[] }} Tensor */
+/** @typedef {{ q: Float32Array, k: Float32Array, v: Float32Array, weights: Float32Array }} AttendGradients */
+/**
+ * @typedef {object} Algebra
+ * @property {(payload: PageModelPayload) => Record<string, Tensor>} unpacked
+ * @property {(data: Float32Array, shape: number[]) => Tensor} table
+ * @property {(x: Float32Array, weight: Tensor, bias?: Tensor) => Float32Array} linear
+ * @property {(x: Float32Array, weight: Tensor, bias: Tensor, epsilon: number) => Float32Array} layerNorm
+ * @property {(x: Float32Array) => Float32Array} gelu
+ * @property {(q: Float32Array, k: Float32Array, v: Float32Array, heads: number, width: number, bias?: Tensor)
+ *   => { gathered: Float32Array, weights: Float32Array }} attend
+ * @property {(d: Float32Array, weight: Tensor) => Float32Array} linearBack
+ * @property {(x: Float32Array, weight: Tensor, d: Float32Array, epsilon: number) => Float32Array} layerNormBack
+ * @property {(x: Float32Array, d: Float32Array) => Float32Array} geluBack
+ * @property {(q: Float32Array, k: Float32Array, v: Float32Array, weights: Float32Array, d: Float32Array, heads: number,
+ *   width: number) => AttendGradients} attendBack
+ */
 
 /**
  * x W^T + b: (rows, inputs) -> (rows, outputs), W (outputs, inputs). Three rows and three columns at a time, so that
@@ -70,6 +87,19 @@ export function linear(x, { data: w, shape: [outputs, inputs] }, bias) {
 }
 
 /**
+ * The gradient of `linear`'s rows, from that of what it returns
+ * @param {Float32Array} d (rows, outputs)
+ * @param {Tensor} weight
+ */
+function linearBack(d, { data: w, shape: [outputs, inputs] }) {
+  const out = new Float32Array((d.length / outputs) * inputs);
+  for (let from = 0, to = 0; from < d.length; to += inputs)
+    for (let o = 0; o < outputs; o++, from++)
+      for (let i = 0; i < inputs; i++) out[to + i] += d[from] * w[o * inputs + i];
+  return out;
+}
+
+/**
  * Each row with mean 0 and deviation 1, times a weight, plus a bias
  * @param {Float32Array} x (rows, width)
  * @param {Tensor} weight (width)
@@ -80,31 +110,62 @@ export function layerNorm(x, { data: weight }, { data: bias }, epsilon) {
   const width = weight.length;
   const out = new Float32Array(x.length);
   for (let at = 0; at < x.length; at += width) {
-    let sum = 0;
-    for (let i = 0; i < width; i++) sum += x[at + i];
-    const mean = sum / width;
-    let squares = 0;
-    for (let i = 0; i < width; i++) squares += (x[at + i] - mean) ** 2;
-    const factor = 1 / Math.sqrt(squares / width + epsilon);
+    const { mean, factor } = moments(x.subarray(at, at + width), epsilon);
     for (let i = 0; i < width; i++) out[at + i] = (x[at + i] - mean) * factor * weight[i] + bias[i];
   }
   return out;
 }
 
 /**
- * x Φ(x), in place; Φ by the error function of Abramowitz and Stegun, 7.1.26, exact to 1.5e-7
- * @param {Float32Array} x
+ * @param {Float32Array} row
+ * @param {number} epsilon
  */
-export function gelu(x) {
-  for (let i = 0; i < x.length; i++) {
-    const z = Math.abs(x[i]) * Math.SQRT1_2;
-    const t = 1 / (1 + 0.3275911 * z);
-    const series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-    const above = 0.5 * series * Math.exp(-z * z); // Φ(-|x|)
-    x[i] *= x[i] < 0 ? above : 1 - above;
-  }
-  return x;
+function moments(row, epsilon) {
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) sum += row[i];
+  const mean = sum / row.length;
+  let squares = 0;
+  for (let i = 0; i < row.length; i++) squares += (row[i] - mean) ** 2;
+  return { mean, factor: 1 / Math.sqrt(squares / row.length + epsilon) };
 }
+
+/**
+ * @param {Float32Array} x
+ * @param {Tensor} weight
+ * @param {Float32Array} d (rows, width)
+ * @param {number} epsilon
+ */
+function layerNormBack(x, { data: weight }, d, epsilon) {
+  const width = weight.length;
+  const out = new Float32Array(x.length);
+  for (let at = 0; at < x.length; at += width) {
+    const { mean, factor } = moments(x.subarray(at, at + width), epsilon);
+    let [all, along] = [0, 0];
+    for (let i = 0; i < width; i++) {
+      all += d[at + i] * weight[i];
+      along += d[at + i] * weight[i] * (x[at + i] - mean) * factor;
+    }
+    for (let i = 0; i < width; i++)
+      out[at + i] = factor * (d[at + i] * weight[i] - all / width - ((x[at + i] - mean) * factor * along) / width);
+  }
+  return out;
+}
+
+/** The normal distribution Φ by the error function of Abramowitz and Stegun, 7.1.26, exact to 1.5e-7 @param {number} x */
+function normal(x) {
+  const z = Math.abs(x) * Math.SQRT1_2;
+  const t = 1 / (1 + 0.3275911 * z);
+  const series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  const above = 0.5 * series * Math.exp(-z * z); // Φ(-|x|)
+  return x < 0 ? above : 1 - above;
+}
+
+/** x Φ(x) @type {Algebra["gelu"]} */
+export const gelu = (x) => x.map((value) => value * normal(value));
+
+/** @type {Algebra["geluBack"]} */
+const geluBack = (x, d) =>
+  d.map((value, i) => value * (normal(x[i]) + (x[i] * Math.exp(-(x[i] ** 2) / 2)) / Math.sqrt(2 * Math.PI)));
 
 /**
  * Each row to positive numbers that sum to 1, in place
@@ -133,7 +194,7 @@ export function softmax(x, width = x.length) {
  * @param {Float32Array} v (keys, width)
  * @param {number} heads
  * @param {number} width
- * @param {(head: number, query: number, key: number) => number} [bias] added to the logits
+ * @param {Tensor} [bias] (heads, queries, keys), added to the logits
  */
 export function attend(q, k, v, heads, width, bias) {
   const [queries, keys, size] = [q.length / width, k.length / width, width / heads];
@@ -147,7 +208,7 @@ export function attend(q, k, v, heads, width, bias) {
         const to = j * width + h * size;
         let sum = 0;
         for (let d = 0; d < size; d++) sum += q[from + d] * k[to + d];
-        weights[row + j] = sum * scale + (bias ? bias(h, i, j) : 0);
+        weights[row + j] = sum * scale + (bias ? bias.data[row + j] : 0);
       }
     }
   softmax(weights, keys);
@@ -166,26 +227,109 @@ export function attend(q, k, v, heads, width, bias) {
 }
 
 /**
- * x + factor * y, in place
- * @param {Float32Array} x
+ * The gradients of what `attend` is given, and of its weights, from that of what it gathers
+ * @param {Float32Array} q
+ * @param {Float32Array} k
+ * @param {Float32Array} v
+ * @param {Float32Array} weights
+ * @param {Float32Array} d (queries, width)
+ * @param {number} heads
+ * @param {number} width
+ * @returns {AttendGradients}
+ */
+function attendBack(q, k, v, weights, d, heads, width) {
+  const [queries, keys, size] = [q.length / width, k.length / width, width / heads];
+  const out = { q: q.map(() => 0), k: k.map(() => 0), v: v.map(() => 0), weights: weights.map(() => 0) };
+  const scale = 1 / Math.sqrt(size);
+  for (let h = 0; h < heads; h++)
+    for (let i = 0; i < queries; i++) {
+      const row = (h * queries + i) * keys;
+      const from = i * width + h * size;
+      let mean = 0;
+      for (let j = 0; j < keys; j++) {
+        const to = j * width + h * size;
+        let sum = 0;
+        for (let e = 0; e < size; e++) {
+          sum += d[from + e] * v[to + e];
+          out.v[to + e] += weights[row + j] * d[from + e];
+        }
+        out.weights[row + j] = sum;
+        mean += weights[row + j] * sum;
+      }
+      for (let j = 0; j < keys; j++) {
+        const to = j * width + h * size;
+        const change = weights[row + j] * (out.weights[row + j] - mean) * scale;
+        for (let e = 0; e < size; e++) {
+          out.q[from + e] += change * k[to + e];
+          out.k[to + e] += change * q[from + e];
+        }
+      }
+    }
+  return out;
+}
+
+/**
+ * x + factor * y
+ * @param {Float32Array} x (rows, width)
  * @param {Float32Array} y
  * @param {Float32Array} [factor] (width), of each column; none: 1
+ * @returns {Float32Array}
  */
 export function add(x, y, factor) {
-  if (factor) for (let i = 0; i < x.length; i++) x[i] += factor[i % factor.length] * y[i];
-  else for (let i = 0; i < x.length; i++) x[i] += y[i];
-  return x;
+  const out = x.slice();
+  const width = factor?.length ?? x.length;
+  for (let at = 0; at < x.length; at += width)
+    for (let i = 0; i < width; i++) out[at + i] += factor ? factor[i] * y[at + i] : y[at + i];
+  return out;
+}
+
+/**
+ * One below the other
+ * @param {Float32Array} a
+ * @param {Float32Array} b
+ * @returns {Float32Array}
+ */
+export function stacked(a, b) {
+  const out = new Float32Array(a.length + b.length);
+  out.set(a);
+  out.set(b, a.length);
+  return out;
 }
 
 /**
  * The mean of the rows
  * @param {Float32Array} x (rows, width)
  * @param {number} width
+ * @returns {Float32Array}
  */
 export function meanRow(x, width) {
   const out = new Float32Array(width);
-  for (let i = 0; i < x.length; i++) out[i % width] += x[i];
+  for (let at = 0; at < x.length; at += width) for (let i = 0; i < width; i++) out[i] += x[at + i];
   return out.map((sum) => (sum * width) / x.length);
+}
+
+/** From a place on, to before another one @type {(x: Float32Array, from: number, to?: number) => Float32Array} */
+export const part = (x, from, to) => x.subarray(from, to);
+
+/** Divided by its length @param {Float32Array} x @returns {Float32Array} */
+export function unit(x) {
+  const length = Math.max(Math.sqrt(dot(x, x)), 1e-12);
+  return x.map((value) => value / length);
+}
+
+/** 1 / (1 + e^-x) @type {(x: Float32Array) => Float32Array} */
+export const sigmoid = (x) => x.map((value) => 1 / (1 + Math.exp(-value)));
+
+/**
+ * The logarithm of softmax at one place, (1)
+ * @param {Float32Array} x
+ * @param {number} place
+ * @returns {Float32Array}
+ */
+export function logProbability(x, place) {
+  const most = x.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const all = x.reduce((sum, value) => sum + Math.exp(value - most), 0);
+  return Float32Array.of(x[place] - most - Math.log(all));
 }
 
 /**
@@ -206,29 +350,46 @@ export function dot(a, b) {
 export const cosine = (a, b) => dot(a, b) / Math.max(Math.sqrt(dot(a, a) * dot(b, b)), 1e-8);
 
 /**
- * The weights of a payload by name, int8 ones multiplied by their rows' scales
+ * The numbers of a payload by name: float32, or codes of 16 bits and their rows' scales
  * @param {PageModelPayload} payload
  */
-export function unpacked({ tensors, weights }) {
+export function packed({ tensors, weights }) {
   const { buffer, byteOffset, byteLength } = weights;
   const bytes = byteOffset % 4 ? buffer.slice(byteOffset, byteOffset + byteLength) : buffer;
   const start = byteOffset % 4 ? 0 : byteOffset;
-  /** @type {Record<string, Tensor>} */
-  const out = {};
-  for (const [name, { shape, at, scales }] of Object.entries(tensors)) {
+  return Object.entries(tensors).map(([name, { shape, at, scales }]) => {
     const size = shape.reduce((a, b) => a * b, 1);
-    if (scales === undefined) out[name] = { shape, data: new Float32Array(bytes, start + at, size) };
-    else {
-      const codes = new Int8Array(bytes, start + at, size);
-      const scale = new Float32Array(bytes, start + scales, shape[0]);
-      const data = new Float32Array(size);
-      for (let row = 0, i = 0; row < shape[0]; row++)
-        for (const end = i + shape[1]; i < end; i++) data[i] = codes[i] * scale[row];
-      out[name] = { shape, data };
-    }
-  }
-  return out;
+    if (scales === undefined) return { name, shape, floats: new Float32Array(bytes, start + at, size) };
+    const scale = new Float32Array(bytes, start + scales, shape[0]);
+    return { name, shape, codes: new Int16Array(bytes, start + at, size), scale };
+  });
 }
+
+/**
+ * @param {PageModelPayload} payload
+ * @returns {Record<string, Tensor>} (outputs, inputs)
+ */
+function unpacked(payload) {
+  const tensors = packed(payload).map(({ name, shape, floats, codes, scale }) => {
+    const data = floats ?? Float32Array.from(codes, (code, i) => code * scale[Math.floor(i / shape[1])]);
+    return [name, { shape, data }];
+  });
+  return Object.fromEntries(tensors);
+}
+
+/** @type {Algebra} */
+export const plain = {
+  unpacked,
+  table: (data, shape) => ({ data, shape }),
+  linear,
+  layerNorm,
+  gelu,
+  attend,
+  linearBack,
+  layerNormBack,
+  geluBack,
+  attendBack,
+};
 
 /**
  * Rows of `masked` where `hidden` says so, of `x` elsewhere
