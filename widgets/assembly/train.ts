@@ -57,30 +57,31 @@ export function log(x: f64): f64 {
   return 2 * s * p + <f64>exponent * 0.6931471805599453;
 }
 
-/** y (n, m) = x (n, k) w (k, m), or added to y */
-export function product(x: i32, w: i32, y: i32, n: i32, k: i32, m: i32, add: bool): void {
+/** y (n, m) = x (n, k) w (k, m), or added to y; x(r, i) stands at x + r row + i step, so that x may lie transposed */
+export function product(
+  x: i32, w: i32, y: i32, n: i32, k: i32, m: i32, add: bool, row: i32, step: i32,
+): void {
   const wide = m & ~7;
   for (let o = 0; o < wide; o += 8) {
     let r = 0;
-    for (; r + 4 <= n; r += 4) fourRows(at(x + r * k), at(w + o), at(y + r * m + o), k, m, add);
-    for (; r < n; r++) oneRow(at(x + r * k), at(w + o), at(y + r * m + o), k, m, add);
+    for (; r + 4 <= n; r += 4) fourRows(at(x + r * row), at(w + o), at(y + r * m + o), k, m, add, at(row), at(step));
+    for (; r < n; r++) oneRow(at(x + r * row), at(w + o), at(y + r * m + o), k, m, add, at(step));
   }
   for (let o = wide; o < m; o++)
     for (let r = 0; r < n; r++) {
       let sum: f32 = add ? load<f32>(at(y + r * m + o)) : 0;
-      for (let i = 0; i < k; i++) sum += load<f32>(at(x + r * k + i)) * load<f32>(at(w + i * m + o));
+      for (let i = 0; i < k; i++) sum += load<f32>(at(x + r * row + i * step)) * load<f32>(at(w + i * m + o));
       store<f32>(at(y + r * m + o), sum);
     }
 }
 
-function fourRows(x: usize, w: usize, y: usize, k: i32, m: i32, add: bool): void {
-  const row = (<usize>k) << 2;
-  const step = (<usize>m) << 2;
+function fourRows(x: usize, w: usize, y: usize, k: i32, m: i32, add: bool, row: usize, step: usize): void {
+  const next = (<usize>m) << 2;
+  const end = w + (<usize>k) * next;
   let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
   let c0 = f32x4.splat(0), c1 = f32x4.splat(0), d0 = f32x4.splat(0), d1 = f32x4.splat(0);
-  for (let i = 0, from = w; i < k; i++, from += step) {
+  for (let from = w, place = x; from < end; from += next, place += step) {
     const left = v128.load(from), right = v128.load(from, 16);
-    const place = x + ((<usize>i) << 2);
     let v = v128.load32_splat(place);
     a0 = f32x4.add(a0, f32x4.mul(v, left));
     a1 = f32x4.add(a1, f32x4.mul(v, right));
@@ -95,16 +96,17 @@ function fourRows(x: usize, w: usize, y: usize, k: i32, m: i32, add: bool): void
     d1 = f32x4.add(d1, f32x4.mul(v, right));
   }
   put(y, a0, a1, add);
-  put(y + step, b0, b1, add);
-  put(y + 2 * step, c0, c1, add);
-  put(y + 3 * step, d0, d1, add);
+  put(y + next, b0, b1, add);
+  put(y + 2 * next, c0, c1, add);
+  put(y + 3 * next, d0, d1, add);
 }
 
-function oneRow(x: usize, w: usize, y: usize, k: i32, m: i32, add: bool): void {
-  const step = (<usize>m) << 2;
+function oneRow(x: usize, w: usize, y: usize, k: i32, m: i32, add: bool, step: usize): void {
+  const next = (<usize>m) << 2;
+  const end = w + (<usize>k) * next;
   let left = f32x4.splat(0), right = f32x4.splat(0);
-  for (let i = 0, from = w; i < k; i++, from += step) {
-    const v = v128.load32_splat(x + ((<usize>i) << 2));
+  for (let from = w, place = x; from < end; from += next, place += step) {
+    const v = v128.load32_splat(place);
     left = f32x4.add(left, f32x4.mul(v, v128.load(from)));
     right = f32x4.add(right, f32x4.mul(v, v128.load(from, 16)));
   }
@@ -121,7 +123,8 @@ function put(y: usize, left: v128, right: v128, add: bool): void {
 /** y (m, n) = x (n, m) */
 export function transpose(x: i32, y: i32, n: i32, m: i32): void {
   for (let r = 0; r < n; r++)
-    for (let c = 0; c < m; c++) store<f32>(at(y + c * n + r), load<f32>(at(x + r * m + c)));
+    for (let c = 0, from = at(x + r * m), to = at(y + r); c < m; c++, from += 4, to += at(n))
+      store<f32>(to, load<f32>(from));
 }
 
 /** y += s x, n of them */

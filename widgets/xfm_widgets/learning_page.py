@@ -24,11 +24,11 @@ RENDERED = 128  # pixels of the drawings that are shown
 
 def drawings() -> dict[str, Any]:
     """The page's 20 concepts, in groups of five that occur together: names, and of each drawing the pixels that the
-    model sees, big and small (width, height, RGBA with colours premultiplied by alpha)."""
+    model sees, big and small (width, height, RGBA in base64 with colours premultiplied by alpha)."""
     by_name = {concept.name: i for i, concept in enumerate(openmoji.concepts())}
     sprites = [[_seen(objects.sprite(by_name[n], size, 32)) for size in SIZES] for n in CONCEPTS]
     return {"names": list(CONCEPTS), "sprites": sprites}
 
 
 def _seen(pixels: np.ndarray) -> dict[str, Any]:
-    return {"width": pixels.shape[1], "height": pixels.shape[0], "rgba": pixels.tobytes()}
+    return {"width": pixels.shape[1], "height": pixels.shape[0], "rgba": base64.b64encode(pixels.tobytes()).decode()}

@@ -35,6 +35,15 @@ export const HELD_OUT = 1 << 30; // a step that no training reaches
  * }} Batch `boxes`: (cx, cy, w, h) in [0, 1]; `hidden`: patches, row numbers of all; `negative`: numbers in [0, 1)
  */
 
+/** @param {any} given `learning_page.drawings`, whose bytes are base64 @returns {Drawings} */
+export function readDrawings(given) {
+  const read = (/** @type {any} */ sprite) => ({
+    ...sprite,
+    rgba: Uint8Array.from(atob(sprite.rgba), (letter) => letter.charCodeAt(0)),
+  });
+  return { names: given.names, sprites: given.sprites.map((/** @type {any[]} */ sizes) => sizes.map(read)) };
+}
+
 /** @param {number} h */
 function mixed(h) {
   const a = Math.imul(h ^ (h >>> 16), 0x21f0aaad);
@@ -127,20 +136,27 @@ export const boxOf = ({ x, y, width, height }) => [
  * @param {Float32Array} pixels
  */
 function paint({ things, ground }, { sprites }, pixels) {
-  const canvas = Array.from({ length: SIDE * SIDE * 3 }, (_, i) => ground[i % 3]);
-  for (const { concept, size, x, y, width } of things) {
+  for (let i = 0; i < pixels.length; i++) pixels[i] = ground[i % 3];
+  for (const { concept, size, x, y, width, height } of things) {
     const { rgba } = sprites[concept][size];
-    for (let i = 0; i < rgba.length / 4; i++) {
-      const to = 3 * ((y + Math.floor(i / width)) * SIDE + x + (i % width));
-      const under = 255 - rgba[4 * i + 3];
-      for (let c = 0; c < 3; c++) canvas[to + c] = rgba[4 * i + c] + Math.floor((canvas[to + c] * under) / 255);
-    }
+    for (let row = 0, from = 0; row < height; row++)
+      for (let column = 0; column < width; column++, from += 4) {
+        const to = placeOf(y + row, x + column);
+        const under = 255 - rgba[from + 3];
+        for (let c = 0; c < 3; c++) pixels[to + c] = rgba[from + c] + Math.floor((pixels[to + c] * under) / 255);
+      }
   }
-  for (let i = 0; i < canvas.length; i++) {
-    const [row, column, c] = [Math.floor(i / 3 / SIDE), Math.floor(i / 3) % SIDE, i % 3];
-    const patch = Math.floor(row / PATCH) * (SIDE / PATCH) + Math.floor(column / PATCH);
-    pixels[patch * PIXELS + ((row % PATCH) * PATCH + (column % PATCH)) * 3 + c] = (canvas[i] - 192) / 64;
-  }
+  for (let i = 0; i < pixels.length; i++) pixels[i] = (pixels[i] - 192) / 64;
+}
+
+/**
+ * Where a pixel's colours stand
+ * @param {number} row
+ * @param {number} column
+ */
+function placeOf(row, column) {
+  const patch = (row >> 3) * (SIDE / PATCH) + (column >> 3);
+  return patch * PIXELS + ((row & 7) * PATCH + (column & 7)) * 3;
 }
 
 /**

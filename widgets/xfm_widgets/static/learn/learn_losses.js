@@ -78,24 +78,21 @@ export function createFlow(tape, model, batch, guidance, passes) {
   const similarity = once(() => {
     const { image, text: texts } = features();
     const out = tape.tensor(BATCH, BATCH);
-    const turned = tape.room(BATCH * texts.cols);
-    kernels.transpose(texts.at, turned, BATCH, texts.cols);
-    kernels.product(image.at, turned, out.at, BATCH, texts.cols, BATCH, 0);
+    tape.product(image, tape.turned(texts), out.at, BATCH);
     const temperature = parameters["itc.temperature"];
     const s = 1 / floats[temperature.at];
     const cosines = floats.slice(out.at, out.at + BATCH * BATCH);
     for (let i = 0; i < BATCH * BATCH; i++) floats[out.at + i] = s * cosines[i];
     return tape.record(out, () => {
-      const [dy, turn] = [tape.room(BATCH * BATCH), tape.room(BATCH * BATCH)];
+      const dy = tape.tensor(BATCH, BATCH);
       let slope = 0;
       for (let i = 0; i < BATCH * BATCH; i++) {
-        floats[dy + i] = s * floats[out.grad + i];
+        floats[dy.at + i] = s * floats[out.grad + i];
         slope -= s * s * cosines[i] * floats[out.grad + i];
       }
       floats[tape.gradOf(temperature)] += slope;
-      kernels.product(dy, texts.at, tape.gradOf(image), BATCH, BATCH, texts.cols, 1);
-      kernels.transpose(dy, turn, BATCH, BATCH);
-      kernels.product(turn, image.at, tape.gradOf(texts), BATCH, BATCH, texts.cols, 1);
+      tape.product(dy, texts.at, tape.gradOf(image), texts.cols, false, true);
+      tape.product(dy, image.at, tape.gradOf(texts), texts.cols, true, true);
     });
   });
   const turned = once(() => {

@@ -112,7 +112,7 @@ export function createModel(tape, seed) {
     for (const [name, rows, cols] of SPECS[module])
       parameters[name] = { ...tape.tensor(rows, cols), name, module, moments: 0, powers: [1, 1] };
   const count = tape.room(0) - first; // floats of all parameters, side by side
-  const [grads, totals, moments] = [tape.room(count), tape.room(count), tape.room(2 * count)];
+  const [grads, moments] = [tape.room(count), tape.room(2 * count)];
   for (const p of Object.values(parameters)) {
     p.grad = grads + p.at - first;
     p.moments = moments + 2 * (p.at - first);
@@ -156,6 +156,7 @@ export function createModel(tape, seed) {
   return {
     parameters,
     modules,
+    specs: Object.values(SPECS).flat(),
     /** Of a module, where its parameters begin and how many floats they are; of all without a name
      * @param {Module} [module] */
     span(module) {
@@ -163,7 +164,7 @@ export function createModel(tape, seed) {
       const last = own[own.length - 1];
       return { at: own[0].at, count: last.at + last.rows * last.cols - own[0].at };
     },
-    offset: { grads: grads - first, totals: totals - first },
+    offset: { grads: grads - first },
     /** Weights and averages, to put back
      * @returns {() => void} */
     remember() {

@@ -3,6 +3,7 @@
 
 const HEAD = 16; // width of an attention head
 const LN2 = Math.LN2;
+const POWERS = Float64Array.from({ length: 261 }, (_, i) => 2 ** (i - 130)); // from 2^-130 on
 
 /**
  * e^x from the four operations alone, so that it is the same in every browser
@@ -12,12 +13,9 @@ function exp(value) {
   const x = Math.min(88, Math.max(-87, value));
   const n = Math.round(x / LN2);
   const r = x - n * LN2;
-  let [term, sum] = [1, 1];
-  for (let i = 1; i < 14; i++) {
-    term *= r / i;
-    sum += term;
-  }
-  return sum * 2 ** n;
+  let sum = 1;
+  for (let i = 10; i > 0; i--) sum = 1 + (sum * r) / i;
+  return sum * POWERS[n + 130];
 }
 
 /** @param {number} value positive */
@@ -65,12 +63,28 @@ function ofRows(f, ints) {
   /** @type {any} */
   const kernels = {
     add,
-    product(/** @type {number[]} */ ...[x, w, y, n, k, m, adds]) {
+    product(/** @type {number[]} */ ...[x, w, y, n, k, m, adds, row, step]) {
       if (!adds) f.fill(0, y, y + n * m);
       for (let r = 0; r < n; r++)
-        for (let i = 0; i < k; i++) {
-          const [v, from, to] = [f[x + r * k + i], w + i * m, y + r * m];
-          for (let c = 0; c < m; c++) f[to + c] += v * f[from + c];
+        for (let o = 0; o < m; o += 4) {
+          let a = 0; // beyond the last column they are not kept
+          let b = 0;
+          let c = 0;
+          let d = 0;
+          let at = x + r * row;
+          let from = w + o;
+          for (let i = 0; i < k; i++, at += step, from += m) {
+            const v = f[at];
+            a += v * f[from];
+            b += v * f[from + 1];
+            c += v * f[from + 2];
+            d += v * f[from + 3];
+          }
+          const to = y + r * m + o;
+          f[to] += a;
+          if (o + 1 < m) f[to + 1] += b;
+          if (o + 2 < m) f[to + 2] += c;
+          if (o + 3 < m) f[to + 3] += d;
         }
     },
     transpose(/** @type {number[]} */ ...[x, y, n, m]) {

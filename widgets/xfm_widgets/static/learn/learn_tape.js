@@ -76,19 +76,27 @@ export function createTape(kernels) {
   }
 
   /**
-   * Adds to the gradients of w and x what y = x w has; w (k, m), dy (n, m)
+   * x w -> out, or xᵀ w, or added to what is there
    * @param {Tensor} x
-   * @param {Tensor} w
-   * @param {number} dy
+   * @param {number} w
+   * @param {number} out
+   * @param {number} cols of w
    */
-  function productBack(x, w, dy) {
-    const turned = room(Math.max(x.rows * x.cols, w.rows * w.cols));
-    kernels.transpose(x.at, turned, x.rows, x.cols);
-    kernels.product(turned, dy, gradOf(w), x.cols, x.rows, w.cols, 1);
-    if (x.isFixed) return;
-    kernels.transpose(w.at, turned, w.rows, w.cols);
-    kernels.product(dy, turned, gradOf(x), x.rows, w.cols, w.rows, 1);
+  function product(x, w, out, cols, isTurned = false, adds = false) {
+    const { at, rows: n, cols: k } = x;
+    if (isTurned) kernels.product(at, w, out, k, n, cols, adds, 1, k);
+    else kernels.product(at, w, out, n, k, cols, adds, k, 1);
   }
+
+  /** @param {Tensor} x */
+  function turned({ at, rows, cols }) {
+    const to = room(rows * cols);
+    kernels.transpose(at, to, rows, cols);
+    return to;
+  }
+
+  /** @param {Tensor} x */
+  const gradientOf = ({ grad, rows, cols }) => ({ at: grad, rows, cols, grad: 0 });
 
   return {
     kernels,
@@ -98,6 +106,8 @@ export function createTape(kernels) {
     tensor,
     gradOf,
     record,
+    product,
+    turned,
 
     /** What is there now stays through every `clear` */
     settle() {
@@ -127,11 +137,12 @@ export function createTape(kernels) {
      */
     linear(x, w, b = null) {
       const out = tensor(x.rows, w.cols);
-      kernels.product(x.at, w.at, out.at, x.rows, w.rows, w.cols, 0);
+      product(x, w.at, out.at, w.cols);
       if (b) kernels.addRow(b.at, out.at, out.rows, out.cols);
       return record(out, () => {
         if (b) kernels.sumRows(out.grad, gradOf(b), out.rows, out.cols);
-        productBack(x, w, out.grad);
+        product(x, out.grad, gradOf(w), w.cols, true, true);
+        if (!x.isFixed) product(gradientOf(out), turned(w), gradOf(x), x.cols, false, true);
       });
     },
 
@@ -143,16 +154,12 @@ export function createTape(kernels) {
      */
     tied(x, table, b) {
       const out = tensor(x.rows, table.rows);
-      const turned = room(table.rows * table.cols);
-      kernels.transpose(table.at, turned, table.rows, table.cols);
-      kernels.product(x.at, turned, out.at, x.rows, x.cols, table.rows, 0);
+      product(x, turned(table), out.at, table.rows);
       kernels.addRow(b.at, out.at, out.rows, out.cols);
       return record(out, () => {
         kernels.sumRows(out.grad, gradOf(b), out.rows, out.cols);
-        kernels.product(out.grad, table.at, gradOf(x), x.rows, table.rows, table.cols, 1);
-        const dy = room(out.rows * out.cols);
-        kernels.transpose(out.grad, dy, out.rows, out.cols);
-        kernels.product(dy, x.at, gradOf(table), table.rows, x.rows, x.cols, 1);
+        product(gradientOf(out), table.at, gradOf(x), x.cols, false, true);
+        product(gradientOf(out), x.at, gradOf(table), x.cols, true, true);
       });
     },
 

@@ -1,7 +1,7 @@
 // @ts-check
 // Training steps of the micro X-FM, and what it can do after them.
 import { BATCH, boxOf, drawBatch, drawTexts, HELD_OUT, PHRASE, phraseOf } from "./learn_draws.js";
-import { boxError, createFlow, FUSED, LOSSES, levels } from "./learn_losses.js";
+import { boxError, createFlow, LOSSES, levels } from "./learn_losses.js";
 import { createModel } from "./learn_model.js";
 import { createTape } from "./learn_tape.js";
 
@@ -10,9 +10,9 @@ import { createTape } from "./learn_tape.js";
 /** @import { LossName, Settings } from "./learn_losses.js" */
 /** @import { Module } from "./learn_model.js" */
 /** @typedef {Record<string, Record<Module, number | null>>} Norms of each loss's gradient in each module; null: no path */
-/** @typedef {{ step: number, losses: Record<string, number>, level?: number, norms: Norms, blocked: number, passed: number }} Report
- *   `level`: of MIM; `blocked`, `passed`: norm of the gradient of ITM and IMLM together into the language encoder, as if
- *   nothing were stopped, and of what flows */
+/** @typedef {{ step: number, losses: Record<string, number>, level?: number, norms: Norms, flows: Norms[string] }} Report
+ *   `level`: of MIM; `norms`: as if nothing were stopped, where measured, also of "itm+imlm"; `flows`: of all losses, as
+ *   the step takes it */
 /** @typedef {{ picked: number[], recall: number, boxes: number[][], ious: number[] }} Ability `picked`: for each caption a picture */
 /** @typedef {ReturnType<typeof createTrainer>} Trainer */
 
@@ -21,6 +21,8 @@ const WARM_UP = 20; // steps
 const BETAS = [0.9, 0.98];
 const TEMPERATURES = [0.001, 0.5];
 const PROBE_TEXTS = 256; // held-out texts whose hidden words MLM guesses
+
+const CROSSING = ["itm", "imlm"]; // whose gradient into the language encoder is measured together
 
 /** @type {Settings} */
 export const PAPER = { losses: LOSSES, isStopped: true, guidance: "self" };
@@ -35,45 +37,40 @@ export function createTrainer(kernels, drawings, firstSeed) {
   const tape = createTape(kernels);
   const model = createModel(tape, firstSeed);
   const parameters = Object.values(model.parameters);
-  const [all, { grads, totals }] = [model.span(), model.offset];
-  const language = model.span("language");
-  const joint = tape.room(language.count); // gradient of ITM and IMLM together
-  tape.settle();
+  const [all, { grads }] = [model.span(), model.offset];
   let seed = firstSeed;
   let done = 0; // steps
 
   /**
-   * A forward pass of the losses, and the gradient of each by itself
+   * A forward pass of the losses and the gradient of their sum, which stands beside the parameters
    * @param {Settings} settings
-   * @param {boolean} measures what the stop holds back, too: the gradient goes into the language encoder and is dropped
+   * @param {(name: string) => void} [each] of every loss alone, as if nothing were stopped, and of ITM and IMLM together
    */
-  function differentiate({ losses, isStopped, guidance }, measures) {
+  function differentiate({ losses, isStopped, guidance }, each) {
     tape.clear();
-    const batch = drawBatch(seed, done, drawings);
-    const flow = createFlow(tape, model, batch, guidance, () => measures || !isStopped);
+    let isMeasuring = true;
+    const flow = createFlow(tape, model, drawBatch(seed, done, drawings), guidance, () => isMeasuring || !isStopped);
     const values = losses.map((name) => ({ name, loss: flow.losses[name]() }));
-    floats.fill(0, all.at + totals, all.at + totals + all.count);
-    floats.fill(0, joint, joint + language.count);
-    /** @type {Set<string>} */
-    const reached = new Set();
-    /** @type {Norms} */
-    const norms = {};
-    for (const { name, loss } of values) {
+    /** @param {string[]} names */
+    const back = (names) => {
       floats.fill(0, all.at + grads, all.at + grads + all.count);
       for (const p of parameters) p.isReached = false;
-      tape.backward(loss.back);
-      norms[name] = normsNow();
-      if (name === "itm" || name === "imlm") kernels.add(language.at + grads, joint, language.count, 1);
-      if (isStopped && FUSED.includes(name)) drop();
-      kernels.add(all.at + grads, all.at + totals, all.count, 1);
-      for (const p of parameters) if (p.isReached) reached.add(p.name);
-    }
-    const blocked = Math.sqrt(kernels.squares(joint, language.count));
+      tape.backward(() => {
+        for (const { name, loss } of values) if (names.includes(name)) loss.back();
+      });
+    };
+    if (each)
+      for (const names of [...losses.map((name) => [name]), CROSSING]) {
+        back(names);
+        each(names.join("+"));
+      }
+    isMeasuring = false;
+    back(losses);
     const numbers = Object.fromEntries(values.map(({ name, loss }) => [name, loss.value]));
-    const level = values.find(({ name }) => name === "mim")?.loss.level;
-    return { reached, report: { step: done, losses: numbers, level, norms, blocked, passed: isStopped ? 0 : blocked } };
+    return { losses: numbers, level: values.find(({ name }) => name === "mim")?.loss.level };
   }
 
+  /** Of the gradient that stands beside the parameters */
   function normsNow() {
     const entries = model.modules.map((module) => {
       const { at, count } = model.span(module);
@@ -83,22 +80,15 @@ export function createTrainer(kernels, drawings, firstSeed) {
     return Object.fromEntries(entries);
   }
 
-  /** What was measured and is stopped */
-  function drop() {
-    floats.fill(0, language.at + grads, language.at + grads + language.count);
-    for (const p of parameters) if (p.module === "language") p.isReached = false;
-  }
-
-  /** One step of Adam. What no gradient has reached stays: Adam's averages alone would move it
-   * @param {Set<string>} reached */
-  function update(reached) {
-    const rate = RATE * Math.min(1, (done + 1) / WARM_UP);
+  /** One step of Adam. What no gradient has reached stays: Adam's averages alone would move it */
+  function update() {
+    const rate = (globalThis.RATE ?? RATE) * Math.min(1, (done + 1) / WARM_UP);
     for (const p of parameters) {
-      if (!reached.has(p.name)) continue;
+      if (!p.isReached) continue;
       const size = p.rows * p.cols;
       p.powers = [p.powers[0] * BETAS[0], p.powers[1] * BETAS[1]];
       const [c1, c2] = p.powers.map((power) => 1 - power);
-      kernels.adam(p.at, p.at + totals, p.moments, p.moments + size, size, rate, c1, c2);
+      kernels.adam(p.at, p.at + grads, p.moments, p.moments + size, size, rate, c1, c2);
     }
     const { at } = model.parameters["itc.temperature"];
     floats[at] = Math.min(TEMPERATURES[1], Math.max(TEMPERATURES[0], floats[at]));
@@ -124,10 +114,15 @@ export function createTrainer(kernels, drawings, firstSeed) {
      * @returns {Report}
      */
     step(settings, measures = false) {
-      const { reached, report } = differentiate(settings, measures);
-      update(reached);
-      done++;
-      return report;
+      /** @type {Norms} */
+      const norms = {};
+      const measure = (/** @type {string} */ name) => {
+        norms[name] = normsNow();
+      };
+      const values = differentiate(settings, measures ? measure : undefined);
+      const flows = normsNow();
+      update();
+      return { step: done++, ...values, norms, flows };
     },
 
     /** Weights, optimizer and step as they are now, to come back to */
