@@ -56,5 +56,5 @@ export function explorable(data, el, file) {
   Object.assign(globalThis, { xfmModel: take });
   const bring = () =>
     document.head.append(node("script", { src: file, async: true, onerror: () => screens.fail(MISSING) }));
-  requestAnimationFrame(() => setTimeout(bring)); // from disk a page may not fetch(), but may add a script
+  requestAnimationFrame(() => setTimeout(bring)); // a page from disk may add a script, and read no other file
 }

@@ -36,7 +36,7 @@ export const guidanceScreen = {
   title: "Does guidance teach the vision encoder anything?",
   make({ story, picture, controls, model, set }) {
     const maps = choice("Map", MAPS, (map) => set({ map }));
-    controls.append(maps.element, node("span", { className: "xfm-soft" }, "A click hides a patch, or shows it."));
+    controls.append(maps.element, node("span", { className: "ex-hint" }, "A click hides a patch, or shows it."));
     const [neighbours, boxes, early] = [
       ["none", "concept"],
       ["none", "grounding"],
@@ -101,9 +101,9 @@ export const guidanceScreen = {
       side.append(training(story, width, 15 * unit, unit), benefits([neighbours, boxes, early], width, unit));
       const is =
         neighbours.margin !== null && neighbours.low > -neighbours.margin && neighbours.high < neighbours.margin;
-      const none = `Without MIM concepts by neighbours change by ${number(neighbours.effect, "%", { digits: 1, sign: true })} points (${interval(neighbours.low, neighbours.high, "%", { digits: 1, sign: true })})${is ? `, within the margin of ${number(neighbours.margin ?? 0, "%", { digits: 0 })}: no benefit that twelve seeds can see` : ""}.`;
+      const none = `Without MIM, k-NN of concepts changes by ${number(neighbours.effect, "%", { digits: 1, sign: true })} points (${interval(neighbours.low, neighbours.high, "%", { digits: 1, sign: true })})${is ? `, within the margin of ${number(neighbours.margin ?? 0, "%", { digits: 0 })} points: no measurable benefit` : ""}.`;
       if (!found) return `${none} ${WAITING}`;
-      return `The prediction of the ${hidden.length} hidden patches agrees with the encoder’s own outputs by a cosine of ${fixed(meanOf(found.agreement), 2)}, the mean patch by ${fixed(meanOf(found.ofMean), 2)}. ${none}`;
+      return `Cosine with the encoder’s own outputs: prediction ${fixed(meanOf(found.agreement), 2)}, mean patch ${fixed(meanOf(found.ofMean), 2)}. ${none}`;
     };
   },
 };

@@ -4,7 +4,7 @@ import { node, svgNode } from "../dom.js";
 import { short } from "../number_text.js";
 import { answersOf } from "./pair_answers.js";
 import { captionWords, place, WAITING } from "./story_parts.js";
-import { axesOf, canvasOf } from "./story_plot.js";
+import { axesOf, canvasOf, roomOf } from "./story_plot.js";
 
 /** @import { Screen } from "./story.d.ts" */
 
@@ -16,7 +16,11 @@ const ROWS = /** @type {const} */ ([
   ["itm", "ITM", "var(--orange)"],
   ["bbp", "BBP", "var(--soft)"],
 ]);
+const TINY = 0.001; // below which no digit is shown
 const MOST = 1.25; // of the axis, as a share of the baseline
+
+/** @param {number} value */
+const text = (value) => (value < TINY ? `<${TINY}` : short(value));
 
 /** @type {Screen} */
 export const lossesScreen = {
@@ -40,14 +44,13 @@ export const lossesScreen = {
         return `Every loss of this pair will stand beside a baseline that has not looked. ${WAITING}`;
       }
       const losses = answersOf(page, story).losses(word);
-      const [width, height] = [picture.clientWidth, Math.max(picture.clientHeight, 320)];
-      const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
+      const { width, height, unit } = roomOf(picture);
       const isNarrow = width < 40 * unit;
       const nameWidth = isNarrow ? 4 * unit : 6 * unit;
       const area = {
         x: nameWidth,
         y: 2 * unit,
-        width: width - nameWidth - (isNarrow ? unit : 17 * unit),
+        width: width - nameWidth - (isNarrow ? unit : 22 * unit),
         height: height - 5 * unit,
       };
       const svg = canvasOf(width, height, "Losses of this pair, as shares of their baselines");
@@ -91,11 +94,11 @@ export const lossesScreen = {
             "data-baseline": baseline,
           }),
         );
-        const words_ = `${short(value)} of ${short(baseline)} ${of}`;
+        const words_ = `${text(value)} of ${text(baseline)}`;
         if (isNarrow) plot.text(area.x, middle - thick / 2 - 4, `${words_} (${against})`, { class: "ex-tick" });
         else {
           plot.text(area.x + area.width + unit, middle - 0.15 * unit, words_, { class: "ex-value" });
-          plot.text(area.x + area.width + unit, middle + 1.15 * unit, against, { class: "ex-tick" });
+          plot.text(area.x + area.width + unit, middle + 1.15 * unit, `${of}; ${against}`, { class: "ex-tick" });
         }
       });
       picture.replaceChildren(svg);
@@ -107,7 +110,7 @@ export const lossesScreen = {
           : saved < -0.05
             ? `the picture costs ${short(-saved)} nats`
             : "the picture changes nothing";
-      return `“${words[word]}” hidden: MLM pays ${short(mlm.value)} nats, IMLM ${short(imlm.value)}; ${verdict}. The word’s frequency alone would pay ${short(mlm.baseline)}.`;
+      return `“${words[word]}” hidden: MLM pays ${text(mlm.value)} nats, IMLM ${text(imlm.value)}; ${verdict}. The word’s frequency alone would pay ${short(mlm.baseline)}.`;
     };
   },
 };

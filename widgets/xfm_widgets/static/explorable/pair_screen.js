@@ -1,9 +1,9 @@
 // @ts-check
 // One picture and its caption, as each of the six losses sees them: what is hidden, what is predicted.
 import { node, svgNode } from "../dom.js";
-import { percent } from "../number_text.js";
-import { answersOf, sigmoid } from "./pair_answers.js";
-import { bars, captionWords, choice, pick, place, scenePicture, WAITING } from "./story_parts.js";
+import { fixed, percent, wholePercent } from "../number_text.js";
+import { answersOf, boxLoss, sigmoid } from "./pair_answers.js";
+import { bars, captionWords, choice, large, pick, place, scenePicture, WAITING } from "./story_parts.js";
 
 /** @import { PairAnswers } from "./pair_answers.js" */
 /** @import { Screen, Story } from "./story.d.ts" */
@@ -30,14 +30,14 @@ const SAYS = {
     return `The true caption is number ${rank} of ${ranking.count}.`;
   },
   itm: ({ matching }) =>
-    `It gives this pair ${percent(sigmoid(matching.pair), 0)}, the same caption with another picture ${percent(sigmoid(matching.otherPicture), 0)}.`,
-  bbp: (_, { scene }) => `Here: “${scene.phrases[0]}”.`,
+    `It gives this pair ${wholePercent(sigmoid(matching.pair))}, the same caption with another picture ${wholePercent(sigmoid(matching.otherPicture))}.`,
+  bbp: (_, { scene }) => `Here it is “${scene.phrases[0]}”.`,
 };
 
 /** @type {(guesses: [string, number | null][] | undefined, truth: number | null | undefined) => string} */
 const guessed = (guesses, truth) =>
   guesses
-    ? `Its first guess is “${guesses[0][0].trim()}” (${percent(guesses[0][1], 0)}); the true word gets ${percent(truth ?? 0, 0)}.`
+    ? `Its first guess is “${guesses[0][0].trim()}” (${wholePercent(guesses[0][1])}); the true word gets ${wholePercent(truth ?? 0)}.`
     : "";
 
 /** @type {Screen} */
@@ -64,7 +64,7 @@ export const pairScreen = {
       const hidesWord = loss === "mlm" || loss === "imlm";
       const boxes = [];
       if (loss === "bbp") {
-        boxes.push({ box: scene.boxes[0], ink: "var(--green)", name: "true box", dash: "10 6" });
+        boxes.push({ box: scene.boxes[0], ink: "var(--green)", name: "true box", dash: "10 6", isBelow: true });
         if (answers) boxes.push({ box: answers.box, ink: "var(--orange)", name: "predicted" });
       }
       const seen = loss === "mlm" ? "not seen" : loss === "mim" ? "partly hidden" : "seen";
@@ -97,35 +97,26 @@ export const pairScreen = {
           const rows = (found?.guesses ?? []).map(([name, value]) => ({
             name: name.trim(),
             value,
-            text: percent(value, 0),
+            text: wholePercent(value),
             isTrue: name.trim() === words[word],
           }));
           return [bars(rows, "Guesses for the hidden word")];
         }
-        if (loss === "itm")
-          return [
-            bars(
-              [
-                {
-                  name: "this pair",
-                  value: sigmoid(answers.matching.pair),
-                  text: percent(sigmoid(answers.matching.pair), 0),
-                  isTrue: true,
-                },
-                {
-                  name: "with another picture",
-                  value: sigmoid(answers.matching.otherPicture),
-                  text: percent(sigmoid(answers.matching.otherPicture), 0),
-                },
-                {
-                  name: "with another caption",
-                  value: sigmoid(answers.matching.otherCaption),
-                  text: percent(sigmoid(answers.matching.otherCaption), 0),
-                },
-              ],
-              "Probability that they belong together",
-            ),
-          ];
+        if (loss === "itm") {
+          const { pair, otherPicture, otherCaption } = answers.matching;
+          const rows = /** @type {const} */ ([
+            ["this pair", pair],
+            ["with another picture", otherPicture],
+            ["with another caption", otherCaption],
+          ]);
+          const shares = rows.map(([name, odds], i) => ({
+            name,
+            value: sigmoid(odds),
+            text: wholePercent(sigmoid(odds)),
+            isTrue: i === 0,
+          }));
+          return [bars(shares, "Probability that they belong together")];
+        }
         if (loss === "itc") {
           const texts = [scene.caption, ...scene.gallery.texts];
           const order = [...answers.ranking.ofImage.keys()].sort(
@@ -137,7 +128,9 @@ export const pairScreen = {
           });
           return [bars(rows, "Cosine of the picture with captions")];
         }
-        return [];
+        if (loss === "mim")
+          return [large(percent(answers.masked.loss / answers.masked.constant, 0), "of the error of the mean patch")];
+        return [large(fixed(boxLoss(answers.box, scene.boxes[0]).iou, 2), "overlap of both boxes (IoU)")];
       }
     };
   },

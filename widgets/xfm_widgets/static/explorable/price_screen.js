@@ -1,10 +1,10 @@
 // @ts-check
 // What the stop costs and buys elsewhere: three rankings and grounding, and what is not shown.
-import { node, svgNode } from "../dom.js";
+import { svgNode } from "../dom.js";
 import { amount, number, percent, pValue } from "../number_text.js";
 import { effectOf } from "./stop_screen.js";
 import { choice } from "./story_parts.js";
-import { axesOf, canvasOf } from "./story_plot.js";
+import { axesOf, canvasOf, roomOf } from "./story_plot.js";
 
 /** @import { Effect, Screen } from "./story.d.ts" */
 
@@ -55,10 +55,9 @@ export const priceScreen = {
     return (state) => {
       const one = rows.find(({ id }) => id === state.row);
       chosen.value(one?.id ?? null);
-      const [width, height] = [picture.clientWidth, Math.max(picture.clientHeight, 320)];
-      const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
+      const { width, height, unit } = roomOf(picture);
       const isNarrow = width < 50 * unit;
-      const left = isNarrow ? unit : 12 * unit;
+      const left = isNarrow ? unit : 15 * unit;
       const svg = canvasOf(width, height, "Effects of the stop, X-FM minus no stop, in points");
       const area = { x: left, y: 3.4 * unit, width: width - left - 2 * unit, height: height - 7.5 * unit };
       const most = Math.max(...rows.flatMap(({ low, high }) => [Math.abs(low), Math.abs(high)])) * 108;
@@ -67,7 +66,7 @@ export const priceScreen = {
         ys: [0, rows.length],
         yTicks: 0,
         unit,
-        xName: "X-FM − no stop, points, 95 % CI of twelve seeds",
+        xName: `X-FM − no stop, points, 95 % CI${isNarrow ? "" : " of twelve seeds; R@1: image to text of 256"}`,
       });
       svg.append(
         svgNode("line", {
@@ -118,16 +117,15 @@ export const priceScreen = {
           ),
           svgNode(
             "text",
-            { x: plot.x(100 * mean), y: y + 1.9 * unit, "text-anchor": "middle", class: "ex-tick" },
+            isNarrow
+              ? { x: area.x, y: y + 1.9 * unit, class: "ex-tick" }
+              : { x: plot.x(100 * mean), y: y + 1.9 * unit, "text-anchor": "middle", class: "ex-tick" },
             text,
           ),
         );
         svg.append(group);
       });
-      picture.replaceChildren(
-        svg,
-        node("p", { className: "ex-note" }, "Retrieval is image to text among 256 captions."),
-      );
+      picture.replaceChildren(svg);
       if (!one) {
         const [itc, itm, , boxes] = rows;
         const points = (/** @type {number} */ mean) =>

@@ -4,7 +4,7 @@ import { select } from "../controls.js";
 import { svgNode } from "../dom.js";
 import { fixed, number, short } from "../number_text.js";
 import { effectOf } from "./stop_screen.js";
-import { axesOf, canvasOf } from "./story_plot.js";
+import { axesOf, canvasOf, roomOf } from "./story_plot.js";
 
 /** @import { Screen } from "./story.d.ts" */
 
@@ -22,6 +22,7 @@ export const seedsScreen = {
       xfm,
       difference: xfm - noStop,
     }));
+    seeds.sort((a, b) => Number(a.seed) - Number(b.seed));
     const chosen = select("seed", [ALL, ...seeds.map(({ seed }) => seed)], ALL, (seed) =>
       set({ seed: seed === ALL ? "" : seed }),
     );
@@ -30,8 +31,7 @@ export const seedsScreen = {
     return (state) => {
       const one = seeds.find(({ seed }) => seed === state.seed);
       chosen.value(one?.seed ?? ALL);
-      const [width, height] = [picture.clientWidth, Math.max(picture.clientHeight, 300)];
-      const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
+      const { width, height, unit } = roomOf(picture);
       const svg = canvasOf(width, height, "MLM loss, X-FM minus no stop, of twelve seeds");
       const area = { x: 4.5 * unit, y: 4.5 * unit, width: width - 7 * unit, height: height - 9 * unit };
       const plot = axesOf(svg, area, {

@@ -4,6 +4,7 @@ import { player, select } from "../controls.js";
 import { node, svgNode } from "../dom.js";
 import { thickness } from "../flow_picture.js";
 import { percent, short, signed } from "../number_text.js";
+import { runningMean } from "../smoothing.js";
 import { place } from "./story_parts.js";
 import { at, axesOf, canvasOf, spreadOut } from "./story_plot.js";
 
@@ -16,6 +17,14 @@ const LOOK = {
   "no stop": { name: "without", ink: "var(--orange)" },
 };
 const FUSION = /** @type {const} */ (["itm", "imlm", "bbp"]);
+
+const SPAN = 200; // steps of the running mean: single batches hide what two runs differ by
+
+/** @param {Series} series @returns {Series} */
+function smooth(series) {
+  const means = runningMean(series.flat(), SPAN);
+  return series.map(([step], i) => [step, means[2 * i + 1]]);
+}
 
 /** @type {(story: Story, metric: string) => Effect} */
 export function effectOf({ numbers }, metric) {
@@ -36,7 +45,17 @@ export const stopScreen = {
   id: "stop",
   title: "What does the stop-gradient change while it trains?",
   make({ story, picture, controls, set }) {
-    const { records, curves } = story.numbers;
+    const { records } = story.numbers;
+    const curves = /** @type {typeof story.numbers.curves} */ (
+      Object.fromEntries(
+        Object.entries(story.numbers.curves).map(([arm, runs]) => [
+          arm,
+          Object.fromEntries(
+            Object.entries(runs).map(([each, { mlm, bbp }]) => [each, { mlm: smooth(mlm), bbp: smooth(bbp) }]),
+          ),
+        ]),
+      )
+    );
     const seeds = Object.keys(records.xfm);
     const steps = curves.xfm[seeds[0]].mlm.map(([step]) => step);
     const loss = effectOf(story, "language, loss");
@@ -56,19 +75,13 @@ export const stopScreen = {
       const step = steps[now];
       const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
       const isNarrow = picture.clientWidth < 44 * unit;
-      const arrows = node(
-        "div",
-        { className: "ex-arms" },
-        ...ARMS.map((arm) => arrowsOf(arm, probeAt(records[arm][own], step), mostOf(own), unit)),
-      );
+      const wide = Math.max(240, isNarrow ? picture.clientWidth : picture.clientWidth / 2 - unit);
+      const arms = ARMS.map((arm) => arrowsOf(arm, probeAt(records[arm][own], step), mostOf(own), wide, unit));
+      const arrows = node("div", { className: "ex-arms" }, ...arms);
       const plots = node("div", { className: "ex-plots" });
       picture.replaceChildren(arrows, plots);
-      const wide = Math.max(240, isNarrow ? picture.clientWidth : picture.clientWidth / 2 - unit);
       const tall = isNarrow ? 240 : Math.max(220, picture.clientHeight - arrows.offsetHeight - unit);
-      plots.append(
-        curve("mlm", "MLM loss in training, nats", wide, tall),
-        curve("bbp", "Box loss in training", wide, tall),
-      );
+      plots.append(curve("mlm", "MLM loss, nats", wide, tall), curve("bbp", "Box loss", wide, tall));
       const [a, b] = ARMS.map((arm) => at(curves[arm][own].mlm, step));
       const [c, d] = ARMS.map((arm) => curves[arm][own].bbp).map((series) =>
         series[0][0] <= step ? at(series, step) : null,
@@ -77,9 +90,9 @@ export const stopScreen = {
       const flows = FUSION.map((name) => probeAt(records["no stop"][own], step).norm[name]?.language ?? 0);
       const end =
         now === steps.length - 1
-          ? ` On test texts the twelve seeds end ${signed(Number(loss.effect.toPrecision(2)))} nats higher without the stop.`
+          ? ` Test, twelve seeds: ${signed(Number(loss.effect.toPrecision(2)))} nats without.`
           : "";
-      return `Step ${step}, seed ${own}: the fusion losses send the language encoder 0 with the stop (${short(Math.hypot(...held))} held back), ${short(Math.hypot(...flows))} without. MLM loss: ${short(a)} with, ${short(b)} without${c === null || d === null ? "" : `; box loss ${short(c)} and ${short(d)}`}.${end}`;
+      return `Step ${step}: the fusion losses send 0 with the stop (${short(Math.hypot(...held))} held back), ${short(Math.hypot(...flows))} without. MLM loss ${short(a)} with, ${short(b)} without${c === null || d === null ? "" : `; box loss ${short(c)} and ${short(d)}`}.${end}`;
 
       /** @param {"mlm" | "bbp"} name @param {string} title @param {number} width @param {number} height */
       function curve(name, title, width, height) {
@@ -93,7 +106,7 @@ export const stopScreen = {
           ys: rangeOf(all, first),
           title,
           unit,
-          xName: "training step",
+          xName: `step (mean of the last ${SPAN})`,
           xTicks: 4,
         });
         for (const arm of ARMS)
@@ -174,14 +187,15 @@ const probeAt = (records, step) => records.findLast((record) => record.step <= s
  * @param {Arm} arm
  * @param {GradientRecord} record
  * @param {number} most
+ * @param {number} wide
  * @param {number} unit
  */
-function arrowsOf(arm, record, most, unit) {
-  const [wide, tall] = [30 * unit, 8.6 * unit];
+function arrowsOf(arm, record, most, wide, unit) {
+  const tall = 8.6 * unit;
   const isStopped = arm === "xfm";
   const label = `${LOOK[arm].name}: gradient norms of the fusion losses into the language encoder, probe at step ${record.step}`;
   const svg = canvasOf(wide, tall, label);
-  const [end, start] = [9 * unit, 22.5 * unit];
+  const [end, start] = [9 * unit, wide - 9.5 * unit];
   svg.append(
     svgNode("rect", {
       x: 1,
@@ -208,7 +222,7 @@ function arrowsOf(arm, record, most, unit) {
       isStopped
         ? svgNode("line", {
             x1: start,
-            x2: end + 4.4 * unit,
+            x2: end + 2.6 * unit,
             y1: y,
             y2: y,
             ...stroke,
@@ -236,7 +250,7 @@ function arrowsOf(arm, record, most, unit) {
     );
   });
   if (isStopped) {
-    const x = end + 3.2 * unit;
+    const x = end + 1.4 * unit;
     svg.append(
       svgNode("line", { x1: x, x2: x, y1: 1.9 * unit, y2: 8.1 * unit, stroke: LOOK[arm].ink, "stroke-width": 4 }),
     );

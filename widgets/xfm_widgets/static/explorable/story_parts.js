@@ -60,7 +60,7 @@ const SIDE = 600; // of the picture's own units
  * The picture, and on it what a screen shows
  * @param {Story} story
  * @param {{
- *   label: string, picture?: string, hidden?: Iterable<number>, boxes?: { box: Box, ink: string, name: string, dash?: string }[],
+ *   label: string, picture?: string, hidden?: Iterable<number>, boxes?: { box: Box, ink: string, name: string, dash?: string, isBelow?: boolean }[],
  *   map?: ArrayLike<number> | null, mapInk?: string, isPale?: boolean, onpatch?: (patch: number) => void, chosen?: number,
  * }} shown `map`: opacity of each patch, in [0, 1]
  */
@@ -93,7 +93,7 @@ export function scenePicture(
       target.addEventListener("click", () => onpatch(i));
       svg.append(target);
     }
-  for (const { box, ink, name, dash } of boxes) {
+  for (const { box, ink, name, dash, isBelow } of boxes) {
     const [cx, cy, w, h] = box.map((share) => share * SIDE);
     const [x, y] = [cx - w / 2, cy - h / 2];
     const look = { x, y, width: w, height: h, rx: 4, fill: "none" };
@@ -102,7 +102,12 @@ export function scenePicture(
       svgNode("rect", { ...look, stroke: ink, "stroke-width": 4, "stroke-dasharray": dash ?? null }),
       svgNode(
         "text",
-        { x: Math.max(x, 4), y: y > 34 ? y - 10 : y + h + 26, class: "ex-on-picture", style: { fill: ink } },
+        {
+          x: Math.max(x, 4),
+          y: y > 34 && !isBelow ? y - 10 : y + h + 26,
+          class: "ex-on-picture",
+          style: { fill: ink },
+        },
         name,
       ),
     );
@@ -155,3 +160,10 @@ export const bars = (rows, label) =>
       ),
     ),
   );
+
+/**
+ * The answer, large, and what it is
+ * @param {string} answer
+ * @param {string} what
+ */
+export const large = (answer, what) => node("p", { className: "ex-large" }, node("strong", {}, answer), ` ${what}`);

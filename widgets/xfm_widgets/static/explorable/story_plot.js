@@ -90,3 +90,15 @@ export function spreadOut(wanted, gap) {
   const shift = order.length ? (found[order[order.length - 1]] - wanted[order[order.length - 1]]) / 2 : 0;
   return found.map((height) => height - shift);
 }
+
+const LEAST = 320; // pixels that a plot is high where the page scrolls
+
+/**
+ * What a screen's picture has room for, in pixels; unit: its smallest type
+ * @param {HTMLElement} picture
+ */
+export const roomOf = (picture) => ({
+  width: picture.clientWidth,
+  height: Math.max(picture.clientHeight, LEAST),
+  unit: Number.parseFloat(getComputedStyle(picture).fontSize),
+});

@@ -2,11 +2,11 @@
 // Try it: remove an object, hide a word, type a sentence, drop a picture; and what the model does not know.
 import { button } from "../controls.js";
 import { node } from "../dom.js";
-import { interval, percent } from "../number_text.js";
+import { interval, percent, wholePercent } from "../number_text.js";
 import { guess } from "../page_model/page_questions.js";
 import { pictureDrop, pixelsOf, readPicture } from "../picture_upload.js";
 import { sigmoid } from "./pair_answers.js";
-import { bars, bytesOf, captionWords, choice, scenePicture, WAITING } from "./story_parts.js";
+import { bars, bytesOf, captionWords, choice, large, scenePicture, WAITING } from "./story_parts.js";
 
 /** @import { PageModel } from "../page_model/page_xfm.js" */
 /** @import { Screen } from "./story.d.ts" */
@@ -25,6 +25,9 @@ export function turned(text) {
   return "";
 }
 
+/** What boxes are trained on; a whole caption has none @param {string} text */
+const isPhrase = (text) => /^the\b/.test(text);
+
 /** @type {Screen} */
 export const tryScreen = {
   id: "try",
@@ -32,17 +35,22 @@ export const tryScreen = {
   make({ story, picture, controls, model, set }) {
     const { scene } = story;
     const { checkpoint } = story.numbers;
+    /** @type {Record<string, string>} */
     const texts = {
-      "as it is": scene.caption,
+      "true caption": scene.caption,
       "another name": scene.caption.replace(scene.names[1], scene.foil),
       "relation turned round": turned(scene.caption),
+      ...Object.fromEntries(scene.names.map((name) => [`the ${name}`, `the ${name}`])),
     };
-    const kinds = /** @type {(keyof typeof texts)[]} */ (Object.keys(texts));
+    const kinds = Object.keys(texts);
+    /** @type {Record<string, string>} */
     const measured = { "another name": "name", "relation turned round": "relation" };
     /** @type {{ rgb: Uint8Array, picture: string } | null} */
     let own = null;
     let message = "";
-    const given = choice("Caption", kinds, (kind) => set({ text: kind === "as it is" ? "" : texts[kind], word: "" }));
+    const given = choice("Caption", kinds, (kind) =>
+      set({ text: kind === "true caption" ? "" : texts[kind], word: "" }),
+    );
     const gone = choice(
       "Picture",
       ["", ...scene.names],
@@ -94,8 +102,8 @@ export const tryScreen = {
         label: own ? "Your picture" : `The picture${removed ? ` without the ${removed}` : ""}`,
         picture: shown.picture,
         boxes:
-          isAsked && answer.box
-            ? [{ box: answer.box, ink: "var(--orange)", name: "box for this text", dash: "10 6" }]
+          isAsked && answer.box && isPhrase(text)
+            ? [{ box: answer.box, ink: "var(--orange)", name: text, dash: "10 6" }]
             : [],
       });
       const side = node(
@@ -103,15 +111,7 @@ export const tryScreen = {
         { className: "ex-side" },
         captionWords(text, { hidden: word, onword: (i) => set({ word: i === word ? "" : String(i) }) }),
       );
-      if (isAsked && word < 0)
-        side.append(
-          node(
-            "p",
-            { className: "ex-large" },
-            node("strong", {}, percent(answer.match, 0)),
-            " that they belong together",
-          ),
-        );
+      if (isAsked && word < 0) side.append(large(wholePercent(answer.match), "that they belong together"));
       if (isAsked && answer.guesses)
         for (const [name, rows] of /** @type {const} */ ([
           ["with the picture", answer.guesses.with],
@@ -123,7 +123,7 @@ export const tryScreen = {
               (rows?.guesses ?? []).slice(0, 3).map(([piece, value]) => ({
                 name: piece.trim(),
                 value,
-                text: percent(value, 0),
+                text: wholePercent(value),
                 isTrue: piece.trim() === words[word],
               })),
               `Guesses ${name}`,
@@ -136,14 +136,15 @@ export const tryScreen = {
       const kind = kinds.find((each) => texts[each] === text);
       if (word >= 0) {
         const [seen, blind] = [answer.guesses?.with?.truth ?? 0, answer.guesses?.without?.truth ?? 0];
-        return `“${words[word]}” hidden: the true word gets ${percent(seen, 0)} with the picture and ${percent(blind, 0)} from the words alone.`;
+        return `“${words[word]}” hidden: the true word gets ${wholePercent(seen)} with the picture and ${wholePercent(blind)} from the words alone.`;
       }
-      const first = `ITM gives ${own ? "your picture and this sentence" : removed ? `the picture without the ${removed}` : "this pair"} ${percent(answer.match, 0)}.`;
-      if (removed && kind === "as it is") {
+      const first = `ITM gives ${own ? "your picture and this sentence" : removed ? `the picture without the ${removed}` : "this pair"} ${wholePercent(answer.match)}.`;
+      if (removed && kind === "true caption") {
         const before = answered(page, bytesOf(scene.image), text, -1);
-        return `${first} With the ${removed} in it: ${percent(before.match, 0)}.`;
+        return `${first} With the ${removed} in it: ${wholePercent(before.match)}.`;
       }
-      if (kind && kind !== "as it is") {
+      if (isPhrase(text)) return `BBP draws the box of “${text}”. ${first}`;
+      if (kind && kind in measured) {
         const of = measured[kind];
         const { value, low, high, n, baseline } = checkpoint[`matching (${of} exchanged), ITM, accuracy`];
         return `${first} The sentence is false. Among ${n} pairs with one ${of} exchanged ITM picks the true caption in ${percent(value)} (${interval(low, high, "%", { digits: 1 })}); chance is ${percent(baseline, 0)}.`;

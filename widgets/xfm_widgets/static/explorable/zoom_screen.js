@@ -1,13 +1,14 @@
 // @ts-check
 // Three encoders, from a block to one row of its attention to one dot product, with the numbers of the model in the page.
 import { button, select } from "../controls.js";
-import { node, svgNode } from "../dom.js";
-import { fixed, percent, short, signed } from "../number_text.js";
+import { node } from "../dom.js";
+import { fixed, percent } from "../number_text.js";
 import { noMaps } from "../page_model/page_questions.js";
 import { dotProduct } from "./inner_numbers.js";
 import { answersOf } from "./pair_answers.js";
 import { bars, pick, place, scenePicture, WAITING } from "./story_parts.js";
-import { canvasOf } from "./story_plot.js";
+import { roomOf } from "./story_plot.js";
+import { headMap, productPlot, wordRow } from "./zoom_plots.js";
 
 /** @import { PageModel } from "../page_model/page_xfm.js" */
 /** @import { Encoder, Inner } from "./inner_numbers.js" */
@@ -15,8 +16,9 @@ import { canvasOf } from "./story_plot.js";
 /** @typedef {Record<Encoder, (layer: number) => Inner>} Insides */
 /** @typedef {{ enc: Encoder, layer: number, head: number, query: number, key: number }} Looked query and key: -1 for none */
 
-const ENCODERS = /** @type {const} */ (["vision", "language", "fusion"]);
+const ENCODERS = /** @type {const} */ (["fusion", "vision", "language"]); // as they stand, from the top
 const MAP_OF = /** @type {const} */ ({ vision: "vision", language: "language", fusion: "cross" });
+const MOST_ROWS = 8; // of a list of patches
 const SEES = { vision: "patches look at patches", language: "words look at words", fusion: "words look at patches" };
 
 /** @type {Screen} */
@@ -89,7 +91,7 @@ export const zoomScreen = {
                 { className: "ex-feed" },
                 enc === "language"
                   ? story.scene.caption
-                  : "words of the language encoder, patches of the vision encoder",
+                  : "↑ patches of the vision encoder, words of the language encoder",
               ),
         );
       return node("div", { className: "ex-encoders" }, ...ENCODERS.map(column));
@@ -132,92 +134,22 @@ export const zoomScreen = {
     /** The map of one head @param {Looked} at @param {Float32Array} weights */
     function block(at, weights) {
       const [queries, keys] = sides(at.enc);
-      const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
-      const left = at.enc === "vision" ? unit : 4.5 * unit;
-      const [width, height] = [picture.clientWidth, Math.max(picture.clientHeight, 320)];
-      const across = Math.min(
-        (width - left - unit) / keys.length,
-        at.enc === "fusion" ? 1e9 : (height - 4 * unit) / queries.length,
-      );
-      const down = (height - 4 * unit) / queries.length;
-      const tall = at.enc === "fusion" ? Math.min(down, 3 * unit) : Math.min(down, across);
-      const svg = canvasOf(
-        width,
-        tall * queries.length + 4 * unit,
-        `Attention of head ${at.head + 1}: ${queries.length} rows look at ${keys.length} columns`,
-      );
-      const most = weights.reduce((a, b) => Math.max(a, b), 0);
-      queries.forEach((name, i) => {
-        for (let j = 0; j < keys.length; j++) {
-          const weight = weights[i * keys.length + j];
-          if (weight > 0.01 * most)
-            svg.append(
-              svgNode("rect", {
-                x: left + j * across,
-                y: unit + i * tall,
-                width: across + 0.3,
-                height: tall - 0.5,
-                fill: "var(--blue)",
-                opacity: (weight / most).toFixed(3),
-              }),
-            );
-        }
-        if (at.enc !== "vision")
-          svg.append(
-            svgNode(
-              "text",
-              { x: left - 6, y: unit + (i + 0.5) * tall + unit / 3, "text-anchor": "end", class: "ex-tick" },
-              name,
-            ),
-          );
-        const target = svgNode("rect", {
-          x: 0,
-          y: unit + i * tall,
-          width: left + keys.length * across,
-          height: tall,
-          fill: "transparent",
-          class: "ex-target",
-          "data-query": i,
-        });
-        target.addEventListener("click", () => set({ query: String(i) }));
-        svg.append(target);
+      const choose = (/** @type {number} */ query) => set({ query: String(query) });
+      const map = headMap(weights, [queries, keys], roomOf(picture), {
+        isSquare: at.enc !== "fusion",
+        hasWords: at.enc !== "vision",
+        label: `Attention of head ${at.head + 1}: ${queries.length} rows look at ${keys.length} columns`,
+        below: at.enc === "language" ? "" : `whole picture, then ${grid ** 2} patches, row by row →`,
+        choose,
       });
-      svg.append(
-        svgNode("rect", {
-          x: left,
-          y: unit,
-          width: across * keys.length,
-          height: tall * queries.length,
-          fill: "none",
-          stroke: "var(--line)",
-        }),
-      );
-      if (at.enc === "language")
-        keys.forEach((name, j) => {
-          svg.append(
-            svgNode(
-              "text",
-              {
-                x: left + (j + 0.5) * across,
-                y: tall * queries.length + 2.4 * unit,
-                "text-anchor": "middle",
-                class: "ex-tick",
-              },
-              name,
-            ),
-          );
-        });
-      else
-        svg.append(
-          svgNode(
-            "text",
-            { x: left, y: tall * queries.length + 2.4 * unit, class: "ex-tick" },
-            `whole picture, then ${grid ** 2} patches, row by row →`,
-          ),
-        );
-      picture.replaceChildren(svg);
+      const chooser = scenePicture(story, {
+        label: "The picture; a click chooses the patch that looks",
+        onpatch: (patch) => choose(patch + 1),
+      });
+      picture.replaceChildren(at.enc === "vision" ? node("div", { className: "ex-two" }, chooser, map) : map);
+      const most = weights.reduce((a, b) => Math.max(a, b), 0);
       const peak = weights.indexOf(most);
-      return `Head ${at.head + 1} of ${at.enc} block ${at.layer + 1}: ${SEES[at.enc]}. Its largest weight is ${fixed(most, 2)}, of “${queries[Math.floor(peak / keys.length)]}” at “${keys[peak % keys.length]}”. Choose a row.`;
+      return `Head ${at.head + 1} of ${at.enc} block ${at.layer + 1}: ${SEES[at.enc]}. Its largest weight is ${fixed(most, 2)}, of “${queries[Math.floor(peak / keys.length)]}” at “${keys[peak % keys.length]}”. Choose a ${at.enc === "vision" ? "patch" : "row"}.`;
     }
 
     /** One row of it @param {Looked} at @param {Float32Array} row */
@@ -225,39 +157,31 @@ export const zoomScreen = {
       const [queries, keys] = sides(at.enc);
       const most = row.reduce((a, b) => Math.max(a, b), 0);
       const best = row.indexOf(most);
-      const go = (/** @type {number} */ key) => set({ key: String(key) });
-      const order = [...row.keys()].sort((a, b) => row[b] - row[a]).slice(0, at.enc === "language" ? keys.length : 8);
-      const list = node(
-        "div",
-        { className: "ex-side" },
-        bars(
-          order.map((i) => ({ name: keys[i], value: row[i], text: percent(row[i]) })),
-          `Where “${queries[at.query]}” looks`,
-        ),
-        button(`The dot product behind “${keys[best]}”`, () => go(best)),
-      );
-      const view =
+      const [label, choose] = [
+        `Where “${queries[at.query]}” looks`,
+        (/** @type {number} */ key) => set({ key: String(key) }),
+      ];
+      const order = [...row.keys()].sort((a, b) => row[b] - row[a]).slice(0, MOST_ROWS);
+      picture.replaceChildren(
         at.enc === "language"
-          ? node(
+          ? wordRow(row, keys, roomOf(picture), { label, choose })
+          : node(
               "div",
-              { className: "ex-words" },
-              ...keys.map((name, i) =>
-                button(name, () => go(i), {
-                  className: "ex-word",
-                  style: {
-                    boxShadow: `inset 0 -${Math.round(24 * (row[i] / most))}px color-mix(in srgb, var(--blue) 35%, transparent)`,
-                  },
-                }),
+              { className: "ex-two" },
+              scenePicture(story, {
+                label,
+                map: Array.from(row.slice(1), (weight) => (0.8 * weight) / most),
+                onpatch: (patch) => choose(patch + 1),
+                chosen: at.enc === "vision" ? at.query - 1 : -1,
+              }),
+              bars(
+                order.map((i) => ({ name: keys[i], value: row[i], text: percent(row[i]) })),
+                label,
               ),
-            )
-          : scenePicture(story, {
-              label: `Where “${queries[at.query]}” looks`,
-              map: Array.from(row.slice(1), (weight) => (0.8 * weight) / most),
-              onpatch: (patch) => go(patch + 1),
-              chosen: at.enc === "vision" ? at.query - 1 : -1,
-            });
-      picture.replaceChildren(node("div", { className: "ex-two" }, view, list));
-      return `“${queries[at.query]}” gives ${percent(most)} of its attention to “${keys[best]}”; the whole row sums to ${percent(
+            ),
+      );
+      controls.firstElementChild?.after(button(`Zoom in: “${keys[best]}”`, () => choose(best)));
+      return `“${queries[at.query]}” gives ${percent(most)} of its attention to “${keys[best]}”. The row sums to ${percent(
         row.reduce((a, b) => a + b, 0),
         0,
       )}.`;
@@ -266,75 +190,18 @@ export const zoomScreen = {
     /** One dot product @param {PageModel} page @param {Looked} at @param {Float32Array} row */
     function product(page, at, row) {
       const [queries, keys] = sides(at.enc);
-      const weight = row[at.key];
+      const [weight, names] = [row[at.key], /** @type {[string, string]} */ ([queries[at.query], keys[at.key]])];
       const shift = at.enc === "vision" ? 1 : 0; // whose numbers begin at the first patch
       if (at.query < shift || at.key < shift) {
-        picture.replaceChildren(
-          node(
-            "p",
-            { className: "ex-waiting" },
-            "The whole picture’s token keeps its numbers inside the encoder: choose a patch.",
-          ),
-        );
-        return `“${queries[at.query]}” gives “${keys[at.key]}” ${percent(weight)}.`;
+        const reason = "The whole picture’s token keeps its numbers inside the encoder: choose a patch.";
+        picture.replaceChildren(node("p", { className: "ex-waiting" }, reason));
+        return `“${names[0]}” gives “${names[1]}” ${percent(weight)}.`;
       }
       const inner = insides(page)[at.enc](at.layer);
       const width = inner.queries.length / (at.enc === "vision" ? grid ** 2 : pieces.length);
-      const { q, k, products, sum, score, size } = dotProduct(
-        inner,
-        story.scene.heads,
-        width,
-        at.head,
-        at.query - shift,
-        at.key - shift,
-      );
-      const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
-      const [wide, tall] = [picture.clientWidth, Math.max(picture.clientHeight, 340)];
-      const svg = canvasOf(wide, tall, `Query times key, number by number: ${size} products`);
-      const rows = [
-        { name: `query of “${queries[at.query]}”`, values: q, ink: "var(--blue)" },
-        { name: `key of “${keys[at.key]}”`, values: k, ink: "var(--green)" },
-        { name: "their products", values: products, ink: "var(--orange)" },
-      ];
-      const step = (wide - 2 * unit) / size;
-      const each = (tall - 6 * unit) / rows.length;
-      rows.forEach(({ name, values, ink }, r) => {
-        const top = unit + r * each;
-        const most = values.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
-        const middle = top + 1.2 * unit + (each - 1.6 * unit) / 2;
-        const scale = (each - 2.2 * unit) / 2 / most;
-        svg.append(
-          svgNode("text", { x: unit, y: top + 0.5 * unit, class: "ex-plot-title" }, `${name} (largest ${short(most)})`),
-        );
-        svg.append(svgNode("line", { x1: unit, x2: wide - unit, y1: middle, y2: middle, stroke: "var(--line)" }));
-        values.forEach((value, i) => {
-          const high = Math.abs(value) * scale;
-          svg.append(
-            svgNode("rect", {
-              x: unit + i * step + 1,
-              width: Math.max(1, step - 2),
-              y: value > 0 ? middle - high : middle,
-              height: high,
-              fill: ink,
-              "data-value": value,
-            }),
-          );
-        });
-      });
-      const more = score - sum / Math.sqrt(size);
-      const bias = Math.abs(more) > 1e-6 ? ` ${signed(Number(more.toPrecision(3)))} for their places` : "";
-      svg.append(
-        svgNode(
-          "text",
-          { x: unit, y: tall - 2.6 * unit, class: "ex-value" },
-          `sum ${fixed(sum, 2)} ÷ √${size}${bias} = score ${fixed(score, 2)}`,
-        ),
-      );
-      svg.append(
-        svgNode("text", { x: unit, y: tall - unit, class: "ex-value" }, `softmax over the row: ${percent(weight)}`),
-      );
-      svg.dataset.score = String(score);
-      picture.replaceChildren(svg);
+      const found = dotProduct(inner, story.scene.heads, width, at.head, at.query - shift, at.key - shift);
+      picture.replaceChildren(productPlot(found, names, weight, roomOf(picture)));
+      const { q, k, products, sum, size } = found;
       const top = products.reduce((best, value, i) => (Math.abs(value) > Math.abs(products[best]) ? i : best), 0);
       return `Number ${top + 1} contributes most: ${fixed(q[top], 2)} × ${fixed(k[top], 2)} = ${fixed(products[top], 2)}. All ${size} sum to ${fixed(sum, 2)}, which becomes ${percent(weight)} of the attention.`;
     }
