@@ -15,7 +15,7 @@ import { points } from "./trace_state.js";
 
 const ORDERS = { layer: "layer and head", entropy: "entropy", mass: "mass" };
 const FINE = 48; // cells of a head's small matrix, at most
-const LINE = 15; // CSS pixels of a line below a head
+const LINE = 16; // CSS pixels of a line below a head
 
 /**
  * Of each head its largest weight, and what its colours reach to: that; of differences the largest of all heads, since
@@ -32,8 +32,9 @@ export function headScales(drawn, isSigned) {
  * @param {TraceState} state
  * @param {HTMLElement} root of the view
  * @param {(traits: Partial<TraceExplorerTraits>) => void} set
+ * @param {() => string} whose the heads are; "": of the only trace
  */
-export function headSheet(state, root, set) {
+export function headSheet(state, root, set, whose = () => "") {
   const { map, maps, trace, layer, head, mode, isSigned, tokenName, current, painting, sort } = state;
   const order = select(
     "Sort the heads by",
@@ -176,7 +177,7 @@ export function headSheet(state, root, set) {
     const { queries } = map();
     const query = current(queries);
     const content = query < 0 ? `mean over all ${queries}` : tokenName(queries, query);
-    return `All heads, ${rows}; ${patchy ? content : "in each, rows look at columns"}`;
+    return `${whose() || "All heads"}, ${rows}; ${patchy ? content : "in each, rows look at columns"}`;
   }
 
   /** @typedef {{ sheet: HTMLCanvasElement, most: number[] }} Thumbnails `most`: each head's largest, layers down */

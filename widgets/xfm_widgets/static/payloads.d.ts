@@ -73,6 +73,7 @@ export interface PackedTrace {
   grid: Int;
   side: Int;
   image: DataView; // uint8 (side, side, 3)
+  crisp?: DataView; // a file of the same picture at a screen's resolution; empty: none
   boxes: TraceBox[];
 }
 
@@ -160,6 +161,7 @@ export interface RemovedParts {
 
 export interface AttributionLabPayload {
   image: DataView;
+  crisp?: DataView; // a file of the same picture at a screen's resolution; empty: none
   side: Int;
   grid: Int;
   words: string[];
@@ -294,6 +296,7 @@ export interface HiddenParts {
 
 export interface MaskPlaygroundPayload {
   image: DataView;
+  crisp?: DataView; // a file of the same picture at a screen's resolution; empty: none
   side: Int;
   grid: Int;
   pieces: string[];
@@ -361,11 +364,13 @@ export interface GroundedPhrase {
 
 export interface GroundedPicture {
   image: DataView;
+  crisp?: DataView; // a file of the same picture at a screen's resolution; empty: none
   height: Int;
   width: Int;
   boxes: Record<string, number[]>; // phrase: x, y, width, height in pixels
   found: Record<string, GroundedPhrase>;
   own: boolean; // the reader's, of which training had none
+  unlike?: boolean; // drawn in a style that training had not
 }
 
 export interface GroundingPadPayload {
@@ -550,6 +555,7 @@ export interface AblationExplorerTraits {
 }
 
 export interface AttributionLabTraits {
+  as_seen: boolean;
   credit: string;
   message: string;
   methods: string[];
@@ -565,6 +571,7 @@ export interface AttributionLabTraits {
   targets: string[];
   token: Int;
   tools: Tools;
+  typed: string;
 }
 
 export interface GradientFlowTraits {
@@ -581,6 +588,7 @@ export interface GradientFlowTraits {
 }
 
 export interface GroundingPadTraits {
+  as_seen: boolean;
   candidates: boolean;
   credit: string;
   head: Int;
@@ -599,6 +607,7 @@ export interface GroundingPadTraits {
 }
 
 export interface MaskPlaygroundTraits {
+  as_seen: boolean;
   answer: MaskAnswer;
   credit: string;
   hidden_patches: Int[];
@@ -610,9 +619,11 @@ export interface MaskPlaygroundTraits {
   pixels: DataView;
   token: Int;
   tools: Tools;
+  typed: string;
 }
 
 export interface RetrievalExplorerTraits {
+  as_seen: boolean;
   apart: boolean;
   credit: string;
   direction: "text to image" | "image to text";
@@ -641,6 +652,7 @@ export interface TaskExplorerTraits {
 }
 
 export interface TraceExplorerTraits {
+  as_seen: boolean;
   a: string;
   b: string;
   credit: string;

@@ -33,7 +33,8 @@ const OWN = "your own"; // the label of the reader's own trace
 export function maskPlayground(payload, { text, mask }) {
   const page = createModel(payload);
   return (model) => {
-    let inputs = page.inputs(bytesOf(model.get("payload").image), text);
+    const inputsNow = () => page.inputs(bytesOf(model.get("payload").image), model.get("typed").trim() || text);
+    let inputs = inputsNow();
     function answerNow() {
       const found = guess(page, inputs, { patches: model.get("hidden_patches"), pieces: model.get("hidden_pieces") });
       model.set("pixels", new DataView(found.pixels.buffer));
@@ -43,8 +44,17 @@ export function maskPlayground(payload, { text, mask }) {
     model.on("change:hidden_patches", answer);
     model.on("change:hidden_pieces", answer);
     model.on("change:payload", () => {
-      inputs = page.inputs(bytesOf(model.get("payload").image), text);
+      inputs = inputsNow();
     });
+    model.on("change:typed", () =>
+      reporting(model, () => {
+        const { pieces, owner } = inputsNow().tokens;
+        model.set("hidden_pieces", []);
+        if (model.limits) for (const name of ["hidden_pieces", "token"]) model.limits[name].count = pieces.length;
+        model.set("payload", { ...model.get("payload"), pieces, owner });
+        answerNow();
+      }),
+    );
     return {
       "hide at random": () => {
         model.set("hidden_patches", blocks(page.grid, mask.patches, mask.smallest));
