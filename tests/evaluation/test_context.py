@@ -80,7 +80,7 @@ def test_guesses_are_the_training_forwards(context: EvalContext, pairs: tuple[Pa
 def test_held_out_loss_is_the_objectives(context: EvalContext) -> None:
     texts = [s.text for s in context.source.sentences("test")[:20]]
     ids = sorted((context.tokenizer.encode(t, 32) for t in texts), key=len)
-    right, loss, labels, sentence = language._predict(context, ids)
+    right, loss, labels, sentence = language._predict(context, language._masked(context, ids))
     rule, rng = context.config.data.mask, context.rng("language", "masks")
     how = context.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
     masked, places, true = zip(*(mask_tokens(t, *how) for t in ids), strict=True)

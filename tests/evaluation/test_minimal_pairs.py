@@ -80,10 +80,12 @@ def test_frequency_is_right_in_half_of_each_phenomenon(context: EvalContext, mon
 
     monkeypatch.setattr(minimal_pairs, "pseudo_log_likelihood", likelihood)
     rows = {(r.task, r.condition): r for r in minimal_pairs.score(context)}
-    assert len(rows) == 9 * 3 and {r.baseline for r in rows.values()} == {0.5}
+    assert len(rows) == 9 * 4 and {r.baseline for r in rows.values()} == {0.5}
     for (_, condition), row in rows.items():
         if condition == "unigram":
             assert row.value == 0.5 and row.better == "" and row.low <= 0.5 <= row.high
+        if condition == "n-gram":
+            assert row.value > 0.5 and row.better == ""
         if condition == "MLM":
             assert row.value > 0.98 and row.better == "higher"
     assert sum(r.n for (t, c), r in rows.items() if c == "MLM" and "(" in t) == rows["minimal pairs", "MLM"].n

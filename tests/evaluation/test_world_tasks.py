@@ -83,16 +83,24 @@ def test_the_classes_are_those_of_open_clips_classifier(context: EvalContext) ->
 
 
 def test_the_language_baselines_are_counted_on_training_sentences(context: EvalContext, few: None) -> None:
-    accuracy, loss = language.score(context)
+    accuracy, loss, *by_neighbours = language.score(context)
     train = [token for ids in language._sample(context, "train", 200, "unigram") for token in ids[1:-1]]
     counts = np.bincount(train, minlength=context.tokenizer.vocabulary) + 1
     ids = language._sample(context, "test", 40, "language")
-    _, _, labels, sentence = language._predict(context, ids)
+    masked = language._masked(context, ids)
+    _, _, labels, sentence = language._predict(context, masked)
     labels = labels.numpy()
     assert accuracy.baseline == pytest.approx((labels == counts.argmax()).mean())
     assert loss.baseline == pytest.approx(-np.log(counts / counts.sum())[labels].mean())
     assert accuracy.n == loss.n == len(labels) and len(set(sentence.tolist())) == len({*map(tuple, ids)}) == 40
     assert abs(loss.value - np.log(context.tokenizer.vocabulary)) < 1  # untrained: about uniform
+    assert [(r.condition, r.better, r.n, r.baseline) for r in by_neighbours] == [
+        ("n-gram", "", r.n, r.baseline) for r in (accuracy, loss)
+    ]
+    rows = language.beside(masked)
+    assert rows[:, 2].tolist() == labels.tolist()
+    assert by_neighbours[1].value == pytest.approx(-np.log(language.ngram(context).probability(rows)).mean())
+    assert by_neighbours[1].value < loss.baseline - 1, "two neighbours say much"
 
 
 @pytest.mark.parametrize("kind", exchanged_words.TASKS)
