@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 
 import pytest
@@ -59,15 +58,6 @@ def test_a_damaged_file_is_made_again(data: bytes, at: int, what: str) -> None:
         assert cache.cached("table", lambda: pytest.fail("made again")) == path
 
 
-def test_what_is_there_is_used_also_where_nothing_may_be_added(folder: Path) -> None:
-    path = cache.cached("table", whole)
-    folder.chmod(0o555)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert cache.cached("table", lambda: pytest.fail("made again")) == path
-    folder.chmod(0o755)
-
-
 @pytest.mark.parametrize(("error", "reason"), [
     (None, "File exists"), (PermissionError(13, "Permission denied"), "Permission denied"),
     (OSError(28, "No space left on device"), "No space left on device"),
@@ -99,12 +89,3 @@ def test_a_spare_folder_that_somebody_else_has_is_not_trusted(folder: Path) -> N
     with pytest.raises(PermissionError, match="belongs to somebody else; set XFM_CACHE to a folder of yours"):
         cache.cached("table", whole)
     assert not [*(folder.parent / "theirs").iterdir()]
-
-
-def test_what_fails_in_making_a_file_is_not_taken_for_the_cache(folder: Path) -> None:
-    def broken() -> bytes:
-        raise ImportError("no such package")
-
-    with pytest.raises(ImportError, match="no such package"):
-        cache.cached("table", broken)
-    assert not folder.exists() and not [*(folder.parent / "temporary").iterdir()]

@@ -122,17 +122,6 @@ def test_the_command_prints_a_verdict_and_says_by_its_status(tmp_path: Path, cap
         main(["data", "check", "--out", str(out)])
 
 
-def test_rows_are_counted_and_not_their_pictures(tmp_path: Path) -> None:
-    """Of 20 pictures with five captions each; two of 102 rows are within two in a hundred, and not two of 22."""
-    captions(tmp_path, 20)
-    rows = [f"{i % 20}.png,caption {i} of it" for i in range(100)] + ["no.png", "neither.png"]
-    (tmp_path / "many.csv").write_text("\n".join(["image,caption", *rows]), "utf-8")
-    found = check(str(tmp_path / "many.csv"), progress=False)
-    assert (found.rows, found.pictures, found.captions) == (102, 20, 100) and found.usable
-    with pytest.warns(UserWarning, match="2 of 102 rows are left out"):
-        FileSource(str(tmp_path / "many.csv"), 48, 0.02)
-
-
 def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_training(tmp_path: Path) -> None:
     """Nothing is wrong with such a picture: another takes its place, and none is counted as unreadable."""
     rows = []

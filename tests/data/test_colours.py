@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xfm.data.world import colours, openmoji, styles
+from xfm.data.world import colours, openmoji
 from xfm.data.world.colours import LEVELS, TERMS, oklab
 
 PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
@@ -23,15 +23,6 @@ def test_oklab(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
 def term(red: int, green: int, blue: int) -> str:
     step = 256 // LEVELS
     return TERMS[colours.terms_of_colours()[(red // step * LEVELS + green // step) * LEVELS + blue // step]]
-
-
-def test_focal_colours_have_their_terms() -> None:
-    focal = {
-        "black": (0, 0, 0), "white": (255, 255, 255), "grey": (128, 128, 128), "red": (220, 20, 30),
-        "orange": (255, 130, 0), "yellow": (255, 225, 20), "green": (30, 150, 50), "blue": (30, 80, 200),
-        "purple": (120, 40, 160), "pink": (255, 150, 190), "brown": (115, 70, 30),
-    }  # fmt: skip
-    assert {name: term(*rgb) for name, rgb in focal.items()} == {name: name for name in TERMS}
 
 
 def test_drawings_have_the_colours_that_anybody_sees() -> None:
@@ -54,11 +45,3 @@ def test_a_word_is_said_where_one_colour_dominates() -> None:
             assert shares[word] >= 0.5 and rest[-1] < 0.25 and not colours.is_rare(place, word)
     said = [w for w in colours.colour_words() if w]
     assert set(said) == set(TERMS) and 400 < len(said) < 700
-
-
-def test_the_black_outline_is_no_colour() -> None:
-    pictures = styles.pictures(64)[[styles.rows()[openmoji.concepts()[PLACE[n]].code] for n in ("apple", "frog")]]
-    solid = pictures[pictures[..., 3] > 200][:, :3]
-    assert (solid.max(1) < 40).mean() > 0.1  # it is drawn ...
-    black = colours.term_shares()[[PLACE["apple"], PLACE["frog"]], TERMS.index("black")]
-    assert black.max() < 0.02  # ... and not counted

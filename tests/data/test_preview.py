@@ -12,7 +12,6 @@ from xfm import recipes
 from xfm.base.fields import ConfigError
 from xfm.data.source import SPLITS, Split
 from xfm.data.world import styles
-from xfm.data.world.scenes import World
 from xfm.plots import preview as module
 
 
@@ -36,16 +35,6 @@ def test_texts_and_pictures_do_not_overlap(name: str, split: Split | None, tmp_p
     for a, b in combinations(boxes, 2):
         overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
         assert min(overlap) < 3, overlap  # pixels: descenders may touch the next line
-
-
-def test_a_sheet_shows_the_scenes_of_its_seed_and_of_the_splits_that_there_are(tmp_path: Path, monkeypatch) -> None:
-    asked: list[tuple[str, int]] = []
-    scene = World.scene
-    monkeypatch.setattr(World, "scene", lambda self, *a: (asked.append((a[0], a[3])), scene(self, *a))[1])
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **k: None)
-    module.preview(recipes.get("demo").replace({"data.concepts": 853, "seed": 4}), tmp_path / "sheet.png")
-    module.preview(recipes.get("demo"), tmp_path / "sheet.png", "test", seed=7)
-    assert list(dict.fromkeys(asked)) == [*((split, 4) for split in SPLITS[:4]), ("test", 7)]
 
 
 @pytest.mark.parametrize("name", ["p", "p.jpg", ".png", "p.\x1b[2J"])

@@ -155,15 +155,6 @@ def test_who_reads_the_text_alone_is_at_chance() -> None:
     assert Counter(s.is_true for s in stated) == {True: 200, False: 200}
 
 
-def test_neither_picture_alone_tells_the_truth_of_a_statement() -> None:
-    """Both sides of "one" and "more" are shown as often in true as in false ones, or nearly."""
-    shown = defaultdict(list)
-    for s in first(statement, WORLD, "train", 800, seed=1):
-        if s.kind == "one":
-            shown[s.is_true].append(shows(s.left, s.text.removeprefix("exactly one picture shows ")))
-    assert abs(np.mean(shown[True]) - np.mean(shown[False])) < 0.2 and len(shown[True]) == 100
-
-
 def test_too_few_concepts_are_refused() -> None:
     with pytest.raises(ValueError, match=r"'unseen_concepts', data.concepts = 845: 8 concepts are too few"):
         visual_question(World(845), "unseen_concepts", 0)

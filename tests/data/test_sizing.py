@@ -119,16 +119,3 @@ def test_the_command_says_what_it_picked_and_takes_changes(tmp_path: Path, capsy
         own_of("--data", "captions.csv")
     with pytest.warns(UserWarning, match="2 of 22 rows are left out"):
         assert own_of("--data", "captions.csv", "--data.unreadable=0.2").data.unreadable == 0.2
-
-
-def test_what_is_mixed_in_brings_its_streams(tmp_path: Path) -> None:
-    (tmp_path / "said.txt").write_text("\n".join(f"sentence {i} of a text" for i in range(60)), "utf-8")
-    demo, spec = recipes.demo().data, captions(tmp_path, 40)
-    alone, drawn, words = (own([spec, *more]) for more in ((), ("openmoji",), ("wordnet",)))
-    assert alone.config.data.regions == 0 and 'mix in "openmoji"' in alone.expect
-    assert drawn.config.data.regions == demo.regions and drawn.config.data.pairs == demo.pairs
-    assert "Off" not in drawn.picked and "openmoji" not in drawn.expect
-    assert words.config.data.regions == 0 and words.config.data.texts == demo.texts
-    texts = own([str(tmp_path / "said.txt"), "openmoji"]).config
-    assert texts.data.pairs == demo.pairs and texts.flow.mim_target == recipes.demo().flow.mim_target
-    trains(drawn.config, tmp_path / "runs")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from xfm.config import RunConfig
-from xfm.data import dataset, wordnet
+from xfm.data import dataset
 from xfm.data.batch_loader import loader, packed, unpacked
 from xfm.data.source import ItemKey
 from xfm.data.streams import Streams, region_patches
@@ -155,20 +155,6 @@ def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
     assert numbers(Streams(config, tokenizer, "unseen_combinations"), 4) == {2, 3, 4}
     without = config.replace({"data.single_until": 0.0, "data.full_from": 0.0})
     assert numbers(Streams(without, tokenizer), 4) == {1, 2, 3, 4}
-
-
-def test_training_texts_hold_glosses_of_training_synsets(config: RunConfig, tokenizer: Tokenizer) -> None:
-    streams = Streams(config.replace({"data.texts": 200}), tokenizer)
-    words = streams.texts(1).tokens
-    texts = [tokenizer.decode(ids[mask].tolist()) for ids, mask in zip(words.ids, words.mask, strict=True)]
-    known = set(wordnet.WordNet(dataset(config).world).glosses)
-    assert sum(t in known for t in texts) / 200 == pytest.approx(wordnet.GLOSSES, abs=0.07)
-    assert 80 < len(known) <= 98
-    held = {s.text for s in streams.source.sentences("test")} | {s.text for s in streams.source.sentences("validation")}
-    words = Streams(streams.config, tokenizer, "validation").texts(1).tokens
-    ids = zip(words.ids, words.mask, strict=True)
-    assert not known & {tokenizer.decode(text[mask].tolist()) for text, mask in ids}
-    assert not held & set(texts) and not held & {gloss.partition(": ")[2] for gloss in known}
 
 
 def test_streams_travel_to_other_processes_and_the_loader_resumes(config: RunConfig, tokenizer: Tokenizer) -> None:

@@ -11,7 +11,7 @@ from xfm import recipes
 from xfm.base.seeding import rng
 from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import dataset
-from xfm.data.world import colours, openmoji, styles
+from xfm.data.world import openmoji, styles
 from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.objects import VISIBLE
 from xfm.data.world.questions import visual_question
@@ -103,22 +103,6 @@ def test_credits_name_what_is_shown() -> None:
         assert {f.split(", ")[0] for f in scene.credit.removeprefix("Pictures: ").split("; ")} == families
     worlds = Shuffled(styles=ALL), World(styles=ALL)  # the picture's credit, not the text's
     assert any(len({world.scene("train", i).credit for world in worlds}) == 2 for i in range(9))
-
-
-def test_colour_words_are_measured_in_each_style() -> None:
-    place = {c.name: i for i, c in enumerate(openmoji.concepts())}
-    for name in ALL:
-        shares = colours.term_shares(name)
-        assert shares.shape == (853, 11) and np.allclose(shares.sum(1), 1)
-        seen = {"lemon": "yellow", "pig": "pink", "elephant": "grey"}
-        assert {n: colours.colour(place[n], (name,)) for n in seen} == seen, name
-    words = {name: colours.colour_words(name) for name in ALL}
-    differing = sum(len({words[name][i] for name in ALL}) > 1 for i in range(853))
-    assert differing > 100  # a car is red here and blue there
-    for i in range(853):
-        agreed = {words[name][i] for name in ALL}
-        assert colours.colour(i, ALL) == (agreed.pop() if len(agreed) == 1 else None)
-        assert colours.is_rare(i, "red", ALL) == all(colours.is_rare(i, "red", (name,)) for name in ALL)
 
 
 def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:

@@ -12,7 +12,7 @@ from reference.batches import ALL, STILL
 from xfm.base import seeding
 from xfm.config import ConfigError, RunConfig
 from xfm.interventions.anchor import Anchor, fisher
-from xfm.interventions.distillation import SilentGradient, divergence, mlm_of
+from xfm.interventions.distillation import mlm_of
 from xfm.model.batch import IGNORE
 from xfm.objectives import Pretraining
 from xfm.train.gradient_interventions import Steering
@@ -84,24 +84,6 @@ def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_mode
     assert model.training is False and all(w.grad is None for w in weights)
 
 
-def test_the_information_of_many_draws_is_the_expected_one() -> None:
-    """Of the position table's rows for a text of one hidden token: the sum over all answers, by their probability."""
-    model, tokens = batches.model(CONFIG), batches.words(1, 4, 1, seed=5)
-    weight = model.text.norm.bias
-    logits = model.objectives["mlm"].head(
-        model.text(tokens.masked_ids, tokens.mask)[0, tokens.masked_at[0]], model.text.word.weight
-    )[0]
-    logp = logits.log_softmax(-1)
-    expected = torch.zeros_like(weight)
-    for y in range(len(logp)):
-        (grad,) = torch.autograd.grad(logp[y], weight, retain_graph=True)
-        expected += logp[y].exp().detach() * grad**2
-    at = [n for n, _ in model.text.named_parameters()].index("norm.bias")
-    drawn = fisher(model, [batches.words(1, 4, 1, seed=5)] * 250, ("many",))[at]
-    assert torch.allclose(drawn.sum(), expected.sum(), rtol=0.15)
-    assert torch.corrcoef(torch.stack([drawn, expected]))[0, 1] > 0.95
-
-
 def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is() -> None:
     config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6)
     start = batches.model(config)
@@ -130,18 +112,6 @@ def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is(
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7, msg=name)
     same = Pretraining(start, config, None, mlm_of(start))
     assert same(batch, ("mlm",), KEY)[1]["texts/mlm/distillation"].item() == pytest.approx(0, abs=1e-6)
-
-
-def test_a_divergence_is_torchs_and_a_silent_gradient_has_no_value() -> None:
-    a, b = torch.randn(6, 5, requires_grad=True), torch.randn(6, 5)
-    kl = divergence(a, b)
-    torch.testing.assert_close(
-        kl, torch.nn.functional.kl_div(a.log_softmax(-1), b.log_softmax(-1), reduction="none", log_target=True).sum(-1)
-    )
-    assert SilentGradient.apply(kl).tolist() == [0.0] * 6
-    (silent,) = torch.autograd.grad(SilentGradient.apply(kl).sum(), a, retain_graph=True)
-    (loud,) = torch.autograd.grad(kl.sum(), a)
-    assert torch.equal(silent, loud)
 
 
 def test_the_teachers_weights_are_its_own_and_are_never_trained() -> None:

@@ -181,9 +181,12 @@ def test_a_state_that_is_none(left: Folder[Any], state: str, monkeypatch: pytest
 def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left: Folder[Any]) -> None:
     path = left.folder / METRICS
     whole = path.read_bytes()
-    for torn in (b'{"run": "smoke", "st', b"\0\0\xff\n7\n", b"[]\n{}\n"):
+    for torn in (b"[]\n{}\n", b"\0\0\xff\n7\n", b'{"run": "smoke", "st'):
         path.write_bytes(whole + torn)
         assert left.metrics() == records(2)
+    with left.lock():
+        save(left, 3, start=2)
+    assert left.metrics() == records(3), "the next record begins a line of its own"
     left.keep(METRICS, before=1)
     assert left.metrics() == records(1) and left.damaged() == []
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from scipy import stats
-from study.conftest import METRICS, PRIMARY, made_up, without
+from study.conftest import METRICS, PRIMARY, made_up
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
 from xfm.study import Study, StudyError, runner, store, worker
 from xfm.study.conclusions import HELD, digest, read
-from xfm.study.study_metrics import Measured, Metric
+from xfm.study.study_metrics import Measured
 from xfm.study.worker import Outcome
 
 ASKED = ("H1: without the stop the loss is higher.", "H2: X-FM names more.")
@@ -170,28 +170,6 @@ def test_a_metric_at_its_baseline_is_refused_with_its_numbers(look, confirm):
 def test_what_no_exploration_admits_is_refused(explored, asked, said, look, confirm):
     look(**explored)
     refused(confirm(**asked), said)
-
-
-def test_a_run_that_failed_counts_as_the_worst(look, confirm):
-    study = look(seeds=range(6))
-    without(study, "xfm", seed=5)
-    store.write_failed(study.folder, study.spec, {("xfm", 5): "nan"})
-    (row,) = confirm().admission().itertuples()
-    assert row.n == 6 and row.low < 0.3 < row.mean < 0.65, "as far below as its baseline"
-
-
-def test_every_run_is_compared_with_its_own_baseline(look, confirm):
-    study = look(seeds=range(3))
-    study.table.unlink()
-    (study.folder / "metrics.json").unlink()
-    for seed in range(3):
-        level = 0.45 + 0.1 * seed
-        known = Metric("higher", "%", level, "bag")
-        rows = [Measured("vision-language", NAMING, level + 0.05 + 0.001 * seed, 9, known)]
-        store.add_results(study.folder, study.spec, ("xfm", seed), rows, 1.0)
-    assert study.metrics()[NAMING].baseline is None
-    (row,) = confirm().admission().itertuples()
-    assert row.admitted and row.baseline == pytest.approx(0.55) and row.low > 0.55, "the seeds differ by more"
 
 
 def test_an_admitted_report_shows_mean_interval_and_baseline(look, confirm):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import pandas as pd
 import pytest
 from study.conftest import PRIMARY, TINY, edited, tiny
 
@@ -172,31 +171,6 @@ def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equ
     (said,) = [s for s in sentences.conclusions(study.effects()) if s.startswith(f"no_guidance − xfm on {NAMING}")]
     assert SHUT in said and "would be detected" not in said and "TOST" in said
     assert "no difference shown (or not tested)" in legend(study) and SHUT in study.to_markdown()
-
-
-def test_against_another_than_the_specs_nothing_was_declared(invented):
-    study = invented(SHIFT, margins={NAMING: 0.1}, detectable={NAMING: 0.2})
-    own, other = study.effects(), study.effects(against="no_guidance")
-    pd.testing.assert_frame_equal(study.effects(against="xfm"), own)
-    first = other[other["role"] == "primary"]
-    assert len(first) and set(first["judged_by"]) == {"interval"} and set(first["correction"]) == {""}
-    assert other[["p_holm", "margin", "stated", "p_equivalent"]].isna().all(axis=None)
-    told = [sentences.study_abstract(table, 30)[0] for table in (other, own)]
-    assert "uncorrected interval" in told[0] and "Holm" in told[1]
-
-
-def test_two_runs_of_a_seed_that_failed_are_not_as_good_as_each_other(invented):
-    """For a difference a tie is cautious; for equivalence it would be the contrary."""
-    lost = [(variant, seed) for variant in ("xfm", *SHIFT) for seed in (3, 4)]
-    study = invented(SHIFT, lost=tuple(lost), margins={NAMING: 0.02})
-    before = study.effects().set_index(["variant", "metric"])
-    store.write_failed(study.folder, study.spec, dict.fromkeys(lost, "the warm start failed"))
-    after = study.effects().set_index(["variant", "metric"])
-    for variant in SHIFT:
-        assert after.loc[(variant, NAMING), "n"] == 10 and before.loc[(variant, NAMING), "n"] == 8
-        p = before.loc[(variant, NAMING), "p_equivalent"]
-        assert after.loc[(variant, NAMING), "p_equivalent"] == pytest.approx(p)
-        assert study.equivalence(NAMING).loc[variant, "p"] == pytest.approx(p)
 
 
 def test_margins_are_tested_and_said(invented):

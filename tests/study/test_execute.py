@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +79,6 @@ def test_changed_code_is_no_failure_of_a_run_and_ends_it_all():
     with pytest.raises(CodeChanged):
         list(execute([Job("a", (changed,), Path("a"), 10), made("b")], InProcess(), 1))
     assert LOG == ["changed"]
-
-
-def test_any_executor_will_do_and_one_that_was_shut_down_fails_every_job():
-    with ThreadPoolExecutor(2) as pool:
-        outcomes, why = run(made("start", then=(made("a"),)), made("b"), executor=pool, slots=math.inf)
-    assert sorted(outcomes) == ["A", "B", "START"] and not why
-    outcomes, why = run(made("a"), made("b"), executor=pool, slots=math.inf)
-    assert not outcomes and why.keys() == {"a", "b"}
 
 
 @pytest.mark.full

@@ -20,7 +20,7 @@ from xfm.report import text_tables
 from xfm.report.study_figures import StudyFigures
 from xfm.study import Spec, Study, store
 from xfm.study.effects import effects
-from xfm.study.study_metrics import HEADINGS, Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
 
 NASTY = [
     "a|b", "a\\|b", "|:---|", "\\", "a\\", "*bold*", "**b**", "_i_", "no_mim", "`code`", "[x](y)", "~~s~~", "&lt;",
@@ -161,7 +161,3 @@ def test_what_is_no_line_of_text_is_no_label(label):
     with pytest.raises(ConfigError, match=r"variants: label = .*one printable line") as error:
         spec(label, "other")
     assert len(str(error.value)) < 500 and str(error.value).isprintable()
-
-
-def test_the_columns_are_those_of_the_tables():
-    assert {*text_tables.cells(table(spec("xfm", "b"))).columns} - {"xfm"} <= {*HEADINGS}

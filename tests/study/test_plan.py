@@ -201,14 +201,6 @@ def test_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed):
     assert "0.12 after gatekeeping: nothing" in gates and "name fewer arms" in gates and "Holm" not in gates
 
 
-def test_fine_tunings_are_timed_and_counted(tmp_path, timed, monkeypatch):
-    monkeypatch.setattr(plan, "_tuned", lambda spec: {"hypernym": 60.0, "grounding": 90.0})
-    tasks = ["naming", "finetune:hypernym", "finetune:grounding"]
-    variants = {"xfm": {}, "words alone": {"specialist": "bert_like"}}
-    made = tiny("tuned", tmp_path, tasks=tasks, variants=variants, seeds=[1, 2]).plan()
-    assert made.seconds["fine-tuning"] == 2 * (60 + 90) + 2 * 60, "a language encoder grounds nothing"
-
-
 def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "_STEPS", 3)
     monkeypatch.setattr(plan.tempfile, "tempdir", str(tmp_path / "temporary"))

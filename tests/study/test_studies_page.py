@@ -14,14 +14,11 @@ from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
 from xfm.study import Study, plan, runner, worker
-from xfm.study.preregistration import admissions
-from xfm.study.statistics import can_reach, smallest_p
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/studies.md").read_text("utf-8")
-TEXT = " ".join(PAGE.split())
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
 LOSS, NAMING = "language, loss (nats)", "naming, accuracy"
 KNOWN = {LOSS: Metric("lower", "nats", 6.9, "unigram"), NAMING: Metric("higher", "%", 0.01, "chance")}
@@ -71,16 +68,6 @@ def test_its_examples_run(world, capsys):
     assert "by 2 workers" in said and "nothing to accept" in said and "report.html" in said
 
 
-def test_the_mistakes_are_counted_right() -> None:
-    tests, seeds = 8, 6
-    least = smallest_p(seeds)
-    assert not can_reach(tests, seeds)
-    assert f"{tests} tests on {seeds} seeds; the smallest p is {least:.3f}, {tests * least:.2f} after Holm's" in TEXT
-    single = Study.load(ROOT / "studies/mends-exploration")
-    assert single.pairs().groupby(["variant", "metric"]).size().max() == 1
-    assert f"`mends-exploration`: {single.results()['variant'].nunique()} arms at one seed" in TEXT
-
-
 def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored_gap() -> None:
     runs = json.loads((ROOT / "studies/warm_start.json").read_text("utf-8"))["runs"]
     assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])
@@ -90,10 +77,3 @@ def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored
     insulation = Study.load(ROOT / "studies/insulation")
     assert insulation.spec.margins[LOSS] == pytest.approx(gap / 5, abs=5e-4)
     assert insulation.admission()["admitted"].all()
-
-
-def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
-    study = Study.load(ROOT / "studies/general")
-    found = admissions(study.spec, study.folder.parent)
-    assert [each.admitted for each in found] == [True] * 3 and len(study.spec.seeds) == 12
-    assert [each.variant for each in found] == ["bert_like", "beit_like", "xfm"]

@@ -48,9 +48,10 @@ def test_killed_at_random_moments(workers, kills, config, trained, tmp_path, pro
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-def test_killed_at_every_write(config, trained, tmp_path, processes, assert_same):
+def test_killed_at_every_write(config, tmp_path, processes, assert_same):
     """Before each fsync and each replacement of a file: config, tokenizer, records, weights, state, DONE."""
-    config, call = config.replace({"train.save_every": 4}), 0
+    config = config.replace({"train.steps": 4, "train.save_every": 2, "train.validate_every": 0, "train.warmup": 1})
+    undisturbed, call = left(config, tmp_path / "undisturbed", 4), 0
     while not Run.of(config, tmp_path).done:
         call += 1
         with process(processes, drive.die_at, call, config, tmp_path) as (child, reports):
@@ -58,7 +59,7 @@ def test_killed_at_every_write(config, trained, tmp_path, processes, assert_same
             child.join()
             assert child.exitcode in (-signal.SIGKILL, 0)
     assert call > 7
-    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+    assert_same(Run.of(config, tmp_path).folder, undisturbed.folder)
 
 
 SAVED = "saved after step {} of 12, in {}: the same call goes on from there"

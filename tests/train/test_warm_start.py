@@ -17,7 +17,6 @@ from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
 from xfm.recipes import prior_runs
-from xfm.runs import manifest
 from xfm.train import Run, RunError, prepare, pretrain
 
 STAGE1 = ("vision.", "text.", "objectives.mlm.")
@@ -191,29 +190,6 @@ def test_sources_that_do_not_serve(run, tmp_path):
     unfinished = get("smoke", name="unfinished")
     next(pretrain(unfinished, tmp_path))
     refused("unfinished run; finish it first", name="c", init_from=str(Run.of(unfinished, tmp_path).folder))
-
-
-def test_a_start_that_was_cut_starts_again(run, tmp_path, monkeypatch):
-    """Killed after the tokenizer was kept and before the weights were."""
-    config = get("smoke", name="cut", init_from=str(run.folder))
-    real = manifest.write_atomically
-    cut = lambda path, data: 1 / 0 if path.name == "init.safetensors" else real(path, data)  # noqa: E731
-    monkeypatch.setattr(manifest, "write_atomically", cut)
-    with pytest.raises(ZeroDivisionError):
-        next(pretrain(config, tmp_path))
-    assert Run.of(config, tmp_path).has("tokenizer.json")
-    monkeypatch.undo()
-    assert next(pretrain(config, tmp_path))["step"] == 0
-    assert Run.of(config, tmp_path).has("init.safetensors")
-
-
-def test_leaving_in_stage_1_goes_on_there(tmp_path):
-    config = get("smoke+stage1")
-    stage1 = prior_runs.stage1(config).name
-    first = next(pretrain(config, tmp_path))
-    assert (first["run"], first["step"]) == (stage1, 0)
-    rest = [(r["run"], r["step"]) for r in pretrain(config, tmp_path)]
-    assert rest == [(stage1, 1), *((config.name, step) for step in range(6))]
 
 
 @pytest.mark.parametrize(("source", "fields"), [
