@@ -68,6 +68,7 @@ def said(figure: plots.Figure) -> str:
 
 def tidy(figure: plots.Figure, touching: float = 2.5) -> list[str]:
     """Its lines of text. No two texts overlap by more than a descender, and none leaves the figure."""
+    figure.draw_without_rendering()  # the layout settles, as `savefig` lets it
     boxes = [(t.get_text(), t.get_window_extent()) for t in texts(figure)]
     page = figure.bbox.padded(1)
     for text, box in boxes:
