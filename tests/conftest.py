@@ -24,7 +24,7 @@ os.environ["XFM_TESTS_NETWORK"] = NOTES
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
 settings.register_profile(
-    "xfm", max_examples=25, deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
+    "xfm", max_examples=20, deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
 settings.load_profile("xfm")
 

@@ -13,7 +13,7 @@ import own_data
 import pytest
 import torch
 from downstream.conftest import CPU, SPLITS, opened, short
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from own_data import ROWS, edit, write
 from photographs import shout
@@ -349,7 +349,6 @@ FIELDS = [
 
 
 @pytest.mark.parametrize("name, path, fields", FIELDS, ids=[path for _, path, _ in FIELDS])
-@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_no_value_of_a_field_breaks_anything_but_by_a_config_error(name, path, fields, made, data) -> None:
     folder = made[name] if made[name].is_dir() else made[name].parent
