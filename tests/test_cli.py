@@ -34,7 +34,6 @@ def test_options_change_the_recipe_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("words", ["--data {} --shots 3 --seed 2", "--data={} --seed=2 --shots=3"])
 def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(words, tmp_path, monkeypatch):
-    """Its epochs are of three items a label; its data are found from anywhere."""
     monkeypatch.chdir(tmp_path)
     data, run = write_glue("rte", tmp_path / "rte"), CHECKPOINTS / "demo"
     command = parse(["finetune", "rte", "demo", "--published", *words.format("rte").split()])
@@ -159,7 +158,6 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
 
 
 def made(root: Path, name: str, lines: str = "") -> Run:
-    """A run that was begun, with these records."""
     run = Run.of(recipes.get("smoke").replace({"name": name}), root)
     run.make()
     run.claim()
@@ -216,7 +214,6 @@ def test_runs_verifies(tmp_path: Path, capsys) -> None:
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b[31mred", "a\rb", "\u202egnp"])
 def test_names_reach_the_terminal_as_text(name: str, tmp_path: Path, capsys) -> None:
-    """A folder that somebody else has made: the config's own name is printable."""
     made(tmp_path, "a")
     (tmp_path / "a").rename(tmp_path / name)
     (line,) = listed(capsys, str(tmp_path))

@@ -229,7 +229,6 @@ def test_a_family_of_many_results_is_legible_and_has_pages_of_whole_tasks() -> N
 
 
 def frame(**changes: float | None) -> pd.DataFrame:
-    """Objectives x modules."""
     rows = {"mlm": [0.5, None, None], "itm": [None, 0.0213, 12.3], "mim": [None, 2.0e-5, 0.0]}
     table = pd.DataFrame(rows.values(), list(rows), ["language embeddings", "vision", "fusion"], dtype=object)
     for name, value in changes.items():

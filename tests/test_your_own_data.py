@@ -17,7 +17,6 @@ SECTIONS = [s for s in re.split(r"^## ", PAGE, flags=re.M)[1:] if "xfm data chec
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With every picture that the page names by its path."""
     folder = tmp_path_factory.mktemp("page")
     for i, name in enumerate(dict.fromkeys(re.findall(r"[\w/]+/\d\.(?:jpg|png)", PAGE))):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

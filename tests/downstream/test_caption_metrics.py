@@ -92,7 +92,6 @@ def test_a_caption_must_mention_every_object_once() -> None:
 
 
 def test_a_group_that_is_mentioned_twice_does_not_stand_for_another_object() -> None:
-    """Every claim holds and the objects are as many, but one of them is not mentioned."""
     scenes = (WORLD.scene("test", i, 3) for i in range(9999))
     scene = next(s for s in scenes if len({o.name for o in s.objects}) == 2)
     counts = Counter(o.name for o in scene.objects)

@@ -70,7 +70,6 @@ def config(name: str, path: Path) -> FinetuneConfig:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Not to be changed."""
     return {name: make(tmp_path_factory.mktemp("data")) for name, (_, make) in FORMATS.items()}
 
 
@@ -321,8 +320,6 @@ RAW = {"VQA v2": "Is the dog's tail left-handed?", "NLVR2": "The left image has 
 
 @pytest.mark.parametrize("name", RAW)
 def test_what_is_asked_is_read_as_the_tests_are(name: str, made: dict[str, Path]) -> None:
-    """The file's own sentence about its pictures, which are wider than high and seen whole, has the answer of the
-    test's item."""
     tuned = start(config(name, made[name])).eval()
     item = tuned.task.items("test")[0]
     answers = (tuned.answers((text,), item.images) for text in (RAW[name], *item.texts))
