@@ -78,5 +78,4 @@ STRINGS: dict[str, str] = {
 
 
 def params() -> list[object]:
-    """One parameter a text, called by its name."""
     return [pytest.param(text, id=name.replace(" ", "-")) for name, text in STRINGS.items()]

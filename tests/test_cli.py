@@ -13,7 +13,7 @@ from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.finetune_command import Finetune
 from xfm.cli.pretrain_command import Pretrain
-from xfm.cli.results import Runs, started_as
+from xfm.cli.results import Runs, say, started_as
 from xfm.lab import CHECKPOINTS
 from xfm.runs.signals import Terminated
 from xfm.tasks import evaluation
@@ -34,7 +34,6 @@ def test_options_change_the_recipe_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("words", ["--data {} --shots 3 --seed 2", "--data={} --seed=2 --shots=3"])
 def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(words, tmp_path, monkeypatch):
-    """Its epochs are of three items a label; its data are found from anywhere."""
     monkeypatch.chdir(tmp_path)
     data, run = write_glue("rte", tmp_path / "rte"), CHECKPOINTS / "demo"
     command = parse(["finetune", "rte", "demo", "--published", *words.format("rte").split()])
@@ -104,13 +103,14 @@ def test_hints_name_the_command_as_it_was_started(tmp_path: Path, monkeypatch) -
     assert started_as() == "python -m xfm.cli"
 
 
-def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capfd) -> None:
+def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(say.keywords, "file", sys.stderr)  # this test's
     ask_few(monkeypatch.setattr)
     real = evaluation.evaluate
     monkeypatch.setattr(evaluation, "evaluate", lambda *given, **named: real(*given, **named | {"tasks": QUICK}))
     monkeypatch.chdir(tmp_path)
     main(["pretrain", "smoke", *BRIEF])
-    out, err = capfd.readouterr()
+    out, err = capsys.readouterr()
     folder = tmp_path / "runs" / "smoke" / "seed0"
     for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "report.html", "figures/curves.pdf"):
         assert (folder / name).exists(), name
@@ -124,41 +124,40 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
     assert "it/s" not in err and "step/s" not in err  # no progress bar where there is no terminal
 
     main(["pretrain", "smoke", *BRIEF, "--seed", "0"])
-    assert capfd.readouterr().out == out
+    assert capsys.readouterr().out == out
     main(["evaluate", "runs/smoke/seed0"])
-    again = capfd.readouterr().out.splitlines()
+    again = capsys.readouterr().out.splitlines()
     assert again[:-1] == lines[:-1] and again[-1].endswith("xfm.cli evaluate runs/smoke/seed0 --all")
     main(["evaluate", "runs/smoke/seed0", "--all"])
-    assert "held-out style: naming" in capfd.readouterr().out
+    assert "held-out style: naming" in capsys.readouterr().out
 
     report = (folder / "report.html").stat().st_mtime_ns
     with monkeypatch.context() as another:
         another.setenv("RANK", "1")  # of several processes the first one speaks, evaluates and writes
         main(["pretrain", "smoke", *BRIEF])
-    assert not any(capfd.readouterr()) and (folder / "report.html").stat().st_mtime_ns == report
+    assert not any(capsys.readouterr()) and (folder / "report.html").stat().st_mtime_ns == report
 
     with pytest.raises(SystemExit) as end:
         main(["pretrain", "smoke", "--train.steps", "4"])
     assert "train.steps: 3 there, 4 asked" in str(end.value.code) and "--name" in str(end.value.code)
 
-    capfd.readouterr()
+    capsys.readouterr()
     main(["runs"])
-    runs = capfd.readouterr().out
+    runs = capsys.readouterr().out
     assert "runs/smoke/seed0  done  loss" in runs
     main(["runs", "--compare"])
-    compared = capfd.readouterr().out
+    compared = capsys.readouterr().out
     head, own, baseline = compared.removeprefix(runs).split("\n")[1:-1]
     assert head.split() == "per cent I2T T2I exchanged grounded named tokens".split() and len(own) <= 80
     assert own.split() == ["smoke/seed0", *(line[27:].split()[0] for line in lines[1:7])]
     assert baseline.split()[0] == "baseline" and baseline.split()[3] == "50.0"
     main(["runs", "--compare", "--all"])
-    compared = capfd.readouterr().out
+    compared = capsys.readouterr().out
     measured = json.loads((folder / "evaluation.json").read_text("utf-8"))[0]["value"]
     assert "  smoke/seed0\n" in compared and f"{measured:.3f} (" in compared.split("\ntask ")[1].splitlines()[1]
 
 
 def made(root: Path, name: str, lines: str = "") -> Run:
-    """A run that was begun, with these records."""
     run = Run.of(recipes.get("smoke").replace({"name": name}), root)
     run.make()
     run.claim()
@@ -215,7 +214,6 @@ def test_runs_verifies(tmp_path: Path, capsys) -> None:
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b[31mred", "a\rb", "\u202egnp"])
 def test_names_reach_the_terminal_as_text(name: str, tmp_path: Path, capsys) -> None:
-    """A folder that somebody else has made: the config's own name is printable."""
     made(tmp_path, "a")
     (tmp_path / "a").rename(tmp_path / name)
     (line,) = listed(capsys, str(tmp_path))

@@ -119,7 +119,6 @@ def extended(section: str, root: Path) -> str:
 
 
 def copied(root: Path) -> Path:
-    """With a copy of both packages in it."""
     for folder in ("xfm", "widgets/xfm_widgets"):
         shutil.copytree(ROOT / folder, root / folder)  # compiled once, for all copies
     return root
@@ -203,7 +202,6 @@ MADE = {"benchmarks/results/gpu.json", "widgets/node_modules"}  # by commands, w
 
 
 def prose(path: Path) -> str:
-    """A page without its marks, or the source of a notebook's cells."""
     text = path.read_text("utf-8")
     if path.suffix != ".ipynb":
         return re.sub(r"<!--.*?-->", "", text)

@@ -156,7 +156,6 @@ def test_a_wrong_field_is_refused() -> None:
 
 
 def test_a_config_without_own_data_keeps_its_fingerprint() -> None:
-    """What older runs were vouched for by."""
     before: dict[str, object] = {"objectives.mim.start": 0.85, "data.texts": 16, "train.threads": 2, "train.shards": 1}
     before |= {"train.steps": 1200, "train.save_every": 250, "train.validate_every": 250}
     assert recipes.get("demo+adamw").replace(before).fingerprint == "80cb6f450749"

@@ -68,6 +68,7 @@ def said(figure: plots.Figure) -> str:
 
 def tidy(figure: plots.Figure, touching: float = 2.5) -> list[str]:
     """Its lines of text. No two texts overlap by more than a descender, and none leaves the figure."""
+    figure.draw_without_rendering()  # the layout settles, as `savefig` lets it
     boxes = [(t.get_text(), t.get_window_extent()) for t in texts(figure)]
     page = figure.bbox.padded(1)
     for text, box in boxes:
@@ -228,7 +229,6 @@ def test_a_family_of_many_results_is_legible_and_has_pages_of_whole_tasks() -> N
 
 
 def frame(**changes: float | None) -> pd.DataFrame:
-    """Objectives x modules."""
     rows = {"mlm": [0.5, None, None], "itm": [None, 0.0213, 12.3], "mim": [None, 2.0e-5, 0.0]}
     table = pd.DataFrame(rows.values(), list(rows), ["language embeddings", "vision", "fusion"], dtype=object)
     for name, value in changes.items():

@@ -13,7 +13,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def block(after: str) -> str:
-    """The first Python block behind a heading."""
     found = re.search(r"```python\n(.*?)```", README[README.index(after) :], re.S)
     assert found
     return found[1]

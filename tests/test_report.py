@@ -41,7 +41,6 @@ VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 def rows() -> list[Result]:
-    """Of three families, more than one page of the last; numbers that no rounding would give back."""
     out = []
     for family, i, j in (
         (family, i, j)

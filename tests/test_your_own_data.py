@@ -1,6 +1,5 @@
 """Every example of docs/your-own-data.md is read as it stands, in the order of the page."""
 
-import json
 import pickle
 import re
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import pytest
 from photographs import photograph
 
-from xfm import recipes
 from xfm.files.readers import READERS, collected, parse
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +17,6 @@ SECTIONS = [s for s in re.split(r"^## ", PAGE, flags=re.M)[1:] if "xfm data chec
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With every picture that the page names by its path."""
     folder = tmp_path_factory.mktemp("page")
     for i, name in enumerate(dict.fromkeys(re.findall(r"[\w/]+/\d\.(?:jpg|png)", PAGE))):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -67,28 +64,6 @@ def test_every_format_has_an_example() -> None:
     shown = {endings.get(spec, spec.split(":")[0]) for spec in specs}
     assert shown | {"tsv"} == set(READERS), "a TSV is said to be as a CSV"
     assert parse("csv:" + str(ROOT / "docs/your-own-data.md"))[0] == "csv"
-
-
-def test_speed_and_memory_are_those_of_the_benchmarks() -> None:
-    speed, memory = (
-        json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8")) for name in ("loader", "own_memory")
-    )
-    warm, small = speed["images_per_second_and_worker"]["warm"], recipes.small()
-    own, each = round(warm["of_its_own_time"]), small.data.pairs + small.data.region_images + small.data.images
-    made, mega = small.data.workers * own, {name: f"{size / 1e6:.0f} MB" for name, size in memory["bytes"].items()}
-    assert f"to pictures of {speed['pictures']['side']} px" in PAGE and f"{memory['pictures']:,} rows with" in PAGE
-    for label, value in {
-        "one loader process, of its own time": own,
-        "the same, by the clock": f"{warm['by_the_clock']:.0f}",
-        "kept": f"{mega['kept']}, {memory['bytes_per_row']} bytes a row",
-        "while they are read": mega["peak"],
-        "a training, above the program itself": mega["trainer"],
-        "each loader process, likewise": mega["loader_process"],
-        "opening, the first time": f"{memory['opening_seconds']['first']:.0f} s",
-        "opening, later": f"{memory['opening_seconds']['again']:.0f} s",
-    }.items():
-        assert f"| {label} | {value} |" in PAGE
-    assert f"each with its own core | {made}: {made / each:.1f} steps of {each} pictures |" in PAGE
 
 
 def test_every_field_stands_on_the_page() -> None:

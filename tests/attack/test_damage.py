@@ -76,7 +76,6 @@ DAMAGE: dict[str, Callable[[bytes, random.Random], bytes]] = {
 
 
 def spoil(path: Path, draw: random.Random) -> str:
-    """What was done to it."""
     data, way = path.read_bytes() or b"\0", draw.choice([*DAMAGE, "gone", "folder"])
     if way in DAMAGE:
         path.write_bytes(DAMAGE[way](data, draw))
@@ -154,7 +153,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def used(study: Study) -> None:
-    """Everything that reads a study's files."""
     study = Study.load(study.folder, study.runs)
     study.missing()
     study.to_markdown("all")
@@ -164,7 +162,6 @@ def used(study: Study) -> None:
 
 
 def test_damaged_studies(attack: Attack, study: Study) -> None:
-    """Refused by name, or read; and never written to by reading."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         used(study)

@@ -102,7 +102,6 @@ def test_races(attack: Attack, config, tmp_path, processes) -> None:
 
 
 def together(processes: Any, configs: list[RunConfig], root: Path, draw: random.Random) -> list[list[Any]]:
-    """What each of the processes sent."""
     if not configs:
         return []
     with process(processes, drive.train, configs[0], root) as (_, reports):

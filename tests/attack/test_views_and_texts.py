@@ -49,7 +49,6 @@ def value(draw: random.Random, deep: int = 3) -> Any:
 
 
 def text(draw: random.Random) -> str:
-    """Hostile, cut and joined anew."""
     parts = [draw.choice([*hostile.STRINGS.values()]) for _ in range(draw.choice([1, 1, 2, 3]))]
     joined = draw.choice(["", " ", "\n", "lion"]).join(part[: draw.choice([20, 200, 200_000])] for part in parts)
     return joined if draw.random() < 0.9 else "".join(chr(draw.randrange(0x110000)) for _ in range(20))

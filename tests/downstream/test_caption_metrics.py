@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from xfm.base.fields import ConfigError
@@ -26,7 +26,6 @@ def truth(text: str, reference: Reference) -> dict[str, float]:
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
 def test_the_truth_scores_1_and_one_wrong_word_is_noticed(index: int) -> None:
     scene = WORLD.scene("train", index, phrases=False)
     reference = Reference(scene.text, objects=scene.objects)
@@ -93,7 +92,6 @@ def test_a_caption_must_mention_every_object_once() -> None:
 
 
 def test_a_group_that_is_mentioned_twice_does_not_stand_for_another_object() -> None:
-    """Every claim holds and the objects are as many, but one of them is not mentioned."""
     scenes = (WORLD.scene("test", i, 3) for i in range(9999))
     scene = next(s for s in scenes if len({o.name for o in s.objects}) == 2)
     counts = Counter(o.name for o in scene.objects)
@@ -105,7 +103,6 @@ def test_a_group_that_is_mentioned_twice_does_not_stand_for_another_object() -> 
 
 
 @given(pairs)
-@settings(max_examples=25, deadline=None)
 def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]]) -> None:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider

@@ -145,7 +145,6 @@ def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: i
 
 
 def test_a_picture_is_not_mirrored_under_a_caption_that_names_a_side() -> None:
-    """Its captions are the target, not texts that are read."""
     sides = Item((), (np.zeros((8, 8, 3), np.uint8),), Reference("a cat", "a cat on the left"))
     plain = Item((), (np.zeros((8, 8, 3), np.uint8),), Reference("a cat", "a cat on a mat"))
     task: Any = object.__new__(Captioning)

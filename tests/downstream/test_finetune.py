@@ -119,7 +119,6 @@ def test_without_its_state_it_starts_anew_with_its_records(tmp_path: Path) -> No
 
 
 def test_one_that_another_process_trains_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what that one has finished between a look and the lock is opened, not trained again."""
     run, looked = TaskRun.of(short(), tmp_path), list[str]()
     lock = TaskRun.lock
 
@@ -157,7 +156,6 @@ FROZEN = {"vqa": "model", "nlvr2": "encoders", "retrieval": "encoders"}
 
 @pytest.mark.parametrize("task, frozen", FROZEN.items())
 def test_what_is_frozen_stays_and_is_not_kept(task: str, frozen: Frozen, tmp_path: Path) -> None:
-    """The rest learns, and goes on bit for bit."""
     asked = short(task, frozen=frozen)
     straight = [*finetune(asked, tmp_path / "a")]
     cut(asked, tmp_path / "b")

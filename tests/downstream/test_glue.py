@@ -21,7 +21,6 @@ TASKS = [task.name for task in GLUE]
 
 
 def number(item: Item) -> int:
-    """Of the row that the first text is from."""
     return int(re.findall(r"number (\d+)", item.texts[0])[0])
 
 

@@ -42,7 +42,6 @@ def test_it_is_small_and_of_these_encoders(task: str, lab: Lab) -> None:
 
 @pytest.mark.parametrize("task, most", [("vqa", 100), ("nlvr2", 100), ("captioning", 60)])
 def test_it_answers_as_its_results_say(task: str, most: int, lab: Lab) -> None:
-    """Of the first items, the same answers; and the whole is above what is said without looking."""
     run = lab.task(task)
     told, tuned = run.answers()[:most], run.tuned()
     items = tuned.task.items("test", most)

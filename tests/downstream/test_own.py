@@ -104,7 +104,6 @@ def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path)
 
 @pytest.mark.usefixtures("small")
 def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
-    """Neither for its config nor for its data: what comes then is as if nothing had been there."""
     data = Path(glue("rte", tmp_path / "data"))
     cut, whole = data / "train.tsv", (data / "train.tsv").read_bytes()
     refused = {

@@ -55,7 +55,6 @@ def test_a_label_that_is_no_class_is_refused() -> None:
 
 
 def test_zero_shot_is_the_evaluations_naming(lab: xfm.Lab) -> None:
-    """As `world.object_naming`, which draws its own pictures."""
     from xfm.tasks.context import EvalContext
     from xfm.tasks.world import object_naming
 

@@ -23,7 +23,6 @@ from xfm.tasks.own.vqa import ANNOTATIONS
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Not to be changed."""
     makers = {"vqa": vqa_v2, "nlvr2": nlvr2, "grounding": refcoco}
     return {name: make(tmp_path_factory.mktemp(name)) for name, make in makers.items()}
 

@@ -49,7 +49,6 @@ def test_an_answer_is_normalised() -> None:
 
 
 def official(text: str) -> str:
-    """As vqaEval.py's steps come one after the other."""
     text = text.replace("\n", " ").replace("\t", " ").strip()
     out = text
     for p in ';/[]"{}()=+\\_-><@`,?!':

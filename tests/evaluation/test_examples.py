@@ -33,8 +33,6 @@ def test_of_both_kinds_the_first_are_shown(kinds: list[bool], n: int) -> None:
 
 @pytest.fixture
 def scene_of(context: EvalContext) -> Callable[[np.ndarray, str], Scene]:
-    """The scene of a task that has a picture."""
-
     def find(image: np.ndarray, task: str) -> Scene:
         (found,) = [s for s in context.scenes(task, 80) if np.array_equal(s.image, image)]
         return found

@@ -1,6 +1,5 @@
 """Grounding and alignment: controls and parts are what they say; who looks everywhere alike is at the baseline."""
 
-
 import numpy as np
 import pytest
 import torch

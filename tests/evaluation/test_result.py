@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
@@ -74,7 +74,6 @@ def test_scores_that_are_none_are_refused(scores: list) -> None:
         to_json([replace(ROW, value=math.nan)])
 
 
-@settings(max_examples=20)
 @given(results)
 def test_json_gives_back_what_it_was_given(some: list[Result]) -> None:
     assert from_json(to_json(some)) == some

@@ -43,7 +43,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: RunConfig) -> Path:
 
 @pytest.fixture(scope="module")
 def results(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluation:
-    """All tasks, with few questions, on the test split."""
     with pytest.MonkeyPatch.context() as patch:
         ask_few(patch.setattr)
         return evaluate(model, config, tokenizer)

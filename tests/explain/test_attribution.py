@@ -43,7 +43,6 @@ def linear(inputs) -> Linear:
 
 
 def contributions(linear: Linear) -> tuple[Tensor, Tensor]:
-    """What each piece and each patch adds, against being taken away."""
     text = ((linear.pieces - linear.masked_pieces) * linear.by_piece).sum(-1)
     return text, ((linear.patches - linear.masked_patches) * linear.by_patch).sum(-1)
 
@@ -137,7 +136,6 @@ def test_generic_attention_is_what_the_paper_says(inputs):
 
 
 def test_rollout_follows_every_token_of_both(inputs):
-    """One matrix over all tokens, pictures' and words', layer after layer."""
     mean = {name: w.mean(1) for name, (w, _) in numbers(inputs).items()}
     images, words = mean["vision"].shape[-1], mean["language"].shape[-1]
     vision = np.eye(images)

@@ -64,7 +64,6 @@ def test_words_that_were_never_seen_or_are_no_token_are_named(model):
 
 
 def test_the_checkpoint_tells_what_is_there_from_what_is_not():
-    """benchmarks/presence.py measures it on more."""
     lab = xfm.load("demo")
     there, absent = [], []
     for i in range(10):

@@ -155,7 +155,6 @@ def word(model) -> AttributionInputs:
 
 
 def of_piece(inputs: AttributionInputs, k: int) -> AttributionInputs:
-    """The same question of the k-th piece alone, all being hidden."""
     ids, places = encode_text(inputs.model, TOKENIZER, TEXT, WORD)
     return replace(inputs, target=word_target(WORD, places[k : k + 1], [ids[places[k]]]))
 
@@ -177,7 +176,6 @@ def test_plain_attention_of_a_word_is_the_mean_over_its_pieces(word, method) -> 
 
 
 def test_weight_times_gradient_of_a_word_is_the_sum_over_its_pieces(word) -> None:
-    """Of the whole word's gradients, in the last layer: sum over pieces of E_h((w g)+)."""
     found = attribute(word, "attention x gradient")
     with eval_mode(word.model):
         maps, _ = capture_attention(word)

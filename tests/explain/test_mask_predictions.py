@@ -25,7 +25,6 @@ NOTHING = np.zeros(PATCHES, bool), np.zeros(len(IDS), bool)
 
 
 def made(config: RunConfig = CONFIG) -> XFM:
-    """Weights large enough that guesses differ."""
     model = build(config)
     with torch.no_grad():
         for name, p in model.named_parameters():

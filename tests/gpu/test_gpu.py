@@ -61,7 +61,6 @@ def test_every_gradient_is_that_of_fp64_on_a_cpu(device: torch.device, encoder: 
 
 @pytest.mark.parametrize("narrow", [False, True], ids=["fp32", "bf16"])
 def test_sdpa_has_the_losses_and_gradients_of_the_plain_form(device, narrow, monkeypatch) -> None:
-    """With masks and learnt biases: whichever kernel torch takes."""
     monkeypatch.setattr(attention, "waits", lambda device: True)
     found = []
     for explicit in (True, False):
@@ -105,7 +104,6 @@ def test_a_run_trains_goes_on_and_is_evaluated(device, tmp_path, monkeypatch) ->
 
 
 def test_smoke_trains_as_it_is(device: torch.device, tmp_path: Path) -> None:
-    """With dropout, in the precision that the machine prefers."""
     records = [*pretrain(recipes.get("smoke").replace({"train.precision": "auto"}), tmp_path)]
     assert len(records) == recipes.get("smoke").train.steps
 

@@ -24,8 +24,6 @@ def hugging_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def guest(files: dict[str, Path], hugging_face: Path) -> Callable[[str], GuestLab]:
-    """By the name of its config."""
-
     @cache
     def opened(name: str) -> GuestLab:
         if name == "hugging face":

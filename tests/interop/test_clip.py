@@ -23,7 +23,6 @@ SIZE, PATCH, WIDTH = 24, 8, 20  # a grid of 3 x 3
 
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A small open_clip model by its name, with random weights in a file."""
     folder, name = tmp_path_factory.mktemp("open_clip"), "xfm-test-teacher"
     text = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
     vision = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "head_width": 10, "layers": 2}

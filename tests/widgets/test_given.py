@@ -66,7 +66,6 @@ GREYS = (GREY, GREY[..., None], np.dstack([GREY, np.full((8, 8), 255, np.uint8)]
 
 
 def drawn(made: Any) -> bytes:
-    """The picture that a view sends or a figure shows."""
     if isinstance(made, plots.Figure):
         return np.asarray(made.axes[0].images[0].get_array()).tobytes()
     first = made.payload.get("pictures") or [made.payload.get("traces", {}).get("trace", made.payload)]

@@ -194,7 +194,6 @@ def test_a_scene_of_another_size_is_shown_as_the_model_sees_it(model):
 
 
 def test_of_several_boxes_of_a_phrase_the_one_that_is_found_counts(model):
-    """As in user data, where a picture has two dogs."""
     image = prepare(IMAGE, SIDE)
     x, y, w, h = (pixels / SIDE for pixels in box_predictor(model, TOKENIZER, image)("a dog")["box"])
     found = Region("a dog", (x + w / 2, y + h / 2, w, h))

@@ -69,7 +69,6 @@ class Page:
 
 
 def opened(client: Any) -> Page:
-    """Of a training that has begun."""
     made = client.execute(MAKE)
     said = ""
     while "id " not in said:

@@ -38,7 +38,6 @@ answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), trut
 
 
 def curves(seed: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Steps with gaps, values with holes, a span; some of each at their ends."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(0, 40))
     steps = np.cumsum(rng.integers(1, (2, 9)[seed % 2], n)).astype(float)

@@ -36,7 +36,6 @@ KINDS = {  # texts, two texts, a picture, both, two, a box
 
 @pytest.fixture(scope="module")
 def made(once: Callable[..., Path]) -> Iterator[Callable[..., TaskRun]]:
-    """made(task, change=...): a fine-tuning of one step, once a session."""
     train = {"train.steps": 1, "train.save_every": 1, "train.validate_every": 1, "train.warmup": 0}
 
     def make(task: str, **changes: Any) -> TaskRun:

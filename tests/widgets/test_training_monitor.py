@@ -42,7 +42,6 @@ def record(step: int, of: int = 10, **more: Any) -> dict[str, Any]:
 
 
 def ended(live: Any, *runs: Run) -> xw.TrainingMonitor:
-    """A view whose training has come to its end."""
     view = xw.TrainingMonitor(*runs, live=live)
     view.start()
     assert view.wait(LONG) and not view.running
