@@ -162,6 +162,12 @@ function transpose(x: usize, out: usize, rows: usize, columns: usize): void {
     for (let c: usize = 0; c < columns; c++) store<f32>(out + ((c * rows + r) << 2), load<f32>(x + ((r * columns + c) << 2)));
 }
 
+function sumInto(x: usize, y: usize, size: usize): void {
+  const wide = size & ~15;
+  for (let i: usize = 0; i < wide; i += 16) v128.store(x + i, f32x4.add(v128.load(x + i), v128.load(y + i)));
+  for (let i = wide; i < size; i += 4) store<f32>(x + i, load<f32>(x + i) + load<f32>(y + i));
+}
+
 /** Each row to positive numbers that sum to 1, in place */
 function softmax(x: usize, rows: usize, width: usize): void {
   const size = width << 2;
@@ -186,23 +192,29 @@ function softmax(x: usize, rows: usize, width: usize): void {
   }
 }
 
-/** Queries look at keys and gather values, head by head: weights (heads, queries, keys), out (queries, width) */
+/**
+ * Queries look at keys and gather values, head by head, in each group by itself: weights (groups, heads, queries, keys), out
+ * (groups, queries, width)
+ */
 export function attend(
   q: usize, k: usize, v: usize, bias: usize, weights: usize, out: usize,
-  queries: usize, keys: usize, heads: usize, width: usize,
+  groups: usize, queries: usize, keys: usize, heads: usize, width: usize,
 ): void {
   const size = width / heads;
   const stride = width << 2;
-  const count = queries * keys;
-  for (let h: usize = 0; h < heads; h++) {
-    const part = (h * size) << 2;
-    const map = weights + ((h * count) << 2);
-    dots(q + part, stride, k + part, stride, 0, map, keys << 2, queries, size, keys, 1 / sqrt<f32>(f32(size)));
-    if (bias)
-      for (let i: usize = 0, end = count << 2; i < end; i += 4)
-        store<f32>(map + i, load<f32>(map + i) + load<f32>(bias + ((h * count) << 2) + i));
-    softmax(map, queries, keys);
-    product(map, keys << 2, v + part, stride, 0, out + part, stride, queries, keys, size);
+  const count = (queries * keys) << 2;
+  for (let g: usize = 0; g < groups; g++) {
+    for (let h: usize = 0; h < heads; h++, weights += count) {
+      const head = h * (size << 2);
+      dots(q + head, stride, k + head, stride, 0, weights, keys << 2, queries, size, keys, 1 / sqrt<f32>(f32(size)));
+      if (bias) sumInto(weights, bias + h * count, count);
+      softmax(weights, queries, keys);
+      product(weights, keys << 2, v + head, stride, 0, out + head, stride, queries, keys, size);
+    }
+    q += queries * stride;
+    out += queries * stride;
+    k += keys * stride;
+    v += keys * stride;
   }
 }
 

@@ -43,7 +43,7 @@ test("weights of attention are as large as the bias says, and sum to 1", () => {
   const zeros = new Float32Array(8);
   const v = Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8);
   const bias = { data: Float32Array.of(0, -1e9, 0, -1e9, -1e9, 0, -1e9, 0), shape: [2, 2, 2] };
-  const { weights, gathered } = plain.attend(zeros, zeros, v, 2, 4, bias);
+  const { weights, gathered } = plain.attend(zeros, zeros, v, { heads: 2, width: 4, groups: 1 }, bias);
   near(weights, [1, 0, 1, 0, 0, 1, 0, 1]);
   near(gathered, [1, 2, 7, 8, 1, 2, 7, 8]);
 });

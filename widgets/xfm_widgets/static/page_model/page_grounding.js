@@ -11,6 +11,7 @@ import { coded, noMaps } from "./page_questions.js";
 
 // as in Python
 const [MASKED, HIDDEN] = [24, 0.3];
+const TOGETHER = 4; // masks: as one slice of the work ahead
 const [SAME, CANDIDATES, NAMED] = [0.5, 3, 3];
 const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
 
@@ -28,7 +29,12 @@ export function grounder(model, rgb, seed, seen = null) {
   // whole and with each mask, which no phrase changes
   const patches = model.encodeImage(picture.patches);
   const memory = model.remembered(patches);
-  const masked = ahead(masks.length, (i) => model.remembered(model.encodeImage(model.maskedImage(picture, masks[i]))));
+  const masked = ahead(masks.length / TOGETHER, (i) => {
+    const all = new Float32Array(TOGETHER * picture.patches.length);
+    for (let g = 0; g < TOGETHER; g++)
+      all.set(model.maskedImage(picture, masks[i * TOGETHER + g]), g * picture.patches.length);
+    return model.remembered(model.encodeImage(all, undefined, TOGETHER), TOGETHER);
+  });
   return (phrase) => {
     const maps = noMaps();
     const tokens = model.tokenizer.tokens(phrase, model.config.longest);
@@ -36,7 +42,11 @@ export function grounder(model, rgb, seed, seen = null) {
     const out = { text, patches, fused: model.fuse(text, memory, maps) };
     const box = model.box(out);
     if (!box?.every(Number.isFinite)) throw new RangeError("the model has no box to give, or no finite one");
-    const boxes = masks.map((_, i) => model.box({ fused: model.fuse(text, masked(i)) }));
+    const boxes = Array.from({ length: masks.length / TOGETHER }, (_, i) => {
+      const fused = model.fuse(text, masked(i), undefined, TOGETHER, true);
+      const width = fused.length / TOGETHER;
+      return Array.from({ length: TOGETHER }, (_x, g) => model.box({ fused: fused.subarray(g * width) }));
+    }).flat();
     const keys = model.grid ** 2 + 1;
     const { pieces } = tokens;
     const { codes, scale } = coded(maps.cross, keys);
@@ -79,7 +89,7 @@ export function presence(model, { text, patches }, box) {
     part.set(row, i * width);
   });
   // to see these patches alone is what Python's mask does
-  const odds = model.itm({ fused: model.fuse(text, model.remembered(part)) });
+  const odds = model.itm({ fused: model.fuse(text, model.remembered(part), undefined, 1, true) });
   return odds === null ? null : 1 / (1 + Math.exp(-odds));
 }
 

@@ -210,7 +210,7 @@ export function ranked(page, count, k, pair) {
   const itm = new Float32Array(count).fill(Number.NaN);
   for (const i of places.sort((a, b) => itc[b] - itc[a]).slice(0, k)) {
     const [text, { memory }] = pair(i);
-    itm[i] = page.itm({ fused: page.fuse(text, memory) }) ?? Number.NaN;
+    itm[i] = page.itm({ fused: page.fuse(text, memory, undefined, 1, true) }) ?? Number.NaN;
   }
   return { itc: new DataView(itc.buffer), itm: itm.every(Number.isNaN) ? null : new DataView(itm.buffer) };
 }

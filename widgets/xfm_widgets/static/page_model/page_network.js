@@ -2,6 +2,8 @@
 // X-FM's encoders and heads over embedded pictures and texts, made of steps that a tape can remember. A parameter's name is
 // that of the module in xfm/model.
 
+import { firsts, repeated } from "./page_tensor.js";
+
 /** @import { PageConfig } from "../payloads.d.ts" */
 /** @import { Steps } from "./page_tape.js" */
 /** @import { Tensor } from "./page_tensor.js" */
@@ -25,44 +27,48 @@ export function network({ weights, biases, config }, steps) {
   /** @param {string} name @param {Float32Array} x @param {number} epsilon */
   const norm = (name, x, epsilon) => steps.layerNorm(x, weights[`${name}.weight`], weights[`${name}.bias`], epsilon);
   /** @param {string} name @param {Float32Array} x */
-  const mlp = (name, x) => project(`${name}.fc2`, steps.gelu(project(`${name}.fc1`, x)));
+  function mlp(name, x) {
+    const [up, upBias, down, downBias] = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"].map(
+      (part) => weights[`${name}.${part}`],
+    );
+    return steps.mlp(x, up, upBias, down, downBias);
+  }
   /** @type {(name: string, memory: Float32Array) => [Float32Array, Float32Array]} */
   const remember = (name, memory) => [project(`${name}.key`, memory), project(`${name}.value`, memory)];
 
   /**
    * @param {string} name
-   * @param {number} heads
    * @param {Float32Array} x
    * @param {[Float32Array, Float32Array]} memory what is looked at
-   * @param {Float32Array[]} [map] gets the weights
-   * @param {Tensor} [bias]
+   * @param {{ heads: number, groups: number, map?: Float32Array[], bias?: Tensor }} how the map gets the weights
    */
-  function attention(name, heads, x, memory, map, bias) {
+  function attention(name, x, memory, { heads, groups, map, bias }) {
     const width = weights[`${name}.query.weight`].shape[0];
-    const found = steps.attend(project(`${name}.query`, x), ...memory, heads, width, bias);
+    const found = steps.attend(project(`${name}.query`, x), ...memory, { heads, width, groups }, bias);
     map?.push(found.weights);
     return project(`${name}.out`, found.gathered);
   }
 
+  /** @typedef {{ epsilon: number, groups: number, map?: Float32Array[], cross?: Float32Array[] }} How */
   /**
-   * A post-norm layer: RoBERTa's, and with a memory the fusion encoder's
+   * The first third of a post-norm layer, RoBERTa's and the fusion encoder's: tokens look at each other
    * @param {string} name
    * @param {Float32Array} x
-   * @param {number} epsilon
-   * @param {Float32Array[]} [map]
-   * @param {[Float32Array, Float32Array]} [memory]
-   * @param {Float32Array[]} [cross]
+   * @param {How} how
+   * @param {Float32Array} of the tokens that look
    */
-  function textLayer(name, x, epsilon, map, memory, cross) {
-    const heads = config.text_heads;
-    const own = attention(`${name}.attention`, heads, x, remember(`${name}.attention`, x), map);
-    let out = norm(`${name}.norm1`, steps.add(own, x), epsilon);
-    if (memory) {
-      const seen = attention(`${name}.cross`, heads, out, memory, cross);
-      out = norm(`${name}.cross_norm`, steps.add(seen, out), epsilon);
-    }
-    return norm(`${name}.norm2`, steps.add(mlp(`${name}.mlp`, out), out), epsilon);
+  function within(name, x, { epsilon, groups, map }, of = x) {
+    const memory = remember(`${name}.attention`, x);
+    const seen = attention(`${name}.attention`, of, memory, { heads: config.text_heads, groups, map });
+    return norm(`${name}.norm1`, steps.add(seen, of), epsilon);
   }
+  /** The second, of the fusion encoder: they look at the picture @type {(name: string, x: Float32Array, how: How, memory: [Float32Array, Float32Array]) => Float32Array} */
+  function beyond(name, x, { epsilon, groups, cross }, memory) {
+    const seen = attention(`${name}.cross`, x, memory, { heads: config.text_heads, groups, map: cross });
+    return norm(`${name}.cross_norm`, steps.add(seen, x), epsilon);
+  }
+  /** The last: each by itself @type {(name: string, x: Float32Array, how: How) => Float32Array} */
+  const alone = (name, x, { epsilon }) => norm(`${name}.norm2`, steps.add(mlp(`${name}.mlp`, x), x), epsilon);
 
   /**
    * Embedded tokens (L, D) -> (L, D)
@@ -70,49 +76,63 @@ export function network({ weights, biases, config }, steps) {
    * @param {Maps} [maps]
    */
   function encodeText(x, maps) {
+    const how = { epsilon: config.text_epsilon, groups: 1, map: maps?.language };
     let out = x;
-    for (let i = 0; i < config.text_depth; i++)
-      out = textLayer(`text.layers.${i}`, out, config.text_epsilon, maps?.language);
+    for (let i = 0; i < config.text_depth; i++) {
+      const name = `text.layers.${i}`;
+      out = alone(name, within(name, out, how), how);
+    }
     return out;
   }
 
   /**
-   * Embedded patches (P, D) -> (P, D)
+   * Embedded patches of as many pictures as there are groups, (groups, P, D) -> (groups, P, D)
    * @param {Float32Array} x
-   * @param {Maps} [maps]
+   * @param {Maps} [maps] of one picture
    */
-  function encodeImage(x, maps) {
-    const positions = weights["vision.positions"];
-    let out = steps.stacked(weights["vision.cls_token"].data, positions ? steps.add(x, positions.data) : x);
+  function encodeImage(x, maps, groups = 1) {
+    const [heads, map, places] = [config.vision_heads, maps?.vision, weights["vision.positions"]];
+    const placed = places ? steps.add(x, repeated(places.data, groups)) : x;
+    let out = steps.below(weights["vision.cls_token"].data, placed, visionWidth, groups);
     for (let i = 0; i < config.vision_depth; i++) {
       const name = `vision.blocks.${i}`;
       const before = norm(`${name}.norm1`, out, 1e-6);
       const memory = remember(`${name}.attention`, before);
-      const seen = attention(`${name}.attention`, config.vision_heads, before, memory, maps?.vision, biases[i]);
+      const seen = attention(`${name}.attention`, before, memory, { heads, groups, map, bias: biases[i] });
       out = steps.add(out, seen, weights[`${name}.gamma1`].data);
       out = steps.add(out, mlp(`${name}.mlp`, norm(`${name}.norm2`, out, 1e-6)), weights[`${name}.gamma2`].data);
     }
-    return norm("vision.norm", steps.part(out, visionWidth), 1e-6);
+    return norm("vision.norm", steps.withoutFirst(out, visionWidth, groups), 1e-6);
   }
 
   /**
-   * What text tokens look at: the mean of the patches and the patches; no text changes it
-   * @param {Float32Array} patches (P, D) encoded
+   * What text tokens look at, of each picture: the mean of the patches and the patches; no text changes it
+   * @param {Float32Array} patches (groups, P, D) encoded
    * @returns {Memory}
    */
-  function remembered(patches) {
-    const memory = steps.stacked(steps.meanRow(patches, visionWidth), patches);
+  function remembered(patches, groups = 1) {
+    const memory = steps.below(steps.meanRow(patches, visionWidth, groups), patches, visionWidth, groups);
     return Array.from({ length: config.fusion_depth }, (_, i) => remember(`fusion.layers.${i}.cross`, memory));
   }
 
   /**
-   * Encoded text (L, D) beside encoded patches -> (L, D)
+   * An encoded text (L, D) beside each of the pictures -> (groups, L, D), or of its first token alone (groups, 1, D)
    * @param {Float32Array} text
    * @param {Memory} memory
-   * @param {Maps} [maps]
+   * @param {Maps} [maps] of one pair
    */
-  const fuse = (text, memory, maps) =>
-    memory.reduce((x, one, i) => textLayer(`fusion.layers.${i}`, x, 1e-5, maps?.fusion, one, maps?.cross), text);
+  function fuse(text, memory, maps, groups = 1, first = false) {
+    let x = text;
+    memory.forEach((pictures, i) => {
+      const name = `fusion.layers.${i}`;
+      const how = { epsilon: 1e-5, groups, map: maps?.fusion, cross: maps?.cross };
+      const of = first && i === memory.length - 1 ? firsts(x, textWidth, x.length / text.length) : x;
+      // before the first layer's words have looked at a picture they are the same beside each
+      const own = i ? within(name, x, how, of) : repeated(within(name, x, { ...how, groups: 1 }, of), groups);
+      x = alone(name, beyond(name, own, how, pictures), how);
+    });
+    return x;
+  }
 
   // ---- heads: null where the model has no such head
 

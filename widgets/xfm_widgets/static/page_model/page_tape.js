@@ -1,6 +1,6 @@
 // @ts-check
-// Reverse-mode differentiation: what is computed through a tape can be differentiated by everything that entered it.
-import { add, dot, logProbability, meanRow, part, sigmoid, softmax, stacked, unit } from "./page_tensor.js";
+// Reverse-mode differentiation: what is computed through a tape, for one group, can be differentiated by all that entered it.
+import { add, below, dot, logProbability, meanRow, part, sigmoid, softmax, unit, withoutFirst } from "./page_tensor.js";
 
 /** @import { Algebra } from "./page_tensor.js" */
 /** @typedef {ReturnType<typeof steps>} Steps */
@@ -9,14 +9,16 @@ import { add, dot, logProbability, meanRow, part, sigmoid, softmax, stacked, uni
  * What a model computes with
  * @param {Algebra} algebra
  */
-export const steps = ({ linear, layerNorm, gelu, attend }) => ({
+export const steps = ({ linear, layerNorm, gelu, attend, mlp }) => ({
   linear,
   layerNorm,
   gelu,
   attend,
+  mlp,
   add,
   meanRow,
-  stacked,
+  below,
+  withoutFirst,
   part,
   unit,
   sigmoid,
@@ -59,10 +61,10 @@ export function taped(algebra) {
     layerNorm: (x, weight, bias, epsilon) =>
       record(plain.layerNorm(x, weight, bias, epsilon), (d) => give(x, algebra.layerNormBack(x, weight, d, epsilon))),
     gelu: (x) => record(plain.gelu(x), (d) => give(x, algebra.geluBack(x, d))),
-    attend(q, k, v, heads, width, bias) {
-      const found = plain.attend(q, k, v, heads, width, bias);
+    attend(q, k, v, shape, bias) {
+      const found = plain.attend(q, k, v, shape, bias);
       record(found.gathered, (d) => {
-        const back = algebra.attendBack(q, k, v, found.weights, d, heads, width);
+        const back = algebra.attendBack(q, k, v, found.weights, d, shape);
         give(q, back.q);
         give(k, back.k);
         give(v, back.v);
@@ -70,6 +72,8 @@ export function taped(algebra) {
       });
       return found;
     },
+    mlp: (x, up, upBias, down, downBias) =>
+      recorded.linear(recorded.gelu(recorded.linear(x, up, upBias)), down, downBias),
     add: (x, y, factor) =>
       record(plain.add(x, y, factor), (d) => {
         give(x, d.slice());
@@ -82,11 +86,13 @@ export function taped(algebra) {
           x.map((_, i) => (d[i % width] * width) / x.length),
         ),
       ),
-    stacked: (a, b) =>
-      record(plain.stacked(a, b), (d) => {
-        give(a, d.slice(0, a.length));
-        give(b, d.slice(a.length));
+    below: (row, x, width, groups) =>
+      record(plain.below(row, x, width, groups), (d) => {
+        give(row, d.slice(0, width));
+        give(x, d.slice(width));
       }),
+    withoutFirst: (x, width, groups) =>
+      record(plain.withoutFirst(x, width, groups), (d) => give(x, below(new Float32Array(width), d, width, groups))),
     part: (x, from, to) =>
       record(plain.part(x, from, to), (d) => {
         const all = new Float32Array(x.length);

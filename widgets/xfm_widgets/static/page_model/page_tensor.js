@@ -5,6 +5,7 @@
 /** @import { PageModelPayload } from "../payloads.d.ts" */
 /** @typedef {{ readonly data: Float32Array, shape: number[] }} Tensor */
 /** @typedef {{ q: Float32Array, k: Float32Array, v: Float32Array, weights: Float32Array }} AttendGradients */
+/** @typedef {{ heads: number, width: number, groups: number }} AttendShape */
 /**
  * @typedef {object} Algebra
  * @property {(payload: PageModelPayload) => Record<string, Tensor>} unpacked
@@ -12,13 +13,15 @@
  * @property {(x: Float32Array, weight: Tensor, bias?: Tensor) => Float32Array} linear
  * @property {(x: Float32Array, weight: Tensor, bias: Tensor, epsilon: number) => Float32Array} layerNorm
  * @property {(x: Float32Array) => Float32Array} gelu
- * @property {(q: Float32Array, k: Float32Array, v: Float32Array, heads: number, width: number, bias?: Tensor)
- *   => { gathered: Float32Array, weights: Float32Array }} attend
+ * @property {(q: Float32Array, k: Float32Array, v: Float32Array, shape: AttendShape, bias?: Tensor) =>
+ *   { gathered: Float32Array, weights: Float32Array }} attend
  * @property {(d: Float32Array, weight: Tensor) => Float32Array} linearBack
  * @property {(x: Float32Array, weight: Tensor, d: Float32Array, epsilon: number) => Float32Array} layerNormBack
  * @property {(x: Float32Array, d: Float32Array) => Float32Array} geluBack
- * @property {(q: Float32Array, k: Float32Array, v: Float32Array, weights: Float32Array, d: Float32Array, heads: number,
- *   width: number) => AttendGradients} attendBack
+ * @property {(q: Float32Array, k: Float32Array, v: Float32Array, weights: Float32Array, d: Float32Array, shape: AttendShape)
+ *   => AttendGradients} attendBack of one group
+ * @property {(x: Float32Array, up: Tensor, upBias: Tensor, down: Tensor, downBias: Tensor) => Float32Array} mlp `linear`, `gelu`
+ *   and `linear`
  */
 
 /**
@@ -187,42 +190,35 @@ export function softmax(x, width = x.length) {
 }
 
 /**
- * Queries look at keys and gather values, head by head. Returns what is gathered (queries, width) and the weights
- * (heads, queries, keys).
- * @param {Float32Array} q (queries, width)
- * @param {Float32Array} k (keys, width)
- * @param {Float32Array} v (keys, width)
- * @param {number} heads
- * @param {number} width
+ * Queries look at keys and gather values, head by head, in each group by itself. Returns what is gathered (groups, queries,
+ * width) and the weights (groups, heads, queries, keys).
+ * @param {Float32Array} q (groups, queries, width)
+ * @param {Float32Array} k (groups, keys, width)
+ * @param {Float32Array} v (groups, keys, width)
+ * @param {AttendShape} shape
  * @param {Tensor} [bias] (heads, queries, keys), added to the logits
  */
-export function attend(q, k, v, heads, width, bias) {
-  const [queries, keys, size] = [q.length / width, k.length / width, width / heads];
-  const weights = new Float32Array(heads * queries * keys);
-  const scale = 1 / Math.sqrt(size);
-  for (let h = 0; h < heads; h++)
-    for (let i = 0; i < queries; i++) {
-      const from = i * width + h * size;
-      const row = (h * queries + i) * keys;
-      for (let j = 0; j < keys; j++) {
-        const to = j * width + h * size;
-        let sum = 0;
-        for (let d = 0; d < size; d++) sum += q[from + d] * k[to + d];
-        weights[row + j] = sum * scale + (bias ? bias.data[row + j] : 0);
-      }
-    }
-  softmax(weights, keys);
+function attend(q, k, v, { heads, width, groups }, bias) {
+  const [queries, keys, size] = [q.length / width / groups, k.length / width / groups, width / heads];
+  const weights = new Float32Array(groups * heads * queries * keys);
   const gathered = new Float32Array(q.length);
-  for (let h = 0; h < heads; h++)
-    for (let i = 0; i < queries; i++) {
-      const to = i * width + h * size;
-      const row = (h * queries + i) * keys;
-      for (let j = 0; j < keys; j++) {
-        const weight = weights[row + j];
-        const from = j * width + h * size;
-        for (let d = 0; d < size; d++) gathered[to + d] += weight * v[from + d];
-      }
+  const scale = 1 / Math.sqrt(size);
+  for (let row = 0; row < weights.length / keys; row++) {
+    const [i, h, g] = [row % queries, Math.floor(row / queries) % heads, Math.floor(row / queries / heads)];
+    const from = (g * queries + i) * width + h * size;
+    const mine = weights.subarray(row * keys, (row + 1) * keys);
+    for (let j = 0; j < keys; j++) {
+      const to = (g * keys + j) * width + h * size;
+      let sum = 0;
+      for (let d = 0; d < size; d++) sum += q[from + d] * k[to + d];
+      mine[j] = sum * scale + (bias ? bias.data[(h * queries + i) * keys + j] : 0);
     }
+    softmax(mine);
+    for (let j = 0; j < keys; j++) {
+      const to = (g * keys + j) * width + h * size;
+      for (let d = 0; d < size; d++) gathered[from + d] += mine[j] * v[to + d];
+    }
+  }
   return { gathered, weights };
 }
 
@@ -233,11 +229,10 @@ export function attend(q, k, v, heads, width, bias) {
  * @param {Float32Array} v
  * @param {Float32Array} weights
  * @param {Float32Array} d (queries, width)
- * @param {number} heads
- * @param {number} width
+ * @param {AttendShape} shape
  * @returns {AttendGradients}
  */
-function attendBack(q, k, v, weights, d, heads, width) {
+function attendBack(q, k, v, weights, d, { heads, width }) {
   const [queries, keys, size] = [q.length / width, k.length / width, width / heads];
   const out = { q: q.map(() => 0), k: k.map(() => 0), v: v.map(() => 0), weights: weights.map(() => 0) };
   const scale = 1 / Math.sqrt(size);
@@ -284,28 +279,72 @@ export function add(x, y, factor) {
 }
 
 /**
- * One below the other
- * @param {Float32Array} a
- * @param {Float32Array} b
- * @returns {Float32Array}
+ * A row, or each group's, above each group's rows
+ * @param {Float32Array} row (width) or (groups, width)
+ * @param {Float32Array} x (groups, rows, width)
+ * @param {number} width
+ * @param {number} groups
+ * @returns {Float32Array} (groups, 1 + rows, width)
  */
-export function stacked(a, b) {
-  const out = new Float32Array(a.length + b.length);
-  out.set(a);
-  out.set(b, a.length);
+export function below(row, x, width, groups) {
+  const size = x.length / groups;
+  const out = new Float32Array(x.length + groups * width);
+  for (let g = 0, at = 0; g < groups; g++, at += size + width) {
+    const from = (g * width) % row.length;
+    out.set(row.subarray(from, from + width), at);
+    out.set(x.subarray(g * size, (g + 1) * size), at + width);
+  }
   return out;
 }
 
 /**
- * The mean of the rows
- * @param {Float32Array} x (rows, width)
+ * Each group's rows without the first
+ * @param {Float32Array} x (groups, 1 + rows, width)
  * @param {number} width
- * @returns {Float32Array}
+ * @param {number} groups
+ * @returns {Float32Array} (groups, rows, width)
  */
-export function meanRow(x, width) {
-  const out = new Float32Array(width);
-  for (let at = 0; at < x.length; at += width) for (let i = 0; i < width; i++) out[i] += x[at + i];
-  return out.map((sum) => (sum * width) / x.length);
+export function withoutFirst(x, width, groups) {
+  const size = x.length / groups;
+  const out = new Float32Array(x.length - groups * width);
+  for (let g = 0; g < groups; g++) out.set(x.subarray(g * size + width, (g + 1) * size), g * (size - width));
+  return out;
+}
+
+/**
+ * Each group's first row
+ * @param {Float32Array} x (groups, rows, width)
+ * @param {number} width
+ * @param {number} groups
+ * @returns {Float32Array} (groups, width)
+ */
+export function firsts(x, width, groups) {
+  const out = new Float32Array(groups * width);
+  const size = x.length / groups;
+  for (let g = 0; g < groups; g++) out.set(x.subarray(g * size, g * size + width), g * width);
+  return out;
+}
+
+/** So many times @param {Float32Array} x @param {number} groups */
+export function repeated(x, groups) {
+  if (groups === 1) return x;
+  const out = new Float32Array(groups * x.length);
+  for (let g = 0; g < groups; g++) out.set(x, g * x.length);
+  return out;
+}
+
+/**
+ * The mean of each group's rows
+ * @param {Float32Array} x (groups, rows, width)
+ * @param {number} width
+ * @returns {Float32Array} (groups, width)
+ */
+export function meanRow(x, width, groups = 1) {
+  const [out, size] = [new Float32Array(groups * width), x.length / groups];
+  for (let g = 0; g < groups; g++)
+    for (let at = g * size; at < (g + 1) * size; at += width)
+      for (let i = 0; i < width; i++) out[g * width + i] += x[at + i];
+  return out.map((sum) => (sum * width) / size);
 }
 
 /** From a place on, to before another one @type {(x: Float32Array, from: number, to?: number) => Float32Array} */
@@ -389,6 +428,7 @@ export const plain = {
   layerNormBack,
   geluBack,
   attendBack,
+  mlp: (x, up, upBias, down, downBias) => linear(plain.gelu(linear(x, up, upBias)), down, downBias),
 };
 
 /**

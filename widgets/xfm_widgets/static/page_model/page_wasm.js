@@ -172,17 +172,17 @@ export function fast() {
     });
 
   /** @type {Algebra["attend"]} */
-  const attend = (q, k, v, heads, width, bias) =>
+  const attend = (q, k, v, { heads, width, groups }, bias) =>
     calling(() => {
-      const [queries, keys] = [q.length / width, k.length / width];
+      const [queries, keys] = [q.length / width / groups, k.length / width / groups];
       const given = [put(q), put(k), put(v), bias ? address(bias) : 0];
-      const [weights, gathered] = [room(heads * queries * keys), room(q.length)];
-      wasm.attend(...given, weights, gathered, queries, keys, heads, width);
-      return { gathered: taken(gathered, q.length), weights: taken(weights, heads * queries * keys) };
+      const [weights, gathered] = [room(groups * heads * queries * keys), room(q.length)];
+      wasm.attend(...given, weights, gathered, groups, queries, keys, heads, width);
+      return { gathered: taken(gathered, q.length), weights: taken(weights, groups * heads * queries * keys) };
     });
 
   /** @type {Algebra["attendBack"]} */
-  const attendBack = (q, k, v, weights, d, heads, width) =>
+  const attendBack = (q, k, v, weights, d, { heads, width }) =>
     calling(() => {
       const [queries, keys] = [q.length / width, k.length / width];
       const given = [q, k, v, weights, d].map(put);
@@ -192,5 +192,28 @@ export function fast() {
       return { q: ofQ, k: ofK, v: ofV, weights: ofWeights };
     });
 
-  return { unpacked, table, linear, layerNorm, gelu, attend, linearBack, layerNormBack, geluBack, attendBack };
+  /** @type {Algebra["mlp"]} */
+  const mlp = (x, up, upBias, down, downBias) =>
+    calling(() => {
+      const [hidden, width] = up.shape;
+      const rows = x.length / width;
+      const [from, between] = [put(x), room(rows * hidden)];
+      wasm.product(from, 4 * width, address(up), 4 * hidden, address(upBias), between, 4 * hidden, rows, width, hidden);
+      wasm.gelu(between, end - between);
+      wasm.product(
+        between,
+        4 * hidden,
+        address(down),
+        4 * width,
+        address(downBias),
+        from,
+        4 * width,
+        rows,
+        hidden,
+        width,
+      );
+      return taken(from, x.length);
+    });
+
+  return { unpacked, table, linear, layerNorm, gelu, attend, linearBack, layerNormBack, geluBack, attendBack, mlp };
 }
