@@ -1,4 +1,4 @@
-"""The explorable: every number is its study's, the folder needs nothing else, and the page computes what PyTorch does."""
+"""The explorable: every number is its study's, the folder is complete, and the page computes what PyTorch does."""
 
 from __future__ import annotations
 
@@ -193,9 +193,10 @@ for (const [name, map, queries, keys, skip] of [["language", "language", words, 
         const row = weights.subarray((head * queries + i) * keys, (head * queries + i + 1) * keys);
         const score = (j) => dotProduct(inside, heads, width, head, i - skip, j - skip).score;
         // a softmax is known by its ratios, also where one of its keys is unknown
-        const best = row.subarray(skip).indexOf(row.subarray(skip).reduce((a, b) => Math.max(a, b))) + skip;
+        const best = row.indexOf(row.subarray(skip).reduce((a, b) => Math.max(a, b)), skip);
         const top = score(best);
-        for (let j = skip; j < keys; j++) most = Math.max(most, Math.abs(row[best] * Math.exp(score(j) - top) - row[j]));
+        for (let j = skip; j < keys; j++)
+          most = Math.max(most, Math.abs(row[best] * Math.exp(score(j) - top) - row[j]));
       }
     return most;
   });

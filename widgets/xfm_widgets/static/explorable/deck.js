@@ -2,7 +2,7 @@
 // The screens one after another: arrow keys, swipes and buttons; the address is the state; a mode for projectors.
 import { isDark, onThemeChange } from "../colour.js";
 import { button } from "../controls.js";
-import { node } from "../dom.js";
+import { node, prefersCalm } from "../dom.js";
 import { presenting } from "../present.js";
 
 /** @import { PageModel } from "../page_model/page_xfm.js" */
@@ -10,6 +10,7 @@ import { presenting } from "../present.js";
 /** @import { Screen, State, Story } from "./story.d.ts" */
 
 const SWIPE = 60; // pixels
+const FADE = 250; // ms from one screen to the next
 const OWN_KEYS = "input, select, textarea, [role='slider']"; // that move by arrows themselves
 const STEPS = /** @type {Record<string, number>} */ ({ ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 });
 
@@ -101,6 +102,7 @@ export function deck(el, screens, story) {
       place.replaceChildren(picture);
       controls.replaceChildren(own);
       place.scrollTop = 0;
+      if (!prefersCalm()) picture.animate([{ opacity: 0 }, { opacity: 1 }], FADE);
     }
     title.textContent = screens[i].title;
     document.title = `${i + 1}. ${screens[i].title}`;

@@ -13,7 +13,7 @@ const LOSSES = /** @type {const} */ (["mlm", "imlm", "mim", "itc", "itm", "bbp"]
 const HIDES = {
   mlm: "MLM hides a word and has only the other words to predict it",
   imlm: "IMLM hides the same word and has the picture, too",
-  mim: "MIM hides a third of the patches and predicts what the vision encoder says of them",
+  mim: "MIM hides patches and predicts what the vision encoder says of them",
   itc: "ITC hides nothing: among many captions it must find this picture’s own",
   itm: "ITM hides nothing: it decides whether picture and caption belong together",
   bbp: "BBP hides where things are: it draws the box that a phrase names",
@@ -24,7 +24,8 @@ const SAYS = {
     guessed(answers.hiddenWord(word).guesses.without?.guesses, answers.hiddenWord(word).guesses.without?.truth),
   imlm: (answers, _, word) =>
     guessed(answers.hiddenWord(word).guesses.with?.guesses, answers.hiddenWord(word).guesses.with?.truth),
-  mim: ({ masked }) => `Its error is ${percent(masked.loss / masked.constant, 0)} of the mean patch’s.`,
+  mim: ({ masked }, { scene }) =>
+    `On ${scene.mask.length} of ${scene.grid ** 2} patches its error is ${percent(masked.loss / masked.constant, 0)} of the mean patch’s.`,
   itc: ({ ranking }) => {
     const rank = ranking.ofImage.filter((cosine) => cosine > ranking.ofImage[0]).length + 1;
     return `The true caption is number ${rank} of ${ranking.count}.`;

@@ -73,7 +73,7 @@ const QUESTIONS = [
     why: ({ numbers }) => {
       const { value, low, high, n } = numbers.checkpoint["matching (relation exchanged), ITM, accuracy"];
       const names = numbers.checkpoint["matching (name exchanged), ITM, accuracy"];
-      return `In ${percent(value)} of ${n} pairs (${interval(low, high, "%", { digits: 1 })}), so at chance; with a name exchanged in ${percent(names.value)}.`;
+      return `In ${percent(value)} of ${n} pairs (${interval(low, high, "%", { digits: 1 })}), so at chance; with a name exchanged in ${percent(names.value, 0)}.`;
     },
   },
   {

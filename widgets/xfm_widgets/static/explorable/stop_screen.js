@@ -81,7 +81,7 @@ export const stopScreen = {
       const plots = node("div", { className: "ex-plots" });
       picture.replaceChildren(arrows, plots);
       const tall = isNarrow ? 240 : Math.max(220, picture.clientHeight - arrows.offsetHeight - unit);
-      plots.append(curve("mlm", "MLM loss, nats", wide, tall), curve("bbp", "Box loss", wide, tall));
+      plots.append(curve("mlm", "MLM loss, training", wide, tall), curve("bbp", "box loss, training", wide, tall));
       const [a, b] = ARMS.map((arm) => at(curves[arm][own].mlm, step));
       const [c, d] = ARMS.map((arm) => curves[arm][own].bbp).map((series) =>
         series[0][0] <= step ? at(series, step) : null,

@@ -3,6 +3,7 @@
 import { button } from "../controls.js";
 import { node } from "../dom.js";
 import { interval, percent, wholePercent } from "../number_text.js";
+import { presence } from "../page_model/page_grounding.js";
 import { guess } from "../page_model/page_questions.js";
 import { pictureDrop, pixelsOf, readPicture } from "../picture_upload.js";
 import { sigmoid } from "./pair_answers.js";
@@ -25,7 +26,7 @@ export function turned(text) {
   return "";
 }
 
-/** What boxes are trained on; a whole caption has none @param {string} text */
+/** What boxes are trained on, and ITM with what is in them; a whole caption has none @param {string} text */
 const isPhrase = (text) => /^the\b/.test(text);
 
 /** @type {Screen} */
@@ -111,7 +112,10 @@ export const tryScreen = {
         { className: "ex-side" },
         captionWords(text, { hidden: word, onword: (i) => set({ word: i === word ? "" : String(i) }) }),
       );
-      if (isAsked && word < 0) side.append(large(wholePercent(answer.match), "that they belong together"));
+      if (isAsked && word < 0)
+        side.append(
+          large(wholePercent(answer.match), isPhrase(text) ? "that the box shows it" : "that they belong together"),
+        );
       if (isAsked && answer.guesses)
         for (const [name, rows] of /** @type {const} */ ([
           ["with the picture", answer.guesses.with],
@@ -143,7 +147,8 @@ export const tryScreen = {
         const before = answered(page, bytesOf(scene.image), text, -1);
         return `${first} With the ${removed} in it: ${wholePercent(before.match)}.`;
       }
-      if (isPhrase(text)) return `BBP draws the box of “${text}”. ${first}`;
+      if (isPhrase(text))
+        return `BBP draws the box of “${text}”; ITM gives what is in it ${wholePercent(answer.match)}.`;
       if (kind && kind in measured) {
         const of = measured[kind];
         const { value, low, high, n, baseline } = checkpoint[`matching (${of} exchanged), ITM, accuracy`];
@@ -166,7 +171,9 @@ function answered(page, rgb, text, word) {
     const out = page.outputs(given);
     const pieces = given.tokens.owner.flatMap((owner, piece) => (owner === word ? [piece] : []));
     const guesses = word >= 0 && pieces.length ? guess(page, given, { patches: [], pieces }).answer.words[0] : null;
-    return { match: sigmoid(page.itm(out) ?? 0), box: page.box(out), guesses, error: "" };
+    const box = page.box(out);
+    const match = isPhrase(text) && box ? (presence(page, out, box) ?? 0) : sigmoid(page.itm(out) ?? 0);
+    return { match, box, guesses, error: "" };
   } catch (error) {
     return {
       match: Number.NaN,
