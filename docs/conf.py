@@ -26,6 +26,7 @@ html_extra_path = ["course/root", "../build/extra"]  # what leads to docs/index.
 html_copy_source = html_show_sourcelink = False
 
 nb_execution_mode, nb_ipywidgets_js = "off", {}  # outputs as they were saved; by default pages ask a CDN for scripts
+myst_enable_extensions = ["colon_fence"]
 nb_custom_formats = {".ipynb": "site_sources.notebook"}
 myst_heading_anchors = 4
 autodoc_default_options = {"members": True, "show-inheritance": True}
