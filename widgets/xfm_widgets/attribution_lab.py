@@ -196,7 +196,10 @@ class AttributionLab(LivePage):
         self._pairs = parts.explained(asked, methods)
         self._inputs, self._image, self._words = asked, asked[0].image, asked[0].words
         drawn, covers = parts.object_parts(objects, len(self._image), self._grid)
-        self._removals, self._scored_for = Removals(covers, self._words.owner, self._grid**2, parts.rescorer(asked)), None
+        self._removals, self._scored_for = (
+            Removals(covers, self._words.owner, self._grid**2, parts.rescorer(asked)),
+            None,
+        )
         with self.hold_trait_notifications():
             self.removed_words, self.removed_objects, self.removed_patches = [], [], []
         self._begin()

@@ -53,7 +53,9 @@ class Picture:
 def unlike(example: Any, data: Dataset | None) -> bool:
     """Whether the training data have no picture in the style of an example: a verdict was measured of theirs alone."""
     drawn = {thing.style for thing in getattr(example, "objects", ())}
-    trained = [set(getattr(source, "styles", ())) for source in data.sources if "images" in source.provides] if data else []
+    trained = (
+        [set(getattr(source, "styles", ())) for source in data.sources if "images" in source.provides] if data else []
+    )
     return bool(trained) and (bool(drawn - set().union(*trained)) if drawn else all(trained))
 
 

@@ -445,10 +445,15 @@ function render({ model, el }) {
     node("div", { className: "xfm-panel", role: "group", "aria-label": label }, ...children);
 
   /** @param {Attribution} attribution */
-  function methodHead({ method, target, unit }) {
+  function methodHead({ method, target, unit }, isAlone = true) {
     const ofTarget = payload.units[target] || TARGET;
     const said = unit === TARGET ? ofTarget : unit || "a unit of its own";
-    return node("div", {}, node("h4", {}, method), node("span", { className: "xfm-soft" }, `in ${said}`));
+    return node(
+      "div",
+      {},
+      node(isAlone ? "h3" : "h4", {}, method),
+      node("span", { className: "xfm-soft" }, `in ${said}`),
+    );
   }
   /** @type {Set<string>} */
   const opened = new Set(); // tables of scores
@@ -476,7 +481,7 @@ function render({ model, el }) {
       legend(bar, attribution.signed ? -end : 0, end, title, 64);
     return panelBox(
       label,
-      node("div", { className: "xfm-head" }, methodHead(attribution)),
+      node("div", { className: "xfm-head" }, methodHead(attribution, new Set(shown().map((a) => a.target)).size < 2)),
       ...[panel.holder, panel.value, scaleBar(patchEnd, "patches: ")],
       ...[node("div", { className: "xfm-words" }, ...colouredWords), scaleBar(wordEnd, "words: ")],
       trustOf(attribution, opened, attributions, model.get("payload").match),
@@ -499,7 +504,7 @@ function render({ model, el }) {
         return node(
           "div",
           {},
-          node("h3", {}, `What ${name} is due to`),
+          targetNames.length > 1 ? node("h3", {}, `What ${name} is due to`) : null,
           node("div", { className: "xfm-methods" }, ...boxes),
         );
       }),

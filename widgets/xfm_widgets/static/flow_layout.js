@@ -164,14 +164,14 @@ const WIDE = {
         x: 900,
         y,
         strands: {
-          fusion: single([852, y], [715, MIDDLE + 1.2 * shift], { along: 0.34, side: isBelow ? -1 : 1 }),
+          fusion: single([864, y], [715, MIDDLE + 1.2 * shift], { along: 0.34, side: isBelow ? -1 : 1 }),
           vision: bundled([565, 213 + shift], [305, 114 + 0.9 * shift], [476, 138 - LINE * (count - 1)], rank, "start"),
           language: bundled([565, 257 + shift], [305, 356 + 0.9 * shift], [446, 349], rank, "start"),
         },
       };
     },
   },
-  crossing: { at: [520, 274], angle: Math.atan2(99, -260), told: [600, 318], isTight: false },
+  crossing: { at: [520, 274], angle: Math.atan2(99, -260), told: [612, 366], isTight: false },
   targets: {
     self: { from: [280, 56], bend: [350, 8], to: [482, 30] },
     ...another({ from: [380, 14], bend: [420, 14], to: [482, 30], source: [300, 18] }),
@@ -199,7 +199,7 @@ const NARROW = {
       return { x: 46, y, strands: { vision: single([x, y - 16], [x, 105], { along: 0.1 }) } };
     },
     text(rank) {
-      const y = 350 + ROW * rank;
+      const y = 364 + ROW * rank;
       const x = 394 + 4 * rank;
       return { x: 366, y, strands: { language: single([x, y - 16], [x, 105], { along: 0.72, side: -1 }) } };
     },
@@ -233,7 +233,7 @@ const NARROW = {
             rank,
             "end",
           ),
-          language: bundled([CENTRE + 26 + shift, FUSION - 27], [320 + 0.9 * shift, 105], [296, 290], rank, "start"),
+          language: bundled([CENTRE + 26 + shift, FUSION - 27], [320 + 0.9 * shift, 105], [297, 282], rank, "start"),
         },
       };
     },

@@ -281,7 +281,7 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
       const [x, y] = encoders[encoder];
       const box = { x: x - wide / 2, y: y - tall / 2, width: wide, height: tall, rx: 8 };
       svg.append(svgNode("rect", { ...box, fill: "var(--raised)", stroke: "var(--blue)", "stroke-width": 1.5 }));
-      text(x, y + 5, `${encoder} encoder`, { "text-anchor": "middle", class: "xfm-encoder" });
+      text(x, y + 5, `${encoder} encoder`, { "text-anchor": "middle" });
     }
     for (const { loss, x, y, width, ink, mark, dash } of layout.losses) {
       const box = {

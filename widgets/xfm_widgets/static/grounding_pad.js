@@ -1,6 +1,6 @@
 // @ts-check
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
-import { canvas, font, legend, outline, patchAt, patchName, resize } from "./canvas.js";
+import { canvas, font, legend, onScreen, outline, patchAt, patchName, resize } from "./canvas.js";
 import { sequential } from "./colour.js";
 import { arrowKeys, button, select, textBox, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
@@ -356,12 +356,13 @@ function render({ model, el }) {
     const tabWidth = brush.measureText(name).width + 10;
     const isLeft = kind === "true";
     const tabLeft = clamp(isLeft ? x - 3 : x + w + 3 - tabWidth, 0, wide - tabWidth);
-    const tabTop = clamp(kind === "predicted" ? y + h + 1 : y - 19, 0, tall - 18);
+    const high = onScreen(pad, 18);
+    const tabTop = clamp(kind === "predicted" ? y + h + 1 : y - high - 1, 0, tall - high);
     return () => {
       brush.fillStyle = colour;
-      brush.fillRect(tabLeft, tabTop, tabWidth, 18);
+      brush.fillRect(tabLeft, tabTop, tabWidth, high);
       brush.fillStyle = "#fff";
-      brush.fillText(name, tabLeft + 5, tabTop + 13);
+      brush.fillText(name, tabLeft + 5, tabTop + 0.75 * high);
     };
   }
 

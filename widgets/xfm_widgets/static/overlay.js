@@ -159,7 +159,8 @@ const LEAST = 240; // of a picture's width
 export function roomOf(holder, ratio, most, share = 0) {
   const isPresented = holder.closest(".xfm-present") !== null;
   const presented = share ? share * innerHeight : holder.clientHeight;
-  const tall = isPresented ? presented : Math.max(LEAST, innerHeight - AROUND);
+  const usual = share ? (share + 0.08) * innerHeight : innerHeight - AROUND;
+  const tall = isPresented ? presented : Math.max(LEAST, usual);
   return Math.floor(Math.min(holder.clientWidth, most, tall / Math.max(ratio, 1e-6)));
 }
 

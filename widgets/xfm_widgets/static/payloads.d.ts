@@ -323,6 +323,7 @@ export interface RetrievalExplorerPayload {
   texts: string[];
   side: Int;
   sprite: DataView; // uint8 (N side, side, 3): all pictures below each other
+  crisp: DataView[]; // files of the same pictures at a screen's resolution; empty: none
   k: Int; // of each query's candidates, the best by ITC that ITM orders again
   itc: DataView; // float32 (picture, sentence)
   truth: DataView; // uint8 (picture, sentence)
@@ -434,6 +435,7 @@ export interface TaskExplorerPayload {
   counts: Record<"all" | "right" | "wrong" | "disagree", Int>; // of all test items
   items: TaskItem[]; // those that are shown
   pictures: DataView[]; // PNG or JPEG
+  crisp: DataView[]; // files of the same pictures at a screen's resolution; empty: none
   models: TaskModel[];
   opens: boolean; // Python traces and attributes
   asks: boolean; // Python answers a text of the reader's own
@@ -639,6 +641,7 @@ export interface RetrievalExplorerTraits {
 }
 
 export interface TaskExplorerTraits {
+  as_seen: boolean;
   answered: TaskAnswer;
   credit: string;
   item: Int;

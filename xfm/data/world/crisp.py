@@ -16,8 +16,8 @@ from .objects import VISIBLE, Object
 from .scenes import World
 
 SIDE = 384  # pixels of a crisp picture
-MOST = 2048  # pictures whose objects are remembered: those of a view have just been drawn
-_objects: OrderedDict[bytes, tuple[Object, ...]] = OrderedDict()  # of each picture, by its pixels
+MOST = 16_384  # pictures whose objects are remembered: those of a view have just been drawn
+_objects: OrderedDict[int, tuple[Object, ...]] = OrderedDict()  # of each picture, by the hash of its pixels
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class RememberingWorld(World):
 
     def _render(self, placed: list[Object], rng: np.random.Generator) -> np.ndarray:
         image = super()._render(placed, rng)
-        _objects[image.tobytes()] = tuple(placed)
+        _objects[hash(image.tobytes())] = tuple(placed)
         if len(_objects) > MOST:
             _objects.popitem(last=False)
         return image
@@ -35,13 +35,15 @@ class RememberingWorld(World):
 def crisp(image: np.ndarray, side: int = SIDE) -> bytes:
     """A WebP of the scene with these pixels (S, S, 3) uint8, its drawings rendered anew at `side` pixels; b"" for a
     picture that no world of this process has drawn lately."""
-    objects = _objects.get(image.tobytes())
+    objects = _objects.get(hash(image.tobytes()))
     if objects is None or image.shape != (objects[0].side, objects[0].side, 3):
         return b""
     canvas, factor = _background(image, objects, side), side / len(image)
     for o in objects:
         rows, columns = o.place(o.sprite)
-        top, bottom, left, right = (round(factor * edge) for edge in (rows.start, rows.stop, columns.start, columns.stop))
+        top, bottom, left, right = (
+            round(factor * edge) for edge in (rows.start, rows.stop, columns.start, columns.stop)
+        )
         pixels = _sprite(o, (right - left, bottom - top))
         under = canvas[top:bottom, left:right]
         under *= 1 - pixels[..., 3:] / 255
@@ -75,7 +77,9 @@ def _sprite(o: Object, size: tuple[int, int]) -> np.ndarray:
     """(h, w, 4) uint8, colours premultiplied by alpha: as `objects.sprite` cuts and turns it, at this width and height."""
     concept = openmoji.concepts()[o.concept]
     drawing = concept.file.read_text("utf-8") if o.style == "openmoji" else _drawings(o.style)[concept.code]
-    whole = Image.fromarray(styles.render(drawing, round(1.4 * max(size))))  # the drawing fills 0.7 of its square or more
+    whole = Image.fromarray(
+        styles.render(drawing, round(1.4 * max(size)))
+    )  # the drawing fills 0.7 of its square or more
     cut = whole.crop(whole.getbbox()).convert("RGBa")
     if o.angle:
         cut = cut.rotate(o.angle, Image.Resampling.BICUBIC, expand=True)
