@@ -9,8 +9,8 @@ from study.conftest import KNOWN, METRICS, PRIMARY, made_up, tiny, without
 
 from xfm.config import ConfigError
 from xfm.report import sentences
-from xfm.study import Study, StudyError, grid, runner
-from xfm.study.preregistration import admissions
+from xfm.study import Study, StudyError, grid, runner, store
+from xfm.study.admission import admissions
 from xfm.study.spec import Spec
 from xfm.study.study_metrics import SHUT, Metric
 from xfm.study.variants import changes
@@ -27,7 +27,8 @@ def test_a_primary_metric_of_which_no_direction_is_better_has_no_front_and_the_p
     study = made_up(Study("own", variants=["xfm", "no_mim"], **asked), {"no_mim": 1.0})
     text = study.report().read_text("utf-8")
     assert mim in text and "Pareto front" not in text and not sentences.front(study.measurements)
-    of_loss, of_mim = admissions(dataclasses.replace(study.spec, explored=("own",)), tmp_path)
+    store.write_ngram(study.folder, {LOSS: 4.2})
+    of_loss, of_mim, *_ = admissions(dataclasses.replace(study.spec, explored=("own",)), tmp_path)
     assert of_loss.admitted and of_mim.why == "has no baseline, or no better direction"
 
 
