@@ -199,7 +199,7 @@ def test_a_notebook_shows_six_columns_of_the_effects(invented):
     assert [name for name in head if name] == ["variant", "metric", "effect", "95 % CI", "p", "verdict"]
     found = table.iloc[0]
     assert f"{number(found['effect'], sign=True)} nats" in page and "<b>" not in page and "&lt;b&gt;" in page
-    assert len(table.columns) == 29 and f"Six of {len(table.columns)} columns" in page
+    assert len(table.columns) == 30 and f"Six of {len(table.columns)} columns" in page
     assert type(table.query("n > 0")) is type(table[["n"]]) is pd.DataFrame and "p_holm" in table[["p_holm"]].to_html()
 
 

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
-from study.conftest import PRIMARY, made_up, without
+from study.conftest import KNOWN, METRICS, PRIMARY, made_up, without
 
 from xfm.config import ConfigError
-from xfm.study import Study, StudyError, grid
+from xfm.report import sentences
+from xfm.study import Study, StudyError, grid, store
+from xfm.study.admission import admissions
 from xfm.study.spec import Spec
-from xfm.study.study_metrics import SHUT
+from xfm.study.study_metrics import SHUT, Metric
 from xfm.study.variants import changes
 
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
+
+
+def test_a_primary_metric_of_which_no_direction_is_better_has_no_front_and_the_page_is_made(tmp_path, monkeypatch):
+    """MIM's loss is against each run's own targets."""
+    mim = "validation/images/mim"
+    monkeypatch.setitem(METRICS, mim, ("vision", 0.5, 0.02))
+    monkeypatch.setitem(KNOWN, mim, Metric("lower", "MSE", 1.0, "constant", "vision", 400))
+    asked = {"primary": [LOSS, mim], "split": "validation", "seeds": range(4), "root": tmp_path, "runs": tmp_path}
+    study = made_up(Study("own", variants=["xfm", "no_mim"], **asked), {"no_mim": 1.0})
+    text = study.report().read_text("utf-8")
+    assert mim in text and "Pareto front" not in text and not sentences.front(study.measurements)
+    store.write_ngram(study.folder, {LOSS: 4.2})
+    of_loss, of_mim, *_ = admissions(dataclasses.replace(study.spec, explored=("own",)), tmp_path)
+    assert of_loss.admitted and of_mim.why == "has no baseline, or no better direction"
 
 
 def test_what_a_specialist_is_not_asked_opens_no_gate(invented):

@@ -22,11 +22,12 @@ from ...data.source import Split
 from ...data.tokenizer import Tokenizer
 from ..context import BATCH, EvalContext
 from ..neighbours import Counts, NGram, fitted
-from ..result import NGRAM, Result
+from ..result import NGRAM, Better, Result
 
 NEEDS = ("texts",)
 SENTENCES = 2000
 COUNTED = 20_000  # training texts that the unigram baseline counts
+Predictions = tuple[Any, Any, Tensor, np.ndarray]  # of masked tokens: correct, cross-entropy, id, sentence
 Masked = list[tuple[list[int], list[int], list[int]]]  # of each text its masked ids, the positions and their labels
 
 
@@ -39,22 +40,32 @@ def score(context: EvalContext) -> list[Result]:
     if context.unseen:
         return []
     masked = _masked(context, _sample(context, context.split, SENTENCES, "language"))
-    correct, loss, labels, sentence = _predict(context, masked)
-    log_probability = torch.from_numpy(log_unigram(context))
-    unigram = -log_probability[labels].mean().item(), "unigram"
+    unigram = log_unigram(context)
+    own = _results(context, "", _predict(context, masked), ("higher", "lower"), unigram)
+    return own + by_neighbours(context, unigram)
+
+
+def by_neighbours(context: EvalContext, unigram: np.ndarray) -> list[Result]:
+    """The control condition: the same of an n-gram, whatever the model. `unigram`: as `log_unigram`."""
+    masked = _masked(context, _sample(context, context.split, SENTENCES, "language"))
+    model, rows = ngram(context), beside(masked)
+    sentence = np.repeat(range(len(masked)), [len(positions) for _, positions, _ in masked])
+    hit, nats = model.predicted(rows) == rows[:, 2], -np.log(model.probability(rows))
+    return _results(context, NGRAM, (hit, nats, torch.from_numpy(rows[:, 2]), sentence), ("", ""), unigram)
+
+
+def _results(
+    context: EvalContext, condition: str, found: Predictions, better: Sequence[Better], unigram: np.ndarray
+) -> list[Result]:
+    """Accuracy and cross-entropy beside their baselines."""
+    correct, loss, labels, sentence = found
+    log_probability = torch.from_numpy(unigram)
+    level = -log_probability[labels].mean().item(), "unigram"
     most = (labels == log_probability.argmax()).double().mean().item(), "most frequent token"
-    counted, rows = ngram(context), beside(masked)
-    hit, nats = counted.predicted(rows) == rows[:, 2], -np.log(counted.probability(rows))
-    scores = ("", correct, loss, "higher", "lower"), (NGRAM, hit, nats, "", "")
+    hits, nats = ({"groups": sentence, "better": way} for way in better)
     return [
-        result
-        for condition, right, cost, more, less in scores
-        for result in (
-            context.result("language", condition, "accuracy", right, most, None, sentence, better=more),
-            context.result(
-                "language", condition, "loss (nats)", cost, unigram, None, sentence, better=less, unit="nats"
-            ),
-        )
+        context.result("language", condition, "accuracy", correct, most, **hits),
+        context.result("language", condition, "loss (nats)", loss, level, **nats, unit="nats"),
     ]
 
 
@@ -107,7 +118,7 @@ def _masked(context: EvalContext, texts: Sequence[Sequence[int]]) -> Masked:
     return [mask_tokens(text, *settings) for text in sorted(texts, key=len)]
 
 
-def _predict(context: EvalContext, masked: Masked) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+def _predict(context: EvalContext, masked: Masked) -> Predictions:
     """Of every masked token, (K,) each: whether it is predicted, its cross-entropy, its id, and its sentence."""
     model: Any = context.model
     out = []

@@ -74,11 +74,21 @@ def score(context: EvalContext) -> list[Result]:
     if context.unseen:
         return []
     drawn = draw_pairs(context, unigram := log_unigram(context))
-    pairs = [pair for each in drawn.values() for pair in each]
-    ids = _encode(context, pairs)
+    ids = _encode(context, [pair for each in drawn.values() for pair in each])
     chosen = {"MLM": pseudo_log_likelihood(context, ids), "unigram": _sums(ids, unigram),
-              "fewer tokens": -np.array([len(row) for row in ids], float),
-              NGRAM: _by_neighbours(ids, ngram(context))}  # fmt: skip
+              "fewer tokens": -np.array([len(row) for row in ids], float)}  # fmt: skip
+    return _results(context, drawn, chosen) + by_neighbours(context, drawn)
+
+
+def by_neighbours(context: EvalContext, drawn: Pairs) -> list[Result]:
+    """The control condition of an n-gram, whatever the model."""
+    ids = _encode(context, [pair for each in drawn.values() for pair in each])
+    return _results(context, drawn, {NGRAM: _by_neighbours(ids, ngram(context))})
+
+
+def _results(context: EvalContext, drawn: Pairs, chosen: dict[str, np.ndarray]) -> list[Result]:
+    """Accuracy by phenomenon and over all, of each condition's scores of the right and the wrong sentences in turn."""
+    pairs = [pair for each in drawn.values() for pair in each]
     phenomenon = np.repeat(list(drawn), [len(each) for each in drawn.values()])
     source = np.array([pair.source for pair in pairs])
     results = []
