@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from html_page import Page
-from jupyter_client.manager import start_new_kernel
 
 import xfm
 from xfm.data.source import CaptionedImage
@@ -21,17 +20,9 @@ ROOMS = ("xfm", "xfm.explain", "xfm.plots", "xfm.recipes", "xfm.report", "xfm.st
 OFFERED = {"plots", "explain", "study", "evaluate", "report", "recipes", "load", "pretrain"}
 
 
-def test_a_kernel_completes_public_names_alone() -> None:
-    manager, client = start_new_kernel(kernel_name="python3")
-    try:
-        client.execute("import xfm", reply=True, timeout=60)
-        reply = client.complete("xfm.", 4, reply=True, timeout=60)["content"]["matches"]
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-    names = {match.removeprefix("xfm.") for match in reply}
-    assert names >= OFFERED
-    assert names <= OFFERED | {"Lab", "Run", "Study"}, "a name that nobody calls"
+def test_public_names_alone_are_offered() -> None:
+    names = {name for name in dir(xfm) if name[0] != "_"}
+    assert OFFERED <= names <= OFFERED | {"Lab", "Run", "Study"}, "a name that nobody calls"
 
 
 def test_public_names_are_few_and_each_is_explained() -> None:
