@@ -8,13 +8,13 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from html_page import Page
 from playwright.sync_api import Browser, sync_playwright
 from train.conftest import vouch
 
@@ -37,7 +37,6 @@ LOOK = """() => [
   getComputedStyle(document.documentElement).backgroundColor,
   getComputedStyle(document.querySelector("#figure-curves svg g path")).fill,
 ]"""
-VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 def rows() -> list[Result]:
@@ -54,38 +53,6 @@ def rows() -> list[Result]:
         out.append(Result(f"{family} task {i}", f"condition {j}", "accuracy", *numbers, 0, "test", family))
     loss = {"metric": "loss (nats)", "value": 6.54321, "low": 6.4, "high": 6.7, "baseline": 7.0}
     return [*out, replace(out[0], condition=EVIL, better="lower", unit="nats", **loss)]
-
-
-class Page(HTMLParser):
-    """Elements as (tag, attributes, text directly within), and nothing left open."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str], list[str]]] = []
-        self.open: list[int] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.elements.append((tag, {k: v or "" for k, v in attrs}, []))
-        if tag not in VOID:
-            self.open.append(len(self.elements) - 1)
-
-    def handle_startendtag(self, tag: str, attrs: list) -> None:
-        self.elements.append((tag, dict(attrs), []))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.elements[self.open.pop()][0] == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data: str) -> None:
-        if self.open:
-            self.elements[self.open[-1]][2].append(data)
-
-    def all(self, *tags: str) -> list[tuple[str, dict[str, str], list[str]]]:
-        return [e for e in self.elements if e[0] in tags]
-
-    def text(self) -> str:
-        return " ".join("".join(t) for tag, _, t in self.elements if tag not in ("style", "script"))
 
 
 @pytest.fixture(scope="module")

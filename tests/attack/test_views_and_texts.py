@@ -14,8 +14,8 @@ import pandas as pd
 import psutil
 import pytest
 from attack.conftest import Attack
+from html_page import Page
 from PIL import Image
-from test_public import Texts
 
 from widgets import test_hostile_choices as views
 from xfm import recipes
@@ -80,7 +80,7 @@ def test_messages(attack: Attack) -> None:
 def scripts(view: Any, folder: Path) -> list[str]:
     """Scripts, and what loads or handles something, of a view's page."""
     page = view.to_html(folder / "page.html").read_text("utf-8")
-    return [tag for tag in Texts(page).tags if tag in ("script", "iframe", "img", "object")]
+    return [tag for tag in Page(page).tags if tag in ("script", "iframe", "img", "object")]
 
 
 def as_page(said: str, folder: Path) -> None:

@@ -8,14 +8,11 @@ import pytest
 from downstream.conftest import RUN, opened
 from own_data import ROWS, glue, said
 
-from xfm import cli
 from xfm.base.fields import ConfigError
 from xfm.data.source import Split
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.task import Item
-from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.tasks.own.glue import GLUE, STSB
-from xfm.tasks.result import from_json
 
 TASKS = [task.name for task in GLUE]
 
@@ -101,21 +98,6 @@ def test_published_training_is_the_tables(tmp_path: Path) -> None:
         "cola": (3e-5, 20, 32), "sst2": (2e-5, 3, 32), "mrpc": (5e-5, 20, 32), "stsb": (5e-5, 20, 32),
         "qqp": (2e-5, 5, 32), "mnli": (2e-5, 5, 32), "qnli": (2e-5, 3, 32), "rte": (1e-5, 20, 16),
     }  # fmt: skip
-
-
-def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = glue("sst2", tmp_path / "SST-2")
-    short = ["--train.steps", "4", "--batch", "4", "--train.validate-every", "2", "--root", str(tmp_path)]
-    cli.main(["finetune", "sst2", "demo", "--data", str(folder), *short])
-    said = capsys.readouterr().out
-    assert "\nSST-2, accuracy" in said and "\nbag of words, accuracy" in said
-    stored = from_json((tmp_path / "pretrained@sst2" / "seed0" / "results.json").read_text())
-    assert [(r.condition, r.n) for r in stored] == [("", ROWS), ("bag of words", ROWS)]
-    cli.main(["finetune", "sst2", "demo", f"--data={folder}", "--published", *short])
-    run = TaskRun.open(tmp_path / "pretrained@sst2+published" / "seed0")
-    assert (run.config.train.lr, run.config.train.beta2, run.config.train.steps) == (2e-5, 0.999, 4)
-    with pytest.raises(SystemExit, match=r"'sst2': has no embedded data; --data takes GLUE's folder"):
-        cli.main(["finetune", "sst2", "demo", *short, "--seed", "5"])
 
 
 def test_a_number_is_right_by_how_near_it_is() -> None:

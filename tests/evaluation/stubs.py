@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xfm.base import seeding
 from xfm.data.world.scenes import Scene, World
-from xfm.tasks import EvalContext, Result
+from xfm.tasks import EvalContext
 
 WORLD = World()
 
@@ -65,7 +65,3 @@ def direction(text: str) -> Tensor:
 
 def oracle(context: EvalContext, kind: type[EvalContext] = Oracle) -> EvalContext:
     return kind(context.model, context.config, context.tokenizer, context.split, context.seed)
-
-
-def values(results: list[Result], condition: str) -> set[float]:
-    return {r.value for r in results if r.condition == condition}

@@ -16,7 +16,6 @@ from xfm.tasks.baselines import (
     nearest_neighbours,
     without_convergence_warnings,
 )
-from xfm.tasks.result import bootstrap_interval
 
 
 def blobs(n: int, classes: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
@@ -59,15 +58,6 @@ def test_the_neighbours_are_the_nearest_by_cosine() -> None:
             votes[row, y[i]] += 1 / some[i]
     right = correct(nearest_neighbours(x, y), asked, z)
     assert right.tolist() == (votes.argmax(1) == z).astype(float).tolist() and 0.2 < right.mean() < 1
-
-
-@pytest.mark.parametrize("fit", [linear_probe, nearest_neighbours])
-def test_who_knows_is_always_right_and_who_guesses_at_chance(fit) -> None:
-    y, z = (seeding.rng("truth", n).integers(4, size=n) for n in (400, 300))
-    assert correct(fit(np.eye(4)[y], y), np.eye(4)[z], z).min() == 1
-    noise, asked = (seeding.rng("nothing", n).normal(size=(n, 8)) for n in (400, 300))
-    low, high = bootstrap_interval(correct(fit(noise, y), asked, z), None, "guess")
-    assert low <= 0.25 <= high
 
 
 def test_features_that_do_not_vary_and_few_samples_are_no_obstacle() -> None:

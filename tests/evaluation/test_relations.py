@@ -51,21 +51,6 @@ def test_tokens_name_what_they_are_of(context: EvalContext, questions: list[Ques
         assert {q.masked[i] for i in q.spans["relation"]} == {tokenizer.mask_id}
 
 
-def test_other_pictures_show_what_they_say(context: EvalContext, questions: list[Question]) -> None:
-    alone = {name: pictures(context, questions, name) for name in ("subject alone", "object alone")}
-    for i, q in enumerate(questions):
-        for thing, (name, scenes) in zip(q.things, alone.items(), strict=True):
-            assert scenes[i].objects == (thing,), name
-        apart = np.abs(alone["subject alone"][i].image.astype(int) - q.scene.image).sum(-1) > 0
-        inside = np.zeros_like(apart)
-        other = q.things[1]
-        inside[other.y : other.y + other.height, other.x : other.x + other.width] = True
-        assert apart.any() and not (apart & ~inside).any()  # the object is gone, and nothing else
-    for q, other in zip(questions, pictures(context, questions, "another"), strict=True):
-        assert {o.name for o in q.scene.objects}.isdisjoint(o.name for o in other.objects)
-    assert all(np.ptp(scene.image) == 0 for scene in pictures(context, questions, "none"))
-
-
 def test_questions_need_objects_beside_each_other_and_a_model_with_itm(context: EvalContext) -> None:
     with pytest.raises(ConfigError, match=r"data\.scenes\.overlap = 0\.3"):
         draw_questions(context.with_data({"data.scenes.overlap": 0.3}), "test", 4)

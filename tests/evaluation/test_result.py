@@ -46,14 +46,6 @@ def test_samples_of_one_group_are_no_independent_evidence() -> None:
     assert bootstrap_interval([1.0, 0.0, 0.0, 0.0], ["b", "a", "a", "a"]) == (0.0, 1.0)  # only "a", only "b"
 
 
-def test_the_interval_is_keyed_and_large_samples_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = np.random.default_rng(2).random(50)
-    whole = bootstrap_interval(scores, None, "a")
-    assert bootstrap_interval(scores, None, "a") == whole != bootstrap_interval(scores, None, "b")
-    monkeypatch.setattr("xfm.tasks.result.BLOCK", 777)
-    assert bootstrap_interval(scores, None, "a") == whole
-
-
 def test_equal_scores_have_no_width_unless_they_are_right_and_wrong() -> None:
     """Of 7 that are right no resample is another one, and no certainty: the interval is the exact one."""
     assert bootstrap_interval(np.full(7, 0.5), None) == (0.5, 0.5)

@@ -26,7 +26,17 @@ from xfm.data.source import Region
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import XFM
 from xfm.objectives import build
-from xfm.tasks import Evaluation, Result, evaluate, evaluate_run, examples, find_result, retrieval_set, select_tasks
+from xfm.tasks import (
+    Evaluation,
+    Result,
+    evaluate,
+    evaluate_run,
+    examples,
+    find_result,
+    result,
+    retrieval_set,
+    select_tasks,
+)
 from xfm.tasks import evaluation as run
 from xfm.train import RunError
 
@@ -42,10 +52,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: RunConfig) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluation:
-    with pytest.MonkeyPatch.context() as patch:
-        ask_few(patch.setattr)
-        return evaluate(model, config, tokenizer)
+def results(once, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluation:
+    """All tasks, with few questions, on the test split: measured once a session."""
+
+    def measure(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            ask_few(patch.setattr)
+            (folder / "results.json").write_text(result.to_json(evaluate(model, config, tokenizer)))
+
+    return Evaluation(result.from_json((once("evaluated", measure) / "results.json").read_text()))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from explain.conftest import SCENE, TOKENIZER
-from test_public import Texts
+from html_page import Page
 
 from xfm import explain
 from xfm.base.html_card import ROWS, SIDE, card, clipped, picture, table
@@ -31,7 +31,7 @@ def objects(model):
 def test_each_is_one_screen_of_escaped_html_and_one_line(objects):
     allowed = {"div", "img", "table", "tr", "th", "td"}
     for each in objects:
-        tags, line = Texts(each._repr_html_()), repr(each)
+        tags, line = Page(each._repr_html_()), repr(each)
         assert {*tags.tags} <= allowed and tags.tags.count("img") == 1
         assert tags.tags.count("tr") * LINE + SIDE < SCREEN, type(each).__name__
         assert all(text.isprintable() for text in (*tags.texts, line)) and len(line) < 220
@@ -40,21 +40,21 @@ def test_each_is_one_screen_of_escaped_html_and_one_line(objects):
 
 def test_each_says_what_it_is_of(objects):
     inputs, hostile, credited, traced, _, attribution, other = objects
-    text = " ".join(Texts(inputs._repr_html_()).texts)
+    text = " ".join(Page(inputs._repr_html_()).texts)
     assert all(part in text for part in (clipped(inputs.text), "itm", "score", *list(inputs.objects)[:1]))
     assert (
-        "alert('x')" in " ".join(Texts(hostile._repr_html_()).texts)
-        and "<i>it</i>" in Texts(credited._repr_html_()).texts
+        "alert('x')" in " ".join(Page(hostile._repr_html_()).texts)
+        and "<i>it</i>" in Page(credited._repr_html_()).texts
     )
-    shown = Texts(traced._repr_html_()).texts
+    shown = Page(traced._repr_html_()).texts
     assert {*traced.maps, *traced.states} <= {*shown} and any(text.startswith("itm ") for text in shown[0].split(": "))
     assert " × ".join(map(str, traced.maps["cross"].weights.shape)) in shown
     strongest = max(attribution.by_word(), key=lambda word: abs(attribution.by_word()[word]))
     patch = int(attribution.patches.abs().argmax())
-    shown = Texts(attribution._repr_html_()).texts
+    shown = Page(attribution._repr_html_()).texts
     assert shown[0].startswith("input x gradient of itm, score ") and strongest in shown
     assert f"row {patch // 6}, column {patch % 6}" in shown
-    assert "<b>me</b>" in Texts(other._repr_html_()).texts
+    assert "<b>me</b>" in Page(other._repr_html_()).texts
     both = attribution, replace(attribution, patches=-attribution.patches)
     images = [re.findall(r"base64,([\w+/=]+)", each._repr_html_())[0] for each in both]
     assert images[0] != images[1], "the sign has a colour"

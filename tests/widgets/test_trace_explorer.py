@@ -1,6 +1,5 @@
 """The attention view without a browser: its numbers against the trace, what it sends, what is missing."""
 
-import html
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
 from xfm_widgets import trace_explorer
-from xfm_widgets.pages import page_of
 from xfm_widgets.traces import packed, pieces_of, size
 
 WORDS = TokenAxis(
@@ -57,13 +55,6 @@ def test_a_page_above_what_marimo_shows_says_so_and_what_to_do(tmp_path: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         xw.TraceExplorer(example()).to_html(tmp_path / "small.html")
-
-
-def test_a_frame_has_a_byte_a_character_in_python_and_the_same_page():
-    view = xw.TraceExplorer({"“one” − α": example()})
-    frame, page = str(view.embed()), page_of(view)
-    assert not page.isascii() and frame.isascii()
-    assert html.unescape(frame.partition('srcdoc="')[2].removesuffix('"></iframe>')) == page
 
 
 def test_a_word_shows_its_row_and_a_patch_its_column():
