@@ -21,7 +21,7 @@ from . import esm
 from .choices import Flag
 from .json_values import decoded_picture, encodable
 from .page_model import page_model
-from .pages import OFFLINE, PAGE_KERNEL, STATIC, script_json
+from .pages import PAGE_KERNEL, STATIC
 from .view import View
 
 if TYPE_CHECKING:
@@ -92,12 +92,8 @@ class LivePage(View, abstract=True):
         modules, live = esm.join(cls._script, LIVE), esm.export(LIVE, "live")
         return f"{modules}\nexport default {live}({esm.export(cls._script)}, '{cls._answers()}');\n"
 
-    def _kernel(self) -> str:
-        if self._model is None:
-            return ""
-        model, tokenizer, _ = self._model
-        answers = esm.export(PAGE_KERNEL, self._answers())
-        return f"{answers}({decoded_json(page_model(model, tokenizer))}, {decoded_json(self._given())})"
+    def _brings(self) -> tuple[str, dict[str, Any], Any] | None:
+        return self._model and (self._answers(), page_model(*self._model[:2]), self._given())
 
     # ---- beside a kernel
 
@@ -144,11 +140,6 @@ class LivePage(View, abstract=True):
 def seen_payload(seen: SeenWords | None) -> dict[str, list[str]] | None:
     """A `SeenWordsPayload` of payloads.d.ts."""
     return seen and {"words": sorted(seen.words), "held_out": list(seen.held_out), "first": list(seen.first)}
-
-
-def decoded_json(value: Any) -> str:
-    """JSON as an expression in a <script>, each bytes as a DataView, in a page that has offline.js."""
-    return f"{esm.export(OFFLINE, 'decoded')}({script_json(value)})"
 
 
 def apart(value: Any, buffers: list[bytes]) -> Any:

@@ -7,6 +7,10 @@ import { coded, noMaps } from "./page_questions.js";
 /** @import { Inputs, Outputs, PageModel } from "./page_xfm.js" */
 /** @import { Tokens } from "./page_tokenizer.js" */
 /** @import { GroundedPhrase, SeenWordsPayload } from "../payloads.d.ts" */
+/**
+ * `find`: as GroundingPad draws it, boxes as x, y, width, height in pixels; without candidates until the picture is `ready`
+ * @typedef {{ find: (phrase: string) => GroundedPhrase, isReady: () => boolean, ready: Promise<void> }} Grounder
+ */
 /** @typedef {number[]} Box centre x and y, width, height as shares of the picture's side */
 
 // as in Python
@@ -21,7 +25,7 @@ const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
  * @param {Uint8Array} rgb (side, side, 3)
  * @param {number} seed of the candidates: the payload's `seeds.candidates`
  * @param {SeenWordsPayload | null} seen
- * @returns {(phrase: string) => GroundedPhrase} as GroundingPad draws it; boxes: x, y, width, height in pixels
+ * @returns {Grounder}
  */
 export function grounder(model, rgb, seed, seen = null) {
   const masks = hiddenPatches(model.grid ** 2, seed);
@@ -35,15 +39,16 @@ export function grounder(model, rgb, seed, seen = null) {
       all.set(model.maskedImage(picture, masks[i * TOGETHER + g]), g * picture.patches.length);
     return model.remembered(model.encodeImage(all, undefined, TOGETHER), TOGETHER);
   });
-  return (phrase) => {
+  /** @param {string} phrase @returns {GroundedPhrase} */
+  function find(phrase) {
     const maps = noMaps();
     const tokens = model.tokenizer.tokens(phrase, model.config.longest);
     const text = model.encodeText(model.embedText(tokens.ids));
     const out = { text, patches, fused: model.fuse(text, memory, maps) };
     const box = model.box(out);
     if (!box?.every(Number.isFinite)) throw new RangeError("the model has no box to give, or no finite one");
-    const boxes = Array.from({ length: masks.length / TOGETHER }, (_, i) => {
-      const fused = model.fuse(text, masked(i), undefined, TOGETHER, true);
+    const boxes = Array.from({ length: masked.isDone() ? masks.length / TOGETHER : 0 }, (_, i) => {
+      const fused = model.fuse(text, masked.get(i), undefined, TOGETHER, true);
       const width = fused.length / TOGETHER;
       return Array.from({ length: TOGETHER }, (_x, g) => model.box({ fused: fused.subarray(g * width) }));
     }).flat();
@@ -66,7 +71,8 @@ export function grounder(model, rgb, seed, seen = null) {
       weights: codes,
       most: scale,
     };
-  };
+  }
+  return { find, isReady: masked.isDone, ready: masked.done };
 }
 
 /** @param {Box} box @param {number} side */

@@ -14,7 +14,8 @@ export { attributionLab };
 /** @import { Memory } from "./page_network.js" */
 /** @import { PageModel } from "./page_xfm.js" */
 /** @typedef {{ patches: Float32Array, memory: Memory }} EncodedImage */
-/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "../payloads.d.ts" */
+/** @import { Grounder } from "./page_grounding.js" */
+/** @import { GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "../payloads.d.ts" */
 const OWN = "your own"; // the label of the reader's own trace
 
 /**
@@ -80,7 +81,7 @@ export function groundingPad(payload, seen) {
   const page = createModel(payload);
   return (model) => {
     const picture = () => model.get("payload").pictures[model.get("scene")];
-    /** @type {Map<GroundedPicture, (phrase: string) => GroundedPhrase>} */
+    /** @type {Map<GroundedPicture, Grounder>} */
     const grounders = new Map();
     /** @param {GroundedPicture} shown */
     function grounderOf(shown) {
@@ -92,9 +93,12 @@ export function groundingPad(payload, seen) {
       const [shown, scene, phrase] = [picture(), model.get("scene"), model.get("phrase")];
       if (!phrase.trim() || Object.hasOwn(shown.found, phrase)) return model.set("message", "");
       reporting(model, () => {
-        const answer = grounderOf(shown)(phrase);
-        const known = Object.keys(shown.found).length;
-        model.set("newest", { scene, phrase, answer, count: known + 1 });
+        const { find, isReady, ready } = grounderOf(shown);
+        const count = Object.keys(shown.found).length + 1;
+        const tell = () => model.set("newest", { scene, phrase, answer: find(phrase), count });
+        tell();
+        // of a new picture: the candidates behind the box, where the reader has not gone on meanwhile
+        if (!isReady()) void ready.then(() => picture() === shown && model.get("phrase") === phrase && tell());
       });
     }
     grounderOf(picture()); // which begins to compute
@@ -143,7 +147,7 @@ export function retrievalExplorer(payload, { longest, pictures, seen }) {
         if (!typed.trim()) return;
         const tokens = page.tokenizer.tokens(typed, longest);
         const query = encodedText(page, tokens.ids);
-        const scores = ranked(page, count, k, (i) => [query, image(i)]);
+        const scores = ranked(page, count, k, (i) => [query, image.get(i)]);
         tell(model, "text to image", { ...scores, text: typed, ...wordFacts(tokens, seen, typed) });
       });
     });
@@ -152,7 +156,7 @@ export function retrievalExplorer(payload, { longest, pictures, seen }) {
         taking(asked, page, of, (rgb, whole) => {
           const query = encodedImage(page, rgb);
           const shown = prepared(whole.rgba, whole.width, whole.height, side);
-          const scores = ranked(page, count, k, (i) => [text(i), query]);
+          const scores = ranked(page, count, k, (i) => [text.get(i), query]);
           tell(asked, "image to text", { ...scores, picture: new DataView(shown.buffer) });
           asked.set("direction", "image to text");
           asked.set("own", true);
