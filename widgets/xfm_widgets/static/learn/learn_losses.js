@@ -1,6 +1,6 @@
 // @ts-check
 // Which tensor feeds which loss (as xfm/flow.py), and the six losses. What a loss does not need is not computed.
-import { BATCH, PATCHES, PHRASE, PIXELS } from "./learn_draws.js";
+import { ALONE, BATCH, PATCHES, PHRASE, PIXELS } from "./learn_draws.js";
 
 /** @import { Batch, Hidden } from "./learn_draws.js" */
 /** @import { Model } from "./learn_model.js" */
@@ -292,8 +292,10 @@ export function boxError(box, truth) {
  * @returns {Record<string, { value: number, name: string }>}
  */
 export function levels(log, boxes) {
-  const hidden = [2, 1, 1, ...Array(4).fill(1 / 4), ...Array(20).fill(1 / 10)]; // how often each word, of seven
-  const words = { value: -hidden.reduce((sum, n) => sum + (n / 7) * log(n / 7), 0), name: "words by frequency" };
+  const noun = ALONE * (1 / 3) + (1 - ALONE) * (2 / 7); // of hidden words: articles, as many sizes, as many concepts
+  const relation = (1 - ALONE) * (1 / 7);
+  const shares = [noun, ...Array(2).fill(noun / 2), ...Array(4).fill(relation / 4), ...Array(20).fill(noun / 20)];
+  const words = { value: -shares.reduce((sum, p) => sum + p * log(p), 0), name: "words by frequency" };
   const third = 1 / 3;
   return {
     mlm: words,

@@ -4,7 +4,8 @@ import { PAPER } from "./learn_trainer.js";
 
 /** @import { LossName } from "./learn_losses.js" */
 /** @import { Trainer } from "./learn_trainer.js" */
-/** @typedef {{ seed: number, phase: "language" | "stopped" | "open", step: number, loss: number }} Progress */
+/** @typedef {"language" | "stopped" | "open"} Phase */
+/** @typedef {{ seed: number, phase: Phase, step: number, loss: number }} Progress */
 /** @typedef {{ seed: number, before: number, stopped: number, open: number }} Pair MLM's held-out loss, nats */
 
 export const FIRST = 300; // steps of MLM alone
@@ -33,7 +34,7 @@ export function* twoPhases(trainer, seed) {
 /**
  * @param {Trainer} trainer
  * @param {number} seed
- * @param {Progress["phase"]} name
+ * @param {Phase} name
  * @param {number} steps
  * @returns {Generator<Progress, void>}
  */
