@@ -13,7 +13,7 @@ import { runningMean } from "../smoothing.js";
 
 const SPAN = 40; // steps of the running mean
 const MARGIN = 0.97; // of its level: what is above has not been learnt
-const SIZE = /** @type {const} */ ([420, 150]);
+const SIZE = /** @type {const} */ ([420, 128]);
 const MOVING = "target's variance";
 
 /**
@@ -23,24 +23,34 @@ const MOVING = "target's variance";
 export function curvesScreen(page, losses) {
   const panels = flowLayout(losses).losses.map(({ loss, ink, mark }) => {
     const [surface, value, level] = [canvas(...SIZE, { "aria-hidden": "true" }), node("span"), node("span")];
-    const name = node("strong", { style: { color: ink } }, `${mark} ${loss.name.toUpperCase()}`);
-    const head = node("p", {}, name, ` ${loss.title}`);
-    const values = node("p", {}, value, level);
-    value.className = "learn-value";
-    level.className = "xfm-soft";
-    return { loss, ink, surface, value, level, element: node("div", {}, head, values, surface) };
+    const name = node(
+      "strong",
+      { style: { color: `color-mix(in srgb, ${ink} 70%, var(--ink))` }, title: loss.title },
+      `${mark} ${loss.name.toUpperCase()}`,
+    ); // prettier-ignore
+    Object.assign(value, { className: "learn-value" });
+    Object.assign(level, { className: "xfm-soft" });
+    const head = node("p", { className: "learn-head" }, name, value, level);
+    return { loss, ink, surface, value, level, element: node("div", {}, head, surface) };
   });
   const element = node("div", { className: "learn-panels" }, ...panels.map((panel) => panel.element));
 
   /** Smoothed curve and level at each point @param {string} name */
   function curve(name) {
     const points = page.points.flatMap(({ step, losses: values }) => [step + 1, values[name]]);
-    const moving = page.points.flatMap(({ step, level }) => [step + 1, level ?? Number.NaN]);
+    const moving = page.points.flatMap(({ step, level: own }) => [step + 1, own ?? Number.NaN]);
     const fixedLevel = page.start.levels[name];
     const means = runningMean(points, SPAN);
     const levels = runningMean(moving, SPAN);
     const level = fixedLevel?.value ?? levels[levels.length - 1];
-    return { means, last: means[means.length - 1], level, levels, isMoving: !fixedLevel, name: fixedLevel?.name ?? MOVING };
+    return {
+      means,
+      last: means[means.length - 1],
+      level,
+      levels,
+      isMoving: !fixedLevel,
+      name: fixedLevel?.name ?? MOVING,
+    };
   }
 
   return {
@@ -66,7 +76,7 @@ export function curvesScreen(page, losses) {
       for (const { loss, surface, value, level: note, ink } of panels) {
         const { means, last, level, levels, isMoving, name } = curve(loss.name);
         value.textContent = short(last ?? null);
-        note.textContent = ` without learning ${short(level ?? null)} (${name})`;
+        note.textContent = `without learning ${short(level ?? null)} (${name})`;
         resize(surface, surface.parentElement?.clientWidth || SIZE[0], SIZE[1]);
         const seen = means.filter((v, i) => i % 2 && Number.isFinite(v));
         const top = Math.max(level || 0, ...seen.slice(Math.min(seen.length - 1, 3)), 0.1) * 1.1;

@@ -19,7 +19,8 @@ const RASTER = 4; // pixels from one possible place to the next: a few hundred s
 const PASTEL = 60; // levels of 256 that a background is below white, at most
 
 const WORDS = ["", "[text]", "[hidden]", "a", "big", "small", "left of", "right of", "above", "below"];
-const [WHOLE, MASK, A, BIG, LEFT] = [1, 2, 3, 4, 6];
+const [WHOLE, MASK, BIG, LEFT] = [1, 2, 4, 6];
+export const ARTICLE = 3;
 export const FIRST_CONCEPT = WORDS.length;
 export const VOCABULARY = 32; // with two that are never used: a multiple of 8
 export const PURPOSES = { weights: 1, pairs: 2, texts: 3, words: 4, patches: 5, phrases: 6, negatives: 7 };
@@ -53,6 +54,9 @@ function mixed(h) {
   return b ^ (b >>> 15);
 }
 
+/** 0 to n - 1 @param {number} n */
+export const upTo = (n) => Array.from({ length: n }, (_, i) => i);
+
 /**
  * Whole numbers below a bound, drawn one after the other
  * @param {number[]} key
@@ -73,7 +77,7 @@ export function generator(...key) {
  * @param {number} bound
  */
 function several(below, count, bound) {
-  const left = Array.from({ length: bound }, (_, i) => i);
+  const left = upTo(bound);
   const taken = Array.from({ length: count }, () => left.splice(below(left.length), 1)[0]);
   return taken.sort((a, b) => a - b);
 }
@@ -111,7 +115,7 @@ function drawScene(below, { sprites }) {
 }
 
 /** @param {Thing} thing */
-const nounPhrase = ({ concept, size }) => [A, BIG + size, FIRST_CONCEPT + concept];
+const nounPhrase = ({ concept, size }) => [ARTICLE, BIG + size, FIRST_CONCEPT + concept];
 
 /** @param {Scene} scene */
 function captionOf({ things: [a, b], relation }) {

@@ -142,7 +142,11 @@ export function keepGoing(engine, slice, later) {
 
 /** In a worker @param {Drawings} drawings */
 export function work(drawings) {
-  const take = keepGoing(createEngine(drawings, (news) => postMessage(news)), 40, (act, wait) => setTimeout(act, wait));
+  const take = keepGoing(
+    createEngine(drawings, (news) => postMessage(news)),
+    40,
+    (act, wait) => setTimeout(act, wait),
+  );
   addEventListener("message", ({ data }) => take(data));
 }
 

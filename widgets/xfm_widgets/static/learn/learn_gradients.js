@@ -32,7 +32,8 @@ export function gradientsScreen(page, losses) {
 
     now() {
       const { report, choices } = page;
-      if (!report) return "No step has been made yet. Press Step: each arrow is the gradient norm of one loss in one encoder.";
+      if (!report)
+        return "No step has been made yet. Press Step: each arrow is the gradient norm of one loss in one encoder.";
       const joint = short(report.norms["itm+imlm"].language);
       const own = `MLM sends ${short(report.norms.mlm.language)}.`;
       const step = `In step ${report.step + 1}`;
@@ -53,7 +54,9 @@ export function gradientsScreen(page, losses) {
         .join(". ");
       const target = page.choices.guidance;
       const layout = flowLayout(losses, isNarrow);
-      drawing.replaceChildren(flowPicture({ layout, most, isOn: () => true, norm, share, target, label: `Gradient norms. ${label}` })); // prettier-ignore
+      drawing.replaceChildren(
+        flowPicture({ layout, most, isOn: () => true, norm, share, target, label: `Gradient norms. ${label}` }),
+      ); // prettier-ignore
       scale.replaceChildren(...scaleLegend(most));
     },
   };

@@ -3,7 +3,6 @@
 import { isDark, onThemeChange, themeInks } from "../colour.js";
 import { button, select } from "../controls.js";
 import { node } from "../dom.js";
-import { TARGETS } from "../flow_picture.js";
 import { short } from "../number_text.js";
 import { curvesScreen } from "./learn_curves.js";
 import { readDrawings } from "./learn_draws.js";
@@ -19,7 +18,7 @@ import { stopScreen } from "./learn_stop.js";
 /** @import { Choices } from "./learn_state.js" */
 /** @import { Ability, Report } from "./learn_trainer.js" */
 /** @typedef {{ mean: number, low: number, high: number, n: number }} Effect */
-/** @typedef {{ joint: Effect & { steps: number }, two_phases: Effect }} Measured */
+/** @typedef {{ joint: { steps: number, losses: Record<string, Effect> }, two_phases: Effect }} Measured */
 /** @typedef {{ drawings: any, pictures: string[], losses: FlowLoss[], measured: Measured }} Given */
 /**
  * @typedef {{
@@ -29,6 +28,7 @@ import { stopScreen } from "./learn_stop.js";
  */
 
 const NAMES = { retrieval: "Retrieval", gradients: "Gradients", losses: "Losses", stop: "The stop" };
+const PREDICTED = { self: "its own outputs", pixels: "pixels", frozen: "a frozen copy" };
 const POINTS = 1200; // of the curves: of a longer training every second one is left out
 const SCRIPT = "learn"; // id of the element that the page's script stands in
 
@@ -76,14 +76,25 @@ function show(root, { drawings, losses, measured }, painter, hire) {
     stop,
   };
 
-  const tabs = SCREENS.map((name) =>
-    node("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "screen", onclick: () => choose({ screen: name }) }, NAMES[name]), // prettier-ignore
+  const tabs = SCREENS.map(
+    (name) =>
+      node(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${name}`,
+          "aria-controls": "screen",
+          onclick: () => choose({ screen: name }),
+        },
+        NAMES[name],
+      ), // prettier-ignore
   );
   const list = node("div", { role: "tablist", className: "learn-tabs", "aria-label": "Questions" }, ...tabs);
   list.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
-    const next = (tabs.findIndex((tab) => tab === document.activeElement) + by + tabs.length) % tabs.length;
+    const next = (SCREENS.indexOf(/** @type {any} */ (page.choices.screen)) + by + tabs.length) % tabs.length;
     tabs[next].focus();
     choose({ screen: SCREENS[next] });
   });
@@ -98,14 +109,41 @@ function show(root, { drawings, losses, measured }, painter, hire) {
     page.order({ act: "step" });
   });
   const reset = button("Reset", () => restart(page.choices.seed));
-  const seed = node("input", { type: "number", min: "0", max: "9999", step: "1", onchange: () => restart(Number(seed.value)) }); // prettier-ignore
+  const seed = node("input", {
+    type: "number",
+    min: "0",
+    max: "9999",
+    step: "1",
+    onchange: () => restart(Number(seed.value)),
+  }); // prettier-ignore
   const speed = select("speed", Object.keys(SPEEDS), page.choices.speed, (name) => choose({ speed: name }));
   const valve = button("stop-gradient", () => choose({ stop: !page.choices.stop }), { role: "switch" });
-  const guide = select("MIM predicts", GUIDANCES, page.choices.guidance, (name) => choose({ guidance: name }), (name) => TARGETS[name]); // prettier-ignore
+  const guide = select(
+    "MIM predicts",
+    GUIDANCES,
+    page.choices.guidance,
+    (name) => choose({ guidance: name }),
+    (name) => PREDICTED[name],
+  ); // prettier-ignore
   const status = node("p", { className: "xfm-soft learn-status" });
   const seedLabel = node("label", {}, "seed", seed);
-  const controls = node("div", { className: "xfm-controls learn-controls" }, start, step, reset, seedLabel, speed.element, valve, guide.element); // prettier-ignore
-  root.replaceChildren(node("div", { className: "xfm-head" }, node("h1", {}, "A small X-FM learns"), list), panel, controls, status); // prettier-ignore
+  const controls = node(
+    "div",
+    { className: "xfm-controls learn-controls" },
+    start,
+    step,
+    reset,
+    seedLabel,
+    speed.element,
+    valve,
+    guide.element,
+  ); // prettier-ignore
+  root.replaceChildren(
+    node("div", { className: "xfm-head" }, node("h1", {}, "A small X-FM learns"), list),
+    panel,
+    controls,
+    status,
+  ); // prettier-ignore
 
   let inks = themed();
   onThemeChange(() => {

@@ -32,7 +32,14 @@ export function createPainter(addresses) {
         pen.drawImage(drawings[concept], x * k, y * k, width * k, height * k);
       for (const { box, colour, dash } of boxes) {
         const [cx, cy, w, h] = box.map((share) => share * wide);
-        outline(pen, [cx - w / 2, cy - h / 2, w, h], [["#ffffff", 6], [colour, 3, dash]]); // prettier-ignore
+        outline(
+          pen,
+          [cx - w / 2, cy - h / 2, w, h],
+          [
+            ["#ffffff", 6],
+            [colour, 3, dash],
+          ],
+        ); // prettier-ignore
       }
     },
   };

@@ -5,16 +5,15 @@ import { lineChart } from "../chart.js";
 import { arrowKeys } from "../controls.js";
 import { node } from "../dom.js";
 import { fixed } from "../number_text.js";
-import { BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js";
+import { ARTICLE, BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js";
 
 /** @import { Inks } from "../colour.js" */
 /** @import { Painter } from "./learn_pictures.js" */
 /** @import { Page } from "./learn_page.js" */
 
-const TILE = 120; // CSS pixels of a picture before the page is laid out
+const TILE = 240; // CSS pixels of a picture, at most
 const LARGE = 320;
 const CHART = /** @type {const} */ ([320, 110]);
-const HALF = 4; // tokens of a caption's first thing and the token for the whole
 
 /**
  * @param {Page} page
@@ -23,7 +22,11 @@ const HALF = 4; // tokens of a caption's first thing and the token for the whole
  */
 export function retrievalScreen(page, painter, names) {
   const tiles = Array.from({ length: BATCH }, (_, i) => tile(i));
-  const grid = node("ul", { className: "learn-tiles", "aria-label": "What it picks for each caption" }, ...tiles.map(({ item }) => item)); // prettier-ignore
+  const grid = node(
+    "ul",
+    { className: "learn-tiles", "aria-label": "What it picks for each caption" },
+    ...tiles.map(({ item }) => item),
+  ); // prettier-ignore
   const answer = node("p", { className: "xfm-big" });
   const share = node("p", {});
   const chart = canvas(...CHART, { "aria-hidden": "true" });
@@ -46,10 +49,10 @@ export function retrievalScreen(page, painter, names) {
   /** @param {number} i */
   function tile(i) {
     const surface = painter.surface(TILE);
-    const [verdict, first, second] = [node("span", { className: "learn-verdict" }), node("span"), node("span")];
-    const label = node("span", { className: "learn-words" }, first, " ", second);
+    const verdict = node("span", { className: "learn-verdict" });
+    const label = node("span", { className: "learn-words" });
     const button = node("button", { type: "button", onclick: () => page.choose({ pair: i }) }, surface, label, verdict);
-    return { item: node("li", {}, button), button, surface, first, second, verdict, shown: -1 };
+    return { item: node("li", {}, button), button, surface, label, verdict, shown: -1 };
   }
 
   /** @param {number} i */
@@ -72,8 +75,11 @@ export function retrievalScreen(page, painter, names) {
       tiles.forEach((made, i) => {
         const ids = textOf(i);
         made.shown = -1;
-        made.first.textContent = words(ids.slice(0, HALF), names);
-        made.second.textContent = words(ids.slice(HALF), names);
+        made.label.textContent = words(
+          ids.filter((id) => id !== ARTICLE),
+          names,
+        );
+        made.button.title = words(ids, names);
       });
     },
 
@@ -84,10 +90,13 @@ export function retrievalScreen(page, painter, names) {
         const pick = ability.picked[i];
         if (made.shown !== pick) painter.paint(made.surface, start.scenes[pick]);
         made.shown = pick;
-        made.verdict.textContent = pick === i ? "✓" : "✗";
-        made.verdict.setAttribute("aria-label", pick === i ? "the right picture" : "another picture");
+        made.verdict.textContent = pick === i ? "✓" : "";
         made.button.classList.toggle("learn-right", pick === i);
         made.button.setAttribute("aria-pressed", String(i === choices.pair));
+        made.button.setAttribute(
+          "aria-label",
+          `${made.label.textContent}: ${pick === i ? "the right picture" : "another picture"}`,
+        );
       });
       answer.textContent = `${Math.round(ability.recall * BATCH)} of ${BATCH}`;
       share.textContent = `R@1 ${fixed(ability.recall)} (chance ${fixed(1 / BATCH)})`;

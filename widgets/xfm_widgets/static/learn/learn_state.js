@@ -6,7 +6,11 @@ import { LOSSES } from "./learn_losses.js";
 /** @typedef {{ screen: string, seed: number, speed: string, stop: boolean, guidance: Guidance, pair: number }} Choices */
 
 export const SCREENS = /** @type {const} */ (["retrieval", "gradients", "losses", "stop"]);
-export const SPEEDS = /** @type {Record<string, number>} */ ({ "1 step a second": 1000, "5 steps a second": 200, "as fast as it can": 0 }); // prettier-ignore
+export const SPEEDS = /** @type {Record<string, number>} */ ({
+  "1 step a second": 1000,
+  "5 steps a second": 200,
+  "as fast as it can": 0,
+}); // prettier-ignore
 export const GUIDANCES = /** @type {Guidance[]} */ (["self", "pixels", "frozen"]);
 
 /** @param {string} hash @returns {Choices} */

@@ -25,6 +25,18 @@ const told = ({ mean, low, high, n }) =>
 const verdict = ({ low, high }) =>
   low > 0 ? "rises without the stop" : high < 0 ? "falls without the stop" : "shows no sure difference";
 
+/** What the stop changes in joint training from scratch @param {Measured["joint"]} joint */
+function jointly({ steps, losses }) {
+  const effects = Object.entries(losses);
+  const means = effects.map(([, { mean }]) => mean);
+  const sure = effects.filter(([, { low, high }]) => low > 0 || high < 0).map(([name]) => name.toUpperCase());
+  const ends = interval(Math.min(...means), Math.max(...means), "", DIGITS);
+  const rest = sure.length
+    ? `The interval of ${sure.join(", ")} excludes 0; the others' include it.`
+    : "All six intervals include 0.";
+  return `All six losses from the first step, ${steps} steps: without the stop minus with it, the curves differ by ${ends} (${countOf(effects[0][1].n, "seed")}). ${rest} You would not see it in the curves.`; // prettier-ignore
+}
+
 /**
  * @param {Page} page
  * @param {Measured} measured by benchmarks/learning_page.py
@@ -59,7 +71,7 @@ export function stopScreen(page, measured) {
     { className: "learn-notes" },
     node("h3", {}, "Measured before, in Node.js with this page's code"),
     node("p", {}, `Language first, then fusion: MLM ${verdict(before)}, ${told(before)}.`),
-    node("p", {}, `All six losses from the first step, ${joint.steps} steps: MLM ${verdict(joint)}, ${told(joint)}. In joint training from scratch the switch below moves no loss curve that you could see.`), // prettier-ignore
+    node("p", {}, jointly(joint)),
   );
   const side = node("div", { className: "xfm-side" }, answer, spread, dots, controls, honest);
   const element = node("div", { className: "xfm-two" }, node("div", { className: "xfm-stage" }, chart, key), side);
@@ -75,7 +87,8 @@ export function stopScreen(page, measured) {
       if (!pairs.length)
         return `First ${FIRST} steps of MLM alone, then ${SECOND} of ITM, IMLM and MIM, once with the stop and once without. Run a seed.`;
       const effect = meanInterval(differences());
-      if (effect.n < 2) return `One seed: MLM's loss is ${number(effect.mean, "", DIGITS)} nats higher without the stop. Run more for an interval.`;
+      if (effect.n < 2)
+        return `One seed: MLM's loss is ${number(effect.mean, "", DIGITS)} nats higher without the stop. Run more for an interval.`;
       return `After ${countOf(effect.n, "seed")} MLM ${verdict(effect)}: difference ${interval(effect.low, effect.high, "", DIGITS)} nats (95 % interval).`;
     },
 
@@ -133,8 +146,15 @@ export function stopScreen(page, measured) {
       label: "MLM's loss on held-out texts, nats, by step",
     });
     const ends = [stopped, open].map((points) => points[points.length - 1]);
-    const names = [["with the stop", "blue"], ["without it", "orange"]].map(([name, ink], i) =>
-      node("strong", { style: { color: `var(--${ink})` } }, `${i ? " ┅ " : "━ "}${name} ${ends[i] === undefined ? "" : fixed(ends[i], 3)} `),
+    const names = [
+      ["with the stop", "blue"],
+      ["without it", "orange"],
+    ].map(([name, ink], i) =>
+      node(
+        "strong",
+        { style: { color: `var(--${ink})` } },
+        `${i ? " ┅ " : "━ "}${name} ${ends[i] === undefined ? "" : fixed(ends[i], 3)} `,
+      ),
     ); // prettier-ignore
     key.replaceChildren(`Seed ${Number.isNaN(seed) ? "–" : seed}. Dashed line: fusion losses begin. `, ...names);
   }
@@ -171,6 +191,9 @@ export function stopScreen(page, measured) {
       pen.fillText("lower without", wide / 6, tall - 1);
       pen.fillText("higher without", (5 * wide) / 6, tall - 1);
     }
-    dots.setAttribute("aria-label", all.length ? `Differences by seed: ${all.map((v) => fixed(v, 3)).join(", ")}` : "No seed yet"); // prettier-ignore
+    dots.setAttribute(
+      "aria-label",
+      all.length ? `Differences by seed: ${all.map((v) => fixed(v, 3)).join(", ")}` : "No seed yet",
+    ); // prettier-ignore
   }
 }

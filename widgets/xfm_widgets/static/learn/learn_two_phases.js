@@ -50,7 +50,9 @@ function* phase(trainer, seed, name, steps) {
 }
 
 // Two-sided 95 % quantiles of Student's t by degrees of freedom
-const QUANTILES = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131];
+const QUANTILES = [
+  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
+];
 
 /**
  * Mean and 95 % interval (Student's t) of paired differences; no interval of a single one
