@@ -16,6 +16,7 @@ const RELATIONS = /** @type {const} */ ([
   ["left", "right"],
   ["above", "below"],
 ]);
+const NEXT = "Hide a word, remove an object, change the caption, or type your own.";
 const LONGEST = 120; // characters of a sentence
 
 /** The text with its relation turned round; "" where it names none @param {string} text */
@@ -183,7 +184,7 @@ export const tryScreen = {
         const { what, value, low, high, n, baseline } = found;
         return `${first} The sentence is false. Among ${n} pairs with one ${what} exchanged ITM picks the true caption in ${percent(value)} (${interval(low, high, "%", { digits: 1 })}); chance is ${percent(baseline, 0)}.`;
       }
-      return own ? `${first} ${styles()}` : first;
+      return own ? `${first} ${styles()}` : `${first} ${NEXT}`;
     };
   },
 };
