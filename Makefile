@@ -15,7 +15,7 @@ LAST := 03_evaluate
 notebooks_of = $(patsubst %,notebooks/%.ipynb,$(1))
 PIP_QUIET := $(if $(V),,--quiet)
 
-.PHONY: api help demo lab test test-all static lint js unit notebooks browser full lessons attack gallery bench gpu clean \
+.PHONY: site help demo lab test test-all static lint js unit notebooks browser full lessons attack gallery bench gpu clean \
   again
 # one thing at a time also under `make -j`: the steps share the same few cores
 .NOTPARALLEL:
@@ -28,7 +28,7 @@ help:
 	@echo 'make test-all  make test, and then what it leaves out: make full (tests marked so) | lessons (notebooks)'
 	@echo 'make attack  kills, races, damaged files, hostile texts, for a minute (XFM_ATTACK=long: an hour)'
 	@echo 'make gallery draw all views in Chromium into docs/'
-	@echo 'make api     write the pages of the public names into build/api'
+	@echo 'make site    build the site, for any static host or from disk: build/site/index.html'
 	@echo 'make bench   run the benchmarks that the README quotes'
 	@echo 'make gpu     check and time training on a CUDA GPU; where there is none it says so, and does nothing'
 	@echo 'make clean   remove .venv, caches and build leftovers; runs/ stays'
@@ -94,11 +94,13 @@ lessons: $(VENV)/dev.stamp
 attack: $(VENV)/dev.stamp
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/attack
 
-# the rooms whose names are public
-api: $(VENV)/dev.stamp
-	@$(PY) -m pdoc --output-directory build/api $(addprefix xfm.,explain plots recipes report study tasks lab train) xfm xfm_widgets \
-	  '!xfm[.](base|check|cli|config|data|diagnostics|files|flow|guests|interop|interventions|model|objectives|published|runs)' \
-	&& echo "build/api/index.html"
+# CONTRIBUTING.md has what a release checks
+site: $(VENV)/dev.stamp
+	@rm -rf build/site
+	@$(PY) docs/course/live_pages.py build/extra
+# INTEGRATOR: here `@$(VENV)/bin/xfm site build/extra/start`; the same in tests/browser/test_site.py; and docs/index.md
+	@$(PY) -m sphinx -W --keep-going -q -b html -c docs -d build/doctrees . build/site
+	@du -sh build/site && echo "build/site/index.html"
 
 gallery: $(VENV)/dev.stamp
 	@$(PY) scripts/make_screenshots.py

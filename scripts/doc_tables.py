@@ -34,7 +34,7 @@ PAGES = [
     ROOT / "studies" / "relations" / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("findings", "results", "ablations", "reliability", "page-model", "downstream")
+        for name in ("findings", "results", "ablations", "reliability", "page-model", "downstream", "your-own-data")
     ),
 ]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)

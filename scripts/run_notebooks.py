@@ -70,8 +70,11 @@ def saved(image: Image.Image) -> bytes:
 
 
 def lighten(output: nbformat.NotebookNode) -> None:
-    """Makes an output's picture small; a view's still and a table, which are there twice, stay once."""
+    """Makes an output's picture small; a view's still and a table, which are there twice, stay once, a table without
+    its style sheet: pages have their own."""
     data = output.get("data", {})
+    if "<style scoped>" in data.get("text/html", ""):
+        data["text/html"] = re.sub(r"<style scoped>.*?</style>\n", "", data["text/html"], flags=re.DOTALL)
     if data.get("text/html", "").lstrip().startswith(("<div>", "<table")):
         data.pop("text/plain", None)
     if "image/png" not in data:

@@ -1,15 +1,24 @@
-"""What `import` brings: storey 1 trains without the libraries of figures, tables and statistics."""
-
-from __future__ import annotations
+"""What `import` brings: training needs no libraries of figures, tables and statistics, and help needs no torch."""
 
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = {"jinja2", "matplotlib", "pandas", "scipy", "sklearn", "statsmodels"}
+HELP = "from xfm.cli import main\ntry:\n    main({})\nexcept SystemExit as end:\n    assert not end.code"
+WITHOUT = {
+    "import xfm.train": HEAVY,
+    "import xfm.plots": {"matplotlib.pyplot", "IPython", "ipywidgets"},
+    "from xfm import explain": {"captum", "matplotlib.pyplot", "xfm.explain.tracing"},
+    HELP.format(["--help"]): {"torch", "pandas"},
+    HELP.format(["pretrain", "demo", "--help"]): {"torch", "pandas"},
+}
 
 
-def test_training_imports_no_library_of_tables_figures_or_statistics() -> None:
-    code = "import sys, xfm.train; print(*{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    imported = {*done.stdout.split()}
-    assert "torch" in imported and not imported & HEAVY
+@pytest.mark.parametrize("code", WITHOUT, ids=lambda code: code.splitlines()[0])
+def test_an_import_brings_nothing_heavy_that_it_does_not_need(code: str) -> None:
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "xfm" in imported and not {name.split(".")[0] for name in imported} & (WITHOUT[code] & HEAVY)
+    assert not imported & WITHOUT[code]

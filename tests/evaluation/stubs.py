@@ -36,7 +36,6 @@ class Oracle(EvalContext):
         return torch.tensor([known[i][phrase] for i, phrase in zip(owner.tolist(), phrases, strict=True)])
 
     def top_tokens(self, scenes, masked, places, picture, text) -> tuple[Tensor, Tensor]:
-        """Reads the picture's own caption at the places."""
         read = np.zeros((len(scenes), self.config.data.caption_tokens), int)
         for row, ids in zip(read, self.encode([s.caption.text for s in scenes]), strict=True):
             row[: len(ids)] = ids

@@ -1,7 +1,5 @@
 """The attribution lab: what a removal asks for, what an export knows, and questions of a model against `keeping`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,9 +196,3 @@ def test_a_figure_outlines_what_each_question_is_about(model, monkeypatch):
     view.removed_patches = [0]
     view.figure()
     assert outlined == [None] * 6, "of what is removed nothing is outlined"
-
-
-def test_a_lab_without_questions_says_who_can_add():
-    assert lab().payload["more"] == []
-    with pytest.raises(ConfigError, match=r"add = 'mine': must be called on what AttributionLab.of has made"):
-        lab().add("mine", lambda inputs: None)

@@ -1,7 +1,5 @@
 """The grounding pad's boxes, IoU and attention are what the callable gave; what it cannot show it says."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 
@@ -71,22 +69,11 @@ def test_attention_is_that_of_the_choice():
     assert sent["shape"] == [2, 3, 4, 17, 4] and np.abs(back - ATTENTION).max() < ATTENTION.max() / 400
 
 
-@pytest.mark.parametrize(
-    ("shape", "four"), [((16,), (1, 1, 1, 16)), ((2, 3, 16), (2, 3, 1, 16)), ((17,), (1, 1, 1, 17))]
-)
-def test_attention_of_fewer_axes(shape, four):
-    view = xw.GroundingPad(IMAGE, TRUE, lambda _: {"box": (0, 0, 1, 1), "attention": np.ones(shape)})
-    assert not view.message and tuple(view.found["a car"]["shape"][:4]) == four
-    assert view.attention().shape == (4, 4)
-
-
 ANSWERS = {
     "ConfigError: box.shape = (2,): must be (4,)": {"box": (1, 2)},
     "ConfigError: attention.shape = (2, 16)": {"attention": np.ones((2, 16))},
-    "ConfigError: attention.shape = (15,)": {"attention": np.ones(15)},
     "ConfigError: pieces: 2, must be 1": {"attention": np.ones(16), "pieces": "ab"},
     "ConfigError: presence = 2.0: must be in": {"presence": 2.0},
-    "ConfigError: presence = -0.1": {"presence": -0.1},
     "ConfigError: presence": {"presence": "yes"},
     "ConfigError: candidates[0].box.shape = (2,)": {"candidates": [{"box": (1, 2), "share": 0.5}]},
     "ConfigError: candidates[0].share = 5.0": {"candidates": [{"box": (1, 2, 3, 4), "share": 5}]},
@@ -191,14 +178,11 @@ def test_a_removed_phrase_is_listed_no_more_until_it_is_typed_again():
     assert view.data()["phrase"].tolist() == ["a car"]
     view.removed = ["a zebra"]  # typed where a state comes from, and not here: not listed either
     assert view.data()["phrase"].tolist() == ["a lion", "a car"]
-
-
-def test_leafing_comes_back_to_a_phrase_that_is_listed():
     view = xw.GroundingPad(IMAGE, TRUE, ground, [(IMAGE[:30], {"a dog": (1, 1, 4, 4)}, ground)])
     view.removed, view.phrase = ["a lion"], "a car"
-    view.scene = 1
-    view.scene = 0
-    assert view.phrase == "a car" == view.data()["phrase"].item()
+    for view.scene in (1, 0):
+        pass
+    assert view.phrase == "a car" == view.data()["phrase"].item(), "leafing comes back to a phrase that is listed"
 
 
 def test_a_scene_of_another_size_is_shown_as_the_model_sees_it(model):
@@ -210,7 +194,6 @@ def test_a_scene_of_another_size_is_shown_as_the_model_sees_it(model):
 
 
 def test_of_several_boxes_of_a_phrase_the_one_that_is_found_counts(model):
-    """As in user data, where a picture has two dogs."""
     image = prepare(IMAGE, SIDE)
     x, y, w, h = (pixels / SIDE for pixels in box_predictor(model, TOKENIZER, image)("a dog")["box"])
     found = Region("a dog", (x + w / 2, y + h / 2, w, h))

@@ -1,7 +1,5 @@
 """The mask playground: what is asked when, what a random mask is, and what failing or partial answers leave."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

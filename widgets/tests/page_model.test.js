@@ -4,7 +4,7 @@ import { offline } from "../xfm_widgets/static/offline.js";
 import { objectGroups, twister } from "../xfm_widgets/static/page_model/page_attribution.js";
 import { blocks, spans } from "../xfm_widgets/static/page_model/page_kernel.js";
 import { prepared } from "../xfm_widgets/static/page_model/page_picture.js";
-import { attend, gelu, linear, softmax } from "../xfm_widgets/static/page_model/page_tensor.js";
+import { plain, softmax } from "../xfm_widgets/static/page_model/page_tensor.js";
 
 const near = (found, expected) => {
   assert.equal(found.length, expected.length);
@@ -30,19 +30,20 @@ test("a product of any number of rows and columns is the sum of products", () =>
         for (let i = 0; i < inputs; i++) sum += x[r * inputs + i] * data[o * inputs + i];
         expected.push(sum);
       }
-    near(linear(x, { data, shape: [outputs, inputs] }, bias), expected);
+    near(plain.linear(x, { data, shape: [outputs, inputs] }, bias), expected);
   }
 });
 
 test("softmax and GELU hold at their ends", () => {
   near(softmax(Float32Array.of(1e30, 0, -1e30, 5, 5, 5), 3), [1, 0, 0, 1 / 3, 1 / 3, 1 / 3]);
-  near(gelu(Float32Array.of(-40, -1, 0, 1, 40)), [0, -0.15865525, 0, 0.84134475, 40]);
+  near(plain.gelu(Float32Array.of(-40, -1, 0, 1, 40)), [0, -0.15865525, 0, 0.84134475, 40]);
 });
 
 test("weights of attention are as large as the bias says, and sum to 1", () => {
   const zeros = new Float32Array(8);
   const v = Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8);
-  const { weights, gathered } = attend(zeros, zeros, v, 2, 4, (head, _, key) => (key === head ? 0 : -1e9));
+  const bias = { data: Float32Array.of(0, -1e9, 0, -1e9, -1e9, 0, -1e9, 0), shape: [2, 2, 2] };
+  const { weights, gathered } = plain.attend(zeros, zeros, v, { heads: 2, width: 4, groups: 1 }, bias);
   near(weights, [1, 0, 1, 0, 0, 1, 0, 1]);
   near(gathered, [1, 2, 7, 8, 1, 2, 7, 8]);
 });

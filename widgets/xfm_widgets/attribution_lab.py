@@ -17,8 +17,8 @@ from xfm.plots.style import message_figure
 
 from . import attributions as parts
 from .attributions import IN_PAGE, Removals, Rescore
-from .choices import Flag, Names, Place, Places, Share, told
-from .json_values import finite, square_pixels, table
+from .choices import Flag, Names, Place, Places, Share, Text, told
+from .json_values import finite, sharp, square_pixels, table
 from .live_page import LivePage
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class AttributionLab(LivePage):
 
     methods = Names(of=lambda view: view._all("method"), most=SHOWN)  # those that are shown
     targets = Names(of=lambda view: view._all("target"))
+    typed = Text()  # the reader's sentence; "": the given one
     opacity = Share(STRONGEST)  # of the largest numbers over the picture; smaller ones let more of it through
     shared_scale = Flag(False)  # one colour scale for a target's methods of one unit, not one a method
     removed_words = Places(of=lambda view: len(view._words.words))
@@ -87,11 +88,12 @@ class AttributionLab(LivePage):
         payload = {
             "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
             "owner": list(words.owner), "most": SHOWN, "can": rescore is not None, "takes": False,
-            "objects": drawn, **self._found(),
+            "objects": drawn, "crisp": sharp(self._image), **self._found(),
         }  # fmt: skip
         traits = {"methods": self._all("method")[:SHOWN], "targets": self._all("target")} | traits
         super().__init__(payload, (bad + ("" if self._pairs else NONE)).strip(), **traits)
         self._begin()
+        self.observe(self._retext, "typed")
 
     _scored_for: dict[str, Any] | None = None  # what was removed when the scores were told; None: nothing was told
 
@@ -136,6 +138,9 @@ class AttributionLab(LivePage):
         if isinstance(first.model, XFM) and first.tokenizer is not None and None not in targets:
             view._model = first.model, first.tokenizer, targets
         view.redraw(**view._found(), takes=view._model is not None)
+        view._text = first.text
+        if view.typed:
+            view._retext()
         return view
 
     def add(self, name: str, method: Method | None = None, seed: int = 0) -> AttributionLab:
@@ -162,28 +167,46 @@ class AttributionLab(LivePage):
         return f"{super()._without_model()} Its targets need names."
 
     def _given(self) -> dict[str, Any]:
-        return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}
+        return {"text": self._text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}
+
+    _text = ""  # the given sentence
 
     def show(self, picture: ImageLike) -> None:
         """Another picture in place of that one, any image (see `images.prepare`), with the same text and targets,
         by those of METHODS that are shown. Of its objects no masks are known. ConfigError for what is no image, and in
         a view that `of` has not made of an X-FM."""
+        self._turn(picture, {})
+        model, tokenizer, targets = self._loaded()
+        self._model = model, tokenizer, [target | {"truth": None} for target in targets]
+        self.tell(credit="")
+
+    def _retext(self, _: Any = None) -> None:
+        """The picture that is shown, with the reader's sentence."""
+        with self.reporting():
+            self._turn(self._image, self._inputs[0].objects)
+
+    def _turn(self, picture: ImageLike, objects: Mapping[str, np.ndarray]) -> None:
+        """Explains anew. Of a sentence that asks for other words the targets that it has not are left out."""
         from xfm.explain.method_table import METHODS
-        from xfm.explain.prepare_inputs import make_inputs
 
         model, tokenizer, targets = self._loaded()
-        asked = [make_inputs(model, tokenizer, picture, i.text, i.target.name) for i in self._inputs]
-        methods = [name for name in self.methods if name in METHODS and name != "object ablation"] or ["occlusion"]
+        text, names = self.typed.strip() or self._text, [target["name"] for target in targets]
+        asked = [replace(one, objects=dict(objects)) for one in parts.asked(model, tokenizer, picture, text, names)]
+        methods = [m for m in self.methods if m in METHODS and (objects or m != "object ablation")] or ["occlusion"]
         self._pairs = parts.explained(asked, methods)
-        self._model = model, tokenizer, [target | {"truth": None} for target in targets]
-        self._inputs, self._image = asked, asked[0].image
-        self._removals, self._scored_for = Removals({}, self._words.owner, self._grid**2, parts.rescorer(asked)), None
+        self._inputs, self._image, self._words = asked, asked[0].image, asked[0].words
+        drawn, covers = parts.object_parts(objects, len(self._image), self._grid)
+        self._removals, self._scored_for = (
+            Removals(covers, self._words.owner, self._grid**2, parts.rescorer(asked)),
+            None,
+        )
         with self.hold_trait_notifications():
             self.removed_words, self.removed_objects, self.removed_patches = [], [], []
         self._begin()
-        new = {"image": self._image.tobytes(), "objects": [], **self._found()}
-        self.tell(payload=self.drawn | new, credit="", singles={})
-        self.methods = methods
+        new = {"image": self._image.tobytes(), "crisp": sharp(self._image, picture), "objects": drawn, **self._found()}
+        new |= {"words": list(self._words.words), "owner": list(self._words.owner)}
+        self.tell(payload=self.drawn | new, singles={})
+        self.methods, self.targets = methods, self._all("target")
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {**super().acts(), "add": self._add_asked}

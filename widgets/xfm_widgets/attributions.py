@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xfm.base.fields import require
+from xfm.base.fields import ConfigError, require
 from xfm.base.numbers import significant
 from xfm.base.strings import shown
 from xfm.explain.attribution import ALIKE, SCORES, SHARE, TARGET
@@ -163,6 +164,17 @@ def object_parts(
         patches = np.flatnonzero(covers[name]).tolist()
         drawn.append({"name": name, "mask": np.packbits(mask).tobytes(), "patches": patches})
     return drawn, covers
+
+
+def asked(model: Any, tokenizer: Any, picture: Any, text: str, targets: Sequence[str]) -> list[AttributionInputs]:
+    """Those of the targets that the text has, else ITM. Errors as `make_inputs`."""
+    from xfm.explain.prepare_inputs import make_inputs
+
+    made = []
+    for target in targets:
+        with suppress(ConfigError):
+            made.append(make_inputs(model, tokenizer, picture, text, target))
+    return made or [make_inputs(model, tokenizer, picture, text)]
 
 
 def explained(

@@ -18,6 +18,7 @@ from xfm.base.fields import ConfigError
 from xfm.base.images import ImageLike
 
 from . import esm
+from .choices import Flag
 from .json_values import decoded_picture, encodable
 from .page_model import page_model
 from .pages import OFFLINE, PAGE_KERNEL, STATIC, script_json
@@ -53,6 +54,7 @@ class LivePage(View, abstract=True):
     """A view that has its model where `of` made it, and then takes the reader's pictures. page_kernel.js has a function
     of each one's name, which is told what `_given` returns."""
 
+    as_seen = Flag(False)  # pictures are shown in the pixels that the model is given
     _model: tuple[XFM, Tokenizer, Any] | None = None  # the third is the view's own
     _parcel: Parcel | None = None
 

@@ -19,8 +19,8 @@ from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST
 
 from . import figures
-from .choices import Place, Places, Share, told
-from .json_values import finite, float_bytes, square_pixels, table
+from .choices import Place, Places, Share, Text, told
+from .json_values import finite, float_bytes, sharp, square_pixels, table
 from .live_page import LivePage
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class MaskPlayground(LivePage):
     hidden_pieces = Places(of=lambda view: len(view._words.pieces))  # word pieces; the first and the last stay
     patch = Place(-1, of=lambda view: view._grid**2)
     token = Place(-1, of=lambda view: len(view._words.pieces))
+    typed = Text()  # the reader's sentence; "": the given one
     opacity = Share(STRONGEST)  # of the maps over the picture, where they are strongest
     answer = told(traitlets.Dict())  # the last one, and what it is "of"
     pixels = told(traitlets.Bytes())  # MIM's pixel target as a picture
@@ -86,11 +87,12 @@ class MaskPlayground(LivePage):
         self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
         self._answered = Answer()
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
-                   "owner": list(words.owner), "can": predict is not None, "takes": False}  # fmt: skip
+                   "owner": list(words.owner), "can": predict is not None, "takes": False, "crisp": sharp(self._image)}  # fmt: skip
         absent = "" if predict else "No `predict` was given: parts can be hidden, and nothing is guessed."
         super().__init__(payload, absent, **traits)
         self._draws = 0
         self._answer()
+        self.observe(self._retext, "typed")
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {**super().acts(), "hide at random": lambda _: self.hide_at_random()}
@@ -126,6 +128,8 @@ class MaskPlayground(LivePage):
         view = cls(inputs.image, inputs.words, inputs.grid.grid, predict, mask, **traits)
         view._model = model, tokenizer, text
         view.redraw(takes=True)
+        if view.typed:
+            view._retext()
         return view
 
     def _given(self) -> dict[str, Any]:
@@ -137,13 +141,26 @@ class MaskPlayground(LivePage):
     def show(self, picture: ImageLike) -> None:
         """Another picture in place of that one, any image (see `images.prepare`), with the same text. ConfigError
         for what is none, and in a view that `of` has not made."""
+        self._turn(picture)
+        self.tell(credit="")
+
+    def _retext(self, _: Any = None) -> None:
+        """The picture that is shown, with the reader's sentence."""
+        with self.reporting():
+            self._turn(self._image)
+
+    def _turn(self, picture: ImageLike) -> None:
         from xfm import explain
 
         model, tokenizer, text = self._loaded()
-        self._image = prepare(picture, len(self._image))
-        self._predict = explain.masked_predictor(model, tokenizer, self._image, text)
-        self.redraw(image=self._image.tobytes())
-        self.tell(credit="")
+        inputs = explain.make_inputs(model, tokenizer, picture, self.typed.strip() or text)
+        if inputs.words.pieces != self._words.pieces:
+            self.hidden_pieces = []
+        self._image, self._words = inputs.image, inputs.words
+        self._predict = explain.masked_predictor(model, tokenizer, inputs.image, inputs.text)
+        pieces, owner = list(inputs.words.pieces), list(inputs.words.owner)
+        crisp = sharp(inputs.image, picture)
+        self.redraw(image=inputs.image.tobytes(), crisp=crisp, pieces=pieces, owner=owner)
         self._answered = Answer()
         self._answer()
 

@@ -1,5 +1,5 @@
 """Config, tokenizer and weights of an X-FM, as `static/page_model/page_xfm.js` reads them. docs/page-model.md has the
-browser's side, and the cost of eight-bit weights."""
+browser's side, and why weights have sixteen bits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from xfm.model import XFM
 HEADS = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # that the page knows
 SPLITS = {"type": "ByteLevel", "use_regex": True}  # how a tokenizer that the page knows splits texts
 SEEDS = {"shapley": ("shapley", 0), "candidates": ("candidates",), "ties": ("ties", 0), "infidelity": ("infidelity", 0)}
-MOST = 127  # of an int8 code, either way
+MOST = 2**15 - 1  # of a code, either way
 
 
 def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
-    """A `PageModelPayload`: about a byte a weight. ConfigError for another encoder or another cross-attention
+    """A `PageModelPayload`: about two bytes a weight. ConfigError for another encoder or another cross-attention
     than X-FM's own, and for a tokenizer that is no byte-level BPE."""
     vision, text = model.config.vision, model.config.text
     one_of("model.vision.encoder", vision.encoder, ("beit",))
@@ -34,7 +34,7 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
             continue
         shape, at = list(weight.shape), size
         values = _quantised(weight) if _is_matrix(name, weight) else (weight.float().cpu(),)
-        packed = [v.contiguous().numpy().astype("<i1" if v.dtype == torch.int8 else "<f4").tobytes() for v in values]
+        packed = [v.contiguous().numpy().astype("<i2" if v.dtype == torch.int16 else "<f4").tobytes() for v in values]
         packed[-1] += bytes(-len(packed[-1]) % 4)  # the next one is aligned
         tensors[name] = {"shape": shape, "at": at + (len(packed[0]) if len(packed) == 2 else 0)}
         if len(packed) == 2:
@@ -58,7 +58,7 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def as_in_page(model: XFM) -> XFM:
-    """A copy with the weights that the page has: matrices rounded to eight bits a number."""
+    """A copy with the weights that the page has: matrices rounded to sixteen bits a number."""
     rounded = copy.deepcopy(model)
     with torch.no_grad():
         for name, weight in rounded.state_dict().items():
@@ -74,10 +74,10 @@ def _is_matrix(name: str, weight: Tensor) -> bool:
 
 
 def _quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(rows, columns) -> scale of each row (float32), codes (int8): the weight is about codes times scale."""
+    """(rows, columns) -> scale of each row (float32), codes (int16): the weight is about codes times scale."""
     weight = weight.float().cpu()
     scale = (weight.abs().amax(1) / MOST).clamp_min(1e-30)
-    return scale, (weight / scale[:, None]).round().to(torch.int8)
+    return scale, (weight / scale[:, None]).round().to(torch.int16)
 
 
 def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:

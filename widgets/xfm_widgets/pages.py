@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xfm.base.fields import ConfigError
-from xfm.plots.palette import PALETTE
+from xfm.plots.palette import PALETTE, TOKENS
 
 from . import esm
 from .choices import Choice
@@ -35,7 +35,9 @@ PAGE = """<!doctype html>
  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{title}</title>
 <style>body {{ margin: clamp(0px, 2vw, 1rem); }}
+body > header {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
 {css}</style>
+<header><h1>{title}</h1></header>
 <main id="view"></main>
 <script type="module">
 {modules}
@@ -75,7 +77,7 @@ def styles_of(name: str) -> str:
     light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
     page = f"body:has(> main > .xfm-view.xfm-dark) {{ background: {PALETTE['paper'][1]}; }}"
     colours = f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
-    sheets = [STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name)]
+    sheets = [TOKENS, *(STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name))]
     return colours + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
 
 

@@ -11,7 +11,9 @@ import { createModel } from "./page_xfm.js";
 export { attributionLab };
 
 /** @import { Model } from "../host.d.ts" */
+/** @import { Memory } from "./page_network.js" */
 /** @import { PageModel } from "./page_xfm.js" */
+/** @typedef {{ patches: Float32Array, memory: Memory }} EncodedImage */
 /** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "../payloads.d.ts" */
 const OWN = "your own"; // the label of the reader's own trace
 
@@ -31,7 +33,8 @@ const OWN = "your own"; // the label of the reader's own trace
 export function maskPlayground(payload, { text, mask }) {
   const page = createModel(payload);
   return (model) => {
-    let inputs = page.inputs(bytesOf(model.get("payload").image), text);
+    const inputsNow = () => page.inputs(bytesOf(model.get("payload").image), model.get("typed").trim() || text);
+    let inputs = inputsNow();
     function answerNow() {
       const found = guess(page, inputs, { patches: model.get("hidden_patches"), pieces: model.get("hidden_pieces") });
       model.set("pixels", new DataView(found.pixels.buffer));
@@ -41,8 +44,17 @@ export function maskPlayground(payload, { text, mask }) {
     model.on("change:hidden_patches", answer);
     model.on("change:hidden_pieces", answer);
     model.on("change:payload", () => {
-      inputs = page.inputs(bytesOf(model.get("payload").image), text);
+      inputs = inputsNow();
     });
+    model.on("change:typed", () =>
+      reporting(model, () => {
+        const { pieces, owner } = inputsNow().tokens;
+        model.set("hidden_pieces", []);
+        if (model.limits) for (const name of ["hidden_pieces", "token"]) model.limits[name].count = pieces.length;
+        model.set("payload", { ...model.get("payload"), pieces, owner });
+        answerNow();
+      }),
+    );
     return {
       "hide at random": () => {
         model.set("hidden_patches", blocks(page.grid, mask.patches, mask.smallest));
@@ -187,24 +199,29 @@ export function traceExplorer(payload, { text }) {
  * @param {PageModel} page
  * @param {number} count
  * @param {number} k
- * @param {(i: number) => [Float32Array, Float32Array]} pair encoded text and picture
+ * @param {(i: number) => [Float32Array, EncodedImage]} pair encoded text and picture
  */
 export function ranked(page, count, k, pair) {
   const places = [...Array(count).keys()];
   const itc = Float32Array.from(places, (i) => {
-    const [text, patches] = pair(i);
+    const [text, { patches }] = pair(i);
     return page.itc({ text, patches }) ?? Number.NaN;
   });
   const itm = new Float32Array(count).fill(Number.NaN);
-  for (const i of places.sort((a, b) => itc[b] - itc[a]).slice(0, k))
-    itm[i] = page.itm({ fused: page.fuse(...pair(i)) }) ?? Number.NaN;
+  for (const i of places.sort((a, b) => itc[b] - itc[a]).slice(0, k)) {
+    const [text, { memory }] = pair(i);
+    itm[i] = page.itm({ fused: page.fuse(text, memory, undefined, 1, true) }) ?? Number.NaN;
+  }
   return { itc: new DataView(itc.buffer), itm: itm.every(Number.isNaN) ? null : new DataView(itm.buffer) };
 }
 
 /** @param {PageModel} page @param {number[]} ids */
 const encodedText = (page, ids) => page.encodeText(page.embedText(ids));
-/** @param {PageModel} page @param {Uint8Array} rgb */
-const encodedImage = (page, rgb) => page.encodeImage(page.embedImage(rgb));
+/** @param {PageModel} page @param {Uint8Array} rgb @returns {EncodedImage} */
+function encodedImage(page, rgb) {
+  const patches = page.encodeImage(page.embedImage(rgb));
+  return { patches, memory: page.remembered(patches) };
+}
 
 /**
  * A picture of the payload as the model sees it

@@ -1,0 +1,33 @@
+// The page around live views: gives their frames the model, loaded when the first one asks, their height and the theme.
+const WEIGHTS = new URL("../live/weights.js", document.currentScript.src);
+let loading;
+
+function weights() {
+  loading ??= new Promise((done, failed) => {
+    const script = Object.assign(document.createElement("script"), { src: WEIGHTS, onerror: failed });
+    script.onload = () => done(window.xfmWeights);
+    document.head.append(script);
+  });
+  return loading;
+}
+
+/** @returns {HTMLIFrameElement[]} */
+const frames = () => [...document.querySelectorAll("iframe.live")];
+
+const tellTheme = (frame) => {
+  const { theme } = document.body.dataset;
+  const dark = theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+  frame.contentWindow?.postMessage({ theme: dark ? "dark" : "light" }, "*");
+};
+
+addEventListener("message", async ({ data, source }) => {
+  const frame = frames().find(({ contentWindow }) => contentWindow === source);
+  if (!frame) return;
+  if (data.height) frame.style.height = `${data.height}px`;
+  if (data.height || data.want) tellTheme(frame);
+  if (data.want === "weights") source.postMessage({ weights: await weights() }, "*");
+});
+
+addEventListener("DOMContentLoaded", () => {
+  new MutationObserver(() => frames().forEach(tellTheme)).observe(document.body, { attributeFilter: ["data-theme"] });
+});

@@ -1,0 +1,158 @@
+"""What `make site` builds: without a warning, light, whole, from disk, without a request."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+ROOT = Path(__file__).resolve().parents[2]
+LOADED = {"src", "srcset", "poster", "data"}  # attributes of what a page loads by itself; of <link> its href, too
+OUTSIDE = re.compile(r"(?:https?:)?//")
+IN_STYLE = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)")
+
+
+class Page(HTMLParser):
+    """Ids of a page, what it links to, and what it loads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.loads = [a or b for style in re.findall(r"<style.*?</style>", text, re.S) for a, b in IN_STYLE.findall(style)]
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("id", "name"):
+                self.ids.add(value or "")
+            elif name == "href" and tag == "a":
+                self.links.append(value or "")
+            elif name in LOADED or (name, tag) == ("href", "link"):
+                self.loads.append(value or "")
+
+
+def faults(site: Path) -> list[str]:
+    """What a folder of pages asks of other hosts, and its links that lead nowhere."""
+    pages = {path.resolve(): Page(path.read_text("utf-8")) for path in site.rglob("*.html")}
+    found = []
+    for path, page in pages.items():
+        at = path.relative_to(site.resolve())
+        found += [f"{at} loads {url}" for url in page.loads if OUTSIDE.match(url)]
+        for url in page.links + page.loads:
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.is_file():
+                found.append(f"{at}: {url} is not there")
+            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
+                found.append(f"{at}: {url} has no such heading")
+    for style in site.rglob("*.css"):
+        urls = [a or b for a, b in IN_STYLE.findall(style.read_text("utf-8"))]
+        found += [f"{style.name} loads {url}" for url in urls if OUTSIDE.match(url)]
+    return found
+
+
+def test_what_is_outside_or_missing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<style>@import "https://x.y/z.css";</style><script src="//x.y/z.js"></script><a href="https://x.y">fine</a>'
+        '<a href="b.html">missing</a><a href="#here">missing</a><p id="there"></p><a href="a.html#there">fine</a>'
+    )
+    (tmp_path / "a.css").write_text("p { background: url(https://x.y/z.png) } b { background: url(data:,) }")
+    assert len(faults(tmp_path)) == 5
+
+
+def build(folder: Path) -> None:
+    """As `make site`, into folder/site. Warnings are errors."""
+    environment = {**os.environ, "XFM_SCALE": "demo", "OMP_NUM_THREADS": "1"}
+    commands = (
+        ("docs/course/live_pages.py", "build/extra"),
+        ("-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", "docs", "-d", folder / "tree", ".", folder / "site"),
+    )  # fmt: skip
+    for command in commands:
+        ran = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-6000:]
+
+
+@pytest.fixture
+def site(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    return once("site", build) / "site"
+
+
+@pytest.mark.full
+def test_the_site_is_light_and_whole_and_asks_nobody(site: Path) -> None:
+    sizes = {path.relative_to(site): path.stat().st_size for path in site.rglob("*") if path.is_file()}
+    largest = sorted(sizes, key=lambda path: -sizes[path])[:8]
+    assert sum(sizes.values()) <= 25e6, [(str(path), sizes[path]) for path in largest]
+    assert faults(site) == []
+    pages = {str(path) for path in sizes if path.suffix == ".html"}
+    notebooks = {f"notebooks/{path.stem}.html" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    docs = {f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("*.md")}
+    assert notebooks | docs | {"index.html", "studies/README.html", "docs/course/teaching.html"} <= pages
+    lesson = (site / "notebooks" / "07_attribution.html").read_text("utf-8")
+    assert re.search(r'<iframe[^>]* src="../live/07-AttributionLab.html"[^>]* loading="lazy" sandbox="allow-scripts">', lesson)
+    assert "lab.inputs" in lesson and "xfm.explain.attribute" in (site / "docs" / "api.html").read_text("utf-8")
+
+
+@pytest.fixture
+def opened(alone: Any, site: Path) -> Iterator[Callable[[str], Any]]:
+    """opened(page): from disk, without a network. Afterwards: no request but of files, no error, axe clean."""
+    asked: list[str] = []
+    errors: list[str] = []
+    pages = []
+
+    def show(name: str) -> Any:
+        page = alone.new_page()
+        pages.append(page)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((site / name).as_uri())
+        return page
+
+    yield show
+    for page in pages:
+        serious = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+        page.close()
+        assert not serious, [(v["id"], [n["html"][:150] for n in v["nodes"][:3]]) for v in serious]
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == [] == errors
+
+
+@pytest.mark.browser
+@pytest.mark.full
+def test_the_front_page_shows_a_live_view(opened: Callable[[str], Any]) -> None:
+    page = opened("index.html")
+    page.wait_for_url("**/docs/index.html")
+    page.frame_locator("iframe.live").locator(".xfm-view").wait_for()
+    page.wait_for_function("() => document.querySelector('iframe.live').style.height > '1px'")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
+@pytest.mark.full
+def test_a_view_in_a_notebook_asks_the_model(opened: Callable[[str], Any]) -> None:
+    page = opened("notebooks/07_attribution.html")
+    frame = page.frame_locator("iframe.live").first
+    page.locator("iframe.live").first.scroll_into_view_if_needed()
+    before, after = (frame.locator("tr[data-target] td").nth(i) for i in (0, 1))
+    frame.get_by_role("group", name="Words").get_by_role("button").first.click()
+    frame.locator(f"tr[data-target] td:nth-of-type(2):not(:text-is('{before.inner_text()}'))").first.wait_for()
+    assert before.inner_text() != after.inner_text()
+
+
+@pytest.mark.browser
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["quiz", "quiz-key", "sus"])
+def test_a_form_is_one_page_of_paper(name: str, opened: Callable[[str], Any]) -> None:
+    paper = opened(f"docs/course/{name}.html").pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) == 1
