@@ -47,13 +47,14 @@ def scene(below: Callable[[int], int], sprites: list[Any]) -> dict[str, Any]:
     near = first // 5 * 5 + (first % 5 + 1 + below(4)) % 5
     far = (first // 5 * 5 + 5 + below(15)) % 20
     concepts = first, near if below(4) < 3 else far
-    sizes, relation, things = (below(2), below(2)), below(4), []
-    for i, (concept, size) in enumerate(zip(concepts, sizes, strict=True)):
+    sizes, relation, alone, things = (below(2), below(2)), below(4), below(2) == 0, []
+    for i, (concept, size) in enumerate(zip(concepts[: 1 if alone else 2], sizes, strict=False)):
         w, h = (sprites[concept][size][side] for side in ("width", "height"))
-        along, across = ((w, h), (h, w))[relation // 2]
-        at = below(SIDE // 2 - along + 1) + (0 if (i == 0) == (relation % 2 == 0) else SIDE // 2)
-        place = at, below(SIDE - across + 1)
-        things.append((concept, size, *(place if relation < 2 else place[::-1]), w, h))
+        along, across = ((w, h), (h, w))[not alone and relation // 2]
+        start = 0 if alone or (i == 0) == (relation % 2 == 0) else SIDE // 2
+        room = SIDE if alone else SIDE // 2
+        place = start + 4 * below((room - along) // 4 + 1), 4 * below((SIDE - across) // 4 + 1)
+        things.append((concept, size, *(place if alone or relation < 2 else place[::-1]), w, h))
     return {"things": things, "relation": relation, "ground": [255 - below(60) for _ in range(3)]}
 
 
@@ -62,8 +63,9 @@ def noun_phrase(thing: tuple[int, ...]) -> list[int]:
 
 
 def caption(of: dict[str, Any]) -> list[int]:
-    a, b = of["things"]
-    return [1, *noun_phrase(a), 6 + of["relation"], *noun_phrase(b)]
+    first, *second = of["things"]
+    ids = [1, *noun_phrase(first), *([6 + of["relation"], *noun_phrase(*second)] if second else [])]
+    return ids + [0] * (LENGTH - len(ids))
 
 
 def paint(of: dict[str, Any], sprites: list[Any]) -> np.ndarray:
@@ -78,7 +80,7 @@ def paint(of: dict[str, Any], sprites: list[Any]) -> np.ndarray:
 
 def hide(ids: np.ndarray, below: Callable[[int], int]) -> tuple[np.ndarray, np.ndarray]:
     """Texts (n, 8) with two words hidden each, and where (n 2,)."""
-    at = np.array([LENGTH * i + 1 + j for i in range(len(ids)) for j in several(below, 2, LENGTH - 1)])
+    at = np.array([LENGTH * i + 1 + j for i in range(len(ids)) for j in several(below, 2, (ids[i] > 1).sum())])
     masked = ids.copy()
     masked.reshape(-1)[at] = 2
     return masked, at
@@ -108,7 +110,7 @@ class Twin:
             new = scene(below, sprites)
             scenes.setdefault(tuple(sorted(t[0] for t in new["things"])), new)
         shown, phrases, patches = [*scenes.values()], generator(*key, PHRASES), generator(*key, PATCHES)
-        meant = [s["things"][phrases(2)] for s in shown]
+        meant = [s["things"][phrases(len(s["things"]))] for s in shown]
         hidden = np.zeros((BATCH, 16), bool)
         for row in hidden:
             row[several(patches, 6, 16)] = True

@@ -1,5 +1,5 @@
 // @ts-check
-// The page's world: pictures of two drawings, their captions, and what a step hides. Every draw is a function of (seed,
+// The page's world: pictures of one or two drawings, their captions, and what a step hides. Every draw is a function of (seed,
 // step, purpose) in whole numbers, so that it is the same in every browser and in Python.
 
 export const SIDE = 32; // pixels of a picture
@@ -13,11 +13,14 @@ export const CONCEPTS = 20;
 export const GROUP = 5; // concepts that occur together
 export const HIDDEN_WORDS = 2; // of a text
 export const HIDDEN_PATCHES = 6; // of a picture
+export const ALONE = 1 / 2; // how often a picture has one drawing: boxes are learnt from these first
 const COMPANY = 3 / 4; // how often the second concept is of the first one's group
+const RASTER = 4; // pixels from one possible place to the next: a few hundred steps suffice to learn
 const PASTEL = 60; // levels of 256 that a background is below white, at most
 
 const WORDS = ["", "[text]", "[hidden]", "a", "big", "small", "left of", "right of", "above", "below"];
-const [WHOLE, MASK, A, BIG, LEFT] = [1, 2, 3, 4, 6];
+const [WHOLE, MASK, BIG, LEFT] = [1, 2, 4, 6];
+export const ARTICLE = 3;
 export const FIRST_CONCEPT = WORDS.length;
 export const VOCABULARY = 32; // with two that are never used: a multiple of 8
 export const PURPOSES = { weights: 1, pairs: 2, texts: 3, words: 4, patches: 5, phrases: 6, negatives: 7 };
@@ -26,7 +29,7 @@ export const HELD_OUT = 1 << 30; // a step that no training reaches
 /** @typedef {{ width: number, height: number, rgba: Uint8Array }} Sprite colours premultiplied by alpha */
 /** @typedef {{ names: string[], sprites: [big: Sprite, small: Sprite][] }} Drawings */
 /** @typedef {{ concept: number, size: number, x: number, y: number, width: number, height: number }} Thing `size`: 0 big, 1 small */
-/** @typedef {{ things: [Thing, Thing], relation: number, ground: number[] }} Scene */
+/** @typedef {{ things: Thing[], relation: number, ground: number[] }} Scene */
 /** @typedef {{ ids: number[], places: number[], labels: number[] }} Hidden `ids`: of texts with words hidden; `places`: rows of these words */
 /**
  * @typedef {{
@@ -51,6 +54,9 @@ function mixed(h) {
   return b ^ (b >>> 15);
 }
 
+/** 0 to n - 1 @param {number} n */
+export const upTo = (n) => Array.from({ length: n }, (_, i) => i);
+
 /**
  * Whole numbers below a bound, drawn one after the other
  * @param {number[]} key
@@ -71,10 +77,17 @@ export function generator(...key) {
  * @param {number} bound
  */
 function several(below, count, bound) {
-  const left = Array.from({ length: bound }, (_, i) => i);
+  const left = upTo(bound);
   const taken = Array.from({ length: count }, () => left.splice(below(left.length), 1)[0]);
   return taken.sort((a, b) => a - b);
 }
+
+/**
+ * A place from 0 to `most`, on the raster
+ * @param {(bound: number) => number} below
+ * @param {number} most
+ */
+const onRaster = (below, most) => RASTER * below(Math.floor(most / RASTER) + 1);
 
 /**
  * @param {(bound: number) => number} below
@@ -87,26 +100,28 @@ function drawScene(below, { sprites }) {
   const near = group + ((first - group + 1 + below(GROUP - 1)) % GROUP);
   const far = (group + GROUP + below(CONCEPTS - GROUP)) % CONCEPTS;
   const second = below(4) < 4 * COMPANY ? near : far;
-  const [sizes, relation] = [[below(2), below(2)], below(4)];
-  const things = [first, second].map((concept, i) => {
+  const [sizes, relation, isAlone] = [[below(2), below(2)], below(4), below(2) < 2 * ALONE];
+  const things = (isAlone ? [first] : [first, second]).map((concept, i) => {
     const { width, height } = sprites[concept][sizes[i]];
+    const [half, right, down] = [SIDE / 2, SIDE - width, SIDE - height];
+    const thing = { concept, size: sizes[i], width, height };
+    if (isAlone) return { ...thing, x: onRaster(below, right), y: onRaster(below, down) };
     const isFirstHalf = (i === 0) === (relation % 2 === 0); // of the picture's width, or of its height
-    const [half, x, y] = [SIDE / 2, SIDE - width, SIDE - height];
-    const along = relation < 2 ? half - width : half - height;
-    const at = (isFirstHalf ? 0 : half) + below(along + 1);
-    const across = below((relation < 2 ? y : x) + 1);
-    const place = relation < 2 ? { x: at, y: across } : { x: across, y: at };
-    return { concept, size: sizes[i], ...place, width, height };
+    const at = (isFirstHalf ? 0 : half) + onRaster(below, relation < 2 ? half - width : half - height);
+    const across = onRaster(below, relation < 2 ? down : right);
+    return relation < 2 ? { ...thing, x: at, y: across } : { ...thing, x: across, y: at };
   });
-  const ground = [0, 1, 2].map(() => 255 - below(PASTEL));
-  return { things: /** @type {[Thing, Thing]} */ (things), relation, ground };
+  return { things, relation, ground: [0, 1, 2].map(() => 255 - below(PASTEL)) };
 }
 
 /** @param {Thing} thing */
-const nounPhrase = ({ concept, size }) => [A, BIG + size, FIRST_CONCEPT + concept];
+const nounPhrase = ({ concept, size }) => [ARTICLE, BIG + size, FIRST_CONCEPT + concept];
 
 /** @param {Scene} scene */
-const captionOf = ({ things: [a, b], relation }) => [WHOLE, ...nounPhrase(a), LEFT + relation, ...nounPhrase(b)];
+function captionOf({ things: [a, b], relation }) {
+  const ids = [WHOLE, ...nounPhrase(a), ...(b ? [LEFT + relation, ...nounPhrase(b)] : [])];
+  return [...ids, ...Array(LENGTH - ids.length).fill(0)];
+}
 
 /** @param {Thing} thing */
 export const phraseOf = (thing) => [WHOLE, ...nounPhrase(thing)];
@@ -166,9 +181,10 @@ function placeOf(row, column) {
  * @returns {Hidden}
  */
 function hide(ids, below) {
-  const places = Array.from({ length: ids.length / LENGTH }, (_, text) =>
-    several(below, HIDDEN_WORDS, LENGTH - 1).map((i) => text * LENGTH + 1 + i),
-  ).flat();
+  const places = Array.from({ length: ids.length / LENGTH }, (_, text) => {
+    const count = ids.slice(text * LENGTH, (text + 1) * LENGTH).filter((id) => id > WHOLE).length;
+    return several(below, HIDDEN_WORDS, count).map((i) => text * LENGTH + 1 + i);
+  }).flat();
   return { ids: ids.map((id, i) => (places.includes(i) ? MASK : id)), places, labels: places.map((i) => ids[i]) };
 }
 
@@ -184,19 +200,19 @@ export function drawTexts(seed, step, drawings, count = BATCH) {
 }
 
 /**
- * 16 pictures with their captions, no two of the same two concepts
+ * 16 pictures with their captions, no two of the same concepts
  * @param {number} seed
  * @param {number} step
  * @param {Drawings} drawings
  */
 function drawScenes(seed, step, drawings) {
   const below = generator(seed, step, PURPOSES.pairs);
-  /** @type {Map<number, Scene>} */
+  /** @type {Map<string, Scene>} */
   const scenes = new Map();
   while (scenes.size < BATCH) {
     const scene = drawScene(below, drawings);
-    const [a, b] = scene.things.map(({ concept }) => concept).sort((x, y) => x - y);
-    if (!scenes.has(a * CONCEPTS + b)) scenes.set(a * CONCEPTS + b, scene);
+    const concepts = scene.things.map(({ concept }) => concept).sort((x, y) => x - y);
+    if (!scenes.has(`${concepts}`)) scenes.set(`${concepts}`, scene);
   }
   return [...scenes.values()];
 }
@@ -218,7 +234,7 @@ export function drawBatch(seed, step, drawings) {
   const captions = scenes.flatMap(captionOf);
   const of = (/** @type {number} */ purpose) => generator(seed, step, purpose);
   const [patches, phrases, negatives] = [of(PURPOSES.patches), of(PURPOSES.phrases), of(PURPOSES.negatives)];
-  const meant = scenes.map(({ things }) => things[phrases(2)]);
+  const meant = scenes.map(({ things }) => things[phrases(things.length)]);
   const hidden = scenes.flatMap((_, i) => several(patches, HIDDEN_PATCHES, PATCHES).map((p) => i * PATCHES + p));
   return {
     scenes,

@@ -1,6 +1,6 @@
 // @ts-check
 // Which tensor feeds which loss (as xfm/flow.py), and the six losses. What a loss does not need is not computed.
-import { BATCH, PATCHES, PHRASE, PIXELS } from "./learn_draws.js";
+import { ALONE, BATCH, PATCHES, PHRASE, PIXELS, upTo } from "./learn_draws.js";
 
 /** @import { Batch, Hidden } from "./learn_draws.js" */
 /** @import { Model } from "./learn_model.js" */
@@ -69,10 +69,7 @@ export function createFlow(tape, model, batch, guidance, passes) {
    * @param {Tensor} table
    */
   const guessed = (states, { places, labels }, name, table) =>
-    classified(
-      model.guesses(tape.gathered([[states, tape.index(places)]], places.length), name, table),
-      labels,
-    );
+    classified(model.guesses(tape.gathered([[states, tape.index(places)]], places.length), name, table), labels);
 
   /** Image-text similarity over the temperature (B, B) */
   const similarity = once(() => {
@@ -113,8 +110,8 @@ export function createFlow(tape, model, batch, guidance, passes) {
   function negatives({ at }) {
     const p = tape.room(BATCH * BATCH);
     kernels.crossEntropy(at, tape.index(Array(BATCH).fill(0)), p, BATCH, BATCH);
-    return Array.from({ length: BATCH }, (_, row) => {
-      const weights = Array.from({ length: BATCH }, (_, c) => (c === row ? 0 : floats[p + row * BATCH + c] + 1e-5));
+    return upTo(BATCH).map((row) => {
+      const weights = upTo(BATCH).map((c) => (c === row ? 0 : floats[p + row * BATCH + c] + 1e-5));
       let left = batch.negative() * weights.reduce((sum, w) => sum + w, 0);
       const found = weights.findIndex((w) => {
         left -= w;
@@ -176,16 +173,19 @@ export function createFlow(tape, model, batch, guidance, passes) {
       if (!isPooled) return squared(model.mapped(hidden, "mim"), at, batch.hidden);
       const patch = squared(hidden, at, batch.hidden);
       const mean = model.pooled({ at, rows: hidden.rows, cols: hidden.cols, grad: 0 });
-      const whole = squared(model.pooled(hidden), mean.at, Array.from({ length: BATCH }, (_, i) => i));
+      const whole = squared(model.pooled(hidden), mean.at, upTo(BATCH));
       const back = () => [patch, whole].forEach((part) => void part.back());
       return { value: patch.value + whole.value, back, level: patch.level + whole.level };
     },
 
     itc() {
-      const own = Array.from({ length: BATCH }, (_, i) => i);
+      const own = upTo(BATCH);
       const [images, texts] = [classified(similarity(), own), classified(turned(), own)];
       const back = () => {
-        for (const [half, logits] of /** @type {const} */ ([[images, similarity()], [texts, turned()]])) {
+        for (const [half, logits] of /** @type {const} */ ([
+          [images, similarity()],
+          [texts, turned()],
+        ])) {
           half.back();
           for (let i = 0; i < BATCH * BATCH; i++) floats[logits.grad + i] *= 0.5;
         }
@@ -194,7 +194,7 @@ export function createFlow(tape, model, batch, guidance, passes) {
     },
 
     itm() {
-      const own = Array.from({ length: BATCH }, (_, i) => i);
+      const own = upTo(BATCH);
       const [otherImage, otherText] = [negatives(turned()), negatives(similarity())];
       const order = [...own, ...own, ...otherText];
       const length = text().rows / BATCH;
@@ -202,17 +202,20 @@ export function createFlow(tape, model, batch, guidance, passes) {
       const texts = tape.gathered([[cross(text()), tape.index(states)]], states.length);
       const fused = model.fuse(texts, memory(), [...own, ...otherImage, ...own]);
       const logits = model.twoLayers(model.first(fused, order.length), "itm");
-      return classified(logits, order.map((_, i) => (i < BATCH ? 1 : 0))); // prettier-ignore
+      return classified(
+        logits,
+        order.map((_, i) => (i < BATCH ? 1 : 0)),
+      ); // prettier-ignore
     },
 
     imlm() {
-      const own = Array.from({ length: BATCH }, (_, i) => i);
+      const own = upTo(BATCH);
       const fused = model.fuse(cross(masked()), memory(), own);
       return guessed(fused, batch.masked, "imlm", parameters["imlm.word"]);
     },
 
     bbp() {
-      const own = Array.from({ length: BATCH }, (_, i) => i);
+      const own = upTo(BATCH);
       const fused = model.fuse(cross(model.encodeText(batch.phrases, PHRASE)), memory(), own);
       return boxLoss(model.twoLayers(model.first(fused, BATCH), "bbp"));
     },
@@ -237,9 +240,7 @@ export function createFlow(tape, model, batch, guidance, passes) {
 
   /** @param {Tensor} logits (n, 4) -> boxes (cx, cy, w, h) in [0, 1] */
   const boxesOf = ({ at, rows }) =>
-    Array.from({ length: rows }, (_, i) =>
-      Array.from({ length: 4 }, (_, c) => 1 / (1 + kernels.exp(-floats[at + 4 * i + c]))),
-    );
+    upTo(rows).map((i) => upTo(4).map((c) => 1 / (1 + kernels.exp(-floats[at + 4 * i + c]))));
 
   return { losses, similarity, boxesOf, patches, pooled, memory };
 }
@@ -255,7 +256,10 @@ export function boxError(box, truth) {
   box.forEach((v, c) => {
     loss += Math.abs(v - truth[c]);
   });
-  const [inside, hull] = [[0, 0], [0, 0]];
+  const [inside, hull] = [
+    [0, 0],
+    [0, 0],
+  ];
   const sides = [0, 1].map((axis) => {
     const [low, high] = [box[axis] - box[axis + 2] / 2, box[axis] + box[axis + 2] / 2];
     const [least, most] = [truth[axis] - truth[axis + 2] / 2, truth[axis] + truth[axis + 2] / 2];
@@ -292,21 +296,24 @@ export function boxError(box, truth) {
  * @returns {Record<string, { value: number, name: string }>}
  */
 export function levels(log, boxes) {
-  const hidden = [2, 1, 1, ...Array(4).fill(1 / 4), ...Array(20).fill(1 / 10)]; // how often each word, of seven
-  const words = { value: -hidden.reduce((sum, n) => sum + (n / 7) * log(n / 7), 0), name: "words by frequency" };
+  const noun = ALONE * (1 / 3) + (1 - ALONE) * (2 / 7); // of hidden words: articles, as many sizes, as many concepts
+  const relation = (1 - ALONE) * (1 / 7);
+  const shares = [noun, ...Array(2).fill(noun / 2), ...Array(4).fill(relation / 4), ...Array(20).fill(noun / 20)];
+  const words = { value: -shares.reduce((sum, p) => sum + p * log(p), 0), name: "words by frequency" };
   const third = 1 / 3;
   return {
     mlm: words,
     imlm: words,
     itc: { value: log(BATCH), name: `chance, ln ${BATCH}` },
-    itm: { value: -(third * log(third) + (1 - third) * log(1 - third)), name: "share of true pairs" },
+    itm: { value: -(third * log(third) + (1 - third) * log(1 - third)), name: "entropy of the labels" },
     bbp: { value: constantBox(boxes), name: "one box for all" },
   };
 }
 
 /** The loss of the best constant box: a search along one axis at a time @param {number[][]} boxes */
 function constantBox(boxes) {
-  const error = (/** @type {number[]} */ box) => boxes.reduce((sum, t) => sum + boxError(box, t).loss, 0) / boxes.length;
+  const error = (/** @type {number[]} */ box) =>
+    boxes.reduce((sum, t) => sum + boxError(box, t).loss, 0) / boxes.length;
   let [best, step] = [[0.5, 0.5, 0.35, 0.35], 0.1];
   let least = error(best);
   while (step > 1e-3) {

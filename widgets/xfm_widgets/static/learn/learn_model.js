@@ -1,6 +1,6 @@
 // @ts-check
 // A micro X-FM: vision and language encoder of two blocks each, a fusion encoder of one, and the heads of six losses.
-import { generator, LENGTH, PATCHES, PIXELS, PURPOSES, VOCABULARY } from "./learn_draws.js";
+import { generator, LENGTH, PATCHES, PIXELS, PURPOSES, upTo, VOCABULARY } from "./learn_draws.js";
 
 /** @import { Encoder } from "../payloads.d.ts" */
 /** @import { Part, Tape, Tensor } from "./learn_tape.js" */
@@ -61,7 +61,7 @@ const wordHead = (name) => [
   [`${name}.bias`, 1, VOCABULARY, 0],
 ];
 
-const LAYERS = Array.from({ length: DEPTH }, (_, i) => i);
+const LAYERS = upTo(DEPTH);
 /** @type {Record<Module, Spec[]>} */
 const SPECS = {
   vision: [
@@ -117,7 +117,7 @@ export function createModel(tape, seed) {
     p.grad = grads + p.at - first;
     p.moments = moments + 2 * (p.at - first);
   }
-  const copy = Object.fromEntries(SPECS.vision.map(([name, rows, cols]) => [name, tape.tensor(rows, cols)]));
+  const copy = Object.fromEntries(SPECS.vision.map(([name, n, cols]) => [name, tape.tensor(n, cols)]));
   tape.settle();
 
   /** Draws the weights: uniform, of the deviation that their spec names */
@@ -146,12 +146,11 @@ export function createModel(tape, seed) {
   function attention(x, name, n, from = parameters) {
     const qkv = tape.linear(x, from[`${name}.qkv`]);
     const length = x.rows / n;
-    const own = tape.index(Array.from({ length: n }, (_, i) => i));
+    const own = tape.index(upTo(n));
     return mapped(tape.attend(qkv, qkv, own, [n, length, length, WIDTH]), `${name}.out`, from);
   }
   /** Repeats 0 to size - 1 @param {number} n @param {number} size @param {(i: number, j: number) => number} row */
-  const rows = (n, size, row) =>
-    tape.index(Array.from({ length: n * size }, (_, i) => row(Math.floor(i / size), i % size)));
+  const rows = (n, size, row) => tape.index(upTo(n * size).map((i) => row(Math.floor(i / size), i % size)));
 
   return {
     parameters,
@@ -218,7 +217,7 @@ export function createModel(tape, seed) {
     pooled(patches) {
       const n = patches.rows / PATCHES;
       /** @type {Part[]} */
-      const parts = Array.from({ length: PATCHES }, (_, j) => [patches, rows(n, 1, (i) => i * PATCHES + j)]);
+      const parts = upTo(PATCHES).map((j) => [patches, rows(n, 1, (i) => i * PATCHES + j)]);
       return tape.gathered(parts, n, 1 / PATCHES);
     },
 
@@ -230,7 +229,13 @@ export function createModel(tape, seed) {
     encodeText(ids, length = LENGTH) {
       const n = ids.length / length;
       const { "language.word": word, "language.positions": positions } = parameters;
-      const embedded = tape.gathered([[word, tape.index(ids)], [positions, rows(n, length, (_, j) => j)]], ids.length); // prettier-ignore
+      const embedded = tape.gathered(
+        [
+          [word, tape.index(ids)],
+          [positions, rows(n, length, (_, j) => j)],
+        ],
+        ids.length,
+      ); // prettier-ignore
       let x = normed(embedded, "language.norm");
       for (const name of LAYERS.map((i) => `language.${i}`)) {
         x = normed(tape.sum(x, attention(x, name, n)), `${name}.norm1`);

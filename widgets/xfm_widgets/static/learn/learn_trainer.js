@@ -1,6 +1,6 @@
 // @ts-check
 // Training steps of the micro X-FM, and what it can do after them.
-import { BATCH, boxOf, drawBatch, drawTexts, HELD_OUT, PHRASE, phraseOf } from "./learn_draws.js";
+import { BATCH, boxOf, drawBatch, drawTexts, HELD_OUT, PHRASE, phraseOf, upTo } from "./learn_draws.js";
 import { boxError, createFlow, LOSSES, levels } from "./learn_losses.js";
 import { createModel } from "./learn_model.js";
 import { createTape } from "./learn_tape.js";
@@ -82,7 +82,7 @@ export function createTrainer(kernels, drawings, firstSeed) {
 
   /** One step of Adam. What no gradient has reached stays: Adam's averages alone would move it */
   function update() {
-    const rate = (globalThis.RATE ?? RATE) * Math.min(1, (done + 1) / WARM_UP);
+    const rate = RATE * Math.min(1, (done + 1) / WARM_UP);
     for (const p of parameters) {
       if (!p.isReached) continue;
       const size = p.rows * p.cols;
@@ -148,12 +148,12 @@ export function createTrainer(kernels, drawings, firstSeed) {
       const things = batch.scenes.map((scene) => scene.things[0]);
       const flow = createFlow(tape, model, batch, "self", () => false);
       const { at } = flow.similarity();
-      const picked = Array.from({ length: BATCH }, (_, caption) => {
-        const scores = Array.from({ length: BATCH }, (_, image) => floats[at + image * BATCH + caption]);
+      const picked = upTo(BATCH).map((caption) => {
+        const scores = upTo(BATCH).map((image) => floats[at + image * BATCH + caption]);
         return scores.indexOf(Math.max(...scores));
       });
       const text = model.encodeText(things.flatMap(phraseOf), PHRASE);
-      const fused = model.fuse(text, flow.memory(), [...picked.keys()]);
+      const fused = model.fuse(text, flow.memory(), upTo(BATCH));
       const boxes = flow.boxesOf(model.twoLayers(model.first(fused, BATCH), "bbp"));
       const ious = boxes.map((box, i) => boxError(box, boxOf(things[i])).iou);
       return { picked, recall: picked.filter((image, caption) => image === caption).length / BATCH, boxes, ious };
@@ -169,8 +169,8 @@ export function createTrainer(kernels, drawings, firstSeed) {
 
     /** Levels without learning of all losses but MIM, whose own moves with its target */
     levels() {
-      const boxes = Array.from({ length: 16 }, (_, i) => drawBatch(seed, HELD_OUT + i, drawings).boxes);
-      const each = boxes.flatMap((some) => Array.from({ length: BATCH }, (_, i) => [...some.subarray(4 * i, 4 * i + 4)]));
+      const boxes = upTo(16).map((i) => drawBatch(seed, HELD_OUT + i, drawings).boxes);
+      const each = boxes.flatMap((some) => upTo(BATCH).map((i) => [...some.subarray(4 * i, 4 * i + 4)]));
       return levels(kernels.log, each);
     },
   };
@@ -187,4 +187,3 @@ const EMPTY = {
   hidden: [],
   negative: () => 0,
 };
-

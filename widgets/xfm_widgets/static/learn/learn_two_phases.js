@@ -4,7 +4,8 @@ import { PAPER } from "./learn_trainer.js";
 
 /** @import { LossName } from "./learn_losses.js" */
 /** @import { Trainer } from "./learn_trainer.js" */
-/** @typedef {{ seed: number, phase: "language" | "stopped" | "open", step: number, loss: number }} Progress */
+/** @typedef {"language" | "stopped" | "open"} Phase */
+/** @typedef {{ seed: number, phase: Phase, step: number, loss: number }} Progress */
 /** @typedef {{ seed: number, before: number, stopped: number, open: number }} Pair MLM's held-out loss, nats */
 
 export const FIRST = 300; // steps of MLM alone
@@ -33,7 +34,7 @@ export function* twoPhases(trainer, seed) {
 /**
  * @param {Trainer} trainer
  * @param {number} seed
- * @param {Progress["phase"]} name
+ * @param {Phase} name
  * @param {number} steps
  * @returns {Generator<Progress, void>}
  */
@@ -49,7 +50,9 @@ function* phase(trainer, seed, name, steps) {
 }
 
 // Two-sided 95 % quantiles of Student's t by degrees of freedom
-const QUANTILES = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131];
+const QUANTILES = [
+  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
+];
 
 /**
  * Mean and 95 % interval (Student's t) of paired differences; no interval of a single one
