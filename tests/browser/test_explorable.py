@@ -146,7 +146,10 @@ def test_a_typed_sentence_is_text_and_is_answered(opened: Any) -> None:
     field.fill("the crab")
     page.get_by_role("button", name="Ask").click()
     expect(page.locator(".ex-scene text")).to_have_text("the crab")
+    assert float(page.locator(".ex-large strong").inner_text().rstrip("\u00a0%")) > 10
     page.get_by_role("button", name="without the crab").click()
+    expect(page.locator(".ex-now")).to_contain_text("ITM gives what is in it <1")
+    page.get_by_role("button", name="true caption").click()
     expect(page.locator(".ex-now")).to_contain_text("the picture without the crab")
 
 
@@ -174,6 +177,39 @@ def test_hidden_patches_and_quiz_answers_are_chosen_by_hand(opened: Any) -> None
     expect(page.locator(".xfm-explorable")).to_have_attribute("data-screen", "routing")
     page.get_by_role("button", name="stop off").click()
     expect(page.locator("[data-valve]")).to_have_attribute("data-valve", "open")
+
+
+def test_what_a_hand_can_choose_in_a_picture_the_keys_can_and_the_focus_stays(opened: Any) -> None:
+    page = opened("#guidance?hidden=0.7")
+    page.locator(".ex-scene").focus()
+    press(page, "Home", "ArrowRight", "ArrowDown", "Enter")
+    assert page.evaluate("location.hash") == "#guidance?hidden=0", "7 was hidden: it is shown again"
+    press(page, "ArrowRight", "Enter")
+    assert page.evaluate("location.hash") == "#guidance?hidden=0.8", "the focus has outlived the drawing"
+    at(page, "#losses")
+    page.get_by_role("button", name="hide “left”").focus()
+    press(page, "Enter")
+    assert page.evaluate("location.hash") == "#losses?word=4"
+    assert page.evaluate("document.activeElement.closest('.ex-caption') !== null")
+    press(page, "ArrowRight")
+    expect(page.locator(".xfm-explorable")).to_have_attribute("data-screen", "routing")
+
+
+SWIPE = """(by) => {
+  const target = document.querySelector('.ex-place');
+  const touch = (x) => new Touch({ identifier: 1, target, clientX: x, clientY: 300 });
+  const send = (type, x, on) => target.dispatchEvent(new TouchEvent(type,
+    { bubbles: true, touches: on ? [touch(x)] : [], changedTouches: [touch(x)] }));
+  send('touchstart', 300, true);
+  send('touchend', 300 + by, false);
+}"""
+
+
+def test_a_swipe_turns_the_screen_and_a_tap_does_not(opened: Any) -> None:
+    page = opened("#routing")
+    for by, expected in ((-10, "routing"), (-120, "stop"), (120, "routing")):
+        page.evaluate(SWIPE, by)
+        expect(page.locator(".xfm-explorable")).to_have_attribute("data-screen", expected)
 
 
 def test_the_losses_of_the_pair_are_pytorch_s(opened: Any) -> None:

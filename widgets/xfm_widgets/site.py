@@ -107,6 +107,7 @@ def scene_payload(lab: Lab, concepts: tuple[int, ...]) -> dict[str, Any]:
     context = EvalContext(as_in_page(lab.model), lab.config, lab.tokenizer)
     texts, images = context.text_features([s.text for s in (scene, *others)]), context.image_features([scene, *others])
     hard = int((texts[0] @ images[1:].T).argmax())
+    itc: Any = lab.model.objectives["itc"]
     rule, grid = lab.config.data.mask, config.vision.grid
     mask = block_mask(grid, rule.image_patches, rule.smallest_block, seeding.rng("explorable", "mask"))
     return {
@@ -127,7 +128,7 @@ def scene_payload(lab: Lab, concepts: tuple[int, ...]) -> dict[str, Any]:
             "texts": [other.text for other in others],
             "text": texts[1:].detach().numpy().tobytes(),
             "image": images[1:].detach().numpy().tobytes(),
-            "temperature": lab.model.objectives["itc"].temperature.item(),
+            "temperature": itc.temperature.item(),
         },
     }
 

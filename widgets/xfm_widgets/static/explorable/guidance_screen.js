@@ -1,6 +1,6 @@
 // @ts-check
 // Guidance as a map: how well the prediction of each hidden patch agrees with the encoder's own output; and what it buys.
-import { node, svgNode } from "../dom.js";
+import { node, refill, svgNode } from "../dom.js";
 import { fixed, interval, number } from "../number_text.js";
 import { answersOf, maskedPatches, meanOf } from "./pair_answers.js";
 import { choice, pick, scenePicture, WAITING } from "./story_parts.js";
@@ -57,13 +57,13 @@ export const guidanceScreen = {
       const left = scenePicture(story, {
         label: `Hidden patches, by how well the ${shown} agrees with the encoder’s output`,
         hidden,
-        map: null,
+        onpatch: flip,
       });
       const size = 600 / story.scene.grid;
       for (const patch of values ? hidden : []) {
         const value = values?.[patch] ?? 0;
         const [x, y] = [(patch % story.scene.grid) * size, Math.floor(patch / story.scene.grid) * size];
-        left.append(
+        left.querySelector(".ex-target")?.before(
           svgNode("rect", {
             x,
             y,
@@ -80,22 +80,8 @@ export const guidanceScreen = {
           ),
         );
       }
-      for (let i = 0; i < story.scene.grid ** 2; i++) {
-        const [x, y] = [(i % story.scene.grid) * size, Math.floor(i / story.scene.grid) * size];
-        const target = svgNode("rect", {
-          x,
-          y,
-          width: size,
-          height: size,
-          fill: "transparent",
-          class: "ex-target",
-          "data-target": i,
-        });
-        target.addEventListener("click", () => flip(i));
-        left.append(target);
-      }
       const side = node("div", { className: "ex-side" });
-      picture.replaceChildren(node("div", { className: "ex-two" }, left, side));
+      refill(picture, node("div", { className: "ex-two" }, left, side));
       const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
       const width = Math.max(260, side.clientWidth);
       side.append(training(story, width, 15 * unit, unit), benefits([neighbours, boxes, early], width, unit));

@@ -1,74 +1,60 @@
 // @ts-check
-// Queries, keys and scores of one attention of the model in the page, as its encoders compute them.
-import { add, attend, layerNorm, linear, meanRow, unpacked } from "../page_model/page_tensor.js";
+// Queries, keys and scores of every attention of the model in the page, as its encoders compute them.
+import { plain } from "../page_model/page_tensor.js";
 import { createModel } from "../page_model/page_xfm.js";
 
 /** @import { Inputs } from "../page_model/page_xfm.js" */
+/** @import { Algebra } from "../page_model/page_tensor.js" */
 /** @import { PageModelPayload } from "../payloads.d.ts" */
 /** @typedef {"language" | "vision" | "fusion"} Encoder */
-/** @typedef {ReturnType<typeof innerNumbers>} InnerNumbers */
 /** @typedef {{ queries: Float32Array, keys: Float32Array, bias: (head: number, query: number, key: number) => number }} Inner rows of `width` numbers */
+/** @typedef {ReturnType<typeof innerNumbers>} InnerNumbers */
 
-/** @param {PageModelPayload} payload */
+/**
+ * A model that is watched while it computes: in plain JavaScript, whose numbers stay in view
+ * @param {PageModelPayload} payload
+ */
 export function innerNumbers(payload) {
-  const weights = unpacked(payload);
-  const { config } = payload;
-  const grid = config.side / config.patch;
-  /** The model up to a layer @param {Partial<PageModelPayload["config"]>} depths */
-  const cut = (depths) => createModel({ ...payload, config: { ...config, ...depths } });
-  /** @param {string} name @param {Float32Array} x */
-  const project = (name, x) => linear(x, weights[`${name}.weight`], weights[`${name}.bias`]);
-  /** @param {string} name @param {Float32Array} x */
-  const norm = (name, x, epsilon = 1e-5) => layerNorm(x, weights[`${name}.weight`], weights[`${name}.bias`], epsilon);
-  /** @param {string} name @param {Float32Array} x @param {Float32Array} memory @param {Inner["bias"]} bias @returns {Inner} */
-  const asked = (name, x, memory, bias = () => 0) => ({
-    queries: project(`${name}.query`, x),
-    keys: project(`${name}.key`, memory),
-    bias,
-  });
-
-  /** @param {number} layer @param {Inputs} given @returns {Inner} */
-  function language(layer, given) {
-    const x = cut({ text_depth: layer }).encodeText(given.pieces.slice());
-    return asked(`text.layers.${layer}.attention`, x, x);
+  /** @type {Inner[]} */
+  let seen = [];
+  /** @type {Algebra} */
+  const watching = {
+    ...plain,
+    attend(q, k, v, shape, bias) {
+      const [rows, keys] = [q.length / shape.width, k.length / shape.width];
+      const added = (/** @type {number} */ head, /** @type {number} */ query, /** @type {number} */ key) =>
+        bias ? bias.data[(head * rows + query) * keys + key] : 0;
+      seen.push({ queries: q, keys: k, bias: added });
+      return plain.attend(q, k, v, shape, bias);
+    },
+  };
+  const model = createModel(payload, watching);
+  /** The attentions of what is computed @param {() => void} act */
+  function during(act) {
+    seen = [];
+    act();
+    return seen;
   }
-
-  /** The first half of a fusion layer, then its look at the picture @param {number} layer @param {Inputs} given @returns {Inner} */
-  function fusion(layer, given) {
-    const before = cut({ fusion_depth: layer });
-    const patches = before.encodeImage(given.patches.slice());
-    const x = before.fuse(before.encodeText(given.pieces.slice()), patches).slice();
-    const name = `fusion.layers.${layer}`;
-    const width = weights[`${name}.attention.query.weight`].shape[0];
-    const [q, k, v] = ["query", "key", "value"].map((part) => project(`${name}.attention.${part}`, x));
-    const own = project(`${name}.attention.out`, attend(q, k, v, config.text_heads, width).gathered);
-    const memory = new Float32Array(width + patches.length);
-    memory.set(meanRow(patches, width));
-    memory.set(patches, width);
-    return asked(`${name}.cross`, norm(`${name}.norm1`, add(own, x)), memory);
+  /** Of the patches alone: the whole picture's token stays inside @param {Inner} inner @returns {Inner} */
+  function withoutFirst({ queries, keys, bias }) {
+    const width = queries.length / ((payload.config.side / payload.config.patch) ** 2 + 1);
+    return {
+      queries: queries.subarray(width),
+      keys: keys.subarray(width),
+      bias: (head, query, key) => bias(head, query + 1, key + 1),
+    };
   }
-
-  /** Of the patches alone, as the encoder gives no first token away @param {number} layer @param {Inputs} given @returns {Inner} */
-  function vision(layer, given) {
-    const out = cut({ vision_depth: layer }).encodeImage(given.patches.slice());
-    const [scale, shift] = [weights["vision.norm.weight"].data, weights["vision.norm.bias"].data];
-    const standard = out.map((value, i) => (value - shift[i % shift.length]) / scale[i % scale.length]);
-    const [own, from] = [
-      weights[`vision.blocks.${layer}.norm1.weight`].data,
-      weights[`vision.blocks.${layer}.norm1.bias`].data,
-    ];
-    const x = standard.map((value, i) => value * own[i % own.length] + from[i % from.length]);
-    const { data, shape } = weights[`vision.relative_bias.${layer}`];
-    const [row, column] = [
-      (/** @type {number} */ patch) => Math.floor(patch / grid),
-      (/** @type {number} */ patch) => patch % grid,
-    ];
-    return asked(`vision.blocks.${layer}.attention`, x, x, (head, query, key) => {
-      const down = row(query) - row(key) + grid - 1;
-      return data[(down * (2 * grid - 1) + column(query) - column(key) + grid - 1) * shape[1] + head];
-    });
-  }
-  return { language, vision, fusion };
+  return {
+    /** @param {number} layer @param {Inputs} given */
+    language: (layer, given) => during(() => model.encodeText(given.pieces))[layer],
+    /** @param {number} layer @param {Inputs} given */
+    vision: (layer, given) => withoutFirst(during(() => model.encodeImage(given.patches))[layer]),
+    /** Of words at patches, behind each look of words at words @param {number} layer @param {Inputs} given */
+    fusion(layer, given) {
+      const [text, memory] = [model.encodeText(given.pieces), model.remembered(model.encodeImage(given.patches))];
+      return during(() => model.fuse(text, memory))[2 * layer + 1];
+    },
+  };
 }
 
 /**

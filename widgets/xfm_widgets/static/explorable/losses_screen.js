@@ -1,6 +1,6 @@
 // @ts-check
 // The six losses of this pair, each as a share of a baseline that has not looked.
-import { node, svgNode } from "../dom.js";
+import { node, refill, svgNode } from "../dom.js";
 import { short } from "../number_text.js";
 import { answersOf } from "./pair_answers.js";
 import { captionWords, place, WAITING } from "./story_parts.js";
@@ -31,7 +31,8 @@ export const lossesScreen = {
     const first = words.indexOf(story.scene.names[0]);
     return (state) => {
       const word = place(state, "word", words.length, first);
-      controls.replaceChildren(
+      refill(
+        controls,
         captionWords(story.scene.caption, {
           hidden: word,
           onword: (i) => set({ word: String(i) }),
@@ -40,7 +41,7 @@ export const lossesScreen = {
       );
       const page = model();
       if (!page) {
-        picture.replaceChildren(node("p", { className: "ex-waiting" }, WAITING));
+        refill(picture, node("p", { className: "ex-waiting" }, WAITING));
         return `Every loss of this pair will stand beside a baseline that has not looked. ${WAITING}`;
       }
       const losses = answersOf(page, story).losses(word);
@@ -101,7 +102,7 @@ export const lossesScreen = {
           plot.text(area.x + area.width + unit, middle + 1.15 * unit, `${of}; ${against}`, { class: "ex-tick" });
         }
       });
-      picture.replaceChildren(svg);
+      refill(picture, svg);
       const { mlm, imlm } = losses;
       const saved = mlm.value - imlm.value;
       const verdict =

@@ -60,8 +60,8 @@ function pairAnswers(model, { scene, numbers }) {
   const box = model.box(model.outputs(phrase)) ?? [0.5, 0.5, 1, 1];
   const matching = {
     pair: model.itm(whole) ?? 0,
-    otherPicture: model.itm({ fused: model.fuse(whole.text, other.patches) }) ?? 0,
-    otherCaption: model.itm({ fused: model.fuse(other.text, whole.patches) }) ?? 0,
+    otherPicture: model.itm({ fused: model.fuse(whole.text, model.remembered(other.patches)) }) ?? 0,
+    otherCaption: model.itm({ fused: model.fuse(other.text, model.remembered(whole.patches)) }) ?? 0,
   };
   const masked = maskedPatches(model, given, whole.patches, scene.mask);
   const ranking = contrast(model, whole, scene.gallery);
@@ -78,7 +78,7 @@ function pairAnswers(model, { scene, numbers }) {
     const { answer } = guess(model, given, { patches: [], pieces: [piece] });
     const pieces = given.tokens.ids.map((_, i) => i === piece);
     const text = model.encodeText(model.maskedText(given, pieces));
-    const logits = model.imlm({ text, patches: other.patches, fused: model.fuse(text, other.patches) }, piece);
+    const logits = model.imlm({ fused: model.fuse(text, model.remembered(other.patches)) }, piece);
     const found = { guesses: answer.words[0], wrong: logits ? surprise(logits, given.tokens.ids[piece]) : Number.NaN };
     hidden.set(word, found);
     return found;

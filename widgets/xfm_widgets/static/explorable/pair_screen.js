@@ -1,6 +1,6 @@
 // @ts-check
 // One picture and its caption, as each of the six losses sees them: what is hidden, what is predicted.
-import { node, svgNode } from "../dom.js";
+import { node, refill, svgNode } from "../dom.js";
 import { fixed, percent, wholePercent } from "../number_text.js";
 import { answersOf, boxLoss, sigmoid } from "./pair_answers.js";
 import { bars, captionWords, choice, large, pick, place, scenePicture, WAITING } from "./story_parts.js";
@@ -85,7 +85,8 @@ export const pairScreen = {
           : loss === "mim"
             ? node("p", { className: "ex-caption ex-absent" }, "the caption is not seen")
             : captionWords(scene.caption, hidesWord ? { hidden: word, onword: (i) => set({ word: String(i) }) } : {});
-      picture.replaceChildren(
+      refill(
+        picture,
         node("div", { className: "ex-two" }, left, node("div", { className: "ex-side" }, caption, ...predicted())),
       );
       return `${HIDES[loss]}. ${answers ? SAYS[loss](answers, story, word) : WAITING}`;

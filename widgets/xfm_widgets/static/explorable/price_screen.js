@@ -17,15 +17,17 @@ const ROWS = /** @type {const} */ ({
 const NAMES = /** @type {(keyof typeof ROWS)[]} */ (Object.keys(ROWS));
 const LEVEL = 0.05;
 
-/** What the tests say of a row @param {Effect} effect */
+/** What the tests say of a row, and the same where there is little room @param {Effect} effect */
 export function standing({ p_holm, p_family }) {
-  if (p_holm === null) return { isShown: false, text: "secondary, not corrected" };
+  if (p_holm === null) return { isShown: false, text: "secondary, not corrected", brief: "secondary" };
+  const over = pValue(p_family ?? p_holm);
   if (p_family !== null && p_family > LEVEL)
     return {
       isShown: false,
-      text: `p ${pValue(p_holm)} in its study, ${pValue(p_family)} over all: suggested, not shown`,
+      text: `p ${pValue(p_holm)} in its study, ${over} over all: suggested, not shown`,
+      brief: `p ${over}: not shown`,
     };
-  return { isShown: p_holm <= LEVEL, text: `p ${pValue(p_family ?? p_holm)} by Holm` };
+  return { isShown: p_holm <= LEVEL, text: `p ${over} by Holm`, brief: `p ${over}` };
 }
 
 /** @type {Screen} */
@@ -80,7 +82,7 @@ export const priceScreen = {
       );
       plot.text(plot.x(0) - unit, area.y - unit, "← the stop costs", { "text-anchor": "end", class: "ex-name" });
       plot.text(plot.x(0) + unit, area.y - unit, "the stop gains →", { class: "ex-name" });
-      rows.forEach(({ id, name, mean, low, high, text }, i) => {
+      rows.forEach(({ id, name, mean, low, high, text, brief }, i) => {
         const y = plot.y(rows.length - i - 0.5);
         const ink = mean < 0 ? "var(--orange)" : "var(--blue)";
         const isPale = one && one.id !== id;
@@ -120,7 +122,7 @@ export const priceScreen = {
             isNarrow
               ? { x: area.x, y: y + 1.9 * unit, class: "ex-tick" }
               : { x: plot.x(100 * mean), y: y + 1.9 * unit, "text-anchor": "middle", class: "ex-tick" },
-            text,
+            isNarrow ? brief : text,
           ),
         );
         svg.append(group);

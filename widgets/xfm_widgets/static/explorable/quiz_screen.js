@@ -1,7 +1,7 @@
 // @ts-check
 // Six questions with their answers and the reason, from the same numbers.
 import { button } from "../controls.js";
-import { node } from "../dom.js";
+import { node, refill } from "../dom.js";
 import { fixed, interval, number, percent, short } from "../number_text.js";
 import { effectOf } from "./stop_screen.js";
 import { place } from "./story_parts.js";
@@ -115,7 +115,8 @@ export const quizScreen = {
       });
       const reason =
         own < 0 ? [] : [node("p", { className: "ex-reason" }, why(story)), button("See it", () => go(see))];
-      picture.replaceChildren(
+      refill(
+        picture,
         node("p", { className: "ex-question" }, ask),
         node("div", { className: "ex-options", role: "group", "aria-label": "Answers" }, ...choices),
         ...reason,

@@ -1,6 +1,6 @@
 // @ts-check
 // What several screens are made of: states, buttons of which one is chosen, and the picture with what lies on it.
-import { button } from "../controls.js";
+import { arrowKeys, button } from "../controls.js";
 import { node, svgNode } from "../dom.js";
 
 /** @import { Box, State, Story } from "./story.d.ts" */
@@ -87,12 +87,7 @@ export function scenePicture(
   for (const patch of hidden)
     svg.append(square(patch, { fill: "var(--raised)", stroke: "var(--soft)", "stroke-width": 1.5, "data-hidden": "" }));
   if (chosen >= 0) svg.append(square(chosen, { fill: "none", stroke: "var(--orange)", "stroke-width": 5 }));
-  if (onpatch)
-    for (let i = 0; i < scene.grid ** 2; i++) {
-      const target = square(i, { fill: "transparent", class: "ex-target" });
-      target.addEventListener("click", () => onpatch(i));
-      svg.append(target);
-    }
+  if (onpatch) choosing(svg, scene.grid, onpatch);
   for (const { box, ink, name, dash, isBelow } of boxes) {
     const [cx, cy, w, h] = box.map((share) => share * SIDE);
     const [x, y] = [cx - w / 2, cy - h / 2];
@@ -113,6 +108,44 @@ export function scenePicture(
     );
   }
   return svg;
+}
+
+let cursor = -1; // the patch that the keys are at: of the one picture that is shown
+
+/**
+ * A click on a patch chooses it; so do arrow keys and Enter
+ * @param {SVGElement} svg
+ * @param {number} grid
+ * @param {(patch: number) => void} onpatch
+ */
+function choosing(svg, grid, onpatch) {
+  const size = SIDE / grid;
+  const targets = Array.from({ length: grid ** 2 }, (_, i) => {
+    const place_ = { x: (i % grid) * size, y: Math.floor(i / grid) * size, width: size, height: size };
+    const target = svgNode("rect", { ...place_, fill: "transparent", class: "ex-target", "data-target": i });
+    target.addEventListener("click", () => onpatch(i));
+    return target;
+  });
+  const show = () => {
+    targets.forEach((target, i) => {
+      target.classList.toggle("ex-cursor", i === cursor);
+    });
+  };
+  svg.append(...targets);
+  svg.setAttribute("tabindex", "0");
+  svg.setAttribute("role", "group");
+  svg.setAttribute("aria-label", `${svg.getAttribute("aria-label")}; arrow keys and Enter choose a patch`);
+  arrowKeys(/** @type {any} */ (svg), {
+    count: () => targets.length,
+    columns: () => grid,
+    current: () => cursor,
+    go(patch, isChosen) {
+      cursor = patch;
+      show();
+      if (isChosen) onpatch(patch);
+    },
+  });
+  show();
 }
 
 /**

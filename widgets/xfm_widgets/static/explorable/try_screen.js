@@ -1,7 +1,7 @@
 // @ts-check
 // Try it: remove an object, hide a word, type a sentence, drop a picture; and what the model does not know.
 import { button } from "../controls.js";
-import { node } from "../dom.js";
+import { node, refill } from "../dom.js";
 import { interval, percent, wholePercent } from "../number_text.js";
 import { presence } from "../page_model/page_grounding.js";
 import { guess } from "../page_model/page_questions.js";
@@ -16,6 +16,7 @@ const RELATIONS = /** @type {const} */ ([
   ["left", "right"],
   ["above", "below"],
 ]);
+const NEXT = "Hide a word, remove an object, change the caption, or type your own.";
 const LONGEST = 120; // characters of a sentence
 
 /** The text with its relation turned round; "" where it names none @param {string} text */
@@ -46,6 +47,10 @@ export const tryScreen = {
     const kinds = Object.keys(texts);
     /** @type {Record<string, string>} */
     const measured = { "another name": "name", "relation turned round": "relation" };
+    const exchanged = ["name", "count", "size", "relation"].map((what) => ({
+      what,
+      ...checkpoint[`matching (${what} exchanged), ITM, accuracy`],
+    }));
     /** @type {{ rgb: Uint8Array, picture: string } | null} */
     let own = null;
     let message = "";
@@ -84,6 +89,13 @@ export const tryScreen = {
       set({ gone: "" });
     });
     controls.append(given.element, gone.element, node("label", {}, "or type", sentence), button("Ask", ask), drop);
+    const share = (/** @type {string} */ key) => percent(checkpoint[key].value);
+    const relations = () =>
+      `Of masked relations it gets ${share("masked relations, right picture, accuracy")} right, ${share("masked relations, wrong picture, accuracy")} with another picture.`;
+    const grounding = () =>
+      `Among several objects it finds ${share("grounding (several objects), acc@0.5")} of the phrases (best constant box: ${percent(checkpoint["grounding (several objects), acc@0.5"].baseline)}).`;
+    const styles = () =>
+      `It was trained on one style of drawings: it names ${share("trained style: naming, openmoji, accuracy")} there and ${share("held-out style: naming, noto, accuracy")} in another.`;
     return (state) => {
       const text = state.text || scene.caption;
       const words = text.split(/\s+/).filter(Boolean);
@@ -133,14 +145,31 @@ export const tryScreen = {
               `Guesses ${name}`,
             ),
           );
-      picture.replaceChildren(node("div", { className: "ex-two" }, left, side));
+      const kind = kinds.find((each) => texts[each] === text);
+      if (isAsked && word < 0 && kind && kind in measured)
+        side.append(
+          node(
+            "p",
+            { className: "ex-tick" },
+            `true caption picked, one word exchanged; chance ${percent(exchanged[0].baseline, 0)}`,
+          ),
+          bars(
+            exchanged.map(({ what, value }) => ({
+              name: what,
+              value,
+              text: percent(value, 0),
+              ink: what === measured[kind] ? "var(--orange)" : "var(--soft)",
+            })),
+            "How often the true caption is picked, by what is exchanged",
+          ),
+        );
+      refill(picture, node("div", { className: "ex-two" }, left, side));
       if (message) return message;
       if (!page || !answer) return WAITING;
       if (answer.error) return answer.error;
-      const kind = kinds.find((each) => texts[each] === text);
       if (word >= 0) {
         const [seen, blind] = [answer.guesses?.with?.truth ?? 0, answer.guesses?.without?.truth ?? 0];
-        return `“${words[word]}” hidden: the true word gets ${wholePercent(seen)} with the picture and ${wholePercent(blind)} from the words alone.`;
+        return `“${words[word]}” hidden: the true word gets ${wholePercent(seen)} with the picture and ${wholePercent(blind)} from the words alone.${RELATIONS.flat().some((relation) => relation === words[word]) ? ` ${relations()}` : ""}`;
       }
       const first = `ITM gives ${own ? "your picture and this sentence" : removed ? `the picture without the ${removed}` : "this pair"} ${wholePercent(answer.match)}.`;
       if (removed && kind === "true caption") {
@@ -148,13 +177,14 @@ export const tryScreen = {
         return `${first} With the ${removed} in it: ${wholePercent(before.match)}.`;
       }
       if (isPhrase(text))
-        return `BBP draws the box of “${text}”; ITM gives what is in it ${wholePercent(answer.match)}.`;
+        return `BBP draws the box of “${text}”; ITM gives what is in it ${wholePercent(answer.match)}. ${grounding()}`;
       if (kind && kind in measured) {
-        const of = measured[kind];
-        const { value, low, high, n, baseline } = checkpoint[`matching (${of} exchanged), ITM, accuracy`];
-        return `${first} The sentence is false. Among ${n} pairs with one ${of} exchanged ITM picks the true caption in ${percent(value)} (${interval(low, high, "%", { digits: 1 })}); chance is ${percent(baseline, 0)}.`;
+        const found = exchanged.find((each) => each.what === measured[kind]);
+        if (!found) return first;
+        const { what, value, low, high, n, baseline } = found;
+        return `${first} The sentence is false. Among ${n} pairs with one ${what} exchanged ITM picks the true caption in ${percent(value)} (${interval(low, high, "%", { digits: 1 })}); chance is ${percent(baseline, 0)}.`;
       }
-      return first;
+      return own ? `${first} ${styles()}` : `${first} ${NEXT}`;
     };
   },
 };

@@ -1,7 +1,7 @@
 // @ts-check
 // Three encoders, from a block to one row of its attention to one dot product, with the numbers of the model in the page.
 import { button, select } from "../controls.js";
-import { node } from "../dom.js";
+import { node, refill } from "../dom.js";
 import { fixed, percent } from "../number_text.js";
 import { noMaps } from "../page_model/page_questions.js";
 import { dotProduct } from "./inner_numbers.js";
@@ -40,20 +40,27 @@ export const zoomScreen = {
     return (state) => {
       const page = model();
       const at = lookedAt(state);
-      controls.replaceChildren();
       if (!at) {
-        picture.replaceChildren(overview());
+        refill(controls);
+        refill(picture, overview());
         return `Three encoders: vision reads ${grid ** 2} patches, language ${pieces.length} word pieces, fusion lets words look at patches. Choose a block to look inside.`;
       }
-      trail(at);
+      const parts = trail(at);
       if (!page) {
-        picture.replaceChildren(node("p", { className: "ex-waiting" }, WAITING));
+        refill(controls, ...parts);
+        refill(picture, node("p", { className: "ex-waiting" }, WAITING));
         return WAITING;
       }
       const weights = attentionOf(page, at);
-      if (at.query < 0) return block(at, weights);
+      if (at.query < 0) {
+        refill(controls, ...parts);
+        return block(at, weights);
+      }
       const [, keys] = sides(at.enc);
       const row = weights.subarray(at.query * keys.length, (at.query + 1) * keys.length);
+      const best = row.indexOf(row.reduce((a, b) => Math.max(a, b), 0));
+      const further = at.key < 0 ? [button(`Zoom in: “${keys[best]}”`, () => set({ key: String(best) }))] : [];
+      refill(controls, parts[0], ...further, ...parts.slice(1));
       return at.key < 0 ? oneRow(at, row) : product(page, at, row);
     };
 
@@ -111,7 +118,7 @@ export const zoomScreen = {
         query < 0 ? "–" : queries[query],
         (name) => set({ query: name === "–" ? "" : String(queries.indexOf(name)), key: "" }),
       );
-      controls.append(
+      return [
         button("Zoom out", () => set(out)),
         select(
           "block",
@@ -122,13 +129,14 @@ export const zoomScreen = {
         ).element,
         select("head", heads, String(head), (name) => set({ head: name }), plus).element,
         looker.element,
-      );
-      if (query >= 0)
-        controls.append(
-          select("at", ["–", ...keys], key < 0 ? "–" : keys[key], (name) =>
-            set({ key: name === "–" ? "" : String(keys.indexOf(name)) }),
-          ).element,
-        );
+        ...(query < 0
+          ? []
+          : [
+              select("at", ["–", ...keys], key < 0 ? "–" : keys[key], (name) =>
+                set({ key: name === "–" ? "" : String(keys.indexOf(name)) }),
+              ).element,
+            ]),
+      ];
     }
 
     /** The map of one head @param {Looked} at @param {Float32Array} weights */
@@ -146,7 +154,7 @@ export const zoomScreen = {
         label: "The picture; a click chooses the patch that looks",
         onpatch: (patch) => choose(patch + 1),
       });
-      picture.replaceChildren(at.enc === "vision" ? node("div", { className: "ex-two" }, chooser, map) : map);
+      refill(picture, at.enc === "vision" ? node("div", { className: "ex-two" }, chooser, map) : map);
       const most = weights.reduce((a, b) => Math.max(a, b), 0);
       const peak = weights.indexOf(most);
       return `Head ${at.head + 1} of ${at.enc} block ${at.layer + 1}: ${SEES[at.enc]}. Its largest weight is ${fixed(most, 2)}, of “${queries[Math.floor(peak / keys.length)]}” at “${keys[peak % keys.length]}”. Choose a ${at.enc === "vision" ? "patch" : "row"}.`;
@@ -162,7 +170,8 @@ export const zoomScreen = {
         (/** @type {number} */ key) => set({ key: String(key) }),
       ];
       const order = [...row.keys()].sort((a, b) => row[b] - row[a]).slice(0, MOST_ROWS);
-      picture.replaceChildren(
+      refill(
+        picture,
         at.enc === "language"
           ? wordRow(row, keys, roomOf(picture), { label, choose })
           : node(
@@ -180,7 +189,6 @@ export const zoomScreen = {
               ),
             ),
       );
-      controls.firstElementChild?.after(button(`Zoom in: “${keys[best]}”`, () => choose(best)));
       return `“${queries[at.query]}” gives ${percent(most)} of its attention to “${keys[best]}”. The row sums to ${percent(
         row.reduce((a, b) => a + b, 0),
         0,
@@ -194,13 +202,13 @@ export const zoomScreen = {
       const shift = at.enc === "vision" ? 1 : 0; // whose numbers begin at the first patch
       if (at.query < shift || at.key < shift) {
         const reason = "The whole picture’s token keeps its numbers inside the encoder: choose a patch.";
-        picture.replaceChildren(node("p", { className: "ex-waiting" }, reason));
+        refill(picture, node("p", { className: "ex-waiting" }, reason));
         return `“${names[0]}” gives “${names[1]}” ${percent(weight)}.`;
       }
       const inner = insides(page)[at.enc](at.layer);
       const width = inner.queries.length / (at.enc === "vision" ? grid ** 2 : pieces.length);
       const found = dotProduct(inner, story.scene.heads, width, at.head, at.query - shift, at.key - shift);
-      picture.replaceChildren(productPlot(found, names, weight, roomOf(picture)));
+      refill(picture, productPlot(found, names, weight, roomOf(picture)));
       const { q, k, products, sum, size } = found;
       const top = products.reduce((best, value, i) => (Math.abs(value) > Math.abs(products[best]) ? i : best), 0);
       return `Number ${top + 1} contributes most: ${fixed(q[top], 2)} × ${fixed(k[top], 2)} = ${fixed(products[top], 2)}. All ${size} sum to ${fixed(sum, 2)}, which becomes ${percent(weight)} of the attention.`;
