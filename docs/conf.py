@@ -20,8 +20,8 @@ exclude_patterns = [".*", "build", "runs", "tests", "widgets", "studies/make_lea
 root_doc = "docs/index"
 
 html_theme, html_title = "furo", "X-FM Lab"
-html_static_path = ["course/site.css", "course/live.js"]
-html_css_files, html_js_files = ["site.css"], ["live.js"]
+html_static_path = ["course/site.css", "course/site.js"]
+html_css_files, html_js_files = ["site.css"], ["site.js"]
 html_extra_path = ["course/root", "../build/extra"]  # what leads to docs/index.html; the live views
 html_copy_source = html_show_sourcelink = False
 
@@ -43,6 +43,14 @@ def _docstring(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
     lines[:] = [re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line).replace("|", r"\|") for line in lines]
 
 
+def _levels(app: Any, name: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Captions of the sidebar are headings without a level, which no screen reader takes."""
+    context["furo_navigation_tree"] = context["furo_navigation_tree"].replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
 def setup(app: Any) -> None:
     app.connect("source-read", _page)
+    app.connect("html-page-context", _levels, priority=900)  # after furo's
     app.connect("autodoc-process-docstring", _docstring)

@@ -1,6 +1,6 @@
 """Live views for the site's notebooks, made by the notebooks' own cells: `python docs/course/live_pages.py build/extra`.
 
-A file a view, and the model's weights once, in weights.js: the page around a view (live.js) hands them to its frame.
+A file a view, and the model's weights once, in weights.js: the page around a view (site.js) hands them to its frame.
 So a view weighs little, and its frame stays in its sandbox, from disk too.
 """
 

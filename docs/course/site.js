@@ -1,4 +1,4 @@
-// The page around live views: gives their frames the model, loaded when the first one asks, their height and the theme.
+// The page around live views: gives their frames the model (loaded when the first one asks), their height, the theme.
 const WEIGHTS = new URL("../live/weights.js", document.currentScript.src);
 let loading;
 
@@ -28,6 +28,15 @@ addEventListener("message", async ({ data, source }) => {
   if (data.want === "weights") source.postMessage({ weights: await weights() }, "*");
 });
 
+/** What scrolls sideways can be reached by key. */
+function reachable() {
+  for (const region of document.querySelectorAll("pre, .cell_output, .cell_output > .output, .table-wrapper")) {
+    if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+  }
+}
+
+addEventListener("resize", reachable);
 addEventListener("DOMContentLoaded", () => {
+  reachable();
   new MutationObserver(() => frames().forEach(tellTheme)).observe(document.body, { attributeFilter: ["data-theme"] });
 });
