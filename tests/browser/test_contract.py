@@ -11,8 +11,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
-from conftest import CHROMIUM, FLAGS
-
 pytestmark = pytest.mark.browser
 NAMES = list(make_screenshots.VIEWS)
 FEW = ("GradientFlow", "GroundingPad")  # the others are marked full
@@ -36,7 +34,8 @@ PRESENTED = """() => {
     const box = e.getBoundingClientRect();
     if (box.height && box.bottom > innerHeight + 1) wrong.push(`below the screen: ${e.outerHTML.slice(0, 100)}`);
     const cut = getComputedStyle(e).overflowY !== 'visible' && e.scrollHeight > e.clientHeight + 4 && e.clientHeight;
-    if (cut && !e.matches('input, select, .xfm-sentence, .xfm-answers')) wrong.push(`cut: ${e.className} ${e.scrollHeight} of ${e.clientHeight}`);
+    if (cut && !e.matches('input, select, .xfm-sentence, .xfm-answers'))
+      wrong.push(`cut: ${e.className} ${e.scrollHeight} of ${e.clientHeight}`);
   }
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let text; (text = texts.nextNode()); ) {
@@ -56,7 +55,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    started = playwright.chromium.launch(executable_path=make_screenshots.CHROMIUM, args=make_screenshots.FLAGS)
     yield started
     started.close()
 

@@ -86,9 +86,8 @@ class AttributionLab(LivePage):
         self._inputs: list[AttributionInputs] = []  # that `add` asks
         self._removals = Removals(covers, words.owner, sizes[0], rescore)
         payload = {
-            "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
-            "owner": list(words.owner), "most": SHOWN, "can": rescore is not None, "takes": False,
-            "objects": drawn, "crisp": sharp(self._image), **self._found(),
+            "side": side, "grid": self._grid, "most": SHOWN, "can": rescore is not None, "takes": False,
+            **self._seen(drawn), **self._found(),
         }  # fmt: skip
         traits = {"methods": self._all("method")[:SHOWN], "targets": self._all("target")} | traits
         super().__init__(payload, (bad + ("" if self._pairs else NONE)).strip(), **traits)
@@ -196,17 +195,19 @@ class AttributionLab(LivePage):
         self._pairs = parts.explained(asked, methods)
         self._inputs, self._image, self._words = asked, asked[0].image, asked[0].words
         drawn, covers = parts.object_parts(objects, len(self._image), self._grid)
-        self._removals, self._scored_for = (
-            Removals(covers, self._words.owner, self._grid**2, parts.rescorer(asked)),
-            None,
-        )
+        self._removals = Removals(covers, self._words.owner, self._grid**2, parts.rescorer(asked))
+        self._scored_for = None
         with self.hold_trait_notifications():
             self.removed_words, self.removed_objects, self.removed_patches = [], [], []
         self._begin()
-        new = {"image": self._image.tobytes(), "crisp": sharp(self._image, picture), "objects": drawn, **self._found()}
-        new |= {"words": list(self._words.words), "owner": list(self._words.owner)}
-        self.tell(payload=self.drawn | new, singles={})
+        self.redraw(**self._seen(drawn, picture), **self._found())
+        self.tell(singles={})
         self.methods, self.targets = methods, self._all("target")
+
+    def _seen(self, objects: list[dict[str, Any]], picture: ImageLike | None = None) -> dict[str, Any]:
+        """The part of the payload that is the picture's and the sentence's."""
+        return {"image": self._image.tobytes(), "crisp": sharp(self._image, picture), "objects": objects,
+                "words": list(self._words.words), "owner": list(self._words.owner)}  # fmt: skip
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {**super().acts(), "add": self._add_asked}

@@ -46,16 +46,14 @@ class Picture:
     def drawn(self) -> dict[str, Any]:
         height, width, _ = self.image.shape
         return {"image": self.image.tobytes(), "height": height, "width": width, "boxes": self.true,
-                "found": self.found, "own": self.own, "crisp": self.crisp,
-                "unlike": self.unlike}  # fmt: skip
+                "found": self.found, "own": self.own, "crisp": self.crisp, "unlike": self.unlike}  # fmt: skip
 
 
 def unlike(example: Any, data: Dataset | None) -> bool:
     """Whether the training data have no picture in the style of an example: a verdict was measured of theirs alone."""
     drawn = {thing.style for thing in getattr(example, "objects", ())}
-    trained = (
-        [set(getattr(source, "styles", ())) for source in data.sources if "images" in source.provides] if data else []
-    )
+    sources = [source for source in data.sources if "images" in source.provides] if data else []
+    trained = [set(getattr(source, "styles", ())) for source in sources]
     return bool(trained) and (bool(drawn - set().union(*trained)) if drawn else all(trained))
 
 

@@ -11,7 +11,7 @@ import traitlets
 
 from xfm.base import seeding
 from xfm.base.fields import require
-from xfm.base.images import ImageLike, prepare
+from xfm.base.images import ImageLike
 from xfm.config import MaskConfig
 from xfm.data.masking import block_mask, span_positions
 from xfm.plots import Figure
@@ -87,7 +87,8 @@ class MaskPlayground(LivePage):
         self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
         self._answered = Answer()
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
-                   "owner": list(words.owner), "can": predict is not None, "takes": False, "crisp": sharp(self._image)}  # fmt: skip
+                   "owner": list(words.owner), "can": predict is not None, "takes": False,
+                   "crisp": sharp(self._image)}  # fmt: skip
         absent = "" if predict else "No `predict` was given: parts can be hidden, and nothing is guessed."
         super().__init__(payload, absent, **traits)
         self._draws = 0

@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
     from xfm.tasks.retrieval_set import RetrievalSet
 
-MOST, SIDE, LARGE = (
-    256,
-    48,
-    192,
-)  # pairs, and pixels of a side: of a thumbnail, and of a drawing at a screen's resolution
+MOST = 256  # pairs
+SIDE, LARGE = 48, 192  # pixels of a side: of a thumbnail, and of a drawing at a screen's resolution
 
 
 def checked_pairs(pairs: RetrievalSet) -> RetrievalSet:
