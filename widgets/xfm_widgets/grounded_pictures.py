@@ -90,14 +90,10 @@ def checked_answer(answer: Mapping[str, Any], true: list[float] | None) -> tuple
     pieces = [str(p) for p in answer.get("pieces", [])] if attention is not None else []
     if attention is not None and len(pieces) not in (0, attention.shape[2]):
         raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
-    candidates = [
-        {
-            "box": _finite_box(one["box"], f"candidates[{i}].box"),
-            "share": _share(one["share"], f"candidates[{i}].share"),
-            "presence": _share(one.get("presence"), f"candidates[{i}].presence"),
-        }
-        for i, one in enumerate(answer.get("candidates") or ())
-    ]
+    candidates = [{"box": _finite_box(one["box"], f"candidates[{i}].box"),
+                  "share": _share(one["share"], f"candidates[{i}].share"),
+                  "presence": _share(one.get("presence"), f"candidates[{i}].presence")}
+                  for i, one in enumerate(answer.get("candidates") or ())]  # fmt: skip
     split = [(str(word), [str(piece) for piece in pieces]) for word, pieces in answer.get("split") or ()]
     never = answer.get("never_seen")
     doubts = {"presence": _share(answer.get("presence"), "presence"), "candidates": candidates, "split": split,

@@ -100,15 +100,11 @@ def _parts(view: Any, function: str, model: bool) -> dict[str, str]:
     standard, traits = ("layout", "tooltip", "tabbable"), view.traits()
     state = {n: v for n, v in view.get_state().items() if n not in standard and not n.startswith("_")}
     limits = {name: cast(Choice, traits[name]).limit(view) for name in view.choices()}
-    return {
-        "title": html.escape(type(view).__name__),
-        "modules": esm.join(view._script, OFFLINE, *([PAGE_KERNEL] if model else [])),
-        "call": esm.export(OFFLINE, function),
-        "view": esm.export(view._script),
-        "state": script_json(state),
-        "limits": script_json(encodable(limits)),
-        "kernel": kernel and f", {kernel}",
-    }
+    return {"title": html.escape(type(view).__name__),
+            "modules": esm.join(view._script, OFFLINE, *([PAGE_KERNEL] if model else [])),
+            "call": esm.export(OFFLINE, function), "view": esm.export(view._script),
+            "state": script_json(state), "limits": script_json(encodable(limits)),
+            "kernel": kernel and f", {kernel}"}  # fmt: skip
 
 
 def warn_of_size(html: str, view: str) -> None:
