@@ -91,7 +91,6 @@ class AttributionLab(OneQuestion):
     _scored_for: dict[str, Any] | None = None  # what was removed when the scores were told; None: nothing was told
 
     def _begin(self) -> None:
-        """The scores before anything is removed, and those without what is."""
         self._removals.before = {a.target: finite(a.score) for a, _ in self._pairs}
         if self._removals.rescore is not None:
             with self.reporting():
@@ -199,9 +198,9 @@ class AttributionLab(OneQuestion):
                 self.add(name)
 
     def _prepare(self, choices: Mapping[str, Any]) -> None:
-        methods = choices.get("methods")
-        for name in [name for name in self.drawn["more"] if isinstance(methods, list) and name in methods]:
-            self._add_asked(name)
+        if isinstance(methods := choices.get("methods"), list):
+            for name in [name for name in self.drawn["more"] if name in methods]:
+                self._add_asked(name)
 
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
