@@ -35,7 +35,6 @@ WIDEST = 1920  # pixels of a sheet
 
 
 def views() -> dict[str, Callable[[], xw.View]]:
-    """What makes each of them, by its class's name."""
     lab, study = xfm.load("demo"), Study.load(ROOT / "studies" / "insulation")
     scene, probes = lab.scene(3, objects=(2, 3)), study.probes()["xfm"][0]
     of, given = (lab.model, lab.tokenizer), (scene.image, scene.text)
