@@ -12,7 +12,6 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -35,48 +34,25 @@ SCREENS = {390: 8, 1024: 4, 1920: 2}  # pixels: how many views stand side by sid
 WIDEST = 1920  # pixels of a sheet
 
 
-@cache
-def lab() -> xfm.Lab:
-    return xfm.load("demo")
-
-
-def flow() -> xw.View:
-    probes = Study.load(ROOT / "studies" / "insulation").probes()["xfm"][0]
-    return xw.GradientFlow(probes, step=len(probes) - 1)
-
-
-def trace() -> xw.View:
-    scene = lab().scene(3, objects=(2, 3))
-    return xw.TraceExplorer(lab().trace(scene.image, scene.text), layer=1, heads="mean", token=2, credit=scene.credit)
-
-
-def masks() -> xw.View:
-    scene, hidden = lab().scene(3, objects=(2, 3)), {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2]}
-    given = lab().model, lab().tokenizer, scene.image, scene.text, lab().config.data.mask
-    return xw.MaskPlayground.of(*given, **hidden, credit=scene.credit)
-
-
-def pad() -> xw.View:
-    scenes = [lab().scene(3, objects=(2, 3)), lab().scene(5), lab().scene(9)]
-    return xw.GroundingPad.of(lab().model, lab().tokenizer, scenes, lab().data)
-
-
-def retrieval() -> xw.View:
-    model, config, tokenizer = lab().model, lab().config, lab().tokenizer
-    return xw.RetrievalExplorer.of(model, config, tokenizer, retrieval_set(model, config, tokenizer, 48))
-
-
-VIEWS: dict[str, Callable[[], xw.View]] = {
-    "GradientFlow": flow,
-    "GroundingPad": pad,
-    "AttributionLab": lambda: xw.AttributionLab.of(lab().inputs(lab().scene(3, objects=(2, 3)))),
-    "AblationExplorer": lambda: xw.AblationExplorer(Study.load(ROOT / "studies" / "insulation"), variant="no stop"),
-    "MaskPlayground": masks,
-    "TraceExplorer": trace,
-    "RetrievalExplorer": retrieval,
-    "TaskExplorer": lambda: xw.TaskExplorer.of(lab().task("vqa"), item=3),
-    "TrainingMonitor": lambda: xw.TrainingMonitor(lab().run),
-}
+def views() -> dict[str, Callable[[], xw.View]]:
+    lab, study = xfm.load("demo"), Study.load(ROOT / "studies" / "insulation")
+    scene, probes = lab.scene(3, objects=(2, 3)), study.probes()["xfm"][0]
+    of, given = (lab.model, lab.tokenizer), (scene.image, scene.text)
+    hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2], "credit": scene.credit}
+    scenes, few = [scene, lab.scene(5), lab.scene(9)], (lab.model, lab.config, lab.tokenizer)
+    return {
+        "GradientFlow": lambda: xw.GradientFlow(probes, step=len(probes) - 1),
+        "GroundingPad": lambda: xw.GroundingPad.of(*of, scenes, lab.data),
+        "AttributionLab": lambda: xw.AttributionLab.of(lab.inputs(scene)),
+        "AblationExplorer": lambda: xw.AblationExplorer(study, variant="no stop"),
+        "MaskPlayground": lambda: xw.MaskPlayground.of(*of, *given, lab.config.data.mask, **hidden),
+        "TraceExplorer": lambda: xw.TraceExplorer(
+            lab.trace(*given), layer=1, heads="mean", token=2, credit=scene.credit
+        ),
+        "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(*few, retrieval_set(*few, 48)),
+        "TaskExplorer": lambda: xw.TaskExplorer.of(lab.task("vqa"), item=3),
+        "TrainingMonitor": lambda: xw.TrainingMonitor(lab.run),
+    }
 
 
 def picture(page: bytes) -> Image.Image:
@@ -138,7 +114,7 @@ if __name__ == "__main__":
         folder.mkdir(parents=True, exist_ok=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, device_scale_factor=1.5)
-        pages = {name: make().to_html(folder / f"{name}.html") for name, make in VIEWS.items()}
+        pages = {name: make().to_html(folder / f"{name}.html") for name, make in views().items()}
         shots = []
         for file in pages.values():
             page.goto(file.resolve().as_uri())

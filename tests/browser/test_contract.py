@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
-from conftest import CHROMIUM, FLAGS
-
 pytestmark = pytest.mark.browser
-NAMES = list(make_screenshots.VIEWS)
-FEW = ("GradientFlow", "GroundingPad")  # the others are marked full
-CASES = [name if name in FEW else pytest.param(name, marks=pytest.mark.full) for name in NAMES]
+FEW = ("GradientFlow", "GroundingPad")
+FULL = ("AttributionLab", "AblationExplorer", "MaskPlayground", "TraceExplorer", "RetrievalExplorer", "TaskExplorer",
+        "TrainingMonitor")  # fmt: skip
+CASES = [*FEW, *(pytest.param(name, marks=pytest.mark.full) for name in FULL)]
 SMALLEST = 43.5  # CSS pixels of what a finger is to meet, as they are laid out
 SETTLED = "() => new Promise((done) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 300))"
 # What a finger meets: a control, or the label that answers for it
@@ -36,7 +36,8 @@ PRESENTED = """() => {
     const box = e.getBoundingClientRect();
     if (box.height && box.bottom > innerHeight + 1) wrong.push(`below the screen: ${e.outerHTML.slice(0, 100)}`);
     const cut = getComputedStyle(e).overflowY !== 'visible' && e.scrollHeight > e.clientHeight + 4 && e.clientHeight;
-    if (cut && !e.matches('input, select, .xfm-sentence, .xfm-answers')) wrong.push(`cut: ${e.className} ${e.scrollHeight} of ${e.clientHeight}`);
+    if (cut && !e.matches('input, select, .xfm-sentence, .xfm-answers'))
+      wrong.push(`cut: ${e.className} ${e.scrollHeight} of ${e.clientHeight}`);
   }
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let text; (text = texts.nextNode()); ) {
@@ -50,28 +51,28 @@ PRESENTED = """() => {
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {}
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder, make = tmp_path_factory.mktemp("pages"), make_screenshots.views()
+    assert {*make} == {*FEW, *FULL}
+    return cache(lambda name: make[name]().to_html(folder / f"{name}.html"))
 
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    started = playwright.chromium.launch(executable_path=make_screenshots.CHROMIUM, args=make_screenshots.FLAGS)
     yield started
     started.close()
 
 
 @pytest.fixture
-def shown(pages: dict[str, Path], browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def shown(pages: Callable[[str], Path], browser: Browser) -> Iterator[Any]:
     """shown(name, **context): the view's page in a new context of these options."""
     contexts: list[BrowserContext] = []
 
     def make(name: str, **options: Any) -> Page:
-        if name not in pages:
-            pages[name] = make_screenshots.VIEWS[name]().to_html(tmp_path_factory.mktemp("pages") / f"{name}.html")
         contexts.append(browser.new_context(offline=True, **options))
         page = contexts[-1].new_page()
-        page.goto(pages[name].as_uri())
+        page.goto(pages(name).as_uri())
         page.locator(".xfm-view").wait_for()
         page.evaluate(SETTLED)
         return page

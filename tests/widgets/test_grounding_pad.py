@@ -14,6 +14,7 @@ import xfm_widgets as xw
 from xfm.base.images import prepare
 from xfm.config import ConfigError
 from xfm.data.source import CaptionedImage, Region
+from xfm.data.world import styles
 from xfm.explain.box_prediction import box_predictor, phrase_boxes
 from xfm.model.modes import eval_mode
 from xfm.tasks import EvalContext
@@ -100,7 +101,7 @@ def test_graceful_where_things_are_missing(tmp_path):
         xw.GroundingPad(IMAGE[:30], TRUE, lambda _: {"box": (0, 0, 0, 0)}),
     ):
         assert not view.message and len(view.figure().bytes()) > 1000
-        assert view.to_html(tmp_path / "view.html").stat().st_size < 120_000
+        assert view.to_html(tmp_path / "view.html").stat().st_size < 135_000
     with pytest.raises(ConfigError, match=r"boxes\['a lion'\].shape = \(1,\): must be \(4,\)"):
         xw.GroundingPad(IMAGE, {"a lion": [1]}, ground)
 
@@ -218,3 +219,14 @@ def test_of_scenes_it_has_their_boxes_and_credit(model):
     assert view.credit not in said(view.figure())
     view.scene = 0
     assert view.credit in said(view.figure()).replace("\n", " ")
+
+
+def test_a_scene_of_a_style_that_training_had_not_gets_no_verdict_of_it(model):
+    world = DATA.world
+    other = dataclasses.replace(world, styles=tuple(styles.STYLES)[1:2])
+    view = xw.GroundingPad.of(model, TOKENIZER, [SCENE, other.scene("test", 3)], DATA)
+    assert [picture["unlike"] for picture in view.drawn["pictures"]] == [False, True]
+    assert [picture["own"] for picture in view.drawn["pictures"]] == [False, False], "its credit stays"
+    photo = CaptionedImage(np.zeros((SIDE, SIDE, 3), np.uint8), "", SCENE.regions)
+    assert xw.GroundingPad.of(model, TOKENIZER, photo, DATA).drawn["pictures"][0]["unlike"]
+    assert not xw.GroundingPad.of(model, TOKENIZER, photo).drawn["pictures"][0]["unlike"], "training is not known"

@@ -46,16 +46,14 @@ class Picture:
     def drawn(self) -> dict[str, Any]:
         height, width, _ = self.image.shape
         return {"image": self.image.tobytes(), "height": height, "width": width, "boxes": self.true,
-                "found": self.found, "own": self.own, "crisp": self.crisp,
-                "unlike": self.unlike}  # fmt: skip
+                "found": self.found, "own": self.own, "crisp": self.crisp, "unlike": self.unlike}  # fmt: skip
 
 
 def unlike(example: Any, data: Dataset | None) -> bool:
     """Whether the training data have no picture in the style of an example: a verdict was measured of theirs alone."""
     drawn = {thing.style for thing in getattr(example, "objects", ())}
-    trained = (
-        [set(getattr(source, "styles", ())) for source in data.sources if "images" in source.provides] if data else []
-    )
+    sources = [source for source in data.sources if "images" in source.provides] if data else []
+    trained = [set(getattr(source, "styles", ())) for source in sources]
     return bool(trained) and (bool(drawn - set().union(*trained)) if drawn else all(trained))
 
 
@@ -92,14 +90,10 @@ def checked_answer(answer: Mapping[str, Any], true: list[float] | None) -> tuple
     pieces = [str(p) for p in answer.get("pieces", [])] if attention is not None else []
     if attention is not None and len(pieces) not in (0, attention.shape[2]):
         raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
-    candidates = [
-        {
-            "box": _finite_box(one["box"], f"candidates[{i}].box"),
-            "share": _share(one["share"], f"candidates[{i}].share"),
-            "presence": _share(one.get("presence"), f"candidates[{i}].presence"),
-        }
-        for i, one in enumerate(answer.get("candidates") or ())
-    ]
+    candidates = [{"box": _finite_box(one["box"], f"candidates[{i}].box"),
+                  "share": _share(one["share"], f"candidates[{i}].share"),
+                  "presence": _share(one.get("presence"), f"candidates[{i}].presence")}
+                  for i, one in enumerate(answer.get("candidates") or ())]  # fmt: skip
     split = [(str(word), [str(piece) for piece in pieces]) for word, pieces in answer.get("split") or ()]
     never = answer.get("never_seen")
     doubts = {"presence": _share(answer.get("presence"), "presence"), "candidates": candidates, "split": split,

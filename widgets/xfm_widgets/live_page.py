@@ -18,7 +18,7 @@ from xfm.base.fields import ConfigError
 from xfm.base.images import ImageLike
 
 from . import esm
-from .choices import Flag
+from .choices import Flag, Text
 from .json_values import decoded_picture, encodable
 from .page_model import page_model
 from .pages import PAGE_KERNEL, STATIC
@@ -135,6 +135,30 @@ class LivePage(View, abstract=True):
         )
         if begin + PART >= len(parcel.weights):
             self._parcel = None  # the page has it: megabytes for nobody
+
+
+class OneQuestion(LivePage, abstract=True):
+    """A view of one picture and one sentence, in place of which the reader may give others."""
+
+    typed = Text()  # the reader's sentence; "": the given one
+
+    def __init__(self, *given: Any, **traits: Any) -> None:
+        super().__init__(*given, **traits)
+        self.observe(self._retext, "typed")
+
+    def show(self, picture: ImageLike) -> None:
+        """Another picture in place of that one, any image (see `images.prepare`), with the same sentence. ConfigError
+        for what is no image, and in a view that `of` has not made of an X-FM."""
+        self._turn(picture)
+        self.tell(credit="")
+
+    def _retext(self, _: Any = None) -> None:
+        with self.reporting():
+            self._turn(None)
+
+    def _turn(self, picture: ImageLike | None) -> None:
+        """Asks anew: of another picture, or (None) of the one that is shown with the sentence that is typed."""
+        raise NotImplementedError
 
 
 def seen_payload(seen: SeenWords | None) -> dict[str, list[str]] | None:

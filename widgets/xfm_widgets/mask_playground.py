@@ -11,7 +11,7 @@ import traitlets
 
 from xfm.base import seeding
 from xfm.base.fields import require
-from xfm.base.images import ImageLike, prepare
+from xfm.base.images import ImageLike
 from xfm.config import MaskConfig
 from xfm.data.masking import block_mask, span_positions
 from xfm.plots import Figure
@@ -19,9 +19,9 @@ from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST
 
 from . import figures
-from .choices import Place, Places, Share, Text, told
+from .choices import Place, Places, Share, told
 from .json_values import finite, float_bytes, sharp, square_pixels, table
-from .live_page import LivePage
+from .live_page import OneQuestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class Answer:
     target: str | None = None
 
 
-class MaskPlayground(LivePage):
+class MaskPlayground(OneQuestion):
     """Paint on the picture, click words: what X-FM makes of what is left.
 
     MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
@@ -57,7 +57,6 @@ class MaskPlayground(LivePage):
     hidden_pieces = Places(of=lambda view: len(view._words.pieces))  # word pieces; the first and the last stay
     patch = Place(-1, of=lambda view: view._grid**2)
     token = Place(-1, of=lambda view: len(view._words.pieces))
-    typed = Text()  # the reader's sentence; "": the given one
     opacity = Share(STRONGEST)  # of the maps over the picture, where they are strongest
     answer = told(traitlets.Dict())  # the last one, and what it is "of"
     pixels = told(traitlets.Bytes())  # MIM's pixel target as a picture
@@ -87,12 +86,12 @@ class MaskPlayground(LivePage):
         self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
         self._answered = Answer()
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
-                   "owner": list(words.owner), "can": predict is not None, "takes": False, "crisp": sharp(self._image)}  # fmt: skip
+                   "owner": list(words.owner), "can": predict is not None, "takes": False,
+                   "crisp": sharp(self._image)}  # fmt: skip
         absent = "" if predict else "No `predict` was given: parts can be hidden, and nothing is guessed."
         super().__init__(payload, absent, **traits)
         self._draws = 0
         self._answer()
-        self.observe(self._retext, "typed")
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {**super().acts(), "hide at random": lambda _: self.hide_at_random()}
@@ -138,22 +137,13 @@ class MaskPlayground(LivePage):
                 "spans": self._mask.span_share}  # fmt: skip
         return {"text": cast(tuple, self._model)[2], "mask": mask}
 
-    def show(self, picture: ImageLike) -> None:
-        """Another picture in place of that one, any image (see `images.prepare`), with the same text. ConfigError
-        for what is none, and in a view that `of` has not made."""
-        self._turn(picture)
-        self.tell(credit="")
-
-    def _retext(self, _: Any = None) -> None:
-        """The picture that is shown, with the reader's sentence."""
-        with self.reporting():
-            self._turn(self._image)
-
-    def _turn(self, picture: ImageLike) -> None:
+    def _turn(self, picture: ImageLike | None) -> None:
         from xfm import explain
 
         model, tokenizer, text = self._loaded()
-        inputs = explain.make_inputs(model, tokenizer, picture, self.typed.strip() or text)
+        inputs = explain.make_inputs(
+            model, tokenizer, self._image if picture is None else picture, self.typed.strip() or text
+        )
         if inputs.words.pieces != self._words.pieces:
             self.hidden_pieces = []
         self._image, self._words = inputs.image, inputs.words

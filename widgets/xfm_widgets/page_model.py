@@ -48,13 +48,9 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
         "fusion_depth": model.config.fusion_depth, "longest": text.positions - 2,
         "heads": [name for name in HEADS if name in model.objectives],
     }  # fmt: skip
-    return {
-        "config": config,
-        "tensors": tensors,
-        "weights": b"".join(parts),
-        "tokenizer": _tokenizer(tokenizer),
-        "seeds": {name: seeding.seed(*key) % 2**32 for name, key in SEEDS.items()},
-    }
+    return {"config": config, "tensors": tensors, "weights": b"".join(parts),
+            "tokenizer": _tokenizer(tokenizer),
+            "seeds": {name: seeding.seed(*key) % 2**32 for name, key in SEEDS.items()}}  # fmt: skip
 
 
 def as_in_page(model: XFM) -> XFM:
@@ -94,10 +90,6 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     odd = [t["content"] for t in special if t["rstrip"] or t["single_word"] or (t["normalized"] and lower)]
     require(not odd, "tokenizer.added_tokens", odd, "stripped on the left alone, found in any text as it is")
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    return {
-        "vocabulary": [tokenizer.backend.id_to_token(i) for i in range(tokenizer.vocabulary)],
-        "merges": merges,
-        "special": [[token["content"], token["lstrip"]] for token in special],
-        "lower": lower is not None,
-        "space": bool(splits["add_prefix_space"]),
-    }
+    return {"vocabulary": [tokenizer.backend.id_to_token(i) for i in range(tokenizer.vocabulary)],
+            "merges": merges, "special": [[token["content"], token["lstrip"]] for token in special],
+            "lower": lower is not None, "space": bool(splits["add_prefix_space"])}  # fmt: skip

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from xfm.base.fields import ConfigError
-from xfm.plots.palette import PALETTE, TOKENS
+from xfm.plots import palette
+from xfm.plots.palette import PALETTE
 
 from . import esm
 from .choices import Choice
 from .json_values import encodable
 
 STATIC = Path(__file__).parent / "static"
+TOKENS = Path(palette.__file__).with_name("tokens.css")  # the measures of views, reports and pages
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",

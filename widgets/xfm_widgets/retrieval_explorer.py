@@ -75,12 +75,8 @@ class RetrievalExplorer(LivePage):
             "scores": score is not None, "itm": None if pairs.odds is None else float_bytes(pairs.odds),
             "planes": {name: {"places": float_bytes(places), "shares": finite(shares).tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
-        empty = (
-            ""
-            if pairs.texts
-            else "No pairs: xfm.tasks.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
-        )
-        super().__init__(payload, empty, **{"credit": pairs.credit} | traits)
+        no_pairs = "No pairs: xfm.tasks.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
+        super().__init__(payload, "" if pairs.texts else no_pairs, **{"credit": pairs.credit} | traits)
         self.observe(self._ask_typed, "typed")
         if self.typed:
             self._ask_typed()

@@ -47,17 +47,9 @@ def drawn_items(
             drawn_answer(model.answers[i], model.confidences[i]) | {"right": bool(right[i])}
             for model, right in zip(models, rights, strict=True)
         ]
-        drawn.append(
-            {
-                "index": i,
-                "texts": list(item.texts),
-                "pictures": own,
-                "truth": answers_text(item.target),
-                "box": box_of(item.target),
-                "said": said,
-                "disagree": bool(disagree[i]),
-            }
-        )
+        drawn.append({"index": i, "texts": list(item.texts), "pictures": own,
+                     "truth": answers_text(item.target), "box": box_of(item.target), "said": said,
+                     "disagree": bool(disagree[i])})  # fmt: skip
     return {"items": drawn, "pictures": list(pictures), "crisp": [*sharp.values()]}
 
 

@@ -40,16 +40,9 @@ def packed(trace: Trace, picture: ImageLike | None = None) -> dict[str, Any]:
         if name in rolled:
             maps[name]["rollout"] = _coded(rolled[name][:, None])
     boxes = [{"box": list(box), "pieces": pieces_of(trace, phrase)} for phrase, box in trace.boxes.items()]
-    return {
-        "maps": maps,
-        "pieces": list(trace.words.pieces),
-        "owner": list(trace.words.owner),
-        "grid": trace.patches.grid,
-        "side": int(trace.image.shape[0]),
-        "image": trace.image.tobytes(),
-        "crisp": sharp(trace.image, picture),
-        "boxes": boxes,
-    }
+    return {"maps": maps, "pieces": list(trace.words.pieces), "owner": list(trace.words.owner),
+            "grid": trace.patches.grid, "side": int(trace.image.shape[0]), "image": trace.image.tobytes(),
+            "crisp": sharp(trace.image, picture), "boxes": boxes}  # fmt: skip
 
 
 def _coded(weights: Tensor) -> dict[str, bytes]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -32,7 +31,6 @@ PALETTE = {
     "shade": ("#f1f1f1", "#22262b"),
     "tint": ("#eef4f9", "#1d2733"),
 }
-TOKENS = Path(__file__).with_name("tokens.css")  # the measures of views, reports and pages
 # Numbers around 0: positive is blue, negative orange, in figures and in views.
 BLUE, ORANGE, GREEN, PURPLE, GOLD, INK, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
     PALETTE[name][0] for name in "blue orange green purple gold text grey dark axis light grid shade tint".split()

@@ -363,7 +363,8 @@ function render({ model, el }) {
     paint();
     ui.now(nowText());
     asSeen.value(model.get("as_seen"));
-    const waiting = payload.can && !isStill && !isFresh() ? "; asking …" : "";
+    const waiting =
+      payload.can && !isStill && !isFresh() ? "; asking …" : isStill ? "; to hide others needs Python" : "";
     const hiddenPieces = `${hidden.pieces.size} word piece${hidden.pieces.size === 1 ? "" : "s"}`;
     count.textContent = `${hidden.patches.size} of ${patchCount} patches and ${hiddenPieces} hidden${waiting}`;
     pieceButtons.forEach((key, i) => {

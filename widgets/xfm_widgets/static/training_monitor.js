@@ -291,7 +291,7 @@ function render({ model, el }) {
     const runs = shownRuns();
     const judged = runs.flatMap((run) => shownPanels().flatMap((panel) => learnt(run, panel) ?? []));
     if (!judged.length)
-      return emptyText() || "Of these curves no level is known that is reached without having learnt anything.";
+      return emptyText() ? "" : "Of these curves no level is known that is reached without having learnt anything.";
     const good = judged.filter(Boolean).length;
     const at = `At step ${lastStep()}`;
     const which = model.get("group") === "losses" ? "losses have" : "curves have";

@@ -36,14 +36,13 @@ def crisp(image: np.ndarray, side: int = SIDE) -> bytes:
     """A WebP of the scene with these pixels (S, S, 3) uint8, its drawings rendered anew at `side` pixels; b"" for a
     picture that no world of this process has drawn lately."""
     objects = _objects.get(hash(image.tobytes()))
-    if objects is None or image.shape != (objects[0].side, objects[0].side, 3):
+    if not objects or image.shape != (objects[0].side, objects[0].side, 3) or len(image) >= side:
         return b""
     canvas, factor = _background(image, objects, side), side / len(image)
     for o in objects:
         rows, columns = o.place(o.sprite)
-        top, bottom, left, right = (
-            round(factor * edge) for edge in (rows.start, rows.stop, columns.start, columns.stop)
-        )
+        edges = (rows.start, rows.stop, columns.start, columns.stop)
+        top, bottom, left, right = (round(factor * edge) for edge in edges)
         pixels = _sprite(o, (right - left, bottom - top))
         under = canvas[top:bottom, left:right]
         under *= 1 - pixels[..., 3:] / 255
@@ -74,12 +73,10 @@ def _background(image: np.ndarray, objects: Sequence[Object], side: int) -> np.n
 
 @lru_cache(maxsize=512)
 def _sprite(o: Object, size: tuple[int, int]) -> np.ndarray:
-    """(h, w, 4) uint8, colours premultiplied by alpha: as `objects.sprite` cuts and turns it, at this width and height."""
+    """(h, w, 4) uint8, colours premultiplied by alpha: as `objects.sprite` cuts and turns it, of this size."""
     concept = openmoji.concepts()[o.concept]
     drawing = concept.file.read_text("utf-8") if o.style == "openmoji" else _drawings(o.style)[concept.code]
-    whole = Image.fromarray(
-        styles.render(drawing, round(1.4 * max(size)))
-    )  # the drawing fills 0.7 of its square or more
+    whole = Image.fromarray(styles.render(drawing, round(1.4 * max(size))))  # most fill 0.7 of their square
     cut = whole.crop(whole.getbbox()).convert("RGBa")
     if o.angle:
         cut = cut.rotate(o.angle, Image.Resampling.BICUBIC, expand=True)
