@@ -162,7 +162,8 @@ class AttributionLab(LivePage):
         return f"{super()._without_model()} Its targets need names."
 
     def _given(self) -> dict[str, Any]:
-        return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}
+        first, targets = self._inputs[0], cast(tuple, self._model)[2]
+        return {"text": first.text, "targets": targets, "methods": IN_PAGE, "random": parts.random_seed(first)}
 
     def show(self, picture: ImageLike) -> None:
         """Another picture in place of that one, any image (see `images.prepare`), with the same text and targets,

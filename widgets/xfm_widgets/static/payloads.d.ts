@@ -499,6 +499,8 @@ export interface PageSeeds {
   candidates: Int;
   ties: Int; // of numbers, in curves
   infidelity: Int;
+  smoothgrad: Int;
+  "gradient shap": Int;
 }
 
 export interface SeenWordsPayload {
