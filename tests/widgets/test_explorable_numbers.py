@@ -17,6 +17,7 @@ from typing import Any
 import javascript
 import make_explorable
 import numpy as np
+import page_values
 import pytest
 from page import DECODE, sent
 
@@ -56,6 +57,8 @@ def test_an_effect_is_its_row_of_the_study_and_its_seeds_are_the_table_s(effect:
     for name in FLOATS:
         expected = float(row[name])
         assert effect[name] == (pytest.approx(expected) if math.isfinite(expected) else None), name
+    family = page_values.family().get((effect["arm"], effect["metric"])) if row["role"] == "primary" else None
+    assert effect["p_family"] == (pytest.approx(family) if family is not None else None)
     assert all(effect[name] == row[name] for name in ("baseline_name", "verdict", "better", "unit"))
     runs = {(r["variant"], r["seed"]): r for r in rows(effect["study"], "results") if not r["level"]}
     assert len(effect["seeds"]) == effect["n"] == 12
@@ -94,7 +97,8 @@ def test_curves_are_the_training_s() -> None:
 
 
 def test_levels_agreement_and_the_checkpoint_are_what_was_committed() -> None:
-    assert STORY["ngram"] == json.loads((ROOT / "studies" / "ngram.json").read_text("utf-8"))["loss"]
+    ngram = json.loads((ROOT / "studies" / "ngram.json").read_text("utf-8"))
+    assert STORY["ngram"] == ngram["test"]["language, loss (nats)"]
     for name, points in STORY["guidance"].items():
         for step, mean in points:
             probes = [r for r in rows("guidance", "probes") if r["variant"] == "xfm" and int(r["step"]) == step]

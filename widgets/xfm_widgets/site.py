@@ -64,10 +64,10 @@ def write_site(folder: str | Path) -> Path:
 
     folder, lab = Path(folder), xfm.load("demo")
     folder.mkdir(parents=True, exist_ok=True)
-    learn = find_spec(f"{__package__}.learning_page") is not None
+    learning: Any = import_module(f"{__package__}.learning_page") if find_spec(f"{__package__}.learning_page") else None
+    learn = hasattr(learning, "learning_page")
     if learn:
-        page = import_module(f"{__package__}.learning_page").learning_page()
-        write_atomically(folder / "learn.html", page)
+        write_atomically(folder / "learn.html", learning.learning_page())
     write_atomically(folder / "index.html", explorable_page(lab, learn))
     write_atomically(folder / MODEL, f"xfmModel({script_json(page_model(lab.model, lab.tokenizer))});\n")
     return folder / "index.html"
