@@ -6,12 +6,9 @@ import csv
 import json
 import math
 import re
-import sys
 from functools import cache
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from statistics import fmean
-from types import ModuleType
 from typing import Any
 
 import javascript
@@ -144,15 +141,13 @@ def test_the_first_screen_is_light_and_the_model_comes_once_behind_it(folder: Pa
     assert model.read_text("utf-8").startswith("xfmModel({") and "model.js" in page.read_text("utf-8")
 
 
-def test_the_page_that_learns_is_written_and_linked_where_there_is_one(tmp_path: Path, monkeypatch) -> None:
-    name = "xfm_widgets.learning_page"
-    module = ModuleType(name)
-    module.__spec__ = ModuleSpec(name, None)
-    module.learning_page = lambda: "<!doctype html><title>learns</title>"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, name, module)
-    site.write_site(tmp_path)
-    assert (tmp_path / "learn.html").read_text("utf-8") == module.learning_page()
-    assert '"learn": true' in (tmp_path / "index.html").read_text("utf-8")
+def test_the_page_that_learns_is_written_and_linked_where_its_numbers_are(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(site, "learning_page", lambda: "<!doctype html><title>learns</title>")
+    for results, there in ((tmp_path / "none.json", False), (Path(__file__), True)):
+        monkeypatch.setattr(site, "RESULTS", results)
+        page = site.write_site(tmp_path / str(there))
+        assert page.with_name("learn.html").exists() == there
+        assert f'"learn": {str(there).lower()}' in page.read_text("utf-8")
 
 
 def test_the_policy_names_the_one_script_and_style_by_their_hashes(folder: Path) -> None:
