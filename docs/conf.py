@@ -32,6 +32,7 @@ myst_heading_anchors = 4
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints, autodoc_member_order = "none", "bysource"
 
+
 def _page(app: Any, name: str, source: list[str]) -> None:
     path = Path(app.env.doc2path(name))
     if path.suffix == ".md":

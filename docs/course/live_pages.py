@@ -1,4 +1,4 @@
-"""Live views for the site's notebooks, made by the notebooks' own cells: `python docs/course/live_pages.py build/extra`.
+"""Live views for the site, made by the cells of its notebooks: `python docs/course/live_pages.py build/extra`.
 
 A file a view, and the model's weights once, in weights.js: the page around a view (site.js) hands them to its frame.
 So a view weighs little, and its frame stays in its sandbox, from disk too.
@@ -45,9 +45,7 @@ addEventListener("load", () => new ResizeObserver(() => {
 def frame(page: str) -> str:
     """HTML of the frame that shows a page of `write`."""
     title = page.removesuffix(".html").partition("-")[2]
-    return (
-        f'<iframe class="live" src="../live/{page}" title="{title}, live" loading="lazy" sandbox="allow-scripts"></iframe>'
-    )
+    return f'<iframe class="live" src="../live/{page}" title="{title}, live" loading="lazy" sandbox="allow-scripts"></iframe>'
 
 
 def write(folder: Path) -> None:
