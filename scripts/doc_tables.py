@@ -8,6 +8,7 @@ page as this script makes it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from page_values import benchmark, checkpoint_results, demo_results, effects, read, study, valued
 
 import xfm
@@ -23,6 +25,7 @@ from xfm.base.files import write_atomically
 from xfm.base.numbers import p_value
 from xfm.base.strings import baseline_label
 from xfm.objectives import OBJECTIVES
+from xfm.study.run_records import differences
 from xfm.study.variance import Share
 from xfm.tasks import Result, find_result, from_json
 
@@ -34,7 +37,7 @@ PAGES = [
     ROOT / "studies" / "relations" / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("findings", "results", "ablations", "reliability", "page-model", "downstream")
+        for name in ("findings", "results", "ablations", "reliability", "page-model", "downstream", "your-own-data")
     ),
 ]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
@@ -45,6 +48,7 @@ CHECKPOINT = [ROWS["demo"][i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
 SEEN = "concept, pooled, linear probe, accuracy"
 ANSWERED = ("general", "insulation", "negatives", "guidance", "mends", "elsewhere")
 BESIDE = "validation/pairs/imlm"
+WINDOWS = (200, 400, 600, 800, 1000, 1200)
 SHORT = [ROWS["demo"][i] for i in (0, 2, 4, 6, 9, 10, 14, 15, 22, 25)]
 
 
@@ -317,6 +321,20 @@ def stop_table(name: str, further: dict[str, str]) -> str:
     return table([*head, *further.values()], rows)
 
 
+def steps_table() -> str:
+    """A row an arm: the fraction of the gap in MLM's training loss, from no stop to X-FM, that it closes in windows of
+    steps; means over the seeds."""
+    rows = {}
+    for name in ("insulation", "mends", "elsewhere"):
+        records = [r for seed in differences(ROOT / "studies" / name, study(name).spec, "texts/mlm") for r in seed]
+        frame = pd.DataFrame(records).assign(window=lambda frame: pd.cut(frame["step"], WINDOWS))
+        means: Any = frame.groupby("window", observed=True).mean().drop(columns="step")
+        for arm in means.drop(columns="no stop"):
+            rows[arm] = [f"{100 * share:.0f}".replace("-", "−") for share in 1 - means[arm] / means["no stop"]]
+    head = ["", *(f"steps {low + 1:,}–{high:,}" for low, high in itertools.pairwise(WINDOWS))]
+    return table(head, [[arm, *cells] for arm, cells in rows.items()])
+
+
 def still_does_table() -> str:
     """A row a pair of arms of `mends`: what lifting the stop does, as a share of what it does in X-FM (Fieller's)."""
     mends = study("mends")
@@ -435,6 +453,7 @@ TABLES: dict[str, Callable[[], str]] = {
         for name in ("mends", "elsewhere")
     },
     "still-does": still_does_table,
+    "steps": steps_table,
     **{f"{name}-answers": partial(answers_list, name) for name in ANSWERED},
     "guidance": guidance_table,
     "targets": targets_table,

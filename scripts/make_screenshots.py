@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -34,24 +34,24 @@ SCREENS = {390: 8, 1024: 4, 1920: 2}  # pixels: how many views stand side by sid
 WIDEST = 1920  # pixels of a sheet
 
 
-def views() -> dict[str, xw.View]:
-    lab = xfm.load("demo")
-    model, tokenizer, scene = lab.model, lab.tokenizer, lab.scene(3, objects=(2, 3))
-    image, text, credit = scene.image, scene.text, {"credit": scene.credit}
-    study = Study.load(ROOT / "studies" / "insulation")
-    probes = study.probes()["xfm"][0]
-    hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2]}
-    pairs = retrieval_set(model, lab.config, tokenizer, 48)
+def views() -> dict[str, Callable[[], xw.View]]:
+    lab, study = xfm.load("demo"), Study.load(ROOT / "studies" / "insulation")
+    scene, probes = lab.scene(3, objects=(2, 3)), study.probes()["xfm"][0]
+    of, given = (lab.model, lab.tokenizer), (scene.image, scene.text)
+    hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2], "credit": scene.credit}
+    scenes, few = [scene, lab.scene(5), lab.scene(9)], (lab.model, lab.config, lab.tokenizer)
     return {
-        "GradientFlow": xw.GradientFlow(probes, step=len(probes) - 1),
-        "TraceExplorer": xw.TraceExplorer(lab.trace(image, text), layer=1, heads="mean", token=2, **credit),
-        "TrainingMonitor": xw.TrainingMonitor(lab.run),
-        "AttributionLab": xw.AttributionLab.of(lab.inputs(scene)),
-        "AblationExplorer": xw.AblationExplorer(study, variant="no stop"),
-        "MaskPlayground": xw.MaskPlayground.of(model, tokenizer, image, text, lab.config.data.mask, **hidden, **credit),
-        "RetrievalExplorer": xw.RetrievalExplorer.of(model, lab.config, tokenizer, pairs),
-        "GroundingPad": xw.GroundingPad.of(model, tokenizer, [scene, lab.scene(5), lab.scene(9)], lab.data),
-        "TaskExplorer": xw.TaskExplorer.of(lab.task("vqa"), item=3),
+        "GradientFlow": lambda: xw.GradientFlow(probes, step=len(probes) - 1),
+        "GroundingPad": lambda: xw.GroundingPad.of(*of, scenes, lab.data),
+        "AttributionLab": lambda: xw.AttributionLab.of(lab.inputs(scene)),
+        "AblationExplorer": lambda: xw.AblationExplorer(study, variant="no stop"),
+        "MaskPlayground": lambda: xw.MaskPlayground.of(*of, *given, lab.config.data.mask, **hidden),
+        "TraceExplorer": lambda: xw.TraceExplorer(
+            lab.trace(*given), layer=1, heads="mean", token=2, credit=scene.credit
+        ),
+        "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(*few, retrieval_set(*few, 48)),
+        "TaskExplorer": lambda: xw.TaskExplorer.of(lab.task("vqa"), item=3),
+        "TrainingMonitor": lambda: xw.TrainingMonitor(lab.run),
     }
 
 
@@ -114,7 +114,7 @@ if __name__ == "__main__":
         folder.mkdir(parents=True, exist_ok=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, device_scale_factor=1.5)
-        pages = {name: view.to_html(folder / f"{name}.html") for name, view in views().items()}
+        pages = {name: make().to_html(folder / f"{name}.html") for name, make in views().items()}
         shots = []
         for file in pages.values():
             page.goto(file.resolve().as_uri())

@@ -5,14 +5,14 @@
     python scripts/mutants.py --check              # runs nothing: does every edit still apply, is every test there?
 
 A block of mutants.txt is a fault of one line: `file: why it is one`, `- ` the old text, which the file has exactly
-once, `+ ` the new one, and `? ` the tests that must notice it, as pytest or `node --test` names them.
+once, `+ ` the new one, and `? ` the tests that must notice it, as pytest or `node --test` names them. A last line
+`! ` says why `make test` does not: its tests are marked `full`, and `make test-all` alone runs them.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import re
 import shutil
@@ -30,6 +30,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "scripts" / "mutants.txt"
+FULL = r"\npytestmark = pytest\.mark\.full|\n@pytest\.mark\.full\n(@.*\n)*def {}\("  # left to `make test-all`
 LONGEST = 300  # seconds of a mutant's tests: one that hangs them is noticed, too
 HEAVY = ("torch", "accelerate", "captum.attr", "hypothesis", "pandas", "scipy.stats", "tokenizers")  # nothing of ours
 
@@ -40,6 +41,7 @@ class Mutant(NamedTuple):
     old: str
     new: str
     tests: tuple[str, ...]
+    late: str = ""  # why `make test-all` alone notices it
 
 
 class Outcome(NamedTuple):
@@ -52,18 +54,18 @@ def mutants(text: str) -> list[Mutant]:
     """The blocks of a table. ValueError, which quotes it, for one of another form."""
     found = []
     for block in filter(None, re.split(r"\n{2,}", text.strip("\n"))):
-        parts = re.fullmatch(r"(\S+): (.+)\n- (.+)\n\+ (.*)\n\? (.+)", block)
+        parts = re.fullmatch(r"(\S+): (.+)\n- (.+)\n\+ (.*)\n\? (.+?)(?:\n! (.+))?", block)
         if parts is None:
             raise ValueError(f"{TABLE.name}: no mutant: {block!r}")
-        file, why, old, new, tests = parts.groups()
-        found.append(Mutant(file, why, old, new, tuple(tests.split())))
+        file, why, old, new, tests, late = parts.groups()
+        found.append(Mutant(file, why, old, new, tuple(tests.split()), late or ""))
     return found
 
 
 def problems(table: Sequence[Mutant]) -> list[str]:
     """What has become of the table as the code went on: a sentence for each edit or test that is not there."""
     said = []
-    for file, _, old, new, tests in table:
+    for file, _, old, new, tests, late in table:
         path = ROOT / file
         count = path.read_text("utf-8").count(old) if path.is_file() else 0
         if count != 1 or old == new:
@@ -75,18 +77,18 @@ def problems(table: Sequence[Mutant]) -> list[str]:
             text = (ROOT / where).read_text("utf-8") if (ROOT / where).is_file() else None
             define = f"def {name}("
             if text is None or (name and define not in text):
-                elsewhere = [
-                    f for f in files() if name and f.endswith(".py") and define in (ROOT / f).read_text("utf-8")
-                ]
+                known = (f for f in files() if name and f.endswith(".py"))
+                elsewhere = [f for f in known if define in (ROOT / f).read_text("utf-8")]
                 said.append(f"{file}: no test {test}" + (f"; it is in {', '.join(elsewhere)}" if elsewhere else ""))
+            elif name and bool(late) != bool(re.search(FULL.format(name), text or "")):
+                said.append(f"{file}: {test} is {'not ' * bool(late)}marked full: mend the line `! `")
     return said
 
 
 def sources() -> list[str]:
     """What a mutant may be of."""
-    return [
-        f for f in files() if f.startswith(("xfm/", "widgets/xfm_widgets/")) and f.endswith((".py", ".js", ".jinja"))
-    ]
+    rooms, kinds = ("xfm/", "widgets/xfm_widgets/"), (".py", ".js", ".jinja")
+    return [name for name in files() if name.startswith(rooms) and name.endswith(kinds)]
 
 
 def files() -> list[str]:
@@ -148,7 +150,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="TEXT", help="mutants whose file, reason, text or tests have it")
     parser.add_argument("--check", action="store_true", help="that every edit applies, and nothing else")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="what came of each")
     options = parser.parse_args()
     sys.dont_write_bytecode = True  # a mutant's would be taken for the file's own within the same second
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -172,8 +173,6 @@ def main() -> None:
             path.write_text(text, "utf-8")
             rows.append(mutant._asdict() | outcome._asdict())
             print(f"{outcome.state:8} {outcome.seconds:4.0f} s  {mutant.file}: {mutant.why}: {outcome.by}", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
     caught = sum(row["state"] == "caught" for row in rows)
     print(f"{caught} of {len(rows)} caught, in {sum(row['seconds'] for row in rows) / 60:.0f} minutes")
     sys.exit(caught < len(rows))

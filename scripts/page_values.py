@@ -12,7 +12,7 @@ demo, checkpoint   "task, condition" and a metric: value ci baseline n
 styles             an arm of studies/styles.json and "task, condition, metric": the same
 relations          a run and "condition, metric, encoder layer position": value ci
 family             an arm and a metric: holm, over all primary comparisons of the studies of SAME_SEEDS
-benchmarks/NAME, studies/NAME   the place in its JSON file ("overhead/seconds") and "%" or "": value
+benchmarks/NAME, studies/NAME   the place in its JSON file ("overhead/seconds") and "%", "MB" or "": value
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _fields(source: str, first: str, second: str) -> Fields:
         found: Any = read(source.replace("benchmarks/", "benchmarks/results/") + ".json")
         for key in first.split("/"):
             found = found[int(key) if isinstance(found, list) else key]
-        return {"value": found * (100 if second == "%" else 1)}
+        return {"value": found * {"%": 100, "MB": 1e-6}.get(second, 1)}
     if source == "family":
         return {"holm": family().loc[(first, second)].item()}
     return _spread(source, first, second) if study(source).spec.of_spread else _effect(source, first, second)

@@ -1,8 +1,6 @@
 """Code in a process of its own that begins with the large libraries imported and nothing of ours: a fork, in a tenth of
 the time that a new Python takes to import torch."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Whether a value that a view sends has its type of static/payloads.d.ts, by which `tsc` checks the JavaScript."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping
@@ -17,7 +15,6 @@ Types = Mapping[str, Any]  # by name: a type's text, or an interface's as {field
 
 @cache
 def declared() -> Types:
-    """The types of payloads.d.ts."""
     return parse((STATIC / "payloads.d.ts").read_text("utf-8"))
 
 
@@ -30,7 +27,6 @@ def parse(source: str) -> Types:
 
 
 def problems(value: Any, kind: str, where: str, types: Types | None = None) -> list[str]:
-    """What of a value is not as the type `kind`, in words."""
     tokens = TOKEN.findall(kind.strip())
     found = union(value, tokens, where, declared() if types is None else types)
     assert not tokens, f"{kind}: {tokens} is left"

@@ -1,7 +1,5 @@
 """Few questions: the evaluation in seconds, for tests of what does not depend on their number."""
 
-from __future__ import annotations
-
 from xfm import report
 from xfm.tasks import baselines, language_finetuning
 from xfm.tasks.world import (

@@ -3,8 +3,6 @@
 Every text of the toolkit that comes from a person, a file or a browser may be one of these.
 """
 
-from __future__ import annotations
-
 import pytest
 
 __all__ = ["LONG", "STRINGS", "params"]
@@ -80,5 +78,4 @@ STRINGS: dict[str, str] = {
 
 
 def params() -> list[object]:
-    """One parameter a text, called by its name."""
     return [pytest.param(text, id=name.replace(" ", "-")) for name, text in STRINGS.items()]

@@ -1,7 +1,5 @@
 """Runs JavaScript from a test, with the Node.js that comes with pyright."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory

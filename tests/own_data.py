@@ -1,7 +1,5 @@
 """User data of every task in its real format, a few items of each: headers, columns and what is odd about them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +24,6 @@ def write(path: Path, content: Any) -> Path:
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
-    """Changes a JSON file's tree, in place or by what `change` returns."""
     tree = json.loads(path.read_text())
     write(path, change(tree) or tree)
 
@@ -74,7 +71,6 @@ HEADERS = {
 
 
 def glue(task: str, folder: Path) -> Path:
-    """The task's folder with train and dev files."""
     folder.mkdir(parents=True, exist_ok=True)
     devs = ("dev_matched", "dev_mismatched") if task == "mnli" else ("dev",)
     for name in ("train", *devs):
@@ -90,7 +86,6 @@ def glue(task: str, folder: Path) -> Path:
 
 
 def classes(folder: Path, each: int, first: int = 0) -> Path:
-    """Of each class so many pictures of its colour."""
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
         for i in range(first, first + each):

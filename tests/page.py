@@ -1,7 +1,5 @@
 """The model in the page, in tests: how it gets there, and what is compared with Python's answers."""
 
-from __future__ import annotations
-
 import base64
 from dataclasses import replace
 from typing import Any
@@ -56,12 +54,10 @@ def near(found: Any, expected: Any, where: str = "") -> None:
 
 
 def few_pairs(lab: Lab, model: XFM | None = None) -> RetrievalSet:
-    """Twelve, as a model sees them, of which ITM orders five again."""
     return replace(retrieval_set(model or lab.model, lab.config, lab.tokenizer, n=12), reranked=5)
 
 
 def alive(lab: Lab) -> dict[str, xw.View]:
-    """Every view that holds its model, by its class."""
     scene, model = lab.scene(7), (lab.model, lab.tokenizer)
     made = (
         xw.AttributionLab.of(lab.inputs(scene.image, "a lion"), ["rollout"]),

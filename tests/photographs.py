@@ -31,7 +31,6 @@ def table(folder: Path, rows: list[str], header: str = "image,caption", name: st
 
 
 def captions(folder: Path, count: int = 12) -> str:
-    """A CSV of `count` photographs and its path."""
     return table(folder, [f"{name},picture number {i}" for i, name in enumerate(photographs(folder, count))])
 
 

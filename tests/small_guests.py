@@ -1,7 +1,5 @@
 """Small models of other libraries with random weights, saved as files: nothing is fetched."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

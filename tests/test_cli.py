@@ -2,32 +2,27 @@
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from few import ask_few
 from own_data import glue as write_glue
 
 from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.finetune_command import Finetune
 from xfm.cli.pretrain_command import Pretrain
-from xfm.cli.results import Runs, started_as
+from xfm.cli.results import Runs, say, started_as
 from xfm.lab import CHECKPOINTS
 from xfm.runs.signals import Terminated
+from xfm.tasks import evaluation
 from xfm.tasks.finetuning.config import recipe
 from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
+QUICK = ("mlm", "retrieval", "matching", "naming", "grounding")  # tasks
 JOINED = "\nstep 1: MIM joins; the total is not comparable with the steps before"
-FEW = f"""
-import runpy, sys
-from xfm.cli import main
-
-runpy.run_path({str(Path(__file__).with_name("few.py"))!r})["ask_few"]()
-main(sys.argv[1:])
-"""
 
 
 def test_options_change_the_recipe_and_nothing_else() -> None:
@@ -38,10 +33,7 @@ def test_options_change_the_recipe_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("words", ["--data {} --shots 3 --seed 2", "--data={} --seed=2 --shots=3"])
-def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(
-    words: str, tmp_path: Path, monkeypatch
-) -> None:
-    """Its epochs are of three items a label; its data are found from anywhere."""
+def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, run = write_glue("rte", tmp_path / "rte"), CHECKPOINTS / "demo"
     command = parse(["finetune", "rte", "demo", "--published", *words.format("rte").split()])
@@ -112,29 +104,32 @@ def test_hints_name_the_command_as_it_was_started(tmp_path: Path, monkeypatch) -
 
 
 def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys) -> None:
-    command = [sys.executable, "-c", FEW, "pretrain", "smoke", *BRIEF]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
+    monkeypatch.setitem(say.keywords, "file", sys.stderr)  # this test's
+    ask_few(monkeypatch.setattr)
+    real = evaluation.evaluate
+    monkeypatch.setattr(evaluation, "evaluate", lambda *given, **named: real(*given, **named | {"tasks": QUICK}))
+    monkeypatch.chdir(tmp_path)
+    main(["pretrain", "smoke", *BRIEF])
+    out, err = capsys.readouterr()
     folder = tmp_path / "runs" / "smoke" / "seed0"
     for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "report.html", "figures/curves.pdf"):
         assert (folder / name).exists(), name
-    lines = run.stdout.splitlines()
+    lines = out.splitlines()
     assert lines[0].split() == ["answer", "value", "95", "%", "interval", "baseline"] and len(lines) <= 10
     assert "(chance)" in lines[1] and lines[-3].startswith("At or below baseline: ")
     assert lines[-2] == f"Report: {(folder / 'report.html').as_uri()}"
     assert lines[-1] == "Next: python -m xfm.cli pretrain demo+no_stop_gradient", "no Makefile here"
     assert all(len(line) <= 80 for line in lines if "file://" not in line)
-    assert "smoke: 3 steps into runs/smoke/seed0" in run.stderr and JOINED in run.stderr
-    assert "it/s" not in run.stderr and "step/s" not in run.stderr  # no progress bar where there is no terminal
+    assert "smoke: 3 steps into runs/smoke/seed0" in err and JOINED in err
+    assert "it/s" not in err and "step/s" not in err  # no progress bar where there is no terminal
 
-    monkeypatch.chdir(tmp_path)
     main(["pretrain", "smoke", *BRIEF, "--seed", "0"])
-    assert capsys.readouterr().out == run.stdout
+    assert capsys.readouterr().out == out
     main(["evaluate", "runs/smoke/seed0"])
     again = capsys.readouterr().out.splitlines()
     assert again[:-1] == lines[:-1] and again[-1].endswith("xfm.cli evaluate runs/smoke/seed0 --all")
     main(["evaluate", "runs/smoke/seed0", "--all"])
-    assert "held-out style: naming" in capsys.readouterr().out
+    assert "image to text (random gallery)" in capsys.readouterr().out
 
     report = (folder / "report.html").stat().st_mtime_ns
     with monkeypatch.context() as another:
@@ -163,7 +158,6 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
 
 
 def made(root: Path, name: str, lines: str = "") -> Run:
-    """A run that was begun, with these records."""
     run = Run.of(recipes.get("smoke").replace({"name": name}), root)
     run.make()
     run.claim()
@@ -174,16 +168,6 @@ def made(root: Path, name: str, lines: str = "") -> Run:
 def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     main(["runs", *words])
     return capsys.readouterr().out.splitlines()
-
-
-NO_LOSSES = ['{"step": 3}', '{"step": 3, "loss": "x"}', '{"step": 3, "loss": [1]}', "{}", "7"]
-
-
-@pytest.mark.parametrize("line", NO_LOSSES)
-def test_runs_lists_a_record_without_a_loss(line: str, tmp_path: Path, capsys) -> None:
-    made(tmp_path, "a", line + "\n")
-    (only,) = listed(capsys, str(tmp_path))
-    assert only == f"{tmp_path}/a/seed0  {int('step' in line)} of 12 steps"
 
 
 def test_runs_lists_what_is_broken_beside_the_rest(tmp_path: Path, capsys) -> None:
@@ -202,10 +186,14 @@ def test_runs_lists_what_is_broken_beside_the_rest(tmp_path: Path, capsys) -> No
     }
     for name, damage in broken.items():
         damage(made(tmp_path, name, good))
+    no_losses = {"a": '{"step": 3}', "b": '{"step": 3, "loss": [1]}', "c": "{}", "d": "7"}
+    for name, line in no_losses.items():
+        made(tmp_path, name, line + "\n")
     for name in ("aaa", "zzz"):
         made(tmp_path, name, good)
     lines = dict(line.removeprefix(f"{tmp_path}/").split("/seed0  ") for line in listed(capsys, str(tmp_path)))
-    assert lines.keys() == {*broken, "aaa", "zzz"}
+    assert lines.keys() == {*broken, *no_losses, "aaa", "zzz"}
+    assert all(lines[name] == f"{int('step' in line)} of 12 steps" for name, line in no_losses.items())
     assert lines["aaa"] == lines["zzz"] == "1 of 12 steps  loss 2.500"
     for name in broken:
         assert lines[name].startswith("broken: ") and str(tmp_path / name) in lines[name], lines[name]
@@ -226,7 +214,6 @@ def test_runs_verifies(tmp_path: Path, capsys) -> None:
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b[31mred", "a\rb", "\u202egnp"])
 def test_names_reach_the_terminal_as_text(name: str, tmp_path: Path, capsys) -> None:
-    """A folder that somebody else has made: the config's own name is printable."""
     made(tmp_path, "a")
     (tmp_path / "a").rename(tmp_path / name)
     (line,) = listed(capsys, str(tmp_path))

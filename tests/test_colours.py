@@ -1,7 +1,5 @@
 """The six losses' colours can be told apart by colour-blind eyes, on light and on dark pages."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np
@@ -48,3 +46,12 @@ def test_losses_stand_out_from_the_page(page: int) -> None:
     for name in LOSSES:
         high, low = sorted((luminance(PALETTE[name][page]), ground), reverse=True)
         assert (high + 0.05) / (low + 0.05) >= 3, name
+
+
+@pytest.mark.parametrize("page", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_the_page(page: int) -> None:
+    seen = {name: luminance(pair[page]) for name, pair in PALETTE.items()}
+    for name in ("ink", "text", "grey", "dark", "blue", "orange", "green", "purple"):
+        for ground in ("paper", *(["shade"] if name in ("ink", "text", "blue") else [])):
+            high, low = sorted((seen[name], seen[ground]), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (name, ground)

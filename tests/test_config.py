@@ -67,18 +67,6 @@ def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
     assert from_dict({"seed": 3}) == dataclasses.replace(RunConfig(), seed=3)  # what is not said is the default
 
 
-@pytest.mark.parametrize(("name", "said"), [
-    ("train.stepz", "train.stepz: no such field; did you mean 'steps'? there are steps, lr, "),
-    ("trian.steps", "trian: no such field; did you mean 'train'? "),
-    ("flow.text_gradient.iml", "flow.text_gradient.iml: no such field; did you mean 'imlm'? there are mlm, mim, "),
-    ("objectives.itm.wieght", "objectives.itm.wieght: no such field; did you mean 'weight'? there are weight, start"),
-    ("train.steps.more", "train.steps: no such field; "), ("zzzzz", "zzzzz: no such field; there are name, seed, "),
-])  # fmt: skip
-def test_an_unknown_field_is_named_with_the_nearest(name: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{re.escape(said)}"):
-        BASE.replace({name: 1})
-
-
 @pytest.mark.parametrize(("name", "value", "allowed"), [
     ("train.steps", "many", "of type int"), ("train.steps", True, "of type int"), ("train.lr", None, "of type float"),
     ("train.lr", float("inf"), "a finite number"), ("objectives.itm.weight", float("nan"), "a finite number"),
@@ -119,18 +107,13 @@ def fits(kind: Any, value: Any) -> bool:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_field_refuses_what_is_not_of_its_type_and_says_so(name: str) -> None:
     kind, *group = KINDS[name], *name.split(".")[:-1]
-    for value in WRONG:
-        if fits(kind, value):
-            continue
+    words = list(map(repr, get_args(kind))) if get_origin(kind) is Literal else [kind.__name__]
+    for value in (value for value in WRONG if not fits(kind, value)):
         with pytest.raises(ConfigError) as error:
             BASE.replace({name: value})
         said = str(error.value)
         assert said.startswith(f"{name} = {value!r}: must be ")
-        assert (
-            all(repr(v) in said for v in get_args(kind))
-            if get_origin(kind) is Literal
-            else (kind.__name__ in said or (kind is float and "finite" in said))
-        )
+        assert all(word in said for word in words) or (kind is float and "finite" in said)
         config: Any = BASE
         for part in group:
             config = config[part] if isinstance(config, Mapping) else getattr(config, part)
@@ -185,10 +168,13 @@ def test_a_slip_in_a_name_is_mended_at_every_depth(name: str, place: int, letter
     assert said and said[1] in siblings
 
 
-@pytest.mark.parametrize("tree", [[], 3, None, "seed"])
-def test_what_is_no_config_at_all(tree: Any) -> None:
-    with pytest.raises(ConfigError, match=rf"^config = {re.escape(repr(tree))}: must be a mapping of name, seed, "):
-        from_dict(tree)
+def test_what_is_no_config_at_all() -> None:
+    for tree in ([], 3, None, "seed"):
+        said = rf"^config = {re.escape(repr(tree))}: must be a mapping of name, seed, "
+        with pytest.raises(ConfigError, match=said):
+            from_dict(tree)
+    for change in ({"objectives.mim.weight": 0.0}, {"init_from": "stage1"}):  # a frozen target that nothing asks for
+        assert BASE.replace({"flow.mim_target": "frozen", **change}).flow.mim_target == "frozen"
 
 
 @pytest.mark.parametrize(("mistake", "said"), [
@@ -216,20 +202,6 @@ def test_a_wrong_name_elsewhere_is_refused_with_what_there_is_and_the_nearest(mi
 def test_a_target_that_needs_more_says_what(changes: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         BASE.replace(changes)
-
-
-def test_a_frozen_target_may_stand_where_nothing_asks_for_it() -> None:
-    for change in ({"objectives.mim.weight": 0.0}, {"init_from": "stage1"}):
-        assert BASE.replace({"flow.mim_target": "frozen", **change}).flow.mim_target == "frozen"
-
-
-def test_replace_takes_whole_groups_and_leaves_the_original_alone() -> None:
-    before = BASE.to_json()
-    changed = BASE.replace({"train": TrainConfig(steps=7), "train.warmup": 2, "seed": 5})
-    assert (changed.train, changed.seed) == (TrainConfig(steps=7, warmup=2), 5)
-    assert BASE.to_json() == before
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        BASE.seed = 1  # type: ignore[misc]
 
 
 def other(name: str) -> dict[str, Any]:

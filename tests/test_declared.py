@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,10 +46,6 @@ def own(flow: Any) -> FusionBatch:
     return FusionBatch(text, flow.batch.tokens.mask, item)
 
 
-def of_image(self: Any, flow: Any) -> LossOut:
-    return scalar(self, flow.image.pooled)
-
-
 def of_fused(self: Any, flow: Any) -> LossOut:
     return scalar(self, flow.fused["added"][:, 0])
 
@@ -72,110 +69,96 @@ def forward(pretraining: Pretraining) -> dict[str, torch.Tensor]:
 
 ENTRIES = ", ".join(map(repr, READS))
 AT_BUILD = {
-    "reads, misspelt": ({"reads": ("texts",)}, f"objectives.added.reads = 'texts': must be one of {ENTRIES}; did you"),
-    "reads, a string": ({"reads": "text"}, r"objectives.added.reads = 'text': must be a tuple of names, as \(\"text\""),
-    "reads, not there": ({"reads": ()}, r"objectives.added.reads = \(\): must be a tuple of names"),
-    "reads, a target alone": ({"reads": ("mim_target",)}, 'added.reads: "mim_target" has no gradient; add what is to'),
-    "streams, misspelt": ({"streams": ("pair",)}, "added.streams = 'pair': must be one of .*; did you mean 'pairs'?"),
-    "streams, a string": ({"streams": "pairs"}, r"objectives.added.streams = 'pairs': must be a tuple of names"),
-    "streams, not there": ({"streams": ()}, r"objectives.added.streams = \(\): must be a tuple of names"),
-    "no title": ({"title": ""}, "objectives.added.title = '': must be a name for figures"),
+    "reads, misspelt": ({"reads": ("texts",)}, f".reads = 'texts': must be one of {ENTRIES}; did you"),
+    "reads, a string": ({"reads": "text"}, r".reads = 'text': must be a tuple of names, as \(\"text\""),
+    "reads, not there": ({"reads": ()}, r".reads = \(\): must be a tuple of names"),
+    "reads, a target alone": ({"reads": ("mim_target",)}, '.reads: "mim_target" has no gradient; add what is to'),
+    "streams, misspelt": ({"streams": ("pair",)}, ".streams = 'pair': must be one of .*; did you mean 'pairs'?"),
+    "streams, a string": ({"streams": "pairs"}, r".streams = 'pairs': must be a tuple of names"),
+    "streams, not there": ({"streams": ()}, r".streams = \(\): must be a tuple of names"),
+    "no title": ({"title": ""}, ".title = '': must be a name for figures"),
     "fused, without pairing": (
         {"reads": ("fused",)},
-        r'objectives.added: reads "fused" without pairing\(flow\); add one that returns a FusionBatch',
+        r': reads "fused" without pairing\(flow\); add one that returns a',
     ),
     "text on images": (
         {"streams": ("pairs", "images")},
-        'objectives.added: reads "text", which stream "images" does not have; leave "images" out of streams',
+        ': reads "text", which stream "images" does not have; leave "images" out of streams',
     ),
     "hidden patches of regions": (
         {"streams": ("regions",), "reads": ("masked_image",)},
-        'objectives.added: reads "masked_image", which stream "regions" does not have',
+        ': reads "masked_image", which stream "regions" does not have',
     ),
 }
+UNDECLARED = ': uses flow.text without declaring it; add "text" to reads'
+NO_GRADIENT = ': sends no gradient into an encoder, though it reads "{}"'
+FUSED = {"reads": ("text", "fused"), "pairing": lambda self, flow: own(flow)}
+
+
+def by(forward: Callable[[Any], Any]) -> dict[str, Any]:
+    return {"forward": lambda self, flow: forward(flow)}
+
+
+def head_of(states: Callable[[Any], torch.Tensor]) -> dict[str, Any]:
+    return {"forward": lambda self, flow: scalar(self, states(flow))}
+
+
 AT_FIRST_STEP = {
-    "another text": (
-        {"reads": ("masked_text",)},
-        'objectives.added: uses flow.text without declaring it; add "text" to reads',
-    ),
-    "text, declared as image": (
-        {"reads": ("image",)},
-        'objectives.added: uses flow.text without declaring it; add "text" to reads',
-    ),
+    "another text": ({"reads": ("masked_text",)}, UNDECLARED),
+    "text, declared as image": ({"reads": ("image",)}, UNDECLARED),
     "patches": (
-        {"forward": lambda self, flow: scalar(self, flow.patches[:, 0])},
-        'objectives.added: uses flow.patches without declaring it; add "image" to reads',
+        head_of(lambda flow: flow.patches[:, 0]),
+        ': uses flow.patches without declaring it; add "image" to reads',
     ),
-    "in its pairing": (
-        {"reads": ("image", "fused"), "pairing": lambda self, flow: own(flow), "forward": of_fused},
-        'objectives.added: uses flow.text without declaring it; add "text" to reads',
-    ),
+    "in its pairing": (FUSED | {"reads": ("image", "fused"), "forward": of_fused}, UNDECLARED),
     "no pairing": (
-        {"reads": ("text", "fused"), "pairing": lambda self, flow: (flow.text, 1), "forward": of_fused},
-        "objectives.added: pairing returns a tuple; return a FusionBatch",
+        FUSED | {"pairing": lambda self, flow: (flow.text, 1), "forward": of_fused},
+        ": pairing returns a tuple; return a FusionBatch",
     ),
     "under another name": (
-        {
-            "reads": ("text", "fused"),
-            "pairing": lambda self, flow: own(flow),
-            "forward": lambda self, flow: scalar(self, flow.fused["add"][:, 0]),
-        },
-        r"objectives.added: uses flow.fused\['add'\], which no loss has paired; take the name under which",
+        FUSED | head_of(lambda flow: flow.fused["add"][:, 0]),
+        r": uses flow.fused\['add'\], which no loss has paired; take the name under which",
     ),
     "no such tensor": (
-        {"forward": lambda self, flow: scalar(self, flow.txt[:, 0])},
-        "objectives.added: uses flow.txt, which a flow does not have; did you mean 'text'",
+        head_of(lambda flow: flow.txt[:, 0]),
+        ": uses flow.txt, which a flow does not have; did you mean 'text'",
     ),
     "what it declares is called otherwise": (
-        {"reads": ("masked_image",), "forward": lambda self, flow: scalar(self, flow.masked_image[:, 0])},
-        "objectives.added: uses flow.masked_image, which a flow does not have; it is flow.masked_patches",
+        {"reads": ("masked_image",)} | head_of(lambda flow: flow.masked_image[:, 0]),
+        ": uses flow.masked_image, which a flow does not have; it is flow.masked_patches",
     ),
     "detached": (
-        {"forward": lambda self, flow: scalar(self, flow.text[:, 0].detach())},
-        'objectives.added: sends no gradient into an encoder, though it reads "text"; compute the loss from these',
+        head_of(lambda flow: flow.text[:, 0].detach()),
+        f"{NO_GRADIENT.format('text')}; compute the loss from",
     ),
-    "never read": (
-        {"forward": lambda self, flow: scalar(self, flow.batch.image.flatten(1))},
-        'objectives.added: sends no gradient into an encoder, though it reads "text"',
-    ),
-    "read without a graph": (
-        {"reads": ("image",), "forward": without_graph},
-        'objectives.added: sends no gradient into an encoder, though it reads "image"',
-    ),
-    "a tensor": (
-        {"forward": lambda self, flow: flow.text.mean()},
-        r"objectives.added: forward returns a Tensor; return LossOut\(loss\)",
-    ),
+    "never read": (head_of(lambda flow: flow.batch.image.flatten(1)), NO_GRADIENT.format("text")),
+    "read without a graph": ({"reads": ("image",), "forward": without_graph}, NO_GRADIENT.format("image")),
+    "a tensor": (by(lambda flow: flow.text.mean()), r": forward returns a Tensor; return LossOut\(loss\)"),
     "a vector": (
-        {"forward": lambda self, flow: LossOut(flow.text.mean((1, 2)))},
-        r"objectives.added: LossOut.loss is of shape \(4,\); make it a tensor without dimensions, as by .mean\(\)",
+        by(lambda flow: LossOut(flow.text.mean((1, 2)))),
+        r": LossOut.loss is of shape \(4,\); make it a tensor without dimensions, as by .mean\(\)",
     ),
-    "a number": (
-        {"forward": lambda self, flow: LossOut(1.0)},  # type: ignore[arg-type]
-        "objectives.added: LossOut.loss is a float; make it a tensor",
-    ),
+    "a number": (by(lambda flow: LossOut(1.0)), ": LossOut.loss is a float; make it a tensor"),
     "a number in the report": (
-        {"forward": lambda self, flow: LossOut(flow.text.mean(), {"share": 0.5})},  # type: ignore[dict-item]
-        r'objectives.added: LossOut.report\["share"\] is a float; make it a tensor',
+        by(lambda flow: LossOut(flow.text.mean(), {"share": 0.5})),
+        r': LossOut.report\["share"\] is a float; make it a tensor',
     ),
     "an accuracy that is not reported": (
         {"accuracy_key": "accuracy"},
-        'objectives.added: accuracy_key = "accuracy" is not in the report; add it to LossOut',
+        ': accuracy_key = "accuracy" is not in the report; add it to LossOut',
     ),
 }
 
 
-@pytest.mark.parametrize(("declared", "sentence"), AT_BUILD.values(), ids=AT_BUILD)
-def test_a_declaration_that_cannot_be_is_refused_when_the_model_is_built(declared, sentence: str, monkeypatch) -> None:
-    with pytest.raises(ConfigError, match=sentence) as error:
-        added(monkeypatch, declared)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(("declared", "sentence"), AT_FIRST_STEP.values(), ids=AT_FIRST_STEP)
-def test_a_loss_that_does_not_do_as_it_declares_is_refused_at_its_first_step(declared, sentence, monkeypatch) -> None:
-    pretraining = added(monkeypatch, declared)
-    with pytest.raises(ConfigError, match=sentence) as error:
+@pytest.mark.parametrize("case", [*AT_BUILD, *AT_FIRST_STEP])
+def test_a_loss_that_cannot_be_or_does_not_do_as_it_declares_is_refused(case: str, monkeypatch) -> None:
+    """When the model is built, or at its first step, also where that measures gradients."""
+    declared, sentence = (AT_BUILD | AT_FIRST_STEP)[case]
+    with pytest.raises(ConfigError, match=f"objectives.added{sentence}") as error:
+        pretraining = added(monkeypatch, declared)
+        assert case in AT_FIRST_STEP
+        if case == "another text":
+            gradient_table(pretraining, batches.batch(pretraining.config))
         forward(pretraining)
     assert "\n" not in str(error.value)
 
@@ -185,18 +168,12 @@ def test_a_loss_without_a_forward_pass_is_refused(monkeypatch: pytest.MonkeyPatc
         added(monkeypatch, {}, Untrained)
 
 
-def test_a_wrong_loss_is_refused_where_gradients_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretraining = added(monkeypatch, {"reads": ("masked_text",)})
-    with pytest.raises(ConfigError, match=r"objectives\.added: uses flow\.text without declaring it"):
-        gradient_table(pretraining, batches.batch(pretraining.config))
-
-
 RIGHT: dict[str, dict[str, Any]] = {
     "text": {},
     "of two streams": {"streams": ("pairs", "texts")},
-    "one of the tensors that it reads": {"reads": ("text", "image"), "forward": of_image},
+    "one of the tensors that it reads": {"reads": ("text", "image")} | head_of(lambda flow: flow.image.pooled),
     "text, stopped": {"text_gradient": 0.0},
-    "fused": {"reads": ("text", "fused"), "pairing": lambda self, flow: own(flow), "forward": of_fused},
+    "fused": FUSED | {"forward": of_fused},
 }
 
 
@@ -207,21 +184,15 @@ def test_a_loss_that_does_as_it_declares_trains(declared: dict[str, Any], monkey
     assert {*losses} == {f"{stream}/added" for stream in declared.get("streams", ("pairs",))}
 
 
-def test_an_encoder_that_is_frozen_needs_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretraining = added(monkeypatch, {})
+def test_the_graph_is_looked_through_once_and_a_frozen_encoder_needs_no_gradient(monkeypatch) -> None:
+    pretraining, asked = added(monkeypatch, {}), []
     pretraining.model.text.requires_grad_(False)
     assert forward(pretraining)["pairs/added"].requires_grad, "its head still learns"
-
-
-def test_the_graph_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretraining, asked = added(monkeypatch, {}), []
+    pretraining = added(monkeypatch, {})
     with torch.no_grad():
         forward(pretraining)  # a validation has no gradient
     monkeypatch.setattr("xfm.objectives.declared._reaches", lambda *_: asked.append(1) or True)
     forward(pretraining)
     forward(pretraining)
     assert asked == [1]
-
-
-def test_streams_are_those_of_the_batches() -> None:
     assert {name: type(stream) for name, stream in batches.batch(batches.config()).items()} == BATCHES

@@ -8,15 +8,13 @@ import runpy
 import shutil
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import child
 import doc_tables
 import page_values
 import pytest
 
-import xfm
-from xfm import objectives, recipes
+from xfm import recipes
 from xfm.tasks import find_result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,7 +119,6 @@ def extended(section: str, root: Path) -> str:
 
 
 def copied(root: Path) -> Path:
-    """With a copy of both packages in it."""
     for folder in ("xfm", "widgets/xfm_widgets"):
         shutil.copytree(ROOT / folder, root / folder)  # compiled once, for all copies
     return root
@@ -138,8 +135,8 @@ def change(path: Path, diff: str) -> None:
 
 @pytest.mark.parametrize("section", EXTENSIONS, ids=[s.split("\n")[0] for s in EXTENSIONS])
 def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> None:
-    code = extended(section, copied(tmp_path))
-    assert code
+    code, prose = extended(section, copied(tmp_path)), BLOCKS.sub("", section)
+    assert code and all(not path or f"`{path}`" in prose for _, path, _ in BLOCKS.findall(section))
     ran = child.run(code, tmp_path, tmp_path / "widgets")
     assert ran.returncode == 0, ran.stderr
 
@@ -167,13 +164,6 @@ def test_a_run_has_its_report_where_every_extension_of_the_page_is_there(changes
         extended(section, tmp_path)
     ran = child.run(f"CHANGES = {changes}\n{REPORTED}", tmp_path, tmp_path / "widgets")
     assert ran.returncode == 0, ran.stderr
-
-
-def test_the_page_lists_every_file_that_an_extension_takes() -> None:
-    for section in EXTENSIONS:
-        prose = BLOCKS.sub("", section)
-        for _, path, _ in BLOCKS.findall(section):
-            assert not path or f"`{path}`" in prose, path
 
 
 # ---- links and terms
@@ -212,7 +202,6 @@ MADE = {"benchmarks/results/gpu.json", "widgets/node_modules"}  # by commands, w
 
 
 def prose(path: Path) -> str:
-    """A page without its marks, or the source of a notebook's cells."""
     text = path.read_text("utf-8")
     if path.suffix != ".ipynb":
         return re.sub(r"<!--.*?-->", "", text)
@@ -273,85 +262,26 @@ def test_modules_and_files_that_a_page_names_are_there(path: Path, tree: list[st
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_a_notebook_is_text_and_short_calls(path: Path) -> None:
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    lesson = [cell for cell in cells if "exercise" not in cell["metadata"].get("tags", ())]  # test_exercises.py
-    code = ["".join(cell["source"]) for cell in lesson if cell["cell_type"] == "code"]
-    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    assert len(code) <= 25
-    assert [cell for cell in code if len(cell.splitlines()) > 12] == []
-    statements = re.compile(r"^\s*(def|class|if|elif|while|try)\b", re.M)
-    assert [cell for cell in code if statements.search(cell)] == []
-    ours = re.findall(r"^(?:from|import) (?:xfm|xfm_widgets)\b.*$", "\n".join(code), re.M)
-    assert ours == ["import xfm", "import xfm_widgets as xw"]
-    assert "docs/glossary.md" in prose
-    assert 2 <= prose.count("<details>") <= 4 and prose.count("<details>") == prose.count("</details>")
-    assert re.search(r"^## (Conclusion|What we found|Where to go on)", prose, re.M)
-    assert re.search(r"^## Exercises", prose, re.M)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_a_notebook_has_a_place_for_each_scale(path: Path) -> None:
-    """Whoever has run it at smoke scale, as `make test` does, opens it at demo scale in the same checkout."""
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    named = re.findall(r'(?:"name": |Study\()(f?"[^"]*")', code)
-    assert [name for name in named if "{" not in name] == []
-    assert re.findall(r'(?:finetune|compared)\([^\n]*"\.\./runs"', code) == []
-
-
-LESSONS = [path for path in NOTEBOOKS if path.name[:2] != "00"]
-
-
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
-def test_a_lesson_asks_first_says_what_was_found_and_what_to_try(path: Path) -> None:
+def test_a_notebook_is_text_and_short_calls_with_a_place_for_each_scale(path: Path) -> None:
     cells = json.loads(path.read_text("utf-8"))["cells"]
     texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
-    asked = [i for i, (kind, text) in enumerate(texts) if kind == "markdown" and "**Predict first.**" in text]
-    assert asked and all("?" in text or "Order" in text for _, text in (texts[i] for i in asked))
-    assert all(texts[i + 1][0] == "code" and cells[i + 1]["outputs"] for i in asked), "the answer comes next"
-    prose = "\n".join(text for kind, text in texts if kind == "markdown")
-    found, then = prose.index("\n## What we found"), prose.index("**Try next.**")
-    assert prose.index("**Predict first.**") < found < then < prose.index("## Exercises")
-
-
-def outputs_of(name: str) -> dict[str, list[dict[str, Any]]]:
-    """By cell."""
-    (path,) = (path for path in NOTEBOOKS if path.name.startswith(name))
-    return {cell["id"]: cell.get("outputs", []) for cell in json.loads(path.read_text("utf-8"))["cells"]}
-
-
-def test_what_the_stop_gradient_did_is_a_table() -> None:
-    (table,) = outputs_of("04")["conclusion"]
-    rows = "".join(table["data"]["text/html"])
-    assert rows.count("<tr") > 24
-    assert all(name in rows for name in ("no stop, MLM x 4", "effect", "p_holm", "step_0", "verdict", "acc@0.5"))
-
-
-def test_attribution_begins_with_a_clear_case_and_has_a_wrong_answer_as_its_counter_example() -> None:
-    outputs = outputs_of("07")
-    right, *beside_others = ("".join(output["text"]) for output in outputs["question"])
-    said = "".join([right, *beside_others]).splitlines()
-    assert said[0].startswith("-0.00 snake, in “a big ____ to the left of a big candle”")
-    assert len(said) == 3 and all(float(line.split()[0]) < -5 for line in said[1:]), "there it is not predicted"
-    cells = [*outputs]
-    assert cells.index("simple") < cells.index("wrong") < cells.index("all")
-    told = "".join("".join(output["text"]) for output in outputs["wrong-said"])
-    right_by, wrong_by = (
-        [float(x) for x in re.findall(rf"{of} answer, .*: ([.0-9]+)", told)] for of in ("right", "wrong")
-    )
-    assert len(right_by) == len(wrong_by) == 3 and right_by[0] > 0.6, "most of ablation's mass is in the object"
-
-
-def test_the_lessons_agree_on_colours_and_on_what_itm_was_trained_on() -> None:
-    prose = {path.name[:2]: path.read_text("utf-8") for path in NOTEBOOKS}
-    assert not [name for name, text in prose.items() if re.search("purple", text, re.I)]
-    assert all("lue (positive)" in prose[name] for name in ("06", "07", "08"))
-    streams = objectives.losses_by_stream(recipes.demo())
-    assert [stream for stream, losses in streams.items() if "itm" in losses] == ["pairs", "regions"]
-    assert "does this text fit this picture, or the patches of this box?" in prose["01"]
-    assert "on whole pictures with their captions, and on the *patches of a box*" in prose["07"]
-
-
-def test_the_package_has_the_checkpoint_that_the_pages_show() -> None:
-    assert xfm.load("demo").config.name == "pretrained"
+    lesson = [cell for cell in cells if "exercise" not in cell["metadata"].get("tags", ())]  # test_exercises.py
+    code = ["".join(cell["source"]) for cell in lesson if cell["cell_type"] == "code"]
+    prose = [text for kind, text in texts if kind == "markdown"]
+    statements = re.compile(r"^\s*(def|class|if|elif|while|try)\b", re.M)
+    assert len(code) <= 25 and not [cell for cell in code if len(cell.splitlines()) > 12 or statements.search(cell)]
+    source, said = "\n".join(code), "\n".join(prose)
+    ours = re.findall(r"^(?:from|import) (?:xfm|xfm_widgets)\b.*$", source, re.M)
+    assert ours == ["import xfm", "import xfm_widgets as xw"]
+    named = re.findall(r'(?:"name": |Study\()(f?"[^"]*")', source)
+    assert not [name for name in named if "{" not in name], "whoever ran it at smoke scale opens it at demo scale"
+    assert not re.findall(r'(?:finetune|compared)\([^\n]*"\.\./runs"', source)
+    assert "docs/glossary.md" in said and re.search(r"^## Exercises", said, re.M)
+    assert 2 <= said.count("<details>") <= 4 and said.count("<details>") == said.count("</details>")
+    assert re.search(r"^## (Conclusion|What we found|Where to go on)", said, re.M)
+    if path.name[:2] != "00":  # a lesson asks first, says what was found and what to try
+        asked = [i for i, (kind, text) in enumerate(texts) if kind == "markdown" and "**Predict first.**" in text]
+        assert asked and all("?" in texts[i][1] or "Order" in texts[i][1] for i in asked)
+        assert all(texts[i + 1][0] == "code" and cells[i + 1]["outputs"] for i in asked), "the answer comes next"
+        marks = ("**Predict first.**", "\n## What we found", "**Try next.**", "## Exercises")
+        assert [*map(said.index, marks)] == sorted(map(said.index, marks))

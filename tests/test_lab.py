@@ -1,10 +1,7 @@
 """One handle on a trained model, and what it says to what it cannot open."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -29,12 +26,6 @@ def test_it_is_the_run_with_all_that_belongs_to_it(lab: xfm.Lab) -> None:
     assert "demo" in repr(lab)
 
 
-def test_a_folder_is_opened_as_a_name_is(lab: xfm.Lab) -> None:
-    again = xfm.load(lab.run.folder)
-    assert again.config == lab.config
-    assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), lab.model.parameters(), strict=True))
-
-
 def test_it_traces_and_attributes_like_the_functions(lab: xfm.Lab) -> None:
     scene = lab.scene(9)
     seen = lab.trace(scene.image, scene.text, target="itm")
@@ -46,38 +37,26 @@ def test_it_traces_and_attributes_like_the_functions(lab: xfm.Lab) -> None:
     assert own.target == "itm" and own.method == "ablation"
 
 
-def test_a_picture_of_ones_own_is_prepared_for_the_model(lab: xfm.Lab, tmp_path: Path) -> None:
-    from PIL import Image
-
-    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
-    path = tmp_path / "mine.png"
-    Image.fromarray(pixels).save(path)
-    traces = [lab.trace(image, "a cat") for image in (path, str(path), Image.open(path), pixels, path.read_bytes())]
-    assert traces[0].image.shape == (48, 48, 3)
-    assert len({t.scores["itm"] for t in traces}) == 1, "however the picture is given"
-
-
-@pytest.mark.parametrize("what", ["demmo", "no/such/folder", Path("nowhere")])
-def test_what_is_neither_checkpoint_nor_folder_is_refused(what: str | Path) -> None:
-    with pytest.raises(ConfigError, match=r"is neither a run folder nor a bundled checkpoint \('demo'\)"):
-        xfm.load(what)
-
-
-def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+def test_what_is_neither_checkpoint_nor_folder_is_refused(tmp_path: Path) -> None:
+    for what in ("demmo", "no/such/folder", Path("nowhere")):
+        with pytest.raises(ConfigError, match=r"is neither a run folder nor a bundled checkpoint \('demo'\)"):
+            xfm.load(what)
+    with pytest.raises(ConfigError, match=r"load\(.demmo.\).*did you mean .demo."):
+        xfm.load("demmo")
     with pytest.raises(RunError, match=r"no run here \(no config.json\)"):
         xfm.load(tmp_path)
 
 
-@pytest.mark.parametrize("what", [None, 5, b"demo", ["demo"], "x" * 10_000_000, "a\0b", "x" * 300, "\ud800"])
+@pytest.mark.parametrize("what", [None, b"demo", ["demo"], "x" * 10_000_000, "a\0b", "\ud800"])
 def test_what_is_no_run_is_an_error_of_one_line(what) -> None:
     with pytest.raises(ConfigError) as error:
         xfm.load(what)
     assert len(str(error.value)) < 500 and str(error.value).isprintable()
 
 
-@pytest.mark.parametrize("index", [-1, -(10**400), 1.0, None, "9", [9]])
-def test_a_scene_has_a_number(lab: xfm.Lab, index) -> None:
-    with pytest.raises(ConfigError, match=r"^index = .*: must be a whole number"):
-        lab.scene(index)
-    with pytest.raises(ConfigError, match=r"^seed = .*: must be a whole number"):
-        lab.scene(9, seed=index)
+def test_a_scene_has_a_number(lab: xfm.Lab) -> None:
+    for index in (-1, -(10**400), 1.0, None, "9", [9]):
+        with pytest.raises(ConfigError, match=r"^index = .*: must be a whole number"):
+            lab.scene(index)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"^seed = .*: must be a whole number"):
+            lab.scene(9, seed=index)  # type: ignore[arg-type]

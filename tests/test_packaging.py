@@ -84,11 +84,6 @@ def test_the_release_has_one_version_and_a_light_sdist(wheel: Path) -> None:
     assert sdist.stat().st_size < 20e6
 
 
-def test_the_other_styles_are_drawn_from_the_wheel(python: Path) -> None:
-    code = "from xfm.data.world import styles as s; print(*(len(s.svg(name)) for name in s.STYLES))"
-    assert run(python, "-I", "-c", code, cwd=python.parents[1]).split() == ["853"] * 4
-
-
 def test_every_module_imports_from_the_wheel(python: Path) -> None:
     home = python.parents[1]
     names = run(python, "-I", "-c", IMPORT_ALL, home, cwd=home).split()
@@ -96,12 +91,11 @@ def test_every_module_imports_from_the_wheel(python: Path) -> None:
     assert names == sorted(".".join(f.parts).removesuffix(".__init__") for f in files)
 
 
-def test_the_checkpoint_and_the_views_work_from_the_wheel(python: Path) -> None:
+def test_pictures_checkpoint_views_and_command_work_from_the_wheel(python: Path) -> None:
+    home = python.parents[1]
+    code = "from xfm.data.world import styles as s; print(*(len(s.svg(name)) for name in s.STYLES))"
+    assert run(python, "-I", "-c", code, cwd=home).split() == ["853"] * 4
     code = "import xfm, xfm_widgets as xw; print(xfm.load('demo').config.name, len(xw.GradientFlow([])._esm) > 9000)"
-    assert run(python, "-I", "-c", code, cwd=python.parents[1]).split() == ["pretrained", "True"]
-
-
-def test_the_command_explains_itself(python: Path) -> None:
-    shown = run(python.parent / "xfm", "--help", cwd=python.parents[1])
-    for command in ("pretrain", "evaluate", "runs", "data"):
-        assert command in shown
+    assert run(python, "-I", "-c", code, cwd=home).split() == ["pretrained", "True"]
+    shown = run(python.parent / "xfm", "--help", cwd=home)
+    assert all(command in shown for command in ("pretrain", "evaluate", "runs", "data"))

@@ -1,7 +1,5 @@
 """Figures of texts, pictures and numbers that nobody expected: drawn in every format, or refused by name."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -32,7 +30,6 @@ from xfm.tasks.retrieval_set import RetrievalSet
 from xfm_widgets import figures
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-ITS_WORDS = ("<s>", "a", "lion", "</s>")
 WORST = "a\ud800 \x00\x1b[31m $\\frac{ \u202e\u200b\ufffe\r\n<b> " + "e\u0301\u0301\u0301\u0301\u0301"
 LONGEST = WORST + "</script>$_{" * 9000
 Draw = Callable[[str], plots.Figure]
@@ -221,15 +218,6 @@ def test_what_mathtext_would_read_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPa
     assert {(r"$\frac{1}{2}$", False), ("$x_i$", False), ("costs $5 and $6", False)} <= set(drawn)
 
 
-def test_logarithms_are_numbers() -> None:
-    steps = np.arange(1.0, 5)
-    figure = figures.compare_runs({"a": figures.CurvePanel({"r": (steps, 10.0**steps)})}, logarithmic=True)
-    figure.bytes()
-    (axes,) = figure.axes
-    ticks = [t for t in axes.get_yticklabels() if t.get_text()]
-    assert {"100", "1000"} <= {t.get_text() for t in ticks}
-
-
 # ---- pictures and numbers
 
 
@@ -290,13 +278,3 @@ def test_a_saved_figure_is_whole_or_the_old_one_stays(tmp_path: Path, monkeypatc
     with pytest.raises(FileError, match=r"one.png: cannot be written \(No space left"):
         figure.savefig(path)
     assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["one.png"]
-
-
-def test_a_figure_is_saved_under_the_name_that_matplotlib_gives_it(tmp_path: Path) -> None:
-    figure = plots.bars({"a": 1.0}, "x")
-    for name, kind, expected in (("a.svg", None, "a.svg"), ("b", None, "b.png"), ("c", "pdf", "c.pdf")):
-        figure.savefig(tmp_path / name, **({"format": kind} if kind else {}))
-        assert (tmp_path / expected).stat().st_size > 1000
-    buffer = BytesIO()
-    figure.savefig(buffer)
-    assert buffer.getvalue().startswith(b"\x89PNG")

@@ -1,7 +1,5 @@
 """How far something long is, where nobody watches: in a log."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -21,9 +19,7 @@ def test_a_log_has_a_line_every_tenth(capsys: pytest.CaptureFixture[str]) -> Non
     assert lines(capsys) == [f"xfm: {done} of 40 steps, _ s" for done in range(4, 41, 4)]
 
 
-def test_what_was_done_before_is_not_told_again_and_a_note_stands_at_the_end(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_was_done_before_is_not_told_again_and_a_note_stands_at_the_end(capsys) -> None:
     progress = Progress("evaluation", 4, done=2, unit="task")
     progress.update("naming")
     progress.update()

@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 import child
-import pytest
 
 import xfm_widgets
 
@@ -14,7 +13,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def block(after: str) -> str:
-    """The first Python block behind a heading."""
     found = re.search(r"```python\n(.*?)```", README[README.index(after) :], re.S)
     assert found
     return found[1]
@@ -77,8 +75,8 @@ def test_every_view_is_in_the_table() -> None:
     assert sorted(rows) == sorted(set(xfm_widgets.__all__) - {"View", "figures"})
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lab", "gallery"])
-def test_make_has_what_the_readme_calls(target: str) -> None:
-    assert f"make {target}" in README
-    ran = subprocess.run(["make", "-n", target], capture_output=True, text=True, cwd=ROOT)
+def test_make_has_what_the_readme_calls() -> None:
+    targets = ["demo", "test", "lab", "gallery"]
+    assert all(f"make {target}" in README for target in targets)
+    ran = subprocess.run(["make", "-n", *targets], capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr

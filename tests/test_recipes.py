@@ -12,6 +12,9 @@ from xfm.recipes import prior_runs
 RECIPES = ("demo", "pretrained", "small", "base", "smoke", "styles", "study")
 STOP = {f"flow.text_gradient.{o}": 1.0 for o in ("itm", "imlm", "bbp")}
 FROZEN = {"flow.mim_target": "frozen"}
+TEACHERS = {"guide_clip": "+clip_like", "guide_stage1": "+image_only+images_64"}
+TARGETS = ("self", "frozen", "ema", "data2vec", "ibot", "pixels")
+HOWS = ("lower_stop", "upper_stop", "noise", "global_noise", "shuffled", "pcgrad", "gradvac", "masked")
 FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "no_stop_gradient": STOP,
     "no_guidance": FROZEN,
@@ -22,10 +25,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
     "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
     **{name: {"model.cross_attention": name} for name in ("dot", "general", "additive", "cosine")},
-    **{
-        f"gradient_{how}": STOP | {"flow.fusion_gradient": how}
-        for how in ("lower_stop", "upper_stop", "noise", "global_noise", "shuffled", "pcgrad", "gradvac", "masked")
-    },
+    **{f"gradient_{how}": STOP | {"flow.fusion_gradient": how} for how in HOWS},
     "itc_stop": {"flow.text_gradient.itc": 0.0},
     "vision_stop": {"flow.image_gradient": 0.0},
     "mlm_x2": {"objectives.mlm.weight": 2.0},
@@ -38,19 +38,13 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "l2sp": {"flow.l2sp": 0.01},
     "ewc": {"flow.ewc": 1.0},
     "mlm_distilled": {"flow.mlm_distillation": 1.0},
+    **{f"guide_{target}": {"flow.mim_target": target, "flow.standardise_target": True} for target in TARGETS},
     **{
-        f"guide_{target}": {"flow.mim_target": target, "flow.standardise_target": True}
-        for target in ("self", "frozen", "ema", "data2vec", "ibot", "pixels")
-    },
-    **{
-        name: {"flow.mim_target": "teacher", "flow.standardise_target": True, "flow.teacher": teacher}
-        for name, teacher in {"guide_clip": "+clip_like", "guide_stage1": "+image_only+images_64"}.items()
+        n: {"flow.mim_target": "teacher", "flow.standardise_target": True, "flow.teacher": t}
+        for n, t in TEACHERS.items()
     },
     "images_64": {"data.images": 64},
-    **{
-        f"vary_{one}": {f"seed_of.{source}": 1000 for source in SOURCES if source != one}
-        for one in ("warm_start", "weights", "data", "masks", "negatives", "rest")
-    },
+    **{f"vary_{one}": {f"seed_of.{source}": 1000 for source in SOURCES if source != one} for one in SOURCES},
     "stage1": {"init_from": "stage1"},
     "text_stage1": {"init_from": "stage1:text"},
 }
@@ -71,33 +65,28 @@ def changed(before: str, after: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("ablation", FIELDS)
-def test_an_ablation_changes_its_fields_and_no_other(recipe: str, ablation: str) -> None:
-    start = f"{recipe}+stage1" if ablation in NEED_A_START else recipe
+def test_an_ablation_changes_its_fields_and_no_other(recipe: str) -> None:
+    assert set(FIELDS) == set(recipes.ablations())
     before = recipes.get(recipe)
     has_it = {"adamw": not before.train.muon_lr, "images_64": before.data.images == 64}
     has_it["text_stage1"] = before.init_from == "stage1:text"
-    as_it_was = leaves(recipes.get(start).to_dict())  # a field may have the ablation's value already
-    fields = {name: value for name, value in FIELDS[ablation].items() if as_it_was.get(name) != value}
-    assert changed(start, f"{start}+{ablation}") == {"name": f"{start}+{ablation}"} | fields
-    assert fields or has_it[ablation]
-
-
-def test_every_ablation_is_listed_here() -> None:
-    assert set(FIELDS) == set(recipes.ablations())
+    for ablation in FIELDS:
+        start = f"{recipe}+stage1" if ablation in NEED_A_START else recipe
+        as_it_was = leaves(recipes.get(start).to_dict())  # a field may have the ablation's value already
+        fields = {name: value for name, value in FIELDS[ablation].items() if as_it_was.get(name) != value}
+        assert changed(start, f"{start}+{ablation}") == {"name": f"{start}+{ablation}"} | fields
+        assert fields or has_it[ablation]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("level", recipes.LEVELS)
-def test_a_level_is_about_the_data_alone(recipe: str, level: str) -> None:
-    fields = {n: v for n, v in recipes.LEVELS[level].items() if leaves(recipes.get(recipe).to_dict())[n] != v}
-    assert changed(recipe, f"{recipe}+{level}") == {"name": f"{recipe}+{level}"} | fields
-    assert fields and all(name.startswith("data.") for name in fields)
-
-
-def test_hard_is_all_that_makes_pictures_hard() -> None:
-    harder = changed("demo", "demo+hard")
-    assert {n for n in harder if n != "name"} == {n for n in leaves(recipes.demo().to_dict()) if "data.scenes" in n}
+def test_a_level_is_about_the_data_alone(recipe: str) -> None:
+    """And "hard" is all that makes pictures hard."""
+    for level, changes in recipes.LEVELS.items():
+        fields = {n: v for n, v in changes.items() if leaves(recipes.get(recipe).to_dict())[n] != v}
+        assert changed(recipe, f"{recipe}+{level}") == {"name": f"{recipe}+{level}"} | fields
+        assert fields and all(name.startswith("data.") for name in fields)
+    harder = changed("demo", "demo+hard").keys() - {"name"}
+    assert harder == {n for n in leaves(recipes.demo().to_dict()) if "data.scenes" in n}
     assert recipes.get("demo+rotated+alike+cluttered+occluded").data == recipes.get("demo+hard").data
 
 
@@ -125,33 +114,18 @@ def test_base_is_the_papers_model() -> None:
     assert (vision.drop_path, text.dropout, recipes.base().data.mask.image_patches) == (0.1, 0.1, 75)
 
 
-def test_ablations_compose_in_any_order() -> None:
-    a, b = (recipes.get(f"demo+{x}") for x in ("no_itm+no_stop_gradient+no_bbp", "no_bbp+no_stop_gradient+no_itm"))
-    assert a.fingerprint == b.fingerprint and a.name != b.name
-    fields = FIELDS["no_itm"] | FIELDS["no_bbp"] | STOP
-    assert changed("demo", "demo+no_itm+no_stop_gradient+no_bbp") == {"name": a.name} | fields
-
-
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        (("no_mlm", "mlm_x4"), "objectives.mlm.weight = {} and {}"),
-        (("dot", "cosine"), "model.cross_attention = {} and {}"),
-        (("vary_weights", "vary_data"), "seed_of.warm_start = {} and {}"),
-    ],
-)
-def test_changes_that_contradict_each_other_are_refused_in_any_order(names: tuple[str, str], said: str) -> None:
-    field = said.split(" = ")[0]
+@pytest.mark.parametrize(("names", "field"), [
+    (("no_mlm", "mlm_x4"), "objectives.mlm.weight"), (("dot", "cosine"), "model.cross_attention"),
+    (("vary_weights", "vary_data"), "seed_of.warm_start"),
+])  # fmt: skip
+def test_changes_that_contradict_each_other_are_refused_in_any_order(names: tuple[str, str], field: str) -> None:
     for one, other in (names, names[::-1]):
-        values = (repr(recipes.changes()[name][field]) for name in (one, other))
+        a, b = (repr(recipes.changes()[name][field]) for name in (one, other))
         with pytest.raises(ConfigError) as error:
             recipes.get(f"smoke+{one}+no_itm+{other}")
-        expected = f"+{one} and +{other} contradict each other: {said.format(*values)}; leave one of them out"
-        assert str(error.value) == expected
-
-
-def test_changes_of_one_field_that_agree_compose() -> None:
-    assert recipes.get("smoke+no_stop_gradient+gradient_pcgrad") != recipes.get("smoke+no_stop_gradient")
+        said = f"+{one} and +{other} contradict each other: {field} = {a} and {b}; leave one of them out"
+        assert str(error.value) == said
+    assert recipes.get("smoke+no_stop_gradient+gradient_pcgrad") != recipes.get("smoke+no_stop_gradient"), "these agree"
 
 
 @pytest.mark.parametrize("ablation", ["no_guidance", "neither"])
@@ -162,17 +136,13 @@ def test_a_frozen_target_needs_a_warm_start_in_any_order(ablation: str) -> None:
     assert ordered[0].fingerprint == ordered[1].fingerprint
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("dmeo", "recipe 'dmeo' is unknown; did you mean 'demo'?"),
-        ("demo+no_stop_gradent", "change 'no_stop_gradent' is unknown; did you mean 'no_stop_gradient'?"),
-        ("demo+no_icm", "change 'no_icm' is unknown; did you mean 'no_itm'?"),
-        ("demo+", "change '' is unknown; there are no_stop_gradient, "),
-        ("", "recipe '' is unknown; there are demo, "),
-        ("xyzzy", "recipe 'xyzzy' is unknown; there are demo, pretrained, small, base, smoke"),
-    ],
-)
+@pytest.mark.parametrize(("name", "said"), [
+    ("dmeo", "recipe 'dmeo' is unknown; did you mean 'demo'?"), ("", "recipe '' is unknown; there are demo, "),
+    ("demo+no_stop_gradent", "change 'no_stop_gradent' is unknown; did you mean 'no_stop_gradient'?"),
+    ("demo+no_icm", "change 'no_icm' is unknown; did you mean 'no_itm'?"),
+    ("demo+", "change '' is unknown; there are no_stop_gradient, "),
+    ("xyzzy", "recipe 'xyzzy' is unknown; there are demo, pretrained, small, base, smoke"),
+])  # fmt: skip
 def test_an_unknown_name_is_an_error_with_the_nearest(name: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         recipes.get(name)
@@ -190,44 +160,38 @@ def test_notebooks_have_one_knob(monkeypatch: pytest.MonkeyPatch) -> None:
         recipes.current()
 
 
-@pytest.mark.parametrize(
-    "field", ["text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr", "relation_negatives"]
-)
-def test_a_warm_start_is_shared_whatever_is_changed_after_it(field: str) -> None:
+def test_a_warm_start_is_shared_whatever_is_changed_after_it() -> None:
     """What a study varies in joint training, and no ablation of `ablations()` names with every value."""
     start = recipes.get("demo+text_stage1")
-    changed = start.replace({f"{'data' if field == 'relation_negatives' else 'train'}.{field}": 0.25})
-    assert changed.fingerprint != start.fingerprint
-    assert prior_runs.stage1(changed).fingerprint == prior_runs.stage1(start).fingerprint
-
-
-def start_of(recipe: str, seed: int) -> RunConfig:
-    return recipes.get(f"{recipe}+stage1").replace({"seed": seed})
+    rates = ("text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr")
+    for field in (*(f"train.{name}" for name in rates), "data.relation_negatives"):
+        changed = start.replace({field: 0.25})
+        assert changed.fingerprint != start.fingerprint
+        assert prior_runs.stage1(changed).fingerprint == prior_runs.stage1(start).fingerprint
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_warm_start_trains_each_encoder_alone_and_is_shared_by_the_variants(recipe: str) -> None:
-    start = prior_runs.stage1(recipes.get(f"{recipe}+stage1"))
+    def start_of(seed: int) -> RunConfig:
+        return prior_runs.stage1(recipes.get(f"{recipe}+stage1").replace({"seed": seed}))
+
+    start = start_of(0)
     assert set(weights_at(start, 0)) == {"mlm", "mim"} and start.flow.mim_target == "pixels"
     assert (start.data.pairs, start.data.regions) == (0, 0) and start.data.images and start.data.texts
     assert start.init_from == "" and start.train.steps == start.stage1_steps
     assert start.model == recipes.get(recipe).model and start.name == f"{recipe}.stage1-{start.fingerprint}"
     for ablation in FIELDS.keys() - {"text_stage1"}:
-        variant = recipes.get(f"{recipe}+stage1+{ablation}")
-        own = start if "seed_of.warm_start" not in FIELDS[ablation] else prior_runs.stage1(start_of(recipe, 1000))
-        assert prior_runs.stage1(variant) == own, ablation
+        own = start_of(1000) if "seed_of.warm_start" in FIELDS[ablation] else start
+        assert prior_runs.stage1(recipes.get(f"{recipe}+stage1+{ablation}")) == own, ablation
     alone = prior_runs.stage1(recipes.get(f"{recipe}+text_stage1"))
     assert set(weights_at(alone, 0)) == {"mlm"} and alone.data.texts and not alone.data.images
-    other = prior_runs.stage1(recipes.get(f"{recipe}+stage1").replace({"seed": 1}))
-    assert other.fingerprint != start.fingerprint
+    assert start_of(1).fingerprint != start.fingerprint
 
 
 def test_an_objective_joins_at_its_share_of_the_steps_and_is_off_at_weight_zero() -> None:
-    shares = {"objectives.itm.start": 0.35, "objectives.mim.start": 0.5}
-    config = recipes.base().replace(
-        {"train.steps": 10, "objectives.mlm.weight": 0.0, "objectives.bbp.weight": 4.0, **shares}
-    )
-    on = [weights_at(config, step) for step in range(10)]
+    fields = {"itm.start": 0.35, "mim.start": 0.5, "mlm.weight": 0.0, "bbp.weight": 4.0}
+    changes = {"train.steps": 10} | {f"objectives.{name}": value for name, value in fields.items()}
+    on = [weights_at(recipes.base().replace(changes), step) for step in range(10)]
     assert ["itm" in w for w in on] == [False] * 3 + [True] * 7
     assert ["mim" in w for w in on] == [False] * 5 + [True] * 5
     assert not any("mlm" in w for w in on) and on[0]["bbp"] == 4.0

@@ -1,7 +1,5 @@
 """A key is all that a draw depends on."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

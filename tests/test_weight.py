@@ -1,7 +1,5 @@
 """What a checkout weighs: generated things are not committed, pictures of notebooks are small."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

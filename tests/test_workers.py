@@ -110,21 +110,15 @@ def test_where_a_fork_is_not_safe_they_are_threads_if_they_may_be(no_fork: None)
     assert {answer[0] for answer in together} == {HERE} and len({answer[1] for answer in together}) == 2
 
 
-def test_one_core_is_this_process(two_cores: None) -> None:
-    assert [i for i, _ in side_by_side([where] * 3, cores=1)] == [0, 1, 2]
-    assert {answer[0] for _, answer in side_by_side([where] * 3, cores=1)} == {HERE}
-    assert [*side_by_side([])] == []
-
-
-def _of_a_daemon(answers) -> None:
-    answers.send([pid == os.getpid() for pid, *_ in gather([where, where])])
-
-
-def test_a_process_that_may_have_no_children_does_it_itself(two_cores: None) -> None:
+def test_one_core_or_a_process_that_may_have_no_children_does_it_itself(two_cores: None) -> None:
     """As the workers of a Dask cluster."""
+    ended = [*side_by_side([where] * 3, cores=1)]
+    assert [i for i, _ in ended] == [0, 1, 2] and {answer[0] for _, answer in ended} == {HERE}
+    assert [*side_by_side([])] == []
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_of_a_daemon, args=(there,), daemon=True)
+    answer = lambda: there.send([pid == os.getpid() for pid, *_ in gather([where, where])])  # noqa: E731
+    process = context.Process(target=answer, daemon=True)
     process.start()
     assert here.poll(60) and here.recv() == [True, True]
     process.join()

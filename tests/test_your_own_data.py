@@ -1,6 +1,5 @@
 """Every example of docs/your-own-data.md is read as it stands, in the order of the page."""
 
-import json
 import pickle
 import re
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import pytest
 from photographs import photograph
 
-from xfm import recipes
 from xfm.files.readers import READERS, collected, parse
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +17,6 @@ SECTIONS = [s for s in re.split(r"^## ", PAGE, flags=re.M)[1:] if "xfm data chec
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With every picture that the page names by its path."""
     folder = tmp_path_factory.mktemp("page")
     for i, name in enumerate(dict.fromkeys(re.findall(r"[\w/]+/\d\.(?:jpg|png)", PAGE))):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -67,34 +64,6 @@ def test_every_format_has_an_example() -> None:
     shown = {endings.get(spec, spec.split(":")[0]) for spec in specs}
     assert shown | {"tsv"} == set(READERS), "a TSV is said to be as a CSV"
     assert parse("csv:" + str(ROOT / "docs/your-own-data.md"))[0] == "csv"
-
-
-def test_the_speed_is_that_of_the_benchmark() -> None:
-    found = json.loads((ROOT / "benchmarks/results/loader.json").read_text("utf-8"))
-    warm = found["images_per_second_and_worker"]["warm"]
-    own, small = round(warm["of_its_own_time"]), recipes.small().data
-    each = small.pairs + small.region_images + small.images
-    made = small.workers * own
-    assert f"to pictures of {found['pictures']['side']} px" in PAGE
-    assert f"| one loader process, of its own time | {own} |" in PAGE
-    assert f"| the same, by the clock | {warm['by_the_clock']:.0f} |" in PAGE
-    assert f"each with its own core | {made}: {made / each:.1f} steps of {each} pictures |" in PAGE
-
-
-def test_the_memory_is_that_of_the_benchmark() -> None:
-    found = json.loads((ROOT / "benchmarks/results/own_memory.json").read_text("utf-8"))
-    mega = {name: f"{size / 1e6:.0f} MB" for name, size in found["bytes"].items()}
-    seconds = found["opening_seconds"]
-    assert f"{found['pictures']:,} rows with captions" in PAGE
-    for label, value in {
-        "kept": f"{mega['kept']}, {found['bytes_per_row']} bytes a row",
-        "while they are read": mega["peak"],
-        "a training, above the program itself": mega["trainer"],
-        "each loader process, likewise": mega["loader_process"],
-        "opening, the first time": f"{seconds['first']:.0f} s",
-        "opening, later": f"{seconds['again']:.0f} s",
-    }.items():
-        assert f"| {label} | {value} |" in PAGE
 
 
 def test_every_field_stands_on_the_page() -> None:

@@ -4,8 +4,6 @@ Less than a minute in all; `XFM_ATTACK=long` takes an hour, and writes what was 
 XFM_ATTACK_OUT names. Every attempt is a function of XFM_ATTACK_SEED, its class and its number, which a failure names.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

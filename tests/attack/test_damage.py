@@ -1,12 +1,11 @@
 """Files that rotted, were cut, exchanged, forged: read as they were saved, or refused by name; nothing good is lost."""
 
-from __future__ import annotations
-
 import json
 import random
 import shutil
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from xfm.config import ConfigError, RunConfig
 from xfm.runs.manifest import MANIFEST
 from xfm.runs.run import WEIGHTS
 from xfm.study import Study, StudyError
-from xfm.tasks import evaluate_run
+from xfm.tasks import evaluate, evaluate_run
 from xfm.train import Run, pretrain
 
 pytestmark = pytest.mark.full
@@ -36,18 +35,10 @@ def flipped(data: bytes, draw: random.Random) -> bytes:
     return bytes(bits)
 
 
-def cut_or_grown(data: bytes, draw: random.Random) -> bytes:
-    return draw.choice([data[: draw.randrange(len(data))], data + draw.randbytes(draw.randrange(1, 4000))])
-
-
 def zeroed(data: bytes, draw: random.Random) -> bytes:
     """A block that a power cut left empty."""
     at = draw.randrange(len(data))
     return data[:at] + bytes(len(data[at : at + 4096])) + data[at + 4096 :]
-
-
-def replaced(data: bytes, draw: random.Random) -> bytes:
-    return draw.randbytes(draw.randrange(2000))
 
 
 def forged(data: bytes, draw: random.Random) -> bytes:
@@ -74,20 +65,25 @@ def changed(tree: Any, draw: random.Random) -> Any:
     return draw.choice(VALUES)
 
 
-DAMAGE: list[Callable[[bytes, random.Random], bytes]] = [flipped, cut_or_grown, zeroed, replaced, forged]
+DAMAGE: dict[str, Callable[[bytes, random.Random], bytes]] = {
+    "flipped": flipped,
+    "cut": lambda data, draw: data[: draw.randrange(len(data))],
+    "grown": lambda data, draw: data + draw.randbytes(draw.randrange(1, 4000)),
+    "zeroed": zeroed,
+    "replaced": lambda data, draw: draw.randbytes(draw.randrange(2000)),
+    "forged": forged,
+}
 
 
 def spoil(path: Path, draw: random.Random) -> str:
-    """What was done to it."""
-    way = draw.choice([*DAMAGE, "gone", "folder"])
-    if isinstance(way, str):
+    data, way = path.read_bytes() or b"\0", draw.choice([*DAMAGE, "gone", "folder"])
+    if way in DAMAGE:
+        path.write_bytes(DAMAGE[way](data, draw))
+    else:
         path.unlink()
         if way == "folder":
             path.mkdir()
-        return way
-    data = path.read_bytes() or b"\0"
-    path.write_bytes(way(data, draw))
-    return way.__name__
+    return way
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -98,21 +94,13 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 def runs(config: RunConfig, trained: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """A finished one with its evaluation, and one left after 10 of 12 steps."""
     root = tmp_path_factory.mktemp("left")
-    for record in pretrain(config, root):
-        if record["step"] == 9:
-            break
+    list(islice(pretrain(config, root), 10))
     whole = tmp_path_factory.mktemp("whole")
     shutil.copytree(trained.folder.parents[1], whole, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xfm.tasks.evaluation.evaluate", lambda *given, **named: evaluate_some(*given))
+        patch.setattr("xfm.tasks.evaluation.evaluate", lambda *given, **named: evaluate(*given, tasks="mlm"))
         evaluate_run(Run.of(config, whole).folder)
     return [Run.of(config, whole), Run.of(config, root)]
-
-
-def evaluate_some(*given: Any) -> Any:
-    from xfm.tasks import evaluate
-
-    return evaluate(*given, tasks="mlm")
 
 
 READERS: dict[str, Callable[[Run], Any]] = {
@@ -165,7 +153,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def used(study: Study) -> None:
-    """Everything that reads a study's files."""
     study = Study.load(study.folder, study.runs)
     study.missing()
     study.to_markdown("all")
@@ -175,7 +162,6 @@ def used(study: Study) -> None:
 
 
 def test_damaged_studies(attack: Attack, study: Study) -> None:
-    """Refused by name, or read; and never written to by reading."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         used(study)

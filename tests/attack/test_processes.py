@@ -1,7 +1,5 @@
 """Trainings that are killed, asked to end, raced and robbed of their loaders: what is there is whole, and goes on."""
 
-from __future__ import annotations
-
 import os
 import random
 import re
@@ -30,13 +28,8 @@ OTHER = r"RunError: .*(holds a run of another config|is of a run with the config
 
 
 def finish(config: RunConfig, root: Path) -> Run:
-    for _ in pretrain(config, root):
-        pass
+    list(pretrain(config, root))
     return Run.of(config, root)
-
-
-def whole(run: Run) -> None:
-    assert run.damaged() == []
 
 
 def test_kills(attack: Attack, config, trained, tmp_path, processes, assert_same) -> None:
@@ -44,9 +37,7 @@ def test_kills(attack: Attack, config, trained, tmp_path, processes, assert_same
     for draw in attack:
         root = tmp_path / str(attack.tried)
         changed = config.replace({"train.save_every": draw.choice([1, 2, 5])})
-        plan: list[Any] = [
-            draw.choice([draw.randrange(1, 60), draw.uniform(0, 0.5)]) for _ in range(draw.randint(1, 3))
-        ]
+        plan = [draw.choice([draw.randrange(1, 60), draw.uniform(0, 0.5)]) for _ in range(draw.randint(1, 3))]
         with attack.attempt(plan):
             for kill in plan:
                 way = (drive.die_at, kill) if isinstance(kill, int) else (drive.train,)
@@ -58,7 +49,7 @@ def test_kills(attack: Attack, config, trained, tmp_path, processes, assert_same
                         time.sleep(kill)
                 run = Run.of(changed, root)
                 if run.has(MANIFEST):
-                    whole(run)
+                    assert run.damaged() == []
             run = finish(changed, root)
             for left in (*run.folder.glob(TEMPORARY), run.folder / HOLDER):  # of a kill in a finished run's last write
                 left.unlink(missing_ok=True)
@@ -83,7 +74,7 @@ def test_signals(attack: Attack, config, trained, tmp_path, processes, assert_sa
                 child.join(60)
                 assert not child.is_alive()
             run = Run.of(changed, root)
-            whole(run)
+            assert run.damaged() == []
             assert len(run.metrics()) >= 1, "a step that was done is saved"
             assert_same(finish(changed, root).folder, trained.folder)
         shutil.rmtree(root, ignore_errors=True)
@@ -102,7 +93,7 @@ def test_races(attack: Attack, config, tmp_path, processes) -> None:
             for said in (sent[0] for i, sent in enumerate(ended) if i not in ran):
                 assert re.fullmatch(f"{BUSY}|{OTHER}", str(said), re.DOTALL), said
             run = Run.of(asked[ran[0]], root)
-            whole(run)
+            assert run.damaged() == []
             assert run.done and [r["rate"] for r in run.metrics()][:1] == [rates[ran[0]]]
             alone = finish(asked[ran[0]], tmp_path / f"alone {rates[ran[0]]}")
             assert (run.folder / "model.safetensors").read_bytes() == (alone.folder / "model.safetensors").read_bytes()
@@ -111,7 +102,6 @@ def test_races(attack: Attack, config, tmp_path, processes) -> None:
 
 
 def together(processes: Any, configs: list[RunConfig], root: Path, draw: random.Random) -> list[list[Any]]:
-    """What each of the processes sent."""
     if not configs:
         return []
     with process(processes, drive.train, configs[0], root) as (_, reports):
@@ -134,6 +124,6 @@ def test_loaders(attack: Attack, config, trained, tmp_path, processes, assert_sa
                 sent += received(reports)
             ends = sent[-1]
             assert ends == 11 or re.match(r"LoaderFailed: (step \d+|before a step): a loader process ", str(ends)), sent
-            whole(Run.of(changed, root))
+            assert Run.of(changed, root).damaged() == []
             assert_same(finish(changed, root).folder, trained.folder)
         shutil.rmtree(root, ignore_errors=True)

@@ -31,7 +31,7 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
         path.write_text(path.read_text("utf-8").replace('"retrieval, image to text, recall at 1"', quoted), "utf-8")
     book = notebook(CELL.format(folder=str(study.folder)))
     shown, keyboard = book.view(), book.page
-    detail, options = shown.locator(".xfm-ablation-detail").first, shown.locator("[role=option]")
+    detail, options = shown.locator(".xfm-side").first, shown.locator("[role=option]")
     expect(options).to_have_count(1)
     says(options.first, "★", "worse")
     effect = book.python("float(study.effects().query('variant == \"no_stop_gradient\"').effect.iloc[0])")
@@ -94,7 +94,7 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     search = page.get_by_label("search")
     page.get_by_label("show").select_option("all metrics")
     options.nth(2).click()
-    expect(page.locator(".xfm-ablation-detail h3").first).to_have_text(HOSTILE)
+    expect(page.locator(".xfm-side h3").first).to_have_text(HOSTILE)
     expect(warning).not_to_contain_text("Every variant is near")
     search.fill("NATS language")
     expect(options).to_have_count(1)

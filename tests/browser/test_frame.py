@@ -213,7 +213,7 @@ def test_a_view_is_presented_over_the_screen_or_where_that_is_refused_over_the_p
     small = root.get_by_role("heading").evaluate(type_size)
     present.click()
     page.wait_for_function("() => document.fullscreenElement?.matches('.xfm-view.xfm-present')")
-    assert root.get_by_role("heading").evaluate(type_size) == pytest.approx(1.5 * small, rel=0.02)
+    assert root.get_by_role("heading").evaluate(type_size) == pytest.approx(4 / 3 * small, rel=0.02)
     present.click()
     page.wait_for_function("() => !document.fullscreenElement && !document.querySelector('.xfm-present')")
     page.evaluate("() => { Element.prototype.requestFullscreen = () => Promise.reject(new Error('no')); }")

@@ -77,10 +77,11 @@ def test_what_is_outside_or_missing_is_found(tmp_path: Path) -> None:
 def build(folder: Path) -> None:
     """As `make site`, into folder/site. Warnings are errors."""
     environment = {**os.environ, "XFM_SCALE": "demo", "OMP_NUM_THREADS": "1"}
+    sphinx = "-m sphinx -W --keep-going -q -b html -c docs".split()
     commands = (
-        ("docs/course/live_pages.py", "build/extra"),
-        ("-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", "docs", "-d", folder / "tree", ".", folder / "site"),
-    )  # fmt: skip
+        ["docs/course/live_pages.py", "build/extra"],
+        [*sphinx, "-d", folder / "tree", ".", folder / "site"],
+    )
     for command in commands:
         ran = subprocess.run(
             [sys.executable, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True

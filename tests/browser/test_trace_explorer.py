@@ -77,11 +77,13 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     assert any(number.startswith("−") for number in numbers(shown, 1))
 
     shown.get_by_label("show").select_option("B")
-    grid = shown.locator("[aria-roledescription='grid of heads']")
+    heads = shown.locator(".xfm-both .xfm-panel")  # A's and B's, side by side
+    expect(heads).to_have_count(2)
+    grid = heads.nth(1).locator("[aria-roledescription='grid of heads']")
     grid.focus()
     press(book.page, "End")
     book.until("(view.layer, view.head)", [1, 3])
-    shown.get_by_label("Sort the heads by").select_option("entropy")
+    heads.nth(1).get_by_label("Sort the heads by").select_option("entropy")
     grid.click(position={"x": 20, "y": 20})
     book.until("[view.layer, view.head]", book.python("sharpest()"))
     book.python("setattr(view, 'heads', 'max')")
@@ -139,7 +141,8 @@ def steady(page: Any) -> None:
     assert page.evaluate(places) == before
     page.locator("[role=option]:visible").nth(7).hover()  # the longest
     assert page.evaluate(places) == before
-    assert page.get_by_role("img", name="the picture alone").first.is_visible()
+    page.get_by_text("Every weight of this layer").click()
+    before = page.evaluate(places)
     matrix = page.get_by_role("img", name="A matrix, 9 words down and 17 patches across")
     matrix.hover(position={"x": 120, "y": 30})
     page.get_by_text(re.compile(r"“<s>” → .*: [0-9.]+\s%")).wait_for()

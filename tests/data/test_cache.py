@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 
 import pytest
@@ -59,13 +58,27 @@ def test_a_damaged_file_is_made_again(data: bytes, at: int, what: str) -> None:
         assert cache.cached("table", lambda: pytest.fail("made again")) == path
 
 
-def test_what_is_there_is_used_also_where_nothing_may_be_added(folder: Path) -> None:
-    path = cache.cached("table", whole)
-    folder.chmod(0o555)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert cache.cached("table", lambda: pytest.fail("made again")) == path
-    folder.chmod(0o755)
+@pytest.mark.parametrize(("error", "reason"), [
+    (None, "File exists"), (PermissionError(13, "Permission denied"), "Permission denied"),
+    (OSError(28, "No space left on device"), "No space left on device"),
+])  # fmt: skip
+def test_where_the_cache_cannot_be_a_spare_folder_of_the_users_own_is_used(
+    error: OSError | None, reason: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare, write = folder.parent / "temporary" / f"xfm-lab-{os.getuid()}", cache.write_atomically
+
+    def refused(path: Path, data: str) -> None:
+        if path.parent == folder and error:
+            raise error
+        write(path, data)
+
+    monkeypatch.setattr(cache, "write_atomically", refused)
+    folder.mkdir() if error else folder.touch()  # else a file is where the cache should be
+    said = rf".+: the cache cannot be written \({reason}\); {spare} is used. Set XFM_CACHE to a folder that can be"
+    with pytest.warns(UserWarning, match=said):
+        paths = [cache.cached("table", whole) for _ in range(2)]
+    assert paths == [spare / "table"] * 2 and paths[0].read_text("utf-8") == "whole"
+    assert spare.stat().st_mode & 0o777 == 0o700 and {p.name for p in spare.iterdir()} == {"table", "table.sha256"}
 
 
 def test_a_spare_folder_that_somebody_else_has_is_not_trusted(folder: Path) -> None:
@@ -76,12 +89,3 @@ def test_a_spare_folder_that_somebody_else_has_is_not_trusted(folder: Path) -> N
     with pytest.raises(PermissionError, match="belongs to somebody else; set XFM_CACHE to a folder of yours"):
         cache.cached("table", whole)
     assert not [*(folder.parent / "theirs").iterdir()]
-
-
-def test_what_fails_in_making_a_file_is_not_taken_for_the_cache(folder: Path) -> None:
-    def broken() -> bytes:
-        raise ImportError("no such package")
-
-    with pytest.raises(ImportError, match="no such package"):
-        cache.cached("table", broken)
-    assert not folder.exists() and not [*(folder.parent / "temporary").iterdir()]

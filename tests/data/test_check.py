@@ -22,6 +22,13 @@ def test_whole_data_are_usable(tmp_path: Path) -> None:
     assert sum(found.splits.values()) == 40 and len(found.sides) == 40 and found.sides[0] == (60, 40)
     assert found.lengths and max(found.lengths) <= found.longest and set(found.scripts) == {"Latin"}
     assert "40 pictures" in found.lines() and len(found.sheet) == 40
+    texts = ["кошка на окне", "猫が窓にいる", "a cat", "the same", "so " * 200]
+    rows = [f"{i}.png,{texts[i % 5]}{'' if i % 5 == 3 else i}" for i in range(40)]
+    found = check(table(tmp_path, rows), progress=False)
+    assert {"Latin", "Cyrillic", "Cjk", "Hiragana"} <= set(found.scripts)
+    assert found.longest <= 64 and " are cut at " in found.lines()
+    (shared,) = (f for f in found.findings if f.kind == "shared caption")
+    assert shared.where.endswith(":5") and "'the same' is of 8 pictures" in shared.what and found.usable
 
 
 def planted(folder: Path) -> dict[str, str]:
@@ -85,15 +92,6 @@ def test_too_much_that_is_unreadable_is_not_usable(broken: int, usable: bool, tm
     assert ("not usable: 9 of 120 pictures cannot be read" in found.verdict) == (not usable)
 
 
-def test_scripts_and_cut_texts_are_counted(tmp_path: Path) -> None:
-    names = photographs(tmp_path, 40)
-    texts = ["кошка на окне", "猫が窓にいる", "a cat", "eine Katze am Fenster"]
-    rows = [f"{n},{texts[i % 4]} {'so ' * (200 if i == 3 else 1)}" for i, n in enumerate(names)]
-    found = check(table(tmp_path, rows), progress=False)
-    assert {"Latin", "Cyrillic", "Cjk", "Hiragana"} <= set(found.scripts)
-    assert found.longest <= 64 and " are cut at " in found.lines()
-
-
 def test_the_page_shows_text_as_text_and_needs_nothing_else(tmp_path: Path) -> None:
     names = photographs(tmp_path, 12)
     evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -124,17 +122,6 @@ def test_the_command_prints_a_verdict_and_says_by_its_status(tmp_path: Path, cap
         main(["data", "check", "--out", str(out)])
 
 
-def test_rows_are_counted_and_not_their_pictures(tmp_path: Path) -> None:
-    """Of 20 pictures with five captions each; two of 102 rows are within two in a hundred, and not two of 22."""
-    captions(tmp_path, 20)
-    rows = [f"{i % 20}.png,caption {i} of it" for i in range(100)] + ["no.png", "neither.png"]
-    (tmp_path / "many.csv").write_text("\n".join(["image,caption", *rows]), "utf-8")
-    found = check(str(tmp_path / "many.csv"), progress=False)
-    assert (found.rows, found.pictures, found.captions) == (102, 20, 100) and found.usable
-    with pytest.warns(UserWarning, match="2 of 102 rows are left out"):
-        FileSource(str(tmp_path / "many.csv"), 48, 0.02)
-
-
 def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_training(tmp_path: Path) -> None:
     """Nothing is wrong with such a picture: another takes its place, and none is counted as unreadable."""
     rows = []
@@ -156,12 +143,3 @@ def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_trainin
         asked = [example.regions[0].text for example in source.with_boxes().examples(split, 99)]
         assert sorted(asked) == sorted(shown) and len(asked) > 1
         assert asked[:1] == [example.regions[0].text for example in source.with_boxes().examples(split, 1)]
-
-
-def test_a_caption_of_many_pictures_is_said_once(tmp_path: Path) -> None:
-    """From three of them and a fiftieth on; a folder of labels says each label."""
-    names = photographs(tmp_path, 20)
-    rows = [f"{name},{'the same' if i < 3 else 'a pair' if i < 5 else f'picture {i}'}" for i, name in enumerate(names)]
-    found = check(table(tmp_path, rows), progress=False)
-    (shared,) = (f for f in found.findings if f.kind == "shared caption")
-    assert shared.where.endswith(":2") and "'the same' is of 3 pictures" in shared.what and found.usable

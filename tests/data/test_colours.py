@@ -2,47 +2,27 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from xfm.data.world import colours, openmoji, styles
+from xfm.data.world import colours, openmoji
 from xfm.data.world.colours import LEVELS, TERMS, oklab
 
 PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
 
 
-@pytest.mark.parametrize(
-    ("rgb", "lab"),  # of Ottosson's own implementation
-    [
-        ((1, 1, 1), (1, 0, 0)),
-        ((1, 0, 0), (0.627955, 0.224863, 0.125846)),
-        ((0, 0, 1), (0.452014, -0.032457, -0.311528)),
-        ((0, 1, 0), (0.866440, -0.233888, 0.179498)),
-        ((0, 0, 0), (0, 0, 0)),
-    ],
-)
+@pytest.mark.parametrize(("rgb", "lab"), [  # of Ottosson's own implementation
+    ((1, 1, 1), (1, 0, 0)), ((1, 0, 0), (0.627955, 0.224863, 0.125846)), ((0, 0, 0), (0, 0, 0)),
+    ((0, 0, 1), (0.452014, -0.032457, -0.311528)), ((0, 1, 0), (0.866440, -0.233888, 0.179498)),
+])  # fmt: skip
 def test_oklab(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
     assert oklab(np.array(rgb)) == pytest.approx(lab, abs=1e-4)
-
-
-@given(st.floats(0, 1))
-def test_greys_have_no_hue(level: float) -> None:
-    assert np.abs(oklab(np.full(3, level))[1:]).max() < 1e-4
-    assert term(*[round(level * 255)] * 3) in ("black", "grey", "white")
+    for level in np.linspace(0, 1, 30):  # greys have no hue
+        assert np.abs(oklab(np.full(3, level))[1:]).max() < 1e-4
+        assert term(*[round(level * 255)] * 3) in ("black", "grey", "white")
 
 
 def term(red: int, green: int, blue: int) -> str:
     step = 256 // LEVELS
     return TERMS[colours.terms_of_colours()[(red // step * LEVELS + green // step) * LEVELS + blue // step]]
-
-
-def test_focal_colours_have_their_terms() -> None:
-    focal = {
-        "black": (0, 0, 0), "white": (255, 255, 255), "grey": (128, 128, 128), "red": (220, 20, 30),
-        "orange": (255, 130, 0), "yellow": (255, 225, 20), "green": (30, 150, 50), "blue": (30, 80, 200),
-        "purple": (120, 40, 160), "pink": (255, 150, 190), "brown": (115, 70, 30),
-    }  # fmt: skip
-    assert {name: term(*rgb) for name, rgb in focal.items()} == {name: name for name in TERMS}
 
 
 def test_drawings_have_the_colours_that_anybody_sees() -> None:
@@ -65,11 +45,3 @@ def test_a_word_is_said_where_one_colour_dominates() -> None:
             assert shares[word] >= 0.5 and rest[-1] < 0.25 and not colours.is_rare(place, word)
     said = [w for w in colours.colour_words() if w]
     assert set(said) == set(TERMS) and 400 < len(said) < 700
-
-
-def test_the_black_outline_is_no_colour() -> None:
-    pictures = styles.pictures(64)[[styles.rows()[openmoji.concepts()[PLACE[n]].code] for n in ("apple", "frog")]]
-    solid = pictures[pictures[..., 3] > 200][:, :3]
-    assert (solid.max(1) < 40).mean() > 0.1  # it is drawn ...
-    black = colours.term_shares()[[PLACE["apple"], PLACE["frog"]], TERMS.index("black")]
-    assert black.max() < 0.02  # ... and not counted

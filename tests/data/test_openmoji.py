@@ -21,17 +21,6 @@ def test_853_unique_concepts_in_five_categories() -> None:
     assert (by_name["dog"], by_name["apple"], by_name["car"]) == ("1F415", "1F34E", "1F697")
 
 
-def test_the_order_begins_with_the_common_and_ends_with_plain_unseen_concepts() -> None:
-    names = [c.name for c in openmoji.concepts()]
-    assert sorted(names[:100]) == sorted(openmoji.COMMON)
-    assert set(names[-openmoji.UNSEEN :]) < set(openmoji.MORE)
-    for count in (25, 50, 100):  # every prefix is spread over the categories
-        categories = [c.category for c in openmoji.concepts()[:count]]
-        whole = [c.category for c in openmoji.concepts()[:100]]
-        for category in openmoji.CATEGORIES:
-            assert abs(categories.count(category) / count - whole.count(category) / 100) < 0.05
-
-
 def test_two_processes_build_the_cache_at_once(tmp_path: Path) -> None:
     code = "from xfm.data.world import styles as s; print(hash(s.pictures(24).tobytes()), flush=True)"
     environment = {**os.environ, "XFM_CACHE": str(tmp_path), "PYTHONHASHSEED": "0"}
@@ -70,8 +59,3 @@ def test_nobody_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cache.cached("large.bin", lambda: bytes(size))
     watcher.join(timeout=30)
     assert seen == {size}
-
-
-def test_a_missing_package_is_named_with_the_way_out() -> None:
-    with pytest.raises(ImportError, match=r"no_such_emoji.*pip install no-such-emoji"):
-        cache.package_folder("no_such_emoji", "no-such-emoji")

@@ -10,10 +10,8 @@ from matplotlib.text import Annotation
 
 from xfm import recipes
 from xfm.base.fields import ConfigError
-from xfm.base.files import FileError
 from xfm.data.source import SPLITS, Split
 from xfm.data.world import styles
-from xfm.data.world.scenes import World
 from xfm.plots import preview as module
 
 
@@ -39,16 +37,6 @@ def test_texts_and_pictures_do_not_overlap(name: str, split: Split | None, tmp_p
         assert min(overlap) < 3, overlap  # pixels: descenders may touch the next line
 
 
-def test_a_sheet_shows_the_scenes_of_its_seed_and_of_the_splits_that_there_are(tmp_path: Path, monkeypatch) -> None:
-    asked: list[tuple[str, int]] = []
-    scene = World.scene
-    monkeypatch.setattr(World, "scene", lambda self, *a: (asked.append((a[0], a[3])), scene(self, *a))[1])
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **k: None)
-    module.preview(recipes.get("demo").replace({"data.concepts": 853, "seed": 4}), tmp_path / "sheet.png")
-    module.preview(recipes.get("demo"), tmp_path / "sheet.png", "test", seed=7)
-    assert list(dict.fromkeys(asked)) == [*((split, 4) for split in SPLITS[:4]), ("test", 7)]
-
-
 @pytest.mark.parametrize("name", ["p", "p.jpg", ".png", "p.\x1b[2J"])
 def test_an_unknown_kind_of_file_is_refused_before_anything_is_drawn(name: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "dataset", lambda _: pytest.fail("drawn"))
@@ -56,37 +44,3 @@ def test_an_unknown_kind_of_file_is_refused_before_anything_is_drawn(name: str, 
     with pytest.raises(ConfigError, match=said) as caught:
         module.preview(recipes.get("demo"), tmp_path / name)
     assert "\x1b" not in str(caught.value) and not list(tmp_path.iterdir())
-
-
-def test_a_sheet_is_whole_or_the_old_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "sheet.SVG"
-    assert module.preview(recipes.get("demo"), path, "test") == path
-    old = path.read_bytes()
-    assert b"<svg" in old
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("xfm.base.files.os.fsync", full)
-    with pytest.raises(FileError, match=r"sheet.SVG: cannot be written \(No space left on device\)"):
-        module.preview(recipes.get("demo"), path, "test")
-    assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["sheet.SVG"]
-
-
-def test_the_head_says_what_is_harder() -> None:
-    assert module.difficulty(World()) == "calm scenes, plain captions"
-    level = recipes.get("demo+hard+rich").data
-    said = module.difficulty(World(100, 48, level.scenes, level.captions))
-    assert said.startswith("turned by up to 30°, of one category 70%") and said.endswith("paraphrase 50%")
-
-
-def test_numbers_hide_no_object(world: World) -> None:
-    hidden = 0
-    for i in range(100):
-        objects = world.scene("train", i).objects
-        boxes = [(o.x, o.y, o.width, o.height) for o in objects]
-        for o in objects:
-            x, y = module.free_corner(o, 3.6, boxes)
-            assert 0 <= x <= 48 - 3.6 and 0 <= y <= 48 - 3.6
-            hidden += any(x < a + w and a < x + 3.6 and y < b + h and b < y + 3.6 for a, b, w, h in boxes)
-    assert hidden < 5

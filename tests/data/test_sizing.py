@@ -93,56 +93,29 @@ def test_rows_of_a_test_split_alone_are_refused_as_the_check_says(tmp_path: Path
 
 
 def test_the_command_says_what_it_picked_and_takes_changes(tmp_path: Path, capsys, monkeypatch) -> None:
-    spec = captions(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    command = parse(["pretrain", "own", "--data", "captions.csv", "--train.steps", "7", "--seed", "3"])
-    assert isinstance(command, Pretrain) and command.config.data.sources == (spec,)
-    assert (command.config.train.steps, command.config.seed) == (7, 3)
-    assert "Picked: the sizes of demo" in capsys.readouterr().out
-    several = parse(["pretrain", "own", "--data", "captions.csv", f"csv:{spec}", "--data.weights", "2", "1"])
-    assert isinstance(several, Pretrain) and several.config.data.sources == (spec, f"csv:{spec}")
-    assert several.config.data.weights == (2.0, 1.0)
-
-
-def test_a_path_may_follow_an_equals_sign_and_begin_at_home(tmp_path: Path, monkeypatch) -> None:
-    spec = captions(tmp_path)
+    spec = captions(tmp_path, 20)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for words in (["--data=captions.csv"], ["--data", "~/captions.csv"], [f"--data={spec}", "--seed", "3"]):
+
+    def own_of(*words: str) -> RunConfig:
         command = parse(["pretrain", "own", *words])
-        assert isinstance(command, Pretrain) and command.config.data.sources == (spec,), words
-    command = parse(["pretrain", "own", "--data", "csv:~/captions.csv"])
-    assert isinstance(command, Pretrain) and command.config.data.sources == (f"csv:{spec}",)
+        assert isinstance(command, Pretrain)
+        return command.config
 
-
-@pytest.mark.parametrize(("words", "said"), [([], "--data captions.csv"), (["--data", "nowhere"], "no such file")])
-def test_a_command_without_data_says_so(words: list[str], said: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=said):
-        main(["pretrain", "own", *words])
-
-
-def test_what_is_mixed_in_brings_its_streams(tmp_path: Path) -> None:
-    (tmp_path / "said.txt").write_text("\n".join(f"sentence {i} of a text" for i in range(60)), "utf-8")
-    demo, spec = recipes.demo().data, captions(tmp_path, 40)
-    alone, drawn, words = (own([spec, *more]) for more in ((), ("openmoji",), ("wordnet",)))
-    assert alone.config.data.regions == 0 and 'mix in "openmoji"' in alone.expect
-    assert drawn.config.data.regions == demo.regions and drawn.config.data.pairs == demo.pairs
-    assert "Off" not in drawn.picked and "openmoji" not in drawn.expect
-    assert words.config.data.regions == 0 and words.config.data.texts == demo.texts
-    texts = own([str(tmp_path / "said.txt"), "openmoji"]).config
-    assert texts.data.pairs == demo.pairs and texts.flow.mim_target == recipes.demo().flow.mim_target
-    trains(drawn.config, tmp_path / "runs")
-
-
-def test_more_may_be_unreadable_where_the_command_says_so(tmp_path: Path, monkeypatch) -> None:
-    captions(tmp_path, 20)
+    config = own_of("--data", "captions.csv", "--train.steps", "7", "--seed", "3")
+    assert (config.data.sources, config.train.steps, config.seed) == ((spec,), 7, 3)
+    assert "Picked: the sizes of demo" in capsys.readouterr().out
+    several = own_of("--data", "captions.csv", f"csv:{spec}", "--data.weights", "2", "1").data
+    assert several.sources == (spec, f"csv:{spec}") and several.weights == (2.0, 1.0)
+    for words in (["--data=captions.csv"], ["--data", "~/captions.csv"], [f"--data={spec}", "--seed", "3"]):
+        assert own_of(*words).data.sources == (spec,), words
+    assert own_of("--data", "csv:~/captions.csv").data.sources == (f"csv:{spec}",)
+    for words, said in (([], "--data captions.csv"), (["--data", "nowhere"], "no such file")):
+        with pytest.raises(SystemExit, match=said):
+            main(["pretrain", "own", *words])
     with open(tmp_path / "captions.csv", "a", encoding="utf-8") as rows:
         rows.write("no.png\nneither.png\n")
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"2 of 22 rows cannot be used, more than data.unreadable = 0\.02 allows"):
-        parse(["pretrain", "own", "--data", "captions.csv"])
-    for option in (["--data.unreadable", "0.2"], ["--data.unreadable=0.2"]):
-        with pytest.warns(UserWarning, match="2 of 22 rows are left out"):
-            command = parse(["pretrain", "own", "--data", "captions.csv", *option])
-        assert command.config.data.unreadable == 0.2
+        own_of("--data", "captions.csv")
+    with pytest.warns(UserWarning, match="2 of 22 rows are left out"):
+        assert own_of("--data", "captions.csv", "--data.unreadable=0.2").data.unreadable == 0.2

@@ -125,24 +125,18 @@ def test_what_regions_cannot_use_other_streams_can(tmp_path: Path, quiet) -> Non
     assert met.missed() == met.skipped == {}
 
 
-def test_what_is_known_to_be_unreadable_is_told_again(tmp_path: Path, quiet) -> None:
-    """By the process that meets it next: another one counts."""
+def test_a_source_without_faults_has_nothing_to_tell_and_one_with_tells_again(tmp_path: Path, quiet) -> None:
+    """What is known to be unreadable is told by the process that meets it next: another one counts."""
     spec = captions(tmp_path / "data", 20)
+    keys = [ItemKey("train", 0, step, i) for step in range(4) for i in range(16)]
+    data = dataset(config(spec, **{"data.sources": [spec, "openmoji"]}))
+    for source in data.sources:
+        source.pair(keys[0])
+    assert data.missed() == {} and data.skipped == {spec: {}}
     for i in range(4):
         (tmp_path / f"data/{i}.png").write_bytes(b"no picture %d" % i)
     source = FileSource(spec, 48, 0.5)
-    keys = [ItemKey("train", 0, step, i) for step in range(4) for i in range(16)]
     for _ in range(2):
         for key in keys:
             source.pair(key)
         assert source.missed() == source.skipped != {}
-
-
-def test_a_source_without_faults_has_nothing_to_tell(tmp_path: Path) -> None:
-    spec = captions(tmp_path / "data", 20)
-    data = dataset(config(spec, **{"data.sources": [spec, "openmoji"]}))
-    for source in data.sources:
-        source.pair(ItemKey("train", 0, 0, 0))
-    assert data.missed() == {} and data.skipped == {spec: {}}
-    records = list(pretrain(config(spec), tmp_path / "runs"))
-    assert counted(records) == [(None, None)] * STEPS and count_skipped(records) == ""

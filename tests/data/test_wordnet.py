@@ -30,26 +30,21 @@ def test_sentences_are_clean() -> None:
 
 
 def test_parsing_of_one_line(tmp_path: Path) -> None:
-    line = (
-        '02374451 05 n 01 horse 0 001 @ 02374149 n 0000 | (zoology) solid-hoofed `pal\'; "He RODE  it home"; "no"  \n'
-    )
+    pointers = "004 @ 02374149 n 0000 ~ 02374451 n 0000 @ 00015388 n 0000 @i 00000001 n 0000"
+    glosses = '(zoology) solid-hoofed `pal\'; "He RODE  it home"; "no"'
+    line = f"02374451 05 n 02 horse 0 Equus_caballus 0 {pointers} | {glosses}"
+    verb = "00403798 30 v 01 puncture 0 001 + 07314658 n 0101 02 + 08 00 + 11 00 | (no)\n"
     for name in wordnet.FILES.values():
-        (tmp_path / name).write_text("  1 licence\n" + (line if name == "data.noun" else ""))
+        (tmp_path / name).write_text(
+            "  1 licence @ here\n" + {"data.noun": f"{line}  \n", "data.verb": verb}.get(name, "")
+        )
     (tmp_path / "lexnames").write_text("".join(f"{i:02}\tname.{i}\t1\n" for i in range(45)))
-    definition = wordnet.Sentence("solid-hoofed 'pal'", "name.5", "n02374451", "definition")
+    definition = wordnet.Sentence("a solid-hoofed 'pal'", "name.5", "n02374451", "definition")
     example = wordnet.Sentence("he rode it home", "name.5", "n02374451", "example")
     assert list(wordnet.parse(tmp_path)) == [example]  # two words are no sentence
-    (tmp_path / "data.noun").write_text(line.replace("solid-hoofed", "a solid-hoofed"))
-    assert list(wordnet.parse(tmp_path)) == [definition._replace(text="a solid-hoofed 'pal'"), example]
-
-
-def test_hypernyms_of_one_line(tmp_path: Path) -> None:
-    pointers = "004 @ 02374149 n 0000 ~ 02374451 n 0000 @ 00015388 n 0000 @i 00000001 n 0000"
-    line = f"02374451 05 n 02 horse 0 Equus_caballus 0 {pointers} | solid-hoofed @ 00000002 n  \n"
-    verb = "00403798 30 v 01 puncture 0 001 + 07314658 n 0101 02 + 08 00 + 11 00 | cause to lose pressure\n"
-    for name in wordnet.FILES.values():
-        (tmp_path / name).write_text("  1 licence @ here\n" + {"data.noun": line, "data.verb": verb}.get(name, ""))
     assert list(wordnet.parse_hypernyms(tmp_path)) == [["n02374451", "n02374149", "n00015388"]]
+    (tmp_path / "data.noun").write_text(f"{line}\n".replace("solid-hoofed", "a solid-hoofed"))
+    assert list(wordnet.parse(tmp_path)) == [definition, example]
 
 
 def test_hypernyms_are_wordnets() -> None:

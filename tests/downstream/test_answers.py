@@ -1,7 +1,5 @@
 """Answers of several lengths are scored and ranked as each would be alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ ANSWERS = [[7, 8, 9], [7], [11, 12], [13], [7, 8], [14, 15, 16, 17]]
 
 
 def padded(answers: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """`<s> a </s>`, as the tokenizer has them."""
     rows = [[0, *answer, 2] for answer in answers]
     longest = max(map(len, rows))
     ids = torch.tensor([row + [1] * (longest - len(row)) for row in rows])
@@ -25,7 +22,6 @@ def padded(answers: list[list[int]]) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def asked() -> tuple[Decoder, Tensor, Tensor]:
-    """A decoder, and what two questions of different lengths became."""
     config = batches.config(model__vision__width=24, model__vision__heads=2)  # the decoder looks at fused texts, too
     model: Any = batches.model(config)
     batch = batches.batch(config)["pairs"]
@@ -37,7 +33,6 @@ def asked() -> tuple[Decoder, Tensor, Tensor]:
 
 
 def alone(decoder: Decoder, states: Tensor, seen: Tensor, answer: list[int]) -> Tensor:
-    """(1,) nats, token by token, of one answer to one question."""
     ids = torch.tensor([[0, *answer, 2]])
     logs = decoder(ids, ids != 1, states[None, seen], torch.ones(1, int(seen.sum()), dtype=torch.bool)).log_softmax(-1)
     return -sum(logs[0, i, token] for i, token in enumerate(ids[0, 1:].tolist()))[None]  # type: ignore[index]

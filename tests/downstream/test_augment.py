@@ -1,14 +1,12 @@
 """Crops and mirror images of training pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from xfm.tasks.own.both import around, changed, mirrors, part, whole
+from xfm.tasks.own.both import around, changed, mirrors, part
 
 sides = st.integers(2, 300)
 seeds = st.integers(0, 999)
@@ -50,10 +48,3 @@ def test_a_changed_picture_is_the_window_in_other_colours(seed: int, mirrored: b
         assert (left > right) == mirrored
     again = changed(Image.fromarray(pixels), (10, 0, 30, 20), mirrored, 16, np.random.default_rng(seed))
     assert (made == again).all()
-
-
-def test_a_whole_picture_does_not_keep_its_aspect() -> None:
-    pixels = np.zeros((10, 40, 3), np.uint8)
-    pixels[:, 36:] = 255
-    made = whole(pixels, 20)
-    assert made.shape == (20, 20, 3) and made[:, -1].min() > 200 and made[:, :17].max() < 60

@@ -1,13 +1,11 @@
 """Captions are scored as COCO's are, and against what a picture shows."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from xfm.base.fields import ConfigError
@@ -15,7 +13,6 @@ from xfm.config import CaptionConfig
 from xfm.data.world.grammar import plural
 from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.scenes import World
-from xfm.tasks.finetuning.protocol import caption_text
 from xfm.tasks.own import captioning
 from xfm.tasks.own.captioning import BLEU, CIDER, TRUTH, Reference
 
@@ -29,7 +26,6 @@ def truth(text: str, reference: Reference) -> dict[str, float]:
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
 def test_the_truth_scores_1_and_one_wrong_word_is_noticed(index: int) -> None:
     scene = WORLD.scene("train", index, phrases=False)
     reference = Reference(scene.text, objects=scene.objects)
@@ -90,13 +86,12 @@ def test_a_caption_must_mention_every_object_once() -> None:
     whole = next(s for i in range(99) if not (s := WORLD.scene("test", i, 2)).caption.relations)
     reference = Reference(whole.text, objects=whole.objects)
     first = whole.objects[0].name
-    for text in (f"a {first}", f"{whole.text}, {whole.text}", f"{whole.text} zzz", "", "a picture of"):
+    for text in (f"a {first}", f"{whole.text}, {whole.text}", f"{whole.text} zzz", "", "left of of left"):
         assert truth(text, reference)["true captions"] == 0, text
-    assert truth("", reference) == dict.fromkeys((m.name for m in TRUTH), 0)
+    assert truth("", reference) == dict.fromkeys((m.name for m in TRUTH), 0) and BLEU.value([""], [reference]) == 0
 
 
 def test_a_group_that_is_mentioned_twice_does_not_stand_for_another_object() -> None:
-    """Every claim holds and the objects are as many, but one of them is not mentioned."""
     scenes = (WORLD.scene("test", i, 3) for i in range(9999))
     scene = next(s for s in scenes if len({o.name for o in s.objects}) == 2)
     counts = Counter(o.name for o in scene.objects)
@@ -107,16 +102,7 @@ def test_a_group_that_is_mentioned_twice_does_not_stand_for_another_object() -> 
     assert truth(twice, reference)["true captions"] == 0
 
 
-@pytest.mark.parametrize("said", ["", "left of of left", "zzz", "picture big small"])
-def test_what_says_nothing_scores_nothing(said: str) -> None:
-    scenes = [WORLD.scene("test", i, phrases=False) for i in range(4)]
-    references = [Reference(s.text, objects=s.objects) for s in scenes]
-    assert [m.value([said] * 4, references) for m in TRUTH] == [0, 0, 0, 0]
-    assert BLEU.value([said] * 4, references) == 0
-
-
 @given(pairs)
-@settings(max_examples=25, deadline=None)
 def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]]) -> None:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
@@ -127,12 +113,6 @@ def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]])
     bleu = Bleu(4).compute_score(given_, made, verbose=0)[0][3]
     assert BLEU.value(said, references) == pytest.approx(bleu, abs=1e-3 if bleu < 1e-3 else 1e-6)
     assert CIDER.value(said, references) == pytest.approx(Cider().compute_score(given_, made)[0], abs=1e-9)
-
-
-def test_case_and_punctuation_are_not_compared() -> None:
-    assert caption_text('A "well-known" cat, on/off; it\'s HERE!', None) == "a well known cat on off it s here"
-    long = " ".join(["word"] * 99)
-    assert caption_text(long, None) == long
 
 
 def test_without_the_library_the_truth_is_scored_and_words_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

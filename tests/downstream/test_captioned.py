@@ -1,24 +1,17 @@
 """Retrieval and captioning on pictures with captions of one's own, and on the embedded scenes, to the end."""
 
-from __future__ import annotations
-
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from downstream.conftest import CPU, SPLITS, short
 from own_data import NUMBER, coco, karpathy
 from photographs import shout
 
 from xfm import cli, load
 from xfm.base.fields import ConfigError
-from xfm.lab import CHECKPOINTS
-from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import finetuned_model
-from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Item
@@ -26,65 +19,38 @@ from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.tasks.own.both import mirrors
 from xfm.tasks.own.captioning import PROMPT, Captioning, Reference, _memory
 from xfm.tasks.own.checked_entries import captioned
-from xfm.tasks.own.coco_retrieval import Retrieval
 
-RUN = CHECKPOINTS / "demo"
-CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small")
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(finetuned_model, "PRIOR", 200)
-    for task in (Retrieval, Captioning):
-        monkeypatch.setattr(task, "tested", 12)
-
-
-def config(task: str, **changes: Any) -> FinetuneConfig:
-    train = {"train.steps": 4, "train.save_every": 2, "train.validate_every": 4, "train.warmup": 0}
-    return recipe(task, RUN, batch=4).replace(train | changes)
-
-
-@pytest.mark.parametrize("make", [coco, karpathy])
-def test_no_picture_is_in_two_splits_and_none_is_lost(make: Callable[[Path], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("make, pictures, train", [(coco, 12, 6), (karpathy, 16, 8)])
+def test_no_picture_is_in_two_splits_and_none_is_lost(make, pictures, train, tmp_path) -> None:
     path = make(tmp_path)
-    found = {split: captioned(path, split, 40) for split in ("train", "validation", "test")}  # type: ignore[arg-type]
+    found = {split: captioned(path, split, 40) for split in SPLITS}
     names = [Path(p).name for rows in found.values() for p in rows]
-    assert len(names) == len(set(names)) == (12 if make is coco else 16)
+    assert len(names) == len(set(names)) == pictures and len(found["train"]) == train
     assert all(len(captions) == 2 and Path(p).is_file() for rows in found.values() for p, captions in rows.items())
-    assert len(found["train"]) == (6 if make is coco else 8)
 
 
-def test_a_test_file_of_ones_own_is_the_test_split(tmp_path: Path) -> None:
+def test_files_of_coco_may_have_any_name_that_fits_and_a_test_file_is_the_test_split(tmp_path: Path) -> None:
     annotations = coco(tmp_path) / "annotations"
+    before = [*captioned(tmp_path, "train", 40).values()]
+    (annotations / "captions_train2017.json").rename(annotations / "captions_train2017[a].json")
+    (tmp_path / "train2017").rename(tmp_path / "train2017[a]")
     (annotations / "captions_val2017.json").rename(annotations / "captions_test2017.json")
     (tmp_path / "val2017").rename(tmp_path / "test2017")
-    assert len(captioned(tmp_path, "test", 40)) == NUMBER
+    shout(tmp_path)
+    assert [*captioned(tmp_path, "train", 40).values()] == before and len(captioned(tmp_path, "test", 40)) == NUMBER
     with pytest.raises(ConfigError, match=r"annotations: has no captions_val\*\.json.*'validation' is read; put it"):
         captioned(tmp_path, "validation", 40)
 
 
-def test_files_of_coco_may_have_any_name_that_fits(tmp_path: Path) -> None:
-    before = [*captioned(coco(tmp_path), "train", 40).values()]
-    file = tmp_path / "annotations/captions_train2017.json"
-    file.rename(file.with_name("captions_train2017[a].json"))
-    (tmp_path / "train2017").rename(tmp_path / "train2017[a]")
-    shout(tmp_path)
-    assert [*captioned(tmp_path, "train", 40).values()] == before
-
-
 @pytest.mark.parametrize("task", ["retrieval", "captioning"])
 def test_the_embedded_scenes_are_fine_tuned_on_to_the_end(task: str, tmp_path: Path) -> None:
-    [*finetune(config(task), tmp_path)]
-    results = TaskRun.of(config(task), tmp_path).results()
+    [*finetune(short(task), tmp_path)]
+    results = TaskRun.of(short(task), tmp_path).results()
     assert results[0].metric == ("true captions" if task == "captioning" else "ITM r_mean")
     assert len({r.metric for r in results}) == len(results) == (6 if task == "captioning" else 21)
-
-
-def test_captions_of_ones_own_need_the_scorers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycocoevalcap.bleu.bleu_scorer", None)
-    with pytest.raises(ConfigError, match="pycocoevalcap is not installed"):
-        start(config("captioning", data=str(coco(tmp_path)))).task.items("test")
 
 
 # ---- retrieval
@@ -93,14 +59,14 @@ def test_captions_of_ones_own_need_the_scorers(tmp_path: Path, monkeypatch: pyte
 def test_frozen_retrieval_is_zero_shot(tmp_path: Path) -> None:
     cli.main(["finetune", "retrieval", "demo", "--frozen", "model", "--root", str(tmp_path)])
     run = TaskRun.open(tmp_path / "pretrained@retrieval+frozen" / "seed0")
-    pretrained = start(config("retrieval")).model.state_dict()
+    pretrained = start(short("retrieval")).model.state_dict()
     assert all(torch.equal(t, pretrained[n]) for n, t in run.tuned().model.state_dict().items())
     assert run.results()[0].value > 0.9 and run.metrics() == []
     assert [*finetune(run.config, tmp_path)] == []
 
 
 def test_places_are_those_of_all_pairs() -> None:
-    tuned = start(config("retrieval")).eval()
+    tuned = start(short("retrieval")).eval()
     items = tuned.task.items("test", 12)
     more = zip(items, ("a cat", "two dogs", "a big door and an egg"), strict=False)  # a second caption of some
     items = [*items, *(Item((text,), i.images, i.target, i.group) for i, text in more)]
@@ -123,13 +89,13 @@ def test_a_picture_with_many_captions_counts_once() -> None:
     targets = [{"picture": p} for p in (0, 0, 0, 1)]
     said = [{f"{r} {s}": 0 if t["picture"] else 3 for r in ("ITM", "ITC", "ITC + ITM") for s in ("picture", "caption")}
             for t in targets]  # fmt: skip
-    of = {m.name: m.value(said, targets) for m in start(config("retrieval")).task.measures()}
+    of = {m.name: m.value(said, targets) for m in start(short("retrieval")).task.measures()}
     assert (of["ITM picture R@1"], of["ITM caption R@1"], of["ITM caption R@5"]) == (1 / 4, 1 / 2, 1)
     assert of["ITM r_mean"] == pytest.approx(((1 / 4 + 1 + 1) / 3 + (1 / 2 + 1 + 1) / 3) / 2)
 
 
 def test_a_batch_of_one_picture_has_no_negatives() -> None:
-    tuned = start(config("retrieval")).train()
+    tuned = start(short("retrieval")).train()
     (item,) = tuned.task.items("test", 1)
     loss = tuned(tuned.task.batch([item] * 3, CPU))
     loss.backward()
@@ -137,7 +103,7 @@ def test_a_batch_of_one_picture_has_no_negatives() -> None:
 
 
 def test_without_pictures_nothing_is_found() -> None:
-    tuned = start(config("retrieval")).eval()
+    tuned = start(short("retrieval")).eval()
     items = tuned.task.items("test", 12)
     with torch.inference_mode():
         found = [a.value for a in tuned.task.answers(tuned.model, tuned.head, items, "pictures")]
@@ -148,7 +114,7 @@ def test_without_pictures_nothing_is_found() -> None:
 
 
 def test_captions_are_written_greedily_or_by_beam_search() -> None:
-    tuned = start(config("captioning")).eval()
+    tuned = start(short("captioning")).eval()
     task: Any = tuned.task
     batch = task.batch(task.items("test", 3), CPU)
     with torch.inference_mode():
@@ -178,14 +144,7 @@ def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: i
             assert answer.confidence == pytest.approx(np.exp(np.mean(own)), rel=1e-4)
 
 
-def test_the_most_frequent_caption_is_of_all_that_pictures_have(tmp_path: Path) -> None:
-    task = start(config("captioning", data=str(coco(tmp_path)))).task
-    said = [("an ant", "a man"), ("a bee", "a man"), ("a bee", "a man")]
-    assert task.prior([Reference(*captions) for captions in said]) == ("a man", "most frequent")
-
-
 def test_a_picture_is_not_mirrored_under_a_caption_that_names_a_side() -> None:
-    """Its captions are the target, not texts that are read."""
     sides = Item((), (np.zeros((8, 8, 3), np.uint8),), Reference("a cat", "a cat on the left"))
     plain = Item((), (np.zeros((8, 8, 3), np.uint8),), Reference("a cat", "a cat on a mat"))
     task: Any = object.__new__(Captioning)

@@ -1,47 +1,30 @@
 """GLUE from its files as published, and what is said of broken ones."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from downstream.conftest import RUN, opened
 from own_data import ROWS, glue, said
-from sklearn.metrics import accuracy_score, f1_score
 
-from xfm import cli
 from xfm.base.fields import ConfigError
 from xfm.data.source import Split
-from xfm.lab import CHECKPOINTS
 from xfm.tasks.finetuning.config import recipe
-from xfm.tasks.finetuning.task import Item, Trainable
-from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own.glue import GLUE, STSB, mean_of_both
-from xfm.tasks.result import from_json
-from xfm.train import Run
+from xfm.tasks.finetuning.task import Item
+from xfm.tasks.own.glue import GLUE, STSB
 
-RUN = CHECKPOINTS / "demo"
-PRETRAINED = Run.open(RUN)
-TOKENIZER = PRETRAINED.tokenizer()
-TASKS = {task.name: task for task in GLUE}
-
-
-def opened(task: str, folder: Path) -> Trainable:
-    return TASKS[task](PRETRAINED.config, TOKENIZER, str(folder))
+TASKS = [task.name for task in GLUE]
 
 
 def number(item: Item) -> int:
-    """Of the row that the first text is from."""
     return int(re.findall(r"number (\d+)", item.texts[0])[0])
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_files_are_read_as_published(name: str, tmp_path: Path) -> None:
     task = opened(name, glue(name, tmp_path))
-    train, validation, test = ([*task.items(split)] for split in ("train", "validation", "test"))  # type: ignore[arg-type]
+    train, validation, test = ([*task.items(split)] for split in ("train", "validation", "test"))
     assert len(train) + len(validation) == ROWS and validation and train
     assert len(test) == (ROWS + ROWS // 2 if name == "mnli" else ROWS)
     pair = name not in ("cola", "sst2")
@@ -65,14 +48,7 @@ def test_a_paraphrase_corpus_as_microsoft_has_it(tmp_path: Path) -> None:
     (folder / "dev.tsv").unlink()
     task = opened("mrpc", folder)
     for split in ("train", "validation", "test"):
-        assert [(i.texts, i.target) for i in task.items(split)] == [(i.texts, i.target) for i in expected.items(split)]  # type: ignore[arg-type]
-
-
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30))
-def test_the_mean_of_accuracy_and_f1_is_sklearns(pairs: list[tuple[int, int]]) -> None:
-    said, true = (list(each) for each in zip(*pairs, strict=True))
-    wanted = (accuracy_score(true, said) + f1_score(true, said, zero_division=0)) / 2
-    assert mean_of_both.value(said, true) == pytest.approx(wanted, abs=1e-12)
+        assert [(i.texts, i.target) for i in task.items(split)] == [(i.texts, i.target) for i in expected.items(split)]
 
 
 def test_a_thousandth_of_the_training_rows_may_be_broken(tmp_path: Path) -> None:
@@ -111,32 +87,17 @@ def test_texts_are_cut_the_longer_one_first(tmp_path: Path) -> None:
 
 def test_published_training_is_the_tables(tmp_path: Path) -> None:
     folder = glue("rte", tmp_path)
-    config = recipe("rte", RUN, data=str(folder), published=True)
+    config = recipe("rte", RUN.folder, data=str(folder), published=True)
     epoch = -(-(opened("rte", folder).size("train") or 0) // 16)
     train = config.train
     assert (config.batch, train.lr, train.steps, train.validate_every) == (16, 1e-5, 20 * epoch, epoch)
     assert (train.warmup, train.weight_decay, train.beta2, train.eps, train.head_lr_scale) == (0, 0, 0.999, 1e-6, 1)
-    assert recipe("rte", RUN, data=str(folder), published=True, batch=8).batch == 8
+    assert recipe("rte", RUN.folder, data=str(folder), published=True, batch=8).batch == 8
     rates = {t.name: (t.protocol.lr, t.protocol.epochs, t.protocol.batch) for t in GLUE if t.protocol}
     assert rates == {
         "cola": (3e-5, 20, 32), "sst2": (2e-5, 3, 32), "mrpc": (5e-5, 20, 32), "stsb": (5e-5, 20, 32),
         "qqp": (2e-5, 5, 32), "mnli": (2e-5, 5, 32), "qnli": (2e-5, 3, 32), "rte": (1e-5, 20, 16),
     }  # fmt: skip
-
-
-def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = glue("sst2", tmp_path / "SST-2")
-    short = ["--train.steps", "4", "--batch", "4", "--train.validate-every", "2", "--root", str(tmp_path)]
-    cli.main(["finetune", "sst2", "demo", "--data", str(folder), *short])
-    said = capsys.readouterr().out
-    assert "\nSST-2, accuracy" in said and "\nbag of words, accuracy" in said
-    stored = from_json((tmp_path / "pretrained@sst2" / "seed0" / "results.json").read_text())
-    assert [(r.condition, r.n) for r in stored] == [("", ROWS), ("bag of words", ROWS)]
-    cli.main(["finetune", "sst2", "demo", f"--data={folder}", "--published", *short])
-    run = TaskRun.open(tmp_path / "pretrained@sst2+published" / "seed0")
-    assert (run.config.train.lr, run.config.train.beta2, run.config.train.steps) == (2e-5, 0.999, 4)
-    with pytest.raises(SystemExit, match=r"'sst2': has no embedded data; --data takes GLUE's folder"):
-        cli.main(["finetune", "sst2", "demo", *short, "--seed", "5"])
 
 
 def test_a_number_is_right_by_how_near_it_is() -> None:

@@ -1,7 +1,5 @@
 """Metrics of a split against sklearn and scipy, and their intervals against resampling by hand."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 
@@ -11,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm.base import seeding
+from xfm.tasks.own.glue import mean_of_both
 from xfm.tasks.result import RESAMPLES, Measure, binary_f1, bootstrap_interval, matthews, pearson
 
 labels = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=40)
@@ -25,7 +24,9 @@ def test_labels_are_measured_as_sklearn_does(pairs: list[tuple[int, int]]) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is not defined, which is 0 there as well
         assert matthews.value(said, true) == pytest.approx(matthews_corrcoef(true, said), abs=1e-12)
-        assert binary_f1.value(said, true) == pytest.approx(f1_score(true, said, zero_division=0), abs=1e-12)
+        f1 = f1_score(true, said, zero_division=0)
+        assert binary_f1.value(said, true) == pytest.approx(f1, abs=1e-12)
+        assert mean_of_both.value(said, true) == pytest.approx((np.equal(said, true).mean() + f1) / 2, abs=1e-12)
 
 
 @given(values)
@@ -35,11 +36,8 @@ def test_a_correlation_is_scipys(pairs: list[tuple[float, float]]) -> None:
     said, true = (np.array(each) for each in zip(*pairs, strict=True))
     if min(np.ptp(said), np.ptp(true)) < 1e-3:
         return  # scipy has none
+    assert pearson.value([2.0] * len(true), list(true)) == 0, "who says one thing of all"
     assert pearson.value(list(said), list(true)) == pytest.approx(pearsonr(said, true)[0], abs=1e-6)
-
-
-def test_who_says_one_thing_of_all_correlates_with_nothing() -> None:
-    assert pearson.value([2.0] * 4, [1.0, 2.0, 3.0, 4.0]) == 0 and matthews.value([1] * 4, [1, 0, 1, 1]) == 0
 
 
 def interval(measure: Measure, said: Any, true: Any, groups: np.ndarray | None, key: object) -> tuple[float, float]:
@@ -63,14 +61,11 @@ def test_an_interval_is_of_resampled_items(metric: Measure, grouped: bool) -> No
     assert found == pytest.approx(tuple(naive), abs=1e-12)
 
 
-def test_a_mean_is_one_of_them() -> None:
-    scores = np.random.default_rng(1).random(50)
-    same = interval(Measure("mean", lambda said, true: scores), [0] * 50, [0] * 50, None, 3)
-    assert same == bootstrap_interval(scores, None, 3)
-
-
 def test_of_what_a_metric_is_not_about_it_says_nothing() -> None:
     """One item of a part, and a hit: a resample without it has no number, and is not a miss."""
+    scores = np.random.default_rng(1).random(50)
+    mean = Measure("mean", lambda said, true: scores)
+    assert interval(mean, [0] * 50, [0] * 50, None, 3) == bootstrap_interval(scores, None, 3)
     about = Measure("one", lambda said, true: np.array(said, float), about=lambda true: np.array(true) == "here")
     said, true = [1] + [0] * 9, ["here"] + ["there"] * 9
     assert about.value(said, true) == 1

@@ -1,20 +1,15 @@
 """The data that a fine-tuning was made of are known by what they are, wherever they lie."""
 
-from __future__ import annotations
-
-import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from downstream.conftest import RUN, cut, short
 from own_data import glue
 from photographs import photograph, photographs, write_json
 
 from xfm.base.fields import ConfigError
-from xfm.lab import CHECKPOINTS
-from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.task_run import TaskRun, contents
@@ -42,24 +37,12 @@ def test_a_picture_that_changes_makes_other_data(whole: bool, tmp_path: Path) ->
     assert contents(data) == before
     picture.rename(picture.with_name("other.png"))
     assert contents(data) != before
-
-
-def test_a_word_that_changes_makes_other_data_and_a_stranger_does_not(tmp_path: Path) -> None:
-    file = karpathy(tmp_path)
-    before = contents(file)
-    photograph(20).save(tmp_path / "images/stranger.png")
-    assert contents(file) == before
-    tree = json.loads(file.read_text("utf-8"))
-    tree["images"][0]["sentences"][0]["raw"] = "another"
-    write_json(file, tree)
-    assert contents(file) != before
-
-
-def test_what_is_no_data_is_left_to_the_task(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text("[]", "utf-8")
-    assert contents(tmp_path / "a.json")
-    with pytest.raises(ConfigError, match=r"data = '.*none': no such file or folder"):
-        contents(tmp_path / "none")
+    picture.with_name("other.png").rename(picture)
+    photograph(20).save(picture.with_name("stranger.png"))
+    assert (contents(data) == before) is not whole, "a file that the data do not name"
+    picture.with_name("stranger.png").unlink()
+    file.write_text(file.read_text("utf-8").replace("picture 0.png", "another"), "utf-8")
+    assert contents(data) != before
 
 
 def test_what_is_hidden_or_a_run_is_no_part_of_the_data(tmp_path: Path) -> None:
@@ -75,27 +58,18 @@ def test_what_is_hidden_or_a_run_is_no_part_of_the_data(tmp_path: Path) -> None:
     assert contents(data) == before
     (data / "notes.txt").write_text("a", "utf-8")
     assert contents(data) != before
-
-
-def test_what_cannot_be_read_is_named_with_the_way_out(tmp_path: Path) -> None:
-    data = karpathy(tmp_path).parent
     (data / "lost.tsv").symlink_to(data / "nowhere")
     with pytest.raises(ConfigError, match=r"lost\.tsv: cannot be read \(No such file.*\); mend it, or take it away"):
         contents(data)
-
-
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(finetuned_model, "PRIOR", 8)
+    with pytest.raises(ConfigError, match=r"data = '.*none': no such file or folder"):
+        contents(tmp_path / "none")
 
 
 def config(data: Path | str) -> FinetuneConfig:
-    train = {"train.save_every": 2, "train.validate_every": 2, "train.warmup": 0}
-    return recipe("rte", CHECKPOINTS / "demo", 3, batch=4, frozen="model", data=str(data)).replace(train)
+    return short("rte", data=data, frozen="model", train__steps=3)
 
 
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("small")
 def test_a_finished_one_is_opened_without_its_data(tmp_path: Path) -> None:
     asked = config(glue("rte", tmp_path / "data"))
     [*finetune(asked, tmp_path)]
@@ -109,12 +83,10 @@ def test_a_finished_one_is_opened_without_its_data(tmp_path: Path) -> None:
         assert opened.results() == results and opened.answers() == answers and not opened.tuned().training
 
 
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("small")
 def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path) -> None:
     data = Path(glue("rte", tmp_path / "data"))
-    for record in finetune(config(data), tmp_path / "runs"):
-        if record["step"] == 1:
-            break
+    cut(config(data), tmp_path / "runs", 1)
     run = TaskRun.of(config(data), tmp_path / "runs")
     with (data / "dev.tsv").open("a", encoding="utf-8") as file:
         file.write("\n")
@@ -130,9 +102,8 @@ def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path)
         TaskRun.of(config(moved), tmp_path / "runs")
 
 
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("small")
 def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
-    """Neither for its config nor for its data: what comes then is as if nothing had been there."""
     data = Path(glue("rte", tmp_path / "data"))
     cut, whole = data / "train.tsv", (data / "train.tsv").read_bytes()
     refused = {
@@ -156,19 +127,9 @@ def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
         next(finetune(config(data).replace({"train.lr": 0.5}), tmp_path / "runs"))
 
 
-@pytest.mark.usefixtures("few")
-def test_the_runs_may_lie_among_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    glue("rte", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    for record in finetune(config("."), "runs"):
-        if record["step"] == 1:
-            break
-    assert [record["step"] for record in finetune(config("."), "runs")] == [2]
-
-
 def test_whether_there_are_data_is_part_of_what_a_run_is_and_which_is_not(tmp_path: Path) -> None:
     one, other = (config(glue("rte", tmp_path / name)) for name in "ab")
     (tmp_path / "b" / "train.tsv").write_text("another", "utf-8")
     assert one.fingerprint == other.fingerprint
-    embedded = recipe("synset", CHECKPOINTS / "demo")
+    embedded = recipe("synset", RUN.folder)
     assert embedded.fingerprint != embedded.replace({"data": str(tmp_path)}).fingerprint

@@ -1,7 +1,5 @@
 """Downstream heads, losses, rankings and captions as published: every number recorded from the code, in float64."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -69,7 +67,6 @@ def close(ours: Tensor | float, theirs: Tensor | float) -> bool:
 
 
 def filled(module: Any, published: str = "cls_head") -> Any:
-    """A head with the weights of the published names."""
     state = {n: tiny.fill(f"{published}.{n.removeprefix('head.')}", t.shape) for n, t in module.state_dict().items()}
     module.load_state_dict(state)
     return module.double().eval()
@@ -140,7 +137,6 @@ def test_labels_of_pictures(frozen: bool, model: Any, given: dict, expected: dic
 
 
 def decoder_of(model: Any, captioning: bool) -> Decoder:
-    """The published decoder: of VQA a copy of the whole fusion encoder, of captioning filled anew."""
     decoder = Decoder.of(model, model.config.vision.width)
     ours = {
         "word.weight": "word_embeddings.weight",

@@ -1,7 +1,5 @@
 """Vision: folders of pictures, a few shots of each label, other concepts and styles, and raw pixels as the control."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,34 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from downstream.conftest import CPU, RUN, SPLITS, TOKENIZER, opened
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_data import COLOURS, classes, glue, images
 from photographs import photographs
-from PIL import Image
 
 from xfm.base.fields import ConfigError
 from xfm.data.world import openmoji
-from xfm.lab import CHECKPOINTS
-from xfm.tasks import TRAINABLE
-from xfm.tasks.baselines import from_pixels
 from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
-from xfm.tasks.finetuning.task import Item, Trainable
+from xfm.tasks.finetuning.task import Trainable
 from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.tasks.own.picture_tasks import DrawnPictures, UnseenConcept
-from xfm.train import Run
-
-RUN = CHECKPOINTS / "demo"
-PRETRAINED = Run.open(RUN)
-TOKENIZER = PRETRAINED.tokenizer()
-
-
-def opened(task: str = "images", path: str | Path = "", **more: Any) -> Any:
-    return TRAINABLE[task](PRETRAINED.config, TOKENIZER, str(path), **more)
 
 
 def indices(task: Trainable, split: Any) -> list[int]:
@@ -44,7 +29,7 @@ def indices(task: Trainable, split: Any) -> list[int]:
 
 
 def test_splits_that_are_there_are_kept(tmp_path: Path) -> None:
-    task = opened(path=images(tmp_path))
+    task = opened("images", images(tmp_path))
     assert task.labels == tuple(sorted(COLOURS))
     for split, first in (("train", 0), ("validation", 100), ("test", 200)):
         assert indices(task, split) == sorted([*range(first, first + 4)] * 3)
@@ -57,7 +42,7 @@ def test_splits_that_are_there_are_kept(tmp_path: Path) -> None:
 def test_of_two_splits_the_other_is_the_test_and_a_tenth_of_train_chooses(other: str, tmp_path: Path) -> None:
     classes(tmp_path / "train", 20)
     classes(tmp_path / other, 2, 100)
-    task = opened(path=tmp_path)
+    task = opened("images", tmp_path)
     assert {*indices(task, "test")} == {100, 101} and task.size("test") == 6
     train, validation = ({i.images[0] for i in task._own(split)} for split in ("train", "validation"))
     assert len(train) + len(validation) == 60 and not train & validation and 2 <= len(validation) < 15
@@ -67,17 +52,11 @@ def test_without_splits_all_three_are_by_content(tmp_path: Path) -> None:
     classes(tmp_path, 12)
     again = tmp_path / "n01440764" / "copy.png"
     again.write_bytes((tmp_path / "n01440764" / "1.png").read_bytes())
-    task = opened(path=tmp_path)
-    parts = [{i.images[0] for i in task._own(split)} for split in ("train", "validation", "test")]
+    again.with_name("1.HEIC").write_bytes(b"1.png's original, of a kind that is not read")
+    task = opened("images", tmp_path)
+    parts = [{i.images[0] for i in task._own(split)} for split in SPLITS]
     assert sum(map(len, parts)) == 37 and len(set.union(*parts)) == 37 and all(parts)
     assert sum({str(again), str(again.with_name("1.png"))} <= part for part in parts) == 1, "equal ones are in one"
-
-
-def test_a_picture_beside_its_original_of_a_kind_that_is_not_read_is_read_once(tmp_path: Path) -> None:
-    classes(tmp_path, 12)
-    (tmp_path / "n01440764" / "1.HEIC").write_bytes(b"the same as 1.png")
-    task = opened(path=tmp_path)
-    assert sum(task.size(split) or 0 for split in ("train", "validation", "test")) == 36
 
 
 NO_CLASSES: dict[str, Callable[[Path], Any]] = {
@@ -92,12 +71,12 @@ NO_CLASSES: dict[str, Callable[[Path], Any]] = {
 def test_what_is_no_folder_of_classes_says_so(said: str, tmp_path: Path) -> None:
     NO_CLASSES[said](tmp_path / "data")
     with pytest.raises(ConfigError, match=said):
-        opened(path=tmp_path / "data").size("train")
+        opened("images", tmp_path / "data").size("train")
 
 
 def test_a_published_head_on_a_frozen_model_is_fine_tuned(tmp_path: Path) -> None:
     more: dict[str, Any] = {"frozen": "model", "published": True, "data": str(images(tmp_path / "data")), "batch": 4}
-    config = recipe("images", RUN, **more).replace({"train.steps": 2, "train.validate_every": 2})
+    config = recipe("images", RUN.folder, **more).replace({"train.steps": 2, "train.validate_every": 2})
     [*finetune(config, tmp_path)]
     run = TaskRun.of(config, tmp_path)
     own, control = run.results()
@@ -130,13 +109,13 @@ def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
     assert Counter(i.target for i in pairs.items("train")) == {"yes": 4, "no": 4} and (pairs.size("test") or 0) > 1000
     classes(tmp_path / "train", 5)
     classes(tmp_path / "val", 5, 100)
-    few = opened(path=tmp_path, shots=2)
+    few = opened("images", tmp_path, shots=2)
     assert Counter(i.target for i in few.items("train")) == dict.fromkeys(COLOURS, 2)
     assert Counter(i.target for i in few.drawn(0, 0, 6)) == dict.fromkeys(COLOURS, 2), (
         "none comes again before all have"
     )
     with pytest.raises(ConfigError, match=r"shots = 16: label '.*' has \d training items; ask for no more"):
-        opened(path=tmp_path, shots=16).size("train")
+        opened("images", tmp_path, shots=16).size("train")
     mrpc = opened("mrpc", glue("mrpc", tmp_path / "mrpc"), shots=2)
     assert Counter(i.target for i in mrpc.items("train")) == {0: 2, 1: 2}
 
@@ -168,11 +147,11 @@ def test_a_world_is_tested_on_other_styles_and_concepts(name: str) -> None:
 def test_unseen_concepts_are_learnt_from_other_pictures_of_them() -> None:
     task = opened("unseen_concept")
     assert task.labels == tuple(sorted(task.world.unseen_names)) and not {*task.labels} & {*task.world.names}
-    seen = {split: {i.images[0].tobytes() for i in task.items(split, 60)} for split in ("train", "validation", "test")}
+    seen = {split: {i.images[0].tobytes() for i in task.items(split, 60)} for split in SPLITS}
     assert not seen["train"] & seen["test"] and not seen["train"] & seen["validation"]
     contents = {
         split: {task._of_part(task.world, split, i, task.concept(split, i)).content for i in range(100)}
-        for split in ("train", "validation", "test")
+        for split in SPLITS
     }
     assert not contents["train"] & contents["test"] and not contents["validation"] & contents["test"]
     assert list(task.tests()) == [""]
@@ -180,12 +159,12 @@ def test_unseen_concepts_are_learnt_from_other_pictures_of_them() -> None:
 
 def test_a_world_that_has_shown_all_has_no_unseen_concepts() -> None:
     with pytest.raises(ConfigError, match="task = 'unseen_concept': the run's world of 853 concepts has seen them all"):
-        UnseenConcept(PRETRAINED.config.replace({"data.concepts": 853}), TOKENIZER)
+        UnseenConcept(RUN.config.replace({"data.concepts": 853}), TOKENIZER)
 
 
 @pytest.mark.usefixtures("few_tested")
 def test_each_test_has_its_line_and_its_control() -> None:
-    tuned = start(config := recipe("category", RUN).replace({"train.steps": 5})).eval()
+    tuned = start(config := recipe("category", RUN.folder).replace({"train.steps": 5})).eval()
     results, answers = finetuned_model.tested(tuned, config)
     conditions = ["", "held-out style", "unseen concepts"]
     simple = [", ".join(filter(None, ("raw pixels", c))) for c in conditions]
@@ -195,20 +174,8 @@ def test_each_test_has_its_line_and_its_control() -> None:
     assert answers.count('"test": "held-out style"') == 40 and answers.count("\n") == sum(r.n for r in results[:3])
 
 
-def test_large_pictures_are_compared_by_averaged_pixels(tmp_path: Path) -> None:
-    classes(tmp_path, 8)
-    items = opened(path=tmp_path)._own("train")
-
-    def large(image: Any) -> np.ndarray:
-        return np.asarray(Image.open(image).convert("RGB").resize((300, 300)))
-
-    says = from_pixels(items, 16, large)
-    assert says and says(items) == [i.target for i in items]
-    assert from_pixels([Item((), i.images, "one") for i in items], 16, large) is None
-
-
 def test_heads_are_as_asked() -> None:
-    model = PRETRAINED.model()
+    model = RUN.model()
     counts = {p: sum(x.numel() for x in opened("concept", published=p).head(model).parameters()) for p in (False, True)}
     width, classes = model.config.vision.width, 100
     i = 2 * width
@@ -217,7 +184,7 @@ def test_heads_are_as_asked() -> None:
     assert counts[True] == sum(a * b + 3 * b for a, b in hidden) + i * classes + classes
     pair, single = opened("synset"), opened("synset", published=True)
     items = pair.items("train", 3)
-    a, b = (task.batch(items, torch.device("cpu")) for task in (pair, single))
+    a, b = (task.batch(items, CPU) for task in (pair, single))
     assert len(a.ids) == 6 and len(b.ids) == 3 and a.targets == b.targets
     assert a.ids[0, : a.mask[0].sum()].tolist() == pair.encode(items[0].texts[:1])
     assert a.ids[3, : a.mask[3].sum()].tolist() == pair.encode(items[0].texts[1:])

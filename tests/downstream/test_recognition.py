@@ -1,16 +1,13 @@
 """The survey's protocols of recognition: zero-shot as written out by hand, few-shot of the few alone, on ours and on a
 guest; prompts that say what a picture has, and what it has not."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
 
 import xfm
-from xfm.base import seeding
 from xfm.config import ConfigError
-from xfm.tasks.finetuning.image_recognition import Recognition, _few, recognition, zero_shot
+from xfm.tasks.finetuning.image_recognition import Recognition, recognition, zero_shot
 from xfm.tasks.own.picture_tasks import FinePrompts, PromptHead
 
 
@@ -57,14 +54,7 @@ def test_a_label_that_is_no_class_is_refused() -> None:
         recognition(Axes(), "01", flat([0, 1]), flat([3]))
 
 
-def test_few_are_few_of_each_class() -> None:
-    labels = np.array([0] * 5 + [1] * 2 + [2] * 9)
-    drawn = _few(labels, 4, seeding.rng("x"))
-    assert np.bincount(labels[drawn]).tolist() == [4, 2, 4] and len({*drawn}) == 10
-
-
 def test_zero_shot_is_the_evaluations_naming(lab: xfm.Lab) -> None:
-    """As `world.object_naming`, which draws its own pictures."""
     from xfm.tasks.context import EvalContext
     from xfm.tasks.world import object_naming
 

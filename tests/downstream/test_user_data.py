@@ -1,8 +1,6 @@
 """User data of every task in its real format: read, trained on to the end, and refused with the place of what is
 broken."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Callable
@@ -14,28 +12,20 @@ import numpy as np
 import own_data
 import pytest
 import torch
-from hypothesis import given, settings
+from downstream.conftest import CPU, SPLITS, opened, short
+from hypothesis import given
 from hypothesis import strategies as st
 from own_data import ROWS, edit, write
 from photographs import shout
 
 from xfm.base.fields import ConfigError
-from xfm.data.source import Split
-from xfm.lab import CHECKPOINTS
-from xfm.tasks import TRAINABLE
-from xfm.tasks.finetuning import finetune as module
-from xfm.tasks.finetuning import finetuned_model
-from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.finetuning.config import FinetuneConfig
 from xfm.tasks.finetuning.finetune import train_to_end
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Trainable
 from xfm.tasks.own.glue import GLUE
 from xfm.tasks.own.vqa import ANNOTATIONS, QUESTIONS
-from xfm.train import Run
 
-RUN = Run.open(CHECKPOINTS / "demo")
-TOKENIZER = RUN.tokenizer()
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Make = Callable[[Path], Path]
 FORMATS: dict[str, tuple[str, Make]] = {
     **{task.name: (task.name, partial(own_data.glue, task.name)) for task in GLUE},
@@ -66,31 +56,25 @@ TESTED: dict[str, tuple[list[str], list[int]]] = {
 }
 
 
-def opened(name: str, path: Path) -> Any:
-    return TRAINABLE[FORMATS[name][0]](RUN.config, TOKENIZER, str(path))
+def read(name: str, path: Path) -> Any:
+    return opened(FORMATS[name][0], path)
 
 
 def items(task: Trainable) -> list[list[Any]]:
     return [[(item.texts, item.target) for item in task.items(split)] for split in SPLITS]
 
 
-def config(name: str, path: Path, **changes: Any) -> FinetuneConfig:
-    train = {"train.steps": 3, "train.save_every": 2, "train.validate_every": 3, "train.warmup": 0}
-    return recipe(FORMATS[name][0], RUN.folder, batch=3, data=str(path)).replace(train | changes)
+def config(name: str, path: Path) -> FinetuneConfig:
+    return short(FORMATS[name][0], data=path, batch=3, train__steps=3, train__validate_every=3)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Not to be changed."""
     return {name: make(tmp_path_factory.mktemp("data")) for name, (_, make) in FORMATS.items()}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_it_is_fine_tuned_on_to_the_end(
-    name: str, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(finetuned_model, "PRIOR", 8)
+def test_it_is_fine_tuned_on_to_the_end(name: str, made: dict[str, Path], tmp_path: Path, small: None) -> None:
     run = train_to_end(config(name, made[name]), tmp_path)
     results, answers = [r for r in run.results() if r.better], [*run.answers(), *run.answers("matched")]
     metrics, sizes = TESTED.get(name, (["accuracy"], [ROWS]))
@@ -112,13 +96,13 @@ def test_it_is_fine_tuned_on_to_the_end(
 @pytest.mark.parametrize("name", FORMATS)
 def test_suffixes_may_be_in_capitals_and_splits_share_nothing(name: str, tmp_path: Path) -> None:
     path = FORMATS[name][1](tmp_path)
-    before = items(task := opened(name, path))
+    before = items(task := read(name, path))
     for split, shared in zip(SPLITS, ("validation", "test", "train"), strict=True):
         seen = [{i.images or i.texts[0] for i in task.items(s)} for s in (split, shared)]  # type: ignore[arg-type]
         assert all(seen) and not seen[0] & seen[1]
     shout(tmp_path)
     path = path if path.is_dir() else path.with_suffix(path.suffix.upper())
-    assert items(opened(name, path)) == before
+    assert items(read(name, path)) == before
 
 
 # ---- what is broken
@@ -183,24 +167,20 @@ def _link_out(folder: Path) -> None:
 
 Q, A, DEV = QUESTIONS.format("val"), ANNOTATIONS.format("val"), "data/dev.json"
 TRAIN17, IN_TRAIN = "annotations/captions_train2017.json", "train/n01440764/0.jpg"
+# what every reader refuses alike stands once; `test_no_value_of_a_field_breaks_anything` asks all of them
 BROKEN: dict[str, list[tuple[Callable[[Path], Any], str]]] = {
     "sst2": [
         (gone("dev.tsv"), r"has no dev\.tsv; --data takes GLUE's folder"),
-        (gone("train.tsv"), r"has no train\.tsv; --data takes"),
         (cell("dev.tsv", 4, 1, "2"), r"dev\.tsv:4: label = '2': must be one of '0', '1'"),
-        (cell("train.tsv", 2, 1, "yes"), r"train\.tsv:2: label = 'yes': must be one of"),
         (cell("train.tsv", 1, 0, "sentense"), r"train\.tsv:1: has no column 'sentence'.*did you mean 'sentense'"),
         (put("dev.tsv", "sentence\tlabel\n"), r"dev\.tsv: has no rows"),
-        (put("dev.tsv", ""), r"dev\.tsv:1: has no column 'sentence'"),
         (lambda f: (f / "dev.tsv").write_bytes(b"sentence\tlabel\ngood\t1\n\xff\t0\n"), r"dev\.tsv:3: byte 0xff"),
         (cell("dev.tsv", 4, 0, " "), r"dev\.tsv:4: no text in sentence"),
-        (cell("train.tsv", 4, 0, ""), r"train\.tsv:4: no text in sentence"),
         (put("train.tsv", "sentence\tlabel\ngood\t1\n"), r"train\.tsv: is too small"),
     ],
     "cola": [
         (cell("dev.tsv", 1, 1, "label"), r"dev\.tsv:1: label = 'label': must be one of '0', '1'"),
         (cell("train.tsv", 2, 3, "a\tb"), r"train\.tsv:2: has 5 cells; must have 4: source"),
-        (put("dev.tsv", ""), r"dev\.tsv: has no rows"),
     ],
     "mnli": [
         (gone("dev_mismatched.tsv"), r"has no dev_mismatched\.tsv"),
@@ -209,7 +189,6 @@ BROKEN: dict[str, list[tuple[Callable[[Path], Any], str]]] = {
     "mrpc": [(gone("dev.tsv"), r"has no dev\.tsv and no msr_paraphrase_test\.txt")],
     "qnli": [(cell("dev.tsv", 5, 3, "entailed"), r"dev\.tsv:5: label = 'entailed'.*did you mean 'entailment'")],
     "stsb": [
-        (cell("dev.tsv", 6, 9, "much"), r"dev\.tsv:6: label = 'much': must be a number from 0 to 5"),
         (cell("train.tsv", 3, 9, "5.5"), r"train\.tsv:3: label = '5\.5': must be a number from 0 to 5"),
         (cell("train.tsv", 3, 9, "nan"), r"train\.tsv:3: label = 'nan': must be a number"),
     ],
@@ -230,87 +209,58 @@ BROKEN: dict[str, list[tuple[Callable[[Path], Any], str]]] = {
     ],
     "VQA v2": [
         (gone(A), rf"{A}: no such file, from which the split 'validation' is read"),
-        (gone(QUESTIONS.format("train")), "v2_Open.*train2014.*no such file.*'train'"),
         (put(Q, "{"), rf"{Q}: no JSON"),
-        (put(Q, [1]), rf"{Q}: has no list 'questions'; there is 'list'"),
         (put(A, {"a": 1}), rf"{A}: has no list 'annotations'; there is \['a'\]"),
         (put(Q, {"questions": []}), rf"{A}\[0\]: no question: question_id = 101000 is not in"),
         (entry(Q, 7), rf"{Q}\[2\]: no mapping: 7: must be a mapping.*mend the entry"),
         (entry(Q, {"question": ...}), rf"{Q}\[2\]: no question: there is"),
-        (entry(Q, {"question": " "}), rf"{Q}\[2\]: no question: question = ' '"),
         (entry(Q, {"question": "\ud800"}), r"characters that UTF-8 cannot write"),
         (entry(Q, {"question_id": 101000}), rf"{Q}\[2\]: question_id twice: .*{Q}\[0\]"),
-        (entry(A, {"question_id": 101000}), rf"{A}\[2\]: question_id twice: .*{A}\[0\]"),
         (entry(Q, {"question_id": 5}), rf"{Q}\[2\]: no annotation: question_id = 5 is not in"),
         (entry(A, {"answers": "no"}), rf"{A}\[2\]: no answers: answers = 'no'.*type list"),
-        (entry(A, {"answers": [1]}), rf"{A}\[2\]: no mapping: 1"),
         (entry(A, {"answers": []}), r"\[2\]: no answer: answer = \[\]"),
         (entry(Q, {"image_id": 7}), rf"{Q}\[2\]: no such file: image = 'COCO_val2014_0{{11}}7.jpg'"),
-        (entry(Q, {"image_id": "7"}), rf"{Q}\[2\]: no image_id: image_id = '7'"),
     ],
     "VQA lists": [
-        (gone("val.json"), r"val\.json: no such file.*'validation'"),
-        (gone("train.json"), r"train\.json: no such file.*'train'"),
         (put("val.json", {"a": 3}), r"val\.json: a dict, .*must be a list of entries"),
         (put("val.json", []), r"val\.json: has nothing for the split 'validation'"),
-        (entry("test.json", {"answer": ...}), r"test\.json\[2\]: no answer: there is"),
-        (entry("val.json", {"answer": [3]}), r"val\.json\[2\]: no answer: answer = 3"),
         (entry("val.json", {"answer": [" ", ""]}), r"\[2\]: no answer: .*has none that is not blank"),
         (entry("val.json", {"image": "../x.png"}), r"\[2\]: outside the folder: image = '../x"),
-        (entry("val.json", {"question_id": None}), r"\[2\]: no question_id: question_id = None"),
     ],
     "NLVR2": [
-        (gone("data/test1.json"), r"test1\.json: no such file.*'test'"),
         (put(DEV, "\n"), r"dev\.json: has nothing for the split 'validation'"),
         (entry(DEV, "[1"), r"dev\.json:3: no JSON .*'\[1'; must be one JSON object a line"),
-        (entry(DEV, [1]), r"dev\.json:3: no mapping: \[1\]"),
         (entry(DEV, {"label": "Maybe"}), r"dev\.json:3: unknown label: label = 'Maybe'"),
-        (entry(DEV, {"label": 1}), r"dev\.json:3: no label: label = 1"),
-        (entry(DEV, {"label": ...}), r"dev\.json:3: no label: there is"),
         (entry(DEV, {"identifier": "dev-1"}), r"dev\.json:3: no identifier: .*'dev-1'"),
-        (entry(DEV, {"identifier": "dev-0-0-0"}), r"dev\.json:3: identifier twice"),
-        (entry(DEV, {"identifier": "dev-9-0-0"}), r"dev\.json:3: no such file: .*img0"),
         (gone("images/train/30/train-0-1-img1.png"), r"train\.json:2: .*'train-0-1-img1"),
         (entry(DEV, {"directory": "../.."}), r"dev\.json:3: outside the folder"),
-        (entry(DEV, {"sentence": ""}), r"dev\.json:3: no sentence: sentence = ''"),
     ],
     "RefCOCO": [
         (gone("refs.json"), r"has \[\]; --data takes .*refs"),
         (put("refs2.json", []), r"has \['refs.json', 'refs2.json'\]"),
-        (put("refs.json", {"a": 1}), r"refs\.json: has no list 'refs'"),
         (put("instances.json", [1]), r"instances\.json: a list: must be a mapping"),
-        (entry("refs.json", 3), r"refs\.json\[2\]: no row: 3.*mend the entry"),
         (entry("refs.json", {"sentences": []}), r"\[2\]: no sentences: sentences = \[\].*take it out"),
         (entry("refs.json", {"split": ["a"]}), r"refs\.json\[2\]: unknown split: "),
-        (entry("refs.json", {"split": ...}), r"refs\.json\[2\]: no split: "),
         (entry("refs.json", {"image_id": 99}), r"refs\.json\[2\]: no picture: image = None"),
         (entry("refs.json", {"ann_id": 99}), r"refs\.json\[2\]: no box: box = None"),
-        (gone("images/COCO_train2014_000000000002.jpg"), r"\[2\]: no such file"),
         (entry("refs.json", {"sentences": ["a dog", "..."]}), r"refs\.json\[2\]: empty sentence: .*'\.\.\.'"),
-        (put("refs.json", []), r"refs\.json: has nothing for the split 'train'"),
         *[
             (entry("refs.json", {"bbox": box}), r"refs\.json\[2\]: box outside.*60 x 40")
-            for box in [(-3, 0, 10, 10), (0, -3, 10, 10), (55, 0, 7, 10), (0, 35, 10, 9), (60.2, 3, 0.5, 5)]
+            for box in [(-3, 0, 10, 10), (0, 35, 10, 9), (60.2, 3, 0.5, 5)]
         ],
     ],
     "COCO": [
         (entry(TRAIN17, {"caption": "..."}, "annotations"), r"2017\.json\[2\]: empty caption: .*only marks; mend"),
-        (entry(TRAIN17, {"caption": 7}, "annotations"), r"train2017\.json\[2\]: empty caption: caption = 7"),
-        (entry(TRAIN17, {"file_name": "x.png"}, "images"), r"json\[4\]: no such file: image = 'x\.png'.*take it out"),
         (entry(TRAIN17, {"file_name": "../x"}, "images"), r"json\[4\]: outside the folder: image = '\.\./x'"),
         (entry(TRAIN17, {"id": 9}, "images"), r"json: images\[2\]: id = 9: no caption is of this picture; add one"),
-        (put(TRAIN17, {"images": 3, "annotations": []}), r"captions_train2017\.json: has no list 'images'"),
         (put(TRAIN17, {"images": [], "annotations": []}), r"too few pictures for the split 'train'"),
         (gone(TRAIN17), r"annotations: has no captions_train\*\.json.*'train' is read; put it there"),
         (moved(TRAIN17, TRAIN17.replace("2017", "2014")), r"of the years 2014 and 2017, which share.*leave one year"),
     ],
     "Karpathy": [
         (entry("dataset.json", {"sentences": []}), r"dataset\.json\[2\]: no caption: sentences = \[\]: must have"),
-        (entry("dataset.json", {"sentences": None}), r"\[2\]: no sentences: sentences = None: must be a list; mend"),
-        (entry("dataset.json", {"sentences": ["?!"]}), r"\[2\]: empty caption: caption = '\?!': has no words"),
         (entry("dataset.json", {"split": ...}), r"dataset\.json\[2\]: no split: .*one of train, restval, val, test"),
         (entry("dataset.json", {"split": "tset"}), r"dataset\.json\[2\]: unknown split: split = 'tset'"),
-        (entry("dataset.json", {"filename": "n.png"}), r"dataset\.json\[2\]: no such file: image = 'n\.png'"),
         (lambda f: edit(f / "dataset.json", lambda t: [i.update(split="train") for i in t["images"]] and None),
          r"no picture of the split 'validation'.*\['train'\]"),
     ],
@@ -319,12 +269,10 @@ CASES = [(name, breaks, says) for name, cases in BROKEN.items() for breaks, says
 
 
 @pytest.mark.parametrize("name, breaks, says", CASES, ids=[f"{name}-{says[:40]}" for name, _, says in CASES])
-def test_what_is_broken_is_refused_with_its_place(
-    name: str, breaks: Callable[[Path], Any], says: str, tmp_path: Path
-) -> None:
+def test_what_is_broken_is_refused_with_its_place(name, breaks, says, tmp_path) -> None:
     path = FORMATS[name][1](tmp_path / "data")
     breaks(tmp_path / "data")
-    task = opened(name, path)
+    task = read(name, path)
     with pytest.raises(ConfigError, match=says) as error:
         for split in SPLITS:
             size = task.size(split)
@@ -343,7 +291,7 @@ def test_a_broken_test_split_is_told_before_a_step_and_a_file_is_no_folder(name:
         train_to_end(config(name, folder), tmp_path)
     assert not list(tmp_path.rglob("metrics.jsonl"))
     with pytest.raises(ConfigError, match=r"no folder; --data takes a folder with"):
-        opened(name, write(tmp_path / "a.json", [])).size("train")
+        read(name, write(tmp_path / "a.json", [])).size("train")
 
 
 LONG = {
@@ -361,10 +309,10 @@ def test_a_text_that_is_cut_is_counted(name: str, tmp_path: Path) -> None:
     path, (lengthens, says) = FORMATS[name][1](tmp_path), LONG[name]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        items(opened(name, path))
+        items(read(name, path))
     lengthens(tmp_path)
     with pytest.warns(UserWarning, match=says):
-        items(opened(name, path))
+        items(read(name, path))
 
 
 RAW = {"VQA v2": "Is the dog's tail left-handed?", "NLVR2": "The left image has a dog.", "RefCOCO": "The Big dog!"}
@@ -372,15 +320,12 @@ RAW = {"VQA v2": "Is the dog's tail left-handed?", "NLVR2": "The left image has 
 
 @pytest.mark.parametrize("name", RAW)
 def test_what_is_asked_is_read_as_the_tests_are(name: str, made: dict[str, Path]) -> None:
-    """The file's own sentence about its pictures, which are wider than high and seen whole, has the answer of the
-    test's item."""
     tuned = start(config(name, made[name])).eval()
     item = tuned.task.items("test")[0]
     answers = (tuned.answers((text,), item.images) for text in (RAW[name], *item.texts))
     asked, tested = ([answer.value for answer in each] for each in answers)
     assert asked == tested
-    pair = tuned.task.asked((RAW[name],), item.images), item
-    of_it, of_item = (tuned.task.batch([each], torch.device("cpu")) for each in pair)
+    of_it, of_item = (tuned.task.batch([i], CPU) for i in (tuned.task.asked((RAW[name],), item.images), item))
     assert torch.equal(of_it.ids, of_item.ids)
     assert all(torch.equal(a, b) for a, b in zip(of_it.images, of_item.images, strict=True))
 
@@ -401,32 +346,14 @@ FIELDS = [
 
 
 @pytest.mark.parametrize("name, path, fields", FIELDS, ids=[path for _, path, _ in FIELDS])
-@settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_no_value_of_a_field_breaks_anything_but_by_a_config_error(
-    name: str, path: str, fields: list[str], made: dict[str, Path], data: st.DataObject
-) -> None:
+def test_no_value_of_a_field_breaks_anything_but_by_a_config_error(name, path, fields, made, data) -> None:
     folder = made[name] if made[name].is_dir() else made[name].parent
     before, change = (folder / path).read_text(), {data.draw(st.sampled_from(fields)): data.draw(value)}
     entry(path, change, data.draw(st.sampled_from(("images", "annotations"))))(folder)
     try:
-        opened(name, made[name]).read("train")  # or it is read
+        read(name, made[name]).read("train")  # or it is read
     except ConfigError as error:
         assert folder.name in str(error)
     finally:
         (folder / path).write_text(before)
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=20), st.integers(2, ROWS)
-)
-def test_any_label_that_is_none_is_refused_by_its_line(made: dict[str, Path], label: str, line: int) -> None:
-    before = (made["sst2"] / "dev.tsv").read_text("utf-8")
-    cell("dev.tsv", line, 1, label)(made["sst2"])
-    try:
-        assert opened("sst2", made["sst2"]).size("test") == ROWS and label in ("0", "1")
-    except ConfigError as error:
-        assert f"dev.tsv:{line}: label = " in str(error)
-    finally:
-        (made["sst2"] / "dev.tsv").write_text(before, "utf-8")

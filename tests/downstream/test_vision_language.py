@@ -1,67 +1,45 @@
 """VQA, NLVR2 and grounding on user data: what is read, how it is scored, and how training pictures are varied."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from downstream.conftest import CPU, SPLITS, opened, short
 from hypothesis import given
 from hypothesis import strategies as st
 from own_data import edit, nlvr2, refcoco, vqa_simple, vqa_v2
-from PIL import ExifTags, Image
+from PIL import Image
 
-from xfm.base.fields import ConfigError
-from xfm.base.images import decode, upright_size
-from xfm.lab import CHECKPOINTS
-from xfm.tasks import TRAINABLE
-from xfm.tasks.finetuning.config import FinetuneConfig, recipe
 from xfm.tasks.finetuning.finetune import train_to_end
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.protocol import inclusive_iou
-from xfm.tasks.finetuning.task import Item, Trainable
+from xfm.tasks.finetuning.task import Item
 from xfm.tasks.own.nlvr2 import NLVR2, Stated
 from xfm.tasks.own.refcoco import Named, _hit
 from xfm.tasks.own.vqa import ANNOTATIONS
-from xfm.train import Run
-
-RUN = CHECKPOINTS / "demo"
-SPLITS = ("train", "validation", "test")
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Not to be changed."""
     makers = {"vqa": vqa_v2, "nlvr2": nlvr2, "grounding": refcoco}
     return {name: make(tmp_path_factory.mktemp(name)) for name, make in makers.items()}
 
 
-def task(name: str, folder: Path) -> Trainable:
-    run = Run.open(RUN)
-    return TRAINABLE[name](run.config, run.tokenizer(), str(folder))
-
-
-def config(name: str, folder: Path) -> FinetuneConfig:
-    train = {"train.steps": 4, "train.save_every": 2, "train.validate_every": 2, "train.warmup": 0}
-    return recipe(name, RUN, batch=3, data=str(folder)).replace(train)
-
-
 def test_the_validation_split_has_no_rows_for_the_parts_of_the_test(made: dict[str, Path], tmp_path: Path) -> None:
-    run = train_to_end(config("grounding", made["grounding"]).replace({"split": "validation"}), tmp_path)
+    run = train_to_end(short("grounding", data=made["grounding"], split="validation"), tmp_path)
     assert [r.metric for r in run.results()] == ["acc@0.5"]
 
 
 def test_vqa_v2_is_read(made: dict[str, Path]) -> None:
-    vqa = task("vqa", made["vqa"])
+    vqa = opened("vqa", made["vqa"])
     train, sizes = vqa.items("train"), [vqa.size(split) for split in SPLITS]
     assert sizes == [12, 6, 6]
-    assert train[0].texts == ("is the dog s tail left handed ",) or train[0].texts == ("is the dog s tail left handed",)
+    assert train[0].texts[0].strip() == "is the dog s tail left handed"
     assert train[0].images[0].endswith("COCO_train2014_000000000001.jpg")
     assert train[0].target == ("yes",) * 7 + ("no", "cat", "") and train[1].target[0] == "2"
-    assert vqa.known == ("2", "yes", "cat", "no")  # type: ignore[attr-defined]
+    assert vqa.known == ("2", "yes", "cat", "no")
     assert vqa.truth(train[1].target) == "2"
     assert vqa.scores(["yes", "no", "cat", "dog"], [train[0].target] * 4) == pytest.approx([1, 0.3, 0.3, 0])
     assert vqa.prior([i.target for i in train]) == ("2", "most frequent")
@@ -74,13 +52,13 @@ def test_a_letter_may_be_the_answer(tmp_path: Path) -> None:
     vqa_v2(tmp_path)
     for path in map(ANNOTATIONS.format, ("train", "val")):
         edit(tmp_path / path, lambda t: [a.update(answer="A") for q in t["annotations"] for a in q["answers"]] and None)
-    vqa = task("vqa", tmp_path)
-    assert vqa.known == ("a",) and [item.target for item in vqa.items("test")] == [("a",) * 10] * 6  # type: ignore[attr-defined]
+    vqa = opened("vqa", tmp_path)
+    assert vqa.known == ("a",) and [item.target for item in vqa.items("test")] == [("a",) * 10] * 6
     assert vqa.scores(["a", "an"], [("a",) * 10] * 2).tolist() == [1, 0]
 
 
 def test_the_weights_of_answers_are_their_shares(made: dict[str, Path]) -> None:
-    tuned = start(config("vqa", made["vqa"])).eval()
+    tuned = start(short("vqa", data=made["vqa"])).eval()
     two = tuned.task.items("train")[:2]
 
     def loss(*items: Item) -> float:
@@ -97,30 +75,30 @@ def test_the_ranked_answers_are_those_often_given(tmp_path: Path, monkeypatch: p
     folder = vqa_simple(tmp_path)
     said = ["cat"] * 9 + ["dog"] * 10 + ["owl"] * 9 + ["fox"] * 8
     edit(folder / "train.json", lambda rows: [row | {"answer": said} for row in rows[:1]])
-    assert task("vqa", folder).known == ("dog", "cat", "owl")  # type: ignore[attr-defined]
+    assert opened("vqa", folder).known == ("dog", "cat", "owl")
 
 
 @pytest.mark.parametrize("answered, sizes", [(True, [6, 6, 6]), (False, [6, 3, 3])])
 def test_a_simple_list_with_and_without_a_test(tmp_path: Path, answered: bool, sizes: list[int]) -> None:
-    vqa = task("vqa", vqa_simple(tmp_path, answered))
+    vqa = opened("vqa", vqa_simple(tmp_path, answered))
     assert [vqa.size(split) for split in SPLITS] == sizes
     item = vqa.items("test")[0]
     assert item.target == ("red", "red", "dog") and Path(item.images[0]).name.startswith("test") == answered
     one = tmp_path / "one"
     edit(vqa_simple(one) / "train.json", lambda rows: [row | {"answer": "The Dog."} for row in rows])
-    assert task("vqa", one).items("train")[0].target == ("dog",)
+    assert opened("vqa", one).items("train")[0].target == ("dog",)
 
 
 @pytest.mark.parametrize("inner", ["data", ""])
 def test_nlvr2_is_read(tmp_path: Path, inner: str) -> None:
-    read = task("nlvr2", nlvr2(tmp_path, inner))
+    read = opened("nlvr2", nlvr2(tmp_path, inner))
     item = read.items("train")[0]
     assert item.texts == ("the left image has a dog",) and item.target == Stated(True, "train-0-0")
     assert [Path(path).name for path in item.images] == ["train-0-0-img0.png", "train-0-0-img1.png"]
     assert [read.size(split) for split in SPLITS] == [6, 6, 6]
     dev = tmp_path / inner / "dev.json"
     dev.write_text(dev.read_text().replace('"True"', "true").replace('"False"', "false"))
-    assert [i.target.is_true for i in task("nlvr2", tmp_path).items("validation")] == [True, False] * 3
+    assert [i.target.is_true for i in opened("nlvr2", tmp_path).items("validation")] == [True, False] * 3
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), min_size=1, max_size=30))
@@ -134,7 +112,7 @@ def test_consistency_is_the_official_one(rows: list[tuple[bool, bool, int]]) -> 
 
 
 def test_refcoco_is_read(made: dict[str, Path]) -> None:
-    read = task("grounding", made["grounding"])
+    read = opened("grounding", made["grounding"])
     assert [read.size(split) for split in SPLITS] == [6, 6, 12]
     item = read.items("train")[0]
     assert item.texts == ("the big dog",) and item.target.pixels == (30.4, 4, 30, 20) and item.target.size == (60, 40)
@@ -146,22 +124,10 @@ def test_refcoco_is_read(made: dict[str, Path]) -> None:
     assert [m.value(said, targets) for m in read.measures()] == [0.5, 1, 0]
 
 
-@pytest.mark.parametrize("turned", [1, 3, 6, 8])
-def test_a_box_is_of_the_upright_picture(turned: int, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = turned
-    path = tmp_path / "a.jpg"
-    Image.new("RGB", (30, 20)).save(path, exif=exif)
-    assert upright_size(path) == decode(path).size == ((30, 20) if turned < 5 else (20, 30))
-    path.write_bytes(b"none")
-    with pytest.raises(ConfigError, match=r"a\.jpg.*no picture that can be read"):
-        upright_size(path)
-
-
 def test_refcocog_has_one_test(tmp_path: Path) -> None:
     refcoco(tmp_path)
     edit(tmp_path / "refs.json", lambda refs: [r | {"split": r["split"].rstrip("AB")} for r in refs])
-    assert [m.name for m in task("grounding", tmp_path).measures()] == ["acc@0.5"]
+    assert [m.name for m in opened("grounding", tmp_path).measures()] == ["acc@0.5"]
 
 
 @given(st.tuples(*[st.floats(0.05, 0.95)] * 4))
@@ -180,7 +146,7 @@ def test_boxes_follow_their_crop(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(path, quality=100)
     edit(tmp_path / "instances.json", lambda t: [a.update(bbox=[36, 8, 20, 20]) for a in t["annotations"]] and None)
     edit(tmp_path / "refs.json", lambda refs: [r | {"sentences": ["white square"]} for r in refs])
-    read, starts = task("grounding", tmp_path), set()
+    read, starts = opened("grounding", tmp_path), set()
     for seed in range(30):
         item = read.varied(0, np.random.default_rng(seed))
         cx, cy, w, h = read.truth(item.target)
@@ -194,7 +160,7 @@ def test_boxes_follow_their_crop(tmp_path: Path) -> None:
 
 def test_training_pictures_are_varied_and_others_are_not(made: dict[str, Path]) -> None:
     for name, folder in made.items():
-        read = task(name, folder)
+        read = opened(name, folder)
         first, again = read.drawn(0, 0, 4), read.drawn(0, 0, 4)
         pairs = zip(first, again, strict=True)
         assert all(np.array_equal(x.images, y.images) for x, y in pairs)

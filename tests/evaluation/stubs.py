@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xfm.base import seeding
 from xfm.data.world.scenes import Scene, World
-from xfm.tasks import EvalContext, Result
+from xfm.tasks import EvalContext
 
 WORLD = World()
 
@@ -36,7 +36,6 @@ class Oracle(EvalContext):
         return torch.tensor([known[i][phrase] for i, phrase in zip(owner.tolist(), phrases, strict=True)])
 
     def top_tokens(self, scenes, masked, places, picture, text) -> tuple[Tensor, Tensor]:
-        """Reads the picture's own caption at the places."""
         read = np.zeros((len(scenes), self.config.data.caption_tokens), int)
         for row, ids in zip(read, self.encode([s.caption.text for s in scenes]), strict=True):
             row[: len(ids)] = ids
@@ -66,7 +65,3 @@ def direction(text: str) -> Tensor:
 
 def oracle(context: EvalContext, kind: type[EvalContext] = Oracle) -> EvalContext:
     return kind(context.model, context.config, context.tokenizer, context.split, context.seed)
-
-
-def values(results: list[Result], condition: str) -> set[float]:
-    return {r.value for r in results if r.condition == condition}

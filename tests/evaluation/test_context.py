@@ -80,7 +80,7 @@ def test_guesses_are_the_training_forwards(context: EvalContext, pairs: tuple[Pa
 def test_held_out_loss_is_the_objectives(context: EvalContext) -> None:
     texts = [s.text for s in context.source.sentences("test")[:20]]
     ids = sorted((context.tokenizer.encode(t, 32) for t in texts), key=len)
-    right, loss, labels, sentence = language._predict(context, ids)
+    right, loss, labels, sentence = language._predict(context, language._masked(context, ids))
     rule, rng = context.config.data.mask, context.rng("language", "masks")
     how = context.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
     masked, places, true = zip(*(mask_tokens(t, *how) for t in ids), strict=True)
@@ -126,9 +126,7 @@ def test_examples_are_of_the_split_of_the_context(split: Split, context: EvalCon
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_ones_own_data_are_asked_before_those_that_come_along(
-    first: bool, context: EvalContext, add_pictures: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ones_own_data_are_asked_before_those_that_come_along(first, context, add_pictures, monkeypatch) -> None:
     sources = (add_pictures(), World())
     monkeypatch.setitem(DATASETS, "mixed", lambda config: Dataset(config, sources if first else sources[::-1]))
     mixed = context.with_data({"data.dataset": "mixed"})

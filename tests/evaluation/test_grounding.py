@@ -1,7 +1,5 @@
 """Grounding and alignment: controls and parts are what they say; who looks everywhere alike is at the baseline."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -16,10 +14,10 @@ from xfm.data.tokenizer import Tokenizer
 from xfm.explain import make_inputs
 from xfm.explain.faithfulness import pointing_game
 from xfm.explain.tracing import capture_attention
-from xfm.model import XFM, FusionEncoder
+from xfm.model import FusionEncoder
 from xfm.objectives import build
 from xfm.objectives.bbp import corners
-from xfm.tasks import EvalContext, evaluate, find_result
+from xfm.tasks import EvalContext, find_result
 from xfm.tasks.world import alignment, grounding
 
 
@@ -66,9 +64,7 @@ def test_a_box_is_right_from_half_an_overlap() -> None:
 
 
 @pytest.mark.parametrize("again", ["thing", "another thing"])
-def test_one_phrase_for_several_objects_has_no_known_upper_bound(
-    again: str, context: EvalContext, add_pictures: Callable
-) -> None:
+def test_one_phrase_for_several_objects_has_no_known_upper_bound(again, context, add_pictures) -> None:
     add_pictures([[Region("thing", (0.2, 0.2, 0.2, 0.2)), Region(again, (0.7, 0.7, 0.2, 0.2))]] * 20)
     results = grounding.score(context.with_data({"data.dataset": "pictures"}))
     assert {r.upper_bound for r in results} == {None if again == "thing" else 1.0}
@@ -86,9 +82,7 @@ class Looks(Oracle):
         return torch.cat([1 - both.sum(-1, keepdim=True), both], -1)
 
 
-def test_who_looks_at_the_object_is_aligned_and_who_looks_everywhere_is_at_the_baseline(
-    few: None, context: EvalContext
-) -> None:
+def test_who_looks_at_the_object_is_aligned_and_who_looks_everywhere_is_at_the_baseline(few, context) -> None:
     results, several = alignment.score(oracle(context, Looks)), "alignment (several objects)"
     for task in ("alignment", several):
         for metric in ("mass on the box", "pointing game"):
@@ -134,13 +128,3 @@ def test_the_models_attention_is_what_a_capture_sees_and_leaves_the_model_alone(
         expected = maps["cross"].weights.mean((0, 1))
         both = torch.stack([expected[0], expected[1:-1].mean(0)])
         torch.testing.assert_close(weights[r], both, rtol=1e-4, atol=1e-6)
-
-
-def test_alignment_runs_beside_other_tasks_and_not_without_fusion_layers(
-    few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
-    both = evaluate(model, config, tokenizer, tasks=["grounding", "alignment"])
-    assert [*evaluate(model, config, tokenizer, tasks="alignment")] == [r for r in both if "alignment" in r.task] != []
-    blind = dict.fromkeys((f"objectives.{loss}.weight" for loss in ("itm", "imlm", "bbp")), 0.0)
-    plain = config.replace({"model.fusion_depth": 0, **blind})
-    assert evaluate(build(plain), plain, tokenizer, tasks="alignment") == []

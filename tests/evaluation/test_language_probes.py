@@ -10,9 +10,8 @@ import torch
 
 from xfm.base import seeding
 from xfm.data import wordnet
-from xfm.data.wordnet import Sentence
 from xfm.objectives import build
-from xfm.tasks import EvalContext, baselines, language_finetuning
+from xfm.tasks import EvalContext, language_finetuning
 from xfm.tasks.baselines import linear_probe
 from xfm.tasks.language_finetuning import LabelledTexts, features, finetune
 from xfm.tasks.world import lexnames, sentence_pairs
@@ -65,9 +64,7 @@ def test_features_are_those_of_each_text_alone(context: EvalContext, texts: Text
 
 
 @pytest.mark.parametrize("of", [1, 2])
-def test_tuning_begins_at_the_probe_and_learns_more(
-    of: int, context: EvalContext, texts: Texts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tuning_begins_at_the_probe_and_learns_more(of, context, texts, monkeypatch) -> None:
     train, test = texts(160, of), texts(300, of).samples
     probe = linear_probe(features(context, train.samples), train.labels)
     monkeypatch.setattr(language_finetuning, "STEPS", 0)
@@ -79,9 +76,7 @@ def test_tuning_begins_at_the_probe_and_learns_more(
     assert tuned.mean() > probe.score(features(context, train.samples), train.labels) + 0.05
 
 
-def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(
-    context: EvalContext, texts: Texts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(context, texts, monkeypatch) -> None:
     """Pretrained norms have weights of 1e-33; a gradient of 1e33 has an infinite norm, and clipping makes it zero."""
     with torch.inference_mode(False), torch.no_grad():
         model = build(context.config).eval()
@@ -113,19 +108,6 @@ def test_tuning_leaves_the_model_as_it_was(context: EvalContext, texts: Texts) -
     assert not any(m.training for m in model.modules()) and torch.is_inference_mode_enabled()
 
 
-@pytest.mark.parametrize(("count", "of"), [(40, 1), (7, 2), (1000, 2)])
-def test_batches_take_samples_in_turn(count: int, of: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language_finetuning, "STEPS", 13)
-    lengths = seeding.rng("lengths").integers(3, 60, size=(count, of))
-    samples = [tuple("x" * n for n in row) for row in lengths]
-    batches = list(language_finetuning._batches(seeding.rng("batches"), samples))
-    assert [len(batch) for batch in batches] == [32 // of] * 13
-    times = Counter(np.concatenate(batches).tolist())
-    assert max(times.values()) - min(times[i] for i in range(count)) <= 1
-    spread = np.mean([np.ptp(lengths[batch].max(1)) for batch in batches])
-    assert count < 1000 or spread < np.ptp(lengths.max(1)) / 3
-
-
 def test_sentences_learnt_and_asked_share_no_synset_and_other_seeds_ask_others(context: EvalContext) -> None:
     own = replace(context, split="train")
     tested = lexnames._sample(own, "train", 2000)
@@ -152,9 +134,7 @@ def test_who_knows_the_file_is_always_right(context: EvalContext, monkeypatch: p
     assert results["bag of words"].value > results["bag of words"].baseline + 0.1  # words do tell the file
 
 
-def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(
-    context: EvalContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(context, monkeypatch) -> None:
     sentences = {split: context.source.sentences(split) for split in ("train", "test")}
     true = {(a.text, b.text) for kind in KINDS.values() for some in sentences.values() for a, b in kind(some)}
     noise = seeding.rng("noise")
@@ -197,28 +177,3 @@ def test_neither_text_alone_tells_the_answer(task: str, split: str, context: Eva
         else:
             assert p.second.synset not in {p.first.synset, *wordnet.ancestors(p.first.synset)}
     assert files["yes"] == files["no"]
-
-
-def test_pairs_that_have_no_false_twin_are_left_out() -> None:
-    dog, canine, carnivore = (
-        next(s for s in wordnet.definitions().values() if s.text.startswith(text))
-        for text in ("a member of the genus canis", "any of various fissiped mammals", "a terrestrial or aquatic")
-    )
-    assert wordnet.hypernyms()[canine.synset] == (carnivore.synset,) and canine.synset in wordnet.ancestors(dog.synset)
-    other, vehicle = (Sentence(text, "noun.animal", text, "definition") for text in ("a wheeled thing", "a vehicle"))
-    rng, fine = seeding.rng(0), [(dog, canine), (other, vehicle)]
-    assert draw_pairs(rng, [(dog, canine)], 9) == []
-    assert draw_pairs(rng, [(dog, canine), (other, carnivore)], 9) == []  # a carnivore is above the dog too
-    assert [p.label for p in draw_pairs(rng, fine, 9)] == ["yes", "no"] * 2
-    assert draw_pairs(rng, fine, 9, without={"a vehicle"}) == []
-
-
-def test_the_bag_of_pairs_holds_both_and_what_they_share(texts: Texts) -> None:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.metrics.pairwise import cosine_similarity
-
-    samples = texts(30, 2).samples
-    vectors = TfidfVectorizer(sublinear_tf=True).fit([text for sample in samples for text in sample])
-    u, v = (vectors.transform([sample[i] for sample in samples]).toarray() for i in (0, 1))
-    naive = np.concatenate([u, v, abs(u - v), u * v, cosine_similarity(u, v).diagonal()[:, None]], 1)
-    np.testing.assert_allclose(baselines._overlap(vectors, samples).toarray(), naive, atol=1e-12)

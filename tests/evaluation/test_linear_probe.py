@@ -4,9 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -16,11 +13,9 @@ from xfm.tasks.baselines import (
     PENALTIES,
     correct,
     linear_probe,
-    majority,
     nearest_neighbours,
     without_convergence_warnings,
 )
-from xfm.tasks.result import bootstrap_interval
 
 
 def blobs(n: int, classes: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
@@ -63,22 +58,6 @@ def test_the_neighbours_are_the_nearest_by_cosine() -> None:
             votes[row, y[i]] += 1 / some[i]
     right = correct(nearest_neighbours(x, y), asked, z)
     assert right.tolist() == (votes.argmax(1) == z).astype(float).tolist() and 0.2 < right.mean() < 1
-
-
-@settings(max_examples=20)
-@given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abcd"), min_size=1))
-def test_the_majority_is_sklearns(trained: list[str], tested: list[str]) -> None:
-    dummy = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(trained), 1)), trained)
-    assert majority(trained, tested) == dummy.score(np.zeros((len(tested), 1)), tested)
-
-
-@pytest.mark.parametrize("fit", [linear_probe, nearest_neighbours])
-def test_who_knows_is_always_right_and_who_guesses_at_chance(fit) -> None:
-    y, z = (seeding.rng("truth", n).integers(4, size=n) for n in (400, 300))
-    assert correct(fit(np.eye(4)[y], y), np.eye(4)[z], z).min() == 1
-    noise, asked = (seeding.rng("nothing", n).normal(size=(n, 8)) for n in (400, 300))
-    low, high = bootstrap_interval(correct(fit(noise, y), asked, z), None, "guess")
-    assert low <= 0.25 <= high
 
 
 def test_features_that_do_not_vary_and_few_samples_are_no_obstacle() -> None:

@@ -80,21 +80,6 @@ def test_who_sees_is_always_right(context: EvalContext, monkeypatch: pytest.Monk
         assert r.upper_bound == (None if inferred else 1) and r.baseline is not None and r.baseline < 0.6
 
 
-def test_who_knows_what_is_present_ranks_it_first(context: EvalContext) -> None:
-    sizes = {"train": 600, "test": 60}
-    sets = [module._several_objects(replace(context, split=split), n) for split, n in sizes.items()]
-    known = [module._present(scenes, 100).astype(float) for scenes in sets]
-    noise = [seeding.rng("noise", len(scenes)).normal(size=(len(scenes), 8)) for scenes in sets]
-    shown = [
-        module.Features(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
-        for scenes, x, y in zip(sets, known, noise, strict=True)
-    ]
-    ours, raw, random = module._presence(context, *shown)
-    assert ours.value == 1 and ours.low > 0.94 and ours.baseline == raw.value == random.value
-    assert raw.baseline == random.baseline and raw.baseline_name == "training frequencies"
-    assert abs(raw.value - raw.baseline) < 0.05
-
-
 def test_who_guesses_is_at_chance(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TEST", 4)
     results = module.score(like(context, Guesser))
@@ -143,28 +128,3 @@ def test_no_content_is_learnt_and_asked(context: EvalContext, monkeypatch: pytes
     monkeypatch.setattr(module, "DRAWS", 3)
     with pytest.raises(RuntimeError, match="6 draws gave only 1 of 2 pictures"):
         module._distinct(lambda i: trained[0], 2, set())
-
-
-def test_pooled_features_are_what_itc_projects(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH", 4)
-    scenes = context.scenes("any", 9)
-    pooled = torch.from_numpy(module._pooled(context, scenes))
-    itc = context.model.objectives["itc"]
-    torch.testing.assert_close(itc.embed_image(pooled), context.image_features(scenes), rtol=1e-4, atol=1e-5)
-
-
-def test_random_weights_are_random_and_the_same_for_all(context: EvalContext) -> None:
-    other = replace(context, model=module._random_weights(replace(context, seed=5)).model)
-    contexts = module._random_weights(context), module._random_weights(other), context
-    ours, theirs, own = (c.model.vision.state_dict() for c in contexts)
-    differs = {name for name in ours if not torch.equal(ours[name], own[name])}
-    assert "patch_embed.weight" in differs and "blocks.0.mlp.fc1.weight" in differs
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-@pytest.mark.parametrize("split", ["test", "unseen_combinations"])
-def test_covered_patches_have_their_centre_on_an_object(split, context: EvalContext) -> None:
-    scenes = context.scenes("any", 20, split)
-    objects = [(o, i) for i, scene in enumerate(scenes) for o in scene.objects]
-    naive = [(o.concept, i, patch) for o, i in objects for patch in range(36) if centres(o.mask)[patch]]
-    assert len(naive) > 60 and [*zip(*module._covered(scenes, PATCH), strict=True)] == naive

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
@@ -46,14 +46,6 @@ def test_samples_of_one_group_are_no_independent_evidence() -> None:
     assert bootstrap_interval([1.0, 0.0, 0.0, 0.0], ["b", "a", "a", "a"]) == (0.0, 1.0)  # only "a", only "b"
 
 
-def test_the_interval_is_keyed_and_large_samples_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = np.random.default_rng(2).random(50)
-    whole = bootstrap_interval(scores, None, "a")
-    assert bootstrap_interval(scores, None, "a") == whole != bootstrap_interval(scores, None, "b")
-    monkeypatch.setattr("xfm.tasks.result.BLOCK", 777)
-    assert bootstrap_interval(scores, None, "a") == whole
-
-
 def test_equal_scores_have_no_width_unless_they_are_right_and_wrong() -> None:
     """Of 7 that are right no resample is another one, and no certainty: the interval is the exact one."""
     assert bootstrap_interval(np.full(7, 0.5), None) == (0.5, 0.5)
@@ -74,7 +66,6 @@ def test_scores_that_are_none_are_refused(scores: list) -> None:
         to_json([replace(ROW, value=math.nan)])
 
 
-@settings(max_examples=20)
 @given(results)
 def test_json_gives_back_what_it_was_given(some: list[Result]) -> None:
     assert from_json(to_json(some)) == some
@@ -142,20 +133,14 @@ def changed(**fields: Any) -> str:
     ("text", "said"),
     [
         (changed(value=None), "result 1: value = None: must be float, and finite"),
-        (changed(value="0.5"), "result 1: value = '0.5': must be float"),
-        (changed(value=math.nan), "result 1: value = nan: must be float, and finite"),
         (changed(n=0), "result 1: n = 0: must be positive"),
-        (changed(n=True), "result 1: n = True: must be int"),
         (changed(better="up"), "result 1: better = 'up': must be one of 'higher', 'lower', ''"),
-        (changed(split=None), "result 1: split = None: must be str"),
         (changed(more=1), "result 1: has .*more; must have exactly task, condition, metric"),
         ("{}", "a list of results, not dict"),
         ("[3]", "result 0: has 3"),
         ("[", "Expecting"),
         ("[" * 100_000, ""),
-        ('[{"a":' * 100_000, ""),
         (json.dumps(["x" * 10_000_000]), "result 0"),
-        (json.dumps([{"x" * 10_000_000: 1}]), "result 0"),
         ("[1" + "0" * 5000 + "]", ""),
     ],
 )  # fmt: skip

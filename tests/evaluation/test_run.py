@@ -26,7 +26,17 @@ from xfm.data.source import Region
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import XFM
 from xfm.objectives import build
-from xfm.tasks import Evaluation, Result, evaluate, evaluate_run, examples, find_result, retrieval_set, select_tasks
+from xfm.tasks import (
+    Evaluation,
+    Result,
+    evaluate,
+    evaluate_run,
+    examples,
+    find_result,
+    result,
+    retrieval_set,
+    select_tasks,
+)
 from xfm.tasks import evaluation as run
 from xfm.train import RunError
 
@@ -42,11 +52,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: RunConfig) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluation:
-    """All tasks, with few questions, on the test split."""
-    with pytest.MonkeyPatch.context() as patch:
-        ask_few(patch.setattr)
-        return evaluate(model, config, tokenizer)
+def results(once, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluation:
+    """All tasks, with few questions, on the test split: measured once a session."""
+
+    def measure(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            ask_few(patch.setattr)
+            (folder / "results.json").write_text(result.to_json(evaluate(model, config, tokenizer)))
+
+    return Evaluation(result.from_json((once("evaluated", measure) / "results.json").read_text()))
 
 
 @pytest.fixture
@@ -71,9 +85,7 @@ def test_the_same_model_gets_the_same_numbers(results: Evaluation, ask: Evaluate
 
 
 @pytest.mark.parametrize(("forks", "cores"), [(True, 2), (False, 2), (True, 1)])
-def test_processes_threads_and_one_core_find_the_same(
-    forks: bool, cores: int, ask: Evaluate, results: Evaluation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_threads_and_one_core_find_the_same(forks, cores, ask, results, monkeypatch) -> None:
     monkeypatch.setattr(workers, "CONTEXT", workers.CONTEXT if forks else None)
     monkeypatch.setattr(workers, "_usable_cores", lambda: cores)
     again = ask(tasks=["lexnames", "recognition", "grounding", "mlm"])
@@ -90,9 +102,7 @@ def test_every_split_can_be_asked(split, results: Evaluation, ask: Evaluate) -> 
     assert ("language" in asked) == ("naming" in asked) == (not split.startswith("unseen"))
 
 
-def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_process(
-    folder: Path, few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_process(folder, few, tmp_path, monkeypatch):
     """Whatever order Python hashes texts into, whatever threads there are, and whatever the process did before."""
     own = os.environ | {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     copy = shutil.copytree(folder, tmp_path / "copy")
@@ -120,7 +130,7 @@ def test_tasks_are_chosen_by_name_and_family() -> None:
     assert select_tasks(["vision-language", "naming"]) == family
 
 
-@pytest.mark.parametrize("tasks", [None, 5, [None], [["naming"]], b"naming", "x" * 10_000_000, ["naming", "\x1b[31m"]])
+@pytest.mark.parametrize("tasks", [None, [["naming"]], b"naming", "x" * 10_000_000, ["naming", "\x1b[31m"]])
 def test_what_is_no_task_is_refused(tasks) -> None:
     with pytest.raises(ConfigError, match=r"^task") as error:
         select_tasks(tasks)
@@ -149,13 +159,11 @@ def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder: Path, put: Call
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [*(({"seed": seed}, r"^seed = .*: must be a whole number in \[0, 2\*\*63\)")
-       for seed in (-1, 2**63, 10**400, 1.0, True, None, "0")),
+       for seed in (-1, 2**63, 10**400, True, "0")),
      *(({"split": split}, r"^split = .*: must be one of 'train', ")
-       for split in ("tests", None, 5, ["test"], "x" * 10**7))],
+       for split in ("tests", None, ["test"], "x" * 10**7))],
 )  # fmt: skip
-def test_a_wrong_seed_or_split_is_refused(
-    wrong: dict, said: str, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
+def test_a_wrong_seed_or_split_is_refused(wrong, said, model, config, tokenizer) -> None:
     for function in (evaluate, examples, retrieval_set):
         with pytest.raises(ConfigError, match=said) as error:
             function(model, config, tokenizer, **wrong)
@@ -171,9 +179,7 @@ def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> Non
         evaluate_run(tmp_path)
 
 
-def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
-    add_pictures: Callable, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
+def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(add_pictures, few, model, config, tokenizer):
     add_pictures()
     own = config.replace({"data.dataset": "pictures"})
     results = evaluate(model, own, tokenizer)
@@ -191,43 +197,25 @@ def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
     assert len(retrieved.texts) == 2 and (retrieved.truth == np.eye(2, dtype=bool)).all()
 
 
-def test_boxes_are_grounded_wherever_they_come_from(
-    add_pictures: Callable, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
-    add_pictures([[Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0))]] * 20)
+def test_boxes_are_grounded_wherever_they_come_from(add_pictures, model, config, tokenizer) -> None:
+    add_pictures([[Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0))]] * 20, ["a thing"] * 20)
     own = config.replace({"data.dataset": "pictures"})
-    results = evaluate(model, own, tokenizer, tasks="grounding")
+    results = evaluate(model, own, tokenizer, tasks=["grounding", "vision-language"])
+    assert "captions are equal: there is nothing to find among them" in results.skipped["retrieval"]
+    results = of(results, "grounding")
     both = [(task, c) for task in ("grounding", "grounding (several objects)") for c in ("", "any object's box")]
     more = ("grounding (several objects)", "swapped phrase"), ("grounding (by size and number)", "one of 2")
     assert {(r.task, r.condition) for r in results} == {*both, *more}
     assert {r.n for r in results} == {4} and len(examples(model, own, tokenizer).grounding) == 2
     by_chance = find_result(results, "grounding", "acc@0.5", "any object's box")
     assert by_chance.value == 0.5 and by_chance.baseline <= 0.5
-
-
-def test_of_one_large_box_a_picture_the_baseline_is_as_large_and_nothing_is_said_of_several(
-    add_pictures: Callable, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
-    """A model that had learnt one large box alone would be right every time, and no better than the baseline."""
-    corners = seeding.rng("large boxes").uniform(0, 0.1, (20, 2)).tolist()
-    add_pictures([[Region("thing", (x + 0.43, y + 0.43, 0.86, 0.86))] for x, y in corners])
-    own = config.replace({"data.dataset": "pictures"})
-    results = evaluate(model, own, tokenizer, tasks=["grounding", "alignment"])
-    assert {r.task for r in results} == {"alignment", "grounding", "grounding (by size and number)"}
-    assert find_result(results, "grounding", "acc@0.5").baseline == 1.0
-
-
-def test_pictures_that_are_all_called_alike_are_not_searched_and_the_rest_is_asked(
-    add_pictures: Callable, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
-) -> None:
-    add_pictures([[Region("one", (0.3, 0.3, 0.2, 0.2))]] * 20, ["a thing"] * 20)
-    own = config.replace({"data.dataset": "pictures"})
-    found = evaluate(model, own, tokenizer)
-    assert "captions are equal: there is nothing to find among them" in found.skipped["retrieval"]
-    tasks = {result.task for result in found}
-    assert "grounding" in tasks and not any("image to text" in task for task in tasks)
     with pytest.raises(ConfigError, match=r"task 'retrieval': all \d captions are equal"):
         evaluate(model, own, tokenizer, tasks="retrieval")
+    corners = seeding.rng("large boxes").uniform(0, 0.1, (20, 2)).tolist()
+    add_pictures([[Region("thing", (x + 0.43, y + 0.43, 0.86, 0.86))] for x, y in corners])
+    results = evaluate(model, own, tokenizer, tasks=["grounding", "alignment"])
+    assert {r.task for r in results} == {"alignment", "grounding", "grounding (by size and number)"}
+    assert find_result(results, "grounding", "acc@0.5").baseline == 1.0, "one large box is no better than the baseline"
 
 
 def test_pictures_with_boxes_alone_are_asked_of_beside_others_with_captions(tmp_path: Path, few: None) -> None:
@@ -248,13 +236,6 @@ def test_pictures_with_boxes_alone_are_asked_of_beside_others_with_captions(tmp_
     assert {result.n for result in results if result.task in ("grounding", "alignment")} == {phrases}
 
 
-@pytest.mark.parametrize(("name", "kinds"), [("clip_like", {"retrieval"}), ("beit_like", set()), ("bert_like", set())])
-def test_a_specialist_has_examples_of_what_it_has_heads_for(few: None, name: str, kinds: set[str]) -> None:
-    config = recipes.get(f"smoke+{name}")
-    shown = examples(build(config), config, dataset(config).tokenizer())
-    assert {kind for kind, found in vars(shown).items() if found} == kinds
-
-
 def test_results_say_which_direction_is_better(results: Evaluation) -> None:
     controls = {"any object's box", "swapped phrase", "ITC, shuffled pairs", "wrong picture", "no picture",
                 "ITM, another picture", "bag of words", "raw pixels, linear probe", "raw pixels, k-NN",
@@ -267,9 +248,7 @@ def test_results_say_which_direction_is_better(results: Evaluation) -> None:
 
 
 @pytest.mark.parametrize("task", ["retrieval", "matching", "naming", "grounding", "imlm"])
-def test_a_model_that_says_nan_is_refused(
-    few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, task: str
-) -> None:
+def test_a_model_that_says_nan_is_refused(few, model, config, tokenizer, task) -> None:
     """NaN is in no comparison the smaller, so it would be found first, or in no place, whatever is asked."""
     broken = copy.deepcopy(model)
     with torch.no_grad():

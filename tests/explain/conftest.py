@@ -34,7 +34,6 @@ def inputs(model: XFM) -> AttributionInputs:
 
 @pytest.fixture(scope="session")
 def broken() -> XFM:
-    """A model that has diverged."""
     built = build(CONFIG)
     with torch.no_grad():
         for layers in (built.text.layers, built.fusion.layers):

@@ -1,7 +1,5 @@
 """What is explained: words, patches and objects, targets, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import hostile
@@ -20,8 +18,8 @@ from xfm.explain.mask_predictions import masked_predictor
 from xfm.explain.method_table import METHODS, attribute
 from xfm.explain.prepare_inputs import encode_text, make_inputs, said_once, scene_inputs
 from xfm.explain.targets import Target, word_target
-from xfm.explain.token_axes import PatchAxis, token_axis
-from xfm.explain.tracing import capture_attention, trace
+from xfm.explain.token_axes import token_axis
+from xfm.explain.tracing import trace
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
 
@@ -104,7 +102,7 @@ def test_any_text_is_explained_or_refused_by_name(model, text):
             assert str(error).isprintable()
 
 
-@pytest.mark.parametrize("wrong", [None, 5, 1.5, b"a cat", ["a cat"], ("a", "cat"), {"a": 1}, object()])
+@pytest.mark.parametrize("wrong", [None, 5, b"a cat", ("a", "cat"), {"a": 1}])
 def test_what_is_no_text_is_refused_by_name(model, wrong):
     image = SCENE.image
     for explained, said in (
@@ -137,28 +135,6 @@ def test_pieces_belong_to_words_of_the_text(text):
     assert ordered == sorted(ordered)
 
 
-def test_words_are_joined_from_their_pieces():
-    text = "a small cookie, below a hammer"
-    words = token_axis(TOKENIZER, text, TOKENIZER.encode(text, 99))
-    assert words.words == ("a", "small", "cookie", ",", "below", "a", "hammer")
-    joined = words.joined(torch.ones(2, len(words.pieces)))
-    assert joined[0].tolist() == [float(words.owner.count(word)) for word in range(7)]
-    assert words.owner[0] == words.owner[-1] == -1
-
-
-def test_patches_are_rectangles_of_the_image():
-    axis = PatchAxis(grid=3, size=4)
-    covered = torch.zeros(12, 12, dtype=torch.int)
-    for patch in range(9):
-        x, y, w, h = axis.rectangle(patch)
-        covered[y : y + h, x : x + w] += 1
-        assert (axis.pixels(torch.arange(9))[y : y + h, x : x + w] == patch).all()
-    assert (covered == 1).all()
-    half = torch.zeros(12, 12, dtype=torch.bool)
-    half[4:6, 4:8] = True
-    assert axis.shares(half).tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0, 0]
-
-
 @pytest.mark.parametrize(("side", "column"), [("x", 0), ("y", 1), ("width", 2), ("height", 3)])
 def test_a_side_of_a_box_is_that_of_the_heads_box(model: XFM, side: str, column: int) -> None:
     inputs = make_inputs(model, TOKENIZER, SCENE.image, "a lion above a cat", f"box {side}")
@@ -179,7 +155,6 @@ def word(model) -> AttributionInputs:
 
 
 def of_piece(inputs: AttributionInputs, k: int) -> AttributionInputs:
-    """The same question of the k-th piece alone, all being hidden."""
     ids, places = encode_text(inputs.model, TOKENIZER, TEXT, WORD)
     return replace(inputs, target=word_target(WORD, places[k : k + 1], [ids[places[k]]]))
 
@@ -198,25 +173,6 @@ def test_plain_attention_of_a_word_is_the_mean_over_its_pieces(word, method) -> 
     torch.testing.assert_close(found.text, torch.stack([a.text for a in parts]).mean(0))
     torch.testing.assert_close(found.patches, torch.stack([a.patches for a in parts]).mean(0))
     assert not torch.allclose(found.patches, parts[0].patches), "the first piece is not the word"
-
-
-def test_weight_times_gradient_of_a_word_is_the_sum_over_its_pieces(word) -> None:
-    """Of the whole word's gradients, in the last layer: sum over pieces of E_h((w g)+)."""
-    found = attribute(word, "attention x gradient")
-    with eval_mode(word.model):
-        maps, _ = capture_attention(word)
-    rows = {n: (maps[n].weights[-1] * maps[n].gradients[-1]).clamp_min(0).mean(0) for n in ("fusion", "cross")}
-    text, image = (sum(rows[name][place] for place in word.target.places) for name in ("fusion", "cross"))
-    torch.testing.assert_close(found.text, text)
-    torch.testing.assert_close(found.patches, image[1:] + image[0] / (len(image) - 1))
-
-
-def test_generic_attention_adds_the_relevance_of_each_piece(word) -> None:
-    found = attribute(word, "generic attention")
-    targets = [replace(word.target, places=(place,)) for place in word.target.places]
-    read = [attribute(replace(word, target=target), "generic attention") for target in targets]
-    torch.testing.assert_close(found.text, sum(a.text for a in read))
-    torch.testing.assert_close(found.patches, sum(a.patches for a in read))
 
 
 @pytest.mark.parametrize("side", ["text", "patches"])

@@ -1,7 +1,5 @@
 """Predictions for masked words and patches against the losses of a training batch with the same mask."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +25,6 @@ NOTHING = np.zeros(PATCHES, bool), np.zeros(len(IDS), bool)
 
 
 def made(config: RunConfig = CONFIG) -> XFM:
-    """Weights large enough that guesses differ."""
     model = build(config)
     with torch.no_grad():
         for name, p in model.named_parameters():

@@ -1,7 +1,5 @@
 """Each test here runs on a CPU, so that it is known to run, and on a GPU (`make gpu`), which it is for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

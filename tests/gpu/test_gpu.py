@@ -1,7 +1,5 @@
 """A GPU trains and evaluates as a CPU does: the same losses and gradients, the same resume, no wait within a step."""
 
-from __future__ import annotations
-
 import itertools
 import runpy
 from pathlib import Path
@@ -62,10 +60,7 @@ def test_every_gradient_is_that_of_fp64_on_a_cpu(device: torch.device, encoder: 
 
 
 @pytest.mark.parametrize("narrow", [False, True], ids=["fp32", "bf16"])
-def test_sdpa_has_the_losses_and_gradients_of_the_plain_form(
-    device: torch.device, narrow: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With masks and learnt biases: whichever kernel torch takes."""
+def test_sdpa_has_the_losses_and_gradients_of_the_plain_form(device, narrow, monkeypatch) -> None:
     monkeypatch.setattr(attention, "waits", lambda device: True)
     found = []
     for explicit in (True, False):
@@ -88,9 +83,7 @@ def smoke(**changes: Any) -> RunConfig:
     return recipes.get("smoke").replace(batches.STILL | still | fields)
 
 
-def test_a_run_trains_goes_on_and_is_evaluated(
-    device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_trains_goes_on_and_is_evaluated(device, tmp_path, monkeypatch) -> None:
     """A resume is exact to the bit on a CPU; on a GPU sums are in no fixed order."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     config = smoke()
@@ -111,7 +104,6 @@ def test_a_run_trains_goes_on_and_is_evaluated(
 
 
 def test_smoke_trains_as_it_is(device: torch.device, tmp_path: Path) -> None:
-    """With dropout, in the precision that the machine prefers."""
     records = [*pretrain(recipes.get("smoke").replace({"train.precision": "auto"}), tmp_path)]
     assert len(records) == recipes.get("smoke").train.steps
 
@@ -126,9 +118,7 @@ def test_compiled_encoders_train_alike(device: torch.device, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_no_step_waits_but_for_its_record(
-    parts: int, device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_step_waits_but_for_its_record(parts, device, tmp_path, monkeypatch) -> None:
     """As torch itself sees it (on a CPU: `tests/train/test_waits.py`)."""
     to_device, floats, record = step_gradient.on_device, loop.means_on_host, SkippedItems.record
 

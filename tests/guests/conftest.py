@@ -1,7 +1,5 @@
 """Guests with random weights, from files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -26,8 +24,6 @@ def hugging_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def guest(files: dict[str, Path], hugging_face: Path) -> Callable[[str], GuestLab]:
-    """By the name of its config."""
-
     @cache
     def opened(name: str) -> GuestLab:
         if name == "hugging face":

@@ -1,7 +1,5 @@
 """The views on a model of another library, and whose picture it is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +26,13 @@ def test_views_of_one_picture(guest: Any, picture: np.ndarray, name: str, tmp_pa
     words = [lab.inputs(picture, TEXT), lab.inputs(picture, TEXT, among=["a car", "a dog"])]
     found = xw.AttributionLab.of(words, ["generic attention", "saliency"])
     assert found.message == "" and found.payload["units"] == {"itc": "cosine", "class among 3": "log-probability"}
+    word = xw.AttributionLab.of(lab.inputs(picture, TEXT, "word lion"), ["saliency"])
+    assert word.payload["units"] == {"itc by lion": "cosine"}
     found.removed_words = [4]
     assert set(found.scores["after"]) == {"itc", "class among 3"} and found.scores["after"] != found.scores["before"]
     for view, credit in ((traces, "Picture: mine"), (found, "")):
         page = view.to_html(tmp_path / "view.html").read_text()
         assert "OpenMoji" not in page and credit in page, "a picture of one's own has a credit of its own"
-
-
-def test_a_words_question_has_the_cosines_unit(guest: Any, picture: np.ndarray) -> None:
-    view = xw.AttributionLab.of(guest("small-clip").inputs(picture, TEXT, "word lion"), ["saliency"])
-    assert view.payload["units"] == {"itc by lion": "cosine"}
 
 
 @pytest.mark.parametrize("name", ["small-sigmoid", "small-convnext", "hugging face"])

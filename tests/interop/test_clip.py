@@ -23,7 +23,6 @@ SIZE, PATCH, WIDTH = 24, 8, 20  # a grid of 3 x 3
 
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A small open_clip model by its name, with random weights in a file."""
     folder, name = tmp_path_factory.mktemp("open_clip"), "xfm-test-teacher"
     text = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
     vision = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "head_width": 10, "layers": 2}
@@ -108,20 +107,15 @@ def test_a_teacher_is_learnt_from_through_one_linear_layer(tower) -> None:
     [
         ("ViT-B-61", "ViT-B-16"),
         ("RN50", "ViT-"),
-        ("ViT-B-16-SigLIP", "ViT-B-16"),
         ("coca_ViT-B-32", "ViT-B-32"),
         ("roberta-ViT-B-32", "ViT-B-32"),
         ("hf-hub:laion/CLIP-ViT-B-32", "ViT-B-32"),
         ("local-dir:{tmp}", "ViT-"),
-        ("{tmp}", "ViT-"),
         ("x" * 1_000_000, ""),
     ],
-    ids=["unknown", "a ResNet", "timm's", "pools inside", "text tower of a hub", "a hub's", "a folder's", "a folder",
-         "huge"],
+    ids=["unknown", "a ResNet", "pools inside", "text tower of a hub", "a hub's", "a folder's", "huge"],
 )  # fmt: skip
-def test_a_model_without_a_plain_transformer_of_open_clips_own_is_refused_with_the_nearest(
-    name: str, near: str, tmp_path: Path
-) -> None:
+def test_a_model_without_a_plain_transformer_of_open_clips_own_is_refused_with_the_nearest(name, near, tmp_path):
     tower = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "layers": 2}
     config = {"model_cfg": {"embed_dim": 6, "vision_cfg": tower, "text_cfg": {}}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
@@ -156,7 +150,7 @@ def test_weights_are_never_unpickled(tower, tmp_path: Path) -> None:
     assert not (tmp_path / "was here").exists()
 
 
-@pytest.mark.parametrize("weights", ["no_such_tag", "", "a\0b", "missing.pt", "foreign.pt", "broken.pt"])
+@pytest.mark.parametrize("weights", ["no_such_tag", "a\0b", "missing.pt", "foreign.pt", "broken.pt"])
 def test_weights_that_cannot_be_had_are_an_error_that_names_them(weights: str, tower, tmp_path: Path) -> None:
     torch.save({"some.other.weight": torch.zeros(3)}, tmp_path / "foreign.pt")
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")

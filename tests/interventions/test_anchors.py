@@ -10,9 +10,9 @@ from reference import batches
 from reference.batches import ALL, STILL
 
 from xfm.base import seeding
-from xfm.config import ConfigError
+from xfm.config import ConfigError, RunConfig
 from xfm.interventions.anchor import Anchor, fisher
-from xfm.interventions.distillation import SilentGradient, divergence, mlm_of
+from xfm.interventions.distillation import mlm_of
 from xfm.model.batch import IGNORE
 from xfm.objectives import Pretraining
 from xfm.train.gradient_interventions import Steering
@@ -54,15 +54,14 @@ def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alo
 
 
 def test_an_anchor_stays_where_the_weights_began() -> None:
-    model = batches.model(CONFIG)
-    anchor = Anchor([*model.text.parameters()], [*model.text.parameters()], 1.0)
-    anchor.pull()
-    assert not any(p.grad.any() for p in model.text.parameters())
-    for p in model.text.parameters():
-        p.data += 1
-        p.grad = None
-    anchor.pull()
-    assert all(torch.allclose(p.grad, torch.ones_like(p)) for p in model.text.parameters())
+    text = batches.model(CONFIG).text
+    anchor = Anchor([*text.parameters()], [*text.parameters()], 1.0)
+    for moved_by in (0, 1):
+        for p in text.parameters():
+            p.data += moved_by
+            p.grad = None
+        anchor.pull()
+        assert all(torch.allclose(p.grad, torch.full_like(p, moved_by)) for p in text.parameters())
 
 
 def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_model_would_draw() -> None:
@@ -83,24 +82,6 @@ def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_mode
     for own, total in zip(found, sums, strict=True):
         torch.testing.assert_close(own, total / count, rtol=1e-4, atol=1e-10)
     assert model.training is False and all(w.grad is None for w in weights)
-
-
-def test_the_information_of_many_draws_is_the_expected_one() -> None:
-    """Of the position table's rows for a text of one hidden token: the sum over all answers, by their probability."""
-    model, tokens = batches.model(CONFIG), batches.words(1, 4, 1, seed=5)
-    weight = model.text.norm.bias
-    logits = model.objectives["mlm"].head(
-        model.text(tokens.masked_ids, tokens.mask)[0, tokens.masked_at[0]], model.text.word.weight
-    )[0]
-    logp = logits.log_softmax(-1)
-    expected = torch.zeros_like(weight)
-    for y in range(len(logp)):
-        (grad,) = torch.autograd.grad(logp[y], weight, retain_graph=True)
-        expected += logp[y].exp().detach() * grad**2
-    at = [n for n, _ in model.text.named_parameters()].index("norm.bias")
-    drawn = fisher(model, [batches.words(1, 4, 1, seed=5)] * 250, ("many",))[at]
-    assert torch.allclose(drawn.sum(), expected.sum(), rtol=0.15)
-    assert torch.corrcoef(torch.stack([drawn, expected]))[0, 1] > 0.95
 
 
 def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is() -> None:
@@ -133,18 +114,6 @@ def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is(
     assert same(batch, ("mlm",), KEY)[1]["texts/mlm/distillation"].item() == pytest.approx(0, abs=1e-6)
 
 
-def test_a_divergence_is_torchs_and_a_silent_gradient_has_no_value() -> None:
-    a, b = torch.randn(6, 5, requires_grad=True), torch.randn(6, 5)
-    kl = divergence(a, b)
-    torch.testing.assert_close(
-        kl, torch.nn.functional.kl_div(a.log_softmax(-1), b.log_softmax(-1), reduction="none", log_target=True).sum(-1)
-    )
-    assert SilentGradient.apply(kl).tolist() == [0.0] * 6
-    (silent,) = torch.autograd.grad(SilentGradient.apply(kl).sum(), a, retain_graph=True)
-    (loud,) = torch.autograd.grad(kl.sum(), a)
-    assert torch.equal(silent, loud)
-
-
 def test_the_teachers_weights_are_its_own_and_are_never_trained() -> None:
     config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
     model = batches.model(config)
@@ -161,17 +130,16 @@ def test_the_teachers_weights_are_its_own_and_are_never_trained() -> None:
 
 @pytest.mark.parametrize("field", ["l2sp", "ewc", "mlm_distillation"])
 def test_without_a_warm_start_there_is_nothing_to_be_tied_to(field: str) -> None:
-    with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: must be 0 without a warm start.*\+stage1"):
-        batches.config(**{f"flow__{field}": 0.5})
-    with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: must be 0 without a warm start of the language"):
-        batches.config(**{f"flow__{field}": 0.5, "init_from": "beit:encoder.pth"})
-    for init_from in ("stage1:text", "runs/a/seed0", "bert:folder", "beit:encoder.pth,roberta:folder"):
-        assert batches.config(**{f"flow__{field}": 0.5, "init_from": init_from}).flow.anchored == [field]
-    start = {f"flow__{field}": 0.5, "init_from": "stage1"}
-    assert batches.config(**start).flow.anchored == [field]
-    for off in ({"objectives__mlm__weight": 0.0}, {"data__texts": 0}):
-        if field != "l2sp":
-            with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: must be 0 where MLM is off"):
-                batches.config(**start | off)
-    with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: .* train.strategy fsdp"):
-        batches.config(**start, train__strategy="fsdp")
+    def config(init_from: str, **changes) -> RunConfig:
+        return batches.config(**{f"flow__{field}": 0.5, "init_from": init_from} | changes)
+
+    refused = [("", {}, r"must be 0 without a warm start.*\+stage1"), ("stage1", {"train__strategy": "fsdp"}, "fsdp"),
+               ("beit:encoder.pth", {}, "must be 0 without a warm start of the language")]  # fmt: skip
+    if field != "l2sp":
+        off = ({"objectives__mlm__weight": 0.0}, {"data__texts": 0})
+        refused += [("stage1", changes, "must be 0 where MLM is off") for changes in off]
+    for init_from, changes, said in refused:
+        with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: .*{said}"):
+            config(init_from, **changes)
+    for init_from in ("stage1", "stage1:text", "runs/a/seed0", "bert:folder", "beit:encoder.pth,roberta:folder"):
+        assert config(init_from).flow.anchored == [field]

@@ -119,11 +119,16 @@ def test_on_one_scale_a_prediction_of_nothing_costs_one_and_there_is_one_term(ta
     assert out.report.keys() == {"patch", "constant"}
 
 
-def test_the_papers_target_is_on_its_own_scale_and_has_both_terms() -> None:
+def test_the_papers_target_has_both_terms_and_without_its_average_a_model_can_still_be_looked_at() -> None:
+    """As reports and gradient tables do: the model's own outputs stand in."""
     p = batches.pretraining(**PLAIN)
     flow = p.flow(batches.batch(p.config), "images", ("mim",), KEY)
     _, wanted = p.model.objectives["mim"].compared(flow)
-    assert torch.equal(wanted.patches, flow.patches) and wanted.pooled is not None
+    assert torch.equal(wanted.patches, flow.patches) and wanted.pooled is not None, "on its own scale"
+    for target in AVERAGED:
+        p = batches.pretraining(**PLAIN, flow__mim_target=target)
+        loss = p(batches.batch(p.config), ("mim",), KEY)[0]["images/mim"]
+        assert loss.isfinite() and loss.requires_grad
 
 
 @pytest.mark.parametrize("one_scale", [False, True])
@@ -193,14 +198,6 @@ def test_other_losses_are_left_as_they_were(target: str) -> None:
     plain, batch = Pretraining(p.model, p.config).train(), batches.batch(p.config)
     losses, wanted = (q(batch, ALL, KEY)[0] for q in (p, plain))
     assert {n for n in wanted if not torch.equal(losses[n], wanted[n])} == {"pairs/mim", "images/mim"}
-
-
-def test_without_its_average_a_model_can_still_be_looked_at() -> None:
-    """As reports and gradient tables do: the model's own outputs stand in."""
-    for target in AVERAGED:
-        p = batches.pretraining(**PLAIN, flow__mim_target=target)
-        loss = p(batches.batch(p.config), ("mim",), KEY)[0]["images/mim"]
-        assert loss.isfinite() and loss.requires_grad
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -52,7 +52,7 @@ def steered(p: Pretraining, batch: Batch, key: tuple = KEY, text: TextGradient |
     losses, _, apart = steering.backward(p, compute, WEIGHTS, Tensor.backward)
     steering.combine([apart], 1.0, key)
     steering.after_step()
-    return losses, {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
+    return losses, gradients(p)
 
 
 def alone(p: Pretraining, batch: Batch, loss: str, key: tuple = KEY) -> Named:
@@ -88,6 +88,7 @@ def close(found: Named, wanted: Named) -> None:
 
 
 HOWS = ("lower_stop", "upper_stop", "noise", "global_noise", "shuffled", "pcgrad", "gradvac", "masked")
+FUSION = ("itm", "imlm", "bbp")
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +104,18 @@ def parts(batch: Batch) -> dict[str, Named]:
 
 @pytest.fixture(scope="module")
 def plain(batch: Batch) -> tuple[Named, Named]:
-    p = pretraining("plain")
+    return whole(pretraining("plain"), batch)
+
+
+def whole(p: Pretraining, batch: Batch) -> tuple[Named, Named]:
+    """(losses, gradients) of a step without steering"""
     losses, _ = p(batch, WEIGHTS, KEY)
     sum(WEIGHTS[n.split("/")[1]] * loss for n, loss in losses.items()).backward()
-    return losses, {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
+    return losses, gradients(p)
+
+
+def gradients(p: Pretraining) -> Named:
+    return {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -119,16 +128,17 @@ def test_no_forward_value_and_no_other_modules_gradient_changes(how: str, batch:
     assert differs > 1e-6, "it does something"
 
 
+EMBEDDINGS = ("text.word", "text.position", "text.token_type", "text.norm")
+
+
 @pytest.mark.parametrize(("how", "share", "kept"), [
-    ("lower_stop", 0.5, {"text.layers.1."}), ("lower_stop", 1.0, set()), ("lower_stop", 0.0, {"text."}),
-    ("upper_stop", 0.5, {"text.word", "text.position", "text.token_type", "text.norm", "text.layers.0."}),
-    ("upper_stop", 1.0, {"text.word", "text.position", "text.token_type", "text.norm"}),
+    ("lower_stop", 0.5, ("text.layers.1.",)), ("lower_stop", 1.0, ()), ("lower_stop", 0.0, ("text.",)),
+    ("upper_stop", 0.5, (*EMBEDDINGS, "text.layers.0.")), ("upper_stop", 1.0, EMBEDDINGS),
 ])  # fmt: skip
-def test_a_stop_by_layer_leaves_the_other_layers_their_gradient(how, share, kept: set, batch: Batch, parts) -> None:
+def test_a_stop_by_layer_leaves_the_other_layers_their_gradient(how, share, kept: tuple, batch: Batch, parts) -> None:
     _, found = steered(pretraining(how, flow__stopped_share=share), batch)
-    let_in = {o: {n: g for n, g in text_of(parts[o]).items() if any(n.startswith(k) for k in kept)} for o in
-              ("itm", "imlm", "bbp")}  # fmt: skip
-    close(text_of(found), summed([text_of(parts["mlm"]), text_of(parts["itc"]), *let_in.values()]))
+    let_in = [{n: g for n, g in text_of(parts[o]).items() if n.startswith(kept)} for o in FUSION]
+    close(text_of(found), summed([text_of(parts["mlm"]), text_of(parts["itc"]), *let_in]))
 
 
 @pytest.mark.parametrize("how", ["noise", "global_noise"])
@@ -136,7 +146,7 @@ def test_noise_has_the_norm_of_what_it_stands_for_and_is_drawn_by_step_and_name(
     p = pretraining(how)
     _, found = steered(p, batch)
     rest = summed([text_of(parts["mlm"]), text_of(parts["itc"])])
-    fusion = summed([text_of(parts[o]) for o in ("itm", "imlm", "bbp")])
+    fusion = summed([text_of(parts[o]) for o in FUSION])
     noise = {n: found[n] - rest.get(n, 0) for n in fusion}
     norm = lambda grads: math.sqrt(sum(float(g.square().sum()) for g in grads))  # noqa: E731
     assert norm(noise.values()) == pytest.approx(norm(fusion.values()))
@@ -165,7 +175,7 @@ def test_the_gradient_of_shuffled_pairs_is_that_of_a_flow_whose_pictures_are_mov
     _, found = steered(p, batch)
     total = 0
     for stream in ("pairs", "regions"):
-        flow = p.flow(batch, stream, ("itm", "imlm", "bbp"), KEY)
+        flow = p.flow(batch, stream, FUSION, KEY)
         n = len(flow.patches)
         shift = 1 + int(torch.randint(n - 1, (), generator=seeding.generator(*KEY, stream, "shuffled")))
         moved = torch.stack([flow.patches[(i - shift) % n] for i in range(n)])
@@ -251,7 +261,7 @@ def test_masking_gives_mlm_the_numbers_that_matter_to_it_and_the_rest_to_fusion(
     text = TextGradient(p.model, p.config)
     for _ in range(2):  # the second time by both steps' importance, which is twice the first's
         _, found = steered(p, batch, text=text)
-    mlm, fusion = text_of(parts["mlm"]), summed([text_of(parts[o]) for o in ("itm", "imlm", "bbp")])
+    mlm, fusion = text_of(parts["mlm"]), summed([text_of(parts[o]) for o in FUSION])
     weights = dict(p.model.named_parameters())
     for name, grad in fusion.items():
         own = mlm.get(name, torch.zeros_like(grad))
@@ -263,21 +273,15 @@ def test_masking_gives_mlm_the_numbers_that_matter_to_it_and_the_rest_to_fusion(
         torch.testing.assert_close(found[name], wanted, rtol=1e-9, atol=1e-11, msg=name)
 
 
-def test_a_mask_has_its_share_and_takes_the_first_of_equals() -> None:
+def test_masks_depths_and_vectors() -> None:
+    """A mask has its share and takes the first of equals; embeddings are at no depth, and what follows is the top's."""
     assert mask(torch.tensor([[1.0, 3.0], [3.0, 0.0]]), 0.5).tolist() == [[False, True], [True, False]]
     assert mask(torch.zeros(5), 0.4).tolist() == [True, True, False, False, False]
     assert not mask(torch.rand(3), 0).any() and mask(torch.rand(3), 1).all()
-
-
-def test_depths_count_embeddings_as_none_and_what_follows_as_the_top() -> None:
     names = ["text.token_type", "text.layers.0.a", "text.layers.0.b", "text.layers.11.a", "text.last"]
     assert depths(names, "text.layers") == [0, 1, 1, 12, 12]
-    grads = [torch.ones(1)] * 11
-    kept = [g is not None for g in stopped(grads, range(11), 0.1, upper=False)]
+    kept = [g is not None for g in stopped([torch.ones(1)] * 11, range(11), 0.1, upper=False)]
     assert kept == [False, False] + [True] * 9, "a tenth of ten layers is one, with the embeddings"
-
-
-def test_a_vector_comes_back_as_gradients() -> None:
     like = [torch.zeros(2, 3), torch.zeros(()), torch.zeros(4)]
     grads = [torch.rand(2, 3), torch.rand(()), torch.rand(4)]
     assert all(map(torch.equal, unflat(flat(grads, like), like), grads))
@@ -288,31 +292,24 @@ def test_a_vector_comes_back_as_gradients() -> None:
 
 
 @pytest.mark.parametrize("how", ["noise", "shuffled", "gradvac", "masked"])
-def test_parts_of_a_batch_give_the_gradient_of_the_whole(how: str) -> None:
-    """Threads' and those one after the other: parts are summed before anything is done that is not linear. Losses that
-    compare within a part are left out, and of shuffled pairs the shift is a part's own."""
-    on, changes = {"mlm": 1.0, "imlm": 0.5, "bbp": 0.7}, {"data__fusion_batch": 0}
-    batch = batches.batch(config(how)) | {"regions": batches.regions(config(how), 6, 4)}
-    seen = []
-    for count in (1, 2):
-        p = pretraining(how, **changes)
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(how: str, batch: Batch) -> None:
+    """Threads' and those one after the other: parts are summed before anything is done that is not linear; so do layers
+    that are computed again. Losses that compare within a part are left out, and of shuffled pairs the shift is a
+    part's own."""
+    on, seen = {"mlm": 1.0, "imlm": 0.5, "bbp": 0.7}, []
+    more = batch | {"regions": batches.regions(config(how), 6, 4)}
+    for count, again in ((1, False), (2, False), (2, True)):
+        p = pretraining(how, data__fusion_batch=0, train__checkpoint_activations=again)
         steering = Steering(TextGradient(p.model, p.config))
-        Shards(p, count, 1, contextlib.nullcontext, steering)(batch, on, KEY)
-        seen.append({n: w.grad for n, w in p.model.named_parameters() if w.grad is not None})
-    p = pretraining(how, **changes)
-    in_parts(p, 2, make_accelerator(p.config.train), batch, on, KEY, Steering(TextGradient(p.model, p.config)))
-    seen.append({n: w.grad for n, w in p.model.named_parameters() if w.grad is not None})
-    if how == "shuffled":  # n pictures of a part are turned among themselves; both ways of parting agree
-        seen = seen[1:]
-    for other in seen[1:]:
-        close(text_of(other), text_of(seen[0]))
-    assert text_of(seen[0])
-
-
-def test_recomputed_layers_give_the_same(batch: Batch) -> None:
-    _, wanted = steered(pretraining("pcgrad"), batch)
-    _, found = steered(pretraining("pcgrad", train__checkpoint_activations=True), batch)
-    close(found, wanted)
+        if again:
+            in_parts(p, count, make_accelerator(p.config.train), more, on, KEY, steering)
+        else:
+            Shards(p, count, 1, contextlib.nullcontext, steering)(more, on, KEY)
+        seen.append(text_of(gradients(p)))
+    first, *others = seen[how == "shuffled" :]  # n pictures of a part are turned among themselves; both ways agree
+    assert first
+    for other in others:
+        close(other, first)
 
 
 def test_a_loss_that_joins_later_is_no_part_until_then(batch: Batch, parts) -> None:
@@ -331,21 +328,16 @@ def test_a_loss_that_joins_later_is_no_part_until_then(batch: Batch, parts) -> N
 
 @pytest.mark.parametrize("how", HOWS)
 def test_nothing_to_change_is_an_error_with_the_way_out(how: str) -> None:
-    off = {f"objectives__{name}__weight": 0.0 for name in ("itm", "imlm", "bbp")}
+    off = {f"objectives__{name}__weight": 0.0 for name in FUSION}
     idle = [batches.config(flow__fusion_gradient=how), config(how, **off), config(how, data__pairs=0, data__regions=0)]
     for nothing in idle:
         with pytest.raises(ConfigError, match=rf"flow.fusion_gradient = '{how}': no fusion loss .*\+no_stop_gradient"):
             check_losses(nothing)
     check_losses(config(how))
-
-
-@pytest.mark.parametrize("off", [{"objectives__mlm__weight": 0.0}, {"data__texts": 0}])
-def test_without_mlm_no_number_is_its_own(off: dict[str, Any]) -> None:
-    with pytest.raises(
-        ConfigError, match=r"flow.fusion_gradient = 'masked': must be another .* is off: set objectives.mlm"
-    ):
-        check_losses(config("masked", **off))
-    check_losses(config("noise", **off))
+    said = r"flow.fusion_gradient = 'masked': must be another .* is off: set objectives.mlm"
+    for off in ({"objectives__mlm__weight": 0.0}, {"data__texts": 0}):  # without MLM no number is its own
+        with pytest.raises(ConfigError, match=said) if how == "masked" else contextlib.nullcontext():
+            check_losses(config(how, **off))
 
 
 # ---- the crossing of pictures
@@ -354,19 +346,13 @@ def test_without_mlm_no_number_is_its_own(off: dict[str, Any]) -> None:
 @pytest.mark.parametrize("scale", [0.0, 0.3])
 def test_the_stop_on_the_vision_side_scales_what_fusion_teaches_the_vision_encoder(scale, batch, parts, plain) -> None:
     p = pretraining("plain", flow__image_gradient=scale)
-    losses, _ = p(batch, WEIGHTS, KEY)
+    for loss in (*FUSION, "itc"):
+        reached = any(name.startswith("vision.") for name in alone(p, batch, loss))
+        assert reached == (scale > 0 or loss == "itc"), "with the stop there is no path"
+    losses, found = whole(p, batch)
     assert all(torch.equal(losses[n], loss) for n, loss in plain[0].items())
-    sum(WEIGHTS[n.split("/")[1]] * loss for n, loss in losses.items()).backward()
-    found = {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
-    scaled = {
-        o: {n: g * (scale if n.startswith("vision.") and o in ("itm", "imlm", "bbp") else 1) for n, g in grads.items()}
+    scaled = [
+        {n: g * (scale if n.startswith("vision.") and o in FUSION else 1) for n, g in grads.items()}
         for o, grads in parts.items()
-    }
-    close(found, summed([*scaled.values()]))
-
-
-def test_with_the_stop_on_the_vision_side_fusion_has_no_path_to_it(batch: Batch) -> None:
-    p = pretraining("plain", flow__image_gradient=0.0)
-    for loss in ("itm", "imlm", "bbp"):
-        assert not any(name.startswith("vision.") for name in alone(p, batch, loss))
-    assert any(name.startswith("vision.") for name in alone(p, batch, "itc"))
+    ]
+    close(found, summed(scaled))

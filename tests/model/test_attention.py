@@ -1,7 +1,6 @@
 """One attention, two kernels: both are a naive loop's, hide what must be hidden, and drop what is documented."""
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -60,9 +59,12 @@ def test_a_hidden_key_has_no_weight_and_no_gradient_and_a_row_of_hidden_keys_sta
     assert out.isfinite().all() and x.grad.isfinite().all()
 
 
-def test_the_mask_is_added_before_the_softmax_as_a_finite_number() -> None:
+def test_the_mask_is_a_finite_number_and_only_the_vision_encoders_keys_have_no_bias() -> None:
     mask = additive(torch.tensor([[True, False]]))
     assert mask.tolist() == [[[[0.0, HIDDEN]]]] and math.isfinite(HIDDEN)
+    names = {n for n, _ in batches.model(batches.config()).named_parameters() if n.endswith(("key.weight", "key.bias"))}
+    weights = {n.replace("weight", "bias") for n in names if n.endswith("weight")}
+    assert {n for n in weights if n not in names} == {f"vision.blocks.{i}.attention.key.bias" for i in range(2)}
 
 
 def test_a_tap_sees_probabilities_and_may_replace_them() -> None:
@@ -96,28 +98,24 @@ def test_probabilities_are_dropped_in_training_alone(explicit, training, monkeyp
     assert low <= dropped.float().mean() <= high
 
 
-def test_only_the_vision_encoders_keys_have_no_bias() -> None:
-    names = {n for n, _ in batches.model(batches.config()).named_parameters() if n.endswith(("key.weight", "key.bias"))}
-    weights = {n.replace("weight", "bias") for n in names if n.endswith("weight")}
-    assert {n for n in weights if n not in names} == {f"vision.blocks.{i}.attention.key.bias" for i in range(2)}
+NOISE = "xfm.model.kernels.noise"  # in a branch and in the attention, which multiplies by itself
 
 
 @pytest.fixture
 def dropped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, tuple[int, ...]]]:
     """(rate, shape) of every dropout that draws."""
     calls: list[tuple[float, tuple[int, ...]]] = []
-
-    def record(x: Tensor, p: float) -> Tensor:
-        calls.append((p, tuple(x.shape)))
-        return torch.ones_like(x)
-
-    draws_of(record, monkeypatch)
+    monkeypatch.setattr(NOISE, lambda x, p: calls.append((p, tuple(x.shape))) or torch.ones_like(x))
     return calls
 
 
-def draws_of(noise: Callable[[Tensor, float], Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a branch and in the attention, which multiplies by itself."""
-    monkeypatch.setattr("xfm.model.kernels.noise", noise)
+def test_nothing_is_dropped_in_eval_mode(dropped) -> None:
+    p = batches.pretraining()
+    batch = batches.batch(p.config)
+    losses, again = (p(batch, batches.ALL, (0, step))[0] for step in (0, 1))
+    assert not dropped
+    differ = {n for n in losses if not torch.equal(losses[n], again[n])}
+    assert differ <= {"pairs/itm", "regions/itm"}  # the negatives are another step's
 
 
 def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does(dropped) -> None:
@@ -145,7 +143,7 @@ def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_h
 @torch.no_grad()
 def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypatch) -> None:
     """With all of it dropped, a layer is its norms alone, and the embeddings are zero."""
-    draws_of(lambda x, p: torch.zeros_like(x), monkeypatch)
+    monkeypatch.setattr(NOISE, lambda x, p: torch.zeros_like(x))
     model, words = batches.model(batches.config()).train(), batches.words(3, 7, 1)
     assert not model.text.embed(words.ids).any()
     x, bias, layer = torch.randn(3, 7, 24).double(), additive(words.mask), model.text.layers[1]
@@ -155,13 +153,3 @@ def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypa
     torch.testing.assert_close(
         layer(x, bias, lambda cross: cross.project(memory)), layer.norm2(layer.cross_norm(layer.norm1(x)))
     )
-
-
-def test_nothing_is_dropped_in_eval_mode(dropped) -> None:
-    p = batches.pretraining()
-    batch = batches.batch(p.config)
-    losses, _ = p(batch, batches.ALL, (0, 0))
-    again, _ = p(batch, batches.ALL, (0, 1))
-    assert not dropped
-    differ = {n for n in losses if not torch.equal(losses[n], again[n])}
-    assert differ <= {"pairs/itm", "regions/itm"}  # the negatives are another step's

@@ -64,9 +64,8 @@ def test_a_function_is_a_loop_over_heads_queries_and_keys(function, sizes, of_me
 @EACH
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_hidden_key_has_no_weight_and_no_gradient_and_a_row_of_hidden_keys_stays_finite(
-    function, dtype, training
-) -> None:
+def test_a_hidden_key_has_no_weight_and_no_gradient(function, dtype, training) -> None:
+    """And a row of hidden keys stays finite."""
     a, weights = Attention(8, 2, function=function).to(dtype).train(training), []
     a.tap = lambda w: weights.append(w) or w
     x = torch.randn(3, 4, 8).to(dtype).requires_grad_()
@@ -158,18 +157,14 @@ def test_parameters_are_as_many_as_documented_start_as_documented_and_never_deca
     assert all(torch.equal(p, drawn[name]) for name, p in added.items())
 
 
-@pytest.mark.parametrize("recipe", ["demo", "base"])
-def test_the_counts_of_parameters_are_those_of_the_page(recipe: str) -> None:
+def test_the_counts_of_parameters_are_those_of_the_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text("utf-8")
     for function in FUNCTIONS:
         (row,) = re.findall(rf"^\| `{function}` \|.* ([\d,]+) \| ([\d,]+) \|$", page, re.M)
-        added = parameters(recipes.get(f"{recipe}+{function}")) - parameters(recipes.get(recipe))
-        assert f"{added:,}" == dict(zip(("demo", "base"), row, strict=True))[recipe]
-
-
-def test_the_bilinear_form_starts_as_the_dot_product() -> None:
+        added = [parameters(recipes.get(f"{r}+{function}")) - parameters(recipes.get(r)) for r in ("demo", "base")]
+        assert tuple(f"{count:,}" for count in added) == row
     q, k = torch.randn(2, 3, 2, 5, 4, generator=seeding.generator("starts")).unbind()
-    assert torch.equal(FUNCTIONS["general"](2, 4)(q, k), FUNCTIONS["dot"](2, 4)(q, k))
+    assert torch.equal(FUNCTIONS["general"](2, 4)(q, k), FUNCTIONS["dot"](2, 4)(q, k)), "the bilinear form starts as it"
 
 
 @EACH
@@ -188,7 +183,7 @@ def test_the_fusion_encoder_is_what_each_text_makes_of_its_own_item(function) ->
 
 
 @EACH
-def test_its_weights_and_their_gradients_are_captured(function) -> None:
+def test_its_weights_and_their_gradients_are_captured_and_a_step_in_bf16_learns_it(function) -> None:
     model = batches.model(batches.config(model__cross_attention=function))
     text, grids = torch.randn(2, 5, 24).double(), torch.randn(2, 16, 32).double()
     mask, run = torch.ones(2, 5).bool(), ImageTokens.of_pictures(grids)
@@ -198,31 +193,23 @@ def test_its_weights_and_their_gradients_are_captured(function) -> None:
         captured.differentiate(out[:, 0].square().sum())
     assert list(captured.weights) == CROSS
     torch.testing.assert_close(out, plain)
-    for name in CROSS:
-        assert captured.weights[name].shape == (2, 2, 5, 17) and captured.gradients[name].any()
-        torch.testing.assert_close(captured.weights[name].sum(-1), torch.ones(2, 2, 5).double())
-
-
-@EACH
-def test_a_step_in_bf16_learns_what_the_function_has_to_learn(function) -> None:
     p = batches.pretraining(model__cross_attention=function, model__text__dropout=0.0).float().train()
     with torch.autocast("cpu", torch.bfloat16):
         losses, _ = p(batches.batch(p.config), batches.ALL, (0, 0))
     sum(losses.values()).backward()
     for name in CROSS:
+        assert captured.weights[name].shape == (2, 2, 5, 17) and captured.gradients[name].any()
+        torch.testing.assert_close(captured.weights[name].sum(-1), torch.ones(2, 2, 5).double())
         for parameter in p.model.get_submodule(name).parameters():
             assert parameter.grad.isfinite().all() and parameter.grad.any()
 
 
-def test_a_name_that_is_none_is_refused_with_the_nearest() -> None:
+def test_a_name_that_is_none_is_refused_and_an_ablation_has_its_name_and_shares_the_warm_start() -> None:
     assert get_args(AttentionFunction) == ("scaled_dot", *FUNCTIONS)
     with pytest.raises(ConfigError, match=r"model\.cross_attention = 'cosin': .*did you mean 'cosine'"):
         batches.config(model__cross_attention="cosin")
-
-
-@EACH
-def test_an_ablation_has_its_name_and_shares_the_warm_start(function) -> None:
-    config = recipes.get(f"demo+stage1+{function}")
-    assert config.model.cross_attention == function
-    assert config.fingerprint != recipes.get("demo+stage1").fingerprint
-    assert prior_runs.stage1(config).fingerprint == prior_runs.stage1(recipes.get("demo+stage1")).fingerprint
+    plain = recipes.get("demo+stage1")
+    for function in FUNCTIONS:
+        config = recipes.get(f"demo+stage1+{function}")
+        assert config.model.cross_attention == function and config.fingerprint != plain.fingerprint
+        assert prior_runs.stage1(config).fingerprint == prior_runs.stage1(plain).fingerprint

@@ -15,22 +15,9 @@ def test_it_is_transformers_roberta_with_cross_attention_seeing_both_ways() -> N
     from transformers.models.roberta.modeling_roberta import RobertaEncoder
 
     ours = batches.model(batches.config(model__vision__width=24))  # transformers wants equal widths here
-    theirs = (
-        RobertaEncoder(
-            RobertaConfig(
-                hidden_size=24,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=40,
-                layer_norm_eps=1e-5,
-                is_decoder=True,
-                add_cross_attention=True,
-                attn_implementation="eager",
-            )
-        )
-        .double()
-        .eval()
-    )
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}
+    sizes |= {"layer_norm_eps": 1e-5, "attn_implementation": "eager", "is_decoder": True, "add_cross_attention": True}
+    theirs = RobertaEncoder(RobertaConfig(**sizes)).double().eval()
     names = {n: published_name(f"fusion.{n}") for n, _ in ours.fusion.named_parameters()}
     start = "fusion_encoder.roberta.encoder."
     theirs.load_state_dict({names[n].removeprefix(start): p for n, p in ours.fusion.named_parameters()})

@@ -74,15 +74,11 @@ def test_another_seed_draws_everything_anew_and_the_same_seed_the_same() -> None
     assert len({p.flatten()[:3].sum().item() for n, p in first.items() if n in drawn}) == len(drawn)  # no two alike
 
 
-def test_positions_start_as_sines_and_cosines() -> None:
-    table = weights(model__vision__absolute_positions=True)["vision.positions"]
-    torch.testing.assert_close(table, sine_cosine(4, 32))
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype: torch.dtype) -> None:
-    config = batches.config(model__init_std=0.05)
-    model = build(config).to(dtype)
+    model = build(batches.config(model__init_std=0.05)).to(dtype)
     initialise(model, 0)
     for name, p in weights().items():
         torch.testing.assert_close(model.get_parameter(name).float(), p, rtol=1e-2, atol=1e-3, msg=name)
+    table = weights(model__vision__absolute_positions=True)["vision.positions"]
+    torch.testing.assert_close(table, sine_cosine(4, 32))

@@ -15,24 +15,10 @@ def test_it_is_transformers_roberta(texts: int, tokens: int) -> None:
     from transformers import RobertaConfig, RobertaModel
 
     ours = batches.model(batches.config())
-    theirs = (
-        RobertaModel(
-            RobertaConfig(
-                vocab_size=50,
-                hidden_size=24,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=40,
-                max_position_embeddings=20,
-                type_vocab_size=1,
-                layer_norm_eps=1e-5,
-                attn_implementation="eager",
-            ),
-            add_pooling_layer=False,
-        )
-        .double()
-        .eval()
-    )
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}
+    sizes |= {"layer_norm_eps": 1e-5, "attn_implementation": "eager", "vocab_size": 50, "type_vocab_size": 1}
+    made = RobertaModel(RobertaConfig(**sizes, max_position_embeddings=20), add_pooling_layer=False)
+    theirs = made.double().eval()
     weights = {f"text.{n}": p for n, p in ours.text.named_parameters()}
     state = {published_name(n).removeprefix("text_encoder.roberta."): p for n, p in weights.items()}
     state["embeddings.token_type_embeddings.weight"] = ours.text.token_type[None]
@@ -55,13 +41,10 @@ def test_padding_changes_nothing() -> None:
 
 
 def test_positions_are_counted_over_ids_that_are_not_pads() -> None:
+    """Whatever the mask."""
     ids = torch.tensor([[0, 7, 8, 2, PAD, PAD], [0, PAD, 9, 2, PAD, PAD]])
     assert position_ids(ids).tolist() == [[2, 3, 4, 5, 1, 1], [2, 1, 3, 4, 1, 1]]
-
-
-def test_positions_do_not_depend_on_the_mask() -> None:
-    text = batches.model(batches.config()).text
-    seen = []
+    text, seen = batches.model(batches.config()).text, []
     text.position.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     ids = batches.words(2, 6, 1).ids
     text(ids, torch.arange(6) > torch.tensor([[-1], [2]]))  # the second text's first tokens are not to be seen

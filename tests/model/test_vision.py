@@ -36,25 +36,12 @@ def beit(ours: VisionEncoder) -> nn.Module:
     from transformers import BeitConfig, BeitModel
 
     v = ours.config
-    theirs = BeitModel(
-        BeitConfig(
-            hidden_size=v.width,
-            num_hidden_layers=v.depth,
-            num_attention_heads=v.heads,
-            intermediate_size=4 * v.width,
-            image_size=v.image_size,
-            patch_size=v.patch_size,
-            layer_norm_eps=1e-6,
-            layer_scale_init_value=0.1,
-            use_mask_token=True,
-            use_relative_position_bias=True,
-            use_absolute_position_embeddings=False,
-            use_mean_pooling=True,
-            drop_path_rate=0.0,
-            attn_implementation="eager",
-        ),
-        add_pooling_layer=False,
-    )
+    sizes = {"hidden_size": v.width, "num_hidden_layers": v.depth, "num_attention_heads": v.heads,
+             "intermediate_size": 4 * v.width, "image_size": v.image_size, "patch_size": v.patch_size}  # fmt: skip
+    form = {"layer_norm_eps": 1e-6, "layer_scale_init_value": 0.1, "drop_path_rate": 0.0, "use_mask_token": True,
+            "use_relative_position_bias": True, "use_absolute_position_embeddings": False, "use_mean_pooling": True,
+            "attn_implementation": "eager"}  # fmt: skip
+    theirs = BeitModel(BeitConfig(**sizes, **form), add_pooling_layer=False)
     weights = dict(ours.named_parameters())
     for short, whole in (("q", "query"), ("k", "key"), ("v", "value")):
         weights = {n.replace(f"attention.{whole}.", f"attention.{short}."): w for n, w in weights.items()}
@@ -122,45 +109,33 @@ def test_the_class_token_takes_part_and_is_left_out() -> None:
         assert used[-2] and bool(used[-3]) == bool(used[-1]) == (table is vision.relative_bias[0])
 
 
-def test_patches_go_row_by_row() -> None:
+def test_patches_go_row_by_row_and_absolute_positions_tell_every_one_apart() -> None:
     image = torch.arange(2 * 3 * 4 * 6.0).view(2, 3, 4, 6)
     patches = patchify(image, 2)
-    assert patches.shape == (2, 6, 12)
-    assert torch.equal(patches[1, 4], image[1, :, 2:4, 2:4].flatten())
-
-
-def test_absolute_positions_are_off_at_base_and_tell_every_patch_apart() -> None:
-    assert not hasattr(batches.model(batches.config()).vision, "positions")
+    assert patches.shape == (2, 6, 12) and torch.equal(patches[1, 4], image[1, :, 2:4, 2:4].flatten())
+    assert not hasattr(batches.model(batches.config()).vision, "positions"), "off at base"
     table = sine_cosine(4, 32)
-    assert table.shape == (16, 32)
-    distance = torch.cdist(table, table)
-    assert (distance + torch.eye(16) * 9 > 0.5).all()
+    assert table.shape == (16, 32) and (torch.cdist(table, table) + torch.eye(16) * 9 > 0.5).all()
     torch.testing.assert_close(table[:4, :16], table[:1, :16].expand(4, -1))  # y: the same in a row
     torch.testing.assert_close(table[::4, 16:], table[:1, 16:].expand(4, -1))  # x: the same in a column
 
 
-def branch(rate: float, samples: int = 4000) -> Tensor:
-    return DropPath(rate).train()(torch.ones(samples, 3, 2))
+def test_drop_path_drops_whole_samples_scales_the_kept_and_rises_linearly() -> None:
+    def branch(rate: float, samples: int = 4000, training: bool = True) -> Tensor:
+        return DropPath(rate).train(training)(torch.ones(samples, 3, 2))
 
-
-def test_drop_path_drops_whole_samples_and_scales_the_kept() -> None:
     out = branch(0.3).flatten(1)
     assert torch.equal(out, out[:, :1].expand_as(out))
     kept = out[:, 0] > 0
     torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / 0.7))
     assert 0.67 < kept.float().mean() < 0.73  # four deviations
-    assert torch.equal(branch(0.0, 50), torch.ones(50, 3, 2))
-    assert torch.equal(DropPath(0.3).eval()(torch.ones(50, 3, 2)), torch.ones(50, 3, 2))
-
-
-def test_drop_path_rises_linearly_and_takes_both_branches() -> None:
+    assert branch(0.0, 50).eq(1).all() and branch(0.3, 50, training=False).eq(1).all()
     config = batches.config(model__vision__depth=5, model__vision__drop_path=0.2)
     blocks = batches.model(config).vision.blocks
     assert [block.drop_path.rate for block in blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
     assert batches.model(batches.config(model__vision__depth=1)).vision.blocks[0].drop_path.rate == 0
-    block = blocks[4].train()
-    block.drop_path.rate, x = 0.5, torch.randn(400, 2, 32).double()
-    bias = torch.zeros(4, 2, 2).double()
+    block, x, bias = blocks[4].train(), torch.randn(400, 2, 32).double(), torch.zeros(4, 2, 2).double()
+    block.drop_path.rate = 0.5
     with torch.no_grad():
         change = (block(x, bias) - x).abs().sum((1, 2))
     untouched = (change == 0).double().mean()  # both branches dropped: a quarter, if each is drawn on its own

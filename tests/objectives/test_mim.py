@@ -4,6 +4,8 @@ import pytest
 import torch
 from reference import batches, naive
 
+from xfm.model.batch import Images
+
 IMAGES = [(1, 16, 4, 6), (3, 16, 4, 15), (2, 24, 8, 1)]  # pictures, pixels, patch, hidden
 
 
@@ -45,25 +47,16 @@ def test_it_is_a_loop(count: int, size: int, patch: int, hidden: int, target: st
     assert set(out.report) == ({"patch", "constant"} | ({"pooled"} if target != "pixels" else set()))
 
 
-def test_the_guidance_has_no_head_and_the_others_one_linear_layer() -> None:
-    heads = {t: batches.pretraining(flow__mim_target=t).model.objectives["mim"] for t in ("self", "pixels")}
-    assert {t: {n: tuple(p.shape) for n, p in head.named_parameters()} for t, head in heads.items()} == {
-        "self": {},
-        "pixels": {"head.weight": (48, 32), "head.bias": (48,)},
-    }
-
-
 def test_pictures_of_bytes_are_normalised_as_the_published_code_does() -> None:
-    """Also where the target is pixels: those of the normalised picture."""
-    from xfm.model.batch import Images
-
+    """Also where the target is pixels: those of the normalised picture, and one linear layer is the head."""
     p = batches.pretraining(flow__mim_target="pixels")
+    heads = [q.model.objectives["mim"].named_parameters() for q in (p, batches.pretraining(flow__mim_target="self"))]
+    shapes = [{n: tuple(w.shape) for n, w in head} for head in heads]
+    assert shapes == [{"head.weight": (48, 32), "head.bias": (48,)}, {}]
     batch = batches.images(p.config, 2)
     image = torch.randint(0, 256, batch.image.shape).to(torch.uint8)
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
-    losses = [
-        p({"images": Images(i, batch.image_mask)}, ("mim",), (0, 0))[0]["images/mim"].item()
-        for i in (image, (image / 255 - mean) / std)
-    ]
+    both = [Images(i, batch.image_mask) for i in (image, (image / 255 - mean) / std)]
+    losses = [p({"images": images}, ("mim",), (0, 0))[0]["images/mim"].item() for images in both]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)

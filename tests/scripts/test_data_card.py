@@ -24,7 +24,6 @@ card = script("data_card")
 
 
 def rows() -> dict[str, list[str]]:
-    """The tables of the committed page: label to cells."""
     lines = [line.split(" | ") for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
     return {cells[0].strip("| "): [cell.strip(" |") for cell in cells[1:]] for cells in lines}
 

@@ -1,7 +1,5 @@
 """studies/make_relations.py: a line a run, and none twice."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from types import SimpleNamespace

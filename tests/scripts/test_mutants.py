@@ -1,7 +1,5 @@
 """scripts/mutants.txt: every fault can still be made, and there is one of every room."""
 
-from __future__ import annotations
-
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -32,7 +30,8 @@ def test_every_edit_applies_once_and_every_test_is_there(script: ModuleType) -> 
 def test_every_room_has_a_mutant(script: ModuleType) -> None:
     paths = [path.relative_to(ROOT) for path in (ROOT / "xfm").rglob("*.py")]
     rooms = {path.parts[1] for path in paths if path.name != "__init__.py"}
-    found = {mutant.file.split("/")[1] for mutant in script.mutants(script.TABLE.read_text("utf-8"))}
+    files = [mutant.file for mutant in script.mutants(script.TABLE.read_text("utf-8"))]
+    found = {file.split("/")[1] for file in files if file.startswith("xfm/")}
     assert {"flow.py", "objectives", "train"} <= rooms
     assert not rooms - found, f"no mutant of {rooms - found}"
 
@@ -47,6 +46,8 @@ def test_every_room_has_a_mutant(script: ModuleType) -> None:
         ("def mask_tokens(", "def f(", "tests/test_flow.py", "it is in xfm/"),
         ("return stopped if", "return states if", "tests/test_nowhere.py", "no test tests/test_nowhere.py"),
         ("return stopped if", "return states if", "tests/test_flow.py::test_no", "no test tests/test_flow.py::test_no"),
+        ("return stopped if", "x", "tests/test_robust.py::test_an_ascii_terminal", "is marked full: mend"),
+        ("return stopped if", "x", "tests/test_text.py::test_deep_json_is_a_value_error\n! why", "is not marked full"),
     ],
 )
 def test_what_no_longer_applies_is_named(script: ModuleType, old: str, new: str, test: str, said: str) -> None:

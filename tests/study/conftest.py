@@ -95,11 +95,11 @@ def measurements(
 
 
 @pytest.fixture(scope="session")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def measured(once: Callable[..., Path]) -> Study:
     """A study trained and measured in this process. Not to be changed."""
-    study = tiny("measured", tmp_path_factory.mktemp("measured"), variants=["xfm", "no_stop_gradient", "no_guidance"])
-    study.run()
-    return study
+    variants = ["xfm", "no_stop_gradient", "no_guidance"]
+    root = once("measured", lambda root: tiny("measured", root, variants=variants).run())
+    return tiny("measured", root, variants=variants)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from html import unescape
@@ -14,7 +15,7 @@ from study.conftest import METRICS, PRIMARY, made_up, without
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.study import Study, StudyError, runner, store, worker
+from xfm.study import Study, StudyError, admission, plan, runner, store, worker
 from xfm.study.conclusions import HELD, digest, read
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
@@ -33,11 +34,7 @@ def confirmed(invented) -> Study:
 
 
 def report(study: Study) -> str:
-    return words_of(study.report())
-
-
-def words_of(page: Path) -> str:
-    text = re.sub(r"<(script|style).*?</\1>", "", page.read_text("utf-8"), flags=re.DOTALL)
+    text = re.sub(r"<(script|style).*?</\1>", "", study.report().read_text("utf-8"), flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
@@ -51,10 +48,6 @@ def test_the_report_says_what_became_of_each_hypothesis(confirmed) -> None:
     for asked, (held, why) in zip(ASKED, WORDS, strict=True):
         assert f"{asked} {held.capitalize()} . {why}".replace(" .", ".") in text.replace(" .", ".")
     assert "No answers yet" not in text and "The results have changed" not in text
-
-
-def test_another_value_is_told(confirmed) -> None:
-    confirmed.answer(SUM, WORDS)
     results = confirmed.results()
     assert digest(results.sample(frac=1, random_state=0)) == digest(results), "in whatever order runs finished"
     text, value = confirmed.table.read_text("utf-8"), float(results["value"].iloc[0])
@@ -74,17 +67,11 @@ def test_what_confirms_is_read_when_it_is_whole(invented) -> None:
     assert len(study.answers()) == 2
 
 
-@pytest.mark.parametrize(
-    "question, words, named",
-    [
-        ("", WORDS, "question"),
-        ("two\nlines", WORDS, "question"),
-        (SUM, WORDS[:1], "hypotheses"),
-        (SUM, [*WORDS, WORDS[0]], "hypotheses"),
-        (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
-        (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
-    ],
-)
+@pytest.mark.parametrize(("question", "words", "named"), [
+    ("", WORDS, "question"), ("two\nlines", WORDS, "question"), (SUM, WORDS[:1], "hypotheses"),
+    (SUM, [*WORDS, WORDS[0]], "hypotheses"), (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
+    (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
+])  # fmt: skip
 def test_anything_else_is_refused(confirmed, question, words, named) -> None:
     with pytest.raises(ConfigError, match=named):
         confirmed.answer(question, words)
@@ -122,9 +109,13 @@ VARIANTS = ("xfm", "no_mim")
 
 @pytest.fixture
 def look(tmp_path):
-    def make(shift=None, seeds=range(5), split="validation", **other) -> Study:
-        study = Study("look", "smoke+stage1", VARIANTS, seeds, root=tmp_path, runs=tmp_path, split=split, **other)
-        return made_up(study, shift or {})
+    def make(shift=None, seeds=range(5), split="validation", lengths=({}, {"train.steps": 77}), **other) -> Study:
+        studies = []
+        for name, steps in zip(("look", "longer"), lengths, strict=False):
+            given = {"root": tmp_path, "runs": tmp_path, "split": split, "changes": other.get("changes", {}) | steps}
+            studies.append(made_up(Study(name, "smoke+stage1", VARIANTS, seeds, **given), shift or {}))
+            store.write_ngram(studies[-1].folder, {LOSS: 4.2})
+        return studies[0]
 
     return make
 
@@ -137,8 +128,9 @@ def confirm(tmp_path, monkeypatch):
     rows = [Measured(family, metric, mean, 9) for metric, (family, mean, _) in METRICS.items()]
     monkeypatch.setattr(runner, "measure", measure)
     monkeypatch.setattr(worker, "measure_untrained", lambda *_: worker.Untrained(rows, 1.0))  # which names there are
+    monkeypatch.setattr(admission, "_ASKED", {"itc": NAMING})
 
-    def make(primary=NAMING, explored=("look",), **other) -> Study:
+    def make(primary=NAMING, explored=("look", "longer"), **other) -> Study:
         given = {"primary": [primary], "explored": explored, "confirmatory": True, "root": tmp_path, "runs": tmp_path}
         return Study("confirm", "smoke+stage1", VARIANTS, range(20, 28), **given | other)
 
@@ -154,10 +146,12 @@ def refused(study: Study, message: str) -> None:
 def test_a_metric_that_was_learnt_is_admitted(look, confirm):
     values = look().results().query("metric == @NAMING and variant == 'xfm'")["value"]
     study = confirm()
-    (row,) = study.admission().itertuples()
+    row, *arms = study.admission().itertuples()
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (row.metric, row.variant, row.n, row.baseline, row.admitted, row.why) == (NAMING, "xfm", 5, 0.01, True, "")
     assert (row.mean, row.low, row.high) == pytest.approx((values.mean(), low, high))
+    assert [(arm.part, arm.variant) for arm in arms] == [(p, v) for p in ("learnt", "horizons") for v in VARIANTS]
+    assert all(arm.admitted and arm.n == 5 for arm in arms) and arms[2].metric == "12 and 77 steps"
     study.run()
     assert not len(study.missing())
 
@@ -180,13 +174,13 @@ def test_two_seeds_are_too_few(look, confirm):
 
 def test_the_test_split_is_no_exploration(look, confirm):
     look(split="test")
-    refused(confirm(), r"no study explored it \(of look none has split = 'validation'\)")
+    refused(confirm(), r"no study explored it \(of look, longer none has split = 'validation'\)")
     refused(confirm(explored=()), r"no study explored it \(there is none\)")
 
 
 def test_another_regime_admits_nothing(look, confirm):
     look(changes={"train.lr": 1e-5})
-    refused(confirm(), "look has no run of xfm's config")
+    refused(confirm(), "no run of xfm's config in look and longer")
 
 
 def test_what_has_no_baseline_or_was_not_measured_is_refused(look, confirm):
@@ -195,11 +189,56 @@ def test_what_has_no_baseline_or_was_not_measured_is_refused(look, confirm):
     refused(confirm("naming, acuracy"), "was not measured in look")
 
 
+def test_the_strongest_baseline_counts_and_must_be_known(look, confirm):
+    study = look({"xfm": -4})
+    store.write_ngram(study.folder, {LOSS: 3.7})
+    refused(confirm(LOSS), rf"primary = '{LOSS[:8]}.*the baseline \(n-gram\) is 3.7000 nats; lower is better")
+    assert confirm(LOSS).admission().iloc[0]["baseline_name"] == "n-gram"
+    (study.folder / "baselines.json").unlink()
+    refused(confirm(LOSS), "its n-gram is not known: xfm study look --metrics")
+    (study.folder / "baselines.json").write_text('{"x": "y"}')
+    with pytest.raises(StudyError, match=r"baselines\.json: must have a finite number for each metric"):
+        confirm(LOSS).admission()
+
+
+def test_each_arm_must_have_learnt_what_it_trains(look, confirm, monkeypatch):
+    look({"no_mim": 5})
+    monkeypatch.setattr(admission, "_ASKED", {"mlm": LOSS})
+    refused(
+        confirm(), rf"variants = .*no_mim: {re.escape(LOSS)}: no_mim has 4.2.* nats .* baseline \(unigram\) is 4.05"
+    )
+    monkeypatch.setattr(admission, "_ASKED", {})
+    refused(confirm(), "no_mim: no run of its config has measured what it trains")
+
+
+def test_an_effect_is_shown_at_two_numbers_of_steps(look, confirm):
+    look(lengths=({},))
+    refused(confirm(explored=["look"]), "xfm: ends at 12 steps; show the effect at 2 numbers of steps")
+    assert admission.require_admitted(confirm(confirmatory=False, explored=["look"]).spec, Path()) is None
+
+
+def test_a_plan_says_what_fails_before_anything_is_trained(look, confirm, monkeypatch):
+    look(lengths=({},))
+    monkeypatch.setattr(plan, "timed_steps", lambda config, root, steps: ([{"seconds": 0.1}] * (steps - 1), None))
+    made = confirm(LOSS, explored=["look"]).plan()
+    text = str(made)
+    assert re.search(r"admission +3 of 5 checks fail", text) and "not admitted by" in text
+    assert [check.part for check in made.admission if not check.admitted] == ["baseline", "horizons", "horizons"]
+    assert "show the effect at 2 numbers of steps" in text and "(unigram) is 4.0500" in made._repr_html_()
+
+
+def test_an_arm_that_no_exploration_has_is_judged_by_the_studys_own_runs(look, confirm):
+    study = look()
+    checks = admission.admissions(dataclasses.replace(study.spec, explored=()), study.folder.parent, study.measurements)
+    assert all(check.part == "horizons" and "ends at 12 steps" in check.why for check in checks if not check.admitted)
+    assert [check.n for check in checks if check.part == "learnt"] == [5, 5]
+
+
 def test_a_run_that_failed_counts_as_the_worst(look, confirm):
     study = look(seeds=range(6))
     without(study, "xfm", seed=5)
     store.write_failed(study.folder, study.spec, {("xfm", 5): "nan"})
-    (row,) = confirm().admission().itertuples()
+    row = next(confirm().admission().itertuples())
     assert row.n == 6 and row.low < 0.3 < row.mean < 0.65, "as far below as its baseline"
 
 
@@ -213,7 +252,7 @@ def test_every_run_is_compared_with_its_own_baseline(look, confirm):
         rows = [Measured("vision-language", NAMING, level + 0.05 + 0.001 * seed, 9, known)]
         store.add_results(study.folder, study.spec, ("xfm", seed), rows, 1.0)
     assert study.metrics()[NAMING].baseline is None
-    (row,) = confirm().admission().itertuples()
+    row = next(confirm().admission().itertuples())
     assert row.admitted and row.baseline == pytest.approx(0.55) and row.low > 0.55, "the seeds differ by more"
 
 
@@ -225,7 +264,7 @@ def test_an_admitted_report_shows_mean_interval_and_baseline(look, confirm):
     page = study.report().read_text("utf-8")
     for text in (f"{100 * row['mean']:.2f} %", f"{100 * row['low']:.2f} to {100 * row['high']:.2f}", "1.00 % chance"):
         assert text in page
-    assert "Not admitted" not in page and "&lt;i&gt;Does" in page and "<i>Does" not in page
+    assert "Fails the rule" not in page and "&lt;i&gt;Does" in page and "<i>Does" not in page
     order = [page.index(f'id="{name}"') for name in
              ("question", "design", "admission", "effects", "change", "limits")]  # fmt: skip
     assert order == sorted(order)

@@ -13,10 +13,11 @@ from study.conftest import KNOWN, METRICS, PRIMARY, edited, without
 
 from xfm.base.numbers import number
 from xfm.config import ConfigError
-from xfm.study import command, grid, store
+from xfm.study import command, store
 from xfm.study.study_metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
+LOSS, NAMING, GROUNDING = PRIMARY[0], PRIMARY[2], "grounding, acc@0.5"
 
 
 def row(table, variant, metric):
@@ -28,46 +29,38 @@ def test_a_planted_effect_is_found_although_the_seeds_differ_by_more(invented):
     table = study.effects()
     for metric in PRIMARY:
         found = row(table, "no_stop_gradient", metric)
-        assert found["low"] <= 0.7 * METRICS[metric][2] <= found["high"]
-        assert found["low"] > 0 and found["p_holm"] <= 0.05
+        assert 0 < found["low"] <= 0.7 * METRICS[metric][2] <= found["high"] and found["p_holm"] <= 0.05
         assert row(table, "no_guidance", metric)["p_holm"] > 0.05
-    values = (
-        study.results().query("metric == 'naming, accuracy'").pivot(index="seed", columns="variant", values="value")
-    )
+    values = study.results().query("metric == @NAMING").pivot(index="seed", columns="variant", values="value")
     unpaired = stats.ttest_ind(values["no_stop_gradient"], values["xfm"]).pvalue
     paired = stats.ttest_rel(values["no_stop_gradient"], values["xfm"])
-    found = row(table, "no_stop_gradient", "naming, accuracy")
+    found = row(table, "no_stop_gradient", NAMING)
     assert paired.pvalue < 0.001 < 0.05 < unpaired, "pairing is what finds it"
     assert (found["low"], found["high"]) == pytest.approx(tuple(paired.confidence_interval(0.95)))
     assert found["mean"] - found["mean_against"] == pytest.approx(found["effect"])
-
-
-def test_primary_metrics_come_first_and_holm_is_over_them_alone(invented):
-    table = invented(SHIFT).effects()
-    assert table["metric"].drop_duplicates().tolist() == list(METRICS)
+    assert table["metric"].drop_duplicates().tolist() == list(METRICS), "primary ones come first"
     assert table["role"].tolist() == ["primary"] * 6 + ["secondary"] * 2
     first = table[table["role"] == "primary"]
-    assert first["p_holm"].min() == pytest.approx(min(6 * first["p"].min(), 1))
-    assert table[table["role"] == "secondary"]["p_holm"].isna().all()
-    assert table["p_min"].unique() == [2 / 2**10]
+    assert first["p_holm"].min() == pytest.approx(min(6 * first["p"].min(), 1)), "Holm's is over them alone"
+    assert table[table["role"] == "secondary"]["p_holm"].isna().all() and table["p_min"].unique() == [2 / 2**10]
+    with pytest.raises(ConfigError, match="against = 'xmf'"):
+        study.pairs("xmf")
+    with pytest.raises(ConfigError, match=r"primary = 'naming, acuracy'.*did you mean 'naming, accuracy'"):
+        invented(SHIFT, primary=["naming, acuracy"], root=study.folder).effects()
 
 
 def test_a_missing_run_costs_its_pairs_alone_and_the_table_says_so(invented):
     study = invented(SHIFT, lost=(("no_guidance", 4), ("no_guidance", 5)))
-    table = study.effects()
-    assert row(table, "no_guidance", "naming, accuracy")[["n", "note"]].tolist() == [8, "2 of 10 pairs missing"]
-    assert row(table, "no_stop_gradient", "naming, accuracy")[["n", "note"]].tolist() == [10, ""]
-    assert study.missing()[["variant", "seed", "why"]].to_numpy().tolist() == [
-        ["no_guidance", 4, "not run yet"],
-        ["no_guidance", 5, "not run yet"],
-    ]
+    table, missing = study.effects(), study.missing()[["variant", "seed", "why"]]
+    assert row(table, "no_guidance", NAMING)[["n", "note"]].tolist() == [8, "2 of 10 pairs missing"]
+    assert row(table, "no_stop_gradient", NAMING)[["n", "note"]].tolist() == [10, ""]
+    assert missing.to_numpy().tolist() == [["no_guidance", seed, "not run yet"] for seed in (4, 5)]
     assert set(study.pairs().query("variant == 'no_guidance'")["seed"]) == {0, 1, 2, 3, 6, 7, 8, 9}
 
 
 def test_a_table_is_the_callers_own_and_of_what_the_files_hold_now(invented):
     study = invented({"no_stop_gradient": 0.5})
-    first, whole = study.effects(), study.table.read_text("utf-8")
-    mine = study.effects()
+    first, mine = study.effects(), study.effects()
     mine["effect"] = 0.0
     pd.testing.assert_frame_equal(study.effects(), first)
     assert {*study.effects("no_stop_gradient")["variant"]} == {"xfm"} and {*study.effects()["variant"]} != {"xfm"}
@@ -75,89 +68,72 @@ def test_a_table_is_the_callers_own_and_of_what_the_files_hold_now(invented):
     assert {*study.effects()["n"]} == {9}
     store.write_failed(study.folder, study.spec, {("no_stop_gradient", 9): "MemoryError"})
     assert {*study.effects()["n"]} == {10} and study.effects()["note"].str.contains("failed").all()
-    study.table.write_text(whole)
-    pd.testing.assert_frame_equal(study.effects(), first)
-    turned = KNOWN[PRIMARY[0]]._replace(better="higher")
-    store.write_metrics(study.folder, KNOWN | {PRIMARY[0]: turned})
-    assert study.effects().set_index("metric").loc[PRIMARY[0], "better"] == "higher" != first["better"].iloc[0]
+    store.write_metrics(study.folder, KNOWN | {LOSS: KNOWN[LOSS]._replace(better="higher")})
+    assert study.effects().set_index("metric").loc[LOSS, "better"] == "higher" != first["better"].iloc[0]
 
 
 def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
     study = invented(SHIFT, lost=(("xfm", 2), ("no_guidance", 2), ("no_guidance", 4), ("no_guidance", 5)))
-    failed = [("xfm", 2), ("no_guidance", 2), ("no_guidance", 4)]
-    store.write_failed(study.folder, study.spec, dict.fromkeys(failed, "TrainingError: the loss is nan"))
-    assert study.missing()["why"].tolist() == ["TrainingError: the loss is nan"] * 3 + ["not run yet"]
-    pairs, loss = study.pairs().query("variant == 'no_guidance'"), "language, loss (nats)"
-    own = pairs[pairs["metric"] == loss].set_index("seed")
-    worst = max(study.results().query("metric == @loss")["value"].max(), KNOWN[loss].baseline)
+    failed, why = [("xfm", 2), ("no_guidance", 2), ("no_guidance", 4)], "TrainingError: the loss is nan"
+    store.write_failed(study.folder, study.spec, dict.fromkeys(failed, why))
+    assert study.missing()["why"].tolist() == [why] * 3 + ["not run yet"]
+    own = study.pairs().query("variant == 'no_guidance' and metric == @LOSS").set_index("seed")
+    worst = max(study.results().query("metric == @LOSS")["value"].max(), KNOWN[LOSS].baseline)
     assert own.loc[4, "value"] == worst and own.loc[4, "failed"]
     assert own.loc[2, "difference"] == 0, "both runs of the seed failed: a tie"
     assert 5 not in own.index, "not run yet: no pair"
-    found = row(study.effects(), "no_guidance", loss)
+    found = row(study.effects(), "no_guidance", LOSS)
     assert found["note"] == (
         "1 of 10 pairs missing; 2 with a failed run, counted as the worst value; without them the difference is "
         + number(own.loc[~own["failed"], "difference"].mean(), "nats", sign=True)
     )
-    others = own.drop(index=[2, 4])["difference"].mean()
-    assert found["effect"] > others, "failing is no advantage"
-    figure = study.figure("effects", loss)
-    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert found["effect"] > own.drop(index=[2, 4])["difference"].mean(), "failing is no advantage"
+    crosses = [line for line in study.figure("effects", LOSS).axes[0].lines if line.get_marker() == "x"]
     assert sum(len(line.get_xdata()) for line in crosses) == 3, "also xfm's, beside no_stop_gradient"
 
 
 def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invented):
-    """One that reads no picture cannot be the worst at naming."""
-    study, none = invented(SHIFT, lost=[("no_guidance", 4)]), "naming, accuracy"
-    without(study, "no_guidance", none)
+    """One that reads no picture cannot be the worst at naming; elsewhere it is no better than the worst of the runs'
+    own baselines."""
+    study = invented(SHIFT, lost=[("no_guidance", 4)])
+    without(study, "no_guidance", NAMING)
     store.write_failed(study.folder, study.spec, {("no_guidance", 4): "killed"})
+    edited(study, lambda row: row | ({GROUNDING: 0.0625} if row.get("level") and row["seed"] == 0 else {}))
     pairs = study.pairs().query("variant == 'no_guidance'")
-    assert none not in set(pairs["metric"]) and (pairs.groupby("metric").size() == 10).all()
-    ranks = study.mean_ranks([none, "grounding, acc@0.5"]).query("family == 'vision-language'")
+    assert {*pairs["metric"]} == {*METRICS} - {NAMING} and (pairs.groupby("metric").size() == 10).all()
+    assert KNOWN[GROUNDING].baseline is None
+    worst = pairs.set_index(["metric", "seed"]).loc[(GROUNDING, 4), "value"]
+    assert worst == 0.0625 < study.results().query("metric == @GROUNDING")["value"].min()
+    ranks = study.mean_ranks([NAMING, GROUNDING]).query("family == 'vision-language'")
     assert set(ranks["metrics"]) == {1}, "only what all have"
-    cells = study.by_field(PRIMARY).set_index("metric")["no_guidance"]
-    assert cells[none] == "" and cells[PRIMARY[0]] != ""
     rows = study.effects().query("variant == 'no_guidance'")
-    assert {*rows["metric"]} == {*METRICS} - {none}, "and no row of what it is not asked"
-
-
-def test_a_failed_run_is_no_better_than_the_worst_baseline_where_runs_have_their_own(invented):
-    study, metric = invented(SHIFT, lost=[("no_guidance", 4)]), "grounding, acc@0.5"
-    assert KNOWN[metric].baseline is None
-    store.write_failed(study.folder, study.spec, {("no_guidance", 4): "killed"})
-    edited(study, lambda row: row | ({metric: 0.0625} if row.get("level") and row["seed"] == 0 else {}))
-    own = study.pairs().query("variant == 'no_guidance' and metric == @metric").set_index("seed")
-    assert own.loc[4, "value"] == 0.0625 < study.results().query("metric == @metric")["value"].min()
+    assert {*rows["metric"]} == {*METRICS} - {NAMING}, "and no row of what it is not asked"
 
 
 def test_a_value_that_is_not_finite_counts_as_the_worst(invented):
-    study = invented(SHIFT)
-    at = {"variant": "no_guidance", "seed": 3}
-    nan = {"naming, accuracy": math.nan}
-    edited(study, lambda row: row | nan if "level" not in row and row.items() >= at.items() else row)
-    table, worst = study.effects(), study.results().query("metric == 'naming, accuracy'")["value"].min()
-    found = row(table, "no_guidance", "naming, accuracy")
+    study, at = invented(SHIFT), {"variant": "no_guidance", "seed": 3}
+    edited(study, lambda r: r | {NAMING: math.nan} if "level" not in r and r.items() >= at.items() else r)
+    table, worst = study.effects(), study.results().query("metric == @NAMING")["value"].min()
+    found = row(table, "no_guidance", NAMING)
     assert found["n"] == 10 and found["note"].startswith("1 with a failed run, counted as the worst value; without it")
-    assert row(table, "no_guidance", "grounding, acc@0.5")["note"] == ""
-    pair = study.pairs().query("variant == 'no_guidance' and metric == 'naming, accuracy' and seed == 3").iloc[0]
-    assert pair["failed"] and pair["value"] == min(worst, KNOWN["naming, accuracy"].baseline) == 0.01
-
-
-def test_a_metric_that_was_not_measured_is_refused(invented):
-    study = invented(SHIFT, primary=["naming, acuracy"])
-    with pytest.raises(ConfigError, match=r"primary = 'naming, acuracy'.*did you mean 'naming, accuracy'"):
-        study.effects()
-    with pytest.raises(ConfigError, match="against = 'xmf'"):
-        study.pairs("xmf")
+    assert row(table, "no_guidance", GROUNDING)["note"] == ""
+    pair = study.pairs().query("variant == 'no_guidance' and metric == @NAMING and seed == 3").iloc[0]
+    assert pair["failed"] and pair["value"] == min(worst, KNOWN[NAMING].baseline) == 0.01
 
 
 def test_the_baseline_is_in_the_table_and_where_it_lies_in_the_figures(invented):
-    study, loss = invented(SHIFT), "language, loss (nats)"
-    found = row(study.effects(), "no_stop_gradient", loss)
+    study = invented(SHIFT)
+    found = row(study.effects(), "no_stop_gradient", LOSS)
     assert (found["baseline"], found["baseline_name"]) == (4.05, "unigram")
     level = 4.05 - found["mean_against"]
-    lines = [line.get_xdata() for line in study.figure("effects", loss).axes[0].lines]
+    lines = [line.get_xdata() for line in study.figure("effects", LOSS).axes[0].lines]
     assert sum(len(x) == 2 and np.allclose(x, level) for x in lines) == len(SHIFT)
-    assert any(np.allclose(line.get_xdata(), 4.05) for line in study.figure("seeds", loss).axes[0].lines)
+    assert any(np.allclose(line.get_xdata(), 4.05) for line in study.figure("seeds", LOSS).axes[0].lines)
+    panels = [[text.get_text() for text in axes.texts] for axes in study.figure().axes]
+    assert not any("baseline" in text for texts in panels for text in texts)
+    edited(study, lambda row: row | {LOSS: float(row[LOSS]) + 1.0})
+    axes = next(axes for axes in study.figure().axes if axes.get_title(loc="left") == LOSS)
+    assert "xfm: at or above baseline" in [text.get_text() for text in axes.texts]
 
 
 def test_the_verdict_on_a_primary_metric_is_that_of_holm(invented):
@@ -180,20 +156,17 @@ def test_a_baseline_that_differs_between_runs_is_none():
     assert store.merge(once, [one._replace(n=8)])["m"].n is None
 
 
-def test_markdown_has_primary_metrics_bold_and_units(invented):
+def test_markdown_and_latex_have_primary_metrics_bold_and_units(invented):
     study = invented(SHIFT)
     head, _, *lines = study.to_markdown("all").splitlines()
     columns = [cell.strip() for cell in head.strip("|").split("|")]
     assert columns[4:9] == ["baseline", "xfm", "value", "effect", "95 % interval"]
     assert [line.startswith("| **") for line in lines] == [True] * 6 + [False] * 2
     assert len(study.to_markdown().splitlines()) == 2 + 6, "primary ones, where there are any"
-    found = row(study.effects(), "no_stop_gradient", "naming, accuracy")
+    found = row(study.effects(), "no_stop_gradient", NAMING)
     line = next(line for line in lines if "naming" in line and "no_stop" in line)
     assert f"| {100 * found['effect']:+.2f} " in line and "%, higher is better" in line and "1.00 chance" in line
-
-
-def test_latex_is_a_booktabs_tabular_with_everything_escaped(invented):
-    text = invented(SHIFT).to_latex("all")
+    text = study.to_latex("all")
     for word in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{naming, accuracy}", r"no\_stop\_gradient", r"\%"):
         assert word in text
     assert r"\textbf{grounding" not in text
@@ -226,38 +199,8 @@ def test_a_notebook_shows_six_columns_of_the_effects(invented):
     assert [name for name in head if name] == ["variant", "metric", "effect", "95 % CI", "p", "verdict"]
     found = table.iloc[0]
     assert f"{number(found['effect'], sign=True)} nats" in page and "<b>" not in page and "&lt;b&gt;" in page
-    assert len(table.columns) == 29 and f"Six of {len(table.columns)} columns" in page
+    assert len(table.columns) == 30 and f"Six of {len(table.columns)} columns" in page
     assert type(table.query("n > 0")) is type(table[["n"]]) is pd.DataFrame and "p_holm" in table[["p_holm"]].to_html()
-
-
-def test_a_panel_says_where_the_reference_does_not_beat_the_baseline(invented):
-    study, (loss, _, naming) = invented(SHIFT), PRIMARY
-    for metric, change, corner in (
-        (loss, 1.0, "xfm: at or above baseline"),
-        (naming, -0.9, "xfm: at or below baseline"),
-    ):
-        before = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
-        assert not any("or" in text for text in before[metric]) and corner not in str(before)
-        edited(study, lambda row, metric=metric, change=change: row | {metric: float(row[metric]) + change})
-        after = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
-        assert corner in after[metric]
-
-
-def test_the_map_frames_what_leaves_zero_out(invented):
-    made = grid({"data.texts": [16, 4], "train.lr": [1e-3, 3e-3]}, ["xfm", "no_mim"])
-    strong = {"no_mim, data.texts=16, train.lr=0.003": -3.0}
-    study = invented({k: strong.get(k, 0.0) for k in made}, noise=0.3, variants=made, seeds=range(5))
-    axes = study.figure("map", "naming, accuracy").axes[0]
-    table = study.effects().query("metric == 'naming, accuracy'")
-    beyond = ((table["low"] > 0) | (table["high"] < 0)).sum()
-    frames = [patch for patch in axes.patches if not patch.get_fill()]
-    assert 1 <= beyond == len(frames) < 4
-    texts = {(t.get_position(), t.get_text()) for t in axes.texts}
-    value = row(table, "no_mim, data.texts=16, train.lr=0.003", "naming, accuracy")["effect"]
-    assert ((1.5, 1.52), f"{100 * value:+.2f}".replace("-", "−")) in texts, "numbers in order along both axes"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("train.lr", "data.texts")
-    with pytest.raises(ConfigError, match="several numbers a cell"):
-        study.figure("map")
 
 
 def test_the_command_leaves_tables_and_figures(invented, capsys):

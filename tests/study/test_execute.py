@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +61,13 @@ def test_a_warm_start_of_several_seeds_does_not_bring_their_runs_before_the_next
 
 
 def test_a_failure_has_a_second_try_and_the_rest_goes_on():
+    """What waits for a failed job fails with its reason, and is not tried."""
     outcomes, why = run(made("a", failures=1), made("b", failures=2), made("c"))
-    assert outcomes == ["A", "C"]
-    assert why == {"b": "b does not work"}
+    assert outcomes == ["A", "C"] and why == {"b": "b does not work"}
     assert LOG == ["a", "a", "b", "b", "c"]
-
-
-def test_what_waits_for_a_failed_job_fails_with_its_reason_and_is_not_tried():
     outcomes, why = run(made("start", 2, (made("a"), made("b"))), made("c"))
-    assert outcomes == ["C"]
-    assert why.keys() == {"start", "a", "b"}
-    assert why["b"] == "start failed: ValueError: start does not work"
-    assert LOG == ["start", "start", "c"]
+    assert outcomes == ["C"] and why.keys() == {"start", "a", "b"}
+    assert why["b"] == "start failed: ValueError: start does not work" and LOG == ["start", "start", "c"]
 
 
 def test_changed_code_is_no_failure_of_a_run_and_ends_it_all():
@@ -85,14 +79,6 @@ def test_changed_code_is_no_failure_of_a_run_and_ends_it_all():
     with pytest.raises(CodeChanged):
         list(execute([Job("a", (changed,), Path("a"), 10), made("b")], InProcess(), 1))
     assert LOG == ["changed"]
-
-
-def test_any_executor_will_do_and_one_that_was_shut_down_fails_every_job():
-    with ThreadPoolExecutor(2) as pool:
-        outcomes, why = run(made("start", then=(made("a"),)), made("b"), executor=pool, slots=math.inf)
-    assert sorted(outcomes) == ["A", "B", "START"] and not why
-    outcomes, why = run(made("a"), made("b"), executor=pool, slots=math.inf)
-    assert not outcomes and why.keys() == {"a", "b"}
 
 
 @pytest.mark.full
@@ -146,19 +132,16 @@ def records(run: str, steps: int):
     return [{"run": run, "step": i} for i in range(steps)]
 
 
-def test_progress_is_reported_once_a_second_at_most(tmp_path, monkeypatch):
-    now = iter(range(0, 100))
-    monkeypatch.setattr(live_progress.time, "monotonic", lambda: next(now) * 0.25)
-    noted: list[int] = []
-    monkeypatch.setattr(Path, "write_text", lambda path, text, encoding: noted.append(int(text)))
-    live_progress.report([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
+def test_progress_is_reported_once_a_second_at_most_and_a_job_stops_when_its_study_is_gone(tmp_path, monkeypatch):
+    now, folder = iter(range(0, 100)), tmp_path / "notes"
+    with monkeypatch.context() as patch:
+        patch.setattr(live_progress.time, "monotonic", lambda: next(now) * 0.25)
+        noted: list[int] = []
+        patch.setattr(Path, "write_text", lambda path, text, encoding: noted.append(int(text)))
+        live_progress.report([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
     assert noted == [0, 3, 7], "a warm start's steps are not the run's"
-
-
-def test_a_job_stops_when_its_study_is_gone_but_not_where_it_never_saw_it(tmp_path, monkeypatch):
     monkeypatch.setattr(live_progress, "_EVERY", 0)
-    folder = tmp_path / "notes"
-    live_progress.report(records("run", 3), "run", folder / "note")
+    live_progress.report(records("run", 3), "run", folder / "note")  # which it never saw
     folder.mkdir()
 
     def train():

@@ -62,8 +62,14 @@ CROWD = [(0.0, 0.0), (-0.67, 0.93), (0.48, -0.4), (-0.43, 0.93), (-1.26, 0.3), (
          (-0.75, 0.62), (-0.47, 0.62), (-5.1, -6.9)]  # fmt: skip
 
 
-def test_nine_marks_that_a_tenth_presses_together_keep_their_numbers() -> None:
+@pytest.mark.parametrize("metrics", [2, 3])
+def test_marks_that_a_far_one_presses_together_keep_their_numbers(metrics) -> None:
+    """It is far beyond the panel on every metric: a triangle at the edge stands for it, its number inside."""
     check(front(CROWD, 2), len(CROWD))
+    places = [tuple(0.3 * np.cos([i, i + 1, i + 2])) for i in range(6)]
+    figure = front([*places, (60.0, 60.0, 60.0)], metrics)
+    assert all(markers(axes) for axes in figure.axes)
+    check(figure, 7)
 
 
 @pytest.mark.parametrize("metrics", [2, 3])
@@ -72,15 +78,6 @@ def test_nine_marks_that_a_tenth_presses_together_keep_their_numbers() -> None:
 def test_numbers_are_apart_wherever_marks_are(metrics, places) -> None:
     places = [(0.0, 0.0, 0.0), *places]
     check(front(places, metrics), len(places))
-
-
-@pytest.mark.parametrize("metrics", [2, 3])
-def test_a_mark_at_the_edge_has_its_number_inside(metrics) -> None:
-    """One variant is far beyond the panel on every metric: a triangle stands for it."""
-    places = [tuple(0.3 * np.cos([i, i + 1, i + 2])) for i in range(6)]
-    figure = front([*places, (60.0, 60.0, 60.0)], metrics)
-    assert all(any(line.get_marker() in ("<", ">", "v", "^") for line in axes.lines) for axes in figure.axes)
-    check(figure, 7)
 
 
 CASES = json.loads((Path(__file__).parents[2] / "widgets/tests/far.json").read_text("utf-8"))
@@ -97,7 +94,7 @@ def markers(axes) -> list[str]:
     return [line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">", "v", "^")]
 
 
-def test_effects_have_an_arrow_and_the_numbers(invented) -> None:
+def test_effects_seeds_and_the_front_have_an_arrow_and_the_numbers(invented) -> None:
     study = invented(SHIFT)
     row = study.effects().set_index(["variant", "metric"]).loc[("pixels", NAMING)]
     near = study.pairs().query("metric == @NAMING and variant != 'pixels'")["difference"].abs().max()
@@ -107,18 +104,11 @@ def test_effects_have_an_arrow_and_the_numbers(invented) -> None:
     told = "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * row[end] for end in ("effect", "low", "high")))
     assert [text.get_text() for text in axes.texts] == [told]
     assert not markers(invented(SHIFT | {"pixels": 0.9}, root=study.folder).figure("effects", NAMING).axes[0])
-
-
-def test_so_have_the_seeds_and_the_front(invented) -> None:
-    study = invented(SHIFT)
     values = study.results().query("metric == @NAMING and variant != 'pixels'")["value"] * 100
-    axes = study.figure("seeds", NAMING).axes[0]
-    reach = values.max() - values.min()
-    assert (
-        markers(axes) == [">"] and values.min() - reach < axes.get_xlim()[0] < axes.get_xlim()[1] < values.max() + reach
-    )
-    mean = 100 * study.effects().set_index(["variant", "metric"]).loc[("pixels", NAMING), "mean"]
-    assert [text.get_text() for text in axes.texts] == [f"{mean:.3g}"]
+    axes, reach = study.figure("seeds", NAMING).axes[0], values.max() - values.min()
+    low, high = axes.get_xlim()
+    assert markers(axes) == [">"] and values.min() - reach < low < high < values.max() + reach
+    assert [text.get_text() for text in axes.texts] == [f"{100 * row['mean']:.3g}"]
     front = study.figure("pareto", [PRIMARY[0], NAMING]).axes[0]
     assert front.xaxis_inverted() and markers(front) == ["<"], "a loss that is far higher: worse, so to the left"
     assert "5" in [text.get_text() for text in front.texts], "it has its number"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +20,7 @@ from xfm.report import text_tables
 from xfm.report.study_figures import StudyFigures
 from xfm.study import Spec, Study, store
 from xfm.study.effects import effects
-from xfm.study.study_metrics import HEADINGS, Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
 
 NASTY = [
     "a|b", "a\\|b", "|:---|", "\\", "a\\", "*bold*", "**b**", "_i_", "no_mim", "`code`", "[x](y)", "~~s~~", "&lt;",
@@ -49,24 +50,18 @@ def accepted(label: str) -> Spec | None:
 
 def table(made: Spec, *metrics: str):
     """Effects of made-up results, with the first label as what the others are compared with."""
-    first, metrics = next(iter(made.variants)), metrics or ("m",)
-    rows = [
-        (metric, "language", v, seed, float(seed + i))
-        for metric in metrics
-        for i, v in enumerate(made.variants)
-        for seed in (0, 1)
-    ]
+    metrics = metrics or ("m",)
+    places = itertools.product(metrics, enumerate(made.variants), (0, 1))
+    rows = [(metric, "language", v, seed, float(seed + i)) for metric, (i, v), seed in places]
     frame = pd.DataFrame(rows, columns=["metric", "family", "variant", "seed", "value"])
     data = measurements(made, frame, dict.fromkeys(metrics, Metric("lower", "nats")))
-    return effects(data, first).assign(role="primary")  # results.csv may hold what no spec may name
+    return effects(data, next(iter(made.variants))).assign(role="primary")  # results.csv may hold what no spec may name
 
 
 def markdown_cells(line: str) -> list[str]:
-    cells = re.split(r"(?<!\\)(?:\\\\)*\|", line)
-    assert cells[0] == cells[-1] == ""
-    return [
-        re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell.strip()) for cell in re.findall(r"\|((?:\\.|[^|\\])*)(?=\|)", line)
-    ]
+    cells = re.findall(r"\|((?:\\.|[^|\\])*)(?=\|)", line)
+    assert "|" + "".join(f"{cell}|" for cell in cells) == line
+    return [re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell.strip()) for cell in cells]
 
 
 def latex_text(cell: str) -> str:
@@ -77,7 +72,7 @@ def latex_text(cell: str) -> str:
     return word.sub(lambda m: WORDS[m[1]] if m[1] else m[2] or ("−" if m[3] else m[4]), cell)
 
 
-def round_trips(made: Spec, *metrics: str) -> pd.DataFrame:
+def round_trips(made: Spec, *metrics: str) -> None:
     first, *others = made.variants
     effects_table = table(made, *metrics)
     expected = [(metric, other) for metric in metrics or ("m",) for other in others]
@@ -87,15 +82,11 @@ def round_trips(made: Spec, *metrics: str) -> pd.DataFrame:
     for row, (metric, other) in zip(rows, expected, strict=True):
         at = dict(zip(head, row, strict=True))
         assert first in at and at["variant"] == other and at["metric"].replace("*", "") == metric.replace("*", "")
-    lines = text_tables.to_latex(effects_table).splitlines()
-    head, *rows = (
-        [latex_text(c.strip()) for c in re.split(r"(?<!\\)&", line.removesuffix(r" \\"))]
-        for line in (lines[2], *lines[4:-2])
-    )
+    lines = [line.removesuffix(r" \\") for line in text_tables.to_latex(effects_table).splitlines()]
+    head, *rows = [[latex_text(c.strip()) for c in re.split(r"(?<!\\)&", line)] for line in (lines[2], *lines[4:-2])]
     for row, (metric, other) in zip(rows, expected, strict=True):
         at = dict(zip(head, row, strict=True))
         assert first in at and (at["variant"], at["metric"]) == (other, metric)
-    return effects_table
 
 
 class Reader(HTMLParser):
@@ -111,15 +102,15 @@ class Reader(HTMLParser):
         self.texts.append(data.strip())
 
 
-def page(made: Spec, root: Path) -> Reader:
+def page_of(root: Path, *labels: str) -> Reader:
     """The page, without figures, of a study that has all runs but one."""
+    made, reader = spec(*labels), Reader()
+    round_trips(made)
     study = Study(made.name, made.recipe, made.variants, made.seeds, root=root, runs=root)
     study.table.unlink(missing_ok=True)
     study.folder.mkdir(exist_ok=True)
-    lost = (next(iter(made.variants)), 0)
-    for key in (key for key in study.measurements.runs if key != lost):
+    for key in [key for key in study.measurements.runs if key != (labels[0], 0)]:
         store.add_results(study.folder, made, key, [Measured("language", "m", 0.5, 3)], 1.0)
-    reader = Reader()
     with patch.object(StudyFigures, "sections", lambda _: dict.fromkeys(("effects", "seeds", "probes"), ())):
         reader.feed(study.report().read_text("utf-8"))
     return reader
@@ -156,12 +147,6 @@ def test_a_metric_of_any_characters_is_read_as_it_was_written(tmp_path_factory, 
     assert len(text_tables.to_latex(table(spec("a", "b"), metric)).splitlines()) == 7
 
 
-def page_of(root: Path, *labels: str) -> Reader:
-    made = spec(*labels)
-    round_trips(made)
-    return page(made, root)
-
-
 def test_labels_of_markup_are_labels(tmp_path):
     """All of them at once as what is compared, some as what that is compared with, and as metrics."""
     nasty, plain = (page_of(tmp_path, "first", *names) for names in (NASTY, [f"plain {i}" for i in range(len(NASTY))]))
@@ -176,7 +161,3 @@ def test_what_is_no_line_of_text_is_no_label(label):
     with pytest.raises(ConfigError, match=r"variants: label = .*one printable line") as error:
         spec(label, "other")
     assert len(str(error.value)) < 500 and str(error.value).isprintable()
-
-
-def test_the_columns_are_those_of_the_tables():
-    assert {*text_tables.cells(table(spec("xfm", "b"))).columns} - {"xfm"} <= {*HEADINGS}

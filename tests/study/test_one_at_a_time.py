@@ -8,7 +8,6 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from study import rivals, victim
 from study.conftest import tiny
@@ -78,16 +77,13 @@ def test_what_a_killed_study_left_is_removed_and_what_a_living_one_uses_is_not(c
     assert len(tiny("dies", tmp_path).missing()) == 0, "a dead one's lock holds nobody up"
 
 
-def test_a_refused_spec_leaves_the_old_one(tmp_path, quick):
+def test_a_refused_spec_leaves_the_old_one_and_what_was_noted_of_another_config_is_not_taken_over(tmp_path, quick):
     ours, theirs = (tiny("taken", tmp_path, **spec) for spec in rivals.SPECS)
     ours.run()
     before = {path.name: path.read_bytes() for path in ours.folder.iterdir()}
     with pytest.raises(StudyError, match="was measured with the config"):
         theirs.run()
     assert {path.name: path.read_bytes() for path in ours.folder.iterdir()} == before
-
-
-def test_what_was_noted_of_another_config_is_not_taken_over(tmp_path, quick):
     ours, theirs = (tiny("noted", tmp_path, **spec) for spec in rivals.SPECS)
     ours.folder.mkdir(parents=True)
     (ours.folder / "spec.json").write_text(ours.spec.to_json())
@@ -98,17 +94,6 @@ def test_what_was_noted_of_another_config_is_not_taken_over(tmp_path, quick):
     assert theirs.metrics()["m"][:4] == ("lower", "nats", 9.0, "untrained")
     assert [record["step"] for seed in theirs.probes()["xfm"] for record in seed] == [0, 0]
     assert not theirs.failed()
-
-
-def test_a_grown_exploration_keeps_what_was_noted(tmp_path, quick):
-    ours = tiny("grown", tmp_path, seeds=[0])
-    ours.run()
-    more = tiny("grown", tmp_path, seeds=[0, 1])
-    store.write_failed(ours.folder, ours.spec, {("xfm", 1): "diverged"})
-    before = (ours.folder / "probes.csv").read_text()
-    more.run()
-    assert (ours.folder / "probes.csv").read_text().startswith(before)
-    assert len(more.missing()) == 0 and store.finished(more.folder, more.spec) == {*more.measurements.runs}
 
 
 @pytest.mark.parametrize("workers", [-1, 0, 1.5, 1.0, "x", True, False, None, [2], 10**400 * -1, "y" * 10_000_000])
@@ -127,34 +112,22 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
             tiny("s", root).run()
 
 
-def rows(study: Study) -> int:
-    return study.table.read_bytes().count(b"\n") if study.table.exists() else 0
-
-
 def grown(study: Study, process, by: int) -> bool:
     """Waits until that many further rows are there; False where the process ended before."""
-    wanted = rows(study) + by
+
+    def rows() -> int:
+        return study.table.read_bytes().count(b"\n") if study.table.exists() else 0
+
+    wanted = rows() + by
     while process.is_alive():
-        if rows(study) >= wanted:
+        if rows() >= wanted:
             return True
         time.sleep(0.001)
     return False
 
 
-def assert_whole(study: Study) -> None:
-    """Every run once, with the values that it alone has, and beside it its baselines."""
-    runs = len(victim.VARIANTS) * len(victim.SEEDS)
-    assert runs > 100 and len(study.missing()) == 0 and not study.failed()
-    rows = pd.read_csv(study.table, keep_default_na=False)
-    each = Counter(rows[rows["level"] == ""][["variant", "seed"]].itertuples(index=False, name=None))
-    assert len(each) == runs and set(each.values()) == {1}
-    assert len(study.levels()) == 3 * runs == len(study.results())
-    for (variant, seed), own in study.results().groupby(["variant", "seed"]):
-        config = study.spec.configs[variant]
-        assert set(own["value"]) == {seed + sum(config.flow.text_gradient.values())}
-
-
 def test_killed_at_any_moment_it_goes_on_and_has_each_run_once(context, tmp_path):
+    """With the values that the run alone has, and beside it its baselines."""
     study, rng, kills = victim.many(tmp_path), np.random.default_rng(0), 0
     while True:
         process = context.Process(target=victim.run_many, args=(tmp_path,))
@@ -166,28 +139,14 @@ def test_killed_at_any_moment_it_goes_on_and_has_each_run_once(context, tmp_path
         process.join()
         kills += 1
     process.join()
-    assert process.exitcode == 0 and kills == 4
-    assert_whole(study)
+    runs = len(victim.VARIANTS) * len(victim.SEEDS)
+    assert process.exitcode == 0 and kills == 4 and runs > 100 and len(study.missing()) == 0 and not study.failed()
+    rows = pd.read_csv(study.table, keep_default_na=False)
+    each = Counter(rows[rows["level"] == ""][["variant", "seed"]].itertuples(index=False, name=None))
+    assert len(each) == runs and set(each.values()) == {1}
+    assert len(study.levels()) == 3 * runs == len(study.results())
+    for (variant, seed), own in study.results().groupby(["variant", "seed"]):
+        assert set(own["value"]) == {seed + sum(study.spec.configs[variant].flow.text_gradient.values())}
     made = Counter((tmp_path / "log").read_text().split("\n")[:-1])
     assert sum(made.values()) - len(made) <= kills, "what was there is not made again: one run was in flight at a kill"
     assert not [*(tmp_path / "runs").glob(".study-*")]
-
-
-@pytest.mark.full
-def test_its_workers_end_with_it(context, tmp_path, monkeypatch):
-    study = victim.many(tmp_path)
-    process = context.Process(target=victim.run_many, args=(tmp_path, 2))
-    process.start()
-    assert grown(study, process, 10)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.join()
-    assert len(workers) >= 2
-    _, alive = psutil.wait_procs(workers, timeout=30)
-    assert not alive
-    made = rows(study)
-    time.sleep(0.1)
-    assert rows(study) == made, "nobody writes any more"
-    monkeypatch.setattr(runner, "measure", victim.quick)
-    study.run(workers=1)
-    assert_whole(study)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import pytest
+from study.conftest import TINY, tiny
 
 from xfm.report import sentences
 from xfm.study import run_records
@@ -13,26 +13,21 @@ SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 NAMING = "naming, accuracy"
 
 
-def sentence(study, variant, metric):
-    table = study.effects()
-    row = table[(table["variant"] == variant) & (table["metric"] == metric)].iloc[0]
-    return row, sentences.effect(row)
-
-
-def test_a_sentence_says_the_way_the_size_and_the_interval(invented):
-    study = invented(SHIFT)
-    row, said = sentence(study, "no_stop_gradient", NAMING)
+def test_a_sentence_says_the_way_the_size_and_the_interval(invented, tmp_path):
+    """Conclusions are of the primary metrics, and count the rest."""
+    table = invented(SHIFT).effects()
+    rows = {key: rows.iloc[0] for key, rows in table.groupby(["variant", "metric"])}
+    row = rows["no_stop_gradient", NAMING]
     size = f"{100 * row['effect']:+.2f} points (95 % CI {100 * row['low']:+.2f} to {100 * row['high']:+.2f}, 10 seeds)"
-    assert said.startswith(f"no_stop_gradient is better than xfm on {NAMING}: {size}; p = {row['p']:.4f}, Holm ")
-    _, said = sentence(study, "no_stop_gradient", "language, loss (nats)")
+    start = f"no_stop_gradient is better than xfm on {NAMING}: {size}; p = {row['p']:.4f}, Holm "
+    assert sentences.effect(row).startswith(start)
+    said = sentences.effect(rows["no_stop_gradient", "language, loss (nats)"])
     assert " is worse than xfm on " in said and " nats (95 % CI" in said, "a loss that grows"
-    row, said = sentence(study, "no_guidance", NAMING)
-    assert row["low"] < 0 < row["high"] and ": no difference shown, " in said
-    assert said.endswith(f". {100 * row['detectable']:.2f} points would be detected in 80 % of such studies.")
-
-
-def test_conclusions_are_of_the_primary_metrics_and_count_the_rest(invented, tmp_path):
-    said = sentences.conclusions(invented(SHIFT).effects())
+    row = rows["no_guidance", NAMING]
+    assert row["low"] < 0 < row["high"] and ": no difference shown, " in sentences.effect(row)
+    detectable = f"{100 * row['detectable']:.2f} points would be detected in 80 % of such studies."
+    assert sentences.effect(row).endswith(f". {detectable}")
+    said = sentences.conclusions(table)
     assert said[0].endswith("the baseline (unigram) is 4.0500 nats.") and len(said) == 2 + 6 + 1, "baselines come first"
     assert " of 2 secondary effects have an uncorrected interval without zero; about 0 would by chance" in said[-1]
     explored = sentences.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
@@ -73,22 +68,13 @@ def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):
     )
 
 
-def test_a_probed_study_shows_what_happened_inside(probed_study):
-    records = probed_study.probes()
-    assert {v: [[r["step"] for r in seed] for seed in seeds] for v, seeds in records.items()} == {
-        "xfm": [[0, 2, 4]],
-        "no_stop_gradient": [[0, 2, 4]],
-    }
+def test_a_probed_study_shows_what_happened_inside(tmp_path):
+    study = tiny("probed", tmp_path, changes=TINY | {"train.probe_every": 2})
+    study.run()
+    records = study.probes()
+    steps = {v: [[r["step"] for r in seed] for seed in seeds] for v, seeds in records.items()}
+    assert steps == {"xfm": [[0, 2, 4]], "no_stop_gradient": [[0, 2, 4]]}
     held = [records[v][0][-1]["held_back"]["itm"] for v in records]
     assert held[0] > 0 == held[1]
-    page = probed_study.report().read_text("utf-8")
+    page = study.report().read_text("utf-8")
     assert "What happened inside" in page and 'id="figure-probes"' in page
-
-
-@pytest.fixture(scope="module")
-def probed_study(tmp_path_factory):
-    from study.conftest import TINY, tiny
-
-    study = tiny("probed", tmp_path_factory.mktemp("probed"), changes=TINY | {"train.probe_every": 2})
-    study.run()
-    return study

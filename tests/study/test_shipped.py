@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
 
-from xfm.config import AttentionFunction
 from xfm.study import Study
-from xfm.study.variants import labelled
 
 STUDIES = Path(__file__).parents[2] / "studies"
 PAGE = (STUDIES / "README.md").read_text("utf-8")
@@ -34,9 +31,3 @@ def test_every_question_of_the_index_has_its_section():
     assert {*re.findall(r"\]\(#([^)]+)\)", PAGE)} <= anchors
     answered = {*re.findall(r"^\*\*\[`[\w-]+`\]\(([\w-]+)\)", PAGE, re.M)}
     assert answered >= CONFIRM
-
-
-def test_the_functions_of_attention_are_the_ablations_of_those_names():
-    spec = Study.load(STUDIES / "attention").spec
-    first, *others = get_args(AttentionFunction)
-    assert spec.variants == labelled({first: "xfm"} | {name: name for name in others}) and spec.reference == first

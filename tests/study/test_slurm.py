@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from study import victim
@@ -18,7 +19,7 @@ from xfm.study.execute import Slurm
 
 @pytest.fixture(autouse=True)
 def _submitit(request):
-    if "missing" not in request.node.name and "read" not in request.node.name:
+    if not request.node.name.startswith(("test_what_trains_nothing", "test_options")):
         pytest.importorskip("submitit")
 
 
@@ -35,28 +36,24 @@ def test_options_are_read_as_they_are_written():
             options([bad])
 
 
-def test_nothing_is_trained_where_workers_are_none(tmp_path):
-    with pytest.raises(ConfigError, match="workers = 0: must be 1 or more with --slurm"):
-        command(str(tmp_path), workers=0, slurm=["partition=gpu"])
+@pytest.mark.parametrize(("given", "said"), [
+    ({"workers": 0}, "workers = 0: must be 1 or more with --slurm"),
+    *(({"tell": tell}, rf"slurm = \['partition=gpu'\]: must be left out with --{tell}")
+      for tell in ("plan", "metrics")),
+    *(({"tell": tell, "slurm": [], "accept_code": "a typo"}, f"accept_code = 'a typo': must be left out with --{tell}")
+      for tell in ("plan", "metrics")),
+])  # fmt: skip
+def test_what_trains_nothing_takes_no_cluster_and_accepts_no_code(given, said, tmp_path):
+    with pytest.raises(ConfigError, match=said):
+        command(str(tmp_path), **{"slurm": ["partition=gpu"]} | given)
 
 
-@pytest.mark.parametrize("tell", ["plan", "metrics"])
-def test_what_trains_nothing_takes_no_cluster_and_accepts_no_code(tell, tmp_path):
-    with pytest.raises(ConfigError, match=rf"slurm = \['partition=gpu'\]: must be left out with --{tell}"):
-        command(str(tmp_path), tell=tell, slurm=["partition=gpu"])
-    with pytest.raises(ConfigError, match=f"accept_code = 'a typo': must be left out with --{tell}"):
-        command(str(tmp_path), tell=tell, accept_code="a typo")
-
-
-def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(execute.importlib.sys.modules, "submitit", None)
-    with pytest.raises(ConfigError, match=r'pip install "xfm-lab\[slurm\]"'):
-        Slurm(tmp_path)
-
-
-def test_without_a_cluster_it_says_so(tmp_path):
+def test_without_a_cluster_or_its_package_it_says_so(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="slurm cluster"):
         Slurm(tmp_path, partition="gpu")
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(ConfigError, match=r'pip install "xfm-lab\[slurm\]"'):
+        Slurm(tmp_path)
 
 
 def test_a_job_is_a_process_with_its_own_look_at_the_package_and_its_error_is_the_error_itself(tmp_path):
@@ -67,7 +64,7 @@ def test_a_job_is_a_process_with_its_own_look_at_the_package_and_its_error_is_th
     assert [*tmp_path.glob("*_log.out")]
 
 
-def test_its_end_cancels_what_is_left(tmp_path, monkeypatch):
+def test_its_end_cancels_what_is_left_and_a_preempted_job_is_the_same_call_again(tmp_path, monkeypatch):
     cancelled = []
 
     class Job:
@@ -85,11 +82,7 @@ def test_its_end_cancels_what_is_left(tmp_path, monkeypatch):
     while not running.running() or not cluster._jobs:
         execute.threading.Event().wait(0.01)
     cluster.shutdown()
-    assert len(cancelled) == 1 and waiting.cancelled()
-    assert str(running.exception()) == "cancelled"
-
-
-def test_a_preempted_job_is_the_same_call_again():
+    assert len(cancelled) == 1 and waiting.cancelled() and str(running.exception()) == "cancelled"
     again = execute._Call(double).checkpoint(3)
     assert again.function(*again.args) == ((6, os.getpid()), None)
 

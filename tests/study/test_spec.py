@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,50 +27,39 @@ def spec(**other: Any) -> Spec:
     return Spec(**{"name": "s", "recipe": "smoke", "variants": variants, "seeds": (0, 1)} | other)
 
 
-@pytest.mark.parametrize(
-    ("written", "expected"),
-    [
-        ("xfm", {}),
-        ("no_mim", {"objectives.mim.weight": 0.0}),
-        ("neither+no_mim", recipes.ablations()["neither"] | recipes.ablations()["no_mim"]),
-        ("train.lr=1e+3", {"train.lr": 1000.0}),
-        (
-            "no_mim+train.lr=0.001+flow.mim_target=pixels",
-            {"objectives.mim.weight": 0.0, "train.lr": 0.001, "flow.mim_target": "pixels"},
-        ),
-        (f"{FUSION}=0.3", {f"flow.text_gradient.{o}": 0.3 for o in ("itm", "imlm", "bbp")}),
-        ({"data.texts": 8}, {"data.texts": 8}),
-        ({"objectives.itm": ObjectiveConfig(0.5)}, {"objectives.itm.weight": 0.5, "objectives.itm.start": 0.0}),
-        ({"objectives.itm": {"weight": 0.5}}, {"objectives.itm.weight": 0.5}),
-    ],
-)
+FUSED = [f"flow.text_gradient.{o}" for o in ("itm", "imlm", "bbp")]
+ABLATIONS, NO_MIM = recipes.ablations(), {"objectives.mim.weight": 0.0}
+
+
+@pytest.mark.parametrize(("written", "expected"), [
+    ("xfm", {}), ("no_mim", NO_MIM), ("neither+no_mim", ABLATIONS["neither"] | NO_MIM),
+    ("train.lr=1e+3", {"train.lr": 1000.0}), (f"{FUSION}=0.3", dict.fromkeys(FUSED, 0.3)),
+    ("no_mim+train.lr=0.001+flow.mim_target=pixels", NO_MIM | {"train.lr": 0.001, "flow.mim_target": "pixels"}),
+    ({"data.texts": 8}, {"data.texts": 8}), ({"objectives.itm": {"weight": 0.5}}, {"objectives.itm.weight": 0.5}),
+    ({"objectives.itm": ObjectiveConfig(0.5)}, {"objectives.itm.weight": 0.5, "objectives.itm.start": 0.0}),
+])  # fmt: skip
 def test_a_variant_is_dotted_fields(written, expected):
     assert changes(written) == expected
 
 
 def test_runs_have_one_thread_unless_the_spec_says_otherwise():
-    config = spec(recipe="demo").configs["xfm"]
-    assert (config.train.threads, config.data.workers) == (1, 0)
-    config = spec(recipe="demo", changes={"train.threads": 4, "data.workers": 2}).configs["xfm"]
-    assert (config.train.threads, config.data.workers) == (4, 2)
+    for changed, expected in (({}, (1, 0)), ({"train.threads": 4, "data.workers": 2}, (4, 2))):
+        config = spec(recipe="demo", changes=changed).configs["xfm"]
+        assert (config.train.threads, config.data.workers) == expected
 
 
-def test_a_grid_is_every_combination():
-    made = grid({FUSION: [0, 0.1], "train.lr": [1e-3, 3e-3, 1e-2]})
-    assert len(made) == 6
-    assert made[f"{FUSION}=0.1, train.lr=0.003"] == {
-        **{f"flow.text_gradient.{o}": 0.1 for o in ("itm", "imlm", "bbp")},
-        "train.lr": 3e-3,
-    }
-    assert cell(f"{FUSION}=0.1, train.lr=0.003") == {FUSION: 0.1, "train.lr": 0.003}
-
-
-def test_a_grid_over_variants_is_compared_within_its_cells():
+def test_a_grid_is_every_combination_and_is_compared_within_its_cells():
+    made, label = grid({FUSION: [0, 0.1], "train.lr": [1e-3, 3e-3, 1e-2]}), f"{FUSION}=0.1, train.lr=0.003"
+    assert len(made) == 6 and made[label] == dict.fromkeys(FUSED, 0.1) | {"train.lr": 3e-3}
+    assert cell(label) == {FUSION: 0.1, "train.lr": 0.003}
     made = grid({"data.texts": [4, 8]}, ["xfm", "no_mim"])
-    assert made["no_mim, data.texts=8"] == {"objectives.mim.weight": 0.0, "data.texts": 8}
+    assert made["no_mim, data.texts=8"] == NO_MIM | {"data.texts": 8}
     ours = spec(variants=made)
     assert ours.references("xfm") == {f"no_mim, data.texts={n}": f"xfm, data.texts={n}" for n in (4, 8)}
     assert ours.references("xfm, data.texts=4").keys() == made.keys() - {"xfm, data.texts=4"}
+    for field, wrong in (("train.lr", []), ("flow.mim_target", "pixels")):
+        with pytest.raises(ConfigError, match=re.escape(f"{field} = {wrong!r}: must be a list")):
+            grid({field: wrong})
 
 
 def test_the_name_of_a_run_is_of_its_config_alone():
@@ -83,14 +73,8 @@ def test_the_name_of_a_run_is_of_its_config_alone():
 
 
 def test_a_spec_goes_to_json_and_back():
-    made = spec(
-        variants=grid({FUSION: [0, 1]}),
-        changes={"train.lr": 1e-3},
-        primary=("a", "b"),
-        tasks=("language",),
-        confirmatory=True,
-        explored=("e",),
-    )
+    made = spec(variants=grid({FUSION: [0, 1]}), changes={"train.lr": 1e-3}, primary=("a", "b"), tasks=("language",),
+                confirmatory=True, explored=("e",))  # fmt: skip
     assert Spec.from_json(made.to_json()) == made
 
 
@@ -123,42 +107,22 @@ def test_a_broken_spec_says_what_is_wrong(broken, message, tmp_path):
         Study(**{"name": "s", "recipe": "smoke", "variants": ["xfm"], "root": tmp_path} | broken)
 
 
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"train.lr": []}, r"train.lr = \[\]: must be a list of values"),
-        ({"flow.mim_target": "pixels"}, "flow.mim_target = 'pixels': must be a list"),
-    ],
-)
-def test_a_broken_grid_says_what_is_wrong(fields, message):
-    with pytest.raises(ConfigError, match=message):
-        grid(fields)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seed": [1]}, r"seed: no such field; did you mean 'seeds'\?"),
-        ({"seeds": 3}, "seeds = 3: must be a list"),
-        ({"variants": {"a": 3}}, "variant = 3: must be a name, or a mapping"),
-        ({"name": "other"}, "name = 'other': must be the folder's, 's'"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    ({"seed": [1]}, r"seed: no such field; did you mean 'seeds'\?"), ({"seeds": 3}, "seeds = 3: must be a list"),
+    ({"variants": {"a": 3}}, "variant = 3: must be a name, or a mapping"),
+    ({"name": "other"}, "name = 'other': must be the folder's, 'stop'"),
+])  # fmt: skip
 def test_a_broken_file_says_what_is_wrong(change, message, tmp_path):
-    folder = tmp_path / "s"
+    folder = tmp_path / "stop"
     folder.mkdir()
-    (folder / "spec.json").write_text(json.dumps(json.loads(spec().to_json()) | change))
+    (folder / "spec.json").write_text(json.dumps(json.loads(spec(name="stop").to_json()) | change))
     with pytest.raises(ConfigError, match=f"spec.json: {message}"):
         Study.load(folder)
-
-
-def test_no_study_names_those_there_are(tmp_path):
-    (tmp_path / "stop").mkdir()
-    (tmp_path / "stop" / "spec.json").write_text("{")
     with pytest.raises(StudyError, match=r"no study here; did you mean 'stop'\?"):
         Study.load(tmp_path / "sotp")
+    (folder / "spec.json").write_text("{")
     with pytest.raises(StudyError, match="cannot be read"):
-        Study.load(tmp_path / "stop")
+        Study.load(folder)
 
 
 def test_a_primary_metric_must_be_measured_and_the_only_one_of_its_family():
@@ -174,10 +138,8 @@ def test_sources_of_randomness_that_are_fixed_refuse_fine_tuning() -> None:
     """Its own draws are of the run's seed, and would vary in every arm."""
     variants = labelled(["xfm", "vary_data"])
     assert spec(variants=variants, tasks=("mlm",)).asks == (Ask("mlm", "evaluate"),)
-    with pytest.raises(
-        ConfigError,
-        match=r"tasks = \['mlm', 'finetune:lexname'\]: must be without finetune: where variants set seed_of",
-    ):
+    said = r"tasks = \['mlm', 'finetune:lexname'\]: must be without finetune: where variants set seed_of"
+    with pytest.raises(ConfigError, match=said):
         spec(variants=variants, tasks=("mlm", "finetune:lexname"))
     assert spec(tasks=("finetune:lexname",)).asks == (Ask("lexname", "finetune"),)
 
@@ -185,40 +147,29 @@ def test_sources_of_randomness_that_are_fixed_refuse_fine_tuning() -> None:
 VARIANTS = ["xfm", "no_stop_gradient", "neither", "no_guidance+train.lr=0.001", "pixels", "no_mlm"]
 
 
-def test_every_variant_is_told_by_its_name(tmp_path: Path) -> None:
-    study = Study("dose", "smoke+stage1", VARIANTS, seeds=[0, 1], changes={"data.pairs": 6}, root=tmp_path)
+def test_every_run_is_told_by_its_name_and_no_two_have_one(tmp_path: Path) -> None:
+    changed = {"changes": {"data.pairs": 6}, "root": tmp_path}
+    study = Study("dose", "smoke+stage1", VARIANTS, seeds=[0, 1], **changed)
     configs = {f"{v}/{seed}": study.spec.config(v, seed) for v in VARIANTS for seed in (0, 1)}
     assert readable(configs) == {f"{v}/{seed}": f"smoke {v}, seed {seed}" for v in VARIANTS for seed in (0, 1)}
-
-
-def test_one_run_alone_is_told_by_all_that_it_changes(tmp_path: Path) -> None:
-    study = Study("one", "smoke+stage1", ["no_guidance"], seeds=[3], changes={"data.pairs": 6}, root=tmp_path)
-    name = readable({"a": study.spec.config("no_guidance", 3)})["a"]
+    one = Study("one", "smoke+stage1", ["no_guidance"], seeds=[3], **changed)
+    name = readable({"a": one.spec.config("no_guidance", 3)})["a"]  # alone it is told by all that it changes
     assert name.startswith("smoke no_guidance+stage1+") and name.endswith(", seed 3") and "data.pairs=6" in name
-
-
-def test_other_runs_keep_their_folders_and_no_two_have_one_name(tmp_path: Path) -> None:
     study = Study("s", "smoke", ["xfm", "pixels"], seeds=[0], root=tmp_path)
     own = {"smoke/seed0": get("smoke"), "mine+now/seed0": get("smoke").replace({"name": "mine+now"})}
     runs = {"x": study.spec.config("xfm", 0), "again": study.spec.config("xfm", 0), "p": study.spec.config("pixels", 0)}
-    names = readable(own | runs)
-    assert {f: names[f] for f in own} == {f: f for f in own}
-    assert (names["x"], names["again"], names["p"]) == (
-        "smoke xfm, seed 0 (x)",
-        "smoke xfm, seed 0 (again)",
-        "smoke pixels, seed 0",
-    )
-    assert readable({}) == {}
+    told = {"x": "smoke xfm, seed 0 (x)", "again": "smoke xfm, seed 0 (again)", "p": "smoke pixels, seed 0"}
+    assert readable(own | runs) == {folder: folder for folder in own} | told and readable({}) == {}
 
 
 def test_runs_compare_heads_its_columns_by_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = Study("s", "smoke", ["xfm", "no_stop_gradient"], seeds=[0], root=tmp_path, runs=tmp_path)
-    fields = json.loads(to_json([Result("language", "", "accuracy", 0.5, 0.4, 0.6, 9, None, "", None, 0, "test")]))[0]
+    row = to_json([Result("language", "", "accuracy", 0.5, 0.4, 0.6, 9, None, "", None, 0, "test")])
     for variant in study.spec.variants:
         run = study.run_of(variant, 0)
         run.make()
         run.claim()
-        run.write({"evaluation.json": json.dumps([fields]), "model.safetensors": b""})
+        run.write({"evaluation.json": row, "model.safetensors": b""})
         run.finish()
     main(["runs", str(tmp_path), "--compare"])
     lines = capsys.readouterr().out.split("\n\n")[1].splitlines()

@@ -7,17 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from study.conftest import METRICS, made_up
 
 from xfm.report.sentences import spread
 from xfm.study import Study
-from xfm.study.variance import median_share
 
 ALONE = ("vary_data", "vary_masks")
 TOLD = [metric for metric in METRICS if not metric.startswith("validation/")]  # whose batches are of the seed
-LOSS, BOXES = "language, loss (nats)", "grounding, acc@0.5"
 
 
 def of_sources(root: Path, shift: float = 0.0, **other: Any) -> Study:
@@ -26,23 +23,16 @@ def of_sources(root: Path, shift: float = 0.0, **other: Any) -> Study:
 
 
 def words(study: Study) -> str:
-    text = re.sub(
-        r"<(style|script)\b.*?</\1>|<svg\b.*?</svg>|<[^>]+>", " ", study.report().read_text("utf-8"), flags=re.S
-    )
+    text = re.sub(r"<(style|script|svg)\b.*?</\1>|<[^>]+>", " ", study.report().read_text("utf-8"), flags=re.S)
     return " ".join(html.unescape(text).split())
 
 
-@pytest.mark.parametrize(
-    ("variants", "asks"),
-    [
-        (["xfm", *ALONE], True),
-        (["xfm"], False),
-        (["xfm", "vary_data", "no_mim"], False),
-        ({"xfm": {}, "both": {"seed_of.data": 7, "seed_of.masks": 7}}, True),
-        ({"xfm": {}, "more": {"seed_of.data": 7, "train.steps": 9}}, False),
-        ({"a": {"seed_of.data": 1}, "b": {"seed_of.masks": 1}}, False),
-    ],
-)
+@pytest.mark.parametrize(("variants", "asks"), [
+    (["xfm", *ALONE], True), (["xfm"], False), (["xfm", "vary_data", "no_mim"], False),
+    ({"xfm": {}, "both": {"seed_of.data": 7, "seed_of.masks": 7}}, True),
+    ({"xfm": {}, "more": {"seed_of.data": 7, "train.steps": 9}}, False),
+    ({"a": {"seed_of.data": 1}, "b": {"seed_of.masks": 1}}, False),
+])  # fmt: skip
 def test_which_studies_ask_that(variants, asks, tmp_path) -> None:
     assert Study("sources", variants=variants, root=tmp_path, runs=tmp_path).spec.of_spread is asks
 
@@ -78,32 +68,3 @@ def test_its_report_says_how_much_and_compares_nothing(tmp_path) -> None:
         assert wrong not in text, wrong
     drawn = [path.name for path in study.save() if path.suffix == ".png"]
     assert drawn == ["spread.png", "seeds.png"]
-
-
-def test_the_interval_of_a_median_share_covers_it() -> None:
-    """Of studies of ten runs and forty metrics that six causes move; it errs on the safe side."""
-    rng, studies = np.random.default_rng(0), 300
-    shares = np.exp(rng.normal(np.log(0.4), 0.5, 40))
-    causes = rng.normal(size=(6, 40))
-
-    def runs() -> np.ndarray:
-        return rng.normal(size=(10, 6)) @ causes + 0.7 * rng.normal(size=(10, 40))
-
-    found = [median_share(runs() * np.sqrt(shares), runs(), i) for i in range(studies)]
-    inside = np.mean([each.share_low <= np.median(shares) <= each.share_high for each in found])
-    assert 0.93 < inside <= 1 and np.median([each.share_high / each.share_low for each in found]) < 5
-
-
-def test_a_median_share_is_that_of_the_variances_and_of_few_runs_has_no_interval() -> None:
-    part, whole = np.random.default_rng(1).normal(size=(2, 7, 5))
-    share, low, high = median_share(part, whole, "key")
-    assert share == pytest.approx(np.median(part.var(0, ddof=1) / whole.var(0, ddof=1)))
-    assert low < share < high and median_share(part, whole, "key") == (share, low, high)
-    assert median_share(part, whole, "another key") != (share, low, high)
-    two = median_share(part[:2], whole)
-    assert two.share > 0 and np.isnan(two[1:]).all() and np.isnan(median_share(part[:1], whole)).all()
-    assert np.isnan(median_share(part[:, :0], whole[:, :0])).all()
-    assert np.isnan(median_share(part, 0 * whole)).all(), "where nothing varies"
-    still = np.concatenate([whole, 0 * whole[:, :2]], axis=1)
-    assert median_share(np.concatenate([part, part[:, :2]], axis=1), still)[0] == pytest.approx(share)
-    assert np.isfinite(median_share(part[:3], whole[:3])).all(), "although some samples are one run three times"

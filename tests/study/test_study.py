@@ -48,54 +48,39 @@ def fake(rows_of):
 
 
 def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
-    frame = measured.results()
-    assert [*frame[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)] == [
-        ("xfm", 3),
-        ("no_stop_gradient", 3),
-        ("no_guidance", 3),
-    ]
-    run = measured.run_of("no_stop_gradient", 3)
-    own = frame[frame["variant"] == "no_stop_gradient"].set_index("metric")
+    frame, run = measured.results(), measured.run_of("no_stop_gradient", 3)
+    runs = [*frame[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)]
+    assert runs == [("xfm", 3), ("no_stop_gradient", 3), ("no_guidance", 3)]
+    own, last = frame[frame["variant"] == "no_stop_gradient"].set_index("metric"), run.metrics()[-1]
     assert set(own["fingerprint"]) == {run.config.fingerprint}
-    last = run.metrics()[-1]
-    for loss in LOSSES:
-        assert own.loc[f"validation/{loss}", "value"] == last[f"validation/{loss}"]
+    assert all(own.loc[f"validation/{loss}", "value"] == last[f"validation/{loss}"] for loss in LOSSES)
     (seen, unseen) = evaluate_run(run.folder, "naming")
     assert own.loc["naming, accuracy", ["value", "n", "family"]].tolist() == [seen.value, seen.n, "vision-language"]
     assert own.loc["naming (unseen concepts), accuracy", "value"] == unseen.value
-    assert len(own) == len(LOSSES) + 2
     known = measured.metrics()
+    assert len(own) == len(LOSSES) + 2 and set(known) == set(own.index)
     assert known["naming, accuracy"][:4] == (seen.better, seen.unit, seen.baseline, seen.baseline_name)
     assert known["validation/pairs/itm"].baseline == pytest.approx(0.6365, abs=1e-4)
     assert known["validation/pairs/itc"][:4] == ("lower", "nats", pytest.approx(math.log(4)), "chance, ln 4")
-    levels = (
-        measured.levels().query("level == 'baseline' and variant == 'no_stop_gradient'").set_index("metric")["value"]
-    )
+    levels = measured.levels().query("level == 'baseline' and variant == 'no_stop_gradient'").set_index("metric")
     for loss in ("pairs/mim", "images/mim"):  # what a constant reaches is the run's own: its targets are
-        assert levels[f"validation/{loss}"] == last[f"validation/{loss}/constant"]
-    assert set(known) == set(own.index)
-    families = own["family"].to_dict()
-    assert [families[f"validation/{loss}"] for loss in ("texts/mlm", "pairs/mim", "pairs/itm")] == [
-        "language",
-        "vision",
-        "vision-language",
-    ]
+        assert levels.loc[f"validation/{loss}", "value"] == last[f"validation/{loss}/constant"]
+    for loss, family in {"texts/mlm": "language", "pairs/mim": "vision", "pairs/itm": "vision-language"}.items():
+        assert own.loc[f"validation/{loss}", "family"] == family
     assert own["seconds"].iloc[0] == pytest.approx(sum(r["seconds"] for r in run.metrics()), abs=0.01)
 
 
 def test_variants_share_a_stage_1_and_differ_from_the_first_gradient_on(measured):
-    starts = [path for path in measured.runs.iterdir() if ".stage1-" in path.name]
-    assert len(starts) == 1
-    assert starts[0].name == prior_runs.stage1(measured.spec.configs["xfm"].replace({"seed": 3})).name
-    whole, open_, frozen = (measured.run_of(variant, 3) for variant in measured.spec.variants)
-    same = {(run.folder / "init.safetensors").read_bytes() for run in (whole, open_, frozen)}
-    assert len(same) == 1
-    first = [plain(run.metrics())[0] for run in (whole, open_, frozen)]
-    losses = [{k: v for k, v in record.items() if k.count("/") == 1} for record in first]
+    (start,) = (path for path in measured.runs.iterdir() if ".stage1-" in path.name)
+    assert start.name == prior_runs.stage1(measured.spec.configs["xfm"].replace({"seed": 3})).name
+    runs = [measured.run_of(variant, 3) for variant in measured.spec.variants]
+    assert len({(run.folder / "init.safetensors").read_bytes() for run in runs}) == 1
+    records = [plain(run.metrics()) for run in runs]
+    losses = [{k: v for k, v in record[0].items() if k.count("/") == 1} for record in records]
     assert losses[0] == losses[1] and len(losses[0]) == len(LOSSES), "same data, masks, weights; only gradients differ"
     moved = {k for k in losses[0] if losses[0][k] != losses[2][k]}
     assert moved <= {"pairs/mim", "images/mim"}, "the guidance is a target of MIM and of nothing else"
-    assert plain(whole.metrics())[1] != plain(open_.metrics())[1] != plain(frozen.metrics())[1]
+    assert records[0][1] != records[1][1] != records[2][1]
 
 
 def test_a_study_resumes_from_its_table_without_run_folders(measured, tmp_path, no_training):
@@ -134,13 +119,9 @@ def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path,
     missing = study.missing()
     assert missing[["variant", "seed"]].to_numpy().tolist() == [["xfm", 1], ["no_stop_gradient", 1]]
     assert "warm start of seed 1 failed: ValueError: no luck" in missing["why"][0]
-    assert study.effects()[["n", "effect", "note"]].to_numpy().tolist() == [
-        [
-            3,
-            pytest.approx(2 / 3),
-            "1 with a failed run, counted as the worst value; without it the difference is +1.0000",
-        ]
-    ], "no warm start: both runs of that seed failed, a tie"
+    note = "1 with a failed run, counted as the worst value; without it the difference is +1.0000"
+    effects = study.effects()[["n", "effect", "note"]].to_numpy().tolist()
+    assert effects == [[3, pytest.approx(2 / 3), note]], "no warm start: both runs of that seed failed, a tie"
     assert Study.load(study.folder, runs=study.runs).failed().keys() == {("xfm", 1), ("no_stop_gradient", 1)}
     broken = False
     study.run()
@@ -191,9 +172,9 @@ def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
 
 
 @pytest.mark.full
-def test_in_processes_of_which_one_is_killed_it_finds_the_same(measured, tmp_path):
-    study = tiny("measured", tmp_path, variants=[*measured.spec.variants][:2])
-    killed = []
+@pytest.mark.parametrize("where", ["processes of which one is killed", "a Dask cluster"])
+def test_elsewhere_it_finds_the_same(where, measured, tmp_path):
+    study, killed = tiny("measured", tmp_path, variants=[*measured.spec.variants][:2]), []
 
     def kill_one() -> None:
         while not killed:
@@ -204,24 +185,15 @@ def test_in_processes_of_which_one_is_killed_it_finds_the_same(measured, tmp_pat
                 killed.append(children[0].pid)
             time.sleep(0.02)
 
-    murderer = threading.Thread(target=kill_one, daemon=True)
-    murderer.start()
-    study.run(workers=2)
-    assert killed
-    assert len(study.missing()) == 0
-    pd.testing.assert_frame_equal(numbers(study), of_two(measured))
-    assert not [*study.runs.glob(".study-*")]
+    if "Dask" in where:
+        from distributed import Client, LocalCluster
 
-
-def of_two(measured):
-    return numbers(measured).query("variant != 'no_guidance'").reset_index(drop=True)
-
-
-@pytest.mark.full
-def test_on_a_dask_cluster_it_finds_the_same(measured, tmp_path):
-    from distributed import Client, LocalCluster
-
-    study = tiny("measured", tmp_path, variants=[*measured.spec.variants][:2])
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
-        study.run(client.get_executor())
-    pd.testing.assert_frame_equal(numbers(study), of_two(measured))
+        alone = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+        with LocalCluster(**alone) as cluster, Client(cluster) as client:
+            study.run(client.get_executor())
+    else:
+        threading.Thread(target=kill_one, daemon=True).start()
+        study.run(workers=2)
+        assert killed and len(study.missing()) == 0 and not [*study.runs.glob(".study-*")]
+    expected = numbers(measured).query("variant != 'no_guidance'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(numbers(study), expected)

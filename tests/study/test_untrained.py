@@ -47,26 +47,20 @@ def nothing_trains(monkeypatch):
 
 
 def test_the_metrics_are_those_of_trained_runs(measured, nothing_trains):
-    config = worker.reference_config(measured.spec)
+    config, results = worker.reference_config(measured.spec), measured.results()
     assert config == measured.spec.config("xfm", 3)
     found = worker.measure_untrained(config.to_json(), measured.spec.asks, "test")
-    results = measured.results()
     for variant in measured.spec.variants:  # no_guidance's target is a frozen network's
-        own = results[results["variant"] == variant]
-        assert found.families == dict(own[["metric", "family"]].itertuples(index=False, name=None))
-        assert {row.metric: row.n for row in found.rows} == dict(
-            own[["metric", "n"]].itertuples(index=False, name=None)
-        )
-    known_after = measured.metrics()
-    of_each_run = {key for key, known in known_after.items() if known.baseline_name == "differs between runs"}
+        own = results[results["variant"] == variant].set_index("metric")
+        assert found.families == own["family"].to_dict()
+        assert {row.metric: row.n for row in found.rows} == own["n"].to_dict()
+    after, before = measured.metrics(), {row.metric: row.known for row in found.rows}
+    of_each_run = {key for key, known in after.items() if known.baseline_name == "differs between runs"}
     assert of_each_run == {"validation/pairs/mim", "validation/images/mim"}, "a constant, for each run's own targets"
-    for key in of_each_run:
-        assert known_after[key].baseline is None
-        known_after[key] = known_after[key]._replace(baseline_name="")
-    before = {row.metric: row.known for row in found.rows}
-    for key, known in known_after.items():
-        assert before[key]._replace(baseline=None)[:4] == known._replace(baseline=None)[:4]
-        assert before[key].baseline == pytest.approx(known.baseline)
+    for key, known in after.items():
+        name = "" if key in of_each_run else known.baseline_name
+        assert before[key][:4] == (known.better, known.unit, pytest.approx(known.baseline), name)
+        assert known.baseline is None or key not in of_each_run
     by_chance = {row.metric: row.value for row in found.rows}
     assert by_chance["naming, accuracy"] < 0.05
     assert by_chance["validation/texts/mlm"] == pytest.approx(math.log(1024), abs=0.5)
@@ -74,43 +68,33 @@ def test_the_metrics_are_those_of_trained_runs(measured, nothing_trains):
 
 
 def test_held_out_losses_are_those_that_training_would_record(tmp_path):
-    changes = TINY | {
-        "train.steps": 1,
-        "train.lr": 1e-12,
-        "train.muon_lr": 0.0,
-        "train.validate_every": 1,
-        "init_from": "",
-        "train.warmup": 0,
-    }
-    config = recipes.get("smoke").replace({"name": "still", "train.precision": "fp32", **changes})
+    still = {"steps": 1, "lr": 1e-12, "muon_lr": 0.0, "validate_every": 1, "warmup": 0, "precision": "fp32"}
+    changes = TINY | {f"train.{name}": value for name, value in still.items()} | {"init_from": "", "name": "still"}
+    config = recipes.get("smoke").replace(changes)
     (record,) = pretrain(config, tmp_path)
-    found = {
-        row.metric: row.value
-        for row in worker.measure_untrained(config.to_json(), [Ask("naming", "evaluate")], "test").rows
-    }
+    rows = worker.measure_untrained(config.to_json(), [Ask("naming", "evaluate")], "test").rows
     losses = {k: v for k, v in record.items() if k.startswith("validation/") and k.count("/") == 2}
     assert len(losses) == 10
-    assert {k: found[k] for k in losses} == pytest.approx(losses, rel=1e-4)
+    assert {row.metric: row.value for row in rows if row.metric in losses} == pytest.approx(losses, rel=1e-4)
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch, split):
-    for name in ("grounding", "concept"):
+    names, run = ["grounding", "concept"], measured.run_of("xfm", 3)
+    for name in names:
         monkeypatch.setattr(TRAINABLE[name], "tested", 40)
         monkeypatch.setattr(TRAINABLE[name], "baseline_items", 40)
-    run, tasks = measured.run_of("xfm", 3), ["finetune:grounding", "finetune:concept"]
-    spec = tiny("tuned", tmp_path, tasks=tasks, split=split).spec
-    assert worker.startable_of(spec.configs["xfm"], spec.asks) == ["grounding", "concept"]
+    spec = tiny("tuned", tmp_path, tasks=[f"finetune:{name}" for name in names], split=split).spec
+    assert worker.startable_of(spec.configs["xfm"], spec.asks) == names
     tuned = [
-        result
-        for task in ("grounding", "concept")
-        for result in train_to_end(recipe(task, run.folder, steps=2, split=split), tmp_path).results()
+        r for task in names for r in train_to_end(recipe(task, run.folder, steps=2, split=split), tmp_path).results()
     ]
     found = worker.measure_untrained(spec.config("xfm", 3).to_json(), spec.asks, split)
     rows = [row for row in found.rows if not row.metric.startswith("validation/")]
-    assert [(r.family, r.metric, r.n, r.known.better, r.known.unit, r.known.baseline_name) for r in rows] == [
-        (r.family, r.metric, r.n, r.known.better, r.known.unit, r.known.baseline_name) for r in evaluated(tuned)
+    told = [
+        [(r.family, r.metric, r.n, *r.known[:2], r.known.baseline_name) for r in of] for of in (rows, evaluated(tuned))
     ]
+    assert told[0] == told[1]
     assert any("held-out style" in row.metric for row in rows) == (split == "test"), "which an exploration leaves alone"
 
 

@@ -91,9 +91,9 @@ def left(config: RunConfig, root: Path, step: int) -> Run:
 
 
 @pytest.fixture(scope="session")
-def stopped_once(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def stopped_once(config: RunConfig, once: Callable[..., Path]) -> Run:
     """A run that was left after 10 of 12 steps. Not to be changed."""
-    return left(config, tmp_path_factory.mktemp("stopped"), 9)
+    return Run.of(config, once("stopped", lambda root: left(config, root, 9)))
 
 
 def copied(run: Run, root: Path) -> Run:

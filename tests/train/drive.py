@@ -19,12 +19,11 @@ from xfm.train import RunError, Terminated, loop
 from xfm.train.step import Training
 
 
-def train(config: RunConfig, root: Path, reports: Connection, heard: bool = True) -> None:
-    """In a process group of its own, as a terminal's Ctrl-C reaches one; `heard`: it hears of it."""
+def train(config: RunConfig, root: Path, reports: Connection) -> None:
+    """In a process group of its own, as a terminal's Ctrl-C reaches one."""
     os.setsid()
-    if heard:  # whatever started the tests: nohup, or a shell's &
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests: nohup, or a shell's &
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     multiprocessing.set_start_method("fork", force=True)  # of loader processes, as anywhere on Linux
     try:
         for record in pretrain(config, root):
@@ -89,15 +88,6 @@ def signals(place: str, numbers: list[int], config: RunConfig, root: Path, repor
             sum(range(1000))  # a signal is heard between two instructions
             reports.send("went on")
     return None
-
-
-def ignore_and_signal(config: RunConfig, root: Path, reports: Connection) -> None:
-    """As under `nohup`: the terminal closes in step 3, and the training does not hear of it."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    weights_at = loop.weights_at
-    closes = lambda now: os.kill(os.getpid(), signal.SIGHUP) if now == 3 else None  # noqa: E731
-    loop.weights_at = lambda config, now: closes(now) or weights_at(config, now)
-    train(config, root, reports, heard=False)
 
 
 def hold(config: RunConfig, root: Path, reports: Connection) -> None:

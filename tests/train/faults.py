@@ -7,10 +7,9 @@ import ctypes
 import os
 import resource
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -18,12 +17,12 @@ import torch
 
 from xfm import pretrain
 from xfm.config import RunConfig
-from xfm.data import cache, wordnet
+from xfm.data import wordnet
 from xfm.data.world import styles
 from xfm.train import Run, step
 
 NEW_MOUNTS, NEW_USERS, PRIVATE = 0x00020000, 0x10000000, 0x00044000
-CAPABILITIES, OVERRIDE, SET_USER = 0x20080522, 1, 7  # the version of capset's structures; CAP_DAC_OVERRIDE, CAP_SETUID
+CAPABILITIES, OVERRIDE = 0x20080522, 1  # the version of capset's structures; CAP_DAC_OVERRIDE
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -66,25 +65,14 @@ def room(disk: Path | None, left: int) -> Iterator[None]:
         ballast.unlink()
 
 
-def capabilities() -> tuple[ctypes.Array, ctypes.Array]:
-    """capget's two structures: the process, and its sets (effective, permitted, inheritable) of low and high bits."""
-    header, sets = (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
-    call("capget", header, sets)
-    return header, sets
-
-
 def obey_permissions() -> None:
     """Root, too, may from now on write only what permissions let it."""
     if os.geteuid() == 0 and hasattr(libc, "capset"):
-        header, sets = capabilities()
+        header, sets = (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+        call("capget", header, sets)  # effective, permitted, inheritable; of low and high bits
         for i in (0, 1):
             sets[i] &= ~(1 << OVERRIDE)
         call("capset", header, sets)
-
-
-def may_be_nobody() -> bool:
-    """Whether this process may become a user that the system does not know: root, where a container did not forbid."""
-    return os.geteuid() == 0 and hasattr(libc, "capget") and bool(capabilities()[1][0] & 1 << SET_USER)
 
 
 def protect(folder: Path, on: bool = True) -> None:
@@ -190,11 +178,10 @@ def no_memory(config: RunConfig, root: Path, reports: Connection) -> None:
 
 def no_shared_memory(config: RunConfig, root: Path, reports: Connection) -> None:
     """Two steps, and then the loaders of the next call have room for their locks in /dev/shm, and for no batch."""
+    said = "unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)"
 
     def full(tensor: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError(
-            "unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)"
-        )
+        raise RuntimeError(said)
 
     records = pretrain(config, root)
     next(records), next(records)
@@ -204,28 +191,3 @@ def no_shared_memory(config: RunConfig, root: Path, reports: Connection) -> None
     except OSError:  # in a container that may not mount; what torch says with the mount
         torch.Tensor.share_memory_ = full
     reports.send(steps(pretrain(config, root)))
-
-
-def cache_anywhere(environment: dict[str, Path], user: int, temporary: Path, reports: Connection) -> None:
-    """Keeps a file in the cache, twice; as a user of that number, and with these places alone."""
-    obey_permissions()
-    if user != os.getuid():
-        os.setuid(user)
-    for name in ("HOME", "XFM_CACHE", "XDG_CACHE_HOME"):
-        os.environ.pop(name, None)
-    os.environ |= {name: str(path) for name, path in environment.items()}
-    tempfile.tempdir = str(temporary)
-    full = environment.get("XFM_CACHE") == temporary / "full"
-
-    write_atomically = cache.write_atomically
-
-    def write(path: Path, data: str) -> None:
-        with room(None, 2) if full and path.parent == temporary / "full" else nullcontext():
-            write_atomically(path, data)
-
-    cache.write_atomically = write
-
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        paths = [cache.cached("table", lambda: "whole") for _ in range(2)]
-    reports.send((list(map(str, paths)), paths[0].read_text(encoding="utf-8"), [str(w.message) for w in said]))

@@ -39,6 +39,8 @@ from xfm.train.prepare import started_model
 TEXTS = ("A small black cat.", "a cat", "or a dog and A cat and a dog")
 MAKERS = {"roberta": roberta, "bert": bert}
 MODELS: dict[str, Any] = {"roberta": RobertaModel, "bert": BertModel}
+LANGUAGE_MODELS: dict[str, Any] = {"roberta": RobertaForMaskedLM, "bert": BertForMaskedLM}
+CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 
 
 def fitted(*parts: str, **changes: Any) -> tuple[RunConfig, list[Source]]:
@@ -55,17 +57,21 @@ def fitted(*parts: str, **changes: Any) -> tuple[RunConfig, list[Source]]:
 
 @pytest.mark.parametrize("head", [True, False])
 @pytest.mark.parametrize("kind", MAKERS)
+@torch.no_grad()
 def test_a_language_encoder_is_transformers(kind: str, head: bool, tmp_path: Path) -> None:
+    """Its states, and with its head what it says of hidden words."""
     folder = MAKERS[kind](tmp_path / "theirs", head)
     config, found = fitted(f"{kind}:{folder}")
     model, tokenizer, (said,) = started_model(config, found)
-    theirs = MODELS[kind].from_pretrained(folder).eval()
-    _, order = read_pretrained(folder)
-    ids, mask = tokenizer.pad([tokenizer.encode(text, 99) for text in TEXTS])
-    with torch.no_grad():
-        expected = theirs(torch.tensor(order)[ids], mask.long()).last_hidden_state
-        states = model.eval().text(ids, mask)
-    torch.testing.assert_close(states[mask], expected[mask], rtol=1e-6, atol=1e-6)
+    theirs, order = MODELS[kind].from_pretrained(folder).eval(), torch.tensor(read_pretrained(folder)[1])
+    ids, mask = tokenizer.pad([tokenizer.encode(text, 99) for text in (*TEXTS, "a black <mask>")])
+    assert tokenizer.mask_id in ids
+    states = model.eval().text(ids, mask)
+    torch.testing.assert_close(states[mask], theirs(order[ids], mask.long()).last_hidden_state[mask], **CLOSE)
+    if head:
+        logits = model.objectives["mlm"].head(states, model.text.word.weight)
+        expected = LANGUAGE_MODELS[kind].from_pretrained(folder).eval()(order[ids], mask.long()).logits[..., order]
+        torch.testing.assert_close(logits[mask], expected[mask], rtol=1e-4, atol=1e-4)
     assert not [name for name in said["fresh"] if name.startswith("text.")]
     lacks = {"objectives.mlm.head.bias"} - {*said["brings"]}
     assert lacks == (set() if head else {"objectives.mlm.head.bias"})
@@ -75,34 +81,19 @@ def test_a_language_encoder_is_transformers(kind: str, head: bool, tmp_path: Pat
     assert others and all(torch.equal(fresh[n], p) for n, p in model.state_dict().items() if n in others)
 
 
-@pytest.mark.parametrize("kind", MAKERS)
-@torch.no_grad()
-def test_hidden_words_are_predicted_alike(kind: str, tmp_path: Path) -> None:
-    folder = MAKERS[kind](tmp_path / "theirs")
-    config, found = fitted(f"{kind}:{folder}")
-    model, tokenizer, _ = started_model(config, found)
-    theirs: Any = (RobertaForMaskedLM if kind == "roberta" else BertForMaskedLM).from_pretrained(folder).eval()
-    ids = torch.tensor([tokenizer.encode("a black <mask>", 99)])
-    assert tokenizer.mask_id in ids
-    order = torch.tensor(read_pretrained(folder)[1])
-    states = model.eval().text(ids, ids >= 0)
-    logits = model.objectives["mlm"].head(states, model.text.word.weight)
-    torch.testing.assert_close(logits, theirs(order[ids]).logits[..., order], rtol=1e-4, atol=2e-5)
-
-
 def test_safetensors_come_first_and_pytorchs_file_serves_too(tmp_path: Path) -> None:
     folder = roberta(tmp_path)
     config, found = fitted(f"roberta:{folder}")
-    first = started_model(config, found)[0].state_dict()
-    torch.save(
-        {n: torch.zeros_like(t) for n, t in load_file(folder / "model.safetensors").items()},
-        folder / "pytorch_model.bin",
-    )
-    assert all(torch.equal(t, first[n]) for n, t in started_model(config, found)[0].state_dict().items())
-    weights = load_file(folder / "model.safetensors")
+    first, weights = started_model(config, found)[0].state_dict(), load_file(folder / "model.safetensors")
+
+    def the_same() -> bool:
+        return all(torch.equal(t, first[n]) for n, t in started_model(config, found)[0].state_dict().items())
+
+    torch.save({n: torch.zeros_like(t) for n, t in weights.items()}, folder / "pytorch_model.bin")
+    assert the_same()
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    assert all(torch.equal(t, first[n]) for n, t in started_model(config, found)[0].state_dict().items())
+    assert the_same()
 
 
 def test_berts_tokenizer_is_this_toolkits_with_its_own_order(tmp_path: Path) -> None:
@@ -156,6 +147,7 @@ VARIANTS: dict[str, tuple[Callable, dict[str, bool]]] = {
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
 def test_a_vision_encoder_is_transformers(variant: str, form: str, tmp_path: Path) -> None:
+    """Also of pictures of which patches are hidden; the tokenizer is the data's."""
     kind, changes = VARIANTS[variant]
     file = beit(tmp_path / "beit", kind, **changes)
     if form != "safetensors":
@@ -163,36 +155,24 @@ def test_a_vision_encoder_is_transformers(variant: str, form: str, tmp_path: Pat
         state = original(load_file(tmp_path / "beit" / "model.safetensors"))
         torch.save({"model": state} if "under" in form else state, file)
     config, found = fitted(f"beit:{file}")
-    model, _, (said,) = started_model(config, found)
-    theirs = BeitModel.from_pretrained(tmp_path / "beit", add_pooling_layer=variant == "fine-tuned").eval()
-    image = torch.randn(2, 3, 48, 48)
-    seen = theirs(image, output_hidden_states=True)
-    norm = theirs.pooler.layernorm if variant == "fine-tuned" else torch.nn.LayerNorm(32, eps=1e-6)
-    torch.testing.assert_close(model.eval().vision(image), norm(seen.hidden_states[-1][:, 1:]), rtol=1e-5, atol=1e-5)
-    assert {n for n in said["fresh"] if "norm" in n} == (set() if variant == "fine-tuned" else NORM)
-
-
-NORM = {"vision.norm.weight", "vision.norm.bias"}
-
-
-def test_hidden_patches_are_seen_alike(tmp_path: Path) -> None:
-    file = beit(tmp_path)
-    model, _, _ = started_model(*fitted(f"beit:{file}"))
-    theirs = BeitModel.from_pretrained(tmp_path, add_pooling_layer=False).eval()
+    model, tokenizer, (said,) = started_model(config, found)
+    tuned = variant == "fine-tuned"
+    theirs = BeitModel.from_pretrained(tmp_path / "beit", add_pooling_layer=tuned).eval()
     image, hidden = torch.randn(2, 3, 48, 48), torch.rand(2, 36) < 0.4
-    with torch.no_grad():
-        seen = theirs(image, bool_masked_pos=hidden, output_hidden_states=True).hidden_states[-1][:, 1:]
-        states = model.eval().vision(image, hidden)
-    torch.testing.assert_close(states, torch.nn.functional.layer_norm(seen, (32,), eps=1e-6), rtol=1e-5, atol=1e-5)
+    norm = theirs.pooler.layernorm if tuned else torch.nn.LayerNorm(32, eps=1e-6)
+    for mask in (None, hidden) if theirs.embeddings.mask_token is not None else (None,):
+        seen = theirs(image, bool_masked_pos=mask, output_hidden_states=True).hidden_states[-1][:, 1:]
+        torch.testing.assert_close(model.eval().vision(image, mask), norm(seen), rtol=1e-5, atol=1e-5)
+    fresh = set() if tuned else {"vision.norm.weight", "vision.norm.bias"}
+    assert {n for n in said["fresh"] if "norm" in n} == fresh
+    assert tokenizer.encode("a dog", 9) == dataset(config).tokenizer().encode("a dog", 9)
 
 
 def test_its_tables_are_interpolated_to_the_runs_resolution(tmp_path: Path) -> None:
     file = beit(tmp_path)
-    config, found = fitted(f"beit:{file}", **{"model.vision.image_size": 72})
-    model, _, _ = started_model(config, found)
+    model, _, _ = started_model(*fitted(f"beit:{file}", **{"model.vision.image_size": 72}))
     table = load_file(file)["beit.encoder.relative_position_bias.relative_position_bias_table"]
-    for own in model.vision.relative_bias:
-        assert torch.equal(own, resize_table(table, 9))
+    assert all(torch.equal(own, resize_table(table, 9)) for own in model.vision.relative_bias)
 
 
 # ---- together, in a run
@@ -216,34 +196,19 @@ def test_a_run_starts_from_both_and_no_longer_needs_them(tmp_path: Path) -> None
     assert [r["step"] for r in pretrain(config, tmp_path / "runs")] == [1]
 
 
-@pytest.mark.parametrize("kind", MAKERS)
-@pytest.mark.parametrize("field", ["ewc", "mlm_distillation"])
+@pytest.mark.parametrize(("kind", "field"), [("roberta", "ewc"), ("bert", "mlm_distillation")])
 def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind: str, field: str, tmp_path: Path) -> None:
     config, found = fitted(f"{kind}:{MAKERS[kind](tmp_path / 'theirs', False)}", **{f"flow.{field}": 1.0})
     with pytest.raises(ConfigError, match=f"flow.{field}: .* has no MLM head: the prediction that it holds on to"):
         started_model(config, found)
-    config, found = fitted(f"{kind}:{MAKERS[kind](tmp_path / 'whole', True)}", **{f"flow.{field}": 1.0})
-    assert started_model(config, found)
+    assert started_model(*fitted(f"{kind}:{MAKERS[kind](tmp_path / 'whole', True)}", **{f"flow.{field}": 1.0}))
 
 
-def test_vision_alone_takes_the_tokenizer_of_the_data(tmp_path: Path) -> None:
-    config, found = fitted(f"beit:{beit(tmp_path)}")
-    _, tokenizer, _ = started_model(config, found)
-    assert tokenizer.encode("a dog", 9) == dataset(config).tokenizer().encode("a dog", 9)
-
-
-@pytest.mark.parametrize(
-    ("init_from", "expected"),
-    [
-        ("", []),
-        ("stage1", []),
-        ("runs/bert:x/seed0", []),
-        ("roberta:a,b", [("roberta", "a,b")]),
-        ("bert:/x y", [("bert", "/x y")]),
-        ("beit:a.pth,roberta:b", [("beit", "a.pth"), ("roberta", "b")]),
-        ("roberta:a,beit:b,c", [("roberta", "a"), ("beit", "b,c")]),
-    ],
-)
+@pytest.mark.parametrize(("init_from", "expected"), [
+    ("", []), ("stage1", []), ("runs/bert:x/seed0", []), ("roberta:a,b", [("roberta", "a,b")]),
+    ("bert:/x y", [("bert", "/x y")]), ("beit:a.pth,roberta:b", [("beit", "a.pth"), ("roberta", "b")]),
+    ("roberta:a,beit:b,c", [("roberta", "a"), ("beit", "b,c")]),
+])  # fmt: skip
 def test_what_init_from_names(init_from: str, expected: list[tuple[str, str]]) -> None:
     assert [(s.kind, str(s.path)) for s in sources(init_from)] == expected
 
@@ -251,76 +216,87 @@ def test_what_init_from_names(init_from: str, expected: list[tuple[str, str]]) -
 # ---- what is refused
 
 
-def refused(said: str, kind: type[Exception], config: RunConfig, tmp_path: Path) -> None:
-    with pytest.raises(kind, match=said):
-        next(pretrain(config, tmp_path / "refused"))
-    run = Run.of(config, tmp_path / "refused")
-    assert not run.folder.exists(), "the next try, with other sizes, is not refused for it"
-
-
 def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path: Path) -> None:
     folder, file = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
-    config = recipes.get("smoke").replace({"init_from": f"roberta:{folder}"})
     sizes = {"vocabulary": (1024, 200), "positions": (64, 30), "heads": (2, 4), "intermediate": (64, 48)}
-    said = ".*".join(rf"{name} = {own}: must be {needed}" for name, (own, needed) in sizes.items())
-    refused(said, ConfigError, config, tmp_path)
-    wide = fitted(f"roberta:{folder}", **{"model.text.width": 40})[0]
-    refused(r"init_from = roberta:\S+: .*model\.text\.width = 40: must be 32", ConfigError, wide, tmp_path)
-    placed = fitted(f"beit:{file}", **{"model.vision.absolute_positions": True})[0]
-    refused("absolute_positions = True: must be False", ConfigError, placed, tmp_path)
+    for config, said in (
+        (
+            recipes.get("smoke").replace({"init_from": f"roberta:{folder}"}),
+            ".*".join(rf"{name} = {own}: must be {needed}" for name, (own, needed) in sizes.items()),
+        ),
+        (
+            fitted(f"roberta:{folder}", **{"model.text.width": 40})[0],
+            r"init_from = roberta:\S+: .*model\.text\.width = 40: must be 32",
+        ),
+        (
+            fitted(f"beit:{file}", **{"model.vision.absolute_positions": True})[0],
+            "absolute_positions = True: must be False",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            next(pretrain(config, tmp_path / "refused"))
+        folder_of_run = Run.of(config, tmp_path / "refused").folder
+        assert not folder_of_run.exists(), "the next try, with other sizes, is not refused for it"
     with pytest.raises(ConfigError, match="must be one source for an encoder"):
         sources(f"roberta:{folder},bert:{folder}")
 
 
-def test_another_models_files_are_refused_by_name(tmp_path: Path) -> None:
-    words, pieces, picture = roberta(tmp_path / "a"), bert(tmp_path / "b"), beit(tmp_path / "c")
-    absolute = beit(tmp_path / "d", BeitModel, use_absolute_position_embeddings=True, use_relative_position_bias=True)
-    without = beit(tmp_path / "e", BeitModel, use_relative_position_bias=False)
-    for kind, path, said in (
-        ("bert", words, "of type roberta, not bert"),
-        ("roberta", pieces, "of type bert, not"),
-        ("beit", words / "model.safetensors", r"model\.safetensors: is RoBERTa, not BEiT"),
-        ("beit", absolute, "a BEiT with relative positions alone is needed"),
-        ("beit", without, "no relative position table"),
-    ):
-        with pytest.raises(CheckpointError, match=said):
-            fitting(Source(kind, path))
-    config, found = fitted(f"roberta:{words}")
-    save_file(load_file(picture), words / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: is BEiT, not roberta"):
-        started_model(config, found)
+REFUSED: dict[str, tuple[Callable[[Path], tuple[str, Path]], str]] = {
+    "roberta as bert": (lambda at: ("bert", roberta(at)), "of type roberta, not bert"),
+    "bert as roberta": (lambda at: ("roberta", bert(at)), "of type bert, not"),
+    "roberta as beit": (
+        lambda at: ("beit", roberta(at) / "model.safetensors"),
+        r"model\.safetensors: is RoBERTa, not BEiT",
+    ),
+    "absolute positions": (
+        lambda at: (
+            "beit",
+            beit(at, BeitModel, use_absolute_position_embeddings=True, use_relative_position_bias=True),
+        ),
+        "a BEiT with relative positions alone is needed",
+    ),
+    "no positions": (
+        lambda at: ("beit", beit(at, BeitModel, use_relative_position_bias=False)),
+        "no relative position table",
+    ),
+    **{
+        field: (
+            lambda at, field=field, value=value: ("roberta", roberta(at, **{field: value})),
+            rf"config\.json: {field} = .*: must be",
+        )
+        for field, value in {"hidden_act": "relu", "layer_norm_eps": 1e-3, "pad_token_id": 0}.items()
+    },
+}
 
 
-@pytest.mark.parametrize("value", [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}, {"pad_token_id": 0}])
-def test_another_form_of_encoder_is_refused(value: dict, tmp_path: Path) -> None:
-    folder = roberta(tmp_path, **value)
-    with pytest.raises(CheckpointError, match=rf"config\.json: {next(iter(value))} = .*: must be"):
-        fitting(Source("roberta", folder))
+@pytest.mark.parametrize("case", REFUSED)
+def test_another_model_or_another_form_of_encoder_is_refused(case: str, tmp_path: Path) -> None:
+    make, said = REFUSED[case]
+    with pytest.raises(CheckpointError, match=said):
+        fitting(Source(*make(tmp_path)))
 
 
 def test_files_that_are_not_whole_are_refused(tmp_path: Path) -> None:
-    folder = roberta(tmp_path / "roberta")
+    folder, picture = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
     config, found = fitted(f"roberta:{folder}")
-    whole = load_file(folder / "model.safetensors")
-
-    def saved(state: dict[str, Tensor], said: str, kind: type[Exception] = CheckpointError) -> None:
-        save_file(state, folder / "model.safetensors")
-        with pytest.raises(kind, match=said):
+    file, whole, blocks = folder / "model.safetensors", load_file(folder / "model.safetensors"), load_file(picture)
+    at, words = "roberta.encoder.layer.1.output.dense.weight", "roberta.embeddings.word_embeddings.weight"
+    nan, short = torch.full((32, 48), torch.nan), torch.zeros(199, 32)
+    for state, said in (
+        ({n: t for n, t in whole.items() if n != at}, r"lacks text\.layers\.1\.mlp\.fc2\.weight \(1 parameters"),
+        (whole | {at: torch.zeros(3, 3)}, r"text\.layers\.1\.mlp\.fc2\.weight has \(3, 3\), this model \(32, 48\)"),
+        ({n: t for n, t in whole.items() if "position" not in n}, r"lacks position_embeddings\.weight"),
+        (whole | {at: nan}, "is not finite"),
+        (blocks, r"model\.safetensors: is BEiT, not roberta"),
+        (whole | {words: short}, "has 200 tokens, and model.safetensors a word table of 199"),
+    ):
+        save_file(state, file)
+        with pytest.raises((CheckpointError, ConfigError), match=said):
             started_model(config, found)
-
-    at = "roberta.encoder.layer.1.output.dense.weight"
-    saved({n: t for n, t in whole.items() if n != at}, r"lacks text\.layers\.1\.mlp\.fc2\.weight \(1 parameters")
-    saved(whole | {at: torch.zeros(3, 3)}, r"text\.layers\.1\.mlp\.fc2\.weight has \(3, 3\), this model \(32, 48\)")
-    saved({n: t for n, t in whole.items() if "position" not in n}, r"lacks position_embeddings\.weight")
-    saved(whole | {at: torch.full((32, 48), torch.nan)}, "is not finite")
-    name = "roberta.embeddings.word_embeddings.weight"
-    saved(
-        whole | {name: torch.zeros(199, 32)}, "has 200 tokens, and model.safetensors a word table of 199", ConfigError
-    )
-    (folder / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    file.write_bytes(b"\x08\0\0\0\0\0\0\0{}")
     with pytest.raises(CheckpointError, match=r"no whole safetensors file"):
         started_model(config, found)
-    (folder / "model.safetensors").unlink()
+    file.unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read"):
         started_model(config, found)
     for content in ("{", "[1]", "{}", '{"model_type": "roberta"}'):
@@ -330,18 +306,10 @@ def test_files_that_are_not_whole_are_refused(tmp_path: Path) -> None:
     (folder / "config.json").unlink()
     with pytest.raises(CheckpointError, match=r"config\.json: cannot be read .*is needed"):
         fitting(found[0])
-
-
-def test_a_vision_file_that_lacks_a_block_is_refused(tmp_path: Path) -> None:
-    file = beit(tmp_path)
-    whole = load_file(file)
-    for part, said in (
-        ("layer.1.attention.attention.key", "lacks a query, key"),
-        ("layer.2.output.dense", "lacks vision."),
-    ):
-        save_file({n: t for n, t in whole.items() if part not in n}, file)
+    for part, said in {"1.attention.attention.key": "lacks a query, key", "2.output.dense": "lacks vision."}.items():
+        save_file({n: t for n, t in blocks.items() if f"layer.{part}" not in n}, picture)
         with pytest.raises(CheckpointError, match=said):
-            started_model(*fitted(f"beit:{file}"))
+            started_model(*fitted(f"beit:{picture}"))
 
 
 # ---- a real one

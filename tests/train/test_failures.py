@@ -5,15 +5,12 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
-import pickle
 import re
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,9 +32,8 @@ def test_a_full_disk(mounted, config, trained, tmp_path, processes, assert_same)
     with process(processes, faults.disk_full, mounted, config, tmp_path) as (_, reports):
         reason, *found = received(reports)
     assert len(found) == 7, found
-    for i, names in enumerate(
-        ("metrics.jsonl|manifest.json", "manifest.json|model.safetensors", "state.pt")
-    ):  # a page has room
+    written = ("metrics.jsonl|manifest.json", "manifest.json|model.safetensors", "state.pt")  # a page has room
+    for i, names in enumerate(written):
         (steps, said, same, left), again = found[2 * i : 2 * i + 2]
         assert steps == []
         kept = r"the last good file is kept. Make room .*"
@@ -105,45 +101,36 @@ def test_a_loader_that_is_killed(config, trained, tmp_path, monkeypatch, assert_
 
 BROKEN = [  # some of what torch, multiprocessing and the system have said of a worker that had gone
     RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"),
-    RuntimeError("unable to open shared memory object </torch_7_1_2> in read-write mode: No such file or directory"),
-    ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
     FileNotFoundError(errno.ENOENT, "No such file or directory"),
     EOFError(),
-    pickle.UnpicklingError("pickle data was truncated"),
+    None,  # no signal, no error: a library that calls exit
 ]
 
 
 @pytest.mark.parametrize("said", BROKEN, ids=lambda e: type(e).__name__)
 def test_whatever_is_said_of_a_dead_loader_is_one_error(said, config, trained, tmp_path, monkeypatch):
     """Where a worker is alive it is what it is: an error of the data."""
+
+    def fails(kill: bool) -> None:
+        def next_(self):
+            if kill:
+                self._workers[0].kill()
+            raise said
+
+        monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", next_)
+
     config = config.replace({"data.workers": 1})
-    made = streams.Streams(config, trained.tokenizer())
-    with pytest.raises(type(said)), closing(batch_loader.loader(made)) as batches:
-        monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", failing(said, kill=False))
-        next(batches)
-    monkeypatch.undo()
+    if said:
+        made = streams.Streams(config, trained.tokenizer())
+        with pytest.raises(type(said)), closing(batch_loader.loader(made)) as batches:
+            fails(kill=False)
+            next(batches)
+        fails(kill=True)
+    else:
+        monkeypatch.setattr(streams.Streams, "images", lambda self, step: os._exit(0))
     with pytest.raises(LoaderFailed, match=r"^step 0: a loader process \(pid \d+\) died\. What was saved stays in "):
-        monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", failing(said, kill=True))
         next(pretrain(config, tmp_path))
     assert not multiprocessing.active_children()
-
-
-def failing(error: Exception, kill: bool):
-    def next_(self):
-        if kill:
-            self._workers[0].kill()
-        raise error
-
-    return next_
-
-
-def test_a_loader_that_ends_itself(config, tmp_path, monkeypatch):
-    """No signal, no error: a library that calls exit."""
-    monkeypatch.setattr(streams.Streams, "images", lambda self, step: os._exit(0))
-    with pytest.raises(LoaderFailed, match=r"a loader process \(pid \d+\) died"):
-        next(pretrain(config.replace({"data.workers": 1}), tmp_path))
-    monkeypatch.undo()
-    assert next(pretrain(config, tmp_path))["step"] == 0
 
 
 def test_shared_memory_that_is_full(config, trained, tmp_path, processes, assert_same):
@@ -171,9 +158,8 @@ def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_broken(config,
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
 def test_out_of_memory(tmp_path, processes, assert_same):
-    config = recipes.get("smoke").replace(
-        {"data.texts": 1024, "objectives.mlm.start": 0.5, "train.steps": 4, "train.save_every": 100}
-    )
+    changes = {"data.texts": 1024, "objectives.mlm.start": 0.5, "train.steps": 4, "train.save_every": 100}
+    config = recipes.get("smoke").replace(changes)
     with process(processes, faults.no_memory, config, tmp_path) as (_, reports):
         (steps, said), again = received(reports)
     run = Run.of(config, tmp_path)
@@ -184,9 +170,8 @@ def test_out_of_memory(tmp_path, processes, assert_same):
         ". In the same run may be set: train.checkpoint_activations = true, train.strategy = 'fsdp' (of several "
         "processes). Lower data.pairs = 8, data.regions = 6, data.images = 4, data.texts = 1024, then "
         "model.vision.width = 32, model.vision.depth = 2, model.text.width = 32, model.text.depth = 2, "
-        "model.fusion_depth = 1, or set "
-        "train.precision = 'auto' to 'bf16': each is another run, under another --name. Or end what else takes memory. "
-        f"What was saved stays in {run.folder}, and the same call goes on from there"
+        "model.fusion_depth = 1, or set train.precision = 'auto' to 'bf16': each is another run, under another --name. "
+        f"Or end what else takes memory. What was saved stays in {run.folder}, and the same call goes on from there"
     )
     assert again == ([2, 3], ""), "the two steps before were saved"
     assert_same(run.folder, left(config, tmp_path / "undisturbed", 4).folder)
@@ -200,16 +185,12 @@ def raising(error: Exception):
 
 
 CUDA = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of ..."
-LESS = "In the same run may be set: train.checkpoint_activations = true, "
 FULL = OSError(errno.ENOSPC, "No space left on device")  # as the kernel says it of a semaphore
-REFUSED = {  # a request to the machine, and the sentence of its refusal; the machine itself where there is none
-    "torch": (
-        lambda: torch.empty(1 << 60, dtype=torch.uint8),
-        f"out of memory (1.07e+09 GiB more were asked for). {LESS}",
-    ),
-    "numpy": (lambda: np.empty(1 << 60, np.uint8), f"out of memory (1.00 EiB more were asked for). {LESS}"),
-    "python": (lambda: bytes(1 << 62), f"out of memory. {LESS}"),
-    "cuda": (raising(torch.OutOfMemoryError(CUDA)), f"out of memory (20.00 MiB more were asked for). {LESS}"),
+REFUSED = {  # a request to the machine, and how its refusal begins; the machine itself where there is none
+    "torch": (lambda: torch.empty(1 << 60, dtype=torch.uint8), "out of memory (1.07e+09 GiB more were asked for). In "),
+    "numpy": (lambda: np.empty(1 << 60, np.uint8), "out of memory (1.00 EiB more were asked for). In the same run"),
+    "python": (lambda: bytes(1 << 62), "out of memory. In the same run may be set: train.checkpoint_activations = "),
+    "cuda": (raising(torch.OutOfMemoryError(CUDA)), "out of memory (20.00 MiB more were asked for). In the same run"),
     "locks": (raising(FULL), "the loader processes have no room for their locks. What was saved stays in "),
     "shapes": (raising(RuntimeError("mat1 and mat2 shapes")), ""),
     "a run": (raising(RunError("state.pt: out of memory")), ""),
@@ -229,52 +210,20 @@ def test_what_the_machine_refuses_is_one_error_and_all_else_is_left_alone(what, 
 
 def test_a_save_that_fails_after_an_error_does_not_hide_it(config, tmp_path, monkeypatch):
     """And between two steps, where there is no other, it is raised."""
-    records = pretrain(config, tmp_path)
-    next(records)
-    folder = Run.of(config, tmp_path).folder
-    (folder / "metrics.jsonl").unlink()
-    (folder / "metrics.jsonl").mkdir()  # nobody can append to that
-    monkeypatch.setattr(loop, "weights_at", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError) as error:
+    path = Run.of(config, tmp_path).folder / "metrics.jsonl"
+    for between in (False, True):
+        records = pretrain(config, tmp_path)
         next(records)
-    (note,) = error.value.__notes__
-    assert "Nor could the steps since the last save be saved" in note and "metrics.jsonl: cannot be written" in note
-
-    (folder / "metrics.jsonl").rmdir()
-    monkeypatch.undo()
-    records = pretrain(config, tmp_path)
-    next(records)
-    (folder / "metrics.jsonl").unlink()
-    (folder / "metrics.jsonl").mkdir()
-    with pytest.raises(FileError, match=r"metrics.jsonl: cannot be written \(Is a directory\)"):
-        records.close()
-
-
-NOBODY = 54321  # a user that the system does not know
-PLACES = {  # the environment, and why the cache cannot be there
-    "HOME is a file": ({"HOME": "file"}, "Not a directory"),
-    "HOME is read-only": ({"HOME": "locked"}, "Permission denied"),
-    "XFM_CACHE is a file": ({"XFM_CACHE": "file"}, "File exists"),
-    "the disk is full": ({"XFM_CACHE": "full"}, "No space left on device|File too large"),
-}
-if faults.may_be_nobody():
-    PLACES["nobody's home"] = ({}, "no home directory")
-
-
-@pytest.mark.parametrize("case", PLACES)
-def test_no_place_for_the_cache(case, processes):
-    (places, reason), user = PLACES[case], NOBODY if case == "nobody's home" else os.getuid()
-    with tempfile.TemporaryDirectory() as name:  # not pytest's, where nobody else may look
-        folder = Path(name)
-        (folder / "file").touch()
-        (folder / "locked").mkdir(mode=0o555)
-        folder.chmod(0o777)
-        places = {variable: folder / place for variable, place in places.items()}
-        with process(processes, faults.cache_anywhere, places, user, folder) as (_, reports):
-            ((paths, text, said),) = received(reports)
-        spare = folder / f"xfm-lab-{user}"
-        assert (paths, text) == ([str(spare / "table")] * 2, "whole")
-        way_out = rf"; {spare} is used. Set XFM_CACHE to a folder that can be"
-        assert re.fullmatch(rf".+: the cache cannot be written \(({reason})\){way_out}", said[0]), said
-        assert spare.stat().st_mode & 0o777 == 0o700
-        assert sorted(p.name for p in spare.iterdir()) == ["table", "table.sha256"]
+        path.unlink()
+        path.mkdir()  # nobody can append to that
+        if between:
+            with pytest.raises(FileError, match=r"metrics.jsonl: cannot be written \(Is a directory\)"):
+                records.close()
+            return
+        monkeypatch.setattr(loop, "weights_at", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as error:
+            next(records)
+        (note,) = error.value.__notes__
+        assert "Nor could the steps since the last save be saved" in note and "metrics.jsonl: cannot be written" in note
+        path.rmdir()
+        monkeypatch.undo()

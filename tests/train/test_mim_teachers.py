@@ -95,18 +95,29 @@ def test_a_run_that_cannot_teach_says_why(teacher: Run, tmp_path: Path) -> None:
 # ---- one of the config's own
 
 
-def test_it_is_trained_first_on_the_same_batches_and_its_outputs_are_the_target(tmp_path: Path) -> None:
-    config = by_own()
+def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_path: Path) -> None:
+    """On the same batches; its outputs are the target."""
+    config = by_own(recipe="smoke+stage1+guide_clip")
     names = [record["run"] for record in pretrain(config, tmp_path)]
-    teacher = Run.of(prior_runs.teacher(config), tmp_path)
-    assert names == [teacher.config.name] * 3 + [config.name] * 3 and teacher.done
+    start, teacher = prior_runs.stage1(config).name, Run.of(prior_runs.teacher(config), tmp_path)
+    name, weights = teacher.config.name, teacher.folder / "model.safetensors"
+    assert names == [start] * 2 + [name] * 3 + [config.name] * 3 and teacher.done
     assert teacher.config.model.vision.encoder == "open_clip" and {*teacher.config.objectives} == {"itc"}
     tokens, pictures = mim_teacher(Run.of(config, tmp_path), CPU), torch.rand(2, 3, 48, 48)
     with torch.no_grad():
         assert tokens is not None and torch.equal(tokens(pictures), teacher.model().vision(pictures))
-    theirs, ours = (Streams(each, Run.of(each, tmp_path).tokenizer())[1] for each in (teacher.config, config))
-    assert torch.equal(theirs["pairs"].image, ours["pairs"].image)
-    assert torch.equal(theirs["pairs"].tokens.ids, ours["pairs"].tokens.ids)
+    theirs, ours = (Streams(each, Run.of(each, tmp_path).tokenizer())[1]["pairs"] for each in (teacher.config, config))
+    assert torch.equal(theirs.image, ours.image) and torch.equal(theirs.tokens.ids, ours.tokens.ids)
+    stamp = weights.stat().st_mtime_ns
+    left(by_own(recipe="smoke+stage1+guide_clip", objectives__mim__weight=2.0, name="heavier"), tmp_path, 0)
+    assert weights.stat().st_mtime_ns == stamp
+
+    resumed = config.replace({"name": "smoke+resumed"})
+    left(resumed, tmp_path, 0)
+    shutil.rmtree(tmp_path / name)
+    assert [record["run"] for record in pretrain(resumed, tmp_path)] == [name] * 3 + ["smoke+resumed"] * 2
+    whole, in_two = (Run.of(each, tmp_path).model().state_dict() for each in (config, resumed))
+    assert all(torch.equal(tensor, in_two[n]) for n, tensor in whole.items())
 
 
 SAME = ({"objectives__mim__weight": 3.0}, {"objectives__mim__start": 0.5}, {"flow__standardise_target": False},
@@ -121,34 +132,12 @@ def test_what_tells_targets_and_warm_starts_apart_does_not_change_it() -> None:
     assert prior_runs.teacher(by_own("+image_only")).name != prior_runs.teacher(by_own("+image_only+images_64")).name
 
 
-def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_path: Path) -> None:
-    config = by_own(recipe="smoke+stage1+guide_clip")
-    first = [record["run"] for record in pretrain(config, tmp_path)]
-    start, teacher = prior_runs.stage1(config).name, prior_runs.teacher(config)
-    assert list(dict.fromkeys(first)) == [start, teacher.name, config.name]
-    weights = Run.of(teacher, tmp_path).folder / "model.safetensors"
-    stamp = weights.stat().st_mtime_ns
-    left(by_own(objectives__mim__weight=2.0, name="smoke+heavier"), tmp_path, 3)
-    assert weights.stat().st_mtime_ns == stamp
-
-    resumed = config.replace({"name": "smoke+resumed"})
-    left(resumed, tmp_path, 0)
-    shutil.rmtree(tmp_path / teacher.name)
-    assert [record["run"] for record in pretrain(resumed, tmp_path)] == [teacher.name] * 3 + ["smoke+resumed"] * 2
-    whole, in_two = (Run.of(each, tmp_path).model().state_dict() for each in (config, resumed))
-    assert all(torch.equal(tensor, in_two[name]) for name, tensor in whole.items())
-
-
-@pytest.mark.parametrize(
-    ("teacher", "why"),
-    [
-        ("+clip_lik", "change 'clip_lik' is unknown; did you mean 'clip_like'"),
-        ("+", "change '' is unknown"),
-        ("+beit_like", r"flow\.teacher = '\+beit_like': its model\.vision\.width is \d+; must be 32"),
-        ("+bert_like", r"flow\.teacher = '\+bert_like': its vision encoder was never trained; its losses are mlm"),
-        ("+guide_frozen", "flow.mim_target = 'frozen': must be used with a warm start"),
-    ],
-)
+@pytest.mark.parametrize(("teacher", "why"), [
+    ("+clip_lik", "change 'clip_lik' is unknown; did you mean 'clip_like'"), ("+", "change '' is unknown"),
+    ("+beit_like", r"flow\.teacher = '\+beit_like': its model\.vision\.width is \d+; must be 32"),
+    ("+bert_like", r"flow\.teacher = '\+bert_like': its vision encoder was never trained; its losses are mlm"),
+    ("+guide_frozen", "flow.mim_target = 'frozen': must be used with a warm start"),
+])  # fmt: skip
 def test_what_cannot_teach_is_refused_before_there_is_a_folder(teacher: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=why):
         list(pretrain(by_own(teacher), tmp_path / "runs"))

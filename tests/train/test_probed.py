@@ -38,18 +38,13 @@ def test_it_is_probed_at_the_start_every_so_often_and_at_the_end(probed, trained
     assert not trained.probes() and not trained.has("probes.jsonl")
 
 
-@pytest.mark.parametrize("step", [5, 10])
+@pytest.mark.parametrize("step", [6, 10])
 def test_interrupted_it_leaves_the_same_file(probed, config, tmp_path, step):
     run = config.replace(EVERY)
-    left(run, tmp_path, step)
-    assert left(run, tmp_path, 12).probes() == probed.probes()
-
-
-def test_what_a_kill_left_behind_its_last_save_is_dropped(probed, config, tmp_path):
-    run = config.replace(EVERY)
-    path = left(run, tmp_path, 6).folder / "probes.jsonl"
-    with path.open("a") as file:  # as a kill between the two files of a save leaves it
-        file.write(json.dumps({"step": 10, "drift": "of steps that are not saved"}) + '\n{"step": 11, "dri')
+    path = left(run, tmp_path, step).folder / "probes.jsonl"
+    if step == 6:
+        with path.open("a") as file:  # as a kill between the two files of a save leaves it
+            file.write(json.dumps({"step": 10, "drift": "of steps that are not saved"}) + '\n{"step": 11, "dri')
     assert left(run, tmp_path, 12).probes() == probed.probes()
 
 

@@ -27,11 +27,11 @@ from xfm.train.step_gradient import split
 
 def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[str]:
     """`ranks.<task>` in so many processes."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={world}"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     if not torch.cuda.is_available():
         environment.pop("ACCELERATE_USE_CPU", None)
-    command = [*launcher, ranks.__file__, task, str(folder)]
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={world}"]
+    command = [sys.executable, *launcher, ranks.__file__, task, str(folder)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 

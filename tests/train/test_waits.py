@@ -66,26 +66,20 @@ HERE = torch.arange(4.0)
 WAITS: dict[str, Callable[[], object]] = {
     "item": lambda: HERE[0].item(),
     "bool": lambda: bool(HERE[0] > 0),
-    "int": lambda: int(HERE.sum()),
     "nonzero": lambda: HERE.nonzero(),
     "where": lambda: torch.where(HERE > 1),
-    "masked_select": lambda: HERE.masked_select(HERE > 1),
     "mask": lambda: HERE[HERE > 1],
-    "mask in two dimensions": lambda: HERE.view(2, 2)[:, HERE[:2] > 0],
     "put by a mask": lambda: HERE.clone().index_put_((HERE > 1,), HERE[2:]),
-    "unique": lambda: HERE.unique(),
-    "consecutive": lambda: HERE.unique_consecutive(),
-    "equal": lambda: torch.equal(HERE, HERE + 1),
+    "unique": lambda: HERE.unique_consecutive(),
     "to the device": lambda: HERE.to("meta"),
-    "made there": lambda: torch.tensor([1.0, 2.0]).to("meta"),
     "index from the host": lambda: torch.ones(4, device="meta")[torch.tensor([0, 1])],
 }
 
 
-@pytest.mark.parametrize("wait", WAITS)
-def test_what_waits_is_noticed(wait: str) -> None:
-    with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), NoWaiting():
-        WAITS[wait]()
+def test_what_waits_is_noticed() -> None:
+    for wait in WAITS.values():
+        with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), NoWaiting():
+            wait()
 
 
 STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
@@ -114,22 +108,18 @@ def test_no_loss_nor_its_gradient_waits(change: str) -> None:
     assert all(value.device.type == "meta" for value in (losses | report).values())
 
 
-def test_what_steers_gradients_does_not_wait() -> None:
+def test_neither_what_steers_gradients_nor_a_frozen_target_of_pictures_of_bytes_waits() -> None:
     with torch.device("meta"):
         grads = {name: torch.empty(12) for name in ("mlm", "itc", "itm")}
+    p = batches.pretraining().train().to("meta")
+    p.mim_teacher = torch.no_grad()(batches.pretraining().model.vision.to("meta").forward)
+    images = tree_map(lambda t: t.to("meta"), batches.images(p.config))
+    batch = {"images": type(images)(images.image.to(torch.uint8), images.image_mask)}
     with NoWaiting():
         assert pcgrad(grads, (0,)).shape == gradvac(grads, {}, 0.5, (0,)).shape == (12,)
         for whole in (False, True):
             (noise,) = matched_noise([grads["itm"]], ["weight"], (0,), whole)
             assert noise is not None and noise.device.type == "meta"
-
-
-def test_frozen_targets_and_pictures_of_bytes_do_not_wait() -> None:
-    p = batches.pretraining().train().to("meta")
-    p.mim_teacher = torch.no_grad()(batches.pretraining().model.vision.to("meta").forward)
-    batch = tree_map(lambda t: t.to("meta"), {"images": batches.images(p.config)})
-    batch["images"] = type(batch["images"])(batch["images"].image.to(torch.uint8), batch["images"].image_mask)
-    with NoWaiting():
         p(batch, ("mim",), (0, 0))[0]["images/mim"].backward()
 
 
@@ -164,15 +154,8 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
 
     monkeypatch.setattr(step_gradient, "on_device", begin)
     monkeypatch.setattr(SkippedItems, "record", end)
-    changes = {
-        "data.workers": 0,
-        "train.steps": 2,
-        "train.validate_every": 0,
-        "train.shards": 1,
-        "train.accumulate": parts,
-        "data.region_images": 4,
-        "train.probe_every": 0,
-    }
+    changes = {"data.workers": 0, "train.steps": 2, "train.validate_every": 0, "train.shards": 1,
+               "train.accumulate": parts, "data.region_images": 4, "train.probe_every": 0}  # fmt: skip
     records = [*pretrain(recipes.get("smoke").replace(changes), tmp_path)]
     assert seen == [["tolist"]] * 2
     assert {o.split("/")[1] for o in records[-1] if o.count("/") == 1} == set(batches.ALL)

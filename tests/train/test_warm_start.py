@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
 from xfm.recipes import prior_runs
-from xfm.runs import manifest
 from xfm.train import Run, RunError, prepare, pretrain
 
 STAGE1 = ("vision.", "text.", "objectives.mlm.")
@@ -27,37 +27,39 @@ def get(recipe: str, **changes) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("warm")
+def root(once: Callable[..., Path]) -> Path:
+    """Where the first variant has been trained."""
+    return once(
+        "warm", lambda root: (root / "records.json").write_text(json.dumps([*pretrain(get("smoke+stage1"), root)]))
+    )
 
 
 @pytest.fixture(scope="module")
-def records(root) -> list[dict]:
-    """Of the first variant."""
-    return [*pretrain(get("smoke+stage1"), root)]
-
-
-@pytest.fixture(scope="module")
-def run(records, root) -> Run:
+def run(root) -> Run:
     return Run.of(get("smoke+stage1"), root)
 
 
 @pytest.fixture(scope="module")
-def stage1(records, root) -> Run:
+def stage1(root) -> Run:
     return Run.of(prior_runs.stage1(get("smoke+stage1")), root)
 
 
-def stamps(folder: Path) -> dict[str, int]:
-    return {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
-
-
-def test_stage_1_comes_first_under_its_own_name(records, run, stage1):
-    assert stage1.config.name.startswith("smoke.stage1-")
-    steps = [(r["run"], r["step"], r["of"]) for r in records]
+def test_stage_1_comes_first_and_the_run_starts_from_it_and_a_fresh_rest(root, run, stage1):
+    assert stage1.config.name.startswith("smoke.stage1-") and stage1.done
+    steps = [(r["run"], r["step"], r["of"]) for r in json.loads((root / "records.json").read_text("utf-8"))]
     assert steps == [*((stage1.config.name, i, 2) for i in range(2)), *(("smoke+stage1", i, 6) for i in range(6))]
-    trained = {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1}
-    assert trained == {"mlm", "mim"}
-    assert stage1.done
+    assert {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1} == {"mlm", "mim"}
+    init, source = load_file(run.folder / "init.safetensors"), load_file(stage1.folder / "model.safetensors")
+    fresh = build(run.config).state_dict()
+    brought = {name for name in init if name.startswith(STAGE1)}
+    assert all(torch.equal(t, source[n] if n in brought else fresh[n]) for n, t in init.items())
+    assert init.keys() == fresh.keys() and {n.split(".")[0] for n in init.keys() - brought} == {"fusion", "objectives"}
+    assert not torch.equal(init["text.word.weight"], fresh["text.word.weight"]), "stage 1 has learnt"
+    assert (run.folder / "tokenizer.json").read_bytes() == (stage1.folder / "tokenizer.json").read_bytes()
+    model = build(run.config)
+    model.load_state_dict(init)
+    losses, _ = Pretraining(model, run.config)(Streams(run.config, run.tokenizer())[0], ("mlm",), (0, 0))
+    assert losses["texts/mlm"].item() == run.metrics()[0]["texts/mlm"], "the first step is of those weights"
 
 
 def test_stage_1_is_of_what_it_trains_alone():
@@ -70,24 +72,12 @@ def test_stage_1_is_of_what_it_trains_alone():
     assert seen == prior_runs.stage1(config) and (seen.train.keep, seen.train.probe_every) == (0, 0)
 
 
-def test_the_run_starts_from_stage_1_and_a_fresh_rest(run, stage1):
-    init, source = load_file(run.folder / "init.safetensors"), load_file(stage1.folder / "model.safetensors")
-    fresh = build(run.config).state_dict()
-    brought = {name for name in init if name.startswith(STAGE1)}
-    assert all(torch.equal(init[n], source[n]) for n in brought)
-    assert all(torch.equal(init[n], fresh[n]) for n in init.keys() - brought)
-    assert init.keys() == fresh.keys()
-    assert not torch.equal(init["text.word.weight"], fresh["text.word.weight"]), "stage 1 has learnt"
-    assert {n.split(".")[0] for n in init.keys() - brought} == {"fusion", "objectives"}
-    assert (run.folder / "tokenizer.json").read_bytes() == (stage1.folder / "tokenizer.json").read_bytes()
-
-
 def test_a_stage_1_of_texts_trains_the_language_encoder_alone(tmp_path):
-    config = get("smoke+text_stage1")
+    config = get("smoke+text_stage1", **{"train.steps": 1})
     records = [*pretrain(config, tmp_path)]
     stage1 = Run.of(prior_runs.stage1(config), tmp_path)
     assert {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1} == {"mlm"}
-    assert [r["run"] for r in records] == [stage1.config.name] * 2 + [config.name] * 6
+    assert [r["run"] for r in records] == [stage1.config.name] * 2 + [config.name]
     init = load_file(Run.of(config, tmp_path).folder / "init.safetensors")
     source, fresh = load_file(stage1.folder / "model.safetensors"), build(config).state_dict()
     brought = ("text.", "objectives.mlm.")
@@ -97,21 +87,14 @@ def test_a_stage_1_of_texts_trains_the_language_encoder_alone(tmp_path):
         recipes.get("smoke+text_stage1+no_guidance")  # a vision encoder that nothing has trained
 
 
-def test_the_first_step_is_of_those_weights(run):
-    model = build(run.config)
-    model.load_state_dict(load_file(run.folder / "init.safetensors"))
-    batch = Streams(run.config, run.tokenizer())[0]
-    losses, _ = Pretraining(model, run.config)(batch, ("mlm",), (0, 0))
-    assert losses["texts/mlm"].item() == run.metrics()[0]["texts/mlm"]
-
-
-def test_variants_of_a_seed_share_it(run, stage1, root):
-    before = stamps(stage1.folder)
-    config = get("smoke+stage1+no_stop_gradient+no_bbp")
-    names = [r["run"] for r in pretrain(config, root)]
-    assert names == [stage1.config.name] * 2 + [config.name] * 6
-    assert stamps(stage1.folder) == before
-    a, b = (load_file(Run.of(c, root).folder / "init.safetensors") for c in (config, run.config))
+def test_variants_of_a_seed_share_it(run, stage1, tmp_path):
+    shutil.copytree(stage1.folder.parent, tmp_path / stage1.config.name)
+    copy = Run.of(stage1.config, tmp_path).folder
+    before = {p.name: p.stat().st_mtime_ns for p in copy.iterdir()}
+    config = get("smoke+stage1+no_stop_gradient+no_bbp", **{"train.steps": 1})
+    assert [r["run"] for r in pretrain(config, tmp_path)] == [stage1.config.name] * 2 + [config.name]
+    assert {p.name: p.stat().st_mtime_ns for p in copy.iterdir()} == before
+    a, b = (load_file(r.folder / "init.safetensors") for r in (Run.of(config, tmp_path), run))
     assert all(torch.equal(a[n], b[n]) for n in b)
     assert prior_runs.stage1(get("smoke+stage1", seed=1)).fingerprint != stage1.config.fingerprint
 
@@ -209,38 +192,15 @@ def test_sources_that_do_not_serve(run, tmp_path):
     refused("unfinished run; finish it first", name="c", init_from=str(Run.of(unfinished, tmp_path).folder))
 
 
-def test_a_start_that_was_cut_starts_again(run, tmp_path, monkeypatch):
-    """Killed after the tokenizer was kept and before the weights were."""
-    config = get("smoke", name="cut", init_from=str(run.folder))
-    real = manifest.write_atomically
-    cut = lambda path, data: 1 / 0 if path.name == "init.safetensors" else real(path, data)  # noqa: E731
-    monkeypatch.setattr(manifest, "write_atomically", cut)
-    with pytest.raises(ZeroDivisionError):
-        next(pretrain(config, tmp_path))
-    assert Run.of(config, tmp_path).has("tokenizer.json")
-    monkeypatch.undo()
-    assert next(pretrain(config, tmp_path))["step"] == 0
-    assert Run.of(config, tmp_path).has("init.safetensors")
-
-
-def test_leaving_in_stage_1_goes_on_there(tmp_path):
-    config = get("smoke+stage1")
-    stage1 = prior_runs.stage1(config).name
-    first = next(pretrain(config, tmp_path))
-    assert (first["run"], first["step"]) == (stage1, 0)
-    rest = [(r["run"], r["step"]) for r in pretrain(config, tmp_path)]
-    assert rest == [(stage1, 1), *((config.name, step) for step in range(6))]
-
-
-@pytest.mark.parametrize(
-    ("source", "field", "value"),
-    [("text_only", "mim_target", "frozen"), ("image_only", "mlm_distillation", 1.0), ("image_only", "l2sp", 0.01)],
-)
-def test_what_a_run_never_learnt_is_not_held_on_to(source, field, value, tmp_path):
+@pytest.mark.parametrize(("source", "fields"), [
+    ("text_only", {"mim_target": "frozen"}), ("image_only", {"mlm_distillation": 1.0, "l2sp": 0.01}),
+])  # fmt: skip
+def test_what_a_run_never_learnt_is_not_held_on_to(source, fields, tmp_path):
     begun = recipes.get(f"smoke+{source}").replace({"train.steps": 1, "train.warmup": 0, "train.validate_every": 0})
     [*pretrain(begun, tmp_path)]
-    folder = str(Run.of(begun, tmp_path).folder)
-    config = get("smoke", name="holds", init_from=folder, **{f"flow.{field}": value})
-    with pytest.raises(ConfigError, match=f"what flow.{field} holds to was never trained; name another run"):
-        next(pretrain(config, tmp_path))
-    assert not Run.of(config, tmp_path).folder.exists()
+    for field, value in fields.items():
+        begins = {"init_from": str(Run.of(begun, tmp_path).folder), f"flow.{field}": value}
+        config = get("smoke", name="holds", **begins)
+        with pytest.raises(ConfigError, match=f"what flow.{field} holds to was never trained; name another run"):
+            next(pretrain(config, tmp_path))
+        assert not Run.of(config, tmp_path).folder.exists()

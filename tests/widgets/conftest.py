@@ -1,7 +1,5 @@
 """Whatever a test here does to a view: what it sends then has the shape that payloads.d.ts declares."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The attribution lab: what a removal asks for, what an export knows, and questions of a model against `keeping`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from xfm.explain.attribution import Attribution
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.method_table import attribute
-from xfm.explain.prepare_inputs import scene_inputs
+from xfm.explain.prepare_inputs import make_inputs, scene_inputs
 from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm_widgets.attributions import IN_PAGE
@@ -86,7 +84,7 @@ def test_an_export_knows_each_single_removal(tmp_path: Path):
         "objects": {"a lion": {"itm": 1.0, "itc": 1.0}},
     }
     assert state["scores"]["after"] == {"itm": -98.0, "itc": 0.0}
-    assert len(page.encode()) < 130_000
+    assert len(page.encode()) < 145_000
     many = {f"object {i}": MASK for i in range(60)}
     wide = xw.AttributionLab(IMAGE, WORDS, [found("a")], objects=many, rescore=rescore)
     wide.to_html(tmp_path / "b.html")
@@ -204,3 +202,30 @@ def test_a_lab_without_questions_says_who_can_add():
     assert lab().payload["more"] == []
     with pytest.raises(ConfigError, match=r"add = 'mine': must be called on what AttributionLab.of has made"):
         lab().add("mine", lambda inputs: None)
+
+
+def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one(model):
+    questions = [scene_inputs(model, TOKENIZER, SCENE, target) for target in ("itm", "itc")]
+    view = xw.AttributionLab.of(questions, ["occlusion"])
+    given, objects = view.drawn["words"], view.drawn["objects"]
+    assert objects, "masks of a scene are known"
+    view.removed_words, view.typed = [0], "a red car"
+    assert view.drawn["words"] == ["a", "red", "car"] and view.removed_words == []
+    assert view.drawn["objects"] == objects and view.credit == SCENE.credit, "of the same picture"
+    expected = attribute(make_inputs(model, TOKENIZER, SCENE.image, "a red car", "itc"), "occlusion")
+    shown = next(a for a in view.shown() if a.target == "itc")
+    torch.testing.assert_close(shown.words, expected.words)
+    assert view.scores["before"]["itc"] == pytest.approx(expected.score, abs=1e-5)
+    view.removed_words = [2]
+    assert view.scores["after"] != view.scores["before"]
+    view.typed = " "
+    assert view.drawn["words"] == given and view.message == ""
+
+
+def test_targets_that_another_sentence_has_not_are_left_out(model):
+    word = make_inputs(model, TOKENIZER, SCENE.image, SCENE.text, SCENE.objects[0].name.split()[0])
+    view = xw.AttributionLab.of([word], ["occlusion"])
+    view.typed = "two"
+    assert view.targets == ["itm"] and view.drawn["words"] == ["two"]
+    view.typed = ""
+    assert view.targets == [word.target.name]

@@ -1,7 +1,5 @@
 """Every view of every kind of source: it is built, drawn, tabled and written, or says in one sentence what it lacks."""
 
-from __future__ import annotations
-
 import tarfile
 import warnings
 from collections.abc import Callable
@@ -87,7 +85,6 @@ def source(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def lab(source: str, tmp_path_factory: pytest.TempPathFactory) -> xfm.Lab:
-    """A model of two steps on a source."""
     folder, make = tmp_path_factory.mktemp("source"), SOURCES[source]
     own = DRAWN if make is None else OWN | {"data.sources": [make(folder)]}
     config = recipes.smoke().replace(BRIEF | own)

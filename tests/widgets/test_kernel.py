@@ -1,7 +1,5 @@
 """A page's clicks reach a view while a cell waits, in a real kernel without a browser."""
 
-from __future__ import annotations
-
 import queue
 import time
 from collections.abc import Callable, Iterator
@@ -71,7 +69,6 @@ class Page:
 
 
 def opened(client: Any) -> Page:
-    """Of a training that has begun."""
     made = client.execute(MAKE)
     said = ""
     while "id " not in said:

@@ -1,7 +1,5 @@
 """Python's part in views that answer in the page beside it: the model, part by part, and what it is done with."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 
@@ -21,7 +19,6 @@ Sent = list[tuple[dict[str, Any], list[bytes]]]
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
-    """What views send to their pages from now on."""
     said: Sent = []
     monkeypatch.setattr(xw.View, "send", lambda _, content, buffers=None: said.append((content, buffers or [])))
     return said

@@ -1,7 +1,5 @@
 """The mask playground: what is asked when, what a random mask is, and what failing or partial answers leave."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -113,4 +111,26 @@ def test_of_a_model_it_shows_what_the_playground_says(model, tmp_path: Path):
     page = view.to_html(tmp_path / "a.html").read_text("utf-8")
     state = offline_pages.state(page)
     assert state["answer"]["of"] == {"patches": view.hidden_patches, "pieces": view.hidden_pieces}
-    assert len(page.encode()) < 110_000 + 3 * len(SCENE.image.tobytes())
+    assert len(page.encode()) < 140_000 + 3 * len(SCENE.image.tobytes())
+
+
+def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one_and_gives_it_back(model):
+    view = xw.MaskPlayground.of(model, TOKENIZER, SCENE.image, SCENE.caption.text, hidden_pieces=[1, 2])
+    given = view.drawn["pieces"]
+    view.typed = "a red car"
+    expected = masked_predictor(model, TOKENIZER, SCENE.image, "a red car")
+    assert view.drawn["pieces"] == ["<s>", *(p for p in view.drawn["pieces"][1:-1]), "</s>"] != given
+    assert view.hidden_pieces == [] and len(view.drawn["owner"]) == len(view.drawn["pieces"])
+    view.hidden_pieces = [2]
+    asked = expected(*view.hidden())["words"][0]
+    assert view.answer["words"][0]["piece"] == asked["piece"]
+    assert view.answer["words"][0]["with"]["truth"] == pytest.approx(asked["with"]["truth"])
+    view.typed = "very " * 200
+    assert "must be of at most" in view.message or "tokens" in view.message
+    view.typed = ""
+    assert view.drawn["pieces"] == given and view.message == ""
+    view.show(np.full((90, 60, 3), 77, np.uint8))
+    assert view.credit == "" and view.drawn["pieces"] == given and view.drawn["crisp"], "its square, at a screen's size"
+    alone = xw.MaskPlayground(IMAGE, WORDS, 2, Predict())
+    alone.typed = "a lion"
+    assert "has no model. Make it with MaskPlayground.of(...)" in alone.message

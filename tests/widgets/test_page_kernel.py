@@ -45,10 +45,11 @@ const host = {
     for (const act of listeners[`change:${name}`] ?? []) act();
   },
 };
-const acts = new Function("$page_kernel", "$offline", `return ${data.kernel}`)($page_kernel, $offline)(host);
+const [answers, payload, given] = data.kernel;
+const acts = $page_kernel[answers]($offline.decoded(payload), $offline.decoded(given))(host);
 const settled = async () => {
-  do await new Promise((done) => setTimeout(done, 30));
-  while (traits.message.startsWith("Computing"));
+  do await new Promise((done) => setTimeout(done, 5));
+  while (process.getActiveResourcesInfo().includes("Timeout"));
 };
 const plain = (value) => {
   if (value instanceof DataView) return coded(value);
@@ -75,7 +76,7 @@ def told(view: Any, steps: list[dict[str, Any]], read: list[str]) -> list[dict[s
     traits = {n: v for n, v in view.get_state().items() if n in view.traits() and not n.startswith("_")}
     return javascript.run(
         KERNEL,
-        {"kernel": view._kernel(), "steps": steps,
+        {"kernel": plain(view._brings()), "steps": steps,
          "traits": plain({n: traits[n] for n in {*view.choices(), *read, "payload", "message"} & {*traits}}),
          "read": read, "picture": {"size": PICTURE.shape[:2], "rgba": coded(rgba.tobytes())}},
     )  # fmt: skip

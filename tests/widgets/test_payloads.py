@@ -15,7 +15,6 @@ PLAIN = {traitlets.Unicode: "string", traitlets.Bool: "boolean", traitlets.Int: 
 
 
 def declared(trait: traitlets.TraitType[Any, Any], written: str) -> str:
-    """The type that a trait must have in payloads.d.ts; of a dictionary any that is an object."""
     if isinstance(trait, traitlets.Dict):
         kinds = conforming.declared()
         return written if written.startswith("Record<") or isinstance(kinds.get(written), dict) else "an interface"

@@ -1,7 +1,5 @@
 """What Python and the browser both compute, they compute alike: a view without a kernel says what its figure says."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import javascript
@@ -40,7 +38,6 @@ answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), trut
 
 
 def curves(seed: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Steps with gaps, values with holes, a span; some of each at their ends."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(0, 40))
     steps = np.cumsum(rng.integers(1, (2, 9)[seed % 2], n)).astype(float)
@@ -75,16 +72,9 @@ def retrieval_sets(seed: int) -> RetrievalSet:
         return values
 
     empty = np.zeros((n, 2))
-    return RetrievalSet(
-        np.zeros((n, 4, 4, 3), np.uint8),
-        ("",) * n,
-        scores(),
-        empty,
-        empty,
-        rng.random((n, n)) < 0.4,
-        scores() if seed % 4 else None,
-        int(rng.integers(1, 10)),
-    )
+    similarity, truth, odds = scores(), rng.random((n, n)) < 0.4, scores() if seed % 4 else None
+    pictures, reranked = np.zeros((n, 4, 4, 3), np.uint8), int(rng.integers(1, 10))
+    return RetrievalSet(pictures, ("",) * n, similarity, empty, empty, truth, odds, reranked)
 
 
 def test_candidates_have_the_same_order_on_both_sides() -> None:
@@ -93,15 +83,11 @@ def test_candidates_have_the_same_order_on_both_sides() -> None:
     for pairs in map(retrieval_sets, range(100)):
         for direction in DIRECTIONS:
             for query in range(len(pairs.texts)):
-                itm = None if pairs.odds is None else pairs.row(pairs.odds, direction, query)
-                sent.append(
-                    {
-                        "itc": pairs.row(pairs.similarity, direction, query).tolist(),
-                        "truth": pairs.row(pairs.truth, direction, query).tolist(),
-                        "itm": None if itm is None else itm.tolist(),
-                        "reranked": pairs.reranked,
-                    }
-                )
+                scores = {"itc": pairs.similarity, "truth": pairs.truth, "itm": pairs.odds}
+                own = {n: None if x is None else pairs.row(x, direction, query) for n, x in scores.items()}
+                itm = own["itm"]
+                told = {name: None if row is None else row.tolist() for name, row in own.items()}
+                sent.append(told | {"reranked": pairs.reranked})
                 expected.append(pairs.ranking(direction, query, itm).tolist())
     assert javascript.run(RANKED, sent) == expected
 

@@ -1,7 +1,5 @@
 """What is explained of a fine-tuned answer: a label's likelihood, or numbers themselves, by every method on offer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +62,6 @@ def test_numbers_are_explained_themselves(task: str, names: list[str], tmp_path:
 
 @pytest.mark.parametrize("task", ["lexname", "concept", "stsb"])
 def test_every_method_that_is_offered_explains_an_answer(task: str, tmp_path: Path) -> None:
-    """Of a task of texts alone, or of pictures alone, the other side has no gradient, so zeros."""
     tuned, item = tuned_for(task, tmp_path)
     inputs = asked(tuned, item, tuned.answers(item.texts, item.images)[0].value)[0]
     view = xw.AttributionLab.of(inputs, ["occlusion"])

@@ -1,7 +1,5 @@
 """The task explorer: what it shows of runs and of one's own answers, what it keeps, what the models say when asked."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -37,15 +35,13 @@ KINDS = {  # texts, two texts, a picture, both, two, a box
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., TaskRun]]:
-    """made(task, change=...): a fine-tuning of one step, once."""
-    root, runs = tmp_path_factory.mktemp("runs"), dict[str, TaskRun]()
+def made(once: Callable[..., Path]) -> Iterator[Callable[..., TaskRun]]:
     train = {"train.steps": 1, "train.save_every": 1, "train.validate_every": 1, "train.warmup": 0}
 
     def make(task: str, **changes: Any) -> TaskRun:
-        if (key := f"{task}{changes}") not in runs:
-            runs[key] = train_to_end(recipe(task, CHECKPOINTS / "demo", batch=4).replace(train | changes), root)
-        return runs[key]
+        config = recipe(task, CHECKPOINTS / "demo", batch=4).replace(train | changes)
+        root = once(f"tuned-{task}-{config.variant}", lambda folder: train_to_end(config, folder))
+        return TaskRun.of(config, root)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "VALIDATED", 2)
@@ -69,9 +65,7 @@ def own(text: str = "a lion", n: int = 4, **traits: Any) -> xw.TaskExplorer:
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
-    task: str, made: Callable[..., TaskRun], tmp_path: Path
-) -> None:
+def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(task, made, tmp_path) -> None:
     run = made(task, **KINDS[task])
     view = xw.TaskExplorer.of(run.folder, item=2)
     rows, family = run.answers(), TRAINABLE[task].family
@@ -114,14 +108,6 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
     assert state["payload"]["title"] == TRAINABLE[task].title
 
 
-def test_a_picture_of_ones_own_is_left_to_the_task(made: Callable[..., TaskRun]) -> None:
-    """Which part of it is seen depends on what the task was tested on."""
-    view, seen = xw.TaskExplorer.of(made("vqa")), list[Any]()
-    view._tuned().task.asked = lambda texts, images: seen.append(images) or Item(("how many",), view._items[0].images)  # type: ignore[method-assign]
-    view.ask("how many?", wide := np.zeros((20, 60, 3), np.uint8))
-    assert seen == [(wide,)]
-
-
 def test_the_score_of_an_answer_is_its_likelihood(made: Callable[..., TaskRun]) -> None:
     """Of a question: the decoder's, of all tokens of the answer."""
     view = xw.TaskExplorer.of(made("vqa"))
@@ -142,6 +128,8 @@ def test_either_picture_of_two_is_attributed(made: Callable[..., TaskRun]) -> No
     assert before[0] == pytest.approx(before[1], abs=1e-5), "one answer"
     with pytest.raises(ConfigError, match="picture = 2: must be 0 to 1"):
         view.attribute(2)
+    with pytest.raises(ConfigError, match="task = 'synset': must be one whose texts are read as one"):
+        xw.TaskExplorer.of(made("synset", published=False)).attribute()
 
 
 def test_controls_are_named_compared_and_asked_for_what_they_see(made: Callable[..., TaskRun]) -> None:
@@ -169,29 +157,28 @@ def test_what_cannot_be_compared_is_refused_by_name(made: Callable[..., TaskRun]
     with pytest.raises(RunError, match="no fine-tuning here"):
         xw.TaskExplorer.of(tmp_path)
 
-    def copy(name: str) -> Path:
-        return Path(shutil.copytree(plain.folder, tmp_path / name))
+    rows = [json.loads(line) for line in (plain.folder / ANSWERS).read_text("utf-8").splitlines()]
 
-    unfinished = copy("unfinished")
-    (unfinished / RESULTS).unlink()
-    old = copy("old")
-    (old / ANSWERS).unlink()
-    wrong = copy("wrong")
-    lines = (plain.folder / ANSWERS).read_text("utf-8").splitlines()
-    TaskRun(wrong, plain.config).write({ANSWERS: "\n".join(x.replace('"score"', '"scor"') for x in lines) + "\n"})
-    short = copy("short")
-    TaskRun(short, plain.config).write({ANSWERS: "\n".join(lines[1:]) + "\n"})
-    for folder, said in ((unfinished, "has no results yet; fine-tune it to the end"), (old, f"has no {ANSWERS}"),
-                         (wrong, r"no readable answers \('score'\); delete the folder"),
-                         (short, "indices must be 0, 1, 2")):  # fmt: skip
+    def copied(name: str, answers: list[dict]) -> TaskRun:
+        run = TaskRun(Path(shutil.copytree(plain.folder, tmp_path / name)), plain.config)
+        run.write({ANSWERS: "".join(json.dumps(row) + "\n" for row in answers)})
+        return run
+
+    unfinished, old = copied("unfinished", rows), copied("old", rows)
+    (unfinished.folder / RESULTS).unlink()
+    (old.folder / ANSWERS).unlink()
+    broken = {
+        "has no results yet; fine-tune it to the end": unfinished,
+        f"has no {ANSWERS}": old,
+        "no readable answers ('score'); delete the folder": copied("wrong", [{"index": r["index"]} for r in rows]),
+        "indices must be 0, 1, 2": copied("short", rows[1:]),
+    }
+    for said, run in broken.items():
         with pytest.raises(RunError) as caught:
-            xw.TaskExplorer.of(TaskRun(folder, plain.config))
-        assert folder.name in str(caught.value) and said.replace("\\", "") in str(caught.value)
-    others = copy("others")
-    changed = [json.dumps(json.loads(line) | {"truth": "maybe"}) for line in lines]
-    TaskRun(others, plain.config).write({ANSWERS: "\n".join(changed) + "\n"})
+            xw.TaskExplorer.of(run)
+        assert run.folder.name in str(caught.value) and said in str(caught.value)
     with pytest.raises(ConfigError, match="were tested on different items"):
-        xw.TaskExplorer.of(plain, TaskRun(others, plain.config))
+        xw.TaskExplorer.of(plain, copied("others", [row | {"truth": "maybe"} for row in rows]))
 
 
 # ---- of one's own answers
@@ -211,12 +198,8 @@ def test_items_are_kept_by_kind_and_by_words() -> None:
     )
     with pytest.raises(ConfigError, match="show = 'rigth': must be"):
         view.show = "rigth"
-
-
-def test_a_view_of_one_kind_begins_with_an_item_of_that_kind() -> None:
-    assert [own(show=kind).item for kind in ("all", "right", "wrong")] == [0, 0, 1]
+    assert [own(show=kind).item for kind in ("all", "right", "wrong")] == [0, 0, 1], "the first of its kind"
     assert own(search="LION 3").item == 3 and own(show="wrong", item=2).item == 2, "an item that is asked for stays"
-    assert own(search="zebra").item == 0
 
 
 def test_boxes_disagree_where_one_alone_is_right() -> None:
@@ -301,15 +284,3 @@ def test_a_page_asks_and_opens(made: Callable[..., TaskRun]) -> None:
     assert view.message == "" and view.opened["kind"] == "trace" and "default-src 'none'" in view.opened["page"]
     send(do="attribute", of="1")
     assert "picture = 1: must be 0 to 0" in view.message and view.opened["kind"] == "trace"
-
-
-def test_texts_that_are_encoded_apart_are_not_explained_as_one(made: Callable[..., TaskRun]) -> None:
-    view = xw.TaskExplorer.of(made("synset"))
-    with pytest.raises(ConfigError, match="task = 'synset': must be one whose texts are read as one"):
-        view.attribute()
-
-
-def test_two_budgets_are_named_by_their_steps(made: Callable[..., TaskRun], tmp_path: Path) -> None:
-    longer = recipe("lexname", CHECKPOINTS / "demo", 2, batch=4)
-    view = xw.TaskExplorer.of(made("lexname"), train_to_end(longer, tmp_path))
-    assert [m["name"] for m in view.payload["models"]] == ["fine-tuned, 1 steps", "fine-tuned, 2 steps"]

@@ -1,7 +1,5 @@
 """The monitor's training in a thread, its curves, and how it fails; the browser's part is in tests/browser."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil
@@ -41,6 +39,13 @@ def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def record(step: int, of: int = 10, **more: Any) -> dict[str, Any]:
     fixed = {"run": "made", "grad_norm": 2.0, "rate": 0.1, "seconds": 0.5, "waited": 0.1, "pairs/itc": 3.0}
     return fixed | {"step": step, "of": of, "loss": 1.0 * step} | more
+
+
+def ended(live: Any, *runs: Run) -> xw.TrainingMonitor:
+    view = xw.TrainingMonitor(*runs, live=live)
+    view.start()
+    assert view.wait(LONG) and not view.running
+    return view
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -84,15 +89,6 @@ def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, t
     assert (run.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
 
 
-def test_a_finished_run_that_is_trained_again_stands_there_once(config, trained):
-    view = xw.TrainingMonitor(trained, live=lambda: xfm.pretrain(config, trained.folder.parents[1]))
-    before = curve(view, "loss"), curve(view, "norm/mlm/language")
-    view.start()
-    assert view.wait(LONG) and view.done
-    assert [r["state"] for r in view.payload["runs"]] == ["finished"] and view.step == 8
-    assert (curve(view, "loss"), curve(view, "norm/mlm/language")) == before
-
-
 def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained, tmp_path):
     assert xw.TrainingMonitor(trained).payload["runs"][0]["label"] == "smoke, seed 0"
     copy = shutil.copytree(trained.folder, tmp_path / "copy")
@@ -134,6 +130,8 @@ def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained,
 
 
 def test_long_runs_are_thinned_to_means_and_steps_that_come_again_replace():
+    assert panel("validation/pairs/itc") == panel("pairs/itc") == ("losses", "ITC, pairs", "nats")
+    assert panel("cosine/vision/itc itm") == ("gradient cosines", "ITC and ITM, vision encoder", "cosine")
     curves = Curves("long")
     for step in range(10 * POINTS):
         curves.add(record(step, 10 * POINTS))
@@ -171,18 +169,14 @@ def test_what_training_raises_stands_in_the_message_and_stays():
         yield record(0)
         raise RuntimeError("the disk is full")
 
-    view = xw.TrainingMonitor(live=failing())
-    view.start()
-    assert view.wait(LONG) and not view.running and not view.done and view.step == 1
+    view = ended(failing())
+    assert not view.done and view.step == 1
     view.refresh()
     assert view.message == "RuntimeError: the disk is full"
     assert view.payload["runs"][0]["state"] == "stopped"
     view.start()
     assert "Nothing to train" in view.message, "a generator is used up"
-    view = xw.TrainingMonitor(live=[{"step": 0}])
-    view.start()
-    view.wait(LONG)
-    assert view.message == "KeyError: 'of'"
+    assert ended([{"step": 0}]).message == "KeyError: 'of'"
 
 
 def test_where_another_run_begins_the_warm_start_has_ended() -> None:
@@ -216,12 +210,6 @@ def test_a_stop_closes_the_generator_in_its_own_thread():
     until(lambda: view.step > 0)
     view._handle_custom_msg({"do": "stop"}, [])
     assert view.wait(LONG) and closed == [view._work.thread] and not view.done
-
-
-def test_keys_have_a_group_a_title_and_a_unit():
-    assert panel("validation/pairs/itc") == panel("pairs/itc") == ("losses", "ITC, pairs", "nats")
-    assert panel("regions/bbp/iou") == ("accuracies", "BBP, regions", "mean IoU")
-    assert panel("cosine/vision/itc itm") == ("gradient cosines", "ITC and ITM, vision encoder", "cosine")
 
 
 @pytest.mark.full
@@ -310,6 +298,4 @@ def test_levels_of_constant_predictions_come_with_the_records_and_older_runs_hav
     panels = {axes.get_title(loc="left"): axes for axes in view.figure().axes}
     assert 6.87 in {line.get_ydata()[0] for line in panels["MLM, texts"].lines}
     assert 0.4 in {round(float(line.get_ydata()[-1]), 6) for line in panels["MIM, images"].lines}
-    older = xw.TrainingMonitor(live=records())
-    older.start()
-    assert older.wait(LONG) and older.payload["runs"][0]["levels"] == {}
+    assert ended(records()).payload["runs"][0]["levels"] == {}

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { crossesFromText, flowLayout, LOSS_HEIGHT, numberPlace } from "../xfm_widgets/static/flow_layout.js";
-import { HALF_LETTER } from "../xfm_widgets/static/flow_picture.js";
+import { crossesFromText, flowLayout, LOSS_HEIGHT } from "../xfm_widgets/static/flow_layout.js";
 
 const ENCODERS = {
   text: ["language"],
@@ -34,7 +33,7 @@ const check = ({ geometry, losses, top, bottom }) => {
 test("the paper's six losses stand in the paper's picture", () => {
   const layout = flowLayout(PAPER);
   check(layout);
-  assert.deepEqual([layout.top, layout.bottom], [0, 412]);
+  assert.deepEqual([layout.top, layout.bottom], [0, 470]);
   assert.deepEqual(Object.keys(layout.losses[0].strands), ["language"]);
   assert.deepEqual(Object.keys(layout.losses[4].strands).sort(), ["fusion", "language", "vision"]);
 });
@@ -79,34 +78,62 @@ test("six losses have six colours and six marks", () => {
   assert.equal(new Set(losses.map(({ mark }) => mark)).size, 6);
 });
 
-test("numbers stand on their strands, apart from each other and from the valve", () => {
+/** A number as a box, from what is at most written there */
+const box = ({ at: [x, y], anchor }, words) => {
+  const wide = 8.2 * words.length;
+  const left = { start: x, middle: x - wide / 2, end: x - wide }[anchor];
+  return { left, right: left + wide, top: y - 10, bottom: y + 3 };
+};
+const distance = ([x, y], { left, right, top, bottom }) =>
+  Math.hypot(Math.max(left - x, 0, x - right), Math.max(top - y, 0, y - bottom));
+const pointsOf = ({ from, to }) =>
+  Array.from({ length: 60 }, (_, i) => [0, 1].map((k) => from[k] + (i / 59) * (to[k] - from[k])));
+
+test("numbers stand beside arrows, on none of them, and apart from each other", () => {
   for (const isNarrow of [false, true]) {
-    const { geometry, losses } = flowLayout(PAPER, isNarrow);
-    const fusion = losses.filter(({ loss: one }) => one.kind === "fusion");
-    for (const encoder of ["vision", "language"]) {
-      const places = fusion.map(({ strands }, i) => numberPlace(strands[encoder], i, fusion.length, geometry.numbers));
-      const around = encoder === "language" ? [...places, geometry.crossing.at] : places;
-      const contrast = losses.find(({ loss: one }) => one.kind === "contrast");
-      for (const [x, y] of places)
-        assert.ok(Math.abs(x - contrast.x) > 80 || Math.abs(y - contrast.y) > 20, `${encoder}: ${[x, y]} covers ITC`);
-      for (const [i, [x, y]] of around.entries())
-        for (const [otherX, otherY] of around.slice(i + 1))
-          assert.ok(
-            Math.abs(x - otherX) > 30 || Math.abs(y - otherY) > 14,
-            `${encoder}: ${[x, y]} and ${[otherX, otherY]}`,
-          );
+    const { losses, geometry } = flowLayout(PAPER, isNarrow);
+    const strands = losses.flatMap(({ loss: one, strands: all }) =>
+      Object.entries(all).map(([encoder, strand]) => ({
+        name: `${one.name}-${encoder}`,
+        kind: one.kind,
+        encoder,
+        strand,
+      })),
+    );
+    const numbers = strands.map(({ name, kind, encoder, strand }) => {
+      const held = isNarrow ? "◆ 0 of 4.78" : "◆ 0, not 4.78";
+      const words = kind === "fusion" && encoder === "language" ? held : "◆ 4.78";
+      return { name, place: box(strand.number(11.5), words) };
+    });
+    for (const { name, place } of numbers) {
+      assert.ok(place.left >= 0 && place.right <= geometry.wide, `${name} is in the picture`);
+      for (const { name: other, strand } of strands)
+        for (const point of pointsOf(strand))
+          assert.ok(distance(point, place) >= 5.5, `${name}'s number lies on ${other}`);
     }
+    for (const [i, a] of numbers.entries())
+      for (const b of numbers.slice(i + 1)) {
+        const apart =
+          a.place.right <= b.place.left ||
+          b.place.right <= a.place.left ||
+          a.place.bottom <= b.place.top ||
+          b.place.bottom <= a.place.top;
+        assert.ok(apart, `${isNarrow}: ${a.name} meets ${b.name}`);
+      }
   }
 });
 
-test("a contrast's number ends before those of the bundle beside it begin", () => {
-  const { geometry, losses } = flowLayout(PAPER);
-  const placed = (name) => losses.find(({ loss: one }) => one.name === name);
-  const contrast = numberPlace(placed("itc").strands.language, 0, 1, geometry.numbers);
-  const bundled = numberPlace(placed("itm").strands.language, 0, 3, geometry.numbers);
-  const half = (words) => HALF_LETTER * words.length;
-  const right = contrast[0] + (1 - geometry.numbers.aside) * half("▲ 0.00145");
-  assert.ok(right < bundled[0] - half("◆ 0, not 0.0612"), `${right}`);
+test("arrows end at the edge of a box", () => {
+  for (const isNarrow of [false, true]) {
+    const { losses, geometry } = flowLayout(PAPER, isNarrow);
+    const [wide, tall] = geometry.box;
+    for (const { loss: one, strands } of losses)
+      for (const [encoder, { to }] of Object.entries(strands)) {
+        const [x, y] = geometry.encoders[encoder];
+        const [dx, dy] = [Math.abs(to[0] - x) - wide / 2, Math.abs(to[1] - y) - tall / 2];
+        assert.ok(Math.abs(Math.max(dx, dy)) < 0.01, `${one.name} ends at the ${encoder} encoder: ${[dx, dy]}`);
+      }
+  }
 });
 
 test("in a narrow page the encoders of pictures and texts stand above the fusion encoder, in a wide one left of it", () => {

@@ -18,8 +18,8 @@ from xfm.plots.style import message_figure
 from . import attributions as parts
 from .attributions import IN_PAGE, Removals, Rescore
 from .choices import Flag, Names, Place, Places, Share, told
-from .json_values import finite, square_pixels, table
-from .live_page import LivePage
+from .json_values import finite, sharp, square_pixels, table
+from .live_page import OneQuestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ SHOWN = 6  # methods at once
 NONE = "No attribution to show: AttributionLab.of(questions, methods) makes them."
 
 
-class AttributionLab(LivePage):
+class AttributionLab(OneQuestion):
     """Attributions of one picture and one text, for one or several targets, and removals.
 
     AttributionLab.of([scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")])
@@ -66,6 +66,7 @@ class AttributionLab(LivePage):
         **traits: Any,
     ):
         """Shows attributions of one picture and one text; `message` reports those that are left out as not finite.
+        ConfigError for what is no image, and where sizes differ.
 
         Args:
             image: any image that `xfm.base.images.prepare` accepts, of (side, side) pixels.
@@ -73,9 +74,6 @@ class AttributionLab(LivePage):
             objects: masks (side, side) bool by phrase.
             rescore: (removed patches (P,) bool, removed pieces (L,) bool) -> {target: score}.
             grid: patches a side, where there is no attribution that has it.
-
-        Raises:
-            ConfigError: for what is no image, and where sizes differ.
         """
         self._grid = attributions[0].grid.grid if attributions else grid
         self._image, self._words = square_pixels(image, self._grid), words
@@ -84,11 +82,8 @@ class AttributionLab(LivePage):
         self._pairs, bad = parts.checked_reports(attributions, reports, sizes)
         self._inputs: list[AttributionInputs] = []  # that `add` asks
         self._removals = Removals(covers, words.owner, sizes[0], rescore)
-        payload = {
-            "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
-            "owner": list(words.owner), "most": SHOWN, "can": rescore is not None, "takes": False,
-            "objects": drawn, **self._found(),
-        }  # fmt: skip
+        payload = {"side": side, "grid": self._grid, "most": SHOWN, "can": rescore is not None, "takes": False}
+        payload |= self._seen(drawn) | self._found()
         traits = {"methods": self._all("method")[:SHOWN], "targets": self._all("target")} | traits
         super().__init__(payload, (bad + ("" if self._pairs else NONE)).strip(), **traits)
         self._begin()
@@ -96,7 +91,6 @@ class AttributionLab(LivePage):
     _scored_for: dict[str, Any] | None = None  # what was removed when the scores were told; None: nothing was told
 
     def _begin(self) -> None:
-        """The scores before anything is removed, and those without what is."""
         self._removals.before = {a.target: finite(a.score) for a, _ in self._pairs}
         if self._removals.rescore is not None:
             with self.reporting():
@@ -113,11 +107,8 @@ class AttributionLab(LivePage):
         sensitive: bool = False,
         **traits: Any,
     ) -> AttributionLab:
-        """Attributes each question by each method, with a faithfulness report each.
-
-        Raises:
-            ConfigError: where the questions differ in picture or text, and as `explain.attribute`.
-        """
+        """Attributes each question by each method, with a faithfulness report each. ConfigError where the questions
+        differ in picture or text, and as `explain.attribute`."""
         from xfm.explain.inputs import AttributionInputs
         from xfm.model import XFM
 
@@ -131,19 +122,19 @@ class AttributionLab(LivePage):
         traits = {"credit": first.credit, "grid": first.grid.grid} | traits
         rescore, n = parts.rescorer(all_inputs), len(methods)
         view = cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
-        view._inputs = all_inputs
+        view._inputs = view._first = all_inputs
         targets = [parts.page_target(i, reports[k * n] if n else None) for k, i in enumerate(all_inputs)]
         if isinstance(first.model, XFM) and first.tokenizer is not None and None not in targets:
             view._model = first.model, first.tokenizer, targets
         view.redraw(**view._found(), takes=view._model is not None)
+        if view.typed:
+            view._retext()
         return view
 
     def add(self, name: str, method: Method | None = None, seed: int = 0) -> AttributionLab:
         """Attributes all questions by one more method, and shows it: one of METHODS, or a function f(inputs) ->
-        Attribution under a name of its own, which may be used again: the newer one stays.
-
-        ConfigError in a view that `of` has not made, for a name that METHODS has, and as `attribute` raises it.
-        """
+        Attribution under a name of its own, which may be used again: the newer one stays. ConfigError in a view that
+        `of` has not made, for a name that METHODS has, and as `attribute` raises it."""
         from xfm.explain.method_table import METHODS
 
         require(bool(self._inputs), "add", name, "called on what AttributionLab.of has made: it has the questions")
@@ -162,28 +153,41 @@ class AttributionLab(LivePage):
         return f"{super()._without_model()} Its targets need names."
 
     def _given(self) -> dict[str, Any]:
-        return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}
+        return {"text": self._first[0].text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}
 
-    def show(self, picture: ImageLike) -> None:
-        """Another picture in place of that one, any image (see `images.prepare`), with the same text and targets,
-        by those of METHODS that are shown. Of its objects no masks are known. ConfigError for what is no image, and in
-        a view that `of` has not made of an X-FM."""
+    _first: Sequence[AttributionInputs] = ()  # the given questions
+
+    def _turn(self, picture: ImageLike | None) -> None:
+        """By those of METHODS that are shown. Of another picture's objects no masks are known; targets that ask for
+        words that another sentence has not are left out."""
         from xfm.explain.method_table import METHODS
-        from xfm.explain.prepare_inputs import make_inputs
 
         model, tokenizer, targets = self._loaded()
-        asked = [make_inputs(model, tokenizer, picture, i.text, i.target.name) for i in self._inputs]
-        methods = [name for name in self.methods if name in METHODS and name != "object ablation"] or ["occlusion"]
+        first, names = self._first[0], [target["name"] for target in targets]
+        text, objects = self.typed.strip() or first.text, self._inputs[0].objects if picture is None else {}
+        if picture is not None:
+            self._model = model, tokenizer, [target | {"truth": None} for target in targets]
+        seen = self._image if picture is None else picture
+        asked = [replace(one, objects=objects) for one in parts.asked(model, tokenizer, seen, text, names)]
+        if picture is None and text == first.text and np.array_equal(first.image, self._image):
+            asked = list(self._first)  # with what is known to be true of it
+        methods = [m for m in self.methods if m in METHODS and (objects or m != "object ablation")] or ["occlusion"]
         self._pairs = parts.explained(asked, methods)
-        self._model = model, tokenizer, [target | {"truth": None} for target in targets]
-        self._inputs, self._image = asked, asked[0].image
-        self._removals, self._scored_for = Removals({}, self._words.owner, self._grid**2, parts.rescorer(asked)), None
+        self._inputs, self._image, self._words = asked, asked[0].image, asked[0].words
+        drawn, covers = parts.object_parts(objects, len(self._image), self._grid)
+        self._removals = Removals(covers, self._words.owner, self._grid**2, parts.rescorer(asked))
+        self._scored_for = None
         with self.hold_trait_notifications():
             self.removed_words, self.removed_objects, self.removed_patches = [], [], []
         self._begin()
-        new = {"image": self._image.tobytes(), "objects": [], **self._found()}
-        self.tell(payload=self.drawn | new, credit="", singles={})
-        self.methods = methods
+        self.redraw(**self._seen(drawn, picture), **self._found())
+        self.tell(singles={})
+        self.methods, self.targets = methods, self._all("target")
+
+    def _seen(self, objects: list[dict[str, Any]], picture: ImageLike | None = None) -> dict[str, Any]:
+        """The part of the payload that is the picture's and the sentence's."""
+        return {"image": self._image.tobytes(), "crisp": sharp(self._image, picture), "objects": objects,
+                "words": list(self._words.words), "owner": list(self._words.owner)}  # fmt: skip
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {**super().acts(), "add": self._add_asked}
@@ -194,9 +198,9 @@ class AttributionLab(LivePage):
                 self.add(name)
 
     def _prepare(self, choices: Mapping[str, Any]) -> None:
-        methods = choices.get("methods")
-        for name in [name for name in self.drawn["more"] if isinstance(methods, list) and name in methods]:
-            self._add_asked(name)
+        if isinstance(methods := choices.get("methods"), list):
+            for name in [name for name in self.drawn["more"] if name in methods]:
+                self._add_asked(name)
 
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
@@ -231,16 +235,13 @@ class AttributionLab(LivePage):
         """`plots.attributions`; what is removed is grey, and stands in the title with the scores."""
         if not (shown := self.shown()):
             return message_figure(str(self.message or "No method or no target is chosen."))
-        one_target = len({a.target for a in shown}) == 1
-        named = [a if one_target else replace(a, method=f"{a.target}: {a.method}") for a in shown]
-        gone = self._removals.gone(self.removed_objects, self.removed_patches).reshape(self._grid, self._grid)
-        covered = np.kron(gone, np.ones((len(self._image) // self._grid,) * 2))[..., None] > 0
-        image = np.where(covered, np.uint8(138), self._image)
+        gone = self._removals.gone(self.removed_objects, self.removed_patches)
         truth_of = {} if gone.any() else {i.target.name: i.truth for i in self._inputs}
         truths = [truth_of.get(a.target) for a in shown]
         notes = [parts.notes_of(report) for each in shown for a, report in self._pairs if a is each]
         title = self._removals.title(self.targets, self._words.words, self.scores)
-        return plots.attributions(image, named, truths, title, credit=self.credit, notes=notes)
+        image = parts.without(self._image, gone, self._grid)
+        return plots.attributions(image, parts.named(shown), truths, title, credit=self.credit, notes=notes)
 
     def _complete(self) -> None:
         """Each single object and word can be removed there, where they are few; more at once needs a model."""

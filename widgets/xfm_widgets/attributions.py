@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xfm.base.fields import require
+from xfm.base.fields import ConfigError, require
 from xfm.base.numbers import significant
 from xfm.base.strings import shown
 from xfm.explain.attribution import ALIKE, SCORES, SHARE, TARGET
@@ -55,26 +56,14 @@ def fields_of(pairs: Pairs, inputs: Sequence[AttributionInputs], masks: bool) ->
 def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
     """An attribution with its faithfulness report, as the browser draws it."""
     baselines = report.baselines if report else {}
-    rows = [
-        [
-            name,
-            finite(value),
+    rows = [[name, finite(value),
             [[b, finite(scores[name])] for b, scores in baselines.items() if name in scores],
-            name not in SCORES or SCORES[name].higher_is_better,
-        ]
-        for name, value in (report.scores.items() if report else ())
-    ]
-    return {
-        "method": a.method,
-        "target": a.target,
-        "signed": a.signed,
-        "unit": a.unit,
-        "gap": finite(a.gap),
-        "beyond": list(report.beyond) if report and report.beyond and np.isfinite(report.beyond).all() else None,
-        "trust": rows,
-        "patches": float_bytes(a.patches),
-        "words": float_bytes(by_word(a)),
-    }
+            name not in SCORES or SCORES[name].higher_is_better]
+            for name, value in (report.scores.items() if report else ())]  # fmt: skip
+    return {"method": a.method, "target": a.target, "signed": a.signed, "unit": a.unit,
+            "gap": finite(a.gap),
+            "beyond": list(report.beyond) if report and report.beyond and np.isfinite(report.beyond).all() else None,
+            "trust": rows, "patches": float_bytes(a.patches), "words": float_bytes(by_word(a))}  # fmt: skip
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
@@ -100,12 +89,9 @@ def page_truth(inputs: AttributionInputs, report: FaithfulnessReport | None) -> 
     truth = np.zeros(inputs.image.shape[:2], bool) if inputs.truth is None else inputs.truth
     names = [] if inputs.name_pieces is None else inputs.name_pieces.nonzero().flatten().tolist()
     baselines = {name: of for name, of in report.baselines.items() if name != ALIKE} if report else {}
-    return {
-        "pixels": truth.reshape(grid, size, grid, size).sum((1, 3)).ravel().tolist(),
-        "size": size * size,
-        "names": names,
-        "baselines": {name: {k: finite(v) for k, v in scores.items()} for name, scores in baselines.items()},
-    }
+    return {"pixels": truth.reshape(grid, size, grid, size).sum((1, 3)).ravel().tolist(),
+            "size": size * size, "names": names, "baselines": {
+                name: {k: finite(v) for k, v in scores.items()} for name, scores in baselines.items()}}  # fmt: skip
 
 
 def by_word(a: Attribution) -> np.ndarray:
@@ -163,6 +149,29 @@ def object_parts(
         patches = np.flatnonzero(covers[name]).tolist()
         drawn.append({"name": name, "mask": np.packbits(mask).tobytes(), "patches": patches})
     return drawn, covers
+
+
+def named(attributions: Sequence[Attribution]) -> list[Attribution]:
+    """By their target, too, where there are several."""
+    one_target = len({a.target for a in attributions}) == 1
+    return [a if one_target else replace(a, method=f"{a.target}: {a.method}") for a in attributions]
+
+
+def without(image: np.ndarray, gone: np.ndarray, grid: int) -> np.ndarray:
+    """The picture (side, side, 3), grey where patches (P,) are removed."""
+    size = len(image) // grid
+    return np.where(np.kron(gone.reshape(grid, grid), np.ones((size, size)))[..., None] > 0, np.uint8(138), image)
+
+
+def asked(model: Any, tokenizer: Any, picture: Any, text: str, targets: Sequence[str]) -> list[AttributionInputs]:
+    """Those of the targets that the text has, else ITM. Errors as `make_inputs`."""
+    from xfm.explain.prepare_inputs import make_inputs
+
+    made = []
+    for target in targets:
+        with suppress(ConfigError):
+            made.append(make_inputs(model, tokenizer, picture, text, target))
+    return made or [make_inputs(model, tokenizer, picture, text)]
 
 
 def explained(

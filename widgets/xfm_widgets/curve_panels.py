@@ -42,11 +42,8 @@ def panels_of(runs: Sequence[Named], keys: Iterable[str], group: str) -> dict[st
             one.lines[run], one.dense = (points[:, 0], points[:, 1]), is_dense(key)
     for one in panels.values():
         joined = {run: steps[0] for run, (steps, _) in one.lines.items() if len(steps)}
-        one.held_out = {
-            run: (steps[late], values[late])
-            for run, (steps, values) in one.held_out.items()
-            if (late := steps >= joined.get(run, math.inf)).any()
-        }
+        one.held_out = {run: (steps[late], values[late]) for run, (steps, values) in one.held_out.items()
+                        if (late := steps >= joined.get(run, math.inf)).any()}  # fmt: skip
     return panels
 
 

@@ -100,13 +100,9 @@ class GradientFlow(View):
         return found
 
     def data(self) -> pd.DataFrame:
-        rows = [
-            (target, record["step"], objective, encoder, norms[encoder])
-            for target, records in self._records.items()
-            for record in records
-            for objective, norms in record["norm"].items()
-            for encoder in ENCODERS
-        ]
+        rows = [(target, record["step"], objective, encoder, norms[encoder])
+                for target, records in self._records.items() for record in records
+                for objective, norms in record["norm"].items() for encoder in ENCODERS]  # fmt: skip
         return table(rows, ["mim_target", "step", "objective", "encoder", "gradient norm, whole"])
 
     def figure(self) -> Figure:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from xfm.base.strings import shown
 from xfm.config import ConfigError
 from xfm.plots.arrays import numbers
 
-from .json_values import finite, float_bytes
+from .json_values import finite, float_bytes, sharp
+
+if TYPE_CHECKING:
+    from xfm.data import Dataset
 
 Ground = Callable[[str], Mapping[str, Any]]
 FAR = 1_000_000  # pixels: no picture is as wide
@@ -31,6 +34,8 @@ class Picture:
     true: dict[str, list[float]]
     ground: Ground
     own: bool = False  # the reader's, of which training had none
+    crisp: bytes = b""  # the same at a screen's resolution
+    unlike: bool = False  # drawn in a style that training had not
     found: dict[str, dict[str, Any]] = field(default_factory=dict)  # phrase -> what `ground` gave, as the page draws it
     attention: dict[str, np.ndarray | None] = field(default_factory=dict)  # phrase -> (layers, heads, pieces, tokens)
 
@@ -41,7 +46,15 @@ class Picture:
     def drawn(self) -> dict[str, Any]:
         height, width, _ = self.image.shape
         return {"image": self.image.tobytes(), "height": height, "width": width, "boxes": self.true,
-                "found": self.found, "own": self.own}  # fmt: skip
+                "found": self.found, "own": self.own, "crisp": self.crisp, "unlike": self.unlike}  # fmt: skip
+
+
+def unlike(example: Any, data: Dataset | None) -> bool:
+    """Whether the training data have no picture in the style of an example: a verdict was measured of theirs alone."""
+    drawn = {thing.style for thing in getattr(example, "objects", ())}
+    sources = [source for source in data.sources if "images" in source.provides] if data else []
+    trained = [set(getattr(source, "styles", ())) for source in sources]
+    return bool(trained) and (bool(drawn - set().union(*trained)) if drawn else all(trained))
 
 
 def elsewhere(found: Mapping[str, Any]) -> list[tuple[list[float], float]]:
@@ -50,12 +63,15 @@ def elsewhere(found: Mapping[str, Any]) -> list[tuple[list[float], float]]:
     return [(box, share) for box, share in boxes if (iou(box, found.get("box")) or 0) < SAME]
 
 
-def picture_of(image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Ground, own: bool = False) -> Picture:
-    """ConfigError for what is no image, no text or no box."""
+def picture_of(
+    image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Ground, own: ImageLike | None = None
+) -> Picture:
+    """`own`: what the reader has given. ConfigError for what is no image, no text or no box."""
     for phrase in boxes:
         require(isinstance(phrase, str), "boxes", phrase, "boxes by phrase, of type str")
     true = {phrase: _box_of(box, f"boxes[{shown(phrase)}]") for phrase, box in boxes.items()}
-    return Picture(pixels(image), true, ground, own)
+    seen = pixels(image)
+    return Picture(seen, true, ground, own is not None, crisp=sharp(seen, own))
 
 
 def nearest_box(boxes: list[Any], ground: Ground, phrase: str) -> Sequence[float]:
@@ -74,14 +90,10 @@ def checked_answer(answer: Mapping[str, Any], true: list[float] | None) -> tuple
     pieces = [str(p) for p in answer.get("pieces", [])] if attention is not None else []
     if attention is not None and len(pieces) not in (0, attention.shape[2]):
         raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
-    candidates = [
-        {
-            "box": _finite_box(one["box"], f"candidates[{i}].box"),
-            "share": _share(one["share"], f"candidates[{i}].share"),
-            "presence": _share(one.get("presence"), f"candidates[{i}].presence"),
-        }
-        for i, one in enumerate(answer.get("candidates") or ())
-    ]
+    candidates = [{"box": _finite_box(one["box"], f"candidates[{i}].box"),
+                  "share": _share(one["share"], f"candidates[{i}].share"),
+                  "presence": _share(one.get("presence"), f"candidates[{i}].presence")}
+                  for i, one in enumerate(answer.get("candidates") or ())]  # fmt: skip
     split = [(str(word), [str(piece) for piece in pieces]) for word, pieces in answer.get("split") or ()]
     never = answer.get("never_seen")
     doubts = {"presence": _share(answer.get("presence"), "presence"), "candidates": candidates, "split": split,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,7 @@ from xfm.plots.palette import STRONGEST
 
 from . import figures
 from .choices import Flag, Place, Share, Text, Texts, told
-from .grounded_pictures import Ground, Picture, checked_answer, elsewhere, grid_of, nearest_box, picture_of
+from .grounded_pictures import Ground, Picture, checked_answer, elsewhere, grid_of, nearest_box, picture_of, unlike
 from .json_values import table
 from .live_page import LivePage, seen_payload
 
@@ -137,6 +138,9 @@ class GroundingPad(LivePage):
         credit = "; ".join(dict.fromkeys(s.credit for s in scenes if s.credit))
         view = cls(*first, further, asker, **{"credit": credit} | traits)
         view._model = model, tokenizer, seen
+        pairs = zip(view._pictures, scenes, strict=True)
+        view._pictures = [replace(picture, unlike=unlike(scene, data)) for picture, scene in pairs]
+        view.redraw(pictures=[picture.drawn() for picture in view._pictures])
         return view
 
     @property
@@ -160,7 +164,7 @@ class GroundingPad(LivePage):
         if self._asker is None:
             raise ConfigError("no `asker` was given: only the view's own pictures are answered for")
         drawn, ground = self._asker(picture)
-        self._pictures.append(picture_of(drawn, {}, ground, own=True))
+        self._pictures.append(picture_of(drawn, {}, ground, picture))
         self.drawn["pictures"].append(self._pictures[-1].drawn())
         self.send_state("payload")
         self.scene = len(self._pictures) - 1

@@ -11,10 +11,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from xfm.base.fields import ConfigError, require
 from xfm.base.images import ImageLike, decode, pixels
+from xfm.data.world import crisp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +69,14 @@ def square_pixels(image: ImageLike, grid: int) -> np.ndarray:
     fits = array.shape == (side, side, 3) and side % grid == 0
     require(fits, "image.shape", array.shape, f"(side, side, 3), {grid} patches a side")
     return array
+
+
+def sharp(seen: np.ndarray, image: ImageLike | None = None) -> bytes:
+    """A WebP of what a model sees, (side, side, 3) uint8, at a screen's resolution: a scene drawn anew, or the square
+    in the middle of the larger `image` that it was made of. b"" where there is no more than is seen."""
+    if (drawn := crisp.crisp(seen)) or image is None or min((whole := decode(image)).size) <= len(seen):
+        return drawn
+    return crisp.webp(ImageOps.fit(whole, (crisp.SIDE, crisp.SIDE), Image.Resampling.BICUBIC))
 
 
 def compact(image: ImageLike, name: str) -> bytes:

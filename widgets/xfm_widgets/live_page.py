@@ -18,9 +18,10 @@ from xfm.base.fields import ConfigError
 from xfm.base.images import ImageLike
 
 from . import esm
+from .choices import Flag, Text
 from .json_values import decoded_picture, encodable
 from .page_model import page_model
-from .pages import OFFLINE, PAGE_KERNEL, STATIC, script_json
+from .pages import PAGE_KERNEL, STATIC
 from .view import View
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class LivePage(View, abstract=True):
     """A view that has its model where `of` made it, and then takes the reader's pictures. page_kernel.js has a function
     of each one's name, which is told what `_given` returns."""
 
+    as_seen = Flag(False)  # pictures are shown in the pixels that the model is given
     _model: tuple[XFM, Tokenizer, Any] | None = None  # the third is the view's own
     _parcel: Parcel | None = None
 
@@ -90,12 +92,8 @@ class LivePage(View, abstract=True):
         modules, live = esm.join(cls._script, LIVE), esm.export(LIVE, "live")
         return f"{modules}\nexport default {live}({esm.export(cls._script)}, '{cls._answers()}');\n"
 
-    def _kernel(self) -> str:
-        if self._model is None:
-            return ""
-        model, tokenizer, _ = self._model
-        answers = esm.export(PAGE_KERNEL, self._answers())
-        return f"{answers}({decoded_json(page_model(model, tokenizer))}, {decoded_json(self._given())})"
+    def _brings(self) -> tuple[str, dict[str, Any], Any] | None:
+        return self._model and (self._answers(), page_model(*self._model[:2]), self._given())
 
     # ---- beside a kernel
 
@@ -139,14 +137,33 @@ class LivePage(View, abstract=True):
             self._parcel = None  # the page has it: megabytes for nobody
 
 
+class OneQuestion(LivePage, abstract=True):
+    """A view of one picture and one sentence, in place of which the reader may give others."""
+
+    typed = Text()  # the reader's sentence; "": the given one
+
+    def __init__(self, *given: Any, **traits: Any) -> None:
+        super().__init__(*given, **traits)
+        self.observe(self._retext, "typed")
+
+    def show(self, picture: ImageLike) -> None:
+        """Another picture in place of that one, any image (see `images.prepare`), with the same sentence. ConfigError
+        for what is no image, and in a view that `of` has not made of an X-FM."""
+        self._turn(picture)
+        self.tell(credit="")
+
+    def _retext(self, _: Any = None) -> None:
+        with self.reporting():
+            self._turn(None)
+
+    def _turn(self, picture: ImageLike | None) -> None:
+        """Asks anew: of another picture, or (None) of the one that is shown with the sentence that is typed."""
+        raise NotImplementedError
+
+
 def seen_payload(seen: SeenWords | None) -> dict[str, list[str]] | None:
     """A `SeenWordsPayload` of payloads.d.ts."""
     return seen and {"words": sorted(seen.words), "held_out": list(seen.held_out), "first": list(seen.first)}
-
-
-def decoded_json(value: Any) -> str:
-    """JSON as an expression in a <script>, each bytes as a DataView, in a page that has offline.js."""
-    return f"{esm.export(OFFLINE, 'decoded')}({script_json(value)})"
 
 
 def apart(value: Any, buffers: list[bytes]) -> Any:

@@ -11,7 +11,7 @@ import traitlets
 
 from xfm.base import seeding
 from xfm.base.fields import require
-from xfm.base.images import ImageLike, prepare
+from xfm.base.images import ImageLike
 from xfm.config import MaskConfig
 from xfm.data.masking import block_mask, span_positions
 from xfm.plots import Figure
@@ -20,8 +20,8 @@ from xfm.plots.palette import STRONGEST
 
 from . import figures
 from .choices import Place, Places, Share, told
-from .json_values import finite, float_bytes, square_pixels, table
-from .live_page import LivePage
+from .json_values import finite, float_bytes, sharp, square_pixels, table
+from .live_page import OneQuestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class Answer:
     target: str | None = None
 
 
-class MaskPlayground(LivePage):
+class MaskPlayground(OneQuestion):
     """Paint on the picture, click words: what X-FM makes of what is left.
 
     MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
@@ -86,7 +86,8 @@ class MaskPlayground(LivePage):
         self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
         self._answered = Answer()
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
-                   "owner": list(words.owner), "can": predict is not None, "takes": False}  # fmt: skip
+                   "owner": list(words.owner), "can": predict is not None, "takes": False,
+                   "crisp": sharp(self._image)}  # fmt: skip
         absent = "" if predict else "No `predict` was given: parts can be hidden, and nothing is guessed."
         super().__init__(payload, absent, **traits)
         self._draws = 0
@@ -126,6 +127,8 @@ class MaskPlayground(LivePage):
         view = cls(inputs.image, inputs.words, inputs.grid.grid, predict, mask, **traits)
         view._model = model, tokenizer, text
         view.redraw(takes=True)
+        if view.typed:
+            view._retext()
         return view
 
     def _given(self) -> dict[str, Any]:
@@ -134,16 +137,20 @@ class MaskPlayground(LivePage):
                 "spans": self._mask.span_share}  # fmt: skip
         return {"text": cast(tuple, self._model)[2], "mask": mask}
 
-    def show(self, picture: ImageLike) -> None:
-        """Another picture in place of that one, any image (see `images.prepare`), with the same text. ConfigError
-        for what is none, and in a view that `of` has not made."""
+    def _turn(self, picture: ImageLike | None) -> None:
         from xfm import explain
 
         model, tokenizer, text = self._loaded()
-        self._image = prepare(picture, len(self._image))
-        self._predict = explain.masked_predictor(model, tokenizer, self._image, text)
-        self.redraw(image=self._image.tobytes())
-        self.tell(credit="")
+        inputs = explain.make_inputs(
+            model, tokenizer, self._image if picture is None else picture, self.typed.strip() or text
+        )
+        if inputs.words.pieces != self._words.pieces:
+            self.hidden_pieces = []
+        self._image, self._words = inputs.image, inputs.words
+        self._predict = explain.masked_predictor(model, tokenizer, inputs.image, inputs.text)
+        pieces, owner = list(inputs.words.pieces), list(inputs.words.owner)
+        crisp = sharp(inputs.image, picture)
+        self.redraw(image=inputs.image.tobytes(), crisp=crisp, pieces=pieces, owner=owner)
         self._answered = Answer()
         self._answer()
 

@@ -1,5 +1,5 @@
 """Config, tokenizer and weights of an X-FM, as `static/page_model/page_xfm.js` reads them. docs/page-model.md has the
-browser's side, and the cost of eight-bit weights."""
+browser's side, and why weights have sixteen bits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from xfm.model import XFM
 HEADS = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # that the page knows
 SPLITS = {"type": "ByteLevel", "use_regex": True}  # how a tokenizer that the page knows splits texts
 SEEDS = {"shapley": ("shapley", 0), "candidates": ("candidates",), "ties": ("ties", 0), "infidelity": ("infidelity", 0)}
-MOST = 127  # of an int8 code, either way
+MOST = 2**15 - 1  # of a code, either way
 
 
 def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
-    """A `PageModelPayload`: about a byte a weight. ConfigError for another encoder or another cross-attention
+    """A `PageModelPayload`: about two bytes a weight. ConfigError for another encoder or another cross-attention
     than X-FM's own, and for a tokenizer that is no byte-level BPE."""
     vision, text = model.config.vision, model.config.text
     one_of("model.vision.encoder", vision.encoder, ("beit",))
@@ -34,7 +34,7 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
             continue
         shape, at = list(weight.shape), size
         values = _quantised(weight) if _is_matrix(name, weight) else (weight.float().cpu(),)
-        packed = [v.contiguous().numpy().astype("<i1" if v.dtype == torch.int8 else "<f4").tobytes() for v in values]
+        packed = [v.contiguous().numpy().astype("<i2" if v.dtype == torch.int16 else "<f4").tobytes() for v in values]
         packed[-1] += bytes(-len(packed[-1]) % 4)  # the next one is aligned
         tensors[name] = {"shape": shape, "at": at + (len(packed[0]) if len(packed) == 2 else 0)}
         if len(packed) == 2:
@@ -48,17 +48,13 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
         "fusion_depth": model.config.fusion_depth, "longest": text.positions - 2,
         "heads": [name for name in HEADS if name in model.objectives],
     }  # fmt: skip
-    return {
-        "config": config,
-        "tensors": tensors,
-        "weights": b"".join(parts),
-        "tokenizer": _tokenizer(tokenizer),
-        "seeds": {name: seeding.seed(*key) % 2**32 for name, key in SEEDS.items()},
-    }
+    return {"config": config, "tensors": tensors, "weights": b"".join(parts),
+            "tokenizer": _tokenizer(tokenizer),
+            "seeds": {name: seeding.seed(*key) % 2**32 for name, key in SEEDS.items()}}  # fmt: skip
 
 
 def as_in_page(model: XFM) -> XFM:
-    """A copy with the weights that the page has: matrices rounded to eight bits a number."""
+    """A copy with the weights that the page has: matrices rounded to sixteen bits a number."""
     rounded = copy.deepcopy(model)
     with torch.no_grad():
         for name, weight in rounded.state_dict().items():
@@ -74,10 +70,10 @@ def _is_matrix(name: str, weight: Tensor) -> bool:
 
 
 def _quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(rows, columns) -> scale of each row (float32), codes (int8): the weight is about codes times scale."""
+    """(rows, columns) -> scale of each row (float32), codes (int16): the weight is about codes times scale."""
     weight = weight.float().cpu()
     scale = (weight.abs().amax(1) / MOST).clamp_min(1e-30)
-    return scale, (weight / scale[:, None]).round().to(torch.int8)
+    return scale, (weight / scale[:, None]).round().to(torch.int16)
 
 
 def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -94,10 +90,6 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     odd = [t["content"] for t in special if t["rstrip"] or t["single_word"] or (t["normalized"] and lower)]
     require(not odd, "tokenizer.added_tokens", odd, "stripped on the left alone, found in any text as it is")
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    return {
-        "vocabulary": [tokenizer.backend.id_to_token(i) for i in range(tokenizer.vocabulary)],
-        "merges": merges,
-        "special": [[token["content"], token["lstrip"]] for token in special],
-        "lower": lower is not None,
-        "space": bool(splits["add_prefix_space"]),
-    }
+    return {"vocabulary": [tokenizer.backend.id_to_token(i) for i in range(tokenizer.vocabulary)],
+            "merges": merges, "special": [[token["content"], token["lstrip"]] for token in special],
+            "lower": lower is not None, "space": bool(splits["add_prefix_space"])}  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xfm.base.fields import ConfigError
+from xfm.plots import palette
 from xfm.plots.palette import PALETTE
 
 from . import esm
@@ -19,6 +20,7 @@ from .choices import Choice
 from .json_values import encodable
 
 STATIC = Path(__file__).parent / "static"
+TOKENS = Path(palette.__file__).with_name("tokens.css")  # the measures of views, reports and pages
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
@@ -32,17 +34,23 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
+ content="default-src 'none'; script-src 'unsafe-inline'{wasm}; style-src 'unsafe-inline'; img-src data:">
 <title>{title}</title>
 <style>body {{ margin: clamp(0px, 2vw, 1rem); }}
+body > header {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
 {css}</style>
+<header><h1>{title}</h1></header>
 <main id="view"></main>
-<script type="module">
+<script type="module" async>
 {modules}
 {call}({view}, {state}, {limits}, document.getElementById("view"){kernel});
-</script>
+</script>{behind}
 </html>
 """
+# the model, behind the view: inert, so that the view is there before it
+BEHIND = """
+<script type="application/json" id="xfm-model">{rest}</script>
+<script type="text/plain" id="xfm-weights">{weights}</script>"""
 MODULE = """// {title}, for: import {{ mount }} from "./{name}"; see docs/hosts.md of X-FM Lab
 {modules}
 export const mount = (element, state = {{}}) =>
@@ -75,24 +83,36 @@ def styles_of(name: str) -> str:
     light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
     page = f"body:has(> main > .xfm-view.xfm-dark) {{ background: {PALETTE['paper'][1]}; }}"
     colours = f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
-    sheets = [STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name)]
+    sheets = [TOKENS, *(STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name))]
     return colours + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
 
 
 def page_of(view: Any, model: bool = False) -> str:
     """A page that shows the view; with the `model` it answers there. ConfigError for a view that has none."""
-    return PAGE.format(css=str(view._css), **_parts(view, "offline", model))
+    parts, kernel, behind = _parts(view, "offline", model), "", ""
+    if model:
+        name, payload, given = view._brings()
+        rest = script_text(json.dumps([payload | {"weights": None}, given], default=encoded, ensure_ascii=False))
+        behind = BEHIND.format(rest=rest, weights=base64.b64encode(payload["weights"]).decode())
+        brought, answers = esm.export(OFFLINE, "brought"), esm.export(PAGE_KERNEL, name)
+        kernel = f', async () => {answers}(...(await {brought}("xfm-model", "xfm-weights")))'
+    wasm = " 'wasm-unsafe-eval'" if model else ""
+    return PAGE.format(css=str(view._css), kernel=kernel, behind=behind, wasm=wasm, **parts)
 
 
 def module_of(view: Any, name: str, model: bool = False) -> str:
     """An ES module of this file name, whose `mount` shows the view. Errors as `page_of`."""
-    return MODULE.format(name=name, css=script_json(view._css), **_parts(view, "mount", model))
+    parts, kernel = _parts(view, "mount", model), ""
+    if model:
+        answers, *brought = view._brings()
+        decoded = (f"{esm.export(OFFLINE, 'decoded')}({script_json(part)})" for part in brought)
+        kernel = f", () => {esm.export(PAGE_KERNEL, answers)}({', '.join(decoded)})"
+    return MODULE.format(name=name, css=script_json(view._css), kernel=kernel, **parts)
 
 
 def _parts(view: Any, function: str, model: bool) -> dict[str, str]:
     """Of a page or a module: what calls a function of offline.js."""
-    kernel = view._kernel() if model else ""
-    if model and not kernel:
+    if model and view._brings() is None:
         raise ConfigError(f"model=True: {view._without_model()}")
     view._complete()
     standard, traits = ("layout", "tooltip", "tabbable"), view.traits()
@@ -105,7 +125,6 @@ def _parts(view: Any, function: str, model: bool) -> dict[str, str]:
         "view": esm.export(view._script),
         "state": script_json(state),
         "limits": script_json(encodable(limits)),
-        "kernel": kernel and f", {kernel}",
     }
 
 
@@ -124,7 +143,11 @@ def warn_of_size(html: str, view: str) -> None:
 def script_json(value: Any) -> str:
     """JSON as an expression in a <script>; bytes as {"$bytes": base64}."""
     text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
-    text = PROTOTYPE.sub('["__proto__"]:', text)
+    return script_text(PROTOTYPE.sub('["__proto__"]:', text))
+
+
+def script_text(text: str) -> str:
+    """JSON that ends no <script> and no line of one."""
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from xfm.base.images import ImageLike, decode, prepare
 from xfm.config import ConfigError
+from xfm.data.world.crisp import crisp
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.plots.style import message_figure
@@ -19,7 +20,7 @@ from . import figures
 from .choices import Flag, Option, Place, Places, Text, told
 from .json_values import float_bytes, table
 from .live_page import LivePage, seen_payload
-from .shown_pairs import SIDE, checked_pairs, split_words, square_pictures, with_query
+from .shown_pairs import LARGE, SIDE, checked_pairs, split_words, square_pictures, with_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,16 +70,13 @@ class RetrievalExplorer(LivePage):
         planes = {"together": pairs.plane(), "apart": pairs.plane(apart=True)}
         payload = {
             "texts": list(pairs.texts), "side": SIDE, "sprite": sprite.tobytes(), "k": pairs.reranked,
+            "crisp": [crisp(image, LARGE) for image in np.asarray(pairs.images)],
             "itc": float_bytes(pairs.similarity), "truth": np.asarray(pairs.truth, np.uint8).tobytes(),
             "scores": score is not None, "itm": None if pairs.odds is None else float_bytes(pairs.odds),
             "planes": {name: {"places": float_bytes(places), "shares": finite(shares).tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
-        empty = (
-            ""
-            if pairs.texts
-            else "No pairs: xfm.tasks.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
-        )
-        super().__init__(payload, empty, **{"credit": pairs.credit} | traits)
+        no_pairs = "No pairs: xfm.tasks.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
+        super().__init__(payload, "" if pairs.texts else no_pairs, **{"credit": pairs.credit} | traits)
         self.observe(self._ask_typed, "typed")
         if self.typed:
             self._ask_typed()

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
     from xfm.tasks.retrieval_set import RetrievalSet
 
-MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
+MOST = 256  # pairs
+SIDE, LARGE = 48, 192  # pixels of a side: of a thumbnail, and of a drawing at a screen's resolution
 
 
 def checked_pairs(pairs: RetrievalSet) -> RetrievalSet:
@@ -28,11 +29,8 @@ def checked_pairs(pairs: RetrievalSet) -> RetrievalSet:
         require(isinstance(text, str), f"pairs.texts[{i}]", text, "of type str")
     given = {name: getattr(pairs, name) for name in ("similarity", "truth", "odds", "image_features", "text_features")}
     shapes = {"image_features": (n, None), "text_features": (n, None)}
-    arrays = {
-        name: numbers(values, f"pairs.{name}", shapes.get(name, (n, n)))
-        for name, values in given.items()
-        if values is not None
-    }
+    arrays = {name: numbers(values, f"pairs.{name}", shapes.get(name, (n, n)))
+              for name, values in given.items() if values is not None}  # fmt: skip
     return replace(pairs, **arrays | {"truth": arrays["truth"] > 0})
 
 

@@ -15,7 +15,7 @@ from xfm.plots import Figure
 from xfm.plots.style import message_figure
 
 from . import figures
-from .choices import Option, Place, Text, told
+from .choices import Flag, Option, Place, Text, told
 from .json_values import table
 from .pages import page_of
 from .task_answers import Answered, answer_targets, answered, answers_text, chosen, differ
@@ -50,6 +50,7 @@ class TaskExplorer(View):
     """
 
     show = Option(KINDS, "all")
+    as_seen = Flag(False)  # pictures are shown in the pixels that the model is given
     search = Text()  # words of the item's texts, of its truth and of the answers
     item = Place(0, of=lambda view: len(view._shown))  # which of the items that are shown
     which = Place(0, of=lambda view: len(view._models))  # the model that is asked, traced and attributed

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xfm.base.fields import require
+from xfm.data.world.crisp import crisp
 
 from .json_values import compact, finite
+from .shown_pairs import LARGE
 from .task_answers import Answered, answers_text, bins, box_of
 
 if TYPE_CHECKING:
@@ -31,27 +33,24 @@ def drawn_items(
     """The items at these places of the test set, and their pictures, each once. ConfigError for texts and pictures that
     are none."""
     pictures: dict[bytes, int] = {}  # content: place
+    sharp: dict[int, bytes] = {}  # place: the same at a screen's resolution
     rights, drawn = [model.right for model in models], []
     for i, item in zip(places, items, strict=True):
         for text in item.texts:
             require(isinstance(text, str), f"example({i}).texts", text, "of type str")
         contents = [compact(image, f"example({i}).images") for image in item.images]
+        own = [pictures.setdefault(content, len(pictures)) for content in contents]
+        for place, image in zip(own, item.images, strict=True):
+            if place not in sharp:
+                sharp[place] = crisp(np.asarray(image), LARGE)
         said = [
             drawn_answer(model.answers[i], model.confidences[i]) | {"right": bool(right[i])}
             for model, right in zip(models, rights, strict=True)
         ]
-        drawn.append(
-            {
-                "index": i,
-                "texts": list(item.texts),
-                "pictures": [pictures.setdefault(content, len(pictures)) for content in contents],
-                "truth": answers_text(item.target),
-                "box": box_of(item.target),
-                "said": said,
-                "disagree": bool(disagree[i]),
-            }
-        )
-    return {"items": drawn, "pictures": list(pictures)}
+        drawn.append({"index": i, "texts": list(item.texts), "pictures": own,
+                     "truth": answers_text(item.target), "box": box_of(item.target), "said": said,
+                     "disagree": bool(disagree[i])})  # fmt: skip
+    return {"items": drawn, "pictures": list(pictures), "crisp": [*sharp.values()]}
 
 
 def drawn_answer(answer: Any, confidence: float | None) -> dict[str, Any]:

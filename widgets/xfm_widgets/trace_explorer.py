@@ -132,7 +132,7 @@ class TraceExplorer(LivePage):
         model, tokenizer, text = self._loaded()
         found = trace(model, tokenizer, cast(ImageLike, picture), self.typed if self.typed.strip() else text)
         self._traces[OWN], self._own_image = found, found.image
-        self._packed[OWN] = packed(found)
+        self._packed[OWN] = packed(found, picture)
         self.drawn["traces"][OWN] = self._packed[OWN]  # for a page that begins
         self._tell_trace(OWN)
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xfm.base.images import ImageLike
 from xfm.explain import head_stats
 from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.tracing import AttentionMap, Trace
 
-from .json_values import float_bytes
+from .json_values import float_bytes, sharp
 
 MAPS = ("language", "vision", "fusion", "cross")  # of X-FM, as the view orders them
 CONTENT = {
@@ -28,8 +29,8 @@ _BESIDE = re.compile(
 NAMED = "the share of a name's attention on its object's box, mean over objects"
 
 
-def packed(trace: Trace) -> dict[str, Any]:
-    """A trace as the browser reads it: little-endian bytes, JSON."""
+def packed(trace: Trace, picture: ImageLike | None = None) -> dict[str, Any]:
+    """A trace, of a `picture` of any size, as the browser reads it: little-endian bytes, JSON."""
     maps, rolled = {}, rollouts(trace.maps)
     for name, attention in trace.maps.items():
         entropy, mass, counted = measured(trace, name)
@@ -39,15 +40,9 @@ def packed(trace: Trace) -> dict[str, Any]:
         if name in rolled:
             maps[name]["rollout"] = _coded(rolled[name][:, None])
     boxes = [{"box": list(box), "pieces": pieces_of(trace, phrase)} for phrase, box in trace.boxes.items()]
-    return {
-        "maps": maps,
-        "pieces": list(trace.words.pieces),
-        "owner": list(trace.words.owner),
-        "grid": trace.patches.grid,
-        "side": int(trace.image.shape[0]),
-        "image": trace.image.tobytes(),
-        "boxes": boxes,
-    }
+    return {"maps": maps, "pieces": list(trace.words.pieces), "owner": list(trace.words.owner),
+            "grid": trace.patches.grid, "side": int(trace.image.shape[0]), "image": trace.image.tobytes(),
+            "crisp": sharp(trace.image, picture), "boxes": boxes}  # fmt: skip
 
 
 def _coded(weights: Tensor) -> dict[str, bytes]:

@@ -223,11 +223,9 @@ class TrainingMonitor(View):
     def data(self) -> pd.DataFrame:
         """The points of the group that is shown: run, curve, held_out, step (steps done), value."""
         with self._lock:
-            rows = [
-                (run, title, key.startswith(HELD_OUT), int(x), y)
-                for key, title, run, points in curves_of(self._visible(), self.group)
-                for x, y in points
-            ]
+            rows = [(run, title, key.startswith(HELD_OUT), int(x), y)
+                    for key, title, run, points in curves_of(self._visible(), self.group)
+                    for x, y in points]  # fmt: skip
         return table(rows, ["run", "curve", "held_out", "step", "value"])
 
     def figure(self) -> Figure:

@@ -91,7 +91,7 @@ class View(anywidget.AnyWidget):
 
     def to_html(self, path: str | Path, model: bool = False) -> Path:
         """Writes one file that shows this view without a kernel and without a network, and returns its path. What needs
-        a model is absent there, and says so, unless the file holds the `model` (4 MB for the shipped checkpoint), which
+        a model is absent there, and says so, unless the file holds the `model` (8 MB for the shipped checkpoint), which
         then answers as Python would. FileError where the system refuses the file; an old one is kept then. ConfigError
         for the model of a view that has none, or one that no page can run (see docs/page-model.md). Warns of more
         than marimo shows of an output."""
@@ -118,9 +118,10 @@ class View(anywidget.AnyWidget):
         """Why no file of the view can hold its model."""
         return f"{type(self).__name__} has no model to embed. Leave model out."
 
-    def _kernel(self) -> str:
-        """What answers the view in a file with the model: an expression, of page_kernel.js; "" where nothing can."""
-        return ""
+    def _brings(self) -> tuple[str, dict[str, Any], Any] | None:
+        """What answers the view in a file with the model: a function of page_kernel.js, a `PageModelPayload`, and what
+        else the function needs; None where nothing can."""
+        return None
 
     def _complete(self) -> None:
         """Before an export: tells what a page asks Python for otherwise."""

@@ -15,17 +15,19 @@ from ..config import RunConfig
 from .file_commands import DataCheck, ExportCheckpoint, ImportCheckpoint, Preview
 from .pretrain_command import Pretrain
 from .results import Evaluate, Runs, Study
+from .site_command import Site
 
 if TYPE_CHECKING:
     from .finetune_command import Finetune
 
 Command: TypeAlias = (
-    "Pretrain | Finetune | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint"
+    "Pretrain | Finetune | Study | Evaluate | Runs | Site | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint"
 )
 COMMANDS = {
     "study": Study,
     "evaluate": Evaluate,
     "runs": Runs,
+    "site": Site,
     "data preview": Preview,
     "data check": DataCheck,
     "import-checkpoint": ImportCheckpoint,
@@ -37,6 +39,7 @@ USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 .
        xfm study NAME|FOLDER|SPEC [--metrics | --plan | --workers 2 | --slurm partition=gpu ...]
        xfm evaluate RUN_FOLDER
        xfm runs [ROOT] [--verify]
+       xfm site [FOLDER] [--no-open]
        xfm data preview [RECIPE] [--out FILE]
        xfm data check PATH... [--out FILE]
        xfm import-checkpoint FILE --tokenizer DIR --out RUN

@@ -18,6 +18,7 @@ from .source import CAPABILITIES, ItemKey, Missed, Source
 from .tokenizer import Tokenizer, for_sources
 from .wordnet import Sentence, WordNet
 from .world import styles
+from .world.crisp import RememberingWorld
 from .world.scenes import Shuffled, World
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
@@ -140,7 +141,7 @@ class Dataset:
         raise ValueError(f"{self.name}: provides no {capability}: {CAPABILITIES[capability]}")
 
 
-def _openmoji_wordnet(config: RunConfig, world: type[World] = World) -> Dataset:
+def _openmoji_wordnet(config: RunConfig, world: type[World] = RememberingWorld) -> Dataset:
     """Drawn scenes and WordNet sentences."""
     data, size = config.data, config.model.vision.image_size
     curriculum = data.single_until, data.full_from

@@ -71,28 +71,34 @@ LOOKS = {"": ("trained", "-", "o"), "untrained": ("untrained", "--", "s"), "cont
 
 @styled
 def probes(
-    runs: Mapping[str, Sequence[Sequence[Record]]], readings: Sequence[str] = tuple(READINGS), title: str = ""
+    runs: Mapping[str, Sequence[Sequence[Record]]],
+    readings: Sequence[str] | Mapping[str, Reading] = READINGS,
+    title: str = "",
+    ylabel: str = "",
 ) -> Figure:
-    """Draws one panel per reading of the training probe over the steps, one line per variant: the mean over its seeds
-    with its 95 % interval (t). Panels in which no run has a value are left out.
+    """Draws one panel per reading of records over the steps, one line per variant: the mean over its seeds with its
+    95 % interval (t). Panels in which no run has a value are left out.
 
     Args:
-        runs: by variant, the probe's records of each seed.
-        readings: names of READINGS.
+        runs: by variant, the records of each seed, such as the training probe's.
+        readings: names of READINGS; or panels by name, each with what it reads of a record.
+        ylabel: what all panels have in common, and a scale with it; "": each has a scale of its own.
 
     Raises:
         ValueError: for an unknown reading, or nothing to draw.
     """
-    for name in readings:
+    for name in () if isinstance(readings, Mapping) else readings:
         if name not in READINGS:
             raise ValueError(f"readings: {name!r} is none of {', '.join(map(repr, READINGS))}")
-    panels = {name: {variant: series(seeds, READINGS[name]) for variant, seeds in runs.items()} for name in readings}
+    reads = readings if isinstance(readings, Mapping) else {name: READINGS[name] for name in readings}
+    panels = {name: {variant: series(s, read) for variant, s in runs.items()} for name, read in reads.items()}
     panels = {name: lines for name, lines in panels.items() if any(len(steps) for steps, _ in lines.values())}
     require(panels, "probes")
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH * columns / 3 + 0.3, 2.1 * rows + 0.6, title)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=bool(ylabel))
+    grid[(rows - 1) // 2, 0].set_ylabel(ylabel)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes, (name, lines) in zip(grid.flat, panels.items(), strict=False):
@@ -104,7 +110,7 @@ def probes(
             if half is not None:
                 axes.fill_between(steps, middle - half, middle + half, color=colour, alpha=0.18, linewidth=0)
         axes.axhline(0, color=AXIS, linewidth=0.8, zorder=1)  # in sight, so that what is small looks small
-        axes.set_title("\n".join(name.split(": ", 1)), fontsize=9)
+        axes.set_title("\n".join(clip(line, 60) for line in name.split(": ", 1)), fontsize=9)
         axes.set_xlabel("step", fontsize=8.5)
         axes.tick_params(labelsize=8)
     pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in grid.flat]

@@ -96,7 +96,23 @@ def baselines(table: Any) -> list[str]:
         start = f"; before this training {amount(row.step_0, row.unit)}" if row.step_0 == row.step_0 else ""
         level = f"the baseline ({row.baseline_name}) is {amount(row.baseline, row.unit)}"
         sentences.append(f"{metric}: the variants’ means are {' to '.join(ends)} {row.unit}; {level}{start}.")
+        if row.ngram == row.ngram:
+            best = min(means) if row.better == "lower" else max(means)
+            beaten = best < row.ngram if row.better == "lower" else best > row.ngram
+            verb = "a variant beats it" if beaten else "no variant beats it"
+            sentences.append(f"An n-gram of the two visible neighbours reaches {amount(row.ngram, row.unit)}: {verb}.")
     return sentences
+
+
+def not_admitted(admission: Any) -> list[str]:
+    """Which checks of the rule of admission fail: a sentence a primary metric, and one for all arms of a part."""
+    failed: list[Any] = [*admission[~admission["admitted"].astype(bool)].itertuples()]
+    whose = {"learnt": "Not shown to have learnt all that they train", "horizons": "Trained to one number of steps"}
+    arms = {part: [row.variant for row in failed if row.part == part] for part in whose}
+    return [
+        *(f"{row.metric}: {row.why}." for row in failed if row.part == "baseline"),
+        *(f"{whose[part]}: {listed(variants)}." for part, variants in arms.items() if variants),
+    ]
 
 
 def conclusions(table: Any) -> list[str]:

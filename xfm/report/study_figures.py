@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..base.fields import one_of
 from ..config import ConfigError
+from ..objectives import OBJECTIVES
 from ..plots import Figure
 from ..plots.effect_intervals import forest, paired_seeds
 from ..plots.effect_intervals import spread as spread_figure
@@ -23,13 +24,16 @@ from ..study import Study, StudyError
 from ..study.comparisons import pareto
 from ..study.effects import Metrics, effects, no_pairs, pairs, select
 from ..study.growing_csv import explained
-from ..study.run_records import PROBES
+from ..study.run_records import CURVES, PROBES, differences
 from ..study.study_metrics import HELD_OUT
 from ..study.variance import learnt_metrics, spread
 from ..study.variants import cell, grid_cells
 from .run_figures import ReportFigure
 
-KINDS = ("effects", "seeds", "map", "pareto", "spread", "probes")
+KINDS = ("effects", "seeds", "steps", "map", "pareto", "spread", "probes")
+_LOSSES = {"language": "texts/mlm", "grounding": "regions/bbp", "image to text, ITC, ": "pairs/itc",
+           "image to text, ITM re-ranked": "pairs/itm"}  # fmt: skip
+# by what a metric begins with: the training loss of what it asks
 _MOST = 1000  # rows of a figure, over its panels: some twenty screens
 _TOO_MANY = (
     "{metrics} metrics and {variants} variants make this figure too high to read: the table has all numbers, and "
@@ -44,6 +48,8 @@ _CAPTIONS = {
     "Full: on the Pareto front; in per cent: the fraction of studies with resampled seeds in which it is. Orange: "
     "baseline. Square: a specialist without one of the two metrics, at its baseline.",
     "map": "Mean difference in each cell of the grid; framed: its 95\u00a0% interval leaves zero out (uncorrected).",
+    "steps": "Mean difference to {against} of the training loss, in windows of steps, with its 95\u00a0% interval over "
+    "the seeds (paired t). Where a line still moves at its end, another length of training has another effect.",
     "seeds": "Every run’s value, runs of one seed joined by a line; bars are means; the dotted line is the baseline.",
     "probes": "On one fixed held-out batch: means over the seeds with 95\u00a0% intervals. Gradients are unweighted; "
     "held back: what the stop-gradient keeps from the language encoder. Drift: |w − w₀| / |w₀| from the initial "
@@ -91,6 +97,8 @@ class StudyFigures:
         reference = study.spec.compared_with[0]
         if kind == "probes":
             return self._probes(title)
+        if kind == "steps":
+            return self._steps(title, select(self.table, metrics)["metric"])
         if not self.paired:
             return message_figure(f"{title}: {no_pairs(data)}")
         if kind == "spread":
@@ -111,6 +119,18 @@ class StudyFigures:
             return message_figure(f'{title}: no probes yet; Study(..., changes={{"train.probe_every": 100}}) has some')
         with explained(self.study.folder / PROBES, "must be the training probe's records"):
             return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
+
+    def _steps(self, title: str, metrics: Iterable[str]) -> Figure:
+        """The effect on the training loss of the first metric that has one, against the step."""
+        for loss in (loss for metric in metrics for name, loss in _LOSSES.items() if metric.startswith(name)):
+            if seeds := differences(self.study.folder, self.study.spec, loss):
+                arms = dict.fromkeys(arm for record in seeds[0] for arm in record if arm != "step")
+                reads = {arm: (lambda record, arm=arm: record.get(arm)) for arm in arms}
+                stream, name = loss.split("/")
+                ylabel = f"{name.upper()} loss of {stream}, {OBJECTIVES[name].unit}"
+                head = f"{title}: difference to {self.study.spec.compared_with[0]} against the step"
+                return probes({"": seeds}, reads, head, ylabel)
+        return message_figure(f"{title}: no training loss belongs to these metrics, or no curves are kept")
 
     def sections(self) -> dict[str, list[ReportFigure]]:
         """A page's figures: primary metrics before all others, and maps where the variants are a two-way grid."""
@@ -135,6 +155,8 @@ class StudyFigures:
         if others:
             kind, name = ("secondary", "effects-other") if primary else ("all", "effects")
             figures.append(self._panels(name, "effects", f"Effects, {kind} metrics", others))
+        if primary and (self.study.folder / CURVES).exists():
+            figures.append(self._figure("steps", "steps", "Effects against the step", primary))
         if len(primary) > 1:
             with suppress(StudyError, ConfigError):  # at no seed are all there yet; or one has no better direction
                 figures.append(self._figure("pareto", "pareto", "Pareto front", primary))

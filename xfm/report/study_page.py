@@ -161,7 +161,7 @@ def _values(study: Study) -> dict[str, Any]:
     """What the page says of the study beside its results."""
     spec, data = study.spec, study.measurements
     admission = study.admission() if spec.confirmatory else None
-    refused = [] if admission is None else [*admission[~admission["admitted"].astype(bool)]["metric"]]
+    refused = [] if admission is None else sentences.not_admitted(admission)
     answers = conclusions.read(study.folder, spec.hypotheses)
     code = code_pin.sentences(code_pin.read(study.folder))
     code += code_pin.precisions(spec, study.folder, data.finished)

@@ -11,6 +11,7 @@ import pandas as pd
 from ..base.numbers import amount, difference_unit, interval, number, p_value
 from ..base.strings import printable
 from ..study.study_metrics import FLOOR, GATES, HEADINGS
+from ..tasks.result import NGRAM
 
 _MARKDOWN = re.compile(  # ASCII punctuation that would be markup: within a word _ is none, nor is < before a blank
     r"[\\`*|\[\]~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
@@ -66,7 +67,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
             row.unit if not row.better else f"{row.unit}, {row.better} is better",
             row.variant,
             str(row.n),
-            " ".join(filter(None, (number(row.baseline, row.unit), row.baseline_name))),
+            baselines(row),
             number(row.step_0, row.unit),
             number(row.mean_against, row.unit),
             number(row.mean, row.unit),
@@ -92,6 +93,12 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     if "gatekeeping" in [*table["correction"]]:
         names["p (Holm)"] = GATES
     return used.rename(columns=names)
+
+
+def baselines(row: Any) -> str:
+    """The baseline and, where two neighbours tell more, what an n-gram reaches: "6.9151 unigram, 3.8231 n-gram"."""
+    named = (row.baseline, row.baseline_name), (row.ngram, NGRAM)
+    return ", ".join(f"{level} {name}".strip() for x, name in named if (level := number(x, row.unit)) or name != NGRAM)
 
 
 def _verdict(row: Any) -> str:
@@ -123,8 +130,9 @@ def admission_cells(admission: pd.DataFrame) -> pd.DataFrame:
     records: list[Any] = [*admission.itertuples()]
     cells = [
         {
-            "metric": row.metric,
+            "check": row.part,
             "variant": row.variant,
+            "of": row.metric,
             "seeds": str(row.n),
             "mean": amount(row.mean, row.unit),
             "95 % interval": interval(row.low, row.high, row.unit),

@@ -16,6 +16,7 @@ from ..base.fields import require
 from ..base.numbers import number
 from ..base.strings import printable
 from ..config import ConfigError
+from ..tasks.result import NGRAM
 from .growing_csv import StudyError
 from .measurements import Measurements, complete, lacking
 from .statistics import FEWEST, mean_interval
@@ -103,6 +104,8 @@ def by_field(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFr
             known, runs = data.known(metric), values[values["metric"] == metric]
             baseline = number(data.baselines.get(metric, np.nan), known.unit)
             baseline = f"{baseline} ({known.baseline_label})" if baseline else ""
+            if (level := data.ngram.get(metric)) is not None:
+                baseline += f", {number(level, known.unit)} ({NGRAM})"
             means: Any = {v: mean_interval(x) for v, x in runs.groupby("variant")["value"]}
             row = {"field": family, "metric": printable(metric), "baseline": baseline}
             rows.append(row | {v: _cell(means[v], known.unit) if v in means else "" for v in variants})

@@ -23,9 +23,10 @@ from .statistics import equivalence as tost
 from .study_metrics import FAMILIES, FLOOR, SHUT
 
 Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are any, else all), or keys
-COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
-           "effect", "low", "high", "p", "p_min", "p_holm", "correction", "d", "detectable", "stated", "margin",
-           "p_equivalent", "equivalent", "verdict", "judged_by", "better", "unit", "against", "note"]  # fmt: skip
+COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "ngram",
+           "step_0", "effect", "low", "high", "p", "p_min", "p_holm", "correction", "d", "detectable", "stated",
+           "margin", "p_equivalent", "equivalent", "verdict", "judged_by", "better", "unit", "against",
+           "note"]  # fmt: skip
 
 
 class EffectTable(pd.DataFrame):
@@ -62,11 +63,12 @@ def effects(data: Measurements, against: str = "") -> EffectTable:
             where there is none. Against another than the spec's there is no correction, margin or stated effect.
 
     Returns:
-        role ("primary", "secondary", "control"), family, n (pairs), mean and mean_against, baseline and its name,
-        step_0 (before training), effect with low and high (paired t, 95 %), p (sign-flip permutation), p_min (the
-        smallest that n pairs can give), p_holm (over primary metrics x variants, through the gates where there are
-        any), its correction ("Holm", "gatekeeping"; "" for other metrics), d, detectable (the smallest true effect
-        detected in 80 % of studies with n pairs, at the level of the judging test), stated (the one in the spec),
+        role ("primary", "secondary", "control"), family, n (pairs), mean and mean_against, baseline and its name, ngram
+        (what an n-gram reaches; of masked tokens), step_0 (before training), effect with low and high (paired t, 95 %),
+        p (sign-flip permutation), p_min (the smallest that n pairs can give), p_holm (over primary metrics x variants,
+        through the gates where there are any), its correction ("Holm", "gatekeeping"; "" for other metrics), d,
+        detectable (the smallest true effect detected in 80 % of studies with n pairs, at the level of the judging
+        test), stated (the one in the spec),
         margin, p_equivalent and equivalent (TOST, uncorrected, without pairs of two failed runs), verdict (FLOOR where
         no variant beats the baseline, SHUT behind a shut gate), judged_by ("Holm", "gatekeeping", "interval"; the
         interval also where so many tests on so few seeds cannot reach .05), better, unit, note (what is missing or
@@ -127,6 +129,7 @@ def _rows(data: Measurements, references: Mapping[str, str], declared: bool, aga
             "family": families[metric],
             "mean": group["value"].mean(),
             "mean_against": group["value_against"].mean(),
+            "ngram": data.ngram.get(metric, np.nan),
             "correction": correction if declared and primary else "",
             "judged_by": correction if by_family else "interval",
             "against": other,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from ..base.fields import one_of
+from ..tasks.result import NGRAM
 from . import store
 from .spec import Spec
 from .statistics import mean_interval
 from .store import Key
-from .study_metrics import HELD_OUT, SIGN, Metric, own_target
+from .study_metrics import HELD_OUT, SIGN, Metric, of_ngram, own_target
 
 NOT_YET = "not run yet"  # why a run has no results
 _LEARNT = ["metric", "variant", "n", "value", "level", "gain", "low", "high", "learnt"]
@@ -35,16 +36,19 @@ class Measurements:
     levels: pd.DataFrame  # variant, seed, metric, level ("baseline", "step 0"), value
     metrics: Mapping[str, Metric]
     failed: Mapping[Key, str]  # runs without results that failed twice, and why
+    ngram: Mapping[str, float] = field(default_factory=dict)  # metric -> what an n-gram reaches
 
     @classmethod
     def read(cls, folder: Path, spec: Spec) -> Measurements:
-        """Reads results.csv, metrics.json and failed.json. StudyError where one holds something else."""
+        """Reads the files of `store`. StudyError where one holds something else."""
         metrics = store.read_metrics(folder)
         tables: Any = store.read_results(folder, spec, metrics)
         rows, levels = (table[table["seed"].isin(spec.seeds)].reset_index(drop=True) for table in tables)
         finished = {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
         failed = {key: why for key, why in store.read_failed(folder, spec).items() if key not in finished}
-        return cls(spec, rows, levels, metrics, failed)
+        counted: Any = rows[rows["metric"].map(of_ngram) != ""].groupby("metric")["value"].mean()
+        ngram = store.read_ngram(folder) | {of_ngram(str(key)): float(level) for key, level in counted.items()}
+        return cls(spec, rows, levels, metrics, failed, ngram)
 
     @property
     def runs(self) -> list[Key]:
@@ -122,6 +126,15 @@ class Measurements:
         """Metric -> its baseline, the mean over the runs'."""
         means: Any = self.gains.groupby("metric")["level"].mean()
         return means.to_dict()
+
+    def against_strongest(self, metric: str, variant: str) -> tuple[pd.DataFrame, str]:
+        """`gains` of a variant's runs over the stronger of each run's baseline and the n-gram, and its name."""
+        rows: Any = self.gains[(self.gains["metric"] == metric) & (self.gains["variant"] == variant)]
+        level, name = self.ngram.get(metric), self.known(metric).baseline_label
+        sign = SIGN.get(self.known(metric).better, np.nan)
+        if level is not None and (sign * (level - rows["level"]) > 0).all():
+            rows, name = rows.assign(level=level, gain=sign * (rows["value"] - level)), NGRAM
+        return rows, name
 
     def learnt(self, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
         """A row a metric x variant: n runs, their mean value and level (each run's own baseline, else the metric's),

@@ -23,6 +23,7 @@ from ..tasks.finetuning.finetune import finetune
 from ..train import Run
 from ..train.estimate import timed_steps
 from ..train.requirements import before
+from .admission import Admission, admissions
 from .measurements import Measurements
 from .power import detectable_effects, level, seeds_needed
 from .preregistration import read_spec, require_all_measured
@@ -47,6 +48,7 @@ class Plan:
     seconds: dict[str, float]  # of training, these, measuring, fine-tuning: of all that is to do
     disk: float  # bytes
     detectable: Any  # a frame, see power.detectable_effects
+    admission: list[Admission]  # none where no metric is primary
 
     @property
     def hours(self) -> float:
@@ -70,10 +72,13 @@ class Plan:
             "all runs": f"about {duration(3600 * self.hours)} {by} ({shares or 'nothing to do'})",
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }
-        return rows | ({"tests": _tests(spec)} if spec.tests else {})
+        failed = sum(not check.admitted for check in self.admission)
+        rule = f"{failed or 'none'} of {count(len(self.admission), 'check')} {'fails' if failed < 2 else 'fail'}"
+        return rows | ({"tests": _tests(spec)} if spec.tests else {}) | ({"admission": rule} if self.admission else {})
 
     def tables(self) -> list[pd.DataFrame]:
-        """The arms and the detectable effects as text; without primary metrics the largest of each metric alone."""
+        """The arms, the detectable effects and what fails of the rule of admission, as text; without primary metrics
+        the largest of each metric alone."""
         arms, effects = self.arms.copy(), self.detectable.rename(columns={"at_most": "at most"})
         arms["training"] = [duration(s * n) for s, n in zip(arms["step_seconds"], arms["steps"], strict=True)]
         arms["step_seconds"] = [f"{value:.3f}" for value in arms["step_seconds"]]
@@ -84,7 +89,9 @@ class Plan:
         for name in ("sd", "detectable", "at most", "reference", "baseline"):
             effects[name] = [number(value, unit) for value, unit in zip(effects[name], effects["unit"], strict=True)]
         names = {"step_seconds": "s a step", "to_do": "to do", "to_train": "to train"}
-        tables = arms.rename(columns=names), effects.drop(columns=["against", "alpha"])
+        failed = [(each.part, each.variant, each.metric, each.why) for each in self.admission if not each.admitted]
+        refused = pd.DataFrame(failed, columns=["not admitted by", "variant", "of", "why"])
+        tables = arms.rename(columns=names), effects.drop(columns=["against", "alpha"]), refused
         return [table.map(printable) for table in tables if len(table)]
 
     def notes(self) -> list[str]:
@@ -168,7 +175,8 @@ def make(data: Measurements, folder: Path, runs: Path, workers: int) -> Plan:
     disk += sum(4.0 * _parameters(spec.configs[variant]) for variant, _ in tuning)
     effects = detectable_effects(spec, pilots)
     counts = {kind: len(needed) for kind, needed in first.items()}
-    return Plan(spec, workers, arms, counts, seconds, disk, effects if pilots else effects[:0])
+    checks = admissions(spec, root, data) if spec.primary else []
+    return Plan(spec, workers, arms, counts, seconds, disk, effects if pilots else effects[:0], checks)
 
 
 class _Pace(dict[str, float]):

@@ -10,16 +10,15 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
 from . import effects
+from .admission import label_of
 from .measurements import Measurements
-from .preregistration import label_of
 from .spec import Spec
-from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, mean_interval
-from .study_metrics import SIGN, Metric
+from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable
+from .study_metrics import Metric
 
 COLUMNS = ["metric", "unit", "variant", "against", "pairs", "sd", "detectable", "at_most", "alpha", "baseline",
            "reference", "from", "note"]  # fmt: skip
@@ -103,11 +102,11 @@ def _row(
     named = pairs[pairs["against"] == reference]  # of all references, where there is none of this name
     once = (named if len(named) else pairs).drop_duplicates(["against", "seed"])
     values = once["value_against"].to_numpy(float)
-    notes = [_floor(values, known), "" if spread is None or spread.same else "the spread is of other configs"]
-    row = nothing | {"reference": values.mean(), "from": name, "note": "; ".join(filter(None, notes))}
+    note = "" if spread is None or spread.same else "the spread is of other configs"
+    row = nothing | {"reference": values.mean(), "from": name, "note": note}
     if spread is None or seeds < FEWEST:
         few = f"{seeds} seeds plan no test" if spread else "a standard deviation takes two pairs of one comparison"
-        return row | {"note": "; ".join(filter(None, (few, str(row["note"]))))}
+        return row | {"note": "; ".join(filter(None, (few, note)))}
     size = detectable(*test)
     return row | {"pairs": spread.pairs, "sd": spread.sd, "detectable": size * spread.sd,
                    "at_most": size * spread.sd * upper_limit(spread.df)}  # fmt: skip
@@ -135,12 +134,3 @@ def _spread(
         if spreads:
             return max(spreads, key=lambda spread: spread.df)
     return None
-
-
-def _floor(values: np.ndarray, known: Metric) -> str:
-    """Whether the reference has learnt what the metric asks: the lower bound of its 95 % interval is better than the
-    baseline. Nothing where that cannot be said."""
-    if known.baseline is None or not known.better or len(values) < FEWEST:
-        return ""
-    gain = mean_interval((values - known.baseline) * SIGN[known.better])
-    return "" if gain.low > 0 else "the reference is at the baseline: harm to what is not learnt cannot be seen"

@@ -1,32 +1,20 @@
-"""A study's spec.json, and the rules of a confirmatory study: metrics that explorations admit, fresh seeds, and a spec
-that stays as it was.
-
-An effect on a metric that no model is better at than its baseline says nothing of what is learnt. So a metric may be
-primary where the reference (or the variant that the spec names for the metric) beats the baseline in explorations, by
-the lower end of its interval over their seeds, with the very config that the study confirms.
-"""
+"""A study's spec.json, and what a confirmatory one must keep: fresh seeds, and a spec that stays as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pandas as pd
 
 from ..base.fields import nearest
 from ..base.files import explain_os_error, write_atomically
-from ..base.numbers import amount, interval
 from ..base.strings import printable, shown
 from ..config import ConfigError
 from ..tasks import answerable
 from . import code_pin, run_records, store
 from .growing_csv import StudyError
-from .measurements import Measurements
 from .spec import FEW, Spec
-from .statistics import FEWEST, mean_interval
-from .study_metrics import Metric, asked, own_target
+from .study_metrics import asked
 from .variants import require_name
 
 _FROZEN = "A confirmatory study stays as it was written down. Give the changed one another name, and fresh seeds"
@@ -120,79 +108,3 @@ def require_all_measured(spec: Spec, families: Mapping[str, str]) -> None:
     for metric in spec.primary:
         if (other := of_family.setdefault(families[metric], metric)) != metric:
             raise ConfigError(f"primary = {metric!r}: {other!r} is of {families[metric]} too; there are {FEW}")
-
-
-class Admission(NamedTuple):
-    """Of a primary metric on the seeds that explored. NaN: nothing was measured, or there is no baseline."""
-
-    metric: str
-    variant: str  # that must beat the baseline
-    n: int  # its seeds in the studies that explored
-    mean: float
-    low: float  # 95 % t interval over the seeds, of the difference to the runs' own baselines
-    high: float
-    baseline: float  # mean over the runs
-    baseline_name: str
-    better: str
-    unit: str
-    admitted: bool
-    why: str  # it is not; "" where it is
-
-
-def admissions(spec: Spec, root: Path) -> list[Admission]:
-    """Of each primary metric, from the studies under `root` that explored on the validation split."""
-    explored = [name for name in spec.explored if read_spec(root / name).split == "validation"]
-    return [_admission(spec, metric, root, explored) for metric in spec.primary]
-
-
-def require_admitted(spec: Spec, root: Path) -> None:
-    """ConfigError, with mean, interval and baseline, where a primary metric of a confirmatory study is not admitted."""
-    refused = [row for row in admissions(spec, root) if not row.admitted] if spec.confirmatory else []
-    if refused:
-        reasons = "; ".join(f"{row.metric!r}: {row.why}" for row in refused)
-        raise ConfigError(
-            f"primary = {reasons}. A metric may be primary where the reference beats its baseline in explorations: "
-            "choose another metric or a longer regime, or name in `explored` the studies (split = 'validation') that "
-            "show it"
-        )
-
-
-def label_of(spec: Spec, fingerprint: str) -> str:
-    """What a study calls the variant with a config's fingerprint; "" where it has none."""
-    return next((label for label, config in spec.configs.items() if config.fingerprint == fingerprint), "")
-
-
-def _admission(spec: Spec, metric: str, root: Path, explored: list[str]) -> Admission:
-    variant = spec.admitted_by(metric)
-    studies = [Measurements.read(root / name, read_spec(root / name)) for name in explored]
-    runs = [(data, label_of(data.spec, spec.configs[variant].fingerprint)) for data in studies]
-    gains = [data.gains[(data.gains["metric"] == metric) & (data.gains["variant"] == label)] for data, label in runs]
-    rows: Any = pd.concat(gains or [pd.DataFrame()])
-    known = next((data.metrics[metric] for data in studies if metric in data.metrics), Metric(unit=""))
-    about = known.baseline_label, known.better, known.unit
-    if own_target(metric) or not len(rows):  # for a loss against each run's own targets no direction is better
-        same = any((data.results["variant"] == label).any() for data, label in runs)
-        why = _nothing(spec, variant, explored, same, bool(known.family))
-        nan = float("nan")
-        return Admission(metric, variant, 0, nan, nan, nan, nan, *about, False, why)
-    rows = rows.drop_duplicates("seed")
-    mean, level, n = float(rows["value"].mean()), float(rows["level"].mean()), len(rows)
-    ends = mean_interval(rows["gain"])
-    low, high = sorted(level + (1 if known.better == "higher" else -1) * float(end) for end in (ends.low, ends.high))
-    why = ""
-    if n < FEWEST:
-        why = f"{variant} has {n} seeds in {', '.join(explored)}; an interval needs {FEWEST}"
-    elif not ends.low > 0:
-        reached = f"{amount(mean, known.unit)} ({interval(low, high, known.unit)}, {n} seeds)"
-        base = f"the baseline ({known.baseline_label}) is {amount(level, known.unit)}"
-        why = f"{variant} has {reached}, and {base}; {known.better} is better"
-    return Admission(metric, variant, n, mean, low, high, level, *about, not why, why)
-
-
-def _nothing(spec: Spec, variant: str, explored: list[str], same: bool, known: bool) -> str:
-    if not explored:
-        named = f"of {', '.join(spec.explored)} none has split = 'validation'" if spec.explored else "there is none"
-        return f"no study explored it ({named})"
-    if not same:
-        return f"{', '.join(explored)} has no run of {variant}'s config: the regime must be the one that is confirmed"
-    return "has no baseline, or no better direction" if known else f"was not measured in {', '.join(explored)}"

@@ -17,11 +17,13 @@ from ..base.files import Record
 from ..plots.curve_records import StreamCurves
 from . import growing_csv
 from .growing_csv import explained
+from .spec import Spec
 from .store import RUN, Key, require_types
 
 CURVES, PROBES, MACHINES = "curves.csv", "probes.csv", "machines.csv"
 _FIELDS = {CURVES: RUN | {"step": int}, PROBES: RUN | {"step": int}, MACHINES: RUN | {"precision": str}}
 _DIGITS = 4  # significant ones
+_WINDOW = 5  # points of a curve that a difference is the mean of
 
 
 def add_records(path: Path, key: Key, records: Sequence[Record]) -> None:
@@ -103,3 +105,20 @@ def curves(folder: Path, keys: Sequence[Key]) -> dict[str, list[StreamCurves]]:
             arrays = {name: tuple(np.array(values, float).T) for name, values in points.items() if values}
         by_variant.setdefault(variant, []).append(arrays)  # type: ignore[arg-type]
     return by_variant
+
+
+def differences(folder: Path, spec: Spec, loss: str) -> list[list[Record]]:
+    """Of each seed, records of step and, by variant, its training loss (a column of curves.csv) less its reference's,
+    the mean of _WINDOW points up to the step."""
+    pairs = spec.references(spec.reference)
+    runs, seeds = _by_run(folder / CURVES, [(v, s) for s in spec.seeds for v in spec.variants]), []
+    for seed in spec.seeds:
+        rows: dict[int, Record] = {}
+        for variant, other in pairs.items():
+            ours, theirs = (runs.get((label, seed), {}) for label in (variant, other))
+            both = [s for s in ours if loss in ours[s] and loss in theirs.get(s, {})]
+            for window in (both[i : i + _WINDOW] for i in range(0, len(both), _WINDOW)):
+                mean = sum(ours[s][loss] - theirs[s][loss] for s in window) / len(window)
+                rows.setdefault(window[-1], {"step": window[-1]})[variant] = mean
+        seeds.append([rows[step] for step in sorted(rows)])
+    return [records for records in seeds if records]

@@ -18,16 +18,11 @@ from ..config import RunConfig
 from ..train import Run
 from ..train.requirements import before
 from . import code_pin, run_records, store
+from .admission import require_admitted
 from .code_pin import CodePin, Files
 from .execute import Job, execute, executor_of
 from .live_progress import Progress
-from .preregistration import (
-    require_admitted,
-    require_all_measured,
-    require_answerable,
-    require_unchanged,
-    write_spec,  # fmt: skip
-)
+from .preregistration import require_all_measured, require_answerable, require_unchanged, write_spec
 from .spec import Spec
 from .store import Key
 from .study_metrics import Ask

@@ -5,6 +5,7 @@ run, below those of its baselines (level "baseline") and of its initial weights 
 its own, the last to be written, does not count.
 metrics.json: {metric: {"family", "n", "unit", "better", "baseline", "baseline_name"}}, as of all runs.
 failed.json: [{"variant", "seed", "fingerprint", "why"}]: runs that failed twice; no file without any.
+baselines.json: {metric: level}: what an n-gram reaches, where results.csv has no rows of it.
 Beside them are those of `run_records`.
 """
 
@@ -30,7 +31,7 @@ from .spec import LEVELS, Spec
 from .study_metrics import FAMILIES, Measured, Metric
 
 Key = tuple[str, int]  # of a run: its variant and seed
-RESULTS, METRICS, FAILED = "results.csv", "metrics.json", "failed.json"
+RESULTS, METRICS, FAILED, BASELINES = "results.csv", "metrics.json", "failed.json", "baselines.json"
 RUN: dict[str, type] = {"variant": str, "seed": int}
 _ABOUT = [*RUN, "fingerprint", "level", "seconds"]  # columns of results.csv before those of the metrics
 _OLD = "Older versions wrote a row a metric: move the file away and run the study again, which measures finished runs"
@@ -185,6 +186,18 @@ def _metric(key: str, row: Mapping[str, Any]) -> Metric:
     one_of(f"{key}: better", metric.better, get_args(Better))
     one_of(f"{key}: family", metric.family, FAMILIES)
     return metric
+
+
+def write_ngram(folder: Path, levels: Mapping[str, float]) -> None:
+    write_atomically(folder / BASELINES, json.dumps(levels, indent=1) + "\n")
+
+
+def read_ngram(folder: Path) -> dict[str, float]:
+    """What an n-gram reaches, by metric; nothing without a file. StudyError for another content."""
+    with explained(path := folder / BASELINES, "must have a finite number for each metric"):
+        levels = parse_json(growing_csv.content(path) or "{}")
+        require_types(levels, dict.fromkeys(levels, float))
+        return levels
 
 
 def write_failed(folder: Path, spec: Spec, reasons: Mapping[Key, str]) -> None:

@@ -18,11 +18,12 @@ from ..runs.run import Record
 from ..train import Run
 from . import code_pin, comparisons, conclusions, contrasts, growing_csv, plan, run_records, runner, store, variance
 from . import effects as paired
+from .admission import Admission, admissions
 from .measurements import Measurements
-from .preregistration import Admission, admissions, read_spec, require_fresh, require_unchanged
+from .preregistration import read_spec, require_fresh, require_unchanged
 from .spec import Spec
 from .store import Key
-from .study_metrics import Metric
+from .study_metrics import Metric, of_ngram
 from .worker import untrained_of
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ class Study:
         """Table of the metrics that the study's tasks measure: metric, family, unit, baseline and its name, better,
         untrained (value at step 0), n (samples). An untrained model of the reference's config is measured once, here
         or on `executor`, in some minutes; untrained.json keeps it."""
-        return untrained_of(self.spec, self.folder, executor).table()
+        table = untrained_of(self.spec, self.folder, executor).table()
+        if levels := {of_ngram(row.metric): row.untrained for row in table.itertuples() if of_ngram(row.metric)}:
+            store.write_ngram(self.folder, levels)
+        return table
 
     def plan(self, workers: int = 1) -> plan.Plan:
         """Estimates cost and power: arms, runs, shared warm starts, hours on this machine, disk, and each metric's
@@ -109,10 +113,10 @@ class Study:
         return plan.make(self.measurements, self.folder, self.runs, workers)
 
     def admission(self) -> pd.DataFrame:
-        """Table of the primary metrics: whether the reference (or the variant that the spec's `admission` names) beats
-        the baseline in the explorations, by the lower end of its 95 % interval over their seeds; mean, low, high,
-        baseline, and why a metric is not admitted."""
-        return pd.DataFrame(admissions(self.spec, self.folder.parent), columns=list(Admission._fields))
+        """Table of the checks of the rule of admission (study/admission.py), of a primary metric or an arm each: part,
+        metric, variant, n (seeds in the explorations), mean, low, high, baseline, admitted, and why not."""
+        checks = admissions(self.spec, self.folder.parent, self.measurements)
+        return pd.DataFrame(checks, columns=list(Admission._fields))
 
     def accept_code(self, reason: str) -> str:
         """Accepts a package that has changed since the study's first result: pins its present state, and keeps both
@@ -186,7 +190,7 @@ class Study:
 
     def figure(
         self,
-        kind: Literal["effects", "seeds", "map", "pareto", "spread", "probes"] = "effects",
+        kind: Literal["effects", "seeds", "steps", "map", "pareto", "spread", "probes"] = "effects",
         metrics: paired.Metrics = "",
         against: str = "",
     ) -> Figure:
@@ -194,9 +198,9 @@ class Study:
         "": the primary ones where there are any. ConfigError for an unknown one.
 
         effects: one panel per metric with the variants' effects and intervals, seeds as dots. seeds: each run's value,
-        one line per seed. map: one metric over a two-way grid. pareto: two or three metrics and their Pareto front.
-        spread: standard deviations over runs, beside the reference's. probes: gradients and encoders over the steps,
-        where runs were probed."""
+        one line per seed. steps: effects on the first metric's training loss against the step. map: one metric over a
+        two-way grid. pareto: two or three metrics and their Pareto front. spread: standard deviations over runs, beside
+        the reference's. probes: gradients and encoders over the steps, where runs were probed."""
         return _pages().figure(self, kind, metrics, against)
 
     def to_markdown(self, metrics: paired.Metrics = "", against: str = "") -> str:

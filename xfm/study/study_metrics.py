@@ -10,7 +10,7 @@ from ..config import RunConfig
 from ..objectives import OBJECTIVES
 from ..plots.curve_records import CONSTANT
 from ..runs.run import Record
-from ..tasks import Result
+from ..tasks.result import NGRAM, Result
 from ..train.step import HELD_OUT_BATCHES
 
 HELD_OUT = "validation"
@@ -101,3 +101,15 @@ def own_target(metric: str) -> bool:
     """Whether it is a loss whose targets each run makes itself, as MIM's: beside a constant's it says whether that run
     learns; of two runs it does not say which is better."""
     return metric.startswith(f"{HELD_OUT}/") and metric.endswith("/mim")
+
+
+def has_ngram(metric: str) -> bool:
+    """Whether an n-gram can answer what a metric asks."""
+    asked = metric.startswith("language, ") or (metric.startswith("minimal pairs") and ", MLM, " in metric)
+    return asked and NGRAM not in metric
+
+
+def of_ngram(control: str) -> str:
+    """The metric that a control row of an n-gram is a baseline of; "" for other keys."""
+    own = ", MLM" if control.startswith("minimal pairs") else ""
+    return control.replace(f", {NGRAM}", own) if f", {NGRAM}, " in control else ""

@@ -18,6 +18,7 @@ from ..base.strings import baseline_label, brief, parse_json, shown
 
 OfMeans = Callable[[np.ndarray], np.ndarray]  # means (..., k) -> the metric (...)
 Better = Literal["higher", "lower", ""]  # "": a control condition, which no model is meant to be good at
+NGRAM = "n-gram"  # the control condition of MLM, stronger than its baselines
 RESAMPLES = 2000
 BLOCK = 4_000_000  # draws at once
 

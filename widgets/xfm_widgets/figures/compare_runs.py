@@ -74,16 +74,8 @@ def _draw_panel(axes: Axes, panel: CurvePanel, looks: Looks, smoothing: float, l
         span = smoothing * (steps[-1] - steps[0]) if panel.dense and len(steps) else 0
         if span > 0:
             axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
-        axes.plot(
-            steps,
-            smooth(steps, values, span, sorted(set(panel.marks))),
-            color=colour,
-            linestyle=dash,
-            linewidth=1.6,
-            marker=marker,
-            markevery=0.15,
-            markersize=4,
-        )
+        axes.plot(steps, smooth(steps, values, span, sorted(set(panel.marks))), color=colour,
+                  linestyle=dash, linewidth=1.6, marker=marker, markevery=0.15, markersize=4)  # fmt: skip
     for run, (steps, values) in panel.held_out.items():
         axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
     for steps, values in panel.moving:

@@ -19,15 +19,11 @@ from xfm.plots.style import WIDTH, styled, wrap
 
 _TALL = 3.85  # inches, as all coordinates here
 _ENCODERS = {"vision": (1.9, 2.5), "language": (1.9, 0.6), "fusion": (6.0, 1.55)}
-_TARGETS = {
-    "self": "its own outputs for the whole picture,\nwhich all the other losses shape",
-    "frozen": "the outputs of a frozen copy",
-    "pixels": "their pixels",
-    "teacher": "the outputs of a frozen teacher",
-    "ema": "the outputs of its moving average",
-    "data2vec": "the top layers of its moving average",
-    "ibot": "the prototypes of its moving average",
-}
+_TARGETS = {"self": "its own outputs for the whole picture,\nwhich all the other losses shape",
+            "frozen": "the outputs of a frozen copy", "pixels": "their pixels",
+            "teacher": "the outputs of a frozen teacher", "ema": "the outputs of its moving average",
+            "data2vec": "the top layers of its moving average",
+            "ibot": "the prototypes of its moving average"}  # fmt: skip
 _INKS = (BLUE, GREEN, PURPLE, ORANGE, GOLD, INK)  # of the losses in their order, as in the view; and their marks
 _MARKS = "●■▲◆▼✚"
 _VALVE = 0.11  # its radius

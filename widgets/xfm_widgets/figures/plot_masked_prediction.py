@@ -60,11 +60,9 @@ def masked_prediction(
     known = np.zeros(len(hidden), bool) if agreement is None else hidden & np.isfinite(agreement)
     mean = ": not given" if agreement is None else f", mean {agreement[known].mean():.2f}" if known.any() else ""
     scaled = ": not given" if target is None else "\n(each patch at mean 0, deviation 1)"
-    panels = {
-        "as it is shown": image,
-        f"MIM's cosine with its target{mean}": grey,
-        f"the pixels as a target instead{scaled}": grey if target is None else np.where(where, target, grey),
-    }
+    panels = {"as it is shown": image, f"MIM's cosine with its target{mean}": grey,
+              f"the pixels as a target instead{scaled}": grey if target is None
+              else np.where(where, target, grey)}  # fmt: skip
     axes = [figure.add_subplot(grid[0, i]) for i in range(3)]
     for picture, (name, ground) in zip(axes, panels.items(), strict=True):
         picture.imshow(ground, interpolation="none")

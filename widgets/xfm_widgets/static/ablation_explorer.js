@@ -8,7 +8,7 @@ import { drawPairs, drawSmall } from "./effect_plots.js";
 import { change, effectSentence, effectText, levelsSentence, named, UNCORRECTED, verdict } from "./effect_sentence.js";
 import { far } from "./far_spans.js";
 import { frame } from "./frame.js";
-import { countOf } from "./number_text.js";
+import { countOf, differenceUnit, number } from "./number_text.js";
 import { float32 } from "./numeric.js";
 import { matching } from "./searching.js";
 import { studyCurves } from "./study_curves.js";
@@ -18,7 +18,9 @@ import { studyCurves } from "./study_curves.js";
 /** @import { Pair } from "./effect_sentence.js" */
 /** @import { Inks } from "./colour.js" */
 
-const LIST = /** @type {const} */ ([210, 22]); // CSS pixels of a small plot
+const LIST = /** @type {const} */ ([560, 66]); // CSS pixels of a row's plot
+const FEW = 4; // rows, which may be higher: the plot is the answer
+const HIGH = 150; // CSS pixels of a plot of few, at most
 const PLATE = /** @type {const} */ ([470, 220]); // of a large one
 const ROWS = { primary: "primary metrics", all: "all metrics", metric: "the chosen metric" };
 
@@ -83,10 +85,18 @@ function render({ model, el }) {
     : "verdicts by intervals that are not corrected for their number";
   const references = [...new Set(study().effects.map((e) => e.against))];
   const reference = references.length === 1 ? references[0] : "the reference of each cell";
+  const hasMargin = study().effects.some(({ margin }) => margin !== null);
+  const KEY = keyText();
+  function keyText() {
+    const star = metrics().some(isPrimary) ? "★ primary. " : "";
+    const test = judge ? `primary: ${judge}; others: ${UNCORRECTED}` : UNCORRECTED;
+    const shaded = hasMargin ? "; shaded: within the margin of equivalence" : "";
+    return `${star}The line is zero; each row has its own scale, the same for every variant but those far away. Dots: seeds; circle with a bar: the mean with its 95 % interval, full where a difference is shown (${test})${shaded}.`;
+  }
   const ui = frame(model, el, {
     view: "xfm-ablation-explorer",
-    title: `Study: ${study().name}`,
-    about: metrics().length ? `${study().kind}. Differences to ${reference}, paired by seed; ${verdicts}.` : "",
+    title: `Study ${study().name}: what does each variant change?`,
+    about: metrics().length ? `${KEY} ${study().kind}. Differences to ${reference}, paired by seed; ${verdicts}.` : "",
     table: () => ({
       columns: [
         ...["metric", "role", "variant", "against", "pairs", "mean there", "mean"],
@@ -134,28 +144,31 @@ function render({ model, el }) {
     id: uniqueId("effects"),
     "aria-label": "Effects by metric",
   });
-  const star = metrics().some(isPrimary) ? "★ primary. " : "";
-  const test = judge ? `primary: ${judge}; others: ${UNCORRECTED}` : UNCORRECTED;
-  const hasMargin = study().effects.some(({ margin }) => margin !== null);
-  const shaded = hasMargin ? "; shaded: within the margin of equivalence" : "";
-  const key = `${star}The line is zero; each row has its own scale, the same for every variant but those far away. Dots: seeds; full circle: a difference is shown (${test})${shaded}.`;
   const none = node("p", { role: "status" });
   const metricTitle = node("h3");
   const sentence = node("p");
   const baseline = node("p", { "data-baseline": "" });
   const plate = canvas(...PLATE, { role: "img" });
   const seedsText = node("p", { className: "xfm-soft" });
-  const training = node("div", { className: "xfm-row" });
-  ui.body.append(
-    copied,
-    node(
-      "div",
-      { className: "xfm-row" },
-      node("div", { className: "xfm-left" }, list, none, node("p", { className: "xfm-soft" }, key)),
-      node("div", { className: "xfm-ablation-detail" }, metricTitle, sentence, baseline, plate, seedsText),
-    ),
-    training,
-  );
+  const training = node("div", { className: "xfm-more xfm-training" });
+  const detail = node("div", { className: "xfm-side" }, metricTitle, sentence, baseline, plate, seedsText);
+  const stage = node("div", { className: "xfm-stage" }, list, none);
+  ui.body.append(copied, node("div", { className: "xfm-two" }, stage, detail), training);
+  const sizes = new ResizeObserver(() => {
+    const size = `${plotSize()}`;
+    if (size !== drawnSize) draw();
+  });
+  sizes.observe(stage);
+  let drawnSize = "";
+  /** Of a row's plot: as wide as the list, and of few rows as high as leaves room for all */
+  function plotSize() {
+    const wide = Math.max(200, (list.clientWidth || LIST[0]) - 24);
+    const rows = Math.max(1, listed().length);
+    const isPresented = ui.root.classList.contains("xfm-present");
+    const room = isPresented ? stage.clientHeight : innerHeight - 300;
+    const tall = rows > FEW ? LIST[1] : Math.round(Math.max(LIST[1], Math.min(HIGH, room / rows - 90)));
+    return [wide, tall];
+  }
 
   /** @param {"markdown" | "latex"} format */
   function copy(format) {
@@ -193,13 +206,17 @@ function render({ model, el }) {
   let listedContent = ""; // what the list was made of
   /** @param {Inks} inks */
   function fillList(inks) {
-    const content = JSON.stringify([variant(), model.get("rows"), model.get("search"), inks.ink]);
+    const size = plotSize();
+    drawnSize = `${size}`;
+    const content = JSON.stringify([variant(), model.get("rows"), model.get("search"), inks.ink, size]);
     if (content === listedContent) return;
     listedContent = content;
+    /** @type {(() => void)[]} */
+    const plots = [];
     const options = listed().map((m, i) => {
       const effect = effectOf(m);
-      const small = canvas(...LIST, { "aria-hidden": "true" });
-      drawSmall(small, effect, pairsOf(m), extent(m), inks);
+      const small = canvas(size[0], size[1], { "aria-hidden": "true" });
+      plots.push(() => drawSmall(small, effect, pairsOf(m), extent(m), inks, m.unit));
       const direction = m.better ? `, ${m.better} is better` : "";
       const unit = node("span", { className: "xfm-soft" }, ` ${m.unit}${direction}`);
       const name = `${isPrimary(m) ? "★ " : ""}${m.metric}`;
@@ -207,13 +224,14 @@ function render({ model, el }) {
         "div",
         { role: "option", id: `${list.id}-${i}`, "data-metric": m.metric, onclick: () => chooseMetric(i) },
         node("span", { className: isPrimary(m) ? "xfm-primary" : "" }, name, unit),
-        small,
         node("span", { className: "xfm-number" }, effectText(effect, m.unit)),
-        node("span", { className: "xfm-number" }, verdict(m, effect)),
+        node("span", { className: "xfm-number xfm-said" }, verdict(m, effect)),
+        small,
         m.floor ? node("span", { className: "xfm-number xfm-floor" }, "near the baseline in every variant") : null,
       );
     });
     list.replaceChildren(...options);
+    for (const drawPlot of plots) drawPlot(); // in the page, where type has its size
     options[listed().findIndex(({ better }) => !better)]?.classList.add("xfm-first-baseline");
     none.textContent = options.length ? "" : "No metric has these words in its name.";
   }
@@ -229,6 +247,16 @@ function render({ model, el }) {
       const isSeen = top >= list.scrollTop && top + option.offsetHeight <= list.scrollTop + list.clientHeight;
       if (!isSeen) list.scrollTop = top - 40;
     });
+  }
+  /** @param {StudyEffect | null} effect */
+  function nowText(effect) {
+    if (!effect || effect.effect === null) return `${variant()}: no pair of runs has ${metric().metric}.`;
+    const { unit } = metric();
+    const [size, low, high] = [effect.effect, effect.low, effect.high].map((x) =>
+      x === null ? "" : number(x, unit, { sign: true }),
+    );
+    const within = low && high ? ` (95 % CI ${low} to ${high}, ${countOf(effect.n ?? 0, "pair")})` : "";
+    return `${variant()} − ${effect.against}: ${metric().metric} ${size} ${differenceUnit(unit)}${within}: ${verdict(metric(), effect)}.`;
   }
   function draw() {
     const inks = themeInks(ui.root);
@@ -247,10 +275,14 @@ function render({ model, el }) {
       : "";
     plate.setAttribute("aria-label", `Paired seeds. ${sentence.textContent} ${seedsText.textContent}`);
     curves.draw(inks);
+    ui.now(nowText(effect));
     ui.announce(`${metric().metric}: ${sentence.textContent}`);
   }
   ui.draws(["metric", "variant", "rows", "search", "curve", "band", "step"], draw);
-  return () => ui.dispose();
+  return () => {
+    sizes.disconnect();
+    ui.dispose();
+  };
 }
 
 export default { render };

@@ -2,12 +2,13 @@
 // Attribution lab: the picture in grey under each method's numbers, the words in their colours, and what removals do.
 import { canvas, legend, outline, patchAt, patchName, pointerAt } from "./canvas.js";
 import { css, diverging, readableOn, sequential } from "./colour.js";
-import { arrowKeys, button, select, toggle, usable } from "./controls.js";
+import { arrowKeys, button, select, textBox, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
 import { short, signed, withMinus } from "./number_text.js";
 import { clamp, float32, uint8 } from "./numeric.js";
 import {
+  asSeenToggle,
   fit,
   opacityOf,
   paintGround,
@@ -15,7 +16,6 @@ import {
   patchBox,
   pictureOf,
   strengthSlider,
-  thumbnail,
 } from "./overlay.js";
 import { CROSS, drawLines, HATCH } from "./patch_marks.js";
 import { pictureSender } from "./picture_upload.js";
@@ -24,13 +24,14 @@ import { scaleEnd } from "./scales.js";
 import { columnHeads, trustOf } from "./trust.js";
 
 /** @import { Host } from "./host.d.ts" */
-/** @import { AttributionLabTraits, DrawnAttribution, LabObject } from "./payloads.d.ts" */
+/** @import { AttributionLabTraits, DrawnAttribution, LabObject, Scores } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 /** @typedef {Omit<DrawnAttribution, "patches" | "words"> & { patches: Float32Array, words: Float32Array }} Attribution */
 /** @typedef {LabObject & { bits: Uint8Array }} MaskedObject */
 /** @typedef {{ attribution: Attribution | null, surface: Surface, holder: HTMLElement, value: HTMLElement, unfit: () => void }} Panel without an attribution: the picture */
 
 const [WIDE, WIDEST] = [226, 560]; // of a panel's picture, CSS pixels: at first, and at most
+const IN_PRESENT = 0.36; // of the screen's height, where the view fills it: below a map stand its words and its verdict
 const FAINT = 0.03; // below this share of the largest there is no hatch
 const REMOVED = "#8a8a8a";
 const TARGET = "the target's unit"; // of attributions in the unit of the score
@@ -47,18 +48,19 @@ const tint = (attribution) => (attribution.signed ? diverging : sequential);
 /** @param {Host<AttributionLabTraits>} host */
 function render({ model, el }) {
   const payload = model.get("payload");
-  const { grid, side, words } = payload;
+  const { grid, side } = payload;
+  const words = () => model.get("payload").words; // of a sentence that may become another
   /** @returns {Attribution[]} */
   const read = () =>
     model.get("payload").found.map((a) => ({ ...a, patches: float32(a.patches), words: float32(a.words) }));
   let attributions = read(); // grows where a method is added
   function readPicture() {
-    const { image, objects } = model.get("payload");
+    const { image, objects, crisp } = model.get("payload");
     return {
       image,
       /** @type {MaskedObject[]} */
       objects: objects.map((o) => ({ ...o, bits: uint8(o.mask) })),
-      drawn: pictureOf(uint8(image), side, side),
+      drawn: pictureOf(uint8(image), side, side, crisp, () => repaint()),
     };
   }
   let picture = readPicture(); // may become one of the reader's own
@@ -90,16 +92,15 @@ function render({ model, el }) {
 
   const ui = frame(model, el, {
     view: "xfm-attribution-lab",
-    title: "Attribution lab",
-    about:
-      "What each method says a score is due to. Click an object or a word to take it away and see what the score does.",
+    title: "What is the score due to?",
+    about: `Click an object or a word to take it away and see what the score does. ${KEY}`,
     table: () => {
       const columns = shown();
       const patches = columns.length ? grid * grid : 0;
       return {
         columns: ["part", "which", ...columns.map((a) => `${a.target}: ${a.method}`)],
         rows: [
-          ...words.map((word, i) => ["word", word, ...columns.map((a) => a.words[i])]),
+          ...words().map((word, i) => ["word", word, ...columns.map((a) => a.words[i])]),
           ...Array.from({ length: patches }, (_, i) => [
             "patch",
             patchName(i, grid),
@@ -168,13 +169,19 @@ function render({ model, el }) {
     refill(whichMore, which.element);
   }
   const cover = strengthSlider("numbers over the picture", model.get("opacity"), (opacity) => ui.set({ opacity }));
-  const scale = toggle(
-    "one colour scale for methods of one unit (else each has its own)",
-    model.get("shared_scale"),
-    (on) => ui.set({ shared_scale: on }),
+  const scale = toggle("one colour scale for methods of one unit", model.get("shared_scale"), (on) =>
+    ui.set({ shared_scale: on }),
   );
-  ui.controls.append(methods.element, adding, targets.element, cover.element, scale.element);
-  if (payload.takes && !model.offline) ui.controls.append(pictureSender(model, ui));
+  const asSeen = asSeenToggle(model.get("as_seen"), (as_seen) => ui.set({ as_seen }));
+  ui.controls.append(methods.element, adding, targets.element, cover.element, scale.element, asSeen.element);
+  if (payload.takes && !model.offline) {
+    const example = { value: model.get("typed"), placeholder: "a big lion to the left of a car" };
+    const sentence = textBox("A sentence of your own", "Explain it", example, (typed) => ui.set({ typed }));
+    ui.on("change:typed", () => {
+      sentence.box.value = model.get("typed");
+    });
+    ui.controls.append(sentence.element, pictureSender(model, ui));
+  }
 
   // ---- what is removed
   /**
@@ -190,8 +197,17 @@ function render({ model, el }) {
   const flipPatch = (i) => ui.set({ removed_patches: flipped(model.get("removed_patches"), i) });
   /** @param {number} i */
   const flipWord = (i) =>
-    ui.set({ token: payload.owner.indexOf(i), removed_words: flipped(model.get("removed_words"), i) });
-  const wordButtons = words.map((word, i) => button(word, () => flipWord(i)));
+    ui.set({ token: model.get("payload").owner.indexOf(i), removed_words: flipped(model.get("removed_words"), i) });
+  /** @type {HTMLButtonElement[]} */
+  let wordButtons = [];
+  const wordsPlace = node("div");
+  let listed = ""; // the words that have their buttons
+  function offerWords() {
+    if (listed === JSON.stringify(words())) return;
+    listed = JSON.stringify(words());
+    wordButtons = words().map((word, i) => button(word, () => flipWord(i)));
+    wordsPlace.replaceChildren(buttonGroup("Words", wordButtons));
+  }
   const putBack = button("Put all back", () => ui.set({ removed_words: [], removed_objects: [], removed_patches: [] }));
   /** @type {typeof PICKS[number]} */
   let pick = PICKS[0];
@@ -219,20 +235,20 @@ function render({ model, el }) {
       : "";
   const scoresRegion = { className: "xfm-scores xfm-scroll", tabIndex: 0, role: "region", "aria-label": "Scores" };
   const scoreTable = node("div", scoresRegion);
-  const panelRows = node("div");
+  const panelRows = node("div", { className: "xfm-rows" });
   const removal = node(
     "div",
-    { className: "xfm-removal xfm-row" },
+    { className: "xfm-removal" },
     node(
       "div",
       { className: "xfm-side" },
       node("div", { className: "xfm-controls" }, node("strong", {}, "Remove"), whatAClickPicks.element, putBack),
       objectsPlace,
-      buttonGroup("Words", wordButtons),
+      wordsPlace,
       scoreTable,
     ),
   );
-  ui.body.append(removal, panelRows);
+  ui.body.append(node("div", { className: "xfm-lab" }, removal, panelRows));
 
   /** @type {Record<string, [number, number]>} */
   const extents = {};
@@ -255,15 +271,46 @@ function render({ model, el }) {
       const name = node("th", { scope: "row" }, unit ? `${target} (${unit})` : target);
       return node("tr", { "data-target": target }, name, ...cells, node("td", {}, scoreBars(extents, target, was, is)));
     });
-    const columns = ["target", "before", "after", "change", "before (grey) and after"];
+    const columns = ["target", "before", "after", "change", "bars: grey before, then after"];
     scoreTable.replaceChildren(
       rows.length ? node("table", {}, columnHeads(columns), node("tbody", {}, ...rows)) : "",
       node("p", { className: "xfm-soft" }, note),
     );
+    ui.now(nowText(before, after, note));
     const readings = targetNames.map(
       (target) => `${target} ${plain(before[target])}, now ${plain(after[target] ?? null)}`,
     );
     ui.announce(note || readings.join("; "));
+  }
+
+  /**
+   * What the score is, and what a removal does to it
+   * @param {Scores} before
+   * @param {Scores} after
+   * @param {string} note
+   */
+  function nowText(before, after, note) {
+    const target = shown()[0]?.target ?? Object.keys(before)[0];
+    if (target === undefined || (before[target] ?? null) === null) return "";
+    const unit = payload.units[target] ? ` (${payload.units[target]})` : "";
+    const patches = model.get("removed_patches").length;
+    const gone = [
+      ...model.get("removed_words").map((i) => `“${words()[i]}”`),
+      ...model.get("removed_objects"),
+      ...(patches ? [`${patches} ${patches === 1 ? "patch" : "patches"}`] : []),
+    ];
+    if (gone.length) {
+      if ((after[target] ?? null) === null) return `Without ${gone.join(", ")}: ${note || "no score"}`;
+      return `Without ${gone.join(", ")} the score ${target} goes from ${plain(before[target])} to ${plain(after[target])}${unit}.`;
+    }
+    const tops = shown()
+      .filter((a) => a.target === target)
+      .map((a) => words()[a.words.reduce((best, v, i) => (Math.abs(v) > Math.abs(a.words[best]) ? i : best), 0)]);
+    const credited = [...new Set(tops)].map((word) => `“${word}”`);
+    const weighs = credited.length
+      ? ` The ${tops.length === 1 ? "method gives" : "methods give"} ${credited.join(" or ")} the most weight among the words.`
+      : "";
+    return `The score ${target} is ${plain(before[target])}${unit}.${weighs}`;
   }
 
   // ---- panels
@@ -282,7 +329,7 @@ function render({ model, el }) {
     const gone = removedPatches();
     const end = attribution ? endOf(attribution, "patches") : 1;
     const strength = attribution ? model.get("opacity") : 0;
-    paintGround(surface, picture.drawn, strength);
+    paintGround(surface, picture.drawn, strength, model.get("as_seen"));
     for (const i of gone) {
       const box = patchBox(i, grid, surface);
       brush.fillStyle = REMOVED;
@@ -378,10 +425,10 @@ function render({ model, el }) {
         ui.announce(`${patchName(patch, grid)}, ${objectNames(patch)}${value}`);
       },
     });
-    const holder = node("div", {}, surface);
+    const holder = node("div", { className: "xfm-holder" }, surface);
     const value = node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" });
     const square = () => 1;
-    const unfit = fit(holder, square, WIDEST, [surface], () => paint(panel));
+    const unfit = fit(holder, square, WIDEST, [surface], () => paint(panel), IN_PRESENT);
     const panel = { attribution, surface, holder, value, unfit };
     return panel;
   }
@@ -398,10 +445,15 @@ function render({ model, el }) {
     node("div", { className: "xfm-panel", role: "group", "aria-label": label }, ...children);
 
   /** @param {Attribution} attribution */
-  function methodHead({ method, target, unit }) {
+  function methodHead({ method, target, unit }, isAlone = true) {
     const ofTarget = payload.units[target] || TARGET;
     const said = unit === TARGET ? ofTarget : unit || "a unit of its own";
-    return node("div", {}, node("h4", {}, method), node("span", { className: "xfm-soft" }, `in ${said}`));
+    return node(
+      "div",
+      {},
+      node(isAlone ? "h3" : "h4", {}, method),
+      node("span", { className: "xfm-soft" }, `in ${said}`),
+    );
   }
   /** @type {Set<string>} */
   const opened = new Set(); // tables of scores
@@ -413,7 +465,7 @@ function render({ model, el }) {
     attributionPanels.push(panel);
     const patchEnd = endOf(attribution, "patches");
     const wordEnd = endOf(attribution, "words");
-    const colouredWords = words.map((word, i) => {
+    const colouredWords = words().map((word, i) => {
       const share = wordEnd ? attribution.words[i] / wordEnd : 0;
       const colour = tint(attribution)(share);
       // the same as the button above, for the mouse; the keyboard has that one
@@ -429,7 +481,7 @@ function render({ model, el }) {
       legend(bar, attribution.signed ? -end : 0, end, title, 64);
     return panelBox(
       label,
-      node("div", { className: "xfm-head" }, methodHead(attribution), thumbnail(picture.drawn)),
+      node("div", { className: "xfm-head" }, methodHead(attribution, new Set(shown().map((a) => a.target)).size < 2)),
       ...[panel.holder, panel.value, scaleBar(patchEnd, "patches: ")],
       ...[node("div", { className: "xfm-words" }, ...colouredWords), scaleBar(wordEnd, "words: ")],
       trustOf(attribution, opened, attributions, model.get("payload").match),
@@ -445,7 +497,6 @@ function render({ model, el }) {
     const targetNames = [...new Set(shown().map(({ target }) => target))];
     refill(
       panelRows,
-      node("p", { className: "xfm-soft" }, KEY),
       ...targetNames.map((name) => {
         const boxes = shown()
           .filter(({ target }) => target === name)
@@ -453,7 +504,7 @@ function render({ model, el }) {
         return node(
           "div",
           {},
-          node("h3", {}, `What ${name} is due to`),
+          targetNames.length > 1 ? node("h3", {}, `What ${name} is due to`) : null,
           node("div", { className: "xfm-methods" }, ...boxes),
         );
       }),
@@ -462,7 +513,7 @@ function render({ model, el }) {
     repaint();
   }
   function markWords() {
-    const chosen = payload.owner[model.get("token")] ?? -1;
+    const chosen = model.get("payload").owner[model.get("token")] ?? -1;
     for (const element of /** @type {NodeListOf<HTMLElement>} */ (panelRows.querySelectorAll("[data-word]"))) {
       const word = Number(element.dataset.word);
       element.classList.toggle("xfm-gone", model.get("removed_words").includes(word));
@@ -475,7 +526,9 @@ function render({ model, el }) {
 
   removal.prepend(panelBox("The picture", first.holder, first.value));
   offerObjects();
+  offerWords();
   ui.on("change:payload", () => {
+    offerWords();
     if (model.get("payload").image !== picture.image) {
       picture = readPicture();
       offerObjects();
@@ -495,8 +548,10 @@ function render({ model, el }) {
   ui.draws(["removed_words", "removed_objects", "removed_patches", "scores", "singles"], drawScores);
   for (const name of ["removed_words", "removed_objects", "removed_patches", "token"])
     ui.on(`change:${name}`, markWords);
-  for (const name of ["removed_objects", "removed_patches", "opacity", "patch"]) ui.on(`change:${name}`, repaint);
+  for (const name of ["removed_objects", "removed_patches", "opacity", "patch", "as_seen"])
+    ui.on(`change:${name}`, repaint);
   ui.on("change:opacity", () => cover.value(model.get("opacity")));
+  ui.on("change:as_seen", () => asSeen.value(model.get("as_seen")));
   return () => {
     for (const { unfit } of [first, ...attributionPanels]) unfit();
     ui.dispose();

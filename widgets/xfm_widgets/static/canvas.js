@@ -46,9 +46,10 @@ export function resize(surface, width, height) {
  * the distances between its lines
  * @param {Surface} surface
  */
-export function onScreen(surface, size = 12) {
+export function onScreen(surface, size = 13) {
   const shown = surface.clientWidth;
-  return size * (shown ? Math.max(1, surface.wide / shown) : 1);
+  const larger = Number(getComputedStyle(surface).getPropertyValue("--k")) || 1;
+  return size * larger * (shown ? Math.max(1, surface.wide / shown) : 1);
 }
 
 /**
@@ -56,7 +57,7 @@ export function onScreen(surface, size = 12) {
  * @param {Surface} surface
  * @param {number} size
  */
-export const font = (surface, size = 12, weight = "") => `${weight} ${onScreen(surface, size)}px system-ui, sans-serif`;
+export const font = (surface, size = 13, weight = "") => `${weight} ${onScreen(surface, size)}px system-ui, sans-serif`;
 
 /** @param {HTMLCanvasElement} element */
 export const pen = (element) => /** @type {CanvasRenderingContext2D} */ (element.getContext("2d"));

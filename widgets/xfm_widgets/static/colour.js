@@ -133,11 +133,19 @@ export const diverging = (t) => along(SIGNED, (t + 1) / 2);
 /** @param {Rgb} colour */
 export const css = ([r, g, b], alpha = 1) => `rgba(${r},${g},${b},${alpha})`;
 
+const EVEN = 0.179; // luminance of a ground on which black and white have the same contrast, 4.6
+
 /**
- * Black or white, whichever can be read on a colour
+ * Black or white, whichever has more contrast on a colour, as WCAG measures it
  * @param {Rgb} colour
  */
-export const readableOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#000" : "#fff");
+export function readableOn(colour) {
+  const [r, g, b] = colour.map((channel) => {
+    const c = channel / 255;
+    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > EVEN ? "#000" : "#fff";
+}
 
 const LINE_INKS = /** @type {const} */ (["blue", "orange", "green", "purple", "grey"]);
 const LINE_DASHES = [[], [7, 3], [2, 2], [9, 3, 2, 3]];

@@ -79,6 +79,21 @@ export function button(label, act, props = {}) {
 }
 
 /**
+ * A text of the reader's own, sent by Enter or the button; no form: JupyterLab submits none by Enter
+ * @param {string} label
+ * @param {string} act what the button says
+ * @param {{ value: string, placeholder: string }} texts
+ * @param {(text: string) => void} send
+ */
+export function textBox(label, act, { value, placeholder }, send) {
+  const tell = () => send(box.value.trim());
+  const onkeydown = (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && tell();
+  const box = node("input", { type: "text", size: 28, maxLength: 2000, value, placeholder, onkeydown });
+  const element = node("span", { className: "xfm-controls" }, node("label", {}, label, box), button(act, tell));
+  return { element, box };
+}
+
+/**
  * Whether a button acts; one that were `disabled` would lose the focus
  * @param {HTMLButtonElement} element
  * @param {boolean} can

@@ -2,7 +2,8 @@
 // How an effect is drawn: a row's small plot; and the pairs of one metric, values on the left, differences on the right.
 import { font, onScreen } from "./canvas.js";
 import { change, isBetter, isShown } from "./effect_sentence.js";
-import { differenceUnit, short, withMinus } from "./number_text.js";
+import { differenceUnit, short, signed, withMinus } from "./number_text.js";
+import { clamp } from "./numeric.js";
 import { roundTicks } from "./ticks.js";
 
 /** @import { StudyEffect, StudyMetric } from "./payloads.d.ts" */
@@ -22,20 +23,31 @@ const KEY = "Left: a line a seed, bars for the means. Right: a dot a seed, and t
  * @param {Pair[]} pairs
  * @param {number} most the scale's end, on either side
  * @param {Inks} inks
+ * @param {string} unit of the numbers on its axis
  */
-export function drawSmall({ pen: brush, wide, tall }, effect, pairs, most, inks) {
+export function drawSmall(surface, effect, pairs, most, inks, unit = "") {
+  const { pen: brush, wide } = surface;
+  const axis = onScreen(surface, 17); // its numbers
+  const tall = surface.tall - axis;
+  brush.clearRect(0, 0, wide, surface.tall);
+  const factor = unit === "%" ? 100 : 1;
   const x = (/** @type {number} */ v) => wide / 2 + (v / most) * (wide / 2 - 8);
   const margin = effect?.margin ?? 0;
   const [from, to] = [Math.max(0, x(-margin)), Math.min(wide, x(margin))];
   shade(brush, inks, from, 0, to - from, tall);
-  brush.fillStyle = inks.line;
-  brush.fillRect(wide / 2, 0, 1, tall);
+  brush.fillStyle = inks.soft;
+  brush.fillRect(wide / 2, 0, 1.5, tall);
+  Object.assign(brush, { font: font(surface), textAlign: "center" });
+  for (const tick of roundTicks(-most * factor, most * factor, Math.max(3, wide / 160)))
+    if (Math.abs(x(tick / factor) - wide / 2) < wide / 2 - 24)
+      brush.fillText(withMinus(signed(tick)) || "0", x(tick / factor), surface.tall - 3);
   if (!effect || effect.effect === null) return;
-  for (const pair of pairs) drawSeed(brush, inks, x(change(pair)), 5, 2, 0.5);
+  for (const pair of pairs) drawSeed(brush, inks, x(change(pair)), 0.28 * tall, clamp(tall / 18, 2, 5), 0.5);
   const { low, high } = effect;
-  drawMean(brush, inks, effect, 2);
-  if (low !== null && high !== null) drawSegment(brush, [x(low), 14], [x(high), 14]);
-  drawCircle(brush, x(effect.effect), 14, 4);
+  const y = 0.7 * tall;
+  drawMean(brush, inks, effect, 3);
+  if (low !== null && high !== null) drawSegment(brush, [x(low), y], [x(high), y]);
+  drawCircle(brush, x(effect.effect), y, clamp(tall / 10, 4, 7));
 }
 /**
  * Where a difference is within the margin of equivalence

@@ -3,7 +3,8 @@
 
 /** @import { Encoder, FlowLoss, GradientFlowTraits, LossKind } from "./payloads.d.ts" */
 /** @typedef {[x: number, y: number]} Point */
-/** @typedef {{ from: Point, to: Point }} Strand */
+/** @typedef {{ at: Point, anchor: "start" | "middle" | "end" }} NumberPlace where a text begins, has its middle or ends, on its base line */
+/** @typedef {{ from: Point, to: Point, number: (width: number) => NumberPlace }} Strand `number`: beside the arrow, which is so wide */
 /** @typedef {Partial<Record<Encoder, Strand>>} Strands from the loss to an encoder; of a fusion loss, from the fusion encoder on to the others */
 /** @typedef {{ loss: FlowLoss, x: number, y: number, width: number, ink: string, mark: string, dash: string, strands: Strands }} PlacedLoss */
 /** @typedef {(rank: number, count: number) => { x: number, y: number, strands: Strands }} Placing of a loss of a kind: which of how many it is */
@@ -13,21 +14,20 @@
  *   wide: number,
  *   least: number,
  *   encoders: Record<Encoder, Point>,
+ *   box: Point,
  *   inputs: { name: string, at: Point, from: Point, to: Point }[],
  *   places: Record<LossKind, Placing>,
  *   crossing: { at: Point, angle: number, told: Point, isTight: boolean },
  *   targets: Record<GradientFlowTraits["mim_target"], TargetPath>,
- *   numbers: { first: number, over: number, aside: number },
  *   guidance: (mim: Point, bottom: number) => Point,
- * }} Geometry `wide`, `least`: the picture's width and height; `encoders`: their centres; `crossing`: where text crosses
- *   into the fusion losses, on the way of their gradient into the language encoder, and where that is told; `numbers`:
- *   where along a bundle's strands they stand, as shares of its length, and how far left of a contrast's strand, as a
- *   share of half their width, since a bundle's stand right of it; `guidance`: where it is told what MIM predicts
+ * }} Geometry `wide`, `least`: the picture's width and height; `encoders`: their centres; `box`: their size; `crossing`: where text crosses
+ *   into the fusion losses, on the way of their gradient into the language encoder, and where that is told;
+ *   `guidance`: where it is told what MIM predicts
  */
 /** @typedef {{ geometry: Geometry, losses: PlacedLoss[], top: number, bottom: number }} FlowLayout */
 
 export const LOSS_HEIGHT = 32;
-export const ENCODER_SIZE = /** @type {const} */ ([150, 54]);
+const LINE = 19; // from one number of a list to the next
 
 const ROW = 42; // from one loss of a kind to the next below
 const FUSION_ROWS = 255; // room that losses of the fusion encoder share before the picture grows
@@ -69,18 +69,42 @@ export function flowLayout(objectives, isNarrow = false) {
 }
 
 /**
- * A point on a strand, where its number stands: the higher a bundle's strand lies, the higher its number
- * @param {Strand} strand
- * @param {number} rank of its loss among those of its kind, the highest first
- * @param {number} count
- * @param {Geometry["numbers"]} numbers
- * @returns {Point}
+ * Beside an arrow, so that it lies on none
+ * @param {Point} from
+ * @param {Point} to
+ * @param {{ along?: number, side?: 1 | -1 }} where `along`: as a share of its length; `side`: of its two sides, 1 the right one of who walks along it
+ * @returns {Strand}
  */
-export function numberPlace({ from, to }, rank, count, numbers) {
-  const order = to[1] < from[1] ? count - 1 - rank : rank;
-  const along = count < 2 ? 0.5 : numbers.first + (numbers.over * order) / (count - 1);
-  return [from[0] + along * (to[0] - from[0]), from[1] + along * (to[1] - from[1])];
+function single(from, to, { along = 0.5, side = 1 } = {}) {
+  const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
+  const length = Math.hypot(dx, dy);
+  const [nx, ny] = [(-side * dy) / length, (side * dx) / length];
+  const [x, y] = [from[0] + along * dx, from[1] + along * dy];
+  return {
+    from,
+    to,
+    number(width) {
+      const gap = width / 2 + 8;
+      const anchor = Math.abs(nx) < 0.1 ? "middle" : nx > 0 ? "start" : "end";
+      return { at: [x + nx * gap, y + ny * gap + (ny > 0.1 ? 11 : ny < -0.1 ? -1 : 5)], anchor };
+    },
+  };
 }
+
+/**
+ * An arrow of a bundle, whose numbers stand below each other beside it
+ * @param {Point} from
+ * @param {Point} to
+ * @param {Point} at of the first number
+ * @param {number} rank
+ * @param {"start" | "end"} anchor
+ * @returns {Strand}
+ */
+const bundled = (from, to, [x, y], rank, anchor) => ({
+  from,
+  to,
+  number: () => ({ at: [x, y + LINE * rank], anchor }),
+});
 
 /** Whether a loss's gradient into the language encoder is what a stop-gradient share holds back
  * @param {FlowLoss} loss */
@@ -92,68 +116,77 @@ export const crossesFromText = ({ kind }) => kind === "contrast" || kind === "fu
  */
 const shiftOf = (rank, count) => (rank - (count - 1) / 2) * Math.min(16, BUNDLE / Math.max(count - 1, 1));
 
-const MIDDLE = 205; // the fusion encoder's height, and so that of what lies around it
+const MIDDLE = 235; // the fusion encoder's height, and so that of what lies around it
 /** @param {TargetPath} path from another network: a frozen one, or a moving average */
 const another = (path) => ({ frozen: path, teacher: path, ema: path, data2vec: path, ibot: path });
 
 /** @type {Geometry} */
 const WIDE = {
-  wide: 960,
-  least: 412,
-  encoders: { vision: [255, 95], language: [255, 315], fusion: [650, MIDDLE] },
+  wide: 1000,
+  least: 452,
+  box: [150, 84],
+  encoders: { vision: [230, 100], language: [230, 370], fusion: [640, MIDDLE] },
   inputs: [
-    { name: "pictures", at: [8, 99], from: [70, 95], to: [180, 95] },
-    { name: "texts", at: [8, 319], from: [70, 315], to: [180, 315] },
+    { name: "pictures", at: [4, 105], from: [72, 100], to: [155, 100] },
+    { name: "texts", at: [4, 375], from: [72, 370], to: [155, 370] },
   ],
   places: {
     image(rank) {
       const y = 46 - ROW * rank;
-      return { x: 520, y, strands: { vision: { from: [492, y + 6], to: [332, 84 - 6 * rank] } } };
+      return { x: 520, y, strands: { vision: single([478, y + 2], [305, 78 - 8 * rank], { side: -1, along: 0.42 }) } };
     },
     text(rank) {
-      const y = 364 + ROW * rank;
-      return { x: 520, y, strands: { language: { from: [492, y - 2], to: [332, 330 + 6 * rank] } } };
+      const y = 424 + ROW * rank;
+      return {
+        x: 520,
+        y,
+        strands: { language: single([478, y - 2], [305, 394 + 8 * rank], { side: -1, along: 0.42 }) },
+      };
     },
     contrast(rank) {
-      const x = 430 - 84 * rank;
-      const end = Math.max(195, 318 - 40 * rank);
+      const x = 420 - 84 * rank;
+      const end = Math.max(170, 262 - 30 * rank);
       return {
         x,
         y: MIDDLE,
-        strands: { vision: { from: [x - 12, 190], to: [end, 122] }, language: { from: [x - 12, 220], to: [end, 288] } },
+        strands: {
+          vision: single([x - 30, MIDDLE - 17], [end, 142], { side: -1 }),
+          language: single([x - 30, MIDDLE + 17], [end, 328], { side: 1 }),
+        },
       };
     },
     fusion(rank, count) {
       const row = Math.max(ROW, Math.min(85, FUSION_ROWS / Math.max(count - 1, 1)));
       const y = MIDDLE + (rank - (count - 1) / 2) * row;
       const shift = shiftOf(rank, count);
+      const isBelow = rank > (count - 1) / 2;
       return {
-        x: 836,
+        x: 900,
         y,
         strands: {
-          fusion: { from: [808, y], to: [732, MIDDLE + shift] },
-          vision: { from: [572, 190 + shift], to: [332, 100 + 0.9 * shift] },
-          language: { from: [572, 220 + shift], to: [332, 312 + 0.9 * shift] },
+          fusion: single([864, y], [715, MIDDLE + 1.2 * shift], { along: 0.34, side: isBelow ? -1 : 1 }),
+          vision: bundled([565, 213 + shift], [305, 114 + 0.9 * shift], [476, 138 - LINE * (count - 1)], rank, "start"),
+          language: bundled([565, 257 + shift], [305, 356 + 0.9 * shift], [446, 349], rank, "start"),
         },
       };
     },
   },
-  crossing: { at: [524, 238], angle: Math.atan2(92, -240), told: [542, 272], isTight: false },
+  crossing: { at: [520, 274], angle: Math.atan2(99, -260), told: [612, 366], isTight: false },
   targets: {
-    self: { from: [330, 70], bend: [420, 20], to: [496, 36] },
-    ...another({ from: [380, 20], bend: [420, 20], to: [496, 36], source: [300, 18] }),
-    pixels: { from: [60, 84], bend: [240, 4], to: [496, 36] },
+    self: { from: [280, 56], bend: [350, 8], to: [482, 30] },
+    ...another({ from: [380, 14], bend: [420, 14], to: [482, 30], source: [300, 18] }),
+    pixels: { from: [60, 88], bend: [240, -4], to: [482, 30] },
   },
-  numbers: { first: 0.5, over: 0.26, aside: 1 },
-  guidance: ([x, y]) => [x + 40, y - 12],
+  guidance: ([x, y]) => [x + 50, y - 12],
 };
 
 const CENTRE = 206; // of the narrow picture, from its left
-const FUSION = 450; // the fusion encoder's height in it
+const FUSION = 440; // the fusion encoder's height in it
 /** @type {Geometry} */
 const NARROW = {
   wide: 412,
-  least: 690,
+  least: 680,
+  box: [150, 54],
   encoders: { vision: [90, 78], language: [322, 78], fusion: [CENTRE, FUSION] },
   inputs: [
     { name: "pictures", at: [104, 22], from: [90, 8], to: [90, 51] },
@@ -162,11 +195,13 @@ const NARROW = {
   places: {
     image(rank) {
       const y = 350 + ROW * rank;
-      return { x: 46, y, strands: { vision: { from: [40 - 8 * rank, y - 16], to: [40 - 8 * rank, 108] } } };
+      const x = 36 - 8 * rank;
+      return { x: 46, y, strands: { vision: single([x, y - 16], [x, 105], { along: 0.1 }) } };
     },
     text(rank) {
-      const y = 350 + ROW * rank;
-      return { x: 366, y, strands: { language: { from: [372 + 8 * rank, y - 16], to: [372 + 8 * rank, 108] } } };
+      const y = 364 + ROW * rank;
+      const x = 394 + 4 * rank;
+      return { x: 366, y, strands: { language: single([x, y - 16], [x, 105], { along: 0.72, side: -1 }) } };
     },
     contrast(rank) {
       const y = 190 + ROW * rank;
@@ -175,8 +210,8 @@ const NARROW = {
         x: CENTRE,
         y,
         strands: {
-          vision: { from: [CENTRE - 20, y - 12], to: [150 - end, 108] },
-          language: { from: [CENTRE + 20, y - 12], to: [262 + end, 108] },
+          vision: bundled([CENTRE - 16, y - 16], [152 - end, 105], [CENTRE - 4, y + 31], 0, "end"),
+          language: bundled([CENTRE + 16, y - 16], [260 + end, 105], [CENTRE + 4, y + 31], 0, "start"),
         },
       };
     },
@@ -184,25 +219,30 @@ const NARROW = {
       const abreast = Math.min(count, ABREAST);
       const space = Math.min(130, 400 / abreast);
       const x = CENTRE + ((rank % ABREAST) - (abreast - 1) / 2) * space;
-      const y = 590 + ROW * Math.floor(rank / ABREAST);
+      const y = 580 + ROW * Math.floor(rank / ABREAST);
       const shift = shiftOf(rank, count);
       return {
         x,
         y,
         strands: {
-          fusion: { from: [x, y - 16], to: [CENTRE + 1.6 * shift, FUSION + 30] },
-          vision: { from: [CENTRE - 26 + shift, FUSION - 27], to: [100 + 0.9 * shift, 108] },
-          language: { from: [CENTRE + 26 + shift, FUSION - 27], to: [312 + 0.9 * shift, 108] },
+          fusion: single([x, y - 16], [CENTRE + 2.4 * shift, FUSION + 27], { side: x < CENTRE ? -1 : 1, along: 0.4 }),
+          vision: bundled(
+            [CENTRE - 26 + shift, FUSION - 27],
+            [92 + 0.9 * shift, 105],
+            [104, 290 - LINE * (count - 1)],
+            rank,
+            "end",
+          ),
+          language: bundled([CENTRE + 26 + shift, FUSION - 27], [320 + 0.9 * shift, 105], [297, 282], rank, "start"),
         },
       };
     },
   },
-  crossing: { at: [243, 388], angle: Math.atan2(-315, 80), told: [264, 392], isTight: true },
+  crossing: { at: [242, 378], angle: Math.atan2(-308, 88), told: [272, 382], isTight: true },
   targets: {
-    self: { from: [20, 106], bend: [4, 210], to: [22, 332] },
-    ...another({ from: [14, 200], bend: [6, 260], to: [22, 332], source: [4, 190] }),
-    pixels: { from: [86, 24], bend: [-6, 40], to: [22, 332] },
+    self: { from: [16, 103], bend: [4, 210], to: [16, 332] },
+    ...another({ from: [14, 200], bend: [6, 260], to: [16, 332], source: [4, 190] }),
+    pixels: { from: [86, 24], bend: [-16, 40], to: [16, 332] },
   },
-  numbers: { first: 0.36, over: 0.26, aside: 0 },
   guidance: (_, bottom) => [8, bottom - 46],
 };

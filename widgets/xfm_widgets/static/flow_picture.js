@@ -1,9 +1,8 @@
 // @ts-check
 // The picture of the gradients' flow: strands as thick as the measured gradient, ghosts where it is kept back, a valve.
 import { keysOf, node, prefersCalm, svgNode } from "./dom.js";
-import { ENCODER_SIZE, LOSS_HEIGHT, numberPlace } from "./flow_layout.js";
+import { LOSS_HEIGHT } from "./flow_layout.js";
 import { percent, short } from "./number_text.js";
-import { clamp } from "./numeric.js";
 
 /** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
 /** @import { FlowLayout, PlacedLoss, Point } from "./flow_layout.js" */
@@ -38,7 +37,6 @@ const FLOW = /** @type {const} */ ([4, 18]); // moving dashes and the gaps betwe
 const FLOW_TIME = 900; // ms from one dash to the next
 const VALVE = 12; // its radius
 const SAMPLES = 3; // of the scale
-export const HALF_LETTER = 4.4; // half as wide as a bold letter, in the picture's units
 
 /**
  * How wide an arrow is drawn: by the root, so that small gradients are seen beside large ones
@@ -46,6 +44,20 @@ export const HALF_LETTER = 4.4; // half as wide as a bold letter, in the picture
  * @param {number} most
  */
 export const thickness = (n, most) => 1.5 + 10 * Math.sqrt(n / Math.max(most, 1e-12));
+
+/** @param {number} width of the arrow */
+const headLength = (width) => 8 + width;
+
+/**
+ * The end of an arrow, so much before its point
+ * @param {{ from: Point, to: Point }} strand
+ * @param {number} by
+ * @returns {Point}
+ */
+function shortened({ from, to }, by) {
+  const share = by / (Math.hypot(to[0] - from[0], to[1] - from[1]) || 1);
+  return [to[0] - share * (to[0] - from[0]), to[1] - share * (to[1] - from[1])];
+}
 
 /**
  * A piece of a line with what it means
@@ -128,14 +140,15 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
     const strand = strands[encoder];
     if (!strand) return;
     const whole = norm(loss, encoder);
-    const d = `M${strand.from} L${strand.to}`;
+    const part = share(loss, encoder);
+    const width = whole === null ? 0 : thickness((part || 1) * whole, most);
+    const d = `M${strand.from} L${part && width ? shortened(strand, headLength(width)) : strand.to}`;
     const name = `${loss.name}-${encoder}`;
     const look = { d, stroke: ink, fill: "none" };
     if (whole === null) {
       svg.append(svgNode("path", { ...look, "data-unknown": name, ...NOT_MEASURED }));
       return;
     }
-    const part = share(loss, encoder);
     if (part < 1)
       svg.append(
         svgNode("path", {
@@ -146,7 +159,6 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
         }),
       );
     if (part === 0) return;
-    const width = thickness(part * whole, most);
     const attributes = { "data-edge": name, "data-norm": part * whole, "stroke-width": width, opacity: 0.9 };
     svg.append(svgNode("path", { ...look, ...attributes, "stroke-dasharray": dash || null }));
     drawHead(strand.from, strand.to, width, ink);
@@ -176,17 +188,12 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
    * @param {string} fill
    */
   function drawHead(from, to, width, fill) {
-    const angle = Math.atan2(to[1] - from[1], to[0] - from[0]);
-    const size = 6 + width;
-    /**
-     * @param {number} turn
-     * @param {number} radius
-     */
-    const corner = (turn, radius) =>
-      `${to[0] + radius * Math.cos(angle + turn)},${to[1] + radius * Math.sin(angle + turn)}`;
-    svg.append(
-      svgNode("polygon", { points: [corner(0, size * 0.6), corner(2.5, size), corner(-2.5, size)].join(" "), fill }),
-    );
+    const [x, y] = shortened({ from, to }, headLength(width));
+    const length = Math.hypot(to[0] - from[0], to[1] - from[1]) || 1;
+    const half = 3 + 0.8 * width;
+    const [across, down] = [(-half * (to[1] - from[1])) / length, (half * (to[0] - from[0])) / length];
+    const points = [to, [x + across, y + down], [x - across, y - down]].join(" ");
+    svg.append(svgNode("polygon", { points, fill }));
   }
 
   /**
@@ -211,27 +218,23 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
     text(left, first + 34, "(no gradient flows through the target)", { class: "xfm-note" });
   }
 
-  /** On each strand what flows along it, with the loss's mark; around it the ground, so that it can be read */
+  /** Beside each strand what flows along it, with the loss's mark */
   function drawNumbers() {
-    for (const placed of on) {
-      const ofKind = on.filter(({ loss }) => loss.kind === placed.loss.kind);
-      for (const encoder of keysOf(placed.strands)) {
-        const strand = placed.strands[encoder];
+    for (const { loss, mark, ink, strands } of on)
+      for (const encoder of keysOf(strands)) {
+        const strand = strands[encoder];
         if (!strand) continue;
-        const isBundle = placed.loss.kind === "fusion" && encoder !== "fusion";
-        const [x, y] = isBundle
-          ? numberPlace(strand, ofKind.indexOf(placed), ofKind.length, geometry.numbers)
-          : numberPlace(strand, 0, 1, geometry.numbers);
-        const words = `${placed.mark} ${flowText(placed.loss, encoder)}`;
-        const half = HALF_LETTER * words.length;
-        const aside = placed.loss.kind === "contrast" ? geometry.numbers.aside * half : 0;
-        text(clamp(x - aside, half, geometry.wide - half), y + 4, words, {
-          "data-number": `${placed.loss.name}-${encoder}`,
-          "text-anchor": "middle",
-          class: "xfm-on-arrow",
-        });
+        const { at, anchor } = strand.number(thickness(norm(loss, encoder) ?? 0, most));
+        const place = { x: at[0], y: at[1], "text-anchor": anchor, class: "xfm-number" };
+        svg.append(
+          svgNode(
+            "text",
+            { ...place, "data-number": `${loss.name}-${encoder}` },
+            svgNode("tspan", { style: { fill: ink } }, `${mark} `),
+            flowText(loss, encoder),
+          ),
+        );
       }
-    }
   }
 
   /**
@@ -242,7 +245,7 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
     const whole = norm(loss, encoder);
     const part = share(loss, encoder);
     if (whole === null) return crossing.isTight ? "–" : "not measured"; // the key says what dotted is
-    if (part === 0) return `0, not ${short(whole)}`;
+    if (part === 0 && !crossing.isTight) return `0, not ${short(whole)}`;
     return part < 1 ? `${short(part * whole)} of ${short(whole)}` : short(whole);
   }
 
@@ -273,7 +276,7 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
   }
 
   function drawBoxes() {
-    const [wide, tall] = ENCODER_SIZE;
+    const [wide, tall] = geometry.box;
     for (const encoder of keysOf(encoders)) {
       const [x, y] = encoders[encoder];
       const box = { x: x - wide / 2, y: y - tall / 2, width: wide, height: tall, rx: 8 };

@@ -24,7 +24,8 @@ const TABLE_DELAY = 100; // ms after a change: an open table follows the view, n
  * @param {Model<Traits>} model
  * @param {HTMLElement} el
  * @param {{ view: string, title: string, about?: string, table: () => Table }} options
- *   `view`: the class of the root, which every rule of the view's stylesheet begins with
+ *   `view`: the class of the root, which every rule of the view's stylesheet begins with; `title`: the question that the
+ *   view answers; `about`: how to read it, which stands under "What the words mean"
  */
 export function frame(model, el, { view, title, about = "", table }) {
   const heading = uniqueId("heading");
@@ -32,6 +33,7 @@ export function frame(model, el, { view, title, about = "", table }) {
   const warning = node("div", { className: "xfm-message", role: "alert" });
   const controls = node("div", { className: "xfm-controls" });
   const body = node("div", { className: "xfm-body" });
+  const now = node("p", { className: "xfm-now" });
   const announcement = node("div", { className: "xfm-unseen", "aria-live": "polite" });
   const sheet = dataTable(table);
   const credit = node("p", { className: "xfm-soft xfm-credit" });
@@ -43,12 +45,10 @@ export function frame(model, el, { view, title, about = "", table }) {
     // the figure behind the view, wherever the host puts it, is for pages in which the view is not alive
     node("style", {}, `.${tools.figure} { display: none !important }`),
   );
-  const bar = toolbar(model, root, tools, choices);
+  const bar = toolbar(model, root, tools, choices, about);
   root.append(
     node("div", { className: "xfm-head" }, node("h2", { id: heading }, title), bar.element),
-    bar.drawer,
-    ...(about ? [node("p", { className: "xfm-soft" }, about)] : []),
-    ...[message, warning, controls, body, credit, announcement, sheet.element],
+    ...[now, bar.drawer, message, warning, body, controls, credit, announcement, sheet.element],
   );
   /** @type {(() => void)[]} */
   const undo = [];
@@ -124,6 +124,13 @@ export function frame(model, el, { view, title, about = "", table }) {
       drawFitted();
     },
     /**
+     * The sentence on top: what is seen at this moment
+     * @param {string} text
+     */
+    now(text) {
+      now.textContent = text;
+    },
+    /**
      * To screen readers
      * @param {string} text
      */
@@ -197,7 +204,8 @@ function fitType(body) {
   for (const svg of body.querySelectorAll("svg")) {
     const drawn = svg.viewBox.baseVal?.width;
     const shown = svg.clientWidth;
-    if (drawn && shown) svg.style.setProperty("--scale", String(Math.min(1, shown / drawn)));
+    const larger = Number(getComputedStyle(svg).getPropertyValue("--k")) || 1; // type is, on a projector
+    if (drawn && shown) svg.style.setProperty("--scale", String(Math.min(1, shown / drawn / larger)));
   }
 }
 
@@ -253,6 +261,11 @@ function dataTable(table) {
       rows.length > MOST_ROWS ? node("p", {}, `${rows.length - MOST_ROWS} more rows: view.data() has them`) : "",
     );
   };
-  const element = node("details", { ontoggle: fill }, node("summary", {}, "The same as a table"), content);
+  const element = node(
+    "details",
+    { className: "xfm-data", ontoggle: fill },
+    node("summary", {}, "The same as a table"),
+    content,
+  );
   return { element, fill };
 }

@@ -12,7 +12,7 @@ import { clamp } from "./numeric.js";
 /** @import { Host } from "./host.d.ts" */
 /** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
 
-const NARROW = 890; // CSS pixels, below which the encoders stand above each other
+const NARROW = 700; // CSS pixels, below which the encoders stand above each other
 
 /** @param {FlowLoss} loss */
 const shown = (loss) => loss.name.toUpperCase();
@@ -50,7 +50,7 @@ function render({ model, el }) {
 
   const ui = frame(model, el, {
     view: "xfm-gradient-flow",
-    title: "Gradient flow",
+    title: "Where does the stop-gradient cut?",
     about:
       "Arrows go where each loss's gradient goes, back from the loss. Width and number: its measured L2 norm over all of a module's parameters. Colour and mark: the loss.",
     table: () => ({
@@ -131,7 +131,8 @@ function render({ model, el }) {
   const drawing = node("div", { className: "xfm-flow", tabIndex: 0, role: "region", "aria-label": "Picture" });
   const scale = node("p", { className: "xfm-soft xfm-scale" });
   const pairs = node("div", { className: "xfm-row", role: "group", "aria-label": "Cosines between gradients" });
-  ui.body.append(drawing, scale, pairs);
+  ui.body.append(drawing, pairs);
+  ui.controls.after(scale);
 
   const isNarrow = () => drawing.clientWidth > 0 && drawing.clientWidth < NARROW;
   let drawnNarrow = false;
@@ -163,6 +164,7 @@ function render({ model, el }) {
     );
     scale.replaceChildren(...scaleLegend(most()));
     drawCosines();
+    ui.now(nowText());
     ui.announce(`step ${record().step}; text gradient ${short(model.get("share"))}`);
   }
 
@@ -177,6 +179,23 @@ function render({ model, el }) {
     const absent = "Cosines were not measured at this step; records of train.probe_every have them.";
     const drawn = keysOf(cosine).length ? cosineTables(cosine, objectives().filter(isOn)) : [node("p", {}, absent)];
     pairs.replaceChildren(...drawn);
+  }
+
+  /** What the losses of the fusion encoder would send into the language encoder, what of it arrives, and what MLM sends */
+  function nowText() {
+    const flowing = (/** @type {FlowLoss} */ loss) => norm(loss, "language");
+    const crossing = ofFusion().filter((loss) => isOn(loss) && flowing(loss) !== null);
+    const largest = crossing.reduce((a, b) => (!a || Number(flowing(b)) > Number(flowing(a)) ? b : a), crossing[0]);
+    const own = objectives().find((loss) => loss.kind === "text" && isOn(loss) && flowing(loss) !== null);
+    const rest = own ? ` ${shown(own)} sends ${short(flowing(own))}.` : "";
+    if (!largest) return `No loss of the fusion encoder reaches the language encoder here.${rest}`;
+    const whole = Number(flowing(largest));
+    const part = model.get("share");
+    const said =
+      part === 1
+        ? `Without the stop ${shown(largest)} sends a gradient of ${short(whole)} into the language encoder.`
+        : `${shown(largest)} would send a gradient of ${short(whole)} into the language encoder; the stop lets ${short(part * whole)} through.`;
+    return said + rest;
   }
 
   function description() {

@@ -1,15 +1,15 @@
 // @ts-check
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
-import { canvas, font, legend, outline, patchAt, patchName, resize } from "./canvas.js";
+import { canvas, font, legend, onScreen, outline, patchAt, patchName, resize } from "./canvas.js";
 import { sequential } from "./colour.js";
-import { arrowKeys, button, select, toggle, usable } from "./controls.js";
+import { arrowKeys, button, select, textBox, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
 import { CANDIDATES, numberedCandidates, PRESENCE, presenceText, wordDoubts } from "./doubts.js";
 import { frame } from "./frame.js";
 import { addNewest } from "./newest.js";
 import { fixed, short, wholePercent } from "./number_text.js";
 import { clamp, float32, uint8 } from "./numeric.js";
-import { fit, paintGround, paintWeights, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
+import { asSeenToggle, fit, paintGround, paintWeights, patchBox, pictureOf, strengthSlider } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 
 /** @import { Host } from "./host.d.ts" */
@@ -18,7 +18,7 @@ import { pictureSender } from "./picture_upload.js";
 /** @typedef {number[]} Box x, y, width, height */
 /** @typedef {"layer" | "head"} Axis */
 
-const LARGE = 560; // of the picture's width, CSS pixels, at most
+const LARGE = 900; // of the picture's width, CSS pixels, at most
 const MEAN = "mean"; // over all layers, or over all heads
 const RIGHT = 0.5; // IoU
 // on the picture, whatever the theme
@@ -46,8 +46,8 @@ function render({ model, el }) {
   /** @type {Picture[]} */
   const drawn = [];
   function pictureHere() {
-    const { image, width, height } = picture();
-    drawn[place()] ??= pictureOf(uint8(image), width, height);
+    const { image, width, height, crisp } = picture();
+    drawn[place()] ??= pictureOf(uint8(image), width, height, crisp, () => drawPad());
     return drawn[place()];
   }
   const ratio = () => picture().height / Math.max(picture().width, 1);
@@ -92,8 +92,9 @@ function render({ model, el }) {
 
   const ui = frame(model, el, {
     view: "xfm-grounding-pad",
-    title: "Grounding",
-    about: "Where is what the phrase names? Pick a phrase, or type one.",
+    title: "Where is what the phrase names?",
+    about:
+      "Pick a phrase, or type one. Blue: the true box. Orange, dashed: the predicted one. Purple, dotted: where the box falls when parts of the picture are hidden. The more yellow a patch, the more attention it gets.",
     table: () => ({
       columns: [
         "phrase",
@@ -158,14 +159,6 @@ function render({ model, el }) {
     const look = isTyped(phrase) ? { className: "xfm-typed", title: "typed: no true box is known" } : {};
     return button(phrase, () => ask(phrase), look);
   }
-  const input = node("input", {
-    type: "text",
-    size: 32,
-    maxLength: 2000,
-    placeholder: "the lion to the left of the car",
-    onkeydown: (event) => event.key === "Enter" && askTyped(), // no form: JupyterLab submits none by Enter
-  });
-  const askTyped = () => ask(input.value.trim());
   /**
    * The one place where something is asked: the answer is a finding of the picture, which Python sends as `newest`.
    * @param {string} phrase
@@ -190,14 +183,14 @@ function render({ model, el }) {
     });
   }
   const remove = button("Remove this phrase", removePhrase);
+  const example = { value: "", placeholder: "the lion to the left of the car" };
   const typing = node(
     "div",
     { className: "xfm-controls" },
-    node("label", {}, "Another phrase", input),
-    button("Find", askTyped),
+    textBox("Another phrase", "Find", example, ask).element,
     remove,
   );
-  ui.controls.append(leafing, phraseGroup, typing);
+  ui.controls.append(phraseGroup, leafing, typing);
   if (model.get("payload").takes && !model.offline) ui.controls.append(pictureSender(model, ui));
 
   // ---- the picture
@@ -224,46 +217,33 @@ function render({ model, el }) {
     current: () => model.get("patch"),
     go: choose,
   });
-  const key = node(
-    "p",
-    { className: "xfm-soft" },
-    node("span", { className: "xfm-true-box" }, "━━ true box"),
-    node("span", { className: "xfm-predicted-box" }, "╍╍ predicted box"),
-    node("span", { className: "xfm-candidate-box" }, "┈┈ candidates"),
-  );
-
   // ---- beside it: how well, where, and what was looked at
   const score = node("p", { className: "xfm-big" });
   const presence = node("p", { className: "xfm-presence" });
   const doubts = node("ul", { className: "xfm-doubts" });
-  const where = node("p", { className: "xfm-where" });
+  const where = node("p", { className: "xfm-where xfm-soft" });
   const candidateList = node("ol", { className: "xfm-candidates" });
   const showCandidates = toggle("draw the candidates", model.get("candidates"), (on) => ui.set({ candidates: on }));
   const candidatePart = node(
     "details",
-    { open: true },
+    { className: "xfm-more", open: true },
     node("summary", {}, "Other places it may be"),
     candidateList,
     node("p", { className: "xfm-soft" }, `${CANDIDATES} ${PRESENCE}`),
     showCandidates.element,
   );
-  const bare = node("div");
   const pieceButtons = node("div", { className: "xfm-words", role: "group", "aria-label": "Attention of" });
   const choices = node("div", { className: "xfm-controls" });
   const strengthScale = node("span");
   const pointed = node("p", { className: "xfm-soft" });
+  const asSeen = asSeenToggle(model.get("as_seen"), (as_seen) => ui.set({ as_seen }));
   const cover = strengthSlider("attention over the picture", model.get("opacity"), (opacity) => ui.set({ opacity }));
   const heading = node("p", {}, "Cross-attention of a word piece to the picture");
   const attentionPart = node("div", {}, heading, pieceButtons, choices, strengthScale, pointed);
-  const padHolder = node("div", { className: "xfm-pad" }, pad, key, bare);
-  ui.body.append(
-    node(
-      "div",
-      { className: "xfm-row" },
-      padHolder,
-      node("div", { className: "xfm-beside" }, ...[score, presence, doubts, where, candidatePart, attentionPart]),
-    ),
-  );
+  const padHolder = node("div", { className: "xfm-stage xfm-pad" }, pad);
+  const side = node("div", { className: "xfm-side xfm-beside" }, score, presence, doubts);
+  side.append(ui.controls, attentionPart, where, candidatePart);
+  ui.body.append(node("div", { className: "xfm-two" }, padHolder, side));
 
   let built = ""; // what the choices were made of
   /** @type {{ axis: Axis, count: number, value: (option: string | number) => void }[]} */
@@ -279,6 +259,7 @@ function render({ model, el }) {
     for (const { axis, count, value } of axisChoices)
       value(model.get(axis) < 0 ? MEAN : Math.min(model.get(axis), count - 1));
     cover.value(model.get("opacity"));
+    asSeen.value(model.get("as_seen"));
     const token = clamp(model.get("token"), 0, Math.max(pieces - 1, 0));
     [...pieceButtons.children].forEach((element, i) => {
       element.setAttribute("aria-pressed", String(i === token));
@@ -296,7 +277,7 @@ function render({ model, el }) {
       { axis: "layer", count: layers, value: layer.value },
       { axis: "head", count: heads, value: head.value },
     ];
-    refill(choices, layer.element, head.element, cover.element);
+    refill(choices, layer.element, head.element, cover.element, asSeen.element);
     refill(
       pieceButtons,
       ...Array.from({ length: pieces }, (_, i) =>
@@ -312,7 +293,7 @@ function render({ model, el }) {
     const patches = shares?.slice(tokens - grid * grid);
     const strength = patches ? model.get("opacity") : 0;
     const most = patches ? Math.max(...patches, 1e-12) : 1;
-    paintGround(pad, pictureHere(), strength);
+    paintGround(pad, pictureHere(), strength, model.get("as_seen"));
     if (patches) paintWeights(pad, patches, { grid, most, strength, scale: sequential });
     const truth = trueBox();
     const found = answer();
@@ -375,12 +356,13 @@ function render({ model, el }) {
     const tabWidth = brush.measureText(name).width + 10;
     const isLeft = kind === "true";
     const tabLeft = clamp(isLeft ? x - 3 : x + w + 3 - tabWidth, 0, wide - tabWidth);
-    const tabTop = clamp(kind === "predicted" ? y + h + 1 : y - 19, 0, tall - 18);
+    const high = onScreen(pad, 18);
+    const tabTop = clamp(kind === "predicted" ? y + h + 1 : y - high - 1, 0, tall - high);
     return () => {
       brush.fillStyle = colour;
-      brush.fillRect(tabLeft, tabTop, tabWidth, 18);
+      brush.fillRect(tabLeft, tabTop, tabWidth, high);
       brush.fillStyle = "#fff";
-      brush.fillText(name, tabLeft + 5, tabTop + 13);
+      brush.fillText(name, tabLeft + 5, tabTop + 0.75 * high);
     };
   }
 
@@ -400,7 +382,7 @@ function render({ model, el }) {
 
   function drawDoubts() {
     const found = answer();
-    presence.textContent = found ? presenceText(found, model.get("phrase"), picture().own) : "";
+    presence.textContent = found ? presenceText(found, model.get("phrase"), picture().own || picture().unlike) : "";
     doubts.replaceChildren(...(found ? wordDoubts(found) : []).map((line) => node("li", {}, line)));
     const candidates = found ? numberedCandidates(found) : [];
     candidatePart.style.display = candidates.length ? "" : "none";
@@ -427,7 +409,6 @@ function render({ model, el }) {
     shownScene = place();
     ui.credit.hidden = picture().own;
     resize(pad, pad.wide, pad.wide * ratio());
-    bare.replaceChildren(thumbnail(pictureHere()));
   }
 
   function draw() {
@@ -439,8 +420,20 @@ function render({ model, el }) {
     drawDoubts();
     drawChoices();
     drawPad();
+    ui.now(nowText(iou));
     const said = [score, presence, doubts, where].map((part) => part.textContent);
     ui.announce(said.filter(Boolean).join(". "));
+  }
+  /** @param {number | null} iou */
+  function nowText(iou) {
+    const phrase = model.get("phrase");
+    if (!phrase) return "No phrase is chosen.";
+    const called = `“${phrase.length > 90 ? `${phrase.slice(0, 89)}…` : phrase}”`;
+    const found = answer();
+    if (!found) return `${called} has no answer yet.`;
+    if (iou !== null)
+      return `The model's box for ${called} ${iou >= RIGHT ? "is right" : "is wrong"}: it overlaps the true box by ${wholePercent(iou)} (IoU).`;
+    return `The dashed box is where the model finds ${called}; the true box is not known.`;
   }
   const takeNewest = () => {
     const newest = model.get("newest");
@@ -450,7 +443,20 @@ function render({ model, el }) {
   ui.on("change:newest", takeNewest);
   takeNewest();
   ui.draws(
-    ["scene", "phrase", "typed", "removed", "candidates", "opacity", "newest", "payload", "layer", "head", "token"],
+    [
+      "scene",
+      "phrase",
+      "typed",
+      "removed",
+      "candidates",
+      "opacity",
+      "newest",
+      "payload",
+      "layer",
+      "head",
+      "token",
+      "as_seen",
+    ],
     draw,
   );
   ui.on("change:patch", () => {

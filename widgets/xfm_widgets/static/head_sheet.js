@@ -1,7 +1,7 @@
 // @ts-check
 // All heads on one canvas, sorted, each as its row over the patches or as its matrix over the words; below it its largest.
 import { difference, headMatrix, queryRow } from "./attention_rows.js";
-import { canvas, font, outline, pen, pointerAt, resize } from "./canvas.js";
+import { canvas, font, onScreen, outline, pen, pointerAt, resize } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { arrowKeys, select } from "./controls.js";
 import { keysOf, node } from "./dom.js";
@@ -15,7 +15,8 @@ import { points } from "./trace_state.js";
 
 const ORDERS = { layer: "layer and head", entropy: "entropy", mass: "mass" };
 const FINE = 48; // cells of a head's small matrix, at most
-const LINE = 15; // CSS pixels of a line below a head
+const LARGEST = 560; // CSS pixels of all heads of a layer, at most
+const LINE = 16; // CSS pixels of a line below a head
 
 /**
  * Of each head its largest weight, and what its colours reach to: that; of differences the largest of all heads, since
@@ -32,8 +33,9 @@ export function headScales(drawn, isSigned) {
  * @param {TraceState} state
  * @param {HTMLElement} root of the view
  * @param {(traits: Partial<TraceExplorerTraits>) => void} set
+ * @param {() => string} whose the heads are; "": of the only trace
  */
-export function headSheet(state, root, set) {
+export function headSheet(state, root, set, whose = () => "") {
   const { map, maps, trace, layer, head, mode, isSigned, tokenName, current, painting, sort } = state;
   const order = select(
     "Sort the heads by",
@@ -125,13 +127,15 @@ export function headSheet(state, root, set) {
     const patchy = keySide === "patches";
     const grid = trace().grid;
     const [width, height] = patchy ? [grid, grid] : [Math.min(keys, FINE), Math.min(queries, FINE)];
-    const box = clamp(Math.floor(470 / heads) - 4, 22, 76);
+    const room = element.parentElement?.clientWidth || 470;
+    const box = clamp(Math.floor((Math.min(room, LARGEST) - 26) / heads) - 4, 22, 120);
+    const line = onScreen(cells, LINE);
     const sorted = by !== "layer";
     Object.assign(cellSize, {
       left: sorted ? 2 : 24,
-      top: sorted ? 2 : 18,
+      top: sorted ? 2 : line + 2,
       wide: box + 4,
-      tall: box + 4 + LINE * (sorted ? 2 : 1),
+      tall: box + 4 + line * (sorted ? 2 : 1),
       columns: heads,
     });
     const { left: x0, top: y0, wide, tall } = cellSize;
@@ -149,18 +153,18 @@ export function headSheet(state, root, set) {
       brush.fillStyle = inks.ink;
       if (by !== "layer") {
         const value = box < 40 ? "" : `: ${shorter(measure(by, l, h))}`;
-        brush.fillText(`${l}.${h}${value}`, x + box / 2, y + box + 9);
+        brush.fillText(`${l}.${h}${value}`, x + box / 2, y + box + line / 2 + 1);
       }
       brush.fillStyle = inks.soft;
       const own = most[l * heads + h];
       const below = box < 40 ? number(own, "%", { digits: 0 }) : points(own);
-      brush.fillText(below, x + box / 2, y + box + 9 + (sorted ? LINE : 0));
+      brush.fillText(below, x + box / 2, y + box + line / 2 + 1 + (sorted ? line : 0));
       const isShown = l === layer() && (h === head() || mode() !== "head");
       if (isShown) outline(brush, [x - 0.5, y - 0.5, box + 1, box + 1], [[inks.orange, 3]]);
     });
     if (!sorted) {
       brush.fillStyle = inks.soft;
-      for (let h = 0; h < heads; h++) brush.fillText(String(h), x0 + h * wide + box / 2, 9);
+      for (let h = 0; h < heads; h++) brush.fillText(String(h), x0 + h * wide + box / 2, line / 2 + 1);
       for (let l = 0; l < layers; l++) brush.fillText(String(l), 11, y0 + l * tall + box / 2);
     }
     element.style.maxWidth = `${Math.max(sheetWidth, 330)}px`;
@@ -176,7 +180,7 @@ export function headSheet(state, root, set) {
     const { queries } = map();
     const query = current(queries);
     const content = query < 0 ? `mean over all ${queries}` : tokenName(queries, query);
-    return `All heads, ${rows}; ${patchy ? content : "in each, rows look at columns"}`;
+    return `${whose() || "All heads"}, ${rows}; ${patchy ? content : "in each, rows look at columns"}`;
   }
 
   /** @typedef {{ sheet: HTMLCanvasElement, most: number[] }} Thumbnails `most`: each head's largest, layers down */

@@ -2,20 +2,21 @@
 // Mask playground: a picture to paint on, words to click; guesses with and without the picture, MIM's agreement map.
 import { bitmap, canvas, font, legend, outline, patchAt, patchName } from "./canvas.js";
 import { css, sequential } from "./colour.js";
-import { arrowKeys, button } from "./controls.js";
+import { arrowKeys, button, textBox } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { fixed, short, wholePercent, withMinus } from "./number_text.js";
 import { float32, mean, uint8 } from "./numeric.js";
-import { fit, opacityOf, paintGround, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
+import { asSeenToggle, fit, opacityOf, paintGround, patchBox, pictureOf, strengthSlider } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { GuessedPiece, HiddenParts, MaskedPiece, MaskPlaygroundTraits } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 
-const [WIDE, WIDEST] = [250, 560]; // of a picture, CSS pixels: at first, and at most
+const [WIDE, WIDEST] = [250, 860]; // of a picture, CSS pixels: at first, and at most
 const REST = 180; // ms after the last stroke
+const HOLD = 350; // ms that a finger rests before it paints
 const PATIENCE = 4000; // ms for an answer
 const ROOM_FOR_NUMBERS = 26; // CSS pixels of a patch
 const HIDDEN = "#8a8a8a";
@@ -32,10 +33,14 @@ const sorted = (set) => [...set].sort((a, b) => a - b);
 /** @param {Host<MaskPlaygroundTraits>} host */
 function render({ model, el }) {
   const payload = model.get("payload");
-  const { grid, side, pieces, owner } = payload;
+  const { grid, side } = payload;
+  const pieces = () => model.get("payload").pieces; // of a sentence that may become another
   const patchCount = grid * grid;
   const isStill = Boolean(model.offline); // nothing can be asked
-  const pictureHere = () => pictureOf(uint8(model.get("payload").image), side, side);
+  function pictureHere() {
+    const { image, crisp } = model.get("payload");
+    return pictureOf(uint8(image), side, side, crisp, () => paint());
+  }
   let drawn = pictureHere();
   const answer = () => ({ words: [], agreement: null, target: null, ...model.get("answer") });
   /** @returns {MaskedPiece[]} */
@@ -54,10 +59,10 @@ function render({ model, el }) {
   const hidden = { patches: new Set(model.get("hidden_patches")), pieces: new Set(model.get("hidden_pieces")) };
   const ui = frame(model, el, {
     view: "xfm-mask-playground",
-    title: "Mask playground",
+    title: "What does the picture tell about a hidden word?",
     about: isStill
       ? "What was hidden when this page was written, and what the model made of it. To hide other parts and have new guesses needs Python."
-      : "Hide patches: drag over the picture, or arrow keys and space. Hide words: click them. What is hidden is guessed from what is left.",
+      : "Hide patches: drag over the picture (on a touch screen press and hold first: a swipe scrolls), or arrow keys and space. Hide words: click them. What is hidden is guessed from what is left.",
     table: () => ({
       columns: ["part", "place", "which", "picture", "rank", "guess", "probability or cosine"],
       rows: [
@@ -137,13 +142,22 @@ function render({ model, el }) {
   );
   const count = node("span", { className: "xfm-soft" });
   const strength = strengthSlider("maps over the picture", model.get("opacity"), (opacity) => ui.set({ opacity }));
-  ui.controls.append(atRandom, hideAll, showAll, count, strength.element);
-  if (payload.takes && !isStill) ui.controls.append(pictureSender(model, ui));
+  const asSeen = asSeenToggle(model.get("as_seen"), (as_seen) => ui.set({ as_seen }));
+  ui.controls.append(atRandom, hideAll, showAll, count, strength.element, asSeen.element);
+  if (payload.takes && !isStill) {
+    const example = { value: model.get("typed"), placeholder: "a big lion to the left of a car" };
+    const sentence = textBox("A sentence of your own", "Use it", example, (typed) => ui.set({ typed }));
+    ui.on("change:typed", () => {
+      sentence.box.value = model.get("typed");
+    });
+    ui.controls.append(sentence.element, pictureSender(model, ui));
+  }
 
   // ---- three pictures
   let hovered = -1;
   /** @type {boolean | null} */
   let brushHides = null; // while it is down: whether it hides or shows
+  let holding = 0; // the timer of a finger that rests
   const current = () => (hovered >= 0 ? hovered : model.get("patch"));
   /** @param {Surface} surface */
   function listenToHover(surface) {
@@ -160,22 +174,37 @@ function render({ model, el }) {
     });
   }
   const lift = () => {
+    clearTimeout(holding);
     brushHides = null;
   };
+  /** @param {number} patch where the brush begins */
+  function press(patch) {
+    brushHides = !hidden.patches.has(patch);
+    ui.set({ patch });
+    cover(patch, brushHides);
+  }
   const seen = canvas(WIDE, WIDE, {
     role: "application",
     tabIndex: 0,
     "aria-label": `The picture, ${grid} times ${grid} patches: arrow keys move, space hides or shows`,
     onpointerdown: (event) => {
       const patch = patchAt(seen, event, grid);
+      if (event.pointerType === "touch") {
+        holding = setTimeout(() => press(patch), HOLD); // a swipe scrolls, and cancels it; a tap is a click
+        return;
+      }
       seen.setPointerCapture(event.pointerId);
-      brushHides = !hidden.patches.has(patch);
-      ui.set({ patch });
-      cover(patch, brushHides);
+      press(patch);
     },
-    onpointerup: lift,
+    onpointerup: (/** @type {PointerEvent} */ event) => {
+      if (event.pointerType === "touch" && brushHides === null) press(patchAt(seen, event, grid));
+      lift();
+    },
     onpointercancel: lift,
+    oncontextmenu: (/** @type {Event} */ event) => event.preventDefault(), // of a finger that rests
   });
+  const keepFromScrolling = (/** @type {Event} */ event) => brushHides !== null && event.preventDefault();
+  seen.addEventListener("touchmove", keepFromScrolling, { passive: false });
   arrowKeys(seen, {
     count: () => patchCount,
     columns: () => grid,
@@ -197,7 +226,6 @@ function render({ model, el }) {
   });
   const surfaces = [seen, agreementMap, pixelMap];
   surfaces.forEach(listenToHover);
-  const bare = node("div", {}, thumbnail(drawn));
   const patchValue = node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" });
   const meanText = node("div", { className: "xfm-value xfm-soft" });
   const pixelText = node("div", { className: "xfm-value xfm-soft" });
@@ -208,28 +236,37 @@ function render({ model, el }) {
   const panel = (title, ...parts) =>
     node("div", { className: "xfm-panel", role: "group", "aria-label": title }, node("h3", {}, title), ...parts);
   const cosineScale = legend(sequential, "0 or less", 1, "cosine ");
-  const seenPanel = panel("What the model sees", seen, patchValue, bare);
-  const pictures = node(
-    "div",
-    { className: "xfm-row xfm-panels" },
-    seenPanel,
-    panel("MIM: agreement with its target", agreementMap, meanText, cosineScale),
-    panel("The pixels as a target instead", pixelMap, pixelText),
-  );
+  const holders = surfaces.map((surface) => node("div", { className: "xfm-holder" }, surface));
   const text = node("div", { className: "xfm-words xfm-text", role: "group", "aria-label": "Words" });
   const guesses = node("div", { className: "xfm-guesses", tabIndex: 0, role: "region", "aria-label": "Guesses" });
-  ui.body.append(pictures, text, guesses);
-  const pieceButtons = pieces.map((piece, i) => {
-    const isEdge = i === 0 || i === pieces.length - 1; // <s> and </s> stay
-    const isJoined = i > 0 && owner[i] >= 0 && owner[i] === owner[i - 1];
-    const flip = () => {
-      if (!hidden.pieces.delete(i)) hidden.pieces.add(i);
-      ui.set({ token: i });
-      sendSoon();
-    };
-    return button(piece, flip, { disabled: isStill || isEdge, className: isJoined ? "xfm-joined" : "" });
-  });
-  text.append(...pieceButtons);
+  const stage = node("div", { className: "xfm-stage" }, panel("What the model sees", holders[0], text, patchValue));
+  const maps = node(
+    "div",
+    { className: "xfm-maps" },
+    panel("MIM: agreement with its target", holders[1], meanText, cosineScale),
+    panel("The pixels as a target instead", holders[2], pixelText),
+  );
+  ui.body.append(node("div", { className: "xfm-two" }, stage, node("div", { className: "xfm-side" }, guesses, maps)));
+  /** @type {HTMLButtonElement[]} */
+  let pieceButtons = [];
+  let listed = ""; // the pieces that have their buttons
+  function listPieces() {
+    const content = JSON.stringify(pieces());
+    if (content === listed) return;
+    listed = content;
+    const { owner } = model.get("payload");
+    pieceButtons = pieces().map((piece, i) => {
+      const isEdge = i === 0 || i === pieces().length - 1; // <s> and </s> stay
+      const isJoined = i > 0 && owner[i] >= 0 && owner[i] === owner[i - 1];
+      const flip = () => {
+        if (!hidden.pieces.delete(i)) hidden.pieces.add(i);
+        ui.set({ token: i });
+        sendSoon();
+      };
+      return button(piece, flip, { disabled: isStill || isEdge, className: isJoined ? "xfm-joined" : "" });
+    });
+    text.replaceChildren(...pieceButtons);
+  }
 
   /** @param {number} patch */
   function patchText(patch) {
@@ -238,8 +275,8 @@ function render({ model, el }) {
     return `${patchName(patch, grid)}: ${state}${value === null ? "" : `, cosine ${plain(value)}`}`;
   }
   function paint() {
-    paintGround(seen, drawn, 0);
-    for (const map of [agreementMap, pixelMap]) paintGround(map, drawn, model.get("opacity"));
+    paintGround(seen, drawn, 0, model.get("as_seen"));
+    for (const map of [agreementMap, pixelMap]) paintGround(map, drawn, model.get("opacity"), model.get("as_seen"));
     const bytes = model.get("pixels");
     const pixels = bytes?.byteLength ? bitmap(uint8(bytes), side, side) : null;
     for (const patch of hidden.patches) {
@@ -322,8 +359,12 @@ function render({ model, el }) {
   }
 
   function draw() {
+    listPieces();
     paint();
-    const waiting = payload.can && !isStill && !isFresh() ? "; asking …" : "";
+    ui.now(nowText());
+    asSeen.value(model.get("as_seen"));
+    const waiting =
+      payload.can && !isStill && !isFresh() ? "; asking …" : isStill ? "; to hide others needs Python" : "";
     const hiddenPieces = `${hidden.pieces.size} word piece${hidden.pieces.size === 1 ? "" : "s"}`;
     count.textContent = `${hidden.patches.size} of ${patchCount} patches and ${hiddenPieces} hidden${waiting}`;
     pieceButtons.forEach((key, i) => {
@@ -334,6 +375,23 @@ function render({ model, el }) {
     guesses.replaceChildren(
       guessedPieces().length ? guessTable() : node("p", { className: "xfm-soft" }, noGuessText()),
     );
+  }
+  /** The best guess of the first hidden word, with the picture and without it */
+  function nowText() {
+    const [piece] = isFresh() ? guessedPieces() : [];
+    const parts = `${hidden.patches.size} of ${patchCount} patches`;
+    if (!piece)
+      return hidden.patches.size
+        ? `${parts} are hidden. Hide a word to see what is guessed for it.`
+        : "Nothing is hidden. Hide a word to see what is guessed for it.";
+    const best = (/** @type {GuessedPiece | null} */ guessed) =>
+      guessed?.guesses.length ? `“${guessed.guesses[0][0]}” (${wholePercent(guessed.guesses[0][1])})` : "";
+    const [beside, alone] = [best(piece.with), best(piece.without)];
+    const seenParts = hidden.patches.size ? `with ${parts} hidden` : "with the picture";
+    const said = [beside && `${seenParts} the model guesses ${beside}`, alone && `from the text alone ${alone}`].filter(
+      Boolean,
+    );
+    return `For the hidden word “${piece.piece}”, ${said.join("; ") || "no guess was given"}.`;
   }
   function noGuessText() {
     if (isStill) return "No word was hidden.";
@@ -397,19 +455,18 @@ function render({ model, el }) {
   }
   ui.draws(["hidden_patches", "hidden_pieces"], receive);
   ui.on("change:answer", receiveAnswer);
-  for (const name of ["patch", "token", "pixels"]) ui.on(`change:${name}`, draw);
+  for (const name of ["patch", "token", "pixels", "as_seen"]) ui.on(`change:${name}`, draw);
   ui.on("change:payload", () => {
     drawn = pictureHere();
-    bare.replaceChildren(thumbnail(drawn));
     draw();
   });
   ui.on("change:opacity", () => {
     strength.value(model.get("opacity"));
     paint();
   });
-  const unfit = fit(seenPanel, () => 1, WIDEST, surfaces, paint);
+  const unfits = holders.map((holder, i) => fit(holder, () => 1, WIDEST, [surfaces[i]], paint, i ? 0.34 : 0.6));
   return () => {
-    unfit();
+    for (const unfit of unfits) unfit();
     clearTimeout(timer);
     ui.dispose();
   };

@@ -30,6 +30,7 @@ import { clamp } from "./numeric.js";
  */
 
 const SIZE = /** @type {const} */ ([290, 150]); // CSS pixels, before the page is laid out
+const GAP = 12; // CSS pixels from one row of charts to the next
 const HELD_OUT = "validation/";
 const CONSTANT = "/constant"; // ends the key of a level that moves: what a constant prediction has at each step
 const SUM = "loss"; // the curve that is a sum, and so jumps where a loss joins
@@ -103,6 +104,17 @@ export function noteOn(runs, { key, group }) {
 }
 
 /**
+ * Whether a curve has left its level; null: that is not known
+ * @param {Run} run
+ * @param {MonitorPanel} panel
+ */
+export function learnt(run, { key, group }) {
+  const [level, points] = [levelOf(run, key), run.curves[key] ?? []];
+  if (level === null || lateMean(points) === null) return null;
+  return !standsAtChance(points, level, group === "accuracies");
+}
+
+/**
  * @param {HTMLElement} grid which they stand in
  * @param {Reading} reading
  */
@@ -122,8 +134,19 @@ export function monitorPanels(grid, { model, cursor, shownRuns, lastStep, smooth
   function fit() {
     for (const { surface, element } of boxes) {
       const width = Math.round(element.clientWidth);
-      if (width && width !== surface.wide) resize(surface, width, SIZE[1]);
+      const height = tallOf();
+      if (width && (width !== surface.wide || height !== surface.tall)) resize(surface, width, height);
     }
+  }
+  /**
+   * Of a chart: where the view fills the screen as much as leaves room for all of them
+   */
+  function tallOf() {
+    if (!grid.closest(".xfm-present")) return SIZE[1];
+    const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
+    const rows = Math.ceil(boxes.length / columns);
+    const text = Math.max(...boxes.map((box) => box.element.scrollHeight - box.surface.clientHeight));
+    return Math.max(48, Math.floor((grid.clientHeight - GAP * (rows - 1)) / rows - text));
   }
   /** @param {MonitorPanel[]} panels */
   function layOut(panels) {

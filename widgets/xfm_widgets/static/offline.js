@@ -10,8 +10,10 @@ import { checked, chosen, readState } from "./view_state.js";
 /** @import { Model, View } from "./host.d.ts" */
 /** @import { Limit } from "./payloads.d.ts" */
 /** @typedef {Record<string, Limit>} Limits */
+/** @typedef {() => Kernel<any> | Promise<Kernel<any>>} Start of a kernel that answers in Python's place */
 
 const HASH = "#xfm=";
+const PATIENCE = 300; // ms that a first paint is waited for
 const HASH_DELAY = 300; // ms after a choice: browsers refuse an address that changes with each pixel of a drag
 
 /**
@@ -20,9 +22,9 @@ const HASH_DELAY = 300; // ms after a choice: browsers refuse an address that ch
  * @param {unknown} data the traits, bytes as { $bytes: base64 }
  * @param {Limits} limits
  * @param {HTMLElement} el
- * @param {Kernel<any>} [kernel] answers in Python's place
+ * @param {Start} [start] what answers in Python's place
  */
-export function offline(view, data, limits, el, kernel = undefined) {
+export function offline(view, data, limits, el, start = undefined) {
   /** @param {string} state */
   const link = (state) => `${location.href.split("#")[0]}${HASH}${encodeURIComponent(state)}`;
   /** @param {string} state */
@@ -33,7 +35,7 @@ export function offline(view, data, limits, el, kernel = undefined) {
     place?.setAttribute("data-state", state);
     return `<!doctype html>\n<html lang="en">\n${copy.getHTML()}</html>\n`;
   };
-  const model = remembering(/** @type {any} */ (decoded(data)), { limits, link, page }, kernel);
+  const { model, answer } = remembering(/** @type {any} */ (decoded(data)), { limits, link, page }, start);
   const { view: name, choices: names } = model.get("tools");
   const choices = chosen(model, names);
   const standing = model.get("message"); // what is true of the view all the time
@@ -54,6 +56,7 @@ export function offline(view, data, limits, el, kernel = undefined) {
   if (el.dataset.state) open(el.dataset.state);
   openHash();
   view.render({ model, el });
+  void answer();
   addEventListener("hashchange", openHash);
   let timer = 0;
   model.on("change", () => {
@@ -83,11 +86,11 @@ function unescaped(text) {
  * @param {string} css
  * @param {HTMLElement} element
  * @param {Choices} state
- * @param {Kernel<any>} [kernel] answers in Python's place
+ * @param {Start} [start] what answers in Python's place
  */
-export function mount(view, data, limits, css, element, state = {}, kernel = undefined) {
+export function mount(view, data, limits, css, element, state = {}, start = undefined) {
   if (!(element instanceof HTMLElement)) throw new TypeError("mount(element, state): element must be an HTMLElement");
-  const model = remembering(/** @type {any} */ (decoded(data)), { limits }, kernel);
+  const { model, answer } = remembering(/** @type {any} */ (decoded(data)), { limits }, start);
   const choices = chosen(model, model.get("tools").choices);
   /** @param {string} name */
   const known = (name) => {
@@ -98,6 +101,7 @@ export function mount(view, data, limits, css, element, state = {}, kernel = und
   const place = node("div");
   element.append(style, place);
   const end = view.render({ model, el: place });
+  void answer();
   return {
     /**
      * One choice, or all by their names
@@ -134,37 +138,79 @@ export function mount(view, data, limits, css, element, state = {}, kernel = und
 }
 
 /**
- * A model that only remembers
+ * A model that only remembers, and what begins to answer it once the page is painted: it then hears of what was chosen and
+ * asked for meanwhile.
  * @template {Record<string, any>} Traits
  * @param {Traits} traits
  * @param {Partial<Model<Traits>>} more
- * @param {Kernel<Traits>} [kernel] answers in Python's place
- * @returns {Model<Traits>}
+ * @param {Start} [start]
+ * @returns {{ model: Model<Traits>, answer: () => Promise<void> }}
  */
-function remembering(traits, more, kernel) {
-  /** @type {ReturnType<Kernel<Traits>>} */
-  let acts = {};
-  const { on, off, fire } = emitter();
+function remembering(traits, more, start) {
+  /** @type {ReturnType<Kernel<Traits>> | null} */
+  let acts = start ? null : {};
+  /** @type {Set<string>} */
+  const changed = new Set();
+  /** @type {{ do: string, of?: string }[]} */
+  const asked = [];
+  const [view, kernel] = [emitter(), emitter()]; // who listens
   /** @type {Model<Traits>} */
   const model = {
     ...more,
-    offline: !kernel,
+    offline: !start,
     get: (name) => traits[name],
     set(name, value) {
       if (traits[name] === value) return;
       traits[name] = value;
-      for (const event of [`change:${String(name)}`, "change"]) fire(event);
+      const event = `change:${String(name)}`;
+      if (acts) kernel.fire(event);
+      else changed.add(event);
+      view.fire(event);
+      view.fire("change");
     },
     save_changes() {},
     send(content) {
-      const asked = /** @type {{ do: string, of?: string }} */ (content);
-      acts[asked.do]?.(asked.of ?? "", model);
+      const act = /** @type {{ do: string, of?: string }} */ (content);
+      if (acts) acts[act.do]?.(act.of ?? "", model);
+      else asked.push(act);
     },
-    on,
-    off,
+    on: view.on,
+    off: view.off,
   };
-  if (kernel) acts = kernel(model);
-  return model;
+  async function answer() {
+    if (!start) return;
+    await painted();
+    try {
+      const begin = await start();
+      acts = begin({ ...model, on: kernel.on, off: kernel.off });
+      for (const event of changed) kernel.fire(event);
+      for (const act of asked) model.send(act);
+    } catch (error) {
+      model.set("message", /** @type {any} */ (`The model in this page: ${/** @type {Error} */ (error).message}`));
+    }
+  }
+  return { model, answer };
+}
+
+/** When the page is painted; one that is hidden never is */
+const painted = () =>
+  new Promise((done) => {
+    setTimeout(done, PATIENCE);
+    if ("requestAnimationFrame" in globalThis) requestAnimationFrame(() => setTimeout(done));
+  });
+
+/**
+ * What stands in inert scripts behind the view, once the browser has read them: the payload of a model, with its weights, and
+ * what else its kernel needs.
+ * @param {string} rest the id of the JSON
+ * @param {string} weights the id of the base64
+ */
+export async function brought(rest, weights) {
+  if (document.readyState === "loading")
+    await new Promise((done) => document.addEventListener("DOMContentLoaded", done, { once: true }));
+  const text = (/** @type {string} */ id) => document.getElementById(id)?.textContent ?? "";
+  const [payload, given] = JSON.parse(text(rest));
+  return [{ ...payload, weights: bytes(text(weights)) }, decoded(given)];
 }
 
 /**
@@ -180,6 +226,8 @@ export function decoded(value) {
 
 /** @param {string} base64 */
 function bytes(base64) {
+  const quick = /** @type {any} */ (Uint8Array).fromBase64;
+  if (quick) return new DataView(quick(base64).buffer);
   const text = atob(base64);
   const values = new Uint8Array(text.length);
   // from() with a function takes a second for 6 MB

@@ -1,40 +1,106 @@
 // @ts-check
 // Weights laid over a picture so that it stays recognisable: the more weight, the less of the picture, never all of it.
-import { bitmap, canvas, greyscale, resize } from "./canvas.js";
+import { bitmap, greyscale, pen, resize } from "./canvas.js";
 import { css } from "./colour.js";
-import { slider } from "./controls.js";
+import { slider, toggle } from "./controls.js";
 import { node } from "./dom.js";
 import { percent } from "./number_text.js";
 
 /** @import { Rgb } from "./colour.js" */
 /** @import { Surface } from "./canvas.js" */
-/** @typedef {{ original: HTMLCanvasElement, grey: HTMLCanvasElement }} Picture with its colours, and without */
 /** @typedef {[x: number, y: number, width: number, height: number]} Patch CSS pixels of a surface */
 
-const SMALL = 96; // of the bare picture's longer side, CSS pixels
+/**
+ * @typedef {{
+ *   pixels: { original: CanvasImageSource, grey: CanvasImageSource },
+ *   sharp: { original: CanvasImageSource, grey: CanvasImageSource } | null,
+ *   width: number, height: number,
+ * }} Picture as the model sees it, and at the resolution of a screen, each with its colours and without
+ */
+
+/** @type {Map<string, Picture>} by their pixels: who asks again has it at once */
+const known = new Map();
+/** @type {WeakMap<DataView, string>} whose pixels a file has: a payload may keep it beside another picture */
+const pixelsOf = new WeakMap();
+/** @type {HTMLCanvasElement | null} what the reader has just given: the next picture that is new is made of it */
+let offered = null;
+
+/** @param {HTMLCanvasElement} square */
+export const offer = (square) => {
+  offered = square;
+};
 
 /**
  * @param {Uint8Array} rgb (height, width, 3)
  * @param {number} width
  * @param {number} height
+ * @param {DataView | undefined} crisp a file of the same picture at a screen's resolution; empty or undefined: none
+ * @param {() => void} redraw once that is decoded
  * @returns {Picture}
  */
-export const pictureOf = (rgb, width, height) => ({
-  original: bitmap(rgb, width, height),
-  grey: bitmap(greyscale(rgb), width, height),
-});
+export function pictureOf(rgb, width, height, crisp, redraw) {
+  const key = `${width} ${rgb.reduce((sum, value, i) => (sum * 31 + value + i) % 2147483647, 7)}`;
+  const before = known.get(key);
+  if (before?.sharp) return before;
+  /** @type {Picture} */
+  const picture = {
+    pixels: { original: bitmap(rgb, width, height), grey: bitmap(greyscale(rgb), width, height) },
+    sharp: null,
+    width,
+    height,
+  };
+  if (crisp?.byteLength && (pixelsOf.get(crisp) ?? key) === key) {
+    pixelsOf.set(crisp, key);
+    createImageBitmap(new Blob([/** @type {DataView<ArrayBuffer>} */ (crisp)])).then(
+      (decoded) => {
+        const surface = node("canvas", { width: decoded.width, height: decoded.height });
+        pen(surface).drawImage(decoded, 0, 0);
+        picture.sharp = withGrey(surface);
+        redraw();
+      },
+      () => {}, // the pixels are there
+    );
+  } else if (offered && !before) {
+    picture.sharp = withGrey(offered);
+    offered = null;
+  }
+  known.set(key, picture);
+  return picture;
+}
+
+/** @param {HTMLCanvasElement} original */
+function withGrey(original) {
+  const { width, height } = original;
+  const grey = node("canvas", { width, height });
+  const pixels = pen(original).getImageData(0, 0, width, height);
+  for (let i = 0; i < pixels.data.length; i += 4)
+    pixels.data.fill((pixels.data[i] + pixels.data[i + 1] + pixels.data[i + 2]) / 3, i, i + 3);
+  pen(grey).putImageData(pixels, 0, 0);
+  return { original, grey };
+}
 
 /**
  * The picture alone: in grey where something is laid over it, whose colours are then the only ones
  * @param {Surface} surface
  * @param {Picture} picture
  * @param {number} strength of what is laid over it
+ * @param {boolean} isAsSeen as the model sees it
  */
-export function paintGround({ pen, wide, tall }, { original, grey }, strength) {
-  pen.clearRect(0, 0, wide, tall);
-  pen.imageSmoothingEnabled = false;
-  pen.drawImage(strength > 0 ? grey : original, 0, 0, wide, tall);
+export function paintGround(surface, picture, strength, isAsSeen = false) {
+  const { original, grey } = (!isAsSeen && picture.sharp) || picture.pixels;
+  const { pen: brush, wide, tall } = surface;
+  brush.clearRect(0, 0, wide, tall);
+  brush.imageSmoothingEnabled = !isAsSeen && picture.sharp !== null;
+  brush.imageSmoothingQuality = "high";
+  brush.drawImage(strength > 0 ? grey : original, 0, 0, wide, tall);
 }
+
+/**
+ * The control of every view with pictures: their pixels, as they are given to the model
+ * @param {boolean} value
+ * @param {(isAsSeen: boolean) => void} choose
+ */
+export const asSeenToggle = (value, choose) => toggle("as the model sees it", value, choose);
 
 /**
  * The opacity of a weight's colour, as in the figures of xfm.plots: none at 0, `strength` at the largest, in between
@@ -80,16 +146,22 @@ export function paintWeights(surface, weights, { grid, most, strength, scale }) 
 export const strengthSlider = (label, value, choose) =>
   slider(label, { value, step: 0.05, format: (share) => percent(share, 0) }, choose);
 
+const AROUND = 230; // CSS pixels of a page's height for what stands above and below a picture
+const LEAST = 240; // of a picture's width
+
 /**
- * The bare picture, to compare with what is laid over it
- * @param {Picture} picture
+ * How wide a picture may be: as wide as its holder, and so high that it fits the screen
+ * @param {HTMLElement} holder
+ * @param {number} ratio height by width
+ * @param {number} most CSS pixels
+ * @param {number} share of the screen's height, where the view fills it; 0: all that its holder has
  */
-export function thumbnail({ original: { width, height }, original }) {
-  const scale = SMALL / Math.max(width, height, 1);
-  const surface = canvas(width * scale, height * scale, { role: "img", "aria-label": "the picture alone" });
-  surface.pen.imageSmoothingEnabled = false;
-  surface.pen.drawImage(original, 0, 0, surface.wide, surface.tall);
-  return node("figure", { className: "xfm-thumbnail" }, surface, node("figcaption", {}, "the picture alone"));
+export function roomOf(holder, ratio, most, share = 0) {
+  const isPresented = holder.closest(".xfm-present") !== null;
+  const presented = share ? share * innerHeight : holder.clientHeight;
+  const usual = share ? (share + 0.08) * innerHeight : innerHeight - AROUND;
+  const tall = isPresented ? presented : Math.max(LEAST, usual);
+  return Math.floor(Math.min(holder.clientWidth, most, tall / Math.max(ratio, 1e-6)));
 }
 
 /**
@@ -99,11 +171,12 @@ export function thumbnail({ original: { width, height }, original }) {
  * @param {number} most CSS pixels
  * @param {Surface[]} surfaces
  * @param {() => void} draw
+ * @param {number} share as of roomOf()
  * @returns {() => void} what ends it
  */
-export function fit(holder, ratio, most, surfaces, draw) {
+export function fit(holder, ratio, most, surfaces, draw, share = 0) {
   const observer = new ResizeObserver(() => {
-    const width = Math.min(Math.floor(holder.clientWidth), most);
+    const width = roomOf(holder, ratio(), most, share);
     if (width <= 0 || width === surfaces[0].wide) return;
     for (const surface of surfaces) resize(surface, width, width * ratio());
     draw();

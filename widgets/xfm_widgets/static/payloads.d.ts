@@ -73,6 +73,7 @@ export interface PackedTrace {
   grid: Int;
   side: Int;
   image: DataView; // uint8 (side, side, 3)
+  crisp?: DataView; // a file of the same picture at a screen's resolution; empty: none
   boxes: TraceBox[];
 }
 
@@ -160,6 +161,7 @@ export interface RemovedParts {
 
 export interface AttributionLabPayload {
   image: DataView;
+  crisp?: DataView; // a file of the same picture at a screen's resolution; empty: none
   side: Int;
   grid: Int;
   words: string[];
@@ -294,6 +296,7 @@ export interface HiddenParts {
 
 export interface MaskPlaygroundPayload {
   image: DataView;
+  crisp?: DataView; // a file of the same picture at a screen's resolution; empty: none
   side: Int;
   grid: Int;
   pieces: string[];
@@ -320,6 +323,7 @@ export interface RetrievalExplorerPayload {
   texts: string[];
   side: Int;
   sprite: DataView; // uint8 (N side, side, 3): all pictures below each other
+  crisp: DataView[]; // files of the same pictures at a screen's resolution; empty: none
   k: Int; // of each query's candidates, the best by ITC that ITM orders again
   itc: DataView; // float32 (picture, sentence)
   truth: DataView; // uint8 (picture, sentence)
@@ -361,11 +365,13 @@ export interface GroundedPhrase {
 
 export interface GroundedPicture {
   image: DataView;
+  crisp?: DataView; // a file of the same picture at a screen's resolution; empty: none
   height: Int;
   width: Int;
   boxes: Record<string, number[]>; // phrase: x, y, width, height in pixels
   found: Record<string, GroundedPhrase>;
   own: boolean; // the reader's, of which training had none
+  unlike?: boolean; // drawn in a style that training had not
 }
 
 export interface GroundingPadPayload {
@@ -429,6 +435,7 @@ export interface TaskExplorerPayload {
   counts: Record<"all" | "right" | "wrong" | "disagree", Int>; // of all test items
   items: TaskItem[]; // those that are shown
   pictures: DataView[]; // PNG or JPEG
+  crisp: DataView[]; // files of the same pictures at a screen's resolution; empty: none
   models: TaskModel[];
   opens: boolean; // Python traces and attributes
   asks: boolean; // Python answers a text of the reader's own
@@ -550,6 +557,7 @@ export interface AblationExplorerTraits {
 }
 
 export interface AttributionLabTraits {
+  as_seen: boolean;
   credit: string;
   message: string;
   methods: string[];
@@ -565,6 +573,7 @@ export interface AttributionLabTraits {
   targets: string[];
   token: Int;
   tools: Tools;
+  typed: string;
 }
 
 export interface GradientFlowTraits {
@@ -581,6 +590,7 @@ export interface GradientFlowTraits {
 }
 
 export interface GroundingPadTraits {
+  as_seen: boolean;
   candidates: boolean;
   credit: string;
   head: Int;
@@ -599,6 +609,7 @@ export interface GroundingPadTraits {
 }
 
 export interface MaskPlaygroundTraits {
+  as_seen: boolean;
   answer: MaskAnswer;
   credit: string;
   hidden_patches: Int[];
@@ -610,9 +621,11 @@ export interface MaskPlaygroundTraits {
   pixels: DataView;
   token: Int;
   tools: Tools;
+  typed: string;
 }
 
 export interface RetrievalExplorerTraits {
+  as_seen: boolean;
   apart: boolean;
   credit: string;
   direction: "text to image" | "image to text";
@@ -628,6 +641,7 @@ export interface RetrievalExplorerTraits {
 }
 
 export interface TaskExplorerTraits {
+  as_seen: boolean;
   answered: TaskAnswer;
   credit: string;
   item: Int;
@@ -641,6 +655,7 @@ export interface TaskExplorerTraits {
 }
 
 export interface TraceExplorerTraits {
+  as_seen: boolean;
   a: string;
   b: string;
   credit: string;

@@ -3,6 +3,7 @@
 import { outline, pen } from "./canvas.js";
 import { button } from "./controls.js";
 import { node } from "./dom.js";
+import { offer } from "./overlay.js";
 
 const LARGEST_FILE = 25e6; // bytes
 const MOST_PIXELS = 50e6; // that are decoded here
@@ -78,8 +79,20 @@ export async function readPicture(file, preview) {
   const sizes = `${picture.width} × ${picture.height}`;
   picture.close();
   const sent = surface.toDataURL("image/png").split(",")[1];
+  offer(middle(surface));
   preview.replaceChildren(...(width === height ? [] : cropped(surface, sizes)));
   return sent;
+}
+
+/**
+ * The square that the model sees
+ * @param {HTMLCanvasElement} surface
+ */
+function middle(surface) {
+  const side = Math.min(surface.width, surface.height);
+  const square = node("canvas", { width: side, height: side });
+  pen(square).drawImage(surface, (side - surface.width) / 2, (side - surface.height) / 2);
+  return square;
 }
 
 /**

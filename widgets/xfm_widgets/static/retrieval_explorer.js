@@ -2,12 +2,13 @@
 // Retrieval: a query of the set or of the user, its ranked answers before and after ITM, and a map of both modalities.
 import { bitmap, canvas, outline, pointerAt } from "./canvas.js";
 import { themeInks } from "./colour.js";
-import { arrowKeys, button, select, toggle } from "./controls.js";
+import { arrowKeys, select, textBox, toggle } from "./controls.js";
 import { node } from "./dom.js";
 import { noneBelongs, wordDoubts } from "./doubts.js";
 import { frame } from "./frame.js";
 import { countOf, fixed, percent, shorter } from "./number_text.js";
 import { clamp, float32, uint8 } from "./numeric.js";
+import { asSeenToggle, paintGround, pictureOf } from "./overlay.js";
 import { pictureDrop, readPicture } from "./picture_upload.js";
 import { ranking } from "./ranking.js";
 import { retrievalMap } from "./retrieval_map.js";
@@ -24,7 +25,8 @@ const DIRECTIONS = ["text to image", "image to text"];
 const ORDERS = ["ITC", "ITM re-ranked"];
 const SHOWN = 16; // answers
 const OWN = -1; // of the sentences to choose from: the reader's own
-const CELL = 36; // of the sheet of all pictures, CSS pixels
+const [ANSWER, ASKED] = [160, 144]; // of an answer's picture, and of the query's, CSS pixels
+const CELL = 44; // of the sheet of all pictures, CSS pixels
 const SHEET_COLUMNS = 16;
 /** @param {number} score */
 const scoreText = (score) => (Number.isFinite(score) ? fixed(score) : "–");
@@ -42,6 +44,19 @@ function render({ model, el }) {
   const truth = uint8(payload.truth);
   const itm = payload.itm && float32(payload.itm);
   const sprite = bitmap(uint8(payload.sprite), side, Math.max(side * n, 1));
+  /** @type {(ImageBitmap | undefined)[]} */
+  let crisp = [];
+  const decode = (/** @type {DataView} */ file) =>
+    file.byteLength ? createImageBitmap(new Blob([/** @type {DataView<ArrayBuffer>} */ (file)])) : undefined;
+  Promise.all(payload.crisp.map(decode)).then(
+    (decoded) => {
+      crisp = decoded;
+      redraw();
+    },
+    () => {}, // the pixels are there
+  );
+
+  let redraw = () => {};
 
   // ---- a query's candidates
   const direction = () => model.get("direction");
@@ -107,8 +122,9 @@ function render({ model, el }) {
 
   const ui = frame(model, el, {
     view: "xfm-retrieval-explorer",
-    title: "Retrieval",
-    about: "Which pictures fit a sentence, which sentences fit a picture. Choose an answer to ask with it in turn.",
+    title: "Which pictures fit a sentence?",
+    about:
+      "Which pictures fit a sentence, which sentences fit a picture. Choose an answer to ask with it in turn. Green: what is true of the query. On the map drag a rectangle (on a touch screen press and hold first: a swipe scrolls), or walk with the arrow keys and select with space.",
     table: () => {
       const columns = ["rank", ofText() ? "picture" : "sentence", "its sentence", "ITC", "ITM", "true", "rank by ITC"];
       if (!n) return { columns, rows: [] };
@@ -141,8 +157,9 @@ function render({ model, el }) {
     (q) => ui.set(q === OWN ? { own: true } : { query: q, own: false }),
     (q) => (q === OWN ? "your own" : `${q}: ${shortened(texts[q])}`),
   );
+  const asSeen = asSeenToggle(model.get("as_seen"), (as_seen) => ui.set({ as_seen }));
   const apart = toggle("map: centre each modality", model.get("apart"), (on) => ui.set({ apart: on }));
-  ui.controls.append(whichDirection.element, whichOrder.element, whichSentence.element, apart.element);
+  ui.controls.append(whichDirection.element, whichOrder.element, whichSentence.element, apart.element, asSeen.element);
 
   // ---- the user's query
   const noPython = "A query of your own needs the model, so Python: in this file those of the set work.";
@@ -161,20 +178,12 @@ function render({ model, el }) {
       ui.warn(error instanceof Error ? error.message : String(error));
     }
   }
-  const ownText = node("input", {
-    type: "text",
-    size: 32,
-    maxLength: 2000,
-    value: model.get("typed"),
-    placeholder: "a big lion to the left of a car",
-    onkeydown: (event) => event.key === "Enter" && askTyped(), // no form: JupyterLab submits none by Enter
-  });
-  const askTyped = () => askOwn({ text: ownText.value.trim() });
+  const example = { value: model.get("typed"), placeholder: "a big lion to the left of a car" };
+  const sent = (/** @type {string} */ text) => void askOwn({ text });
   const ownQuery = node(
     "div",
     { className: "xfm-controls" },
-    node("label", {}, "A sentence of your own", ownText),
-    button("Rank the pictures", askTyped),
+    textBox("A sentence of your own", "Rank the pictures", example, sent).element,
     pictureDrop(ui.root, (file, preview) => askOwn({ file, preview })),
   );
   ui.controls.append(ownQuery);
@@ -202,12 +211,11 @@ function render({ model, el }) {
   const sentence = node("p", { className: "xfm-query" });
   const largePicture = node("div", { className: "xfm-query xfm-row" });
   const pictureQuery = node("div", {}, sheet, largePicture);
-  const verdict = node("p");
   const doubts = node("ul", { className: "xfm-doubts" });
   const overall = node("p", { className: "xfm-soft" });
   const answers = node("ol");
-  const ranks = node("div", { className: "xfm-ranked" }, sentence, pictureQuery, verdict, doubts, overall, answers);
-  const sides = node("div", { className: "xfm-row" }, ranks);
+  const ranks = node("div", { className: "xfm-stage xfm-ranked" }, sentence, pictureQuery, doubts, answers, overall);
+  const sides = node("div", { className: "xfm-two" }, ranks);
   ui.body.append(sides);
 
   /**
@@ -218,8 +226,11 @@ function render({ model, el }) {
    * @param {number} size CSS pixels
    */
   function paintPicture({ pen: brush }, i, x, y, size) {
-    brush.imageSmoothingEnabled = false;
-    brush.drawImage(sprite, 0, i * side, side, side, x, y, size, size);
+    const sharp = model.get("as_seen") ? undefined : crisp[i];
+    brush.imageSmoothingEnabled = Boolean(sharp);
+    brush.imageSmoothingQuality = "high";
+    if (sharp) brush.drawImage(sharp, x, y, size, size);
+    else brush.drawImage(sprite, 0, i * side, side, side, x, y, size, size);
   }
   /**
    * @param {number} i
@@ -233,10 +244,14 @@ function render({ model, el }) {
   /** What is asked with: the set's picture, or the reader's own */
   function queryPicture() {
     const bytes = own()?.picture;
-    if (!bytes) return [thumbnail(query(), 96), `picture ${query()}`];
-    const surface = canvas(96, 96, { role: "img", "aria-label": "your picture" });
-    surface.pen.imageSmoothingEnabled = false;
-    surface.pen.drawImage(bitmap(uint8(bytes), side, side), 0, 0, 96, 96);
+    if (!bytes) return [thumbnail(query(), ASKED), `picture ${query()}`];
+    const surface = canvas(ASKED, ASKED, { role: "img", "aria-label": "your picture" });
+    paintGround(
+      surface,
+      pictureOf(uint8(bytes), side, side, undefined, () => {}),
+      0,
+      model.get("as_seen"),
+    );
     return [surface, "your picture, its centre square"];
   }
 
@@ -246,6 +261,7 @@ function render({ model, el }) {
   function drawAnswers() {
     const [d, q, order] = [direction(), query(), model.get("order")];
     whichDirection.value(d);
+    asSeen.value(model.get("as_seen"));
     whichOrder.value(order);
     const [ownSentence] = whichSentence.box.options;
     ownSentence.hidden = ownSentence.disabled = !model.get("own_scores")[DIRECTIONS[0]]; // there is none to choose
@@ -257,7 +273,7 @@ function render({ model, el }) {
     if (!ofText()) drawSheet(isOwn() ? -1 : q);
     const facts = shownFacts();
     const hasOrder = order === "ITC" || facts.itm !== null;
-    verdict.textContent = verdictText(d, q);
+    ui.now(verdictText(d, q));
     const against = [...wordDoubts(own() ?? {}, "The order"), noneBelongs(facts.itm, noun())].filter(Boolean);
     doubts.replaceChildren(...against.map((line) => node("li", {}, line)));
     overall.textContent =
@@ -269,7 +285,7 @@ function render({ model, el }) {
     if (firstTrue > SHOWN) shown.push(facts.rank[firstTrue - 1]);
     answers.replaceChildren(...shown.map((j) => node("li", {}, answer(j, facts))));
     const asked = ofText() ? sentence.textContent : largePicture.textContent;
-    ui.announce([`${asked}. ${verdict.textContent}`, ...against].join(" "));
+    ui.announce([`${asked}. ${verdictText(d, q)}`, ...against].join(" "));
   }
   const noun = () => (ofText() ? "picture" : "sentence"); // of a candidate
   /**
@@ -317,7 +333,7 @@ function render({ model, el }) {
         "aria-label": `Rank ${rank}${isTrue ? ", true" : ""}: ${what}${texts[j]}. ${scores.join(", ")}`,
       },
       node("b", {}, head.filter(Boolean).join(" ")),
-      isPicture ? thumbnail(j, 72) : null,
+      isPicture ? thumbnail(j, ANSWER) : null,
       node("span", { className: "xfm-sentence" }, texts[j]),
       ...scores.map((score) => node("span", { className: "xfm-score" }, score)),
       node("span", { className: "xfm-full", "aria-hidden": "true" }, texts[j]), // where it is pointed at, or has the focus
@@ -329,10 +345,9 @@ function render({ model, el }) {
     /** @param {number} i */
     const corner = (i) => [(i % columns) * CELL, Math.floor(i / columns) * CELL];
     brush.clearRect(0, 0, sheet.wide, sheet.tall);
-    brush.imageSmoothingEnabled = true;
     for (let i = 0; i < n; i++) {
       const [left, top] = corner(i);
-      brush.drawImage(sprite, 0, i * side, side, side, left + 1, top + 1, CELL - 2, CELL - 2);
+      paintPicture(sheet, i, left + 1, top + 1, CELL - 2);
     }
     if (q < 0) return;
     const [x, y] = corner(q);
@@ -370,14 +385,19 @@ function render({ model, el }) {
     );
   }
 
-  ui.draws(["direction", "query", "own", "own_scores", "order", "selected", "payload"], drawAnswers);
+  redraw = () => {
+    drawAnswers();
+    drawSelection();
+    map.draw();
+  };
+  ui.draws(["direction", "query", "own", "own_scores", "order", "selected", "payload", "as_seen"], drawAnswers);
   const layOut = () => {
     apart.value(model.get("apart"));
     map.layOut();
   };
   layOut();
   ui.on("change:apart", layOut);
-  ui.draws(["direction", "query", "own", "own_scores", "selected", "apart"], map.draw);
+  ui.draws(["direction", "query", "own", "own_scores", "selected", "apart", "as_seen"], map.draw);
   ui.draws(["selected"], drawSelection);
   return () => {
     map.dispose();

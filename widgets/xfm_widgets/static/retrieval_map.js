@@ -13,10 +13,11 @@ import { spread } from "./spread.js";
 /** @import { Point } from "./spread.js" */
 /** @import { RetrievalExplorerPayload, RetrievalExplorerTraits } from "./payloads.d.ts" */
 
-const [WIDE, TALL] = [640, 520]; // of the map, CSS pixels, at most
+const [WIDE, TALL] = [760, 620]; // of the map, CSS pixels, at most
 const [SMALL, LARGE] = [26, 48]; // of a thumbnail, CSS pixels: in the map, and where it is pointed at
 const EDGE = LARGE / 2 + 4;
 const NEAR = 14; // CSS pixels from an item that is pointed at, at most
+const HOLD = 350; // ms that a finger rests before it selects
 const CLICK = 4; // CSS pixels that a drag is longer than
 /** @type {Record<string, Point>} */
 const ARROWS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
@@ -52,11 +53,7 @@ export function retrievalMap({
       "Map: drag to select, arrow keys walk, space selects, Enter asks with an item, Escape selects nothing",
   });
   const axes = node("p", { className: "xfm-soft" });
-  const pointed = node(
-    "p",
-    { className: "xfm-soft xfm-pointed" },
-    "Drag a rectangle, or walk with the arrow keys and select with space.",
-  );
+  const pointed = node("p", { className: "xfm-soft xfm-pointed" }, "Point at an item to read it; drag to select.");
 
   const items = [...Array(2 * n).keys()];
   /** @type {Point[]} */
@@ -202,10 +199,25 @@ export function retrievalMap({
     return next < 0 ? from : next;
   }
 
+  let holding = 0; // the timer of a finger that rests; a swipe scrolls
+  /** @type {Point | null} */
+  let tapped = null;
   map.addEventListener("pointerdown", (event) => {
-    map.setPointerCapture(event.pointerId);
-    drag = [pointerAt(map, event), pointerAt(map, event)];
+    const at = pointerAt(map, event);
+    if (event.pointerType !== "touch") {
+      map.setPointerCapture(event.pointerId);
+      drag = [at, at];
+      return;
+    }
+    tapped = at;
+    holding = setTimeout(() => {
+      drag = [at, at];
+      drawMap();
+    }, HOLD);
   });
+  const keepFromScrolling = (/** @type {Event} */ event) => drag && event.preventDefault();
+  map.addEventListener("touchmove", keepFromScrolling, { passive: false });
+  map.addEventListener("contextmenu", (event) => event.preventDefault());
   map.addEventListener("pointermove", (event) => {
     const at = pointerAt(map, event);
     const item = itemAt(at);
@@ -218,6 +230,9 @@ export function retrievalMap({
     drawMap();
   });
   map.addEventListener("pointerup", () => {
+    clearTimeout(holding);
+    drag ??= tapped && [tapped, tapped];
+    tapped = null;
     if (!drag) return;
     const [[x1, y1], [x2, y2]] = drag;
     drag = null;
@@ -232,7 +247,8 @@ export function retrievalMap({
     else askWith(item);
   });
   map.addEventListener("pointercancel", () => {
-    drag = null;
+    clearTimeout(holding);
+    drag = tapped = null;
     drawMap();
   });
   /** @param {Point} way */
@@ -252,9 +268,10 @@ export function retrievalMap({
     else return;
     event.preventDefault();
   });
-  const holder = node("div", { className: "xfm-plane" }, map, axes, pointed);
+  const place = node("div", {}, map);
+  const holder = node("div", { className: "xfm-side xfm-plane" }, place, axes, pointed);
   const unfit = fit(
-    holder,
+    place,
     () => TALL / WIDE,
     WIDE,
     [map],
@@ -262,6 +279,7 @@ export function retrievalMap({
       layOutMap();
       drawMap();
     },
+    0.5,
   );
   return { element: holder, layOut: layOutMap, draw: drawMap, dispose: unfit };
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // A study's learning curves: of each variant the mean over the seeds with a band, and their values at a step.
-import { canvas, lineSwatch, pointerAt } from "./canvas.js";
+import { canvas, lineSwatch, pointerAt, resize } from "./canvas.js";
 import { lineChart } from "./chart.js";
 import { lineStyle } from "./colour.js";
 import { select, slider } from "./controls.js";
@@ -11,7 +11,8 @@ import { countOf, short, withMinus } from "./number_text.js";
 /** @import { AblationExplorerTraits } from "./payloads.d.ts" */
 /** @import { Inks } from "./colour.js" */
 
-const PLATE = /** @type {const} */ ([470, 220]); // CSS pixels
+const PLATE = /** @type {const} */ ([470, 260]); // CSS pixels
+const WIDEST = 1200;
 const BANDS = { interval: "95 % interval of the mean", range: "range of the seeds" };
 
 /**
@@ -44,6 +45,10 @@ export function studyCurves(section, { model, ui, variant }) {
   );
   const curves = canvas(...PLATE, { role: "img" });
   const curveLegend = node("ul", { className: "xfm-curve-legend" });
+  const otherLegend = node("ul", { className: "xfm-curve-legend" });
+  const others = node("details", { ontoggle: () => drawnWith && draw(drawnWith) });
+  /** The variant and what it is compared with; the others are pale until they are asked for @param {string} v */
+  const isFirst = (v) => v === variant() || v === study().order[0];
   let stepAt = (/** @type {number} */ _pixel) => 0;
   section.append(node("h3", {}, "Learning curves, mean over the seeds"));
   if (curveNames.length) {
@@ -54,7 +59,8 @@ export function studyCurves(section, { model, ui, variant }) {
       whichBand.element,
       whichStep.element,
     );
-    section.append(curves, node("div", { className: "xfm-ablation-detail" }, choices, curveLegend));
+    others.append(node("summary", {}, "The other variants"), otherLegend);
+    section.append(curves, curveLegend, choices, others);
   } else {
     section.append(
       node("p", {}, "None: the study has neither the losses of its runs (curves.csv) nor probes (train.probe_every)."),
@@ -85,6 +91,8 @@ export function studyCurves(section, { model, ui, variant }) {
   function draw(inks) {
     if (!curveNames.length) return;
     drawnWith = inks;
+    const wide = Math.min(section.clientWidth || PLATE[0], WIDEST);
+    if (wide !== curves.wide) resize(curves, wide, PLATE[1]);
     whichCurve.value(curveName());
     whichBand.value(model.get("band"));
     const shown = study().order.filter((v) => bands()[v]);
@@ -104,12 +112,13 @@ export function studyCurves(section, { model, ui, variant }) {
       label: "step",
       cursor: current() < 0 ? null : cursor,
       bands: lines.flatMap(({ v, steps: x, edges: [low, high] }) =>
-        low && high ? [{ x, low, high, colour: look(v).colour }] : [],
+        low && high && isFirst(v) ? [{ x, low, high, colour: look(v).colour }] : [],
       ),
       lines: lines.map(({ v, steps: x, mean }) => ({
         ...look(v),
         points: x.flatMap((step, i) => [step, mean[i]]),
         width: v === variant() ? 3 : 1.7,
+        alpha: isFirst(v) || others.open ? 1 : 0.3,
       })),
     });
     stepAt = chart.stepAt;
@@ -120,16 +129,18 @@ export function studyCurves(section, { model, ui, variant }) {
         ticks.findLastIndex((step) => step <= (model.get("step") < 0 ? last : model.get("step"))),
       ),
     );
-    curveLegend.replaceChildren(
-      ...lines.map(({ v, n }) =>
-        node(
-          "li",
-          { "data-line": v },
-          lineSwatch(look(v), v === variant() ? 3.5 : 2),
-          `${reading(v, cursor)}, ${countOf(n, "seed")}`,
-        ),
+    const entries = lines.map(({ v, n }) => ({
+      v,
+      entry: node(
+        "li",
+        { "data-line": v },
+        lineSwatch(look(v), v === variant() ? 3.5 : 2),
+        `${reading(v, cursor)}, ${countOf(n, "seed")}`,
       ),
-    );
+    }));
+    curveLegend.replaceChildren(...entries.filter(({ v }) => isFirst(v)).map(({ entry }) => entry));
+    otherLegend.replaceChildren(...entries.filter(({ v }) => !isFirst(v)).map(({ entry }) => entry));
+    others.hidden = !otherLegend.children.length;
     const readings = shown.map((v) => reading(v, cursor)).join("; ");
     curves.setAttribute("aria-label", `${curveName()} after step ${cursor}. ${readings}`);
   }

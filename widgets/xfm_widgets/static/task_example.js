@@ -10,8 +10,9 @@ import { percent } from "./number_text.js";
  * @param {TaskItem} item
  * @param {string[]} addresses of all pictures
  * @param {Box[]} own answers to a text of the reader's own
+ * @param {boolean} isCrisp not the few pixels that the model sees
  */
-export function pictures(item, addresses, own) {
+export function pictures(item, addresses, own, isCrisp) {
   if (!item.pictures.length) return [];
   const shown = item.pictures.map((at, k) =>
     node(
@@ -21,7 +22,8 @@ export function pictures(item, addresses, own) {
       outlines(item, own),
     ),
   );
-  return [node("div", { className: `xfm-pictures${shown.length > 1 ? " xfm-several" : ""}` }, ...shown)];
+  const look = `xfm-pictures${shown.length > 1 ? " xfm-several" : ""}${isCrisp ? " xfm-crisp" : ""}`;
+  return [node("div", { className: look }, ...shown)];
 }
 
 /**

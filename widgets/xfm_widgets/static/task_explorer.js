@@ -3,8 +3,9 @@
 import { arrowKeys, button, select } from "./controls.js";
 import { node, uniqueId } from "./dom.js";
 import { frame } from "./frame.js";
-import { countOf } from "./number_text.js";
+import { countOf, percent } from "./number_text.js";
 import { clamp, uint8 } from "./numeric.js";
+import { asSeenToggle } from "./overlay.js";
 import { reliability } from "./reliability.js";
 import { askPanel, openedPanel } from "./task_asking.js";
 import { answerRows, boxesKey, pictures } from "./task_example.js";
@@ -29,12 +30,15 @@ function render({ model, el }) {
   const { items, models, counts } = payload;
   const names = models.map(({ name }) => name);
   const addresses = payload.pictures.map((bytes) => dataAddress(uint8(bytes)));
+  const crisp = payload.crisp.map((bytes) => (bytes.byteLength ? dataAddress(uint8(bytes)) : ""));
+  /** Of all pictures, as they are shown large */
+  const large = () => addresses.map((address, i) => (!model.get("as_seen") && crisp[i]) || address);
   const places = () => kept(items, model.get("show"), model.get("search"));
   const current = () => clamp(model.get("item"), 0, items.length - 1);
 
   const ui = frame(model, el, {
     view: "xfm-task-explorer",
-    title: `Task: ${payload.title}`,
+    title: `Task ${payload.title}: what does the model answer?`,
     about: "What is answered to each test example. Choose one; keep those that are right, wrong, or disagreed on.",
     table: () => {
       const columns = ["item", "texts", "truth", "model", "answer", "confidence", "right", "disagree"];
@@ -81,14 +85,16 @@ function render({ model, el }) {
     (k) => ui.set({ which: k }),
     (k) => names[k],
   );
+  const asSeen = asSeenToggle(model.get("as_seen"), (as_seen) => ui.set({ as_seen }));
   ui.controls.append(
     node("div", { className: "xfm-controls", role: "group", "aria-label": "Keep" }, ...filters.values()),
     node("label", {}, "Search", words),
+    asSeen.element,
     ...(models.length > 1 ? [which.element] : []),
   );
 
   // ---- the models, the list and the example
-  const summary = node("div", { className: "xfm-row" }, numbersTable(models), charts(models));
+  const summary = node("div", { className: "xfm-row xfm-more" }, numbersTable(models), charts(models));
   const status = node("p", { className: "xfm-soft", role: "status" });
   const listed = uniqueId("item");
   const options = items.map((item, i) => option(item, i));
@@ -106,12 +112,9 @@ function render({ model, el }) {
   const example = node("div", { className: "xfm-example" });
   const opened = openedPanel(model, ui);
   const asking = askPanel(model, ui);
-  const detail = node("div", { className: "xfm-detail" }, example, opened.buttons, asking.element);
-  ui.body.append(
-    summary,
-    node("div", { className: "xfm-row" }, node("div", { className: "xfm-list" }, status, list), detail),
-    opened.element,
-  );
+  const detail = node("div", { className: "xfm-stage xfm-detail" }, example, opened.buttons, asking.element);
+  const side = node("div", { className: "xfm-side xfm-list" }, ui.controls, status, list);
+  ui.body.append(node("div", { className: "xfm-two" }, detail, side), summary, opened.element);
 
   /**
    * @param {TaskItem} item
@@ -165,19 +168,32 @@ function render({ model, el }) {
     which.value(model.get("which"));
     const own = asking.boxes();
     example.replaceChildren(
-      node("h3", {}, `Test item ${item.index}`),
-      ...pictures(item, addresses, own),
+      node("p", { className: "xfm-soft" }, `Test item ${item.index}`),
+      ...pictures(
+        item,
+        large(),
+        own,
+        large().some((address, i) => address === crisp[i]),
+      ),
       ...boxesKey(item, names, own),
       ...item.texts.map((text) => node("p", { className: "xfm-asked" }, text)),
       answerRows(item, names),
     );
+    asSeen.value(model.get("as_seen"));
+    ui.now(nowText(item));
     ui.announce(itemLabel(item));
+  }
+  /** @param {TaskItem} item */
+  function nowText({ texts, said: [first], truth }) {
+    const asked = texts.length ? `“${texts.join("” / “")}”: ` : "";
+    const sure = first.confidence === null ? "" : `, with a confidence of ${percent(first.confidence, 0)}`;
+    return `${asked}${names[0]} answers “${first.answer}”${sure}. ${first.right ? "Right." : `Wrong: it is “${truth}”.`}`;
   }
 
   ui.draws(["payload", "show", "search"], drawList);
   ui.draws(["item"], drawChosen);
   ui.draws(["answered", "item", "which", "message"], asking.draw);
-  ui.draws(["item", "which", "answered"], drawExample);
+  ui.draws(["item", "which", "answered", "as_seen"], drawExample);
   ui.draws(["item", "which", "opened", "message"], opened.draw);
   return () => {
     clearTimeout(typing);
@@ -218,7 +234,7 @@ function charts(models) {
       reliability(bins, binsText(name, bins), `xfm-model-${k}`),
     ),
   );
-  const flexBasis = `${CHART * drawn.length}px`; // beside the table where they fit, else below it, side by side
+  const flexBasis = `calc(${CHART * drawn.length}px * var(--k))`; // beside the table where they fit, else below it, side by side
   return node("div", { className: "xfm-charts xfm-row", style: { flexBasis } }, ...drawn);
 }
 

@@ -48,9 +48,10 @@ function tool(name, label, act, props = {}) {
  * @param {HTMLElement} root of the view
  * @param {Tools} tools
  * @param {ReturnType<typeof chosen>} choices
+ * @param {string} about how to read the view
  * @returns {{ element: HTMLElement, drawer: HTMLElement, refresh: () => void, dispose: () => void }}
  */
-export function toolbar(model, root, tools, choices) {
+export function toolbar(model, root, tools, choices, about) {
   const drawer = node("div", { className: "xfm-drawer", id: uniqueId("drawer"), hidden: true });
   const status = node("p", { role: "status" });
   /** @type {HTMLButtonElement | null} */
@@ -91,6 +92,7 @@ export function toolbar(model, root, tools, choices) {
   const undo = tool("undo", "Undo (Ctrl+Z)", () => choices.undo());
   const reset = tool("reset", "Reset", () => choices.reset());
   const help = opener("help", "What the words mean", () => [
+    about ? node("p", {}, about) : node("span"),
     node("dl", {}, ...tools.terms.flatMap(([term, meaning]) => [node("dt", {}, term), node("dd", {}, meaning)])),
   ]);
   const state = opener("state", "Copy or open the state", () => statePanel(model, tools, choices, status));
@@ -117,7 +119,7 @@ export function toolbar(model, root, tools, choices) {
   };
   refresh();
   const element = node("div", { className: "xfm-toolbar", role: "group", "aria-label": "Tools" });
-  element.append(undo, reset, ...(tools.terms.length ? [help] : []), state, save, present);
+  element.append(undo, reset, ...(about || tools.terms.length ? [help] : []), state, save, present);
   return { element, drawer, refresh, dispose: stage.dispose };
 }
 

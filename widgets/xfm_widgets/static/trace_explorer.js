@@ -1,12 +1,15 @@
 // @ts-check
 // Attention: on the left what is looked at, on the right what looks, beside them every head. One side chosen, the other answers.
-import { button, player, select, slider } from "./controls.js";
+
+import { patchName } from "./canvas.js";
+import { player, select, slider, textBox } from "./controls.js";
 import { keysOf, node } from "./dom.js";
 import { frame } from "./frame.js";
 import { headDetail } from "./head_detail.js";
 import { headSheet } from "./head_sheet.js";
+import { percent } from "./number_text.js";
 import { uint8 } from "./numeric.js";
-import { strengthSlider } from "./overlay.js";
+import { asSeenToggle, strengthSlider } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 import { modeCaption, sumCaption } from "./trace_captions.js";
 import { sidePanel } from "./trace_side.js";
@@ -56,8 +59,9 @@ function render({ model, el }) {
 
   const ui = frame(model, el, {
     view: "xfm-trace-explorer",
-    title: "Attention",
-    about: "Choose a word or a patch: what it looks at is on the left, what looks at it on the right.",
+    title: "What does each word look at?",
+    about:
+      "Choose a word or a patch: what it looks at lies over the picture, what looks at it stands beside. The more yellow, the more weight; each row adds up to 100 %.",
     table: () => ({
       columns: ["side", "token", "weight"],
       rows: canDraw()
@@ -89,7 +93,9 @@ function render({ model, el }) {
     ui.set({ opacity: share }),
   );
   const caption = node("p", { className: "xfm-soft xfm-mode" });
-  ui.controls.append(whichMap.element, whichHeads.element, whichHead.element, whichLayer.element, opacity.element);
+  const asSeen = asSeenToggle(model.get("as_seen"), (as_seen) => ui.set({ as_seen }));
+  ui.controls.append(whichMap.element, whichLayer.element, whichHeads.element, whichHead.element);
+  ui.controls.append(opacity.element, asSeen.element);
   const traceControls = payload().labels.length > 1 ? severalTraces() : null;
 
   function severalTraces() {
@@ -126,23 +132,15 @@ function render({ model, el }) {
 
   /** A sentence and a picture of the reader's own: their trace comes as `sent`. */
   function ownQuestion() {
-    const ask = () => {
+    const ask = (/** @type {string} */ typed) => {
       if (model.offline) return ui.warn("A sentence of your own needs the model, so Python.");
       ui.warn("");
-      ui.set({ typed: sentence.value.trim(), a: OWN, shown: "A" });
+      ui.set({ typed, a: OWN, shown: "A" });
     };
-    const sentence = node("input", {
-      type: "text",
-      size: 32,
-      maxLength: 2000,
-      value: model.get("typed"),
-      placeholder: "a big lion to the left of a car",
-      onkeydown: (event) => event.key === "Enter" && ask(), // no form: JupyterLab submits none by Enter
-    });
-    const trace = button("Trace it", ask);
-    const label = node("label", {}, "A sentence of your own", sentence);
+    const example = { value: model.get("typed"), placeholder: "a big lion to the left of a car" };
+    const sentence = textBox("A sentence of your own", "Trace it", example, ask);
     const drop = model.offline ? null : pictureSender(model, ui);
-    return node("div", { className: "xfm-controls" }, label, trace, drop);
+    return node("div", { className: "xfm-controls" }, sentence.element, drop);
   }
 
   /** @returns {[SideContent, SideContent]} */
@@ -193,18 +191,41 @@ function render({ model, el }) {
   }
 
   const sheet = headSheet(state, ui.root, (traits) => ui.set(traits));
+  // the heads of A and of B, side by side
+  const pair = /** @type {("a" | "b")[]} */ (["a", "b"]).map((which) => {
+    const [label, name] = [() => model.get(which), which.toUpperCase()];
+    const one = traceState(model, label, state.received);
+    const shown = /** @type {"A" | "B"} */ (name);
+    return {
+      one,
+      sheet: headSheet(
+        one,
+        ui.root,
+        (traits) => ui.set({ ...traits, shown }),
+        () => `${name}, ${label()}`,
+      ),
+    };
+  });
+  const sizes = node("p", { className: "xfm-sizes" });
+  const both = node("div", { className: "xfm-both" }, sizes, ...pair.map((one) => one.sheet.element));
   const detail = headDetail(state, ui, choose);
 
   const note = node("p", { role: "status" });
-  const rest = node("div", { className: "xfm-row xfm-rest" }, right.element, sheet.element);
-  const panels = node(
-    "div",
-    { className: "xfm-panels" },
-    caption,
-    node("div", { className: "xfm-row" }, left.element, rest),
+  const folded = node(
+    "details",
+    { className: "xfm-more" },
+    node("summary", {}, "Every weight of this layer"),
     detail.element,
   );
-  ui.body.append(note, panels);
+  folded.open = model.get("detail") === "lines";
+  folded.addEventListener("toggle", () => canDraw() && detail.draw());
+  const panels = node(
+    "div",
+    { className: "xfm-two xfm-panels" },
+    node("div", { className: "xfm-stage" }, left.element),
+    node("div", { className: "xfm-side" }, right.element, sheet.element, caption),
+  );
+  ui.body.append(note, panels, both, folded);
   // what is still seen of an earlier choice does not answer
   for (const type of ["mousemove", "mouseover", "mouseleave", "mouseenter", "click", "keydown"])
     panels.addEventListener(type, (event) => !canDraw() && event.stopPropagation(), true);
@@ -234,8 +255,12 @@ function render({ model, el }) {
     note.textContent = problem(absent);
     if (!model.offline) for (const label of absent) model.send({ do: "trace", of: label });
     // what was there stays until an answer comes
-    panels.style.display = canDraw() || (absent.length && !model.offline) ? "" : "none";
+    both.style.display = drawPair() ? "" : "none";
+    sheet.element.style.display = both.style.display === "none" || isSigned() ? "" : "none";
+    folded.style.display = panels.style.display = canDraw() || (absent.length && !model.offline) ? "" : "none";
     if (!canDraw()) return;
+    ui.now(nowText());
+    asSeen.value(model.get("as_seen"));
     whichLayer.box.max = String(map().size[0] - 1);
     whichHead.box.max = String(map().size[1] - 1);
     whichLayer.value(layer());
@@ -251,6 +276,37 @@ function render({ model, el }) {
     detail.draw();
   }
 
+  /** The heads of A and B, where there are two; heads that differ in number are said */
+  function drawPair() {
+    if (model.get("a") === model.get("b") || !pair.every(({ one }) => one.isReady())) return false;
+    const [a, b] = pair.map(({ one }) => one.map().size);
+    const isSame = a[0] === b[0] && a[1] === b[1];
+    sizes.textContent = isSame
+      ? ""
+      : `The heads differ in number: ${["a", "b"].map((which, i) => `${model.get(/** @type {"a"} */ (which))} has ${[a, b][i][0]} layers of ${[a, b][i][1]} heads`).join(", ")}.`;
+    for (const one of pair) {
+      one.sheet.draw();
+      one.sheet.showOrder();
+    }
+    return true;
+  }
+  /** Where most of the weight lies that the side on the left shows */
+  function nowText() {
+    const [{ title, kind, weights: own }] = sideContents();
+    if (!own?.length) return `${title}.`;
+    const values = [...own];
+    const at = values.reduce((best, value, i) => (Math.abs(value) > Math.abs(values[best]) ? i : best), 0);
+    const { grid } = state.trace();
+    const name = kind === "patches" && at > 0 ? `the patch in ${patchName(at - 1, grid)}` : tokenName(kind, at);
+    const heads = {
+      head: `head ${head()}`,
+      mean: "mean of the heads",
+      max: "largest of the heads",
+      rollout: "rollout",
+    }[mode()];
+    const most = isSigned() ? "differs most" : "most";
+    return `${title} in layer ${layer()}, ${heads}: ${most} at ${name} (${percent(values[at])}).`;
+  }
   function take() {
     const { label, trace: sent } = model.get("sent");
     if (label && sent) state.received[label] = sent;
@@ -274,6 +330,7 @@ function render({ model, el }) {
       "shown",
       "sort",
       "opacity",
+      "as_seen",
       "detail",
       "payload",
     ],
@@ -281,6 +338,7 @@ function render({ model, el }) {
   );
   return () => {
     traceControls?.stop();
+    for (const side of [left, right]) side.dispose();
     detail.dispose();
     ui.dispose();
   };

@@ -6,7 +6,7 @@ import { arrowKeys, button } from "./controls.js";
 import { node, uniqueId } from "./dom.js";
 import { percent } from "./number_text.js";
 import { largest, uint8 } from "./numeric.js";
-import { paintGround, paintWeights, patchBox, pictureOf, thumbnail } from "./overlay.js";
+import { fit, paintGround, paintWeights, patchBox, pictureOf } from "./overlay.js";
 import { points } from "./trace_state.js";
 
 /** @import { PackedTrace, Side } from "./payloads.d.ts" */
@@ -15,13 +15,16 @@ import { points } from "./trace_state.js";
 /** @typedef {{ title: string, kind: Side, weights: Float32Array | null, note: string }} SideContent */
 /** @typedef {{ choose: (kind: Side, index: number) => void, hover: (kind: Side, index: number) => void }} Acts */
 
-const PICTURE = 288; // CSS pixels
+const [PICTURE, WIDEST] = [288, 820]; // CSS pixels: at first, and at most
 
 /** @type {WeakMap<PackedTrace, Picture>} */
 const made = new WeakMap();
-/** @param {PackedTrace} of */
-function tracedPicture(of) {
-  const drawn = made.get(of) ?? pictureOf(uint8(of.image), of.side, of.side);
+/**
+ * @param {PackedTrace} of
+ * @param {() => void} redraw
+ */
+function tracedPicture(of, redraw) {
+  const drawn = made.get(of) ?? pictureOf(uint8(of.image), of.side, of.side, of.crisp, redraw);
   made.set(of, drawn);
   return drawn;
 }
@@ -34,7 +37,6 @@ export function sidePanel(state, { choose, hover }) {
   const { trace, count, chosen, current, isSigned, painting } = state;
   const title = node("h3");
   const scale = node("div", { className: "xfm-scale" });
-  const small = node("div"); // the picture itself
   const note = node("p", { className: "xfm-soft xfm-note" });
   const value = node("p", { className: "xfm-value" });
   const toggle = (/** @type {Side} */ kind, /** @type {number} */ i) => choose(kind, chosen(kind) === i ? -1 : i);
@@ -45,14 +47,21 @@ export function sidePanel(state, { choose, hover }) {
     role: "application",
     "aria-roledescription": "patches of a picture",
   });
-  const picture = node("div", { className: "xfm-picture" }, image, small);
+  const picture = node("div", { className: "xfm-picture" }, image);
+  let redraw = () => {};
+  const unfit = fit(
+    picture,
+    () => 1,
+    WIDEST,
+    [image],
+    () => redraw(),
+    0.56,
+  );
   const element = node(
     "div",
     { className: "xfm-panel xfm-attention-side" },
     ...[title, note, words, picture, value, whole, scale],
   );
-  /** @type {Picture | null} */
-  let pictured = null; // what the thumbnail is of
   /** @type {string[] | null} */
   let listed = null; // the pieces whose elements are there
 
@@ -119,15 +128,13 @@ export function sidePanel(state, { choose, hover }) {
   function drawPatches(own, most) {
     const { grid, boxes, side } = trace();
     const brush = image.pen;
-    const traced = tracedPicture(trace());
+    const traced = tracedPicture(trace(), () => redraw());
     const strength = own ? state.opacity() : 0;
-    paintGround(image, traced, strength);
-    if (pictured !== traced) small.replaceChildren(thumbnail(traced));
-    pictured = traced;
+    paintGround(image, traced, strength, state.isAsSeen());
     if (own) paintWeights(image, own.subarray(1), { grid, most, strength, scale: state.scale() });
     for (const { box, pieces } of boxes) {
       if (!pieces.includes(current("words"))) continue;
-      const [x, y, w, h] = box.map((v) => (v * PICTURE) / side);
+      const [x, y, w, h] = box.map((v) => (v * image.wide) / side);
       outline(
         brush,
         [x, y, w, h],
@@ -156,6 +163,7 @@ export function sidePanel(state, { choose, hover }) {
    * @param {SideContent} content
    */
   function drawContent({ title: heading, kind, weights: own, note: said }) {
+    redraw = () => drawContent({ title: heading, kind, weights: own, note: said });
     const most = own ? largest(kind === "patches" ? own.subarray(1) : own) : 0;
     const paint = painting(most);
     title.textContent = heading;
@@ -173,7 +181,7 @@ export function sidePanel(state, { choose, hover }) {
     scale.replaceChildren(own ? legend(bar, isSigned() ? -100 * most : 0, 100 * most, unit) : "");
     return label;
   }
-  return { element, draw: drawContent };
+  return { element, draw: drawContent, dispose: unfit };
 }
 
 /**

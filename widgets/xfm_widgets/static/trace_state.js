@@ -19,13 +19,15 @@ const SIGNED = Array.from({ length: LEVELS + 1 }, (_, i) => diverging(i / 127.5 
 /** @param {number} weight */
 export const points = (weight) => number(weight, "%", { digits: 1 });
 
-/** @param {Model<TraceExplorerTraits>} model */
-export function traceState(model) {
-  /** @type {Record<string, PackedTrace>} */
-  const received = {}; // traces that came when they were asked for
+/**
+ * @param {Model<TraceExplorerTraits>} model
+ * @param {(() => string) | null} only the label of the one trace that counts; null: those that are shown
+ * @param {Record<string, PackedTrace>} received traces that came when they were asked for
+ */
+export function traceState(model, only = null, received = {}) {
   const payload = () => model.get("payload");
   const mapName = () => model.get("map");
-  const isSigned = () => model.get("shown") === "A−B";
+  const isSigned = () => !only && model.get("shown") === "A−B";
   /**
    * @param {string} label
    * @returns {PackedTrace | undefined}
@@ -34,6 +36,7 @@ export function traceState(model) {
   const labels = () => (model.offline ? payload().labels.filter(traceOf) : payload().labels);
   const chosenLabels = () => {
     const [a, b] = [model.get("a"), model.get("b")];
+    if (only) return [only()];
     return { A: [a], B: [b], "A−B": [a, b] }[model.get("shown")];
   };
   const isReady = () => chosenLabels().every((label) => traceOf(label)?.maps[mapName()]);
@@ -116,6 +119,7 @@ export function traceState(model) {
     weights,
     scale: () => (isSigned() ? diverging : sequential),
     painting,
+    isAsSeen: () => model.get("as_seen"),
     opacity: () => model.get("opacity"),
     sort: () => model.get("sort"),
     detail: () => model.get("detail"),

@@ -5,7 +5,7 @@ import { lineStyle, themeInks } from "./colour.js";
 import { button, select, slider, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
-import { breaks, monitorPanels } from "./monitor_panels.js";
+import { breaks, learnt, monitorPanels } from "./monitor_panels.js";
 import { percent, short } from "./number_text.js";
 import { float32, mean } from "./numeric.js";
 import { runningMean } from "./smoothing.js";
@@ -131,7 +131,7 @@ function render({ model, el }) {
 
   const ui = frame(model, el, {
     view: "xfm-training-monitor",
-    title: "Training monitor",
+    title: "Has each loss learnt anything?",
     about:
       "A panel a curve, a line a run. Thick: running mean; thin: the values; circles: held-out data; dotted: chance, or a constant prediction; grey: before the loss joins.",
     table: () => ({
@@ -284,6 +284,18 @@ function render({ model, el }) {
     cursorStep.value(model.get("cursor") < 0 ? lastStep() : model.get("cursor"));
     panelGrid.draw(inks);
     nothing.textContent = emptyText();
+    ui.now(nowText());
+  }
+  /** How many curves have left the level that is reached without having learnt anything */
+  function nowText() {
+    const runs = shownRuns();
+    const judged = runs.flatMap((run) => shownPanels().flatMap((panel) => learnt(run, panel) ?? []));
+    if (!judged.length)
+      return emptyText() ? "" : "Of these curves no level is known that is reached without having learnt anything.";
+    const good = judged.filter(Boolean).length;
+    const at = `At step ${lastStep()}`;
+    const which = model.get("group") === "losses" ? "losses have" : "curves have";
+    return `${at}, ${good} of ${judged.length} ${which} left the level that is reached without having learnt anything.`;
   }
   function drawSoon() {
     drawing ||= requestAnimationFrame(draw);

@@ -29,6 +29,7 @@ export function trustOf(attribution, opened, all, match) {
   const details = node(
     "details",
     {
+      className: "xfm-more",
       open: opened.has(key),
       ontoggle: () => (details.open ? opened.add(key) : opened.delete(key)),
     },

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,32 +16,85 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...data import cache
 from ...data.masking import mask_tokens
 from ...data.source import Split
+from ...data.tokenizer import Tokenizer
 from ..context import BATCH, EvalContext
-from ..result import Result
+from ..neighbours import Counts, NGram, fitted
+from ..result import NGRAM, Better, Result
 
 NEEDS = ("texts",)
 SENTENCES = 2000
 COUNTED = 20_000  # training texts that the unigram baseline counts
+Predictions = tuple[Any, Any, Tensor, np.ndarray]  # of masked tokens: correct, cross-entropy, id, sentence
+Masked = list[tuple[list[int], list[int], list[int]]]  # of each text its masked ids, the positions and their labels
 
 
 def score(context: EvalContext) -> list[Result]:
     """Accuracy and cross-entropy (nats) of the masked tokens, masked as in training. Empty for unseen splits.
 
-    Baselines: the most frequent token; the unigram distribution of training with add-one smoothing. Tokens of one
-    sentence are resampled together.
+    Baselines: the most frequent token; the unigram distribution of training with add-one smoothing. Control condition:
+    an n-gram of the two visible neighbours. Tokens of one sentence are resampled together.
     """
     if context.unseen:
         return []
-    correct, loss, labels, sentence = _predict(context, _sample(context, context.split, SENTENCES, "language"))
-    log_probability = torch.from_numpy(log_unigram(context))
-    unigram = -log_probability[labels].mean().item(), "unigram"
+    masked = _masked(context, _sample(context, context.split, SENTENCES, "language"))
+    unigram = log_unigram(context)
+    own = _results(context, "", _predict(context, masked), ("higher", "lower"), unigram)
+    return own + by_neighbours(context, unigram)
+
+
+def by_neighbours(context: EvalContext, unigram: np.ndarray) -> list[Result]:
+    """The control condition: the same of an n-gram, whatever the model. `unigram`: as `log_unigram`."""
+    masked = _masked(context, _sample(context, context.split, SENTENCES, "language"))
+    model, rows = ngram(context), beside(masked)
+    sentence = np.repeat(range(len(masked)), [len(positions) for _, positions, _ in masked])
+    hit, nats = model.predicted(rows) == rows[:, 2], -np.log(model.probability(rows))
+    return _results(context, NGRAM, (hit, nats, torch.from_numpy(rows[:, 2]), sentence), ("", ""), unigram)
+
+
+def _results(
+    context: EvalContext, condition: str, found: Predictions, better: Sequence[Better], unigram: np.ndarray
+) -> list[Result]:
+    """Accuracy and cross-entropy beside their baselines."""
+    correct, loss, labels, sentence = found
+    log_probability = torch.from_numpy(unigram)
+    level = -log_probability[labels].mean().item(), "unigram"
     most = (labels == log_probability.argmax()).double().mean().item(), "most frequent token"
+    hits, nats = ({"groups": sentence, "better": way} for way in better)
     return [
-        context.result("language", "", "accuracy", correct, most, None, sentence),
-        context.result("language", "", "loss (nats)", loss, unigram, None, sentence, better="lower", unit="nats"),
+        context.result("language", condition, "accuracy", correct, most, **hits),
+        context.result("language", condition, "loss (nats)", loss, level, **nats, unit="nats"),
     ]
+
+
+def ngram(context: EvalContext) -> NGram:
+    """Counted on all training texts, which takes seconds once; fitted to masked tokens of the validation split."""
+    tokenizer, longest, source = context.tokenizer, context.config.data.text_tokens, context.source_with("texts")
+    of = "/".join((source.fingerprint, tokenizer.backend.to_str(), str(longest)))
+    name = f"tokens-{hashlib.blake2b(of.encode(), digest_size=8).hexdigest()}.npy"
+    counts = _counts(cache.cached(name, lambda: _encoded(source.texts("train"), tokenizer, longest)), tokenizer)
+    chosen = replace(context, split="validation")
+    return fitted(counts, beside(_masked(chosen, _sample(chosen, "validation", SENTENCES, "language"))))
+
+
+def beside(masked: Masked) -> np.ndarray:
+    """(n, 3): left neighbour, right neighbour and label of the masked tokens."""
+    rows = [(ids[p - 1], ids[p + 1], label) for ids, *both in masked for p, label in zip(*both, strict=True)]
+    return np.array(rows, np.int64).reshape(-1, 3)
+
+
+@lru_cache(2)
+def _counts(path: Path, tokenizer: Tokenizer) -> Counts:
+    return Counts(np.load(path), tokenizer.vocabulary, tokenizer.mask_id)
+
+
+def _encoded(texts: Sequence[str], tokenizer: Tokenizer, longest: int) -> bytes:
+    """An .npy file of all token ids."""
+    file = BytesIO()
+    np.save(file, np.fromiter(chain.from_iterable(tokenizer.encode(text, longest) for text in texts), np.int32))
+    return file.getvalue()
 
 
 def log_unigram(context: EvalContext) -> np.ndarray:
@@ -52,11 +111,15 @@ def _sample(context: EvalContext, split: Split, most: int, purpose: str) -> list
     return [context.tokenizer.encode(texts[i], context.config.data.text_tokens) for i in chosen]
 
 
-def _predict(context: EvalContext, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
-    """Of every masked token, (K,) each: whether it is predicted, its cross-entropy, its id, and its sentence."""
+def _masked(context: EvalContext, texts: Sequence[Sequence[int]]) -> Masked:
+    """As in training; short ones first, for little padding."""
     rule, rng = context.config.data.mask, context.rng("language", "masks")
     settings = context.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
-    masked = [mask_tokens(text, *settings) for text in sorted(texts, key=len)]  # sorted: little padding
+    return [mask_tokens(text, *settings) for text in sorted(texts, key=len)]
+
+
+def _predict(context: EvalContext, masked: Masked) -> Predictions:
+    """Of every masked token, (K,) each: whether it is predicted, its cross-entropy, its id, and its sentence."""
     model: Any = context.model
     out = []
     for start in range(0, len(masked), BATCH):

@@ -21,8 +21,9 @@ import torch
 from ...data import wordnet
 from ...data.world.grammar import RELATIONS, Relation, Thing, article, compose, plural
 from ..context import BATCH, EvalContext
-from ..result import Result
-from .language import log_unigram
+from ..neighbours import NGram
+from ..result import NGRAM, Result
+from .language import log_unigram, ngram
 
 NEEDS = ("objects", "senses")
 EACH = 100  # pairs of a phenomenon, at most
@@ -66,16 +67,28 @@ def score(context: EvalContext) -> list[Result]:
     a half. Empty for unseen splits.
 
     Control conditions: the sentence that unigram frequencies in the training texts choose, which is the right one in
-    half of the pairs, as they are drawn so (`balanced`); and the one of fewer tokens. Pairs of one sentence of WordNet,
+    half of the pairs, as they are drawn so (`balanced`); the one of fewer tokens; and the one that is likelier by an
+    n-gram, the same sum with p(token | its two neighbours). Pairs of one sentence of WordNet,
     and of one concept of captions, are resampled together.
     """
     if context.unseen:
         return []
     drawn = draw_pairs(context, unigram := log_unigram(context))
-    pairs = [pair for each in drawn.values() for pair in each]
-    ids = _encode(context, pairs)
+    ids = _encode(context, [pair for each in drawn.values() for pair in each])
     chosen = {"MLM": pseudo_log_likelihood(context, ids), "unigram": _sums(ids, unigram),
               "fewer tokens": -np.array([len(row) for row in ids], float)}  # fmt: skip
+    return _results(context, drawn, chosen) + by_neighbours(context, drawn)
+
+
+def by_neighbours(context: EvalContext, drawn: Pairs) -> list[Result]:
+    """The control condition of an n-gram, whatever the model."""
+    ids = _encode(context, [pair for each in drawn.values() for pair in each])
+    return _results(context, drawn, {NGRAM: _by_neighbours(ids, ngram(context))})
+
+
+def _results(context: EvalContext, drawn: Pairs, chosen: dict[str, np.ndarray]) -> list[Result]:
+    """Accuracy by phenomenon and over all, of each condition's scores of the right and the wrong sentences in turn."""
+    pairs = [pair for each in drawn.values() for pair in each]
     phenomenon = np.repeat(list(drawn), [len(each) for each in drawn.values()])
     source = np.array([pair.source for pair in pairs])
     results = []
@@ -218,6 +231,13 @@ def _encode(context: EvalContext, pairs: Sequence[MinimalPair]) -> list[list[int
     """The token ids of each pair's right sentence, then its wrong one."""
     longest = context.config.data.text_tokens
     return [context.tokenizer.encode(text, longest) for pair in pairs for text in (pair.right, pair.wrong)]
+
+
+def _by_neighbours(ids: Sequence[Sequence[int]], counted: NGram) -> np.ndarray:
+    """(n,) nats: the pseudo-log-likelihood of each text, token ids with `<s>` and `</s>`, by an n-gram."""
+    rows = [(row[p - 1], row[p + 1], row[p]) for row in ids for p in range(1, len(row) - 1)]
+    text = np.repeat(range(len(ids)), [len(row) - 2 for row in ids])
+    return np.bincount(text, np.log(counted.probability(np.array(rows))), len(ids))
 
 
 def _sums(ids: Sequence[Sequence[int]], of: np.ndarray) -> np.ndarray:

@@ -20,23 +20,27 @@ const ORDERS = 25; // of Shapley sampling
  */
 export function scorer(model, given, score) {
   const text = remembered((/** @type {boolean[]} */ hidden) => model.encodeText(model.maskedText(given, hidden)));
-  const image = remembered((/** @type {boolean[]} */ hidden) => model.encodeImage(model.maskedImage(given, hidden)));
+  const image = remembered((/** @type {boolean[]} */ hidden) => {
+    const encoded = model.encodeImage(model.maskedImage(given, hidden));
+    return { encoded, memory: model.remembered(encoded) };
+  });
   return ({ pieces = [], patches = [] } = {}) => {
-    const [words, picture] = [text(pieces), image(patches)];
-    return score({ text: words, patches: picture, fused: model.fuse(words, picture) });
+    const [words, { encoded, memory }] = [text(pieces), image(patches)];
+    return score({ text: words, patches: encoded, fused: model.fuse(words, memory) });
   };
 }
 
 /**
  * A function of flags that keeps its last two answers: of what stays, and of what changes
- * @param {(flags: boolean[]) => Float32Array} compute
+ * @template T
+ * @param {(flags: boolean[]) => T} compute
  */
 function remembered(compute) {
-  /** @type {[string, Float32Array][]} */
+  /** @type {[string, T][]} */
   let known = [];
   return (/** @type {boolean[]} */ flags) => {
     const key = flags.map(Number).join("");
-    const found = known.find(([name]) => name === key) ?? /** @type {[string, Float32Array]} */ ([key, compute(flags)]);
+    const found = known.find(([name]) => name === key) ?? /** @type {[string, T]} */ ([key, compute(flags)]);
     known = [found, ...known.filter(([name]) => name !== key)].slice(0, 2);
     return found[1];
   };

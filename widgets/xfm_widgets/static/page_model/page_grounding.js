@@ -7,10 +7,15 @@ import { coded, noMaps } from "./page_questions.js";
 /** @import { Inputs, Outputs, PageModel } from "./page_xfm.js" */
 /** @import { Tokens } from "./page_tokenizer.js" */
 /** @import { GroundedPhrase, SeenWordsPayload } from "../payloads.d.ts" */
+/**
+ * `find`: as GroundingPad draws it, boxes as x, y, width, height in pixels; without candidates until the picture is `ready`
+ * @typedef {{ find: (phrase: string) => GroundedPhrase, isReady: () => boolean, ready: Promise<void> }} Grounder
+ */
 /** @typedef {number[]} Box centre x and y, width, height as shares of the picture's side */
 
 // as in Python
 const [MASKED, HIDDEN] = [24, 0.3];
+const TOGETHER = 4; // masks: as one slice of the work ahead
 const [SAME, CANDIDATES, NAMED] = [0.5, 3, 3];
 const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
 
@@ -20,23 +25,36 @@ const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
  * @param {Uint8Array} rgb (side, side, 3)
  * @param {number} seed of the candidates: the payload's `seeds.candidates`
  * @param {SeenWordsPayload | null} seen
- * @returns {(phrase: string) => GroundedPhrase} as GroundingPad draws it; boxes: x, y, width, height in pixels
+ * @returns {Grounder}
  */
 export function grounder(model, rgb, seed, seen = null) {
   const masks = hiddenPatches(model.grid ** 2, seed);
   const picture = model.inputs(rgb, "any text");
-  // with each mask, which no phrase changes
-  const encoded = ahead(masks.length, (i) => model.encodeImage(model.maskedImage(picture, masks[i])));
-  return (phrase) => {
+  // whole and with each mask, which no phrase changes
+  const patches = model.encodeImage(picture.patches);
+  const memory = model.remembered(patches);
+  const masked = ahead(masks.length / TOGETHER, (i) => {
+    const all = new Float32Array(TOGETHER * picture.patches.length);
+    for (let g = 0; g < TOGETHER; g++)
+      all.set(model.maskedImage(picture, masks[i * TOGETHER + g]), g * picture.patches.length);
+    return model.remembered(model.encodeImage(all, undefined, TOGETHER), TOGETHER);
+  });
+  /** @param {string} phrase @returns {GroundedPhrase} */
+  function find(phrase) {
     const maps = noMaps();
-    const given = model.inputs(rgb, phrase);
-    const out = model.outputs(given, {}, maps);
+    const tokens = model.tokenizer.tokens(phrase, model.config.longest);
+    const text = model.encodeText(model.embedText(tokens.ids));
+    const out = { text, patches, fused: model.fuse(text, memory, maps) };
     const box = model.box(out);
     if (!box?.every(Number.isFinite)) throw new RangeError("the model has no box to give, or no finite one");
-    const boxes = masks.map((_, i) => model.box({ fused: model.fuse(out.text, encoded(i)) }));
-    const tokens = model.grid ** 2 + 1;
-    const { pieces } = given.tokens;
-    const { codes, scale } = coded(maps.cross, tokens);
+    const boxes = Array.from({ length: masked.isDone() ? masks.length / TOGETHER : 0 }, (_, i) => {
+      const fused = model.fuse(text, masked.get(i), undefined, TOGETHER, true);
+      const width = fused.length / TOGETHER;
+      return Array.from({ length: TOGETHER }, (_x, g) => model.box({ fused: fused.subarray(g * width) }));
+    }).flat();
+    const keys = model.grid ** 2 + 1;
+    const { pieces } = tokens;
+    const { codes, scale } = coded(maps.cross, keys);
     return {
       box: inPixels(box, model.config.side),
       iou: null,
@@ -46,14 +64,15 @@ export function grounder(model, rgb, seed, seen = null) {
         share: one.share,
         presence: presence(model, out, one.box),
       })),
-      ...wordFacts(given.tokens, seen, phrase),
+      ...wordFacts(tokens, seen, phrase),
       begins: seen ? beginsOtherwise(seen, phrase) : [],
       pieces,
-      shape: [maps.cross.length, model.config.text_heads, pieces.length, tokens, model.grid],
+      shape: [maps.cross.length, model.config.text_heads, pieces.length, keys, model.grid],
       weights: codes,
       most: scale,
     };
-  };
+  }
+  return { find, isReady: masked.isDone, ready: masked.done };
 }
 
 /** @param {Box} box @param {number} side */
@@ -76,7 +95,7 @@ export function presence(model, { text, patches }, box) {
     part.set(row, i * width);
   });
   // to see these patches alone is what Python's mask does
-  const odds = model.itm({ fused: model.fuse(text, part) });
+  const odds = model.itm({ fused: model.fuse(text, model.remembered(part), undefined, 1, true) });
   return odds === null ? null : 1 / (1 + Math.exp(-odds));
 }
 

@@ -11,8 +11,11 @@ import { createModel } from "./page_xfm.js";
 export { attributionLab };
 
 /** @import { Model } from "../host.d.ts" */
+/** @import { Memory } from "./page_network.js" */
 /** @import { PageModel } from "./page_xfm.js" */
-/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "../payloads.d.ts" */
+/** @typedef {{ patches: Float32Array, memory: Memory }} EncodedImage */
+/** @import { Grounder } from "./page_grounding.js" */
+/** @import { GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "../payloads.d.ts" */
 const OWN = "your own"; // the label of the reader's own trace
 
 /**
@@ -31,7 +34,8 @@ const OWN = "your own"; // the label of the reader's own trace
 export function maskPlayground(payload, { text, mask }) {
   const page = createModel(payload);
   return (model) => {
-    let inputs = page.inputs(bytesOf(model.get("payload").image), text);
+    const inputsNow = () => page.inputs(bytesOf(model.get("payload").image), model.get("typed").trim() || text);
+    let inputs = inputsNow();
     function answerNow() {
       const found = guess(page, inputs, { patches: model.get("hidden_patches"), pieces: model.get("hidden_pieces") });
       model.set("pixels", new DataView(found.pixels.buffer));
@@ -41,8 +45,17 @@ export function maskPlayground(payload, { text, mask }) {
     model.on("change:hidden_patches", answer);
     model.on("change:hidden_pieces", answer);
     model.on("change:payload", () => {
-      inputs = page.inputs(bytesOf(model.get("payload").image), text);
+      inputs = inputsNow();
     });
+    model.on("change:typed", () =>
+      reporting(model, () => {
+        const { pieces, owner } = inputsNow().tokens;
+        model.set("hidden_pieces", []);
+        if (model.limits) for (const name of ["hidden_pieces", "token"]) model.limits[name].count = pieces.length;
+        model.set("payload", { ...model.get("payload"), pieces, owner });
+        answerNow();
+      }),
+    );
     return {
       "hide at random": () => {
         model.set("hidden_patches", blocks(page.grid, mask.patches, mask.smallest));
@@ -68,7 +81,7 @@ export function groundingPad(payload, seen) {
   const page = createModel(payload);
   return (model) => {
     const picture = () => model.get("payload").pictures[model.get("scene")];
-    /** @type {Map<GroundedPicture, (phrase: string) => GroundedPhrase>} */
+    /** @type {Map<GroundedPicture, Grounder>} */
     const grounders = new Map();
     /** @param {GroundedPicture} shown */
     function grounderOf(shown) {
@@ -80,9 +93,12 @@ export function groundingPad(payload, seen) {
       const [shown, scene, phrase] = [picture(), model.get("scene"), model.get("phrase")];
       if (!phrase.trim() || Object.hasOwn(shown.found, phrase)) return model.set("message", "");
       reporting(model, () => {
-        const answer = grounderOf(shown)(phrase);
-        const known = Object.keys(shown.found).length;
-        model.set("newest", { scene, phrase, answer, count: known + 1 });
+        const { find, isReady, ready } = grounderOf(shown);
+        const count = Object.keys(shown.found).length + 1;
+        const tell = () => model.set("newest", { scene, phrase, answer: find(phrase), count });
+        tell();
+        // of a new picture: the candidates behind the box, where the reader has not gone on meanwhile
+        if (!isReady()) void ready.then(() => picture() === shown && model.get("phrase") === phrase && tell());
       });
     }
     grounderOf(picture()); // which begins to compute
@@ -131,7 +147,7 @@ export function retrievalExplorer(payload, { longest, pictures, seen }) {
         if (!typed.trim()) return;
         const tokens = page.tokenizer.tokens(typed, longest);
         const query = encodedText(page, tokens.ids);
-        const scores = ranked(page, count, k, (i) => [query, image(i)]);
+        const scores = ranked(page, count, k, (i) => [query, image.get(i)]);
         tell(model, "text to image", { ...scores, text: typed, ...wordFacts(tokens, seen, typed) });
       });
     });
@@ -140,7 +156,7 @@ export function retrievalExplorer(payload, { longest, pictures, seen }) {
         taking(asked, page, of, (rgb, whole) => {
           const query = encodedImage(page, rgb);
           const shown = prepared(whole.rgba, whole.width, whole.height, side);
-          const scores = ranked(page, count, k, (i) => [text(i), query]);
+          const scores = ranked(page, count, k, (i) => [text.get(i), query]);
           tell(asked, "image to text", { ...scores, picture: new DataView(shown.buffer) });
           asked.set("direction", "image to text");
           asked.set("own", true);
@@ -187,24 +203,29 @@ export function traceExplorer(payload, { text }) {
  * @param {PageModel} page
  * @param {number} count
  * @param {number} k
- * @param {(i: number) => [Float32Array, Float32Array]} pair encoded text and picture
+ * @param {(i: number) => [Float32Array, EncodedImage]} pair encoded text and picture
  */
 export function ranked(page, count, k, pair) {
   const places = [...Array(count).keys()];
   const itc = Float32Array.from(places, (i) => {
-    const [text, patches] = pair(i);
+    const [text, { patches }] = pair(i);
     return page.itc({ text, patches }) ?? Number.NaN;
   });
   const itm = new Float32Array(count).fill(Number.NaN);
-  for (const i of places.sort((a, b) => itc[b] - itc[a]).slice(0, k))
-    itm[i] = page.itm({ fused: page.fuse(...pair(i)) }) ?? Number.NaN;
+  for (const i of places.sort((a, b) => itc[b] - itc[a]).slice(0, k)) {
+    const [text, { memory }] = pair(i);
+    itm[i] = page.itm({ fused: page.fuse(text, memory, undefined, 1, true) }) ?? Number.NaN;
+  }
   return { itc: new DataView(itc.buffer), itm: itm.every(Number.isNaN) ? null : new DataView(itm.buffer) };
 }
 
 /** @param {PageModel} page @param {number[]} ids */
 const encodedText = (page, ids) => page.encodeText(page.embedText(ids));
-/** @param {PageModel} page @param {Uint8Array} rgb */
-const encodedImage = (page, rgb) => page.encodeImage(page.embedImage(rgb));
+/** @param {PageModel} page @param {Uint8Array} rgb @returns {EncodedImage} */
+function encodedImage(page, rgb) {
+  const patches = page.encodeImage(page.embedImage(rgb));
+  return { patches, memory: page.remembered(patches) };
+}
 
 /**
  * A picture of the payload as the model sees it

@@ -9,10 +9,12 @@ import { createModel } from "./page_xfm.js";
 
 /** @import { Kernel } from "./page_kernel.js" */
 /** @import { Model } from "../host.d.ts" */
-/** @import { AttributionLabTraits, DrawnAttribution, LabObject, PageMethod, PageModelPayload, PageTarget } from "../payloads.d.ts" */
+/** @import { AttributionLabPayload, AttributionLabTraits, DrawnAttribution, PageMethod, PageModelPayload, PageTarget } from "../payloads.d.ts" */
 /** @typedef {Model<AttributionLabTraits>} Lab */
 
 const OBJECTS = "object ablation"; // needs their masks
+/** @type {PageTarget} */
+const PLAIN = { name: "itm", places: [], ids: [] }; // where the sentence has none of the words that were asked for
 const FIRST = "occlusion"; // of a picture, where none of the methods that are shown can be computed here
 
 /**
@@ -30,15 +32,21 @@ export function attributionLab(payload, { text, targets, methods }) {
     /** What is asked of the picture that is shown: only of the first one it is known what is where */
     function seenNow() {
       const { image, objects } = model.get("payload");
-      const isFirst = isSame(image, first);
-      const questions = targets.map((target) => ({
-        ...question(page, bytesOf(image), text, target),
+      const typed = model.get("typed").trim();
+      const said = typed || text;
+      const isFirst = isSame(image, first) && said === text;
+      const inputs = page.inputs(bytesOf(image), said);
+      // a sentence of the reader's may lack the words that are asked for
+      const had = said === text ? targets : targets.filter(({ places }) => !places.length);
+      const questions = (had.length ? had : [PLAIN]).map((target) => ({
+        ...question(page, bytesOf(image), said, target),
         truth: (isFirst && target.truth) || null,
       }));
       const patches = objects.map((one) => one.patches);
-      const inputs = page.inputs(bytesOf(image), text);
       return {
         image,
+        typed,
+        tokens: inputs.tokens,
         match: page.itm(page.outputs(inputs)),
         questions,
         remove: removals(page, questions, Object.fromEntries(objects.map((o) => [o.name, o.patches]))),
@@ -46,6 +54,9 @@ export function attributionLab(payload, { text, targets, methods }) {
         offered: Object.keys(methods).filter((name) => objects.length || name !== OBJECTS),
       };
     }
+    model.on("change:typed", () => {
+      if (model.get("typed").trim() !== seen.typed) void working(model, () => look(model));
+    });
     model.on("change:payload", () => {
       if (!isSame(model.get("payload").image, seen.image)) seen = seenNow();
     });
@@ -60,7 +71,7 @@ export function attributionLab(payload, { text, targets, methods }) {
     /**
      * @param {Lab} to
      * @param {DrawnAttribution[]} found
-     * @param {{ image?: DataView, objects?: LabObject[] }} picture
+     * @param {Partial<AttributionLabPayload>} picture
      */
     function tell(to, found, picture = {}) {
       const known = [...new Set(found.map(({ method }) => method))];
@@ -110,23 +121,37 @@ export function attributionLab(payload, { text, targets, methods }) {
       }
       busy -= 1;
     }
-    /** @param {Lab} asked @param {Uint8Array} rgb */
-    async function look(asked, rgb) {
+    /**
+     * Explains anew: another picture, of whose objects nothing is known, or another sentence
+     * @param {Lab} asked
+     * @param {Uint8Array | null} rgb
+     */
+    async function look(asked, rgb = null) {
+      const picture = rgb ? { image: new DataView(rgb.buffer), objects: [] } : {};
+      if (!rgb) seen = seenNow(); // an error where the sentence is none
       const before = asked.get("methods");
       const isAlone = !asked.isDone; // beside Python, which knows more methods, the choice of them stays
       const known = before.filter((name) => Object.hasOwn(methods, name) && name !== OBJECTS);
-      const names = known.length || !isAlone ? known : [FIRST];
+      const shown = known.length || !isAlone ? known : [FIRST];
       for (const name of /** @type {const} */ (["removed_words", "removed_objects", "removed_patches"]))
         asked.set(name, []);
-      if (asked.limits) asked.limits.removed_objects.of = [];
-      asked.set("credit", "");
-      tell(asked, [], { image: new DataView(rgb.buffer), objects: [] });
+      if (asked.limits && rgb) asked.limits.removed_objects.of = [];
+      if (rgb) asked.set("credit", "");
+      const { words, owner } = seen.tokens;
+      const names = seen.questions.map(({ name }) => name);
+      if (asked.limits) {
+        Object.assign(asked.limits.removed_words, { count: words.length });
+        Object.assign(asked.limits.token, { count: owner.length });
+        Object.assign(asked.limits.targets, { of: names });
+      }
+      tell(asked, [], { ...picture, words, owner, targets: names });
+      asked.set("targets", names);
       rescore();
-      const found = await computed(asked, names);
+      const found = await computed(asked, shown);
       if (!found) return;
       tell(asked, found);
-      if (isAlone) asked.set("methods", names);
-      const left = before.filter((name) => !names.includes(name));
+      if (isAlone) asked.set("methods", shown);
+      const left = before.filter((name) => !shown.includes(name));
       asked.set("message", left.length ? `Not computed in this page, which has no gradients: ${left.join(", ")}.` : "");
     }
     /** Methods that can be computed here and are not yet @param {Lab} asked @param {string[]} names */

@@ -1,12 +1,16 @@
 // @ts-check
-// X-FM in the page: the three encoders, every head and every attention, from a payload of xfm_widgets/page_model.py.
+// X-FM in the page, from a payload of xfm_widgets/page_model.py: what becomes of a picture and a text (page_network.js).
 // docs/page-model.md says how it is used; page_questions.js asks it what the views ask.
+import { network, relativeBias } from "./page_network.js";
 import { prepared } from "./page_picture.js";
-import { add, attend, dot, gelu, layerNorm, linear, meanRow, mixed, standardised, unpacked } from "./page_tensor.js";
+import { steps, taped } from "./page_tape.js";
+import { mixed, plain, standardised } from "./page_tensor.js";
 import { createTokenizer } from "./page_tokenizer.js";
+import { fast } from "./page_wasm.js";
 
 /** @import { PageModelPayload } from "../payloads.d.ts" */
-/** @import { Tensor } from "./page_tensor.js" */
+/** @import { Algebra } from "./page_tensor.js" */
+/** @import { Memory } from "./page_network.js" */
 /** @import { Tokens } from "./page_tokenizer.js" */
 /** @typedef {Record<string, Float32Array[]>} Maps by name (language, vision, fusion, cross) and layer: (heads, queries, keys) */
 /** @typedef {ReturnType<typeof createModel>} PageModel */
@@ -22,92 +26,23 @@ const PAD = 1;
 const MEAN = [0.48145466, 0.4578275, 0.40821073];
 const DEVIATION = [0.26862954, 0.26130258, 0.27577711];
 
-/** @param {PageModelPayload} payload */
-export function createModel(payload) {
+/**
+ * @param {PageModelPayload} payload
+ * @param {Algebra} algebra
+ */
+export function createModel(payload, algebra = fast() ?? plain) {
   const { config } = payload;
-  const weights = unpacked(payload);
+  const weights = algebra.unpacked(payload);
   const tokenizer = createTokenizer(payload.tokenizer);
-  const { side, patch, heads: losses } = config;
+  const { side, patch } = config;
   const grid = side / patch;
-  const [visionWidth, textWidth] = [weights["vision.cls_token"].shape[0], weights["text.token_type"].shape[0]];
-
-  // ---- parts: a name is that of the module in xfm/model
-
-  /**
-   * @param {string} name
-   * @param {Float32Array} x
-   */
-  const project = (name, x) => linear(x, weights[`${name}.weight`], weights[`${name}.bias`]);
-
-  /**
-   * @param {string} name
-   * @param {Float32Array} x
-   * @param {number} epsilon
-   */
-  const norm = (name, x, epsilon) => layerNorm(x, weights[`${name}.weight`], weights[`${name}.bias`], epsilon);
-
-  /**
-   * @param {string} name
-   * @param {Float32Array} x
-   */
-  const mlp = (name, x) => project(`${name}.fc2`, gelu(project(`${name}.fc1`, x)));
-
-  /**
-   * @param {string} name
-   * @param {number} heads
-   * @param {Float32Array} x
-   * @param {Float32Array} memory what is looked at
-   * @param {Float32Array[]} [map] gets the weights
-   * @param {(head: number, query: number, key: number) => number} [bias]
-   */
-  function attention(name, heads, x, memory, map, bias) {
-    const [q, k, v] = [project(`${name}.query`, x), project(`${name}.key`, memory), project(`${name}.value`, memory)];
-    const found = attend(q, k, v, heads, weights[`${name}.query.weight`].shape[0], bias);
-    map?.push(found.weights);
-    return project(`${name}.out`, found.gathered);
-  }
-
-  /**
-   * A post-norm layer: RoBERTa's, and with `memory` the fusion encoder's
-   * @param {string} name
-   * @param {Float32Array} x
-   * @param {number} epsilon
-   * @param {Float32Array[]} [map]
-   * @param {Float32Array} [memory]
-   * @param {Float32Array[]} [cross]
-   */
-  function textLayer(name, x, epsilon, map, memory, cross) {
-    const heads = config.text_heads;
-    let out = norm(`${name}.norm1`, add(attention(`${name}.attention`, heads, x, x, map), x), epsilon);
-    if (memory)
-      out = norm(`${name}.cross_norm`, add(attention(`${name}.cross`, heads, out, memory, cross), out), epsilon);
-    return norm(`${name}.norm2`, add(mlp(`${name}.mlp`, out), out), epsilon);
-  }
-
-  /**
-   * The relative position bias of a block
-   * @param {number} layer
-   */
-  function relativeBias(layer) {
-    const { data, shape } = weights[`vision.relative_bias.${layer}`];
-    const [rows, heads] = shape;
-    const across = 2 * grid - 1;
-    /**
-     * @param {number} query
-     * @param {number} key
-     */
-    const rowOf = (query, key) => {
-      if (query === 0) return key === 0 ? rows - 1 : rows - 3;
-      if (key === 0) return rows - 2;
-      const [q, k] = [query - 1, key - 1];
-      const dy = Math.floor(q / grid) - Math.floor(k / grid) + grid - 1;
-      return dy * across + (q % grid) - (k % grid) + grid - 1;
-    };
-    /** @type {(head: number, query: number, key: number) => number} */
-    return (head, query, key) => data[rowOf(query, key) * heads + head];
-  }
-
-  // ---- encoders
+  const biases = Array.from({ length: config.vision_depth }, (_, i) => {
+    const table = weights[`vision.relative_bias.${i}`];
+    return algebra.table(relativeBias(table, grid), [table.shape[1], grid ** 2 + 1, grid ** 2 + 1]);
+  });
+  const parameters = { weights, biases, config };
+  const net = network(parameters, steps(algebra));
+  const { project, norm, encodeText, encodeImage, fuse, remembered, scores, visionWidth, textWidth } = net;
 
   /**
    * Token ids -> (L, D), what the first layer sees
@@ -125,18 +60,6 @@ export function createModel(payload) {
         out[row * textWidth + i] = words[id * textWidth + i] + type[i] + places[place * textWidth + i];
     });
     return norm("text.norm", out, config.text_epsilon);
-  }
-
-  /**
-   * Embedded tokens (L, D) -> (L, D)
-   * @param {Float32Array} x
-   * @param {Maps} [maps]
-   */
-  function encodeText(x, maps) {
-    let out = x;
-    for (let i = 0; i < config.text_depth; i++)
-      out = textLayer(`text.layers.${i}`, out, config.text_epsilon, maps?.language);
-    return out;
   }
 
   /**
@@ -166,111 +89,6 @@ export function createModel(payload) {
    * @param {Uint8Array} rgb
    */
   const embedImage = (rgb) => project("vision.patch_embed", patchify(rgb, normalised));
-
-  /**
-   * Embedded patches (P, D) -> (P, D)
-   * @param {Float32Array} x
-   * @param {Maps} [maps]
-   */
-  function encodeImage(x, maps) {
-    const first = new Float32Array(visionWidth + x.length);
-    first.set(weights["vision.cls_token"].data);
-    const positions = weights["vision.positions"];
-    first.set(positions ? add(x.slice(), positions.data) : x, visionWidth);
-    /** @type {Float32Array} */
-    let out = first;
-    for (let i = 0; i < config.vision_depth; i++) {
-      const name = `vision.blocks.${i}`;
-      const before = norm(`${name}.norm1`, out, 1e-6);
-      const seen = attention(`${name}.attention`, config.vision_heads, before, before, maps?.vision, relativeBias(i));
-      out = add(out, seen, weights[`${name}.gamma1`].data);
-      out = add(out, mlp(`${name}.mlp`, norm(`${name}.norm2`, out, 1e-6)), weights[`${name}.gamma2`].data);
-    }
-    return norm("vision.norm", out.subarray(visionWidth), 1e-6);
-  }
-
-  /**
-   * Encoded text (L, D) and patches (P, D) -> (L, D): the text tokens look at the mean of the patches and at the patches
-   * @param {Float32Array} text
-   * @param {Float32Array} patches
-   * @param {Maps} [maps]
-   */
-  function fuse(text, patches, maps) {
-    const memory = new Float32Array(visionWidth + patches.length);
-    memory.set(meanRow(patches, visionWidth));
-    memory.set(patches, visionWidth);
-    let out = text;
-    for (let i = 0; i < config.fusion_depth; i++)
-      out = textLayer(`fusion.layers.${i}`, out, 1e-5, maps?.fusion, memory, maps?.cross);
-    return out;
-  }
-
-  // ---- heads: null where the model has no such head
-
-  /** @param {string} loss */
-  const has = (loss) => losses.includes(loss);
-
-  /**
-   * Linear, LayerNorm, GELU, Linear of the first token
-   * @param {string} name
-   * @param {Float32Array} fused
-   */
-  const ofFirst = (name, fused) =>
-    project(`${name}.3`, gelu(norm(`${name}.1`, project(`${name}.0`, fused.subarray(0, textWidth)), 1e-5)));
-
-  /**
-   * @param {string} name
-   * @param {Float32Array} feature
-   */
-  const unit = (name, feature) => {
-    const out = project(name, feature);
-    const length = Math.max(Math.sqrt(dot(out, out)), 1e-12);
-    return out.map((value) => value / length);
-  };
-
-  /**
-   * Logits (V) of the vocabulary at one place
-   * @param {string} name
-   * @param {Tensor} table
-   * @param {Float32Array} states (L, D)
-   * @param {number} place
-   */
-  const vocabulary = (name, table, states, place) => {
-    const dense = gelu(project(`${name}.dense`, states.subarray(place * textWidth, (place + 1) * textWidth)));
-    return linear(norm(`${name}.norm`, dense, 1e-5), table, weights[`${name}.bias`]);
-  };
-
-  const answers = {
-    /** @param {Float32Array} text (L, D) -> (E) of unit length */
-    textEmbedding: (text) => (has("itc") ? unit("objectives.itc.text", text.subarray(0, textWidth)) : null),
-    /** @param {Float32Array} patches (P, D) -> (E) of unit length */
-    imageEmbedding: (patches) => (has("itc") ? unit("objectives.itc.image", meanRow(patches, visionWidth)) : null),
-    /** The cosine of a text and a picture @param {Pick<Outputs, "text" | "patches">} out */
-    itc({ text, patches }) {
-      const [a, b] = [answers.textEmbedding(text), answers.imageEmbedding(patches)];
-      return a && b && dot(a, b);
-    },
-    /** The log-odds that text and picture belong together @param {{ fused: Float32Array }} out */
-    itm({ fused }) {
-      if (!has("itm")) return null;
-      const [no, yes] = ofFirst("objectives.itm.head", fused);
-      return yes - no;
-    },
-    /** Centre x and y, width, height as shares of the picture's side @param {{ fused: Float32Array }} out */
-    box: ({ fused }) =>
-      has("bbp") ? Array.from(ofFirst("objectives.bbp.head", fused), (x) => 1 / (1 + Math.exp(-x))) : null,
-    /** @type {(out: Outputs, place: number) => Float32Array | null} logits of the vocabulary, seeing the picture */
-    imlm: ({ fused }, place) =>
-      has("imlm") ? vocabulary("objectives.imlm.head", weights["objectives.imlm.word.weight"], fused, place) : null,
-    /** @type {(out: Outputs, place: number) => Float32Array | null} the same of the text alone */
-    mlm: ({ text }, place) =>
-      has("mlm") ? vocabulary("objectives.mlm.head", weights["text.word.weight"], text, place) : null,
-    /** (P, C): what the patches predict @param {Float32Array} patches (P, D) */
-    mim(patches) {
-      if (!has("mim")) return null;
-      return weights["objectives.mim.head.weight"] ? project("objectives.mim.head", patches) : patches;
-    },
-  };
 
   // ---- a picture and a text
 
@@ -310,7 +128,7 @@ export function createModel(payload) {
       encodeText(maskedText(given, hidden.pieces), maps),
       encodeImage(maskedImage(given, hidden.patches), maps),
     ];
-    return { text, patches, fused: fuse(text, patches, maps) };
+    return { text, patches, fused: fuse(text, remembered(patches), maps) };
   }
 
   /** @type {(given: Inputs, hidden?: ArrayLike<boolean | number>) => Float32Array} */
@@ -328,11 +146,22 @@ export function createModel(payload) {
     /** RGBA bytes of any size -> RGB (side, side, 3) @type {(rgba: Uint8Array | Uint8ClampedArray, width: number, height: number) => Uint8Array} */
     prepare: (rgba, width, height) => prepared(rgba, width, height, side),
     embedText,
-    encodeText,
     embedImage,
-    encodeImage,
-    fuse,
-    ...answers,
+    ...net,
+    /** The cosine of a text and a picture @type {(out: Pick<Outputs, "text" | "patches">) => number | null} */
+    itc: (out) => scores.itc(out)?.[0] ?? null,
+    /** The log-odds that text and picture belong together @type {(out: Pick<Outputs, "fused">) => number | null} */
+    itm: (out) => scores.itm(out)?.[0] ?? null,
+    /** Centre x and y, width, height as shares of the picture's side @type {(out: Pick<Outputs, "fused">) => number[] | null} */
+    box(out) {
+      const sides = net.sides(out);
+      return sides && [...sides];
+    },
+    /** The same encoders and heads on a tape of their own, which differentiates what they compute */
+    recorded() {
+      const tape = taped(algebra);
+      return { ...network(parameters, tape.steps), ...tape };
+    },
     inputs,
     outputs,
     maskedText,

@@ -1,0 +1,227 @@
+"""The explorable: every number is its study's, the folder is complete, and the page computes what PyTorch does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import sys
+from functools import cache
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from statistics import fmean
+from types import ModuleType
+from typing import Any
+
+import javascript
+import make_explorable
+import numpy as np
+import pytest
+from page import DECODE, sent
+
+import xfm
+from xfm.cli import main
+from xfm.study import Study
+from xfm_widgets import site
+from xfm_widgets.page_model import page_model
+
+ROOT = Path(__file__).resolve().parents[2]
+STORY: dict[str, Any] = json.loads(site.NUMBERS.read_text("utf-8"))
+FIRST_SCREEN = 1_500_000  # bytes
+FLOATS = ("mean", "mean_against", "baseline", "step_0", "effect", "low", "high", "p_holm", "margin", "p_equivalent")
+
+
+@cache
+def rows(study: str, name: str) -> list[dict[str, str]]:
+    with open(ROOT / "studies" / study / f"{name}.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def effects(study: str) -> Any:
+    return Study.load(ROOT / "studies" / study).effects().set_index(["variant", "metric"])
+
+
+def value(cell: str) -> float | None:
+    return float(cell) if cell not in ("", "null") else None
+
+
+# ---- numbers
+
+
+@pytest.mark.parametrize("effect", STORY["effects"], ids=lambda e: f"{e['arm']}, {e['metric']}")
+def test_an_effect_is_its_row_of_the_study_and_its_seeds_are_the_table_s(effect: dict[str, Any]) -> None:
+    row = effects(effect["study"]).loc[(effect["arm"], effect["metric"])]
+    for name in FLOATS:
+        expected = float(row[name])
+        assert effect[name] == (pytest.approx(expected) if math.isfinite(expected) else None), name
+    assert all(effect[name] == row[name] for name in ("baseline_name", "verdict", "better", "unit"))
+    runs = {(r["variant"], r["seed"]): r for r in rows(effect["study"], "results") if not r["level"]}
+    assert len(effect["seeds"]) == effect["n"] == 12
+    for seed, ours, theirs in effect["seeds"]:
+        found = [runs[variant, str(int(seed))][effect["metric"]] for variant in (effect["arm"], "xfm")]
+        assert [ours, theirs] == pytest.approx([float(cell) for cell in found])
+    assert effect["effect"] == pytest.approx(fmean(ours - theirs for _, ours, theirs in effect["seeds"]))
+
+
+@pytest.mark.parametrize("arm", make_explorable.ARMS)
+def test_gradients_are_the_probes(arm: str) -> None:
+    probes = [row for row in rows("insulation", "probes") if row["variant"] == arm]
+    assert sum(map(len, STORY["records"][arm].values())) == len(probes)
+    for row in probes:
+        (record,) = (r for r in STORY["records"][arm][row["seed"]] if r["step"] == int(row["step"]))
+        for loss, norms in record["norm"].items():
+            for encoder, norm in norms.items():
+                parts = [value(row[key]) for key in row if key.startswith(f"norm/{loss}/{encoder}")]
+                masks = [part for part in parts if part is not None]
+                flows = math.hypot(*masks) if masks else None
+                if encoder == "language" and (held := value(row.get(f"held_back/{loss}", ""))):
+                    flows = (flows or 0) + held
+                assert norm == (pytest.approx(flows) if flows is not None else None), (loss, encoder)
+
+
+def test_curves_are_the_training_s() -> None:
+    expected: dict[tuple[str, str, str], list[list[float]]] = {}
+    for row in rows("insulation", "curves"):
+        for name, stream in make_explorable.CURVES.items():
+            if (loss := value(row[stream])) is not None:
+                expected.setdefault((row["variant"], row["seed"], name), []).append([int(row["step"]), loss])
+    for arm, seeds in STORY["curves"].items():
+        for seed, curves in seeds.items():
+            for name, points in curves.items():
+                assert np.array(points) == pytest.approx(np.array(expected[arm, seed, name]), abs=1e-4)
+
+
+def test_levels_agreement_and_the_checkpoint_are_what_was_committed() -> None:
+    assert STORY["ngram"] == json.loads((ROOT / "studies" / "ngram.json").read_text("utf-8"))["loss"]
+    for name, points in STORY["guidance"].items():
+        for step, mean in points:
+            probes = [r for r in rows("guidance", "probes") if r["variant"] == "xfm" and int(r["step"]) == step]
+            assert mean == pytest.approx(fmean(float(r[f"guidance/{name}"]) for r in probes), abs=1e-4)
+    results = json.loads((ROOT / "xfm" / "pretrained" / "demo" / "evaluation.json").read_text("utf-8"))
+    committed = {", ".join(filter(None, (r["task"], r["condition"], r["metric"]))): r for r in results}
+    for key, measured in STORY["checkpoint"].items():
+        assert measured == {name: committed[key][name] for name in measured}
+
+
+@pytest.mark.full
+def test_the_committed_numbers_are_what_the_script_writes() -> None:
+    assert json.loads(json.dumps(make_explorable.numbers())) == STORY
+
+
+# ---- the folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `xfm site --no-open` writes it."""
+    path = tmp_path_factory.mktemp("site") / "class"
+    main(["site", "--no-open", str(path)])
+    return path
+
+
+def test_the_command_prints_the_link_and_opens_no_browser(folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open_new_tab", opened.append)
+    monkeypatch.setattr(site, "write_site", lambda path: folder / "index.html")
+    main(["site", "--no-open", str(tmp_path)])
+    link = capsys.readouterr().out.strip()
+    assert link == (folder / "index.html").as_uri() and not opened
+    main(["site", str(tmp_path)])
+    assert opened == [link]
+
+
+def test_the_first_screen_is_light_and_the_model_comes_once_behind_it(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} - {"learn.html"} == {"index.html", "model.js"}
+    page, model = folder / "index.html", folder / "model.js"
+    assert page.stat().st_size <= FIRST_SCREEN
+    assert model.stat().st_size > FIRST_SCREEN, "the weights are not in the first screen"
+    assert model.read_text("utf-8").startswith("xfmModel({") and "model.js" in page.read_text("utf-8")
+
+
+def test_the_page_that_learns_is_written_and_linked_where_there_is_one(tmp_path: Path, monkeypatch) -> None:
+    name = "xfm_widgets.learning_page"
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)
+    module.learning_page = lambda: "<!doctype html><title>learns</title>"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, module)
+    site.write_site(tmp_path)
+    assert (tmp_path / "learn.html").read_text("utf-8") == module.learning_page()
+    assert '"learn": true' in (tmp_path / "index.html").read_text("utf-8")
+
+
+def test_the_policy_names_the_one_script_and_style_by_their_hashes(folder: Path) -> None:
+    page = (folder / "index.html").read_text("utf-8")
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    for tag, head in (("style", "<style>"), ("script", '<script type="module">')):
+        (content,) = re.findall(f"{head}(.*?)</{tag}>", page, re.S)
+        assert f"{tag}-src '{site.digest(content)}'" in policy
+    assert "unsafe-inline" not in policy and "unsafe-eval'" not in policy.replace("wasm-unsafe-eval'", "")
+    assert not re.search(r"(?:src|href)=[\"']?https?:", page)
+
+
+# ---- what the page computes
+
+
+@pytest.fixture(scope="module")
+def story() -> dict[str, Any]:
+    return site.story_of(xfm.load("demo"), learn=False)
+
+
+def test_every_word_of_the_caption_is_one_piece(story: dict[str, Any]) -> None:
+    lab, caption = xfm.load("demo"), story["scene"]["caption"]
+    assert caption == STORY["pair"]["caption"]
+    assert len(lab.tokenizer.encode(caption, 64)) == len(caption.split()) + 2 == len(STORY["pair"]["unigram"])
+
+
+def test_a_removed_object_is_gone_and_nothing_else_changes(story: dict[str, Any]) -> None:
+    lab, scene = xfm.load("demo"), story["scene"]
+    whole = np.frombuffer(scene["image"], np.uint8).reshape(48, 48, 3)
+    for name, (cx, cy, w, h) in zip(scene["names"], scene["boxes"], strict=True):
+        without = np.frombuffer(scene["without"][name]["image"], np.uint8).reshape(48, 48, 3)
+        changed = np.argwhere((without != whole).any(-1)) + 0.5
+        assert len(changed) > 0
+        low, high = np.array([cy - h / 2, cx - w / 2]) * 48 - 1, np.array([cy + h / 2, cx + w / 2]) * 48 + 1
+        assert (changed >= low).all() and (changed <= high).all()
+        assert lab.inputs(without, scene["caption"]).score() < lab.inputs(whole, scene["caption"]).score()
+
+
+INNER = """
+import { innerNumbers, dotProduct } from "./explorable/inner_numbers.js";
+import { noMaps } from "./page_model/page_questions.js";
+const given = model.inputs(bytes(data.image), data.caption);
+const maps = noMaps();
+model.outputs(given, {}, maps);
+const inner = innerNumbers(payload);
+const [words, patches, heads] = [given.tokens.ids.length, model.grid ** 2, model.config.text_heads];
+const worst = {};
+for (const [name, map, queries, keys, skip] of [["language", "language", words, words, 0],
+    ["fusion", "cross", words, patches + 1, 0], ["vision", "vision", patches + 1, patches + 1, 1]])
+  worst[name] = maps[map].map((weights, layer) => {
+    const inside = inner[name](layer, given);
+    const width = inside.queries.length / (queries - skip);
+    let most = 0;
+    for (let head = 0; head < heads; head++)
+      for (let i = skip; i < queries; i++) {
+        const row = weights.subarray((head * queries + i) * keys, (head * queries + i + 1) * keys);
+        const score = (j) => dotProduct(inside, heads, width, head, i - skip, j - skip).score;
+        // a softmax is known by its ratios, also where one of its keys is unknown
+        const best = row.indexOf(row.subarray(skip).reduce((a, b) => Math.max(a, b)), skip);
+        const top = score(best);
+        for (let j = skip; j < keys; j++)
+          most = Math.max(most, Math.abs(row[best] * Math.exp(score(j) - top) - row[j]));
+      }
+    return most;
+  });
+answer(worst);
+"""
+
+
+def test_a_dot_product_is_what_the_encoder_s_attention_is_made_of(story: dict[str, Any]) -> None:
+    lab, scene = xfm.load("demo"), story["scene"]
+    payload = sent(page_model(lab.model, lab.tokenizer))
+    given = {"payload": payload, "caption": scene["caption"], "image": sent({"weights": scene["image"]})["weights"]}
+    worst = javascript.run(DECODE + INNER, given)
+    assert {name: len(layers) for name, layers in worst.items()} == {"language": 3, "fusion": 2, "vision": 3}
+    assert max(map(max, worst.values())) < 1e-4

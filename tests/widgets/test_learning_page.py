@@ -1,0 +1,125 @@
+"""The page that learns: every gradient is torch's, its steps are a twin's, and the stop stops what it says."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import javascript
+import numpy as np
+import pytest
+from learning_twin import FUSED, Twin
+
+from xfm_widgets.learning_page import drawings
+
+ALL = ("mlm", "mim", "itc", "itm", "imlm", "bbp")
+HEAD = """
+import { createKernels } from "./learn/learn_kernels.js";
+import { drawBatch, readDrawings } from "./learn/learn_draws.js";
+import { createTrainer } from "./learn/learn_trainer.js";
+const coded = (floats) => Buffer.from(Float32Array.from(floats).buffer).toString("base64");
+const shown = readDrawings(data.drawings);
+const trainer = createTrainer(createKernels(data.plain), shown, data.seed);
+const { parameters, specs, offset } = trainer.model;
+const read = (at) => Object.fromEntries(Object.values(parameters).map((p) => {
+  const begin = p.at + at;
+  return [p.name, p.isReached || !at ? coded(trainer.kernels.floats.subarray(begin, begin + p.rows * p.cols)) : null];
+}));
+"""
+GRADIENTS = """
+const losses = Object.fromEntries([true, false].map((isStopped) => [isStopped, {}]));
+for (let i = 0; i < data.after; i++) trainer.step(data.settings);
+const each = {};
+const values = trainer.differentiate(data.settings, (name) => { each[name] = read(offset.grads); });
+answer({ specs, each, joint: read(offset.grads), losses: values.losses });
+"""
+STEPS = """
+const steps = Array.from({ length: 10 }, () => trainer.step(data.settings));
+answer({ specs, steps, weights: read(0) });
+"""
+DRAWS = """
+const batch = drawBatch(data.seed, 3, shown);
+answer({ ...batch, pixels: coded(batch.pixels), boxes: coded(batch.boxes), scenes: batch.scenes.length });
+"""
+
+
+def page(script: str, **data: Any) -> Any:
+    return javascript.run(HEAD + script, {"drawings": drawings(), "seed": 7, "plain": False, **data})
+
+
+def floats(text: str, shape: Any = -1) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.float32).reshape(shape)
+
+
+def settings(losses: tuple[str, ...] = ALL, stopped: bool = True, guidance: str = "self") -> dict[str, Any]:
+    return {"losses": losses, "isStopped": stopped, "guidance": guidance}
+
+
+def equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Gradients of all parameters, or none, within 1e-4 of each parameter's largest."""
+    for name, gradient in expected.items():
+        assert (found[name] is None) == (gradient is None), name
+        if gradient is not None:
+            most = np.abs(gradient).max()
+            np.testing.assert_allclose(floats(found[name], gradient.shape), gradient, 0, 1e-4 * most + 1e-7, err_msg=name)
+
+
+def test_a_step_draws_what_the_twin_draws() -> None:
+    found, twin = page(DRAWS), Twin([], drawings(), 7)
+    twin.done = 3
+    batch = twin.batch()
+    np.testing.assert_array_equal(floats(found["pixels"], (16, 16, 192)), batch["pixels"].numpy())
+    np.testing.assert_array_equal(floats(found["boxes"], (16, 4)), batch["boxes"].numpy())
+    assert found["captions"] == batch["captions"].ravel().tolist()
+    assert found["phrases"] == batch["phrases"].ravel().tolist()
+    assert found["hidden"] == np.flatnonzero(batch["hidden"].numpy()).tolist()
+    for name in ("masked", "texts"):
+        assert found[name]["ids"] == batch[name][0].ravel().tolist()
+        assert found[name]["places"] == batch[name][1].tolist()
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["WebAssembly", "JavaScript"])
+@pytest.mark.parametrize("guidance", ["self", "pixels"])
+def test_every_losss_gradient_is_torchs(guidance: str, plain: bool) -> None:
+    found = page(GRADIENTS, settings=settings(guidance=guidance), after=0, plain=plain)
+    twin = Twin(found["specs"], drawings(), 7)
+    losses = twin.losses(False, guidance)
+    for name, loss in losses.items():
+        assert found["losses"][name] == pytest.approx(loss.item(), abs=1e-5)
+        equal(found["each"][name], twin.gradients(loss))
+    equal(found["each"]["itm+imlm"], twin.gradients(losses["itm"] + losses["imlm"]))
+    equal(found["joint"], twin.gradients(sum(twin.losses(True, guidance).values())))
+
+
+@pytest.mark.parametrize("stopped, guidance", [(True, "self"), (False, "pixels"), (True, "frozen")])
+def test_the_first_ten_steps_are_the_twins(stopped: bool, guidance: str) -> None:
+    chosen = settings(stopped=stopped, guidance=guidance)
+    found = page(STEPS, settings=chosen)
+    twin = Twin(found["specs"], drawings(), 7)
+    for step in found["steps"]:
+        assert step["losses"] == pytest.approx(twin.step(stopped, guidance, ALL), abs=1e-4)
+    for name, weights in twin.p.items():
+        expected = weights.detach().numpy()
+        np.testing.assert_allclose(floats(found["weights"][name], expected.shape), expected, 0, 1e-4, err_msg=name)
+
+
+def test_the_stop_keeps_fusion_losses_out_of_the_language_encoder() -> None:
+    for name in FUSED:
+        found = page(GRADIENTS, settings=settings((name,)), after=0)
+        language = [p for p in found["joint"] if p.startswith("language.")]
+        assert all(found["joint"][p] is None for p in language), "no path"
+        assert any(np.abs(floats(found["each"][name][p])).max() > 1e-3 for p in language), "measured without the stop"
+        opened = page(GRADIENTS, settings=settings((name,), stopped=False), after=0)
+        assert opened["joint"] == opened["each"][name]
+
+
+def test_what_no_gradient_reaches_does_not_move() -> None:
+    """Adam's averages alone would move it."""
+    moved = "trainer.step({ ...data.settings, losses: ['mlm'] }); const before = read(0);" + STEPS.replace(
+        "answer({", "answer({ before,"
+    )
+    found = page(moved, settings=settings(("itm", "imlm", "mim")))
+    still = {name for name, weights in found["weights"].items() if weights == found["before"][name]}
+    named = {name for name, *_ in found["specs"]}
+    assert still >= {n for n in named if n.startswith(("language.", "mlm.", "itc.", "bbp."))}
+    assert not still & {n for n in named if n.startswith(("fusion.", "vision.0.", "itm."))}

@@ -1,0 +1,100 @@
+// The explorable's states, boxes and labels, without a page.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { readHash, writeHash } from "../xfm_widgets/static/explorable/deck.js";
+import { hiddenOf } from "../xfm_widgets/static/explorable/guidance_screen.js";
+import { boxLoss, meanOf } from "../xfm_widgets/static/explorable/pair_answers.js";
+import { standing } from "../xfm_widgets/static/explorable/price_screen.js";
+import { pick, place } from "../xfm_widgets/static/explorable/story_parts.js";
+import { at, spreadOut } from "../xfm_widgets/static/explorable/story_plot.js";
+import { turned } from "../xfm_widgets/static/explorable/try_screen.js";
+
+const IDS = ["pair", "stop"];
+
+test("an address is a screen and its state, both ways", () => {
+  for (const [id, state] of [
+    ["stop", { step: "20", seed: "103" }],
+    ["pair", { text: "a <b> & “c” = ?#" }],
+    ["pair", {}],
+  ])
+    assert.deepEqual(readHash(writeHash(id, state), IDS), { id, state });
+  assert.equal(writeHash("pair", { loss: "", word: "2" }), "#pair?word=2", "what is empty is left out");
+});
+
+test("an address that names no screen is the first one without a state", () => {
+  for (const hash of ["", "#", "#no?step=1", "#%E0%A4%A", "#?step=1"])
+    assert.deepEqual(readHash(hash, IDS), { id: "pair", state: {} });
+});
+
+test("a state that names nothing known is the default", () => {
+  assert.equal(pick({ stop: "off" }, "stop", ["on", "off"]), "off");
+  assert.equal(pick({ stop: "<b>" }, "stop", ["on", "off"]), "on");
+  for (const [text, expected] of [
+    ["3", 3],
+    ["4", 1],
+    ["-1", 1],
+    ["2.5", 1],
+    ["", 1],
+    [undefined, 1],
+  ])
+    assert.equal(place({ step: text }, "step", 4, 1), expected);
+});
+
+test("hidden patches of an address are patches of the picture, each once", () => {
+  const story = { scene: { grid: 2, mask: [1] } };
+  assert.deepEqual(hiddenOf({ hidden: "3.0.3.9.x" }, story), [3, 0]);
+  assert.deepEqual(hiddenOf({}, story), [1]);
+  assert.deepEqual(hiddenOf({ hidden: "9" }, story), [1]);
+});
+
+test("a relation is turned round, and a text without one is not", () => {
+  assert.equal(turned("a crab to the left of a snake"), "a crab to the right of a snake");
+  assert.equal(turned("a crab below a snake"), "a crab above a snake");
+  assert.equal(turned("a cleft and a belowed"), "");
+});
+
+test("the loss of equal boxes is nothing; of boxes apart, L1 and more than one", () => {
+  const box = [0.5, 0.5, 0.2, 0.2];
+  assert.ok(Math.abs(boxLoss(box, box).loss) < 1e-12 && Math.abs(boxLoss(box, box).iou - 1) < 1e-12);
+  const { loss, iou } = boxLoss(box, [0.8, 0.5, 0.2, 0.2]);
+  assert.equal(iou, 0);
+  assert.ok(Math.abs(loss - (0.3 + 1 + (0.1 * 0.2) / (0.5 * 0.2))) < 1e-12, "hull 0.5 × 0.2, of which 0.1 is empty");
+});
+
+test("means pass over what was not measured", () => {
+  assert.equal(meanOf(Float32Array.of(1, Number.NaN, 3)), 2);
+  assert.equal(meanOf(Float32Array.of(Number.NaN)), 0);
+});
+
+test("a result is shown only where it stands over all studies", () => {
+  assert.deepEqual(standing({ p_holm: 0.01, p_family: 0.04 }).isShown, true);
+  assert.deepEqual(standing({ p_holm: 0.01, p_family: 0.076 }).isShown, false);
+  assert.match(standing({ p_holm: 0.01, p_family: 0.076 }).text, /not shown/);
+  assert.deepEqual(standing({ p_holm: null, p_family: null }).isShown, false);
+});
+
+test("labels keep their order and a gap; a series has the value of its last point", () => {
+  const found = spreadOut([10, 11, 50], 8);
+  assert.ok(found[1] - found[0] >= 8 && found[2] - found[1] >= 8);
+  assert.deepEqual(spreadOut([], 8), []);
+  assert.equal(
+    at(
+      [
+        [0, 1],
+        [10, 2],
+      ],
+      9,
+    ),
+    1,
+  );
+  assert.equal(
+    at(
+      [
+        [0, 1],
+        [10, 2],
+      ],
+      10,
+    ),
+    2,
+  );
+});

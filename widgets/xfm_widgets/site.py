@@ -1,0 +1,177 @@
+"""A folder for a browser alone: the explorable, and the page that learns where there is one.
+
+Everything that the pages need lies beside them and nothing is fetched, so that the folder works from disk and on any
+static host. The model comes as a script of its own, behind the first screen.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from importlib import import_module
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from xfm.base import seeding
+from xfm.base.files import write_atomically
+from xfm.base.strings import parse_json
+from xfm.data.masking import block_mask
+from xfm.data.world import openmoji, styles
+from xfm.objectives import OBJECTIVES
+from xfm.tasks import EvalContext
+
+from . import esm
+from .gradient_flow import described
+from .page_model import as_in_page, page_model
+from .pages import STATIC, script_json, styles_of
+
+if TYPE_CHECKING:
+    from xfm import Lab
+
+SCRIPT = STATIC / "explorable" / "explorable.js"
+SHEET = "explorable/explorable"
+NUMBERS = Path(__file__).with_name("explorable.json")
+MODEL = "model.js"
+TITLE = "How a vision–language model learns"
+CRISP = 768  # pixels a side of a picture that is shown
+GALLERY = 15  # captions and pictures beside the pair
+FOIL = "lion"
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src '{css_hash}';
+ script-src '{script_hash}' 'strict-dynamic' 'wasm-unsafe-eval'; base-uri 'none'; form-action 'none'">
+<title>{title}</title>
+<style>{css}</style>
+<main></main>
+<script type="module">{script}</script>
+</html>
+"""
+
+
+def write_site(folder: str | Path) -> Path:
+    """Writes index.html (the explorable), model.js and, where xfm_widgets has it, learn.html. Returns index.html.
+
+    Raises FileError where the system refuses a file."""
+    import xfm
+
+    folder, lab = Path(folder), xfm.load("demo")
+    folder.mkdir(parents=True, exist_ok=True)
+    learn = find_spec(f"{__package__}.learning_page") is not None
+    if learn:
+        page = import_module(f"{__package__}.learning_page").learning_page()
+        write_atomically(folder / "learn.html", page)
+    write_atomically(folder / "index.html", explorable_page(lab, learn))
+    write_atomically(folder / MODEL, f"xfmModel({script_json(page_model(lab.model, lab.tokenizer))});\n")
+    return folder / "index.html"
+
+
+def explorable_page(lab: Lab, learn: bool = False) -> str:
+    """The first screen's page; `learn`: with a link to learn.html."""
+    story = script_json(story_of(lab, learn))
+    call = f'{esm.export(SCRIPT, "explorable")}({story}, document.querySelector("main"), "{MODEL}");'
+    script, css = f"\n{esm.join(SCRIPT)}\n{call}\n", f"\nbody {{ margin: 0; }}\n{styles_of(SHEET)}"
+    hashes = {"script_hash": digest(script), "css_hash": digest(css)}
+    return PAGE.format(title=html.escape(TITLE), css=css, script=script, **hashes)
+
+
+def digest(source: str) -> str:
+    """An inline script or style, as a Content-Security-Policy names it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
+
+
+def story_of(lab: Lab, learn: bool) -> dict[str, Any]:
+    """A `Story` of story.d.ts."""
+    numbers = parse_json(NUMBERS.read_text("utf-8"))
+    return {
+        "numbers": numbers,
+        "scene": scene_payload(lab, tuple(numbers["pair"]["concepts"])),
+        "objectives": [
+            described(name, OBJECTIVES[name].title, OBJECTIVES[name].kind()) for name in lab.model.objectives
+        ],
+        "learn": learn,
+    }
+
+
+def scene_payload(lab: Lab, concepts: tuple[int, ...]) -> dict[str, Any]:
+    """A `StoryScene` of story.d.ts: the test scene of these concepts."""
+    scene, config = lab.scene(0, concepts=concepts), lab.model.config
+    others = [lab.scene(i, objects=2) for i in range(GALLERY)]
+    context = EvalContext(as_in_page(lab.model), lab.config, lab.tokenizer)
+    texts, images = context.text_features([s.text for s in (scene, *others)]), context.image_features([scene, *others])
+    hard = int((texts[0] @ images[1:].T).argmax())
+    itc: Any = lab.model.objectives["itc"]
+    rule, grid = lab.config.data.mask, config.vision.grid
+    mask = block_mask(grid, rule.image_patches, rule.smallest_block, seeding.rng("explorable", "mask"))
+    return {
+        **shown(scene),
+        "caption": scene.text,
+        "credit": scene.credit,
+        "foil": FOIL,
+        "names": [o.name for o in scene.objects],
+        "phrases": [region.text for region in scene.regions],
+        "boxes": [list(o.box) for o in scene.objects],
+        "without": {o.name: shown(scene, o) for o in scene.objects},
+        "mask": np.flatnonzero(mask).tolist(),
+        "grid": grid,
+        "heads": config.text.heads,
+        "depths": {"vision": config.vision.depth, "language": config.text.depth, "fusion": config.fusion_depth},
+        "other": {**shown(others[hard]), "caption": others[hard].text},
+        "gallery": {
+            "texts": [other.text for other in others],
+            "text": texts[1:].detach().numpy().tobytes(),
+            "image": images[1:].detach().numpy().tobytes(),
+            "temperature": itc.temperature.item(),
+        },
+    }
+
+
+def shown(scene: Any, without: Any = None) -> dict[str, Any]:
+    """A `Shown` of story.d.ts: the picture crisp, and as the model sees it; `without`: an object that is left out."""
+    image = (
+        np.where(grown(without.silhouette)[..., None], ground(scene, len(scene.image)), scene.image)
+        if without
+        else scene.image
+    )
+    return {"picture": crisp(scene, without), "image": image.astype(np.uint8).tobytes()}
+
+
+def crisp(scene: Any, without: Any = None) -> str:
+    """The scene drawn from its vectors over its ground, CRISP pixels a side, as a data: URI."""
+    canvas, scale = Image.fromarray(ground(scene, CRISP)).convert("RGBA"), CRISP / len(scene.image)
+    for o in scene.objects:
+        if o is without:
+            continue
+        drawing = Image.fromarray(styles.render(openmoji.concepts()[o.concept].file.read_text("utf-8"), CRISP))
+        size = round(o.width * scale), round(o.height * scale)
+        cut = drawing.crop(drawing.getbbox()).resize(size, Image.Resampling.LANCZOS)
+        upright = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if o.flip else cut
+        canvas.alpha_composite(upright, (round(o.x * scale), round(o.y * scale)))
+    file = BytesIO()
+    canvas.convert("RGB").save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def ground(scene: Any, side: int) -> np.ndarray:
+    """(side, side, 3) uint8: the plane through what no object covers, the scene's colour or ramp without its grain."""
+    free = ~grown(np.any([o.silhouette for o in scene.objects], axis=0))
+    rows, columns = np.nonzero(free)
+    known = np.stack([np.ones(len(rows)), rows + 0.5, columns + 0.5], 1)
+    plane, *_ = np.linalg.lstsq(known, scene.image[free].astype(float), rcond=None)
+    places = (np.arange(side) + 0.5) * len(scene.image) / side
+    y, x = np.meshgrid(places, places, indexing="ij")
+    return np.clip(np.stack([np.ones_like(x), y, x], -1) @ plane + 0.5, 0, 255).astype(np.uint8)
+
+
+def grown(mask: np.ndarray) -> np.ndarray:
+    """A mask (side, side) with the pixels that touch it, which drawings are blended into."""
+    wide = np.pad(mask, 1)
+    side = len(mask)
+    return np.any([wide[i : i + side, j : j + side] for i in range(3) for j in range(3)], axis=0)

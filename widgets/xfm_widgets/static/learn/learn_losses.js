@@ -1,0 +1,327 @@
+// @ts-check
+// Which tensor feeds which loss (as xfm/flow.py), and the six losses. What a loss does not need is not computed.
+import { ALONE, BATCH, PATCHES, PHRASE, PIXELS, upTo } from "./learn_draws.js";
+
+/** @import { Batch, Hidden } from "./learn_draws.js" */
+/** @import { Model } from "./learn_model.js" */
+/** @import { Tape, Tensor } from "./learn_tape.js" */
+/** @typedef {"mlm" | "mim" | "itc" | "itm" | "imlm" | "bbp"} LossName */
+/** @typedef {"self" | "pixels" | "frozen"} Guidance what hidden patches predict */
+/** @typedef {{ losses: LossName[], isStopped: boolean, guidance: Guidance }} Settings */
+/** @typedef {{ value: number, back: () => void, level?: number }} Loss `back`: begins its gradient; `level`: without learning, where it moves */
+
+export const LOSSES = /** @type {LossName[]} */ (["mlm", "mim", "itc", "itm", "imlm", "bbp"]);
+export const FUSED = /** @type {LossName[]} */ (["itm", "imlm", "bbp"]); // those that the stop is for
+
+/** @template T @param {() => T} make @returns {() => T} what is made once, when it is asked for */
+function once(make) {
+  /** @type {{ value: T } | undefined} */
+  let made;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+/**
+ * @param {Tape} tape
+ * @param {Model} model
+ * @param {Batch} batch
+ * @param {Guidance} guidance
+ * @param {() => boolean} passes whether gradients of fusion losses go into the language encoder
+ */
+export function createFlow(tape, model, batch, guidance, passes) {
+  const { kernels } = tape;
+  const { floats } = kernels;
+  const { parameters } = model;
+
+  const pixels = once(() => tape.data(batch.pixels, PIXELS));
+  const patches = once(() => model.encodeImage(pixels()));
+  const pooled = once(() => model.pooled(patches()));
+  const text = once(() => model.encodeText(batch.captions));
+  const masked = once(() => model.encodeText(batch.masked.ids));
+  const memory = once(() => model.memory(patches(), pooled()));
+  /** THE STOP-GRADIENT: every crossing of text into a fusion loss @param {Tensor} states */
+  const cross = (states) => tape.crossing(states, passes);
+  const features = once(() => ({
+    image: tape.unit(model.mapped(pooled(), "itc.image")),
+    text: tape.unit(model.mapped(model.first(text(), BATCH), "itc.text")),
+  }));
+
+  /**
+   * Cross-entropy over rows of logits
+   * @param {Tensor} logits
+   * @param {number[]} labels
+   * @returns {Loss}
+   */
+  function classified(logits, labels) {
+    const { rows, cols } = logits;
+    const [label, p] = [tape.index(labels), tape.room(rows * cols)];
+    const total = kernels.crossEntropy(logits.at, label, p, rows, cols);
+    const back = () => kernels.crossEntropyBack(p, label, tape.gradOf(logits), rows, cols, 1 / rows);
+    return { value: total / rows, back };
+  }
+
+  /**
+   * @param {Tensor} states
+   * @param {Hidden} hidden
+   * @param {string} name
+   * @param {Tensor} table
+   */
+  const guessed = (states, { places, labels }, name, table) =>
+    classified(model.guesses(tape.gathered([[states, tape.index(places)]], places.length), name, table), labels);
+
+  /** Image-text similarity over the temperature (B, B) */
+  const similarity = once(() => {
+    const { image, text: texts } = features();
+    const out = tape.tensor(BATCH, BATCH);
+    tape.product(image, tape.turned(texts), out.at, BATCH);
+    const temperature = parameters["itc.temperature"];
+    const s = 1 / floats[temperature.at];
+    const cosines = floats.slice(out.at, out.at + BATCH * BATCH);
+    for (let i = 0; i < BATCH * BATCH; i++) floats[out.at + i] = s * cosines[i];
+    return tape.record(out, () => {
+      const dy = tape.tensor(BATCH, BATCH);
+      let slope = 0;
+      for (let i = 0; i < BATCH * BATCH; i++) {
+        floats[dy.at + i] = s * floats[out.grad + i];
+        slope -= s * s * cosines[i] * floats[out.grad + i];
+      }
+      floats[tape.gradOf(temperature)] += slope;
+      tape.product(dy, texts.at, tape.gradOf(image), texts.cols, false, true);
+      tape.product(dy, image.at, tape.gradOf(texts), texts.cols, true, true);
+    });
+  });
+  const turned = once(() => {
+    const images = similarity();
+    const out = tape.tensor(BATCH, BATCH);
+    kernels.transpose(images.at, out.at, BATCH, BATCH);
+    return tape.record(out, () => {
+      const back = tape.room(BATCH * BATCH);
+      kernels.transpose(out.grad, back, BATCH, BATCH);
+      kernels.add(back, tape.gradOf(images), BATCH * BATCH, 1);
+    });
+  });
+
+  /**
+   * For each row another column, by the softmax of its similarities
+   * @param {Tensor} similarities
+   */
+  function negatives({ at }) {
+    const p = tape.room(BATCH * BATCH);
+    kernels.crossEntropy(at, tape.index(Array(BATCH).fill(0)), p, BATCH, BATCH);
+    return upTo(BATCH).map((row) => {
+      const weights = upTo(BATCH).map((c) => (c === row ? 0 : floats[p + row * BATCH + c] + 1e-5));
+      let left = batch.negative() * weights.reduce((sum, w) => sum + w, 0);
+      const found = weights.findIndex((w) => {
+        left -= w;
+        return left < 0;
+      });
+      return found < 0 ? (row ? 0 : 1) : found;
+    });
+  }
+
+  /** What hidden patches are to predict: its place, floats a patch, and whether the mean is predicted, too */
+  const target = once(() => {
+    if (guidance !== "pixels")
+      return { at: (guidance === "self" ? patches() : model.encodeImage(pixels(), [], true)).at, isPooled: true };
+    const at = tape.room(BATCH * PATCHES * PIXELS);
+    for (let from = 0; from < BATCH * PATCHES * PIXELS; from += PIXELS) {
+      const patch = batch.pixels.subarray(from, from + PIXELS);
+      const mean = patch.reduce((sum, v) => sum + v, 0) / PIXELS;
+      const variance = patch.reduce((sum, v) => sum + (v - mean) ** 2, 0) / PIXELS;
+      patch.forEach((v, i) => {
+        floats[at + from + i] = (v - mean) / Math.sqrt(variance + 1e-6);
+      });
+    }
+    return { at, isPooled: false };
+  });
+
+  /**
+   * Mean squared error of some rows, and the targets' variance: the error of the best constant
+   * @param {Tensor} x
+   * @param {number} at the targets'
+   * @param {number[]} chosen rows
+   */
+  function squared(x, at, chosen) {
+    const { cols } = x;
+    let [value, first, second] = [0, new Float64Array(cols), 0];
+    const count = chosen.length * cols;
+    for (const row of chosen)
+      for (let c = 0; c < cols; c++) {
+        const [i, t] = [row * cols + c, floats[at + row * cols + c]];
+        value += (floats[x.at + i] - t) ** 2 / count;
+        first[c] += t / chosen.length;
+        second += (t * t) / count;
+      }
+    const back = () => {
+      const dx = tape.gradOf(x);
+      for (const row of chosen)
+        for (let i = row * cols; i < (row + 1) * cols; i++)
+          floats[dx + i] += (2 / count) * (floats[x.at + i] - floats[at + i]);
+    };
+    return { value, back, level: second - first.reduce((sum, m) => sum + m * m, 0) / cols };
+  }
+
+  /** @type {Record<LossName, () => Loss>} */
+  const losses = {
+    mlm: () => guessed(model.encodeText(batch.texts.ids), batch.texts, "mlm", parameters["language.word"]),
+
+    mim() {
+      const hidden = model.encodeImage(pixels(), batch.hidden);
+      const { at, isPooled } = target();
+      if (!isPooled) return squared(model.mapped(hidden, "mim"), at, batch.hidden);
+      const patch = squared(hidden, at, batch.hidden);
+      const mean = model.pooled({ at, rows: hidden.rows, cols: hidden.cols, grad: 0 });
+      const whole = squared(model.pooled(hidden), mean.at, upTo(BATCH));
+      const back = () => [patch, whole].forEach((part) => void part.back());
+      return { value: patch.value + whole.value, back, level: patch.level + whole.level };
+    },
+
+    itc() {
+      const own = upTo(BATCH);
+      const [images, texts] = [classified(similarity(), own), classified(turned(), own)];
+      const back = () => {
+        for (const [half, logits] of /** @type {const} */ ([
+          [images, similarity()],
+          [texts, turned()],
+        ])) {
+          half.back();
+          for (let i = 0; i < BATCH * BATCH; i++) floats[logits.grad + i] *= 0.5;
+        }
+      };
+      return { value: (images.value + texts.value) / 2, back };
+    },
+
+    itm() {
+      const own = upTo(BATCH);
+      const [otherImage, otherText] = [negatives(turned()), negatives(similarity())];
+      const order = [...own, ...own, ...otherText];
+      const length = text().rows / BATCH;
+      const states = order.flatMap((i) => Array.from({ length }, (_, j) => i * length + j));
+      const texts = tape.gathered([[cross(text()), tape.index(states)]], states.length);
+      const fused = model.fuse(texts, memory(), [...own, ...otherImage, ...own]);
+      const logits = model.twoLayers(model.first(fused, order.length), "itm");
+      return classified(
+        logits,
+        order.map((_, i) => (i < BATCH ? 1 : 0)),
+      ); // prettier-ignore
+    },
+
+    imlm() {
+      const own = upTo(BATCH);
+      const fused = model.fuse(cross(masked()), memory(), own);
+      return guessed(fused, batch.masked, "imlm", parameters["imlm.word"]);
+    },
+
+    bbp() {
+      const own = upTo(BATCH);
+      const fused = model.fuse(cross(model.encodeText(batch.phrases, PHRASE)), memory(), own);
+      return boxLoss(model.twoLayers(model.first(fused, BATCH), "bbp"));
+    },
+  };
+
+  /** @param {Tensor} logits (n, 4) @returns {Loss} */
+  function boxLoss(logits) {
+    const { rows } = logits;
+    const boxes = boxesOf(logits);
+    let value = 0;
+    const slopes = boxes.map((box, i) => {
+      const { loss, slope } = boxError(box, Array.from(batch.boxes.subarray(4 * i, 4 * i + 4)));
+      value += loss / rows;
+      return slope.map((d, c) => (d * box[c] * (1 - box[c])) / rows);
+    });
+    const back = () => {
+      const dx = tape.gradOf(logits);
+      for (const [i, slope] of slopes.flat().entries()) floats[dx + i] += slope;
+    };
+    return { value, back };
+  }
+
+  /** @param {Tensor} logits (n, 4) -> boxes (cx, cy, w, h) in [0, 1] */
+  const boxesOf = ({ at, rows }) =>
+    upTo(rows).map((i) => upTo(4).map((c) => 1 / (1 + kernels.exp(-floats[at + 4 * i + c]))));
+
+  return { losses, similarity, boxesOf, patches, pooled, memory };
+}
+
+/**
+ * L1 and generalised-IoU loss of one box (cx, cy, w, h), its slope, and the IoU
+ * @param {number[]} box
+ * @param {number[]} truth
+ */
+export function boxError(box, truth) {
+  let loss = 1;
+  const slope = box.map((v, c) => Math.sign(v - truth[c]));
+  box.forEach((v, c) => {
+    loss += Math.abs(v - truth[c]);
+  });
+  const [inside, hull] = [
+    [0, 0],
+    [0, 0],
+  ];
+  const sides = [0, 1].map((axis) => {
+    const [low, high] = [box[axis] - box[axis + 2] / 2, box[axis] + box[axis + 2] / 2];
+    const [least, most] = [truth[axis] - truth[axis + 2] / 2, truth[axis] + truth[axis + 2] / 2];
+    inside[axis] = Math.max(0, Math.min(high, most) - Math.max(low, least));
+    hull[axis] = Math.max(high, most) - Math.min(low, least);
+    return { isLow: low > least, isHigh: high < most }; // which of its edges bound what both share
+  });
+  const shared = inside[0] * inside[1];
+  const union = box[2] * box[3] + truth[2] * truth[3] - shared;
+  const whole = hull[0] * hull[1];
+  loss -= shared / union - (whole - union) / whole;
+  sides.forEach(({ isLow, isHigh }, axis) => {
+    const other = 1 - axis;
+    const isShared = inside[0] > 0 && inside[1] > 0;
+    // by the low and the high edge of this axis
+    const edges = [
+      { shared: isShared && isLow ? -inside[other] : 0, area: -box[other + 2], hull: isLow ? 0 : -hull[other] },
+      { shared: isShared && isHigh ? inside[other] : 0, area: box[other + 2], hull: isHigh ? 0 : hull[other] },
+    ].map((d) => {
+      const joint = d.area - d.shared;
+      const iou = (d.shared * union - shared * joint) / (union * union);
+      return -(iou + (joint * whole - union * d.hull) / (whole * whole)); // 1 - GIoU = 2 - IoU - union / hull
+    });
+    slope[axis] += edges[0] + edges[1];
+    slope[axis + 2] += (edges[1] - edges[0]) / 2;
+  });
+  return { loss, slope, iou: shared / union };
+}
+
+/**
+ * Each loss's level without learning, where it stands still
+ * @param {(x: number) => number} log
+ * @param {number[][]} boxes of training, by which the best constant box is found
+ * @returns {Record<string, { value: number, name: string }>}
+ */
+export function levels(log, boxes) {
+  const noun = ALONE * (1 / 3) + (1 - ALONE) * (2 / 7); // of hidden words: articles, as many sizes, as many concepts
+  const relation = (1 - ALONE) * (1 / 7);
+  const shares = [noun, ...Array(2).fill(noun / 2), ...Array(4).fill(relation / 4), ...Array(20).fill(noun / 20)];
+  const words = { value: -shares.reduce((sum, p) => sum + p * log(p), 0), name: "words by frequency" };
+  const third = 1 / 3;
+  return {
+    mlm: words,
+    imlm: words,
+    itc: { value: log(BATCH), name: `chance, ln ${BATCH}` },
+    itm: { value: -(third * log(third) + (1 - third) * log(1 - third)), name: "entropy of the labels" },
+    bbp: { value: constantBox(boxes), name: "one box for all" },
+  };
+}
+
+/** The loss of the best constant box: a search along one axis at a time @param {number[][]} boxes */
+function constantBox(boxes) {
+  const error = (/** @type {number[]} */ box) =>
+    boxes.reduce((sum, t) => sum + boxError(box, t).loss, 0) / boxes.length;
+  let [best, step] = [[0.5, 0.5, 0.35, 0.35], 0.1];
+  let least = error(best);
+  while (step > 1e-3) {
+    const around = [0, 1, 2, 3].flatMap((c) => [step, -step].map((d) => best.map((v, i) => (i === c ? v + d : v))));
+    const errors = around.map((box) => (Math.min(box[2], box[3]) > 0 ? error(box) : Number.POSITIVE_INFINITY));
+    const at = errors.indexOf(Math.min(...errors));
+    if (errors[at] < least) [best, least] = [around[at], errors[at]];
+    else step /= 2;
+  }
+  return least;
+}

@@ -1,0 +1,118 @@
+// @ts-check
+// Retrieval of 16 pictures for 16 captions, and the box of a phrase: what the model has learnt so far.
+import { canvas, resize } from "../canvas.js";
+import { lineChart } from "../chart.js";
+import { arrowKeys } from "../controls.js";
+import { node } from "../dom.js";
+import { fixed } from "../number_text.js";
+import { ARTICLE, BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js";
+
+/** @import { Inks } from "../colour.js" */
+/** @import { Painter } from "./learn_pictures.js" */
+/** @import { Page } from "./learn_page.js" */
+
+const TILE = 240; // CSS pixels of a picture, at most
+const LARGE = 320;
+const CHART = /** @type {const} */ ([320, 110]);
+
+/**
+ * @param {Page} page
+ * @param {Painter} painter
+ * @param {string[]} names of the concepts
+ */
+export function retrievalScreen(page, painter, names) {
+  const tiles = Array.from({ length: BATCH }, (_, i) => tile(i));
+  const grid = node(
+    "ul",
+    { className: "learn-tiles", "aria-label": "What it picks for each caption" },
+    ...tiles.map(({ item }) => item),
+  ); // prettier-ignore
+  const answer = node("p", { className: "xfm-big" });
+  const share = node("p", {});
+  const chart = canvas(...CHART, { "aria-hidden": "true" });
+  const large = painter.surface(LARGE);
+  const asked = node("h3", {});
+  const overlap = node("p", {});
+  const side = node("div", { className: "xfm-side" }, answer, share, chart, asked, large, overlap);
+  const element = node("div", { className: "xfm-two" }, node("div", { className: "xfm-stage" }, grid), side);
+
+  arrowKeys(grid, {
+    count: () => BATCH,
+    columns: () => getComputedStyle(grid).gridTemplateColumns.split(" ").length,
+    current: () => tiles.findIndex(({ button }) => button === document.activeElement),
+    go(i, isChosen) {
+      tiles[i].button.focus();
+      if (isChosen) page.choose({ pair: i });
+    },
+  });
+
+  /** @param {number} i */
+  function tile(i) {
+    const surface = painter.surface(TILE);
+    const verdict = node("span", { className: "learn-verdict" });
+    const label = node("span", { className: "learn-words" });
+    const button = node("button", { type: "button", onclick: () => page.choose({ pair: i }) }, surface, label, verdict);
+    return { item: node("li", {}, button), button, surface, label, verdict, shown: -1 };
+  }
+
+  /** @param {number} i */
+  const textOf = (i) => page.start.captions.slice(i * LENGTH, (i + 1) * LENGTH);
+
+  return {
+    element,
+    title: "Which picture belongs to the caption?",
+
+    now() {
+      const { done, ability } = page;
+      if (!done) return "Before the first step the model picks a picture for each caption by chance. Press Start.";
+      const found = Math.round(ability.recall * BATCH);
+      const verb = found === 1 ? "caption finds its" : "captions find their";
+      return `After ${done} steps ${found} of ${BATCH} ${verb} picture among ${BATCH} that no step has shown; chance is 1.`;
+    },
+
+    /** Another 16 pairs: a seed has its own */
+    begin() {
+      tiles.forEach((made, i) => {
+        const ids = textOf(i);
+        made.shown = -1;
+        made.label.textContent = words(
+          ids.filter((id) => id !== ARTICLE),
+          names,
+        );
+        made.button.title = words(ids, names);
+      });
+    },
+
+    /** @param {Inks} inks */
+    draw(inks) {
+      const { ability, start, choices } = page;
+      tiles.forEach((made, i) => {
+        const pick = ability.picked[i];
+        if (made.shown !== pick) painter.paint(made.surface, start.scenes[pick]);
+        made.shown = pick;
+        made.verdict.textContent = pick === i ? "✓" : "";
+        made.button.classList.toggle("learn-right", pick === i);
+        made.button.setAttribute("aria-pressed", String(i === choices.pair));
+        made.button.setAttribute(
+          "aria-label",
+          `${made.label.textContent}: ${pick === i ? "the right picture" : "another picture"}`,
+        );
+      });
+      answer.textContent = `${Math.round(ability.recall * BATCH)} of ${BATCH}`;
+      share.textContent = `R@1 ${fixed(ability.recall)} (chance ${fixed(1 / BATCH)})`;
+      resize(chart, chart.parentElement?.clientWidth || CHART[0], CHART[1]);
+      const last = Math.max(100, page.done);
+      const lines = [{ points: page.recalls, colour: inks.blue, width: 3 }];
+      lineChart(chart, inks, { x: [0, last], y: [0, 1], lines, levels: [1 / BATCH], label: "R@1 by training step" });
+      const thing = start.scenes[choices.pair].things[0];
+      const phrase = words(phraseOf(thing), names);
+      asked.textContent = `Where is “${phrase}”?`;
+      painter.paint(large, start.scenes[choices.pair], [
+        { box: boxOf(thing), colour: inks.green, dash: [8, 5] },
+        { box: ability.boxes[choices.pair], colour: inks.blue, dash: [] },
+      ]);
+      const mean = ability.ious.reduce((sum, iou) => sum + iou, 0) / BATCH;
+      overlap.textContent = `Solid: predicted box, dashed: true box. IoU ${fixed(ability.ious[choices.pair])}, mean of ${BATCH} ${fixed(mean)}.`;
+    },
+  };
+}
