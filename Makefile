@@ -98,7 +98,6 @@ attack: $(VENV)/dev.stamp
 site: $(VENV)/dev.stamp
 	@rm -rf build/site
 	@$(PY) docs/course/live_pages.py build/extra
-# INTEGRATOR: here `@$(VENV)/bin/xfm site build/extra/start`; the same in tests/browser/test_site.py; and docs/index.md
 	@$(PY) -m sphinx -W --keep-going -q -b html -c docs -d build/doctrees . build/site
 	@du -sh build/site && echo "build/site/index.html"
 

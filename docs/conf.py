@@ -15,14 +15,15 @@ from site_sources import resolved  # noqa: E402
 project, author, copyright = "X-FM Lab", "The X-FM Lab authors", "the X-FM Lab authors"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 include_patterns = ["docs/*.md", "docs/course/*.md", "notebooks/*.ipynb", "studies/**.md", "studies/*/*.md",
-                    "studies/*/*/*.md", "xfm/pretrained/*/README.md", "CONTRIBUTING.md", "THIRD_PARTY_NOTICES.md"]  # fmt: skip
+                    "studies/*/*/*.md", "xfm/pretrained/*/README.md", "CONTRIBUTING.md",
+                    "THIRD_PARTY_NOTICES.md"]  # fmt: skip
 exclude_patterns = [".*", "build", "runs", "tests", "widgets", "studies/make_leaderboards.md"]
 root_doc = "docs/index"
 
 html_theme, html_title = "furo", "X-FM Lab"
 html_static_path = ["course/site.css", "course/site.js"]
 html_css_files, html_js_files = ["site.css"], ["site.js"]
-html_extra_path = ["course/root", "../build/extra"]  # what leads to docs/index.html; the live views
+html_extra_path = ["course/root", "../build/extra"]  # what leads to docs/index.html; what live_pages.py makes
 html_copy_source = html_show_sourcelink = False
 
 nb_execution_mode, nb_ipywidgets_js = "off", {}  # outputs as they were saved; by default pages ask a CDN for scripts
@@ -31,6 +32,7 @@ nb_custom_formats = {".ipynb": "site_sources.notebook"}
 myst_heading_anchors = 4
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints, autodoc_member_order = "none", "bysource"
+
 
 def _page(app: Any, name: str, source: list[str]) -> None:
     path = Path(app.env.doc2path(name))

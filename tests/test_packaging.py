@@ -1,13 +1,17 @@
 """What `pip install` brings: the wheel holds all of the library and nothing else, and works away from the checkout."""
 
+import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import xfm
 
 pytestmark = pytest.mark.full
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,8 +35,9 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the sdist, as `python -m build` does."""
     out = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT, cwd=out)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT, cwd=out)
     (built,) = out.glob("*.whl")
     return built
 
@@ -66,6 +71,17 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     assert {f"xfm/data/world/drawings/{name}.json.xz" for name in families} <= inside
     (metadata,) = (zipfile.ZipFile(wheel).read(n).decode() for n in notes if n.endswith("/METADATA"))
     assert "License-Expression: Apache-2.0 AND CC-BY-4.0 AND MIT\n" in metadata
+
+
+def test_the_release_has_one_version_and_a_light_sdist(wheel: Path) -> None:
+    (sdist,) = wheel.parent.glob("*.tar.gz")
+    (citation,) = re.findall(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
+    assert {wheel.name.split("-")[1], sdist.name.removesuffix(".tar.gz").split("-")[1], citation} == {xfm.__version__}
+    with tarfile.open(sdist) as held:
+        tops = {name.split("/")[1] for name in held.getnames()}
+    assert tops == {"xfm", "widgets", "README.md", "LICENSE", "THIRD_PARTY_NOTICES.md", "CITATION.cff",
+                    "pyproject.toml", "PKG-INFO", ".gitignore"}  # fmt: skip
+    assert sdist.stat().st_size < 20e6
 
 
 def test_every_module_imports_from_the_wheel(python: Path) -> None:

@@ -1,7 +1,7 @@
 """Writes the exercises of exercises.toml into the notebooks.
 
-    python docs/course/exercises.py                      # students' cells, into notebooks/
-    python docs/course/exercises.py --solved FOLDER      # instructors' copies of these notebooks, into FOLDER
+python docs/course/exercises.py                      # students' cells, into notebooks/
+python docs/course/exercises.py --solved FOLDER      # instructors' copies of these notebooks, into FOLDER
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def exercises() -> list[dict[str, Any]]:
 def code(exercise: dict[str, Any], answer: str) -> str:
     """Source of a cell: what is given, an answer, the check."""
     parts = (exercise["given"], answer, exercise["check"])
-    return "\n\n".join(part.strip("\n") for part in parts if part.strip())
+    blank = "\n\n\n" if answer.strip().startswith("def ") else "\n\n"  # as ruff has it
+    return blank.join(part.strip("\n") for part in parts if part.strip())
 
 
 def cells(number: str, solved: bool) -> list[nbformat.NotebookNode]:

@@ -1,7 +1,7 @@
-"""Live views for the site's notebooks, made by the notebooks' own cells: `python docs/course/live_pages.py build/extra`.
+"""Live views for the site, made by the cells of its notebooks: `python docs/course/live_pages.py build/extra`.
 
-A file a view, and the model's weights once, in weights.js: the page around a view (site.js) hands them to its frame.
-So a view weighs little, and its frame stays in its sandbox, from disk too.
+A file a view, without the model's weights, which start/model.js has once: the page around a view (site.js) hands them
+to its frame. So a view weighs little, and its frame stays in its sandbox, from disk too.
 """
 
 from __future__ import annotations
@@ -17,24 +17,32 @@ from notebook_cells import code_cells, in_notebooks, needed, run
 
 from xfm.base.fields import ConfigError
 from xfm_widgets.pages import page_of
+from xfm_widgets.site import MODEL, write_site
 
 # Calls whose views are live on the site, by notebook: those that train nothing before.
 LIVE = {
-    "00": ("GradientFlow", "AblationExplorer", "MaskPlayground.of", "TraceExplorer", "AttributionLab.of", "GroundingPad.of"),
+    "00": ("GradientFlow", "AblationExplorer", "MaskPlayground.of", "TraceExplorer", "AttributionLab.of",
+           "GroundingPad.of"),
     "04": ("AblationExplorer", "GradientFlow"),
     "05": ("MaskPlayground.of", "AblationExplorer"),
     "06": ("TraceExplorer",),
     "07": ("AttributionLab.of",),
     "10": ('TaskExplorer.of(lab.task("vqa")',),
 }  # fmt: skip
-WEIGHTS = re.compile(r'"([A-Za-z0-9+/=]{1000000,})"')  # a text in the page's script
+WEIGHTS = re.compile(r'(?<=<script type="text/plain" id="xfm-weights">)[A-Za-z0-9+/=]+(?=</script>)')
+BROUGHT = re.compile(r'await (\S+\("xfm-model", "xfm-weights"\))')  # reads them
 FIGURE = re.compile(r"xfm-figure-[0-9a-f]{8}")  # a name that is drawn for each view
 ASKING = """<script>
 const told = new Promise((tell) => addEventListener("message", ({ data }) => {
   if (data.theme) document.body.dataset.theme = data.theme;
   if (data.weights) tell(data.weights);
 }));
-const weights = () => (parent.postMessage({ want: "weights" }, "*"), told);
+const whole = new Promise((ready) => addEventListener("DOMContentLoaded", ready));
+const weights = async () => {
+  parent.postMessage({ want: "weights" }, "*");
+  const [text] = await Promise.all([told, whole]);
+  document.getElementById("xfm-weights").textContent = text;
+};
 addEventListener("load", () => new ResizeObserver(() => {
   parent.postMessage({ height: document.documentElement.scrollHeight }, "*");
 }).observe(document.querySelector("main")));
@@ -45,36 +53,42 @@ addEventListener("load", () => new ResizeObserver(() => {
 def frame(page: str) -> str:
     """HTML of the frame that shows a page of `write`."""
     title = page.removesuffix(".html").partition("-")[2]
-    return (
-        f'<iframe class="live" src="../live/{page}" title="{title}, live" loading="lazy" sandbox="allow-scripts"></iframe>'
-    )
+    how = 'loading="lazy" sandbox="allow-scripts"'
+    return f'<iframe class="live" src="../live/{page}" title="{title}, live" {how}></iframe>'
 
 
 def write(folder: Path) -> None:
-    """Writes folder/live/: a page for each different view, which of them a cell shows (cells.json), and weights.js.
-    ValueError where a cell of LIVE is not there once, and where two pages have other weights."""
-    live = folder / "live"
-    shutil.rmtree(live, ignore_errors=True)
+    """Writes folder/start/ (see `xfm_widgets.site`) and folder/live/: a page for each different view, and which of them
+    a cell shows (cells.json). ValueError where a cell of LIVE is not there once, and for a page of another model."""
+    live, start = folder / "live", folder / "start"
+    for made in (live, start):
+        shutil.rmtree(made, ignore_errors=True)
+    write_site(start)
     live.mkdir(parents=True)
+    model = (start / MODEL).read_text("utf-8")
     pages: dict[str, str] = {}  # what a page holds -> its name
-    cells, weights = {}, set()
+    cells = {}
     for number, calls in LIVE.items():
         notebook = code_cells(number)
         for call in calls:
             at = [i for i, cell in enumerate(notebook) if f"xw.{call}" in cell.source]
             if len(at) != 1:
                 raise ValueError(f"notebook {number}: {len(at)} cells have xw.{call}, not one: adapt LIVE")
-            page = _page([cell.source for cell in notebook[: at[0] + 1]], has_model=".of(lab.task" not in call)
-            weights |= {*WEIGHTS.findall(page)}
-            text = WEIGHTS.sub("await weights()", page).replace('<main id="view">', f'{ASKING}<main id="view">')
-            text = FIGURE.sub("xfm-figure", text)
+            text = light(_page([cell.source for cell in notebook[: at[0] + 1]], ".of(lab.task" not in call), model)
             name = pages.setdefault(text, f"{number}-{call.partition('.of')[0]}.html")
             (live / name).write_text(text, "utf-8")
             cells[notebook[at[0]].id] = name
-    if len(weights) != 1:
-        raise ValueError(f"{live}: the pages have {len(weights)} models, and weights.js holds one")
-    (live / "weights.js").write_text(f"window.xfmWeights = {json.dumps(weights.pop())};\n", "utf-8")
     (live / "cells.json").write_text(json.dumps(cells, indent=2) + "\n", "utf-8")
+
+
+def light(page: str, model: str) -> str:
+    """A page that asks the page around it for its weights, which the script `model` holds. ValueError for others."""
+    page = FIGURE.sub("xfm-figure", page).replace('<main id="view">', f'{ASKING}<main id="view">')
+    for weights in WEIGHTS.findall(page):
+        page, count = BROUGHT.subn(r"await weights().then(() => \1)", WEIGHTS.sub("", page))
+        if count != 1 or weights not in model:
+            raise ValueError(f"a page reads its weights {count} times, not once; in {MODEL}: {weights in model}")
+    return page
 
 
 def _page(sources: list[str], has_model: bool) -> str:

@@ -1,12 +1,12 @@
 // The page around live views: gives their frames the model (loaded when the first one asks), their height, the theme.
-const WEIGHTS = new URL("../live/weights.js", document.currentScript.src);
+const MODEL = new URL("../start/model.js", document.currentScript.src);
 let loading;
 
+/** The weights, base64: model.js calls xfmModel. */
 function weights() {
   loading ??= new Promise((done, failed) => {
-    const script = Object.assign(document.createElement("script"), { src: WEIGHTS, onerror: failed });
-    script.onload = () => done(window.xfmWeights);
-    document.head.append(script);
+    window.xfmModel = (payload) => done(payload.weights.$bytes);
+    document.head.append(Object.assign(document.createElement("script"), { src: MODEL, onerror: failed }));
   });
   return loading;
 }

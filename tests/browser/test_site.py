@@ -28,7 +28,9 @@ class Page(HTMLParser):
         super().__init__()
         self.ids: set[str] = set()
         self.links: list[str] = []
-        self.loads = [a or b for style in re.findall(r"<style.*?</style>", text, re.S) for a, b in IN_STYLE.findall(style)]
+        self.loads = [
+            a or b for style in re.findall(r"<style.*?</style>", text, re.S) for a, b in IN_STYLE.findall(style)
+        ]
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -75,12 +77,15 @@ def test_what_is_outside_or_missing_is_found(tmp_path: Path) -> None:
 def build(folder: Path) -> None:
     """As `make site`, into folder/site. Warnings are errors."""
     environment = {**os.environ, "XFM_SCALE": "demo", "OMP_NUM_THREADS": "1"}
+    sphinx = "-m sphinx -W --keep-going -q -b html -c docs".split()
     commands = (
-        ("docs/course/live_pages.py", "build/extra"),
-        ("-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", "docs", "-d", folder / "tree", ".", folder / "site"),
-    )  # fmt: skip
+        ["docs/course/live_pages.py", "build/extra"],
+        [*sphinx, "-d", folder / "tree", ".", folder / "site"],
+    )
     for command in commands:
-        ran = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True)
+        ran = subprocess.run(
+            [sys.executable, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
         assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-6000:]
 
 
@@ -100,7 +105,9 @@ def test_the_site_is_light_and_whole_and_asks_nobody(site: Path) -> None:
     docs = {f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("*.md")}
     assert notebooks | docs | {"index.html", "studies/README.html", "docs/course/teaching.html"} <= pages
     lesson = (site / "notebooks" / "07_attribution.html").read_text("utf-8")
-    assert re.search(r'<iframe[^>]* src="../live/07-AttributionLab.html"[^>]* loading="lazy" sandbox="allow-scripts">', lesson)
+    assert re.search(
+        r'<iframe[^>]* src="../live/07-AttributionLab.html"[^>]* loading="lazy" sandbox="allow-scripts">', lesson
+    )
     assert "lab.inputs" in lesson and "xfm.explain.attribute" in (site / "docs" / "api.html").read_text("utf-8")
 
 
@@ -122,7 +129,11 @@ def opened(alone: Any, site: Path) -> Iterator[Callable[[str], Any]]:
 
     yield show
     for page in pages:
-        serious = [v for v in Axe().run(page, options={"preload": False}).response["violations"] if v["impact"] in ("serious", "critical")]
+        serious = [
+            v
+            for v in Axe().run(page, options={"preload": False}).response["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
         page.close()
         assert not serious, [(v["id"], [n["html"][:150] for n in v["nodes"][:3]]) for v in serious]
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == [] == errors
