@@ -64,6 +64,21 @@ def test_graceful_where_things_are_missing(tmp_path):
         xw.RetrievalExplorer(made(257))
 
 
+def test_the_payload_is_little_more_than_thumbnails_and_scores(tmp_path):
+    n = 64
+    view = xw.RetrievalExplorer(made(n), selected=[1])
+    arrays = n * 48 * 48 * 3 + 2 * 4 * n * n + n * n + 2 * 2 * 2 * n * 4
+    assert sum(len(b) for b in bytes_of(view.payload)) == arrays
+    size = view.to_html(tmp_path / "view.html").stat().st_size
+    assert size < 4 / 3 * arrays + len(script_json({**view.payload, "sprite": 0})) + 86_000
+
+
+def bytes_of(tree) -> list[bytes]:
+    if isinstance(tree, dict):
+        return [b for value in tree.values() for b in bytes_of(value)]
+    return [tree] if isinstance(tree, bytes) else []
+
+
 # ---- queries of one's own
 
 
