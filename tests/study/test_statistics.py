@@ -61,18 +61,16 @@ def test_fewer_than_three_pairs_give_a_mean_at_most(n):
     assert all(map(math.isnan, (found.low, found.high, found.p, found.p_min, found.d, found.detectable)))
 
 
-@pytest.mark.parametrize(
-    ("value", "p", "d"), [(0.0, 1.0, 0.0), (0.25, 2 / 2**5, math.inf), (-0.1, 2 / 2**5, -math.inf)]
-)
-def test_equal_differences_have_an_interval_without_width(value, p, d):
+@pytest.mark.parametrize(("value", "p"), [(0.0, 1.0), (0.25, 2 / 2**5), (-0.1, 2 / 2**5)])
+def test_equal_differences_have_an_interval_without_width_and_no_d(value, p):
     found = paired([value] * 5)
     assert (found.effect, found.low, found.high) == pytest.approx((value,) * 3)
-    assert (found.p, found.d) == (p, d)
+    assert found.p == p and math.isnan(found.d)
     assert found.detectable == 0
 
 
 def test_equal_but_for_rounding_is_equal():
-    assert paired([0.3 - 0.1, 0.2 - 0.0, 0.7 - 0.5]).d == math.inf
+    assert math.isnan(paired([0.3 - 0.1, 0.2 - 0.0, 0.7 - 0.5]).d)
 
 
 @pytest.mark.parametrize(("d", "n"), [(0.2, 199), (0.5, 34), (0.8, 15)])
