@@ -37,7 +37,16 @@ PAGES = [
     ROOT / "studies" / "relations" / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("findings", "results", "ablations", "reliability", "page-model", "downstream", "your-own-data")
+        for name in (
+            "findings",
+            "results",
+            "ablations",
+            "reliability",
+            "page-model",
+            "downstream",
+            "studies",
+            "your-own-data",
+        )
     ),
 ]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
@@ -62,7 +71,24 @@ def title(key: Key) -> str:
 
 
 def baseline(result: Result) -> str:
-    return "" if result.baseline is None else f"{100 * result.baseline:.1f} ({result.baseline_label})"
+    """And what an n-gram reaches, of masked tokens."""
+    own = "" if result.baseline is None else f"{100 * result.baseline:.1f} ({result.baseline_label})"
+    level = read("studies/ngram.json")[result.split].get(result.key) if result.split == "test" else None
+    return own if level is None else f"{own}, {100 * level:.1f} (n-gram)"
+
+
+def admission_table() -> str:
+    """A row a confirmatory study: which checks of the rule of admission it fails."""
+    rows = []
+    for name in ANSWERED:
+        failed = study(name).admission().query("~admitted")
+        cells = dict(iter(failed.groupby("part")))
+        level = "; ".join(f"{r.metric}: {r.baseline_name}" for r in cells.get("baseline", failed[:0]).itertuples())
+        arms = len(study(name).spec.variants)
+        learnt = cells.get("learnt", failed[:0]).groupby("metric", sort=False)["variant"]
+        learnt = "; ".join(f"{metric} ({len(own)} of {arms} arms)" for metric, own in learnt)
+        rows.append([f"`{name}`", level or "none", learnt, f"{len(cells.get('horizons', []))} of {arms}"])
+    return table(["study", "reference below", "arms below a baseline on", "arms with one length"], rows)
 
 
 def evaluation_table(results: Sequence[Result], keys: Sequence[Key]) -> str:
@@ -454,6 +480,7 @@ TABLES: dict[str, Callable[[], str]] = {
     },
     "still-does": still_does_table,
     "steps": steps_table,
+    "admission": admission_table,
     **{f"{name}-answers": partial(answers_list, name) for name in ANSWERED},
     "guidance": guidance_table,
     "targets": targets_table,

@@ -107,11 +107,13 @@ def baselines(table: Any) -> list[str]:
 def not_admitted(admission: Any) -> list[str]:
     """Which checks of the rule of admission fail: a sentence a primary metric, and one for all arms of a part."""
     failed: list[Any] = [*admission[~admission["admitted"].astype(bool)].itertuples()]
-    whose = {"learnt": "Not shown to have learnt all that they train", "horizons": "Trained to one number of steps"}
-    arms = {part: [row.variant for row in failed if row.part == part] for part in whose}
+    arms, groups = admission[admission["part"] == "learnt"]["variant"], dict[str, list[str]]()
+    for row in (row for row in failed if row.part != "baseline"):
+        what = "trained to two numbers of steps" if row.part == "horizons" else f"above its baseline on {row.metric}"
+        groups.setdefault(what, []).append(row.variant)
     return [
         *(f"{row.metric}: {row.why}." for row in failed if row.part == "baseline"),
-        *(f"{whose[part]}: {listed(variants)}." for part, variants in arms.items() if variants),
+        *(f"Not shown {what}: {'any arm' if len(own) == len(arms) else listed(own)}." for what, own in groups.items()),
     ]
 
 
