@@ -10,9 +10,9 @@ from PIL import Image
 from test_plots import said
 
 import xfm_widgets as xw
-from xfm_widgets.pages import script_json
 from xfm.config import ConfigError
 from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
+from xfm_widgets.pages import script_json
 
 N, K = 6, 3
 
