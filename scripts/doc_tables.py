@@ -233,21 +233,38 @@ def attack_table() -> str:
     return table(["class", "tried", "held"], rows)
 
 
-def page_quality_table() -> str:
+def page_precision_table() -> str:
+    measured = benchmark("page")
     rows = []
-    for row in benchmark("page_quality")["quality"]:
-        name = title((row["task"], row["condition"], row["metric"]))
-        own, page, low, high = (f"{100 * x:.1f}" for x in (row["checkpoint"], row["page"], *row["interval"]))
-        change = f"{100 * row['difference']:+.1f}".replace("-", "−")
-        rows.append([name, own, page, change, f"{low} to {high}", f"{row['samples']:,}"])
-    return table(["task", "checkpoint", "page", "difference", "checkpoint's 95 % interval", "n"], rows)
+    for name, row in measured["precision"].items():
+        size = f"{measured['parameters'] * row['bytes'] / 1e6:.1f}"
+        rows.append([name, size, f"{row['largest']:.5f}", f"{row['median']:.5f}"])
+    return table(["matrices", "MB", "largest change of ITM's log-odds", "median"], rows)
 
 
 def page_speed_table() -> str:
-    measured = benchmark("page")
-    times = {"opening to first answer": measured["milliseconds_first_answer"], **measured["milliseconds"]}
-    rows = [[name, *(f"{time[which]:.1f}" for which in ("least", "median"))] for name, time in times.items()]
-    return table(["milliseconds", "least", "median"], rows)
+    quiet, busy = (part["questions"] for part in page_loads())
+    rows = []
+    for question, plain in quiet["Chromium"].items():
+        times = [quiet["Node"][question], plain]
+        both = [f"{how[name]['median']:.0f}" for how in times for name in ("plain JavaScript", "WebAssembly")]
+        rows.append([question, *both, f"{busy['Chromium'][question]['WebAssembly']['median']:.0f}"])
+    names = ["Node, before", "Node, now", "Chromium, before", "Chromium, now", "now, beside 3 busy processes"]
+    return table(["milliseconds, median", *names], rows)
+
+
+def page_opening_table() -> str:
+    rows = []
+    for name, size in benchmark("page")["milliseconds"]["bytes"].items():
+        times = [part["opening"][name][what] for what in ("first paint", "model ready") for part in page_loads()]
+        rows.append([name, f"{size / 1e6:.1f}", *(f"{time['median']:.0f}" for time in times)])
+    names = ["first paint", "beside 3 busy processes", "model ready", "beside 3 busy processes"]
+    return table(["file of", "MB", *names], rows)
+
+
+def page_loads() -> list[Any]:
+    """Measured quiet, and beside busy processes."""
+    return [part for part in benchmark("page")["milliseconds"].values() if "questions" in part]
 
 
 def finetune_table() -> str:
@@ -463,7 +480,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "views": views_table,
     "presence": presence_table,
     "attack": attack_table,
-    "page-quality": page_quality_table,
+    "page-precision": page_precision_table,
+    "page-opening": page_opening_table,
     "page-speed": page_speed_table,
     "finetune": finetune_table,
     "heads": heads_table,
