@@ -1,9 +1,9 @@
 """The page that learns, in Node.js with the page's own code: its speed, what it learns, and what the stop changes.
 
-    python benchmarks/learning_page.py [--seeds 6] [--steps 400] [--longer 1000] [--phases 8]
+    python benchmarks/learning_page.py [--seeds 6] [--steps 400] [--phases 6] [--longer 1000] [--long_seeds 2]
 
 learning_page.json: milliseconds a step with WebAssembly and with plain JavaScript (least and median); R@1 of 16, mean over
-`groups` groups of held-out pairs, and the box IoU after `steps` and `longer` steps; in joint training from scratch the
+`groups` groups of held-out pairs, and the box IoU after `steps` and, of the first seeds, `longer` steps; in joint training from scratch the
 last 100 steps' losses without the stop minus with it, paired by seed; the same difference of MLM's held-out loss after a
 second phase of fusion losses. Intervals are 95 % (Student's t). The page's sentences take their numbers from here.
 """
@@ -11,6 +11,7 @@ second phase of fusion losses. Intervals are 95 % (Student's t). The page's sent
 from __future__ import annotations
 
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,21 +75,25 @@ def intervals(differences: list[list[float]]) -> list[dict[str, float]]:
 
 
 def learnt(runs: list[dict[str, Any]], steps: int) -> dict[str, float]:
-    found = [run["stopped"]["measured"][str(steps)] for run in runs]
-    return {name: round(statistics.mean(each[name] for each in found), 3) for name in ("recall", "iou")}
+    measured = [run["stopped"]["measured"][str(steps)] for run in runs if str(steps) in run["stopped"]["measured"]]
+    means = {name: round(statistics.mean(run[name] for run in measured), 3) for name in ("recall", "iou")}
+    return {"seeds": len(measured), **means}
 
 
 if __name__ == "__main__":
     import sys
 
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # javascript.py
-    asked = options(__doc__, seeds=6, steps=400, longer=1000, phases=8, groups=16)
+    asked = options(__doc__, seeds=6, steps=400, longer=1000, long_seeds=2, phases=6, groups=8, jobs=4)
     DRAWINGS = drawings()
     times = {kind: spread(node(SPEED, plain=kind == "JavaScript", steps=n))
              for kind, n in (("WebAssembly", 80), ("JavaScript", 8))}  # fmt: skip
-    phases = [node(PHASES, seed=seed) for seed in range(asked.phases)]
-    sizes = {"steps": asked.steps, "longer": asked.longer, "groups": asked.groups}
-    runs = [node(JOINT, seed=seed, **sizes) for seed in range(asked.seeds)]
+    sizes = {"steps": asked.steps, "groups": asked.groups}
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        waiting = [pool.submit(node, PHASES, seed=seed) for seed in range(asked.phases)]
+        longer = (asked.longer if seed < asked.long_seeds else asked.steps for seed in range(asked.seeds))
+        more = [pool.submit(node, JOINT, seed=seed, longer=n, **sizes) for seed, n in enumerate(longer)]
+        phases, runs = ([job.result() for job in jobs] for jobs in (waiting, more))
     names = [*runs[0]["open"]["last"]]
     effects = intervals([[run["open"]["last"][n] - run["stopped"]["last"][n] for run in runs] for n in names])
     write(

@@ -56,7 +56,7 @@ def numbers() -> dict[str, Any]:
         "curves": curves(),
         "effects": [effect(name, *key) for name, keys in EFFECTS.items() for key in keys],
         "guidance": guidance(),
-        "ngram": read("studies/ngram.json")["loss"],
+        "ngram": read("studies/ngram.json")["test"]["language, loss (nats)"],
         "checkpoint": {", ".join(filter(None, key)): result(key) for key in CHECKPOINT},
     }
 

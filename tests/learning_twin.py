@@ -16,6 +16,7 @@ from xfm.objectives.bbp import overlap
 SIDE, BATCH, LENGTH, WIDTH, FIRST = 32, 16, 8, 48, 10  # pixels, pairs, tokens, width, id of the first concept
 WEIGHTS, PAIRS, TEXTS, WORDS, PATCHES, PHRASES, NEGATIVES = range(1, 8)
 FUSED = ("itm", "imlm", "bbp")
+WEIGHTS = {"bbp": 10}  # of losses in what is minimised; 1 of the others
 
 
 def mixed(h: int) -> int:
@@ -225,6 +226,10 @@ class Twin:
 
         return draw(similarity.T), draw(similarity)
 
+    @staticmethod
+    def total(losses: dict[str, Tensor]) -> Tensor:
+        return sum((WEIGHTS.get(name, 1) * loss for name, loss in losses.items()), torch.zeros(()))
+
     def gradients(self, loss: Tensor) -> dict[str, np.ndarray | None]:
         found = torch.autograd.grad(loss, [*self.p.values()], retain_graph=True, allow_unused=True)
         return {name: None if g is None else g.numpy() for name, g in zip(self.p, found, strict=True)}
@@ -232,7 +237,7 @@ class Twin:
     def step(self, stopped: bool, guidance: str, losses: tuple[str, ...]) -> dict[str, float]:
         values = {n: loss for n, loss in self.losses(stopped, guidance).items() if n in losses}
         self.adam.zero_grad(set_to_none=True)
-        sum(values.values(), torch.zeros(())).backward()
+        self.total(values).backward()
         self.adam.param_groups[0]["lr"] = 2e-3 * min(1, (self.done + 1) / 20)
         self.adam.step()
         self.done += 1

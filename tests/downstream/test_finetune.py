@@ -259,11 +259,7 @@ def test_a_config_is_known_by_what_decides_its_weights(tmp_path: Path) -> None:
     assert recipe("vqa", copied).fingerprint != recipe("vqa", RUN.folder, seed=1).fingerprint
     few = short("concept", shots=2)
     assert few.variant == "2-shot" and few.fingerprint != short("concept").fingerprint
-    wanted = {
-        "vqa": ["scratch", "no_pictures", "no_texts"],
-        "lexname": ["scratch"],
-        "captioning": ["scratch", "no_pictures"],
-    }
+    wanted = {"vqa": ["scratch", "no_pictures", "no_texts"], "captioning": ["scratch", "no_pictures"]}
     assert {task: [c.variant for c in controls(short(task))] for task in wanted} == wanted
     pretrained, scratch = (start(short("concept", scratch=s)).model.vision.state_dict() for s in (False, True))
     assert not torch.equal(scratch["blocks.0.mlp.fc1.weight"], pretrained["blocks.0.mlp.fc1.weight"])

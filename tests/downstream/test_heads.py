@@ -78,9 +78,7 @@ def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab)
 def test_a_task_or_head_that_there_is_not_is_named(lab: Lab) -> None:
     with pytest.raises(ConfigError, match=r"task = 'vqq'.*'captioning', 'vqa', 'nlvr2'.*did you mean 'vqa'"):
         lab.task("vqq")
-    with pytest.raises(
-        ConfigError, match=r"has no head of this task \(it has captioning, nlvr2, vqa\)\. Train it: xfm"
-    ):
+    with pytest.raises(ConfigError, match=r"has no head of this task \(it has captioning, nlvr2, vqa\)\. Train it: "):
         lab.task("lexname")
 
 

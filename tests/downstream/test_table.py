@@ -34,10 +34,8 @@ def smallest(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_starts_the_tasks_that_it_has_learnt_for() -> None:
     for name, family in (("bert_like", "language"), ("beit_like", "vision")):
-        config, own = (
-            recipes.get(f"smoke+{name}"),
-            {t for t, k in TRAINABLE.items() if k.family == family and not k.heads},
-        )
+        config = recipes.get(f"smoke+{name}")
+        own = {t for t, task in TRAINABLE.items() if task.family == family and not task.heads}
         assert {t for t in TRAINABLE if startable(config, t)} == own
     for name in ("smoke", "smoke+fused", "smoke+no_stop_gradient"):
         assert all(startable(recipes.get(name), task) for task in TRAINABLE), name

@@ -107,8 +107,10 @@ def test_what_is_compared_is_compared_within_a_part(how, objective: str, batch: 
     p.zero_grad()
     for i, part in enumerate(split(batch, 2, even=how is in_turn)):
         alone, _ = p(part, on, (*KEY, i))
-        texts = {n: (len(b[n.split("/")[0]].tokens.ids) for b in (part, batch)) for n in alone}
-        alone = {n: next(texts[n]) / next(texts[n]) * loss for n, loss in alone.items()}
+        share = {
+            stream: len(part[stream].tokens.ids) / len(batch[stream].tokens.ids) for stream in ("pairs", "regions")
+        }
+        alone = {n: share[n.split("/")[0]] * loss for n, loss in alone.items()}
         weighted_sum(alone, on).backward()
         sums = {n: sums.get(n, 0.0) + loss.item() for n, loss in alone.items()}
     assert items(losses) == pytest.approx(sums, rel=1e-6)

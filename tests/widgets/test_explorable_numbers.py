@@ -6,17 +6,15 @@ import csv
 import json
 import math
 import re
-import sys
 from functools import cache
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from statistics import fmean
-from types import ModuleType
 from typing import Any
 
 import javascript
 import make_explorable
 import numpy as np
+import page_values
 import pytest
 from page import DECODE, sent
 
@@ -56,6 +54,8 @@ def test_an_effect_is_its_row_of_the_study_and_its_seeds_are_the_table_s(effect:
     for name in FLOATS:
         expected = float(row[name])
         assert effect[name] == (pytest.approx(expected) if math.isfinite(expected) else None), name
+    family = page_values.family().get((effect["arm"], effect["metric"])) if row["role"] == "primary" else None
+    assert effect["p_family"] == (pytest.approx(family) if family is not None else None)
     assert all(effect[name] == row[name] for name in ("baseline_name", "verdict", "better", "unit"))
     runs = {(r["variant"], r["seed"]): r for r in rows(effect["study"], "results") if not r["level"]}
     assert len(effect["seeds"]) == effect["n"] == 12
@@ -94,7 +94,8 @@ def test_curves_are_the_training_s() -> None:
 
 
 def test_levels_agreement_and_the_checkpoint_are_what_was_committed() -> None:
-    assert STORY["ngram"] == json.loads((ROOT / "studies" / "ngram.json").read_text("utf-8"))["loss"]
+    ngram = json.loads((ROOT / "studies" / "ngram.json").read_text("utf-8"))
+    assert STORY["ngram"] == ngram["test"]["language, loss (nats)"]
     for name, points in STORY["guidance"].items():
         for step, mean in points:
             probes = [r for r in rows("guidance", "probes") if r["variant"] == "xfm" and int(r["step"]) == step]
@@ -140,15 +141,13 @@ def test_the_first_screen_is_light_and_the_model_comes_once_behind_it(folder: Pa
     assert model.read_text("utf-8").startswith("xfmModel({") and "model.js" in page.read_text("utf-8")
 
 
-def test_the_page_that_learns_is_written_and_linked_where_there_is_one(tmp_path: Path, monkeypatch) -> None:
-    name = "xfm_widgets.learning_page"
-    module = ModuleType(name)
-    module.__spec__ = ModuleSpec(name, None)
-    module.learning_page = lambda: "<!doctype html><title>learns</title>"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, name, module)
-    site.write_site(tmp_path)
-    assert (tmp_path / "learn.html").read_text("utf-8") == module.learning_page()
-    assert '"learn": true' in (tmp_path / "index.html").read_text("utf-8")
+def test_the_page_that_learns_is_written_and_linked_where_its_numbers_are(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(site, "learning_page", lambda: "<!doctype html><title>learns</title>")
+    for results, there in ((tmp_path / "none.json", False), (Path(__file__), True)):
+        monkeypatch.setattr(site, "RESULTS", results)
+        page = site.write_site(tmp_path / str(there))
+        assert page.with_name("learn.html").exists() == there
+        assert f'"learn": {str(there).lower()}' in page.read_text("utf-8")
 
 
 def test_the_policy_names_the_one_script_and_style_by_their_hashes(folder: Path) -> None:

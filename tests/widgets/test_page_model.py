@@ -275,57 +275,60 @@ def test_the_shipped_checkpoint_says_what_it_says_in_pytorch() -> None:
 ATTRIBUTE = (
     DECODE
     + """
-import * as attribution from "./page_model/page_attribution.js";
+import { attributors } from "./page_model/page_methods.js";
 import { question } from "./page_model/page_targets.js";
-answer(data.cases.map(({ rgb, text, objects, word }) => {
-  const given = model.inputs(bytes(rgb), text);
-  const group = attribution.objectGroups(model.grid ** 2, objects);
-  const of = (score) => ({
-    occlusion: attribution.occlusion(model, given, score),
-    ablation: attribution.ablation(model, given, score),
-    "object ablation": attribution.ablation(model, given, score, group),
-    shapley: attribution.shapley(model, given, score, payload.seeds.shapley),
-  });
-  const attended = (target) => {
-    const { given, places } = question(model, bytes(rgb), text, target);
-    return { rollout: attribution.rollout(model, given, places),
-             "raw attention": attribution.rawAttention(model, given, places) };
-  };
-  const named = (name) => attended({ name, places: [], ids: [] });
-  const found = { itm: { ...of(model.itm), ...named("itm") }, itc: { ...of(model.itc), ...named("itc") },
-                  "box x": of((out) => model.box(out)[0]), [word.name]: attended(word) };
-  return Object.fromEntries(Object.entries(found).map(([target, methods]) => [target, Object.fromEntries(
-    Object.entries(methods).map(([name, { pieces, patches }]) => [name, [[...pieces], [...patches]]]))]));
-}));
+const ended = (work) => {
+  while ("next" in work) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+  return work;
+};
+answer(data.cases.map(({ rgb, text, objects, random, targets }) => targets.map((target) => {
+  const of = attributors(model, objects, { ...payload.seeds, random });
+  const asked = question(model, bytes(rgb), text, target);
+  return Object.fromEntries(Object.entries(of).map(([name, method]) => {
+    const { pieces, patches } = ended(method(asked));
+    return [name, [[...pieces], [...patches]]];
+  }));
+})));
 """
 )
+GRADIENTS = 1e-3  # of the largest number of an attribution
 
 
-def test_attributions_without_gradients_are_those_of_python() -> None:
+def test_every_attribution_in_the_page_is_pythons() -> None:
     model, lab = small({"model.vision.image_size": 24, "model.fusion_depth": 2}), xfm.load("demo")
     rounded, rng = as_in_page(model), np.random.default_rng(0)
-    given = [
-        (rng.integers(0, 256, (24, 24, 3)).astype(np.uint8), text)
-        for text in ("a big crocodile on the left", "two lions , unbelievably many !")
-    ]
     masks = {"one": np.zeros((24, 24), bool), "two": np.zeros((24, 24), bool)}
     masks["one"][:16, :8], masks["two"][8:, 4:] = True, True
-    sides = [explain.make_inputs(rounded, lab.tokenizer, image, text, objects=masks) for image, text in given]
-    patches = [np.flatnonzero(mask).tolist() for mask in sides[0].object_patches().values()]
-    words = [explain.make_inputs(rounded, lab.tokenizer, *pair, f"word {word}")
-             for pair, word in zip(given, ("crocodile", "unbelievably"), strict=True)]  # fmt: skip
-    targets = [attributions.page_target(inputs) for inputs in words]
-    assert [len(target["places"]) for target in targets if target] == [1, 6], "pieces of a word"
-    plain = [{"rgb": coded(image.tobytes()), "text": text, "objects": patches, "word": target}
-             for (image, text), target in zip(given, targets, strict=True)]  # fmt: skip
-    found = javascript.run(ATTRIBUTE, {"payload": sent(page_model(model, lab.tokenizer)), "cases": plain})
-    for (image, text), by_target in zip(given, found, strict=True):
-        for target, by_method in by_target.items():
-            inputs = explain.make_inputs(rounded, lab.tokenizer, image, text, target, masks)
+    cases, asked = [], []
+    for text, word in (
+        ("a big crocodile on the left", "crocodile"),
+        ("two lions , unbelievably many !", "unbelievably"),
+    ):
+        image = rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)
+        inputs = [explain.make_inputs(rounded, lab.tokenizer, image, text, target, masks)
+                  for target in ("itm", "itc", "box x", f"word {word}")]  # fmt: skip
+        targets = [attributions.page_target(one) for one in inputs]
+        patches = [np.flatnonzero(mask).tolist() for mask in inputs[0].object_patches().values()]
+        seed = xw.AttributionLab.of(inputs, [])._given()["random"]
+        asked.append(inputs)
+        cases.append({"rgb": coded(image.tobytes()), "text": text, "objects": patches, "random": seed,
+                      "targets": targets})  # fmt: skip
+    assert [len(case["targets"][-1]["places"]) for case in cases] == [1, 6], "pieces of a word"
+    found = javascript.run(ATTRIBUTE, {"payload": sent(page_model(model, lab.tokenizer)), "cases": cases})
+    for inputs, by_target in zip(asked, found, strict=True):
+        for one, by_method in zip(inputs, by_target, strict=True):
+            assert by_method.keys() == explain.METHODS.keys() == attributions.IN_PAGE.keys()
             for method, rows in by_method.items():
-                expected = explain.attribute(inputs, method)
-                np.testing.assert_allclose(rows[0], expected.text, atol=TOLERANCE, err_msg=f"{target}, {method}")
-                np.testing.assert_allclose(rows[1], expected.patches, atol=TOLERANCE, err_msg=f"{target}, {method}")
+                expected = explain.attribute(one, method)
+                said = attributions.IN_PAGE[method]
+                assert said == {name: getattr(expected, name) for name in said}, method
+                for numbers, wanted in zip(rows, (expected.text, expected.patches), strict=True):
+                    most = GRADIENTS * max(expected.text.abs().max().item(), expected.patches.abs().max().item())
+                    where = f"{one.target.name}, {method}"
+                    np.testing.assert_allclose(numbers, wanted, atol=max(most, 1e-6), rtol=0, err_msg=where)
 
 
 FAITHFUL = (

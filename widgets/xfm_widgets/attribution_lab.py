@@ -153,7 +153,8 @@ class AttributionLab(OneQuestion):
         return f"{super()._without_model()} Its targets need names."
 
     def _given(self) -> dict[str, Any]:
-        return {"text": self._first[0].text, "targets": cast(tuple, self._model)[2], "methods": IN_PAGE}
+        first, targets = self._first[0], cast(tuple, self._model)[2]
+        return {"text": first.text, "targets": targets, "methods": IN_PAGE, "random": parts.random_seed(first)}
 
     _first: Sequence[AttributionInputs] = ()  # the given questions
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xfm.base import seeding
 from xfm.base.fields import ConfigError, require
 from xfm.base.numbers import significant
 from xfm.base.strings import shown
@@ -28,9 +29,13 @@ UNITS = {"itm": "log-odds", "itc": "cosine", "word": "log-probability", "class":
          "answer": "log-probability", "similarity": "points, 0 to 5", "box": "share of the picture's side"}  # fmt: skip
 _SHARE = {"signed": False, "unit": SHARE, "complete": False}
 _CHANGE = {"signed": True, "unit": TARGET, "complete": False}
-IN_PAGE = {  # methods that need no gradients, with what the attributions say of their numbers
-    "raw attention": _SHARE, "rollout": _SHARE, "occlusion": _CHANGE, "ablation": _CHANGE, "object ablation": _CHANGE,
-    "shapley": _CHANGE | {"complete": True},
+_OWN = {"signed": False, "unit": "", "complete": False}
+_WHOLE = _CHANGE | {"complete": True}
+IN_PAGE = {  # the methods that a page computes, with what the attributions say of their numbers
+    "random": _OWN, "centre": _OWN, "edges": _OWN, "raw attention": _SHARE, "rollout": _SHARE,
+    "attention x gradient": _OWN, "generic attention": _OWN, "layer gradients": _OWN, "grad-cam": _OWN,
+    "saliency": _OWN, "smoothgrad": _OWN, "input x gradient": _CHANGE, "integrated gradients": _WHOLE,
+    "gradient shap": _WHOLE, "occlusion": _CHANGE, "ablation": _CHANGE, "object ablation": _CHANGE, "shapley": _WHOLE,
 }  # fmt: skip
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
 Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
@@ -79,6 +84,11 @@ def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = N
         return None
     ids, places = encode_text(inputs.model, inputs.tokenizer, inputs.text, word)
     return {"name": target.name, "places": places, "ids": [ids[place] for place in places]} | truth
+
+
+def random_seed(inputs: AttributionInputs) -> int:
+    """32 bits, as torch and a page seed the method "random" with."""
+    return seeding.seed("random attribution", 0, inputs.text, inputs.image.tobytes()) % 2**32
 
 
 def page_truth(inputs: AttributionInputs, report: FaithfulnessReport | None) -> dict[str, Any] | None:

@@ -35,7 +35,6 @@ PAGE = """<!doctype html>
 <style>body {{ margin: clamp(0px, 2vw, 1rem); }}
 {css}</style>
 <main></main>
-<footer class="xfm-view"><p class="xfm-soft">{credit}</p></footer>
 <script type="module" id="learn">
 {modules}
 {call}({given});
@@ -49,11 +48,11 @@ def learning_page(results: Path = RESULTS) -> str:
     losses = [described(name, loss.title, loss.kind()) for name, loss in OBJECTIVES.items()]
     measured = json.loads(results.read_text("utf-8"))
     given = {"drawings": drawings(), "pictures": [shown(name) for name in CONCEPTS], "losses": losses,
+             "credit": styles.licence(("openmoji",)),
              "measured": {name: measured[name] for name in ("joint", "two_phases")}}  # fmt: skip
     return PAGE.format(
         title=TITLE,
         css=styles_of("gradient_flow") + (STATIC / "learn.css").read_text("utf-8"),
-        credit=styles.licence(("openmoji",)),
         modules=esm.join(LEARN),
         call=esm.export(LEARN, "learn"),
         given=script_json(given),

@@ -17,7 +17,8 @@ from xfm.model import XFM
 
 HEADS = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # that the page knows
 SPLITS = {"type": "ByteLevel", "use_regex": True}  # how a tokenizer that the page knows splits texts
-SEEDS = {"shapley": ("shapley", 0), "candidates": ("candidates",), "ties": ("ties", 0), "infidelity": ("infidelity", 0)}
+SEEDS = {name: (name, 0) for name in ("shapley", "ties", "infidelity", "smoothgrad", "gradient shap")}
+SEEDS["candidates"] = ("candidates",)
 MOST = 2**15 - 1  # of a code, either way
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from importlib import import_module
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +26,7 @@ from xfm.tasks import EvalContext
 
 from . import esm
 from .gradient_flow import described
+from .learning_page import RESULTS, learning_page
 from .page_model import as_in_page, page_model
 from .pages import STATIC, script_json, styles_of
 
@@ -57,17 +56,16 @@ PAGE = """<!doctype html>
 
 
 def write_site(folder: str | Path) -> Path:
-    """Writes index.html (the explorable), model.js and, where xfm_widgets has it, learn.html. Returns index.html.
+    """Writes index.html (the explorable), model.js and, where its measured numbers are, learn.html. Returns index.html.
 
     Raises FileError where the system refuses a file."""
     import xfm
 
     folder, lab = Path(folder), xfm.load("demo")
     folder.mkdir(parents=True, exist_ok=True)
-    learn = find_spec(f"{__package__}.learning_page") is not None
+    learn = RESULTS.is_file()
     if learn:
-        page = import_module(f"{__package__}.learning_page").learning_page()
-        write_atomically(folder / "learn.html", page)
+        write_atomically(folder / "learn.html", learning_page())
     write_atomically(folder / "index.html", explorable_page(lab, learn))
     write_atomically(folder / MODEL, f"xfmModel({script_json(page_model(lab.model, lab.tokenizer))});\n")
     return folder / "index.html"

@@ -506,6 +506,8 @@ export interface PageSeeds {
   candidates: Int;
   ties: Int; // of numbers, in curves
   infidelity: Int;
+  smoothgrad: Int;
+  "gradient shap": Int;
 }
 
 export interface SeenWordsPayload {

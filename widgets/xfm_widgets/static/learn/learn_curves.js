@@ -66,6 +66,7 @@ export function curvesScreen(page, losses) {
       const shown = above.map(({ name }) => name.toUpperCase()).join(", ");
       const below = losses.length - above.length;
       if (!above.length) return `After ${page.done} steps all six losses are below their levels without learning.`;
+      if (!below) return `After ${page.done} steps no loss is below its level without learning yet.`;
       return `After ${page.done} steps ${below} of ${losses.length} losses are below their level without learning; not yet: ${shown}.`;
     },
 

@@ -19,7 +19,7 @@ import { stopScreen } from "./learn_stop.js";
 /** @import { Ability, Report } from "./learn_trainer.js" */
 /** @typedef {{ mean: number, low: number, high: number, n: number }} Effect */
 /** @typedef {{ joint: { steps: number, losses: Record<string, Effect> }, two_phases: Effect }} Measured */
-/** @typedef {{ drawings: any, pictures: string[], losses: FlowLoss[], measured: Measured }} Given */
+/** @typedef {{ drawings: any, pictures: string[], credit: string, losses: FlowLoss[], measured: Measured }} Given */
 /**
  * @typedef {{
  *   choices: Choices, start: Start, report: Report | null, ability: Ability, points: Point[], recalls: number[],
@@ -52,7 +52,7 @@ export function learn(given) {
  * @param {ReturnType<typeof createPainter>} painter
  * @param {(hear: (news: News) => void) => ReturnType<typeof employ>} hire
  */
-function show(root, { drawings, losses, measured }, painter, hire) {
+function show(root, { drawings, losses, measured, credit }, painter, hire) {
   /** @type {Page} */
   const page = {
     choices: readChoices(location.hash),
@@ -143,6 +143,7 @@ function show(root, { drawings, losses, measured }, painter, hire) {
     panel,
     controls,
     status,
+    node("p", { className: "xfm-soft" }, credit),
   ); // prettier-ignore
 
   let inks = themed();

@@ -12,7 +12,7 @@ import { ARTICLE, BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js
 /** @import { Page } from "./learn_page.js" */
 
 const TILE = 240; // CSS pixels of a picture, at most
-const LARGE = 320;
+const LARGE = 480;
 const CHART = /** @type {const} */ ([320, 110]);
 
 /**
@@ -31,6 +31,7 @@ export function retrievalScreen(page, painter, names) {
   const share = node("p", {});
   const chart = canvas(...CHART, { "aria-hidden": "true" });
   const large = painter.surface(LARGE);
+  large.className = "learn-large";
   const asked = node("h3", {});
   const overlap = node("p", {});
   const side = node("div", { className: "xfm-side" }, answer, share, chart, asked, large, overlap);

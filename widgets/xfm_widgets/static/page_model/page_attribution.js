@@ -259,6 +259,9 @@ export function twister(seed) {
   };
 }
 
+/** torch.rand's, on a CPU @param {() => number} random 32 bits */
+export const uniform = (random) => (random() & 0xffffff) / 2 ** 24;
+
 // ---- attention without gradients
 
 /** @typedef {Float32Array<ArrayBufferLike>[]} Matrix rows */
@@ -270,7 +273,7 @@ export function twister(seed) {
  * @param {number} queries
  * @returns {Matrix}
  */
-function meanHead(weights, heads, queries) {
+export function meanHead(weights, heads, queries) {
   const keys = weights.length / heads / queries;
   return Array.from({ length: queries }, (_, q) => {
     const row = new Float32Array(keys);
@@ -285,7 +288,7 @@ function meanHead(weights, heads, queries) {
  * @param {Matrix} weights (Q, K)
  * @param {Matrix} memory (K, N)
  */
-function gathered(weights, memory) {
+export function gathered(weights, memory) {
   return weights.map((row) => {
     const out = new Float32Array(memory[0].length);
     row.forEach((weight, k) => {
@@ -299,7 +302,7 @@ function gathered(weights, memory) {
 const halfway = (a, b) => a.map((row, r) => row.map((value, i) => (value + b[r][i]) / 2));
 
 /** @param {number} n @returns {Matrix} */
-const identity = (n) =>
+export const identity = (n) =>
   Array.from({ length: n }, (_, i) => Float32Array.from({ length: n }, (_x, j) => Number(i === j)));
 
 /**
@@ -390,7 +393,7 @@ export function rawAttention(model, given, places) {
  * @param {Matrix[]} vision
  * @returns {Rows}
  */
-function beforeFusion(language, vision) {
+export function beforeFusion(language, vision) {
   const [words, image] = [language.at(-1)?.[0], vision.at(-1)?.slice(1)];
   if (!words || !image) throw new RangeError("the model has an encoder without layers: there is no attention");
   const mean = meanRow(Float32Array.from(image.flatMap((row) => [...row])), image.length + 1);
@@ -398,7 +401,7 @@ function beforeFusion(language, vision) {
 }
 
 /** @param {Matrix} rows @param {number[]} places of a word's tokens */
-function meanOf(rows, places) {
+export function meanOf(rows, places) {
   const read = places.map((place) => rows[place]);
   return meanRow(Float32Array.from(read.flatMap((row) => [...row])), rows[0].length);
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // How far an attribution can be trusted, xfm/explain/faithfulness.py in the page, with the draws that Python makes.
-import { chosen, scorer, twister } from "./page_attribution.js";
+import { chosen, scorer, twister, uniform } from "./page_attribution.js";
 
 /** @import { Rows } from "./page_attribution.js" */
 /** @import { PageModel } from "./page_xfm.js" */
@@ -195,7 +195,5 @@ function interval(values) {
 
 /** @param {Float32Array} values @param {boolean[]} flags */
 const within = (values, flags) => sum(Array.from(values, (value, i) => (flags[i] ? value : 0)));
-/** torch.rand's, on a CPU @param {() => number} random 32 bits */
-const uniform = (random) => (random() & 0xffffff) / 2 ** 24;
 /** @param {number[]} values */
 const sum = (values) => values.reduce((a, b) => a + b, 0);

@@ -1,7 +1,7 @@
 // @ts-check
 // Where a phrase is in a picture, and what speaks against it: xfm/explain/box_prediction.py and vocabulary.py in the page.
 import { ahead } from "./page_ahead.js";
-import { chosen, twister } from "./page_attribution.js";
+import { chosen, twister, uniform } from "./page_attribution.js";
 import { coded, noMaps } from "./page_questions.js";
 
 /** @import { Inputs, Outputs, PageModel } from "./page_xfm.js" */
@@ -133,8 +133,9 @@ function patchesIn(box, grid, side) {
  */
 function hiddenPatches(count, seed) {
   const random = twister(seed);
-  const uniform = () => (random() & 0xffffff) / 2 ** 24;
-  return Array.from({ length: MASKED }, () => Array.from({ length: count }, () => uniform() < Math.fround(HIDDEN)));
+  return Array.from({ length: MASKED }, () =>
+    Array.from({ length: count }, () => uniform(random) < Math.fround(HIDDEN)),
+  );
 }
 
 /**

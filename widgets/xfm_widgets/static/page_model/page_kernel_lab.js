@@ -3,7 +3,7 @@
 
 import { faithfulness } from "./page_faithfulness.js";
 import { bytesOf, once, taking } from "./page_kernel_parts.js";
-import { drawnRows, stepped, sumOf, totalEffect, withoutGradients } from "./page_methods.js";
+import { attributors, drawnRows, stepped, sumOf, totalEffect } from "./page_methods.js";
 import { question, removals } from "./page_targets.js";
 import { createModel } from "./page_xfm.js";
 
@@ -15,16 +15,15 @@ import { createModel } from "./page_xfm.js";
 const OBJECTS = "object ablation"; // needs their masks
 /** @type {PageTarget} */
 const PLAIN = { name: "itm", places: [], ids: [] }; // where the sentence has none of the words that were asked for
-const FIRST = "occlusion"; // of a picture, where none of the methods that are shown can be computed here
+const FIRST = "occlusion"; // of a picture, where the only method shown needs masks
 
 /**
- * AttributionLab: removes objects, words and patches, adds methods that need forward passes alone, with their trust, and
- * explains a picture of the reader's own
+ * AttributionLab: removes objects, words and patches, adds methods, with their trust, and explains a picture of the reader's own
  * @param {PageModelPayload} payload
- * @param {{ text: string, targets: PageTarget[], methods: Record<string, PageMethod> }} given
+ * @param {{ text: string, targets: PageTarget[], methods: Record<string, PageMethod>, random: number }} given `random`: a seed
  * @returns {Kernel<AttributionLabTraits>}
  */
-export function attributionLab(payload, { text, targets, methods }) {
+export function attributionLab(payload, { text, targets, methods, random }) {
   const page = createModel(payload);
   return (model) => {
     const { image: first, most } = model.get("payload");
@@ -50,7 +49,7 @@ export function attributionLab(payload, { text, targets, methods }) {
         match: page.itm(page.outputs(inputs)),
         questions,
         remove: removals(page, questions, Object.fromEntries(objects.map((o) => [o.name, o.patches]))),
-        compute: withoutGradients(page, patches, payload.seeds.shapley),
+        compute: attributors(page, patches, { ...payload.seeds, random }),
         offered: Object.keys(methods).filter((name) => objects.length || name !== OBJECTS),
       };
     }
@@ -152,7 +151,7 @@ export function attributionLab(payload, { text, targets, methods }) {
       tell(asked, found);
       if (isAlone) asked.set("methods", shown);
       const left = before.filter((name) => !shown.includes(name));
-      asked.set("message", left.length ? `Not computed in this page, which has no gradients: ${left.join(", ")}.` : "");
+      asked.set("message", left.length ? `Not computed in this page: ${left.join(", ")}.` : "");
     }
     /** Methods that can be computed here and are not yet @param {Lab} asked @param {string[]} names */
     const missing = (asked, names) =>

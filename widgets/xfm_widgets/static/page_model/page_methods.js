@@ -1,28 +1,56 @@
 // @ts-check
 // Attributions as AttributionLab shows them: the methods by their names in Python, and rows of pieces as rows of words.
 import { ablation, objectGroups, occlusion, rawAttention, rollout, scorer, shapleyOrders } from "./page_attribution.js";
+import {
+  attentionGradient,
+  centre,
+  chance,
+  edges,
+  genericAttention,
+  gradCam,
+  gradientShap,
+  inputGradient,
+  integrated,
+  layerGradients,
+  saliency,
+  smoothGrad,
+} from "./page_gradients.js";
 
 /** @import { Rows } from "./page_attribution.js" */
 /** @import { PageModel } from "./page_xfm.js" */
 /** @import { Question } from "./page_targets.js" */
+/** @import { PageSeeds } from "../payloads.d.ts" */
 /** @typedef {Rows | Generator<string, Rows>} Attributed at once, or step by step */
 
 /**
- * The methods that need no gradients
+ * All methods of Python
  * @param {PageModel} model
  * @param {number[][]} objects the patches of each
- * @param {number} seed of Shapley sampling: the payload's `seeds.shapley`
+ * @param {PageSeeds & { random: number }} seeds
  * @returns {Record<string, (question: Question) => Attributed>}
  */
-export function withoutGradients(model, objects, seed) {
-  const groups = objectGroups(model.grid ** 2, objects);
+export function attributors(model, objects, seeds) {
+  const { grid } = model;
+  const groups = objectGroups(grid ** 2, objects);
   return {
+    random: ({ given }) => chance(given, grid ** 2, seeds.random),
+    centre: ({ given }) => centre(given, grid),
+    edges: ({ given }) => edges(given, grid),
     "raw attention": ({ given, places }) => rawAttention(model, given, places),
     rollout: ({ given, places }) => rollout(model, given, places),
+    "attention x gradient": (question) => attentionGradient(model, question),
+    "generic attention": (question) => genericAttention(model, question),
+    "layer gradients": (question) => layerGradients(model, question),
+    "grad-cam": (question) => gradCam(model, question),
+    saliency: (question) => saliency(model, question),
+    smoothgrad: (question) => smoothGrad(model, question, seeds.smoothgrad),
+    "input x gradient": (question) => inputGradient(model, question),
+    "integrated gradients": (question) => integrated(model, question),
+    "gradient shap": (question) => gradientShap(model, question, seeds["gradient shap"]),
     occlusion: ({ given, score }) => occlusion(model, given, score),
     ablation: ({ given, score }) => ablation(model, given, score),
     "object ablation": ({ given, score }) => ablation(model, given, score, groups),
-    shapley: ({ given, score }) => shapleyOrders(model, given, score, seed),
+    shapley: ({ given, score }) => shapleyOrders(model, given, score, seeds.shapley),
   };
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // What the views ask the model in the page; answers have the shape in which Python sends them (payloads.d.ts).
 import { bimodalRollout, chosen, meanMaps, rolledOut } from "./page_attribution.js";
+import { SIDES } from "./page_network.js";
 import { cosine, dot, softmax } from "./page_tensor.js";
 
 /** @import { Inputs, Maps, Outputs, PageModel } from "./page_xfm.js" */
@@ -222,6 +223,6 @@ function rollouts(model, maps, pieces) {
  */
 function scoresOf(model, out) {
   const [itm, itc, box] = [model.itm(out), model.itc(out), model.box(out)];
-  const sides = ["x", "y", "width", "height"].map((side, i) => [`box ${side}`, box?.[i]]);
+  const sides = SIDES.map((side, i) => [side, box?.[i]]);
   return Object.fromEntries([["itm", itm], ["itc", itc], ...sides].filter(([, score]) => typeof score === "number"));
 }

@@ -1,15 +1,16 @@
 // @ts-check
 // What is explained of a picture and a text, xfm/explain/targets.py in the page, and what removals do to it.
 import { chosen, scorer } from "./page_attribution.js";
+import { SIDES } from "./page_network.js";
 
 /** @import { Inputs, Outputs, PageModel } from "./page_xfm.js" */
 /** @import { PageTarget, RemovalScores, RemovedParts } from "../payloads.d.ts" */
+/** @import { Network } from "./page_network.js" */
+/** @typedef {(net: Pick<Network, "scores">, out: Outputs) => Float32Array | null} Node a score, (1), that can be differentiated */
 /**
  * `places`: of the fused tokens that the score is read from; null: it is read before fusion
- * @typedef {{ name: string, given: Inputs, score: (out: Outputs) => number, places: number[] | null }} Question
+ * @typedef {{ name: string, given: Inputs, score: (out: Outputs) => number, node: Node, places: number[] | null }} Question
  */
-
-const SIDES = ["box x", "box y", "box width", "box height"];
 
 /**
  * @param {PageModel} model
@@ -21,20 +22,23 @@ const SIDES = ["box x", "box y", "box width", "box height"];
 export function question(model, rgb, text, target) {
   const given = model.inputs(rgb, text);
   const { name, places, ids } = target;
-  if (places.length) return { name, given: asked(model, given, places), score: wordScore(model, places, ids), places };
-  const score = (/** @type {Outputs} */ out) => plainScore(model, name, out) ?? Number.NaN;
-  return { name, given, score, places: name === "itc" ? null : [0] };
+  /** @type {Node} */
+  const node = places.length
+    ? ({ scores }, out) => scores.word(out, places, ids)
+    : ({ scores }, out) => plainScore(scores, name, out);
+  return {
+    name,
+    node,
+    given: places.length ? asked(model, given, places) : given,
+    score: (out) => node(model, out)?.[0] ?? Number.NaN,
+    places: places.length ? places : name === "itc" ? null : [0],
+  };
 }
 
-/**
- * @param {PageModel} model
- * @param {string} name
- * @param {Outputs} out
- */
-function plainScore(model, name, out) {
-  if (name === "itm") return model.itm(out);
-  if (name === "itc") return model.itc(out);
-  return model.box(out)?.[SIDES.indexOf(name)];
+/** @type {(scores: Network["scores"], name: string, out: Outputs) => Float32Array | null} */
+function plainScore({ itm, itc, box }, name, out) {
+  if (name === "itm") return itm(out);
+  return name === "itc" ? itc(out) : box(out, SIDES.indexOf(name));
 }
 
 /**
@@ -48,23 +52,6 @@ function asked(model, given, places) {
   const is = chosen(given.tokens.ids.length, places);
   const seen = given.tokens.ids.map((id, i) => (is[i] ? model.tokenizer.maskId : id));
   return { ...given, pieces: model.embedText(seen), fixed: given.fixed.map((fixed, i) => fixed || is[i]) };
-}
-
-/**
- * IMLM: the log-probability (nats) of a word, summed over its tokens
- * @param {PageModel} model
- * @param {number[]} places
- * @param {number[]} ids
- * @returns {(out: Outputs) => number}
- */
-function wordScore(model, places, ids) {
-  return (out) =>
-    places.reduce((sum, place, i) => {
-      const logits = model.imlm(out, place) ?? Float32Array.of();
-      const most = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-      const all = logits.reduce((total, logit) => total + Math.exp(logit - most), 0);
-      return sum + logits[ids[i]] - most - Math.log(all);
-    }, 0);
 }
 
 /**

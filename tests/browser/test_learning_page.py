@@ -1,0 +1,131 @@
+"""The page that learns, opened from disk with the network off: it learns, answers keys, and restores its address."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+from views import accessible, press
+
+from xfm_widgets.learning_page import learning_page
+
+pytestmark = pytest.mark.browser
+ENOUGH, LIMIT = 0.8, 60  # R@1 of 16, and seconds of training in which it must be reached
+NO_WORKER = "delete globalThis.Worker;"
+NO_WASM = "if (globalThis.document) delete globalThis.WebAssembly;"
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("learn") / "learn.html"
+    path.write_text(learning_page(), "utf-8")
+    return path
+
+
+@pytest.fixture
+def page(alone: BrowserContext) -> Iterator[Page]:
+    """Nothing may be asked for but the file and the worker that it makes, and the console must have no errors."""
+    asked, errors, page = list[str](), list[str](), alone.new_page()
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    yield page
+    page.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert errors == []
+
+
+def opened(page: Page, file: Path, state: str = "") -> Page:
+    page.goto(f"{file.as_uri()}{state}")
+    page.locator("main[data-steps='0']").wait_for()
+    return page
+
+
+def steps(page: Page) -> int:
+    return int(page.locator("main").get_attribute("data-steps") or 0)
+
+
+def named(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name).click()
+
+
+def until(page: Page, least: int) -> None:
+    end = time.monotonic() + 60
+    while steps(page) < least:
+        assert time.monotonic() < end, f"{steps(page)} steps in a minute"
+        page.wait_for_timeout(100)
+
+
+@pytest.mark.full
+def test_it_learns_to_find_the_pictures(page: Page, file: Path) -> None:
+    opened(page, file)
+    named(page, "Start")
+    end, best = time.monotonic() + LIMIT, 0.0
+    while best < ENOUGH and time.monotonic() < end:
+        page.wait_for_timeout(200)
+        best = max(best, float(page.locator("main").get_attribute("data-recall") or 0))
+    assert best >= ENOUGH, f"R@1 {best} after {steps(page)} steps"
+
+
+def test_every_screen_answers_keys_and_is_accessible(page: Page, file: Path) -> None:
+    opened(page, file)
+    expect(page.locator(".xfm-now")).to_contain_text("Before the first step")
+    named(page, "Step")
+    expect(page.locator(".xfm-now")).to_contain_text("After 1 steps")
+    page.get_by_role("tab", name="Retrieval").focus()
+    for title in ("Where does each loss", "What does each loss", "Does the stop protect", "Which picture"):
+        accessible(page)
+        press(page, "ArrowRight")
+        expect(page.get_by_role("heading", level=2)).to_contain_text(title)
+    page.get_by_role("button", name="small").first.focus()
+    press(page, "ArrowRight", "Enter")
+    assert "pair=1" in page.url
+
+
+def test_the_stop_lets_nothing_through(page: Page, file: Path) -> None:
+    opened(page, file, "#screen=gradients")
+    named(page, "Step")
+    expect(page.locator(".xfm-now")).to_contain_text("the stop lets 0 through")
+    assert page.locator("[data-ghost=itm-language]").count() == 1 and page.locator("[data-edge=itm-language]").count() == 0
+    page.get_by_role("switch").click()
+    named(page, "Step")
+    expect(page.locator(".xfm-now")).to_contain_text("nothing stops it")
+    assert float(page.locator("[data-edge=itm-language]").get_attribute("data-norm") or 0) > 0
+
+
+def test_an_address_restores_the_state_and_a_seed_its_training(page: Page, file: Path) -> None:
+    opened(page, file, "#screen=losses&seed=3&stop=off&guidance=pixels&speed=1 step a second")
+    assert page.get_by_role("spinbutton").input_value() == "3"
+    assert page.get_by_role("switch").get_attribute("aria-checked") == "false"
+    assert page.get_by_label("MIM predicts").input_value() == "pixels"
+    shown = []
+    for _ in range(2):
+        named(page, "Step")
+        expect(page.locator("main")).to_have_attribute("data-steps", "1")
+        shown.append(page.locator(".learn-value").all_inner_texts())
+        named(page, "Reset")
+        expect(page.locator("main")).to_have_attribute("data-steps", "0")
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("script, said", [(NO_WORKER, "one step a frame"), (NO_WORKER + NO_WASM, "JavaScript one")])
+def test_it_trains_without_a_worker_and_without_webassembly(page: Page, file: Path, script: str, said: str) -> None:
+    page.add_init_script(script)
+    opened(page, file)
+    expect(page.locator(".learn-status")).to_contain_text(said)
+    named(page, "Start")
+    until(page, 2)
+
+
+@pytest.mark.full
+def test_the_class_runs_the_experiment(page: Page, file: Path) -> None:
+    opened(page, file, "#screen=stop")
+    measured = json.loads((Path(__file__).parents[2] / "benchmarks/results/learning_page.json").read_text("utf-8"))
+    expect(page.locator(".learn-notes")).to_contain_text(f"{measured['two_phases']['n']} seeds")
+    named(page, "Run one seed")
+    expect(page.locator(".xfm-now")).to_contain_text("One seed", timeout=180_000)
+    expect(page.locator(".xfm-big")).to_contain_text("nats")
