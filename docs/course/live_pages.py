@@ -27,7 +27,6 @@ LIVE = {
     "05": ("MaskPlayground.of", "AblationExplorer"),
     "06": ("TraceExplorer",),
     "07": ("AttributionLab.of",),
-    "10": ('TaskExplorer.of(lab.task("vqa")',),
 }  # fmt: skip
 WEIGHTS = re.compile(r'(?<=<script type="text/plain" id="xfm-weights">)[A-Za-z0-9+/=]+(?=</script>)')
 BROUGHT = re.compile(r'await (\S+\("xfm-model", "xfm-weights"\))')  # reads them
@@ -74,7 +73,7 @@ def write(folder: Path) -> None:
             at = [i for i, cell in enumerate(notebook) if f"xw.{call}" in cell.source]
             if len(at) != 1:
                 raise ValueError(f"notebook {number}: {len(at)} cells have xw.{call}, not one: adapt LIVE")
-            text = light(_page([cell.source for cell in notebook[: at[0] + 1]], ".of(lab.task" not in call), model)
+            text = light(_page([cell.source for cell in notebook[: at[0] + 1]]), model)
             name = pages.setdefault(text, f"{number}-{call.partition('.of')[0]}.html")
             (live / name).write_text(text, "utf-8")
             cells[notebook[at[0]].id] = name
@@ -91,7 +90,7 @@ def light(page: str, model: str) -> str:
     return page
 
 
-def _page(sources: list[str], has_model: bool) -> str:
+def _page(sources: list[str]) -> str:
     """What `to_html` writes of the view that the last of these cells shows; with its model where it has one."""
     *before, last = sources
     cell = ast.parse(last)
@@ -101,7 +100,7 @@ def _page(sources: list[str], has_model: bool) -> str:
     with in_notebooks():
         view = eval(compile(ast.Expression(shown.value), "<notebook>", "eval"), names)
     try:
-        return page_of(view, has_model)
+        return page_of(view, model=True)
     except ConfigError:  # it answers from its own numbers
         return page_of(view)
 
