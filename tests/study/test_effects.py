@@ -13,7 +13,7 @@ from study.conftest import KNOWN, METRICS, PRIMARY, edited, without
 
 from xfm.base.numbers import number
 from xfm.config import ConfigError
-from xfm.study import command, grid, store
+from xfm.study import command, store
 from xfm.study.study_metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -241,23 +241,6 @@ def test_a_panel_says_where_the_reference_does_not_beat_the_baseline(invented):
         edited(study, lambda row, metric=metric, change=change: row | {metric: float(row[metric]) + change})
         after = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
         assert corner in after[metric]
-
-
-def test_the_map_frames_what_leaves_zero_out(invented):
-    made = grid({"data.texts": [16, 4], "train.lr": [1e-3, 3e-3]}, ["xfm", "no_mim"])
-    strong = {"no_mim, data.texts=16, train.lr=0.003": -3.0}
-    study = invented({k: strong.get(k, 0.0) for k in made}, noise=0.3, variants=made, seeds=range(5))
-    axes = study.figure("map", "naming, accuracy").axes[0]
-    table = study.effects().query("metric == 'naming, accuracy'")
-    beyond = ((table["low"] > 0) | (table["high"] < 0)).sum()
-    frames = [patch for patch in axes.patches if not patch.get_fill()]
-    assert 1 <= beyond == len(frames) < 4
-    texts = {(t.get_position(), t.get_text()) for t in axes.texts}
-    value = row(table, "no_mim, data.texts=16, train.lr=0.003", "naming, accuracy")["effect"]
-    assert ((1.5, 1.52), f"{100 * value:+.2f}".replace("-", "−")) in texts, "numbers in order along both axes"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("train.lr", "data.texts")
-    with pytest.raises(ConfigError, match="several numbers a cell"):
-        study.figure("map")
 
 
 def test_the_command_leaves_tables_and_figures(invented, capsys):

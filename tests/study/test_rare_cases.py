@@ -112,7 +112,7 @@ def test_tables_say_so_and_have_the_means_that_there_are(unpaired):
 
 
 def test_figures_of_every_kind_are_drawn(unpaired):
-    for kind in ("effects", "seeds", "map", "probes"):
+    for kind in ("effects", "seeds", "steps", "probes"):
         figure = unpaired.figure(kind)
         words = " ".join(text.get_text().replace("\n", " ") for text in figure.texts).lower()
         assert ("no probes yet" if kind == "probes" else SAID) in words

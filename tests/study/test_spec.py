@@ -15,7 +15,7 @@ from xfm.recipes import get, prior_runs
 from xfm.study import Spec, Study, StudyError, grid
 from xfm.study.preregistration import require_all_measured
 from xfm.study.study_metrics import Ask
-from xfm.study.variants import cell, changes, labelled, readable
+from xfm.study.variants import changes, labelled, readable
 from xfm.tasks import Result, to_json
 
 FUSION = "flow.text_gradient.{itm,imlm,bbp}"
@@ -61,7 +61,6 @@ def test_a_grid_is_every_combination():
         **{f"flow.text_gradient.{o}": 0.1 for o in ("itm", "imlm", "bbp")},
         "train.lr": 3e-3,
     }
-    assert cell(f"{FUSION}=0.1, train.lr=0.003") == {FUSION: 0.1, "train.lr": 0.003}
 
 
 def test_a_grid_over_variants_is_compared_within_its_cells():

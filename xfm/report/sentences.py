@@ -15,7 +15,7 @@ from ..config import ConfigError
 from ..study import StudyError
 from ..study.comparisons import pareto
 from ..study.conclusions import Answers
-from ..study.contrasts import combinations, contrast, interaction, recovered
+from ..study.contrasts import combinations, contrast, recovered
 from ..study.measurements import Measurements
 from ..study.spec import Spec
 from ..study.statistics import ALPHA, FEWEST
@@ -173,16 +173,6 @@ def _equivalence(row: Any) -> str:
     margin = f"±{number(row.margin, row.unit)} {difference_unit(row.unit)}"
     p = f"p {'' if row.p_equivalent < 0.0001 else '= '}{p_value(row.p_equivalent)}"
     return f" {'Equivalent' if row.equivalent == 'yes' else 'Not shown to be equivalent'} within {margin} (TOST, {p})."
-
-
-def interactions(data: Measurements) -> list[str]:
-    """Two variants and the one that changes what both change, on the primary metrics."""
-    return [
-        f"{both} on {metric}: {_size(row)} beyond the sum of {first} and {second}, uncorrected."
-        for first, second, both in (combinations(data.spec) if data.spec.primary else [])
-        for metric, row in interaction(data, first, second, both, data.spec.primary).iterrows()
-        if row.n >= FEWEST and row.verdict != FLOOR
-    ]
 
 
 def gaps_closed(data: Measurements) -> list[str]:

@@ -188,7 +188,7 @@ def _results(study: Study, now: StudyFigures) -> dict[str, Any]:
                 "limit": _SPREAD_LIMIT, "fields": None, "incomplete": False}  # fmt: skip
     incomplete, why = sentences.provisional(spec, data), [no_pairs(data)]
     abstract = sentences.study_abstract(table, len(data.finished)) if now.paired else why
-    concluded = [*sentences.conclusions(table), *sentences.interactions(data)] if now.paired else why
+    concluded = [*sentences.conclusions(table)] if now.paired else why
     concluded += [*sentences.gaps_closed(data), *sentences.front(data)] if now.paired else []
     fields = by_field(data)
     lacks = (fields == "").drop(columns="baseline").to_numpy().any()  # variants do not all have the same metrics
