@@ -95,12 +95,12 @@ def baselines(table: Any) -> list[str]:
         ends = dict.fromkeys(number(mean, row.unit) for mean in (min(means), max(means)))
         start = f"; before this training {amount(row.step_0, row.unit)}" if row.step_0 == row.step_0 else ""
         level = f"the baseline ({row.baseline_name}) is {amount(row.baseline, row.unit)}"
-        sentences.append(f"{metric}: the variants’ means are {' to '.join(ends)} {row.unit}; {level}{start}.")
+        counted = ""
         if row.ngram == row.ngram:
-            best = min(means) if row.better == "lower" else max(means)
-            beaten = best < row.ngram if row.better == "lower" else best > row.ngram
+            beaten = min(means) < row.ngram if row.better == "lower" else max(means) > row.ngram
             verb = "a variant beats it" if beaten else "no variant beats it"
-            sentences.append(f"An n-gram of the two visible neighbours reaches {amount(row.ngram, row.unit)}: {verb}.")
+            counted = f" An n-gram of the two visible neighbours reaches {amount(row.ngram, row.unit)}: {verb}."
+        sentences.append(f"{metric}: the variants’ means are {' to '.join(ends)} {row.unit}; {level}{start}.{counted}")
     return sentences
 
 

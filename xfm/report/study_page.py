@@ -32,9 +32,9 @@ _SECTIONS = {"question": "What was asked", "design": "Design", "admission": "Wha
              "probes": "What happened inside", "change": "What would change our mind",
              "limits": "What this does not tell", "licences": "Licences and citation"}  # fmt: skip
 _TABLE = (
-    "baseline: the value without having learnt the task; p: {flips} permutation test; smallest p: the least that n "
-    "pairs can give; d: Cohen’s d of the differences; detectable: the smallest true difference that {test} detects in "
-    "80\u00a0% of studies with these seeds (at .05{level}); verdict: {verdict}"
+    "baseline: the value without having learnt the task, and an n-gram’s; p: {flips} permutation test; smallest p: the "
+    "least that n pairs can give; d: Cohen’s d of the differences; detectable: the smallest true difference that "
+    "{test} detects in 80\u00a0% of studies with these seeds (at .05{level}); verdict: {verdict}"
 )
 _SAME, _OTHERS = "the same test, for others the uncorrected interval,", "for others by the uncorrected interval"
 _VERDICTS = {  # by what judges the primary metrics: test, level, verdict
