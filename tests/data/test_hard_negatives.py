@@ -72,11 +72,11 @@ def test_a_plain_hard_negative_reads_as_the_grammar_puts_it() -> None:
         hard_negative(unseen.caption, unseen, "absent", world, seeding.rng(0))
 
 
-@pytest.mark.parametrize(("world", "said"), [(World(), "7f40a6454b1f36f5"), (HARD, "e6513cf780d6e42d")])
+@pytest.mark.parametrize(("world", "said"), [(World(), "8d7491cba70d9639"), (HARD, "480921a62be500da")])
 def test_they_are_those_that_committed_results_are_of(world: World, said: str) -> None:
     """None drawn otherwise, nor with another frequency."""
     digest = hashlib.blake2b(digest_size=8)
-    for split, i, kind in product(SPLITS, range(30), HARD_NEGATIVE_KINDS):
+    for split, i, kind in product(SPLITS, range(8), HARD_NEGATIVE_KINDS):
         scene = world.scene(split, i)
         digest.update(repr(hard_negative(scene.caption, scene, kind, world, seeding.rng(i))).encode())
     assert digest.hexdigest() == said

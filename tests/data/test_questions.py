@@ -122,11 +122,11 @@ def test_statements_are_as_true_as_they_say(world: World, split: Split) -> None:
         assert a.text == b.text and a.is_true != b.is_true
 
 
-@pytest.mark.parametrize(("world", "asked"), [(WORLD, "e98e6090ad1e8d4c"), (HARD, "8182e1e91ade8e6a")])
+@pytest.mark.parametrize(("world", "asked"), [(WORLD, "fb65ccddb7007e6b"), (HARD, "21afa5eb21949fd3")])
 def test_what_is_asked_is_what_committed_results_are_of(world: World, asked: str) -> None:
     """Texts, answers and scenes: each a function of its index, none drawn otherwise nor with another frequency."""
     digest = hashlib.blake2b(digest_size=8)
-    for split, i in product(SPLITS, range(48)):
+    for split, i in product(SPLITS, range(12)):
         q, s = visual_question(world, split, i), statement(world, split, i)
         of_statement = s.text, s.is_true, s.left.caption.text, s.right.caption.text
         digest.update(repr((q.text, q.answer, q.scene.caption.text, *of_statement)).encode())
