@@ -341,16 +341,14 @@ export function layerNormBack(x: usize, weight: usize, d: usize, rows: usize, wi
   }
 }
 
-/** Codes of 16 bits (rows, columns) times their rows' scales */
+/** Codes of 16 bits (rows, columns) times their columns' scales */
 export function unpack(codes: usize, scales: usize, out: usize, rows: usize, columns: usize): void {
-  for (let r: usize = 0; r < rows; r++) {
-    const scale = load<f32>(scales + (r << 2));
-    for (let i = r * columns, end = i + columns; i < end; i++)
-      store<f32>(out + (i << 2), f32(load<i16>(codes + (i << 1))) * scale);
-  }
+  for (let r: usize = 0; r < rows; r++)
+    for (let c: usize = 0; c < columns; c++, codes += 2, out += 4)
+      store<f32>(out, f32(load<i16>(codes)) * load<f32>(scales + (c << 2)));
 }
 
-/** The same, as (columns, rows) */
+/** Times their rows' scales, as (columns, rows) */
 export function unpackAcross(codes: usize, scales: usize, out: usize, rows: usize, columns: usize): void {
   const wide = rows & ~3;
   const step = columns << 1;

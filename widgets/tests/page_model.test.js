@@ -218,7 +218,10 @@ function packedWeights(shapes) {
   const parts = [];
   let size = 0;
   for (const [name, [rows, columns]] of Object.entries(shapes)) {
-    const scale = Float32Array.from({ length: rows }, (_, i) => (1 + (i % 7)) / 2 ** 18);
+    const scale = Float32Array.from(
+      { length: name === "word.weight" ? columns : rows },
+      (_, i) => (1 + (i % 7)) / 2 ** 18,
+    );
     const codes = Int16Array.from(
       { length: 2 * Math.ceil((rows * columns) / 2) },
       () => 32767 * (random() / 2 ** 31 - 1),

@@ -18,8 +18,11 @@ from xfm.model import XFM
 
 HEADS = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # that the page knows
 SPLITS = {"type": "ByteLevel", "use_regex": True}  # how a tokenizer that the page knows splits texts
-SEEDS = {name: (name, 0) for name in ("shapley", "ties", "infidelity", "smoothgrad", "gradient shap")}
+SEEDS: dict[str, tuple[object, ...]] = {
+    name: (name, 0) for name in ("shapley", "ties", "infidelity", "smoothgrad", "gradient shap")
+}
 SEEDS["candidates"] = ("candidates",)
+TABLES = ("word.weight", "position.weight")
 MOST = 2**15 - 1  # of a code, either way
 
 
@@ -35,7 +38,7 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
         if name.startswith("objectives.") and name.split(".")[1] not in HEADS:
             continue
         shape, at = list(weight.shape), size
-        values = _quantised(weight) if _is_matrix(name, weight) else (weight.float().cpu(),)
+        values = _quantised(name, weight) if _is_matrix(name, weight) else (weight.float().cpu(),)
         packed = [v.contiguous().numpy().astype("<i2" if v.dtype == torch.int16 else "<f4").tobytes() for v in values]
         packed[-1] += bytes(-len(packed[-1]) % 4)  # the next one is aligned
         tensors[name] = {"shape": shape, "at": at + (len(packed[0]) if len(packed) == 2 else 0)}
@@ -55,18 +58,19 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
             "seeds": {name: seeding.seed(*key) % 2**32 for name, key in SEEDS.items()}}  # fmt: skip
 
 
-def _restored(weight: Tensor) -> Tensor:
-    scale, codes = _quantised(weight)
-    return codes * scale[:, None]
+def _restored(name: str, weight: Tensor) -> Tensor:
+    scale, codes = _quantised(name, weight)
+    return codes * (scale if name.endswith(TABLES) else scale[:, None])
 
 
-def as_in_page(model: XFM, rounding: Callable[[Tensor], Tensor] = _restored) -> XFM:
-    """A copy with the weights that the page has: matrices rounded to sixteen bits a number, or as a function says."""
+def as_in_page(model: XFM, rounding: Callable[[str, Tensor], Tensor] = _restored) -> XFM:
+    """A copy with the weights that the page has: matrices rounded to sixteen bits a number, or as a function of a
+    matrix's name and numbers says."""
     rounded = copy.deepcopy(model)
     with torch.no_grad():
         for name, weight in rounded.state_dict().items():
             if _is_matrix(name, weight):
-                weight.copy_(rounding(weight))
+                weight.copy_(rounding(name, weight))
     return rounded
 
 
@@ -75,11 +79,12 @@ def _is_matrix(name: str, weight: Tensor) -> bool:
     return weight.ndim == 2 and name.endswith(".weight")
 
 
-def _quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(rows, columns) -> scale of each row (float32), codes (int16): the weight is about codes times scale."""
-    weight = weight.float().cpu()
-    scale = (weight.abs().amax(1) / MOST).clamp_min(1e-30)
-    return scale, (weight / scale[:, None]).round().to(torch.int16)
+def _quantised(name: str, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(rows, columns) -> float32 scales, codes (int16): the weight is about codes times scale, which is each row's, or
+    each column's of a table whose rows are looked up: a feature is as coarse in every row."""
+    weight, dim = weight.float().cpu(), 0 if name.endswith(TABLES) else 1
+    scale = (weight.abs().amax(dim, keepdim=True) / MOST).clamp_min(1e-30)
+    return scale.flatten(), (weight / scale).round().to(torch.int16)
 
 
 def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:

@@ -388,8 +388,11 @@ export function dot(a, b) {
  */
 export const cosine = (a, b) => dot(a, b) / Math.max(Math.sqrt(dot(a, a) * dot(b, b)), 1e-8);
 
+const LOOKED_UP = /(^|\.)(word|position)\.weight$/;
+
 /**
- * The numbers of a payload by name: float32, or codes of 16 bits and their rows' scales
+ * The numbers of a payload by name: float32, or codes of 16 bits and the scales of their rows, or of the columns of a `table`
+ * whose rows are looked up
  * @param {PageModelPayload} payload
  */
 export function packed({ tensors, weights }) {
@@ -399,8 +402,9 @@ export function packed({ tensors, weights }) {
   return Object.entries(tensors).map(([name, { shape, at, scales }]) => {
     const size = shape.reduce((a, b) => a * b, 1);
     if (scales === undefined) return { name, shape, floats: new Float32Array(bytes, start + at, size) };
-    const scale = new Float32Array(bytes, start + scales, shape[0]);
-    return { name, shape, codes: new Int16Array(bytes, start + at, size), scale };
+    const table = LOOKED_UP.test(name);
+    const scale = new Float32Array(bytes, start + scales, shape[table ? 1 : 0]);
+    return { name, shape, codes: new Int16Array(bytes, start + at, size), scale, table };
   });
 }
 
@@ -409,8 +413,10 @@ export function packed({ tensors, weights }) {
  * @returns {Record<string, Tensor>} (outputs, inputs)
  */
 function unpacked(payload) {
-  const tensors = packed(payload).map(({ name, shape, floats, codes, scale }) => {
-    const data = floats ?? Float32Array.from(codes, (code, i) => code * scale[Math.floor(i / shape[1])]);
+  const tensors = packed(payload).map(({ name, shape, floats, codes, scale, table }) => {
+    const [, columns] = shape;
+    const data =
+      floats ?? Float32Array.from(codes, (code, i) => code * scale[table ? i % columns : Math.floor(i / columns)]);
     return [name, { shape, data }];
   });
   return Object.fromEntries(tensors);

@@ -9,7 +9,6 @@ import { packed } from "./page_tensor.js";
 /** @typedef {Tensor & { at: number, across: boolean }} Kept at an address; `across`: as (inputs, outputs) */
 
 const PAGE = 65536; // bytes by which a memory grows; the first one stays free
-const LOOKED_UP = /(^|\.)(word|position)\.weight$/; // row by row: they stay (outputs, inputs)
 
 /** @param {string} base64 */
 const decoded = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -101,9 +100,9 @@ export function fast() {
   function unpacked(payload) {
     const parts = packed(payload);
     grow(kept + 3 * payload.weights.byteLength); // once: what is there would be copied
-    const tensors = parts.map(({ name, shape, floats: whole, codes, scale }) => {
+    const tensors = parts.map(({ name, shape, floats: whole, codes, scale, table: isTable }) => {
       if (whole) return [name, table(whole, shape)];
-      const across = !LOOKED_UP.test(name);
+      const across = !isTable; // its rows stay
       end = kept;
       const to = room(codes.length);
       kept = end;
