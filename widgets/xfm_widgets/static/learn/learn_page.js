@@ -91,7 +91,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
           onclick: () => choose({ screen: name }),
         },
         NAMES[name],
-      ), // prettier-ignore
+      ),
   );
   const list = node("div", { role: "tablist", className: "learn-tabs", "aria-label": "Questions" }, ...tabs);
   list.addEventListener("keydown", (event) => {
@@ -118,7 +118,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     max: "9999",
     step: "1",
     onchange: () => restart(Number(seed.value)),
-  }); // prettier-ignore
+  });
   const speed = select("speed", Object.keys(SPEEDS), page.choices.speed, (name) => choose({ speed: name }));
   const valve = button("stop-gradient", () => choose({ stop: !page.choices.stop }), { role: "switch" });
   const guide = select(
@@ -127,7 +127,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     page.choices.guidance,
     (name) => choose({ guidance: name }),
     (name) => PREDICTED[name],
-  ); // prettier-ignore
+  );
   const status = node("p", { className: "xfm-soft learn-status" });
   const seedLabel = node("label", {}, "seed", seed);
   const controls = node(
@@ -140,14 +140,14 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     speed.element,
     valve,
     guide.element,
-  ); // prettier-ignore
+  );
   root.replaceChildren(
     node("div", { className: "xfm-head" }, node("h1", {}, "A small X-FM learns"), list),
     panel,
     controls,
     status,
     node("p", { className: "xfm-soft" }, credit),
-  ); // prettier-ignore
+  );
 
   let inks = themed();
   onThemeChange(() => {

@@ -34,7 +34,7 @@ function jointly({ steps, losses }) {
   const rest = sure.length
     ? `The interval of ${sure.join(", ")} excludes 0; the others' include it.`
     : "All six intervals include 0.";
-  return `All six losses from the first step, ${steps} steps: without the stop minus with it, the curves differ by ${ends} (${countOf(effects[0][1].n, "seed")}). ${rest} You would not see it in the curves.`; // prettier-ignore
+  return `All six losses from the first step, ${steps} steps: without the stop minus with it, the curves differ by ${ends} (${countOf(effects[0][1].n, "seed")}). ${rest} You would not see it in the curves.`;
 }
 
 /**
@@ -155,7 +155,7 @@ export function stopScreen(page, measured) {
         { style: { color: `var(--${ink})` } },
         `${i ? " ┅ " : "━ "}${name} ${ends[i] === undefined ? "" : fixed(ends[i], 3)} `,
       ),
-    ); // prettier-ignore
+    );
     key.replaceChildren(`Seed ${Number.isNaN(seed) ? "–" : seed}. Dashed line: fusion losses begin. `, ...names);
   }
 
@@ -194,6 +194,6 @@ export function stopScreen(page, measured) {
     dots.setAttribute(
       "aria-label",
       all.length ? `Differences by seed: ${all.map((v) => fixed(v, 3)).join(", ")}` : "No seed yet",
-    ); // prettier-ignore
+    );
   }
 }
