@@ -79,19 +79,18 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     stop,
   };
 
-  const tabs = SCREENS.map(
-    (name) =>
-      node(
-        "button",
-        {
-          type: "button",
-          role: "tab",
-          id: `tab-${name}`,
-          "aria-controls": "screen",
-          onclick: () => choose({ screen: name }),
-        },
-        NAMES[name],
-      ),
+  const tabs = SCREENS.map((name) =>
+    node(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `tab-${name}`,
+        "aria-controls": "screen",
+        onclick: () => choose({ screen: name }),
+      },
+      NAMES[name],
+    ),
   );
   const list = node("div", { role: "tablist", className: "learn-tabs", "aria-label": "Questions" }, ...tabs);
   list.addEventListener("keydown", (event) => {

@@ -29,12 +29,11 @@ const verdict = ({ low, high }) =>
 function jointly({ steps, losses }) {
   const effects = Object.entries(losses);
   const means = effects.map(([, { mean }]) => mean);
-  const sure = effects.filter(([, { low, high }]) => low > 0 || high < 0).map(([name]) => name.toUpperCase());
+  const sure = effects.filter(([, { low, high }]) => low > 0 || high < 0);
   const ends = interval(Math.min(...means), Math.max(...means), "", DIGITS);
-  const rest = sure.length
-    ? `The interval of ${sure.join(", ")} excludes 0; the others' include it.`
-    : "All six intervals include 0.";
-  return `All six losses from the first step, ${steps} steps: without the stop minus with it, the curves differ by ${ends} (${countOf(effects[0][1].n, "seed")}). ${rest} You would not see it in the curves.`;
+  const some = sure.map(([name, effect]) => `${name.toUpperCase()} ${told(effect)}`).join(", ");
+  const rest = some ? `Interval without 0: ${some}.` : "All six intervals include 0.";
+  return `All six losses from the first step, ${steps} steps: the six curves differ by ${ends} (without the stop minus with it). ${rest} You would not see it in the curves.`;
 }
 
 /**
