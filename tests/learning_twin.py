@@ -16,7 +16,7 @@ from xfm.objectives.bbp import overlap
 SIDE, BATCH, LENGTH, WIDTH, FIRST = 32, 16, 8, 48, 10  # pixels, pairs, tokens, width, id of the first concept
 WEIGHTS, PAIRS, TEXTS, WORDS, PATCHES, PHRASES, NEGATIVES = range(1, 8)
 FUSED = ("itm", "imlm", "bbp")
-WEIGHTS = {"bbp": 10}  # of losses in what is minimised; 1 of the others
+LOSS_WEIGHTS = {"bbp": 10}  # of losses in what is minimised; 1 of the others
 
 
 def mixed(h: int) -> int:
@@ -228,7 +228,7 @@ class Twin:
 
     @staticmethod
     def total(losses: dict[str, Tensor]) -> Tensor:
-        return sum((WEIGHTS.get(name, 1) * loss for name, loss in losses.items()), torch.zeros(()))
+        return sum((LOSS_WEIGHTS.get(name, 1) * loss for name, loss in losses.items()), torch.zeros(()))
 
     def gradients(self, loss: Tensor) -> dict[str, np.ndarray | None]:
         found = torch.autograd.grad(loss, [*self.p.values()], retain_graph=True, allow_unused=True)

@@ -62,13 +62,13 @@ def learning_page(results: Path = RESULTS) -> str:
 def drawings() -> dict[str, Any]:
     """The page's 20 concepts, in groups of five that occur together: names, and of each drawing the pixels that the
     model sees, big and small (width, height, RGBA in base64 with colours premultiplied by alpha)."""
-    sprites = [[_seen(objects.sprite(_index(name), size, SIDE)) for size in SIZES] for name in CONCEPTS]
+    sprites = [[_seen(objects.cut_out(_rendered(name, SIDE), size)) for size in SIZES] for name in CONCEPTS]
     return {"names": CONCEPTS, "sprites": sprites}
 
 
 def shown(name: str) -> str:
     """A concept's drawing at the screen's resolution, cut as the model's is, as the address of a PNG."""
-    pixels = styles.render(openmoji.concepts()[_index(name)].file.read_text("utf-8"), SHOWN)
+    pixels = _rendered(name, SHOWN)
     visible = pixels[..., 3] >= objects.VISIBLE
     rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
     file = BytesIO()
@@ -77,8 +77,10 @@ def shown(name: str) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _index(name: str) -> int:
-    return next(i for i, concept in enumerate(openmoji.concepts()) if concept.name == name)
+def _rendered(name: str, side: int) -> np.ndarray:
+    """(side, side, 4) uint8 RGBA"""
+    concept = next(concept for concept in openmoji.concepts() if concept.name == name)
+    return styles.render(concept.file.read_text("utf-8"), side)
 
 
 def _seen(pixels: np.ndarray) -> dict[str, Any]:

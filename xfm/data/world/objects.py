@@ -116,9 +116,14 @@ def rendering_side(image_size: int) -> int:
 
 @lru_cache(maxsize=8192)
 def sprite(concept: int, scale: int, rendered: int, angle: int = 0, style: str = "openmoji") -> np.ndarray:
-    """(h, w, 4) uint8, colours premultiplied by alpha: the drawing, `scale` pixels (or one or two less) on its longer
-    side, rotated by `angle` degrees."""
-    whole = Image.fromarray(styles.picture(openmoji.concepts()[concept], rendered, style))
+    """(h, w, 4) uint8, colours premultiplied by alpha: a concept's drawing, cut out of its rendering."""
+    return cut_out(styles.picture(openmoji.concepts()[concept], rendered, style), scale, angle)
+
+
+def cut_out(rendering: np.ndarray, scale: int, angle: int = 0) -> np.ndarray:
+    """(S, S, 4) uint8 RGBA -> (h, w, 4) uint8, colours premultiplied by alpha: the drawing, `scale` pixels (or one or
+    two less) on its longer side, rotated by `angle` degrees."""
+    whole = Image.fromarray(rendering)
     cut = whole.crop(whole.getbbox()).convert("RGBa")
     if angle:
         cut = cut.rotate(angle, Image.Resampling.BILINEAR, expand=True)

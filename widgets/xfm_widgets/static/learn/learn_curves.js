@@ -27,7 +27,7 @@ export function curvesScreen(page, losses) {
       "strong",
       { style: { color: `color-mix(in srgb, ${ink} 70%, var(--ink))` }, title: loss.title },
       `${mark} ${loss.name.toUpperCase()}`,
-    ); // prettier-ignore
+    );
     Object.assign(value, { className: "learn-value" });
     Object.assign(level, { className: "xfm-soft" });
     const head = node("p", { className: "learn-head" }, name, value, level);

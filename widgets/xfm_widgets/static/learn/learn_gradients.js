@@ -75,7 +75,7 @@ export function gradientsScreen(page, losses) {
       const layout = flowLayout(losses, isNarrow);
       drawing.replaceChildren(
         flowPicture({ layout, most, isOn: () => true, norm, share, target, label: `Gradient norms. ${label}` }),
-      ); // prettier-ignore
+      );
       scale.replaceChildren(...scaleLegend(most), `BBP's gradient counts ${BOX_WEIGHT} times.`);
     },
   };

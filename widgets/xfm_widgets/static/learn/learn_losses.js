@@ -11,7 +11,6 @@ import { ALONE, BATCH, PATCHES, PHRASE, PIXELS, upTo } from "./learn_draws.js";
 /** @typedef {{ value: number, back: () => void, level?: number }} Loss `back`: begins its gradient; `level`: without learning, where it moves */
 
 export const LOSSES = /** @type {LossName[]} */ (["mlm", "mim", "itc", "itm", "imlm", "bbp"]);
-export const FUSED = /** @type {LossName[]} */ (["itm", "imlm", "bbp"]); // those that the stop is for
 
 // Of BBP beside the other losses: with weight 1 no box was learnt within 1,200 steps of all six losses.
 export const BOX_WEIGHT = 10;
@@ -208,7 +207,7 @@ export function createFlow(tape, model, batch, guidance, passes) {
       return classified(
         logits,
         order.map((_, i) => (i < BATCH ? 1 : 0)),
-      ); // prettier-ignore
+      );
     },
 
     imlm() {

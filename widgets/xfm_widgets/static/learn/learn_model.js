@@ -235,7 +235,7 @@ export function createModel(tape, seed) {
           [positions, rows(n, length, (_, j) => j)],
         ],
         ids.length,
-      ); // prettier-ignore
+      );
       let x = normed(embedded, "language.norm");
       for (const name of LAYERS.map((i) => `language.${i}`)) {
         x = normed(tape.sum(x, attention(x, name, n)), `${name}.norm1`);

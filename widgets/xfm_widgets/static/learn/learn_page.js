@@ -79,19 +79,18 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     stop,
   };
 
-  const tabs = SCREENS.map(
-    (name) =>
-      node(
-        "button",
-        {
-          type: "button",
-          role: "tab",
-          id: `tab-${name}`,
-          "aria-controls": "screen",
-          onclick: () => choose({ screen: name }),
-        },
-        NAMES[name],
-      ), // prettier-ignore
+  const tabs = SCREENS.map((name) =>
+    node(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `tab-${name}`,
+        "aria-controls": "screen",
+        onclick: () => choose({ screen: name }),
+      },
+      NAMES[name],
+    ),
   );
   const list = node("div", { role: "tablist", className: "learn-tabs", "aria-label": "Questions" }, ...tabs);
   list.addEventListener("keydown", (event) => {
@@ -118,7 +117,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     max: "9999",
     step: "1",
     onchange: () => restart(Number(seed.value)),
-  }); // prettier-ignore
+  });
   const speed = select("speed", Object.keys(SPEEDS), page.choices.speed, (name) => choose({ speed: name }));
   const valve = button("stop-gradient", () => choose({ stop: !page.choices.stop }), { role: "switch" });
   const guide = select(
@@ -127,7 +126,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     page.choices.guidance,
     (name) => choose({ guidance: name }),
     (name) => PREDICTED[name],
-  ); // prettier-ignore
+  );
   const status = node("p", { className: "xfm-soft learn-status" });
   const seedLabel = node("label", {}, "seed", seed);
   const controls = node(
@@ -140,14 +139,14 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     speed.element,
     valve,
     guide.element,
-  ); // prettier-ignore
+  );
   root.replaceChildren(
     node("div", { className: "xfm-head" }, node("h1", {}, "A small X-FM learns"), list),
     panel,
     controls,
     status,
     node("p", { className: "xfm-soft" }, credit),
-  ); // prettier-ignore
+  );
 
   let inks = themed();
   onThemeChange(() => {

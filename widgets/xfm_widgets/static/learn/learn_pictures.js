@@ -39,7 +39,7 @@ export function createPainter(addresses) {
             ["#ffffff", 6],
             [colour, 3, dash],
           ],
-        ); // prettier-ignore
+        );
       }
     },
   };

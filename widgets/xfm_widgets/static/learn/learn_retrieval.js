@@ -26,7 +26,7 @@ export function retrievalScreen(page, painter, names) {
     "ul",
     { className: "learn-tiles", "aria-label": "What it picks for each caption" },
     ...tiles.map(({ item }) => item),
-  ); // prettier-ignore
+  );
   const answer = node("p", { className: "xfm-big" });
   const share = node("p", {});
   const chart = canvas(...CHART, { "aria-hidden": "true" });

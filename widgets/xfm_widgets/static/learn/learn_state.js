@@ -10,7 +10,7 @@ export const SPEEDS = /** @type {Record<string, number>} */ ({
   "1 step a second": 1000,
   "5 steps a second": 200,
   "as fast as it can": 0,
-}); // prettier-ignore
+});
 export const GUIDANCES = /** @type {Guidance[]} */ (["self", "pixels", "frozen"]);
 
 /** @param {string} hash @returns {Choices} */

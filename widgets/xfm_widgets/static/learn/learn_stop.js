@@ -29,12 +29,11 @@ const verdict = ({ low, high }) =>
 function jointly({ steps, losses }) {
   const effects = Object.entries(losses);
   const means = effects.map(([, { mean }]) => mean);
-  const sure = effects.filter(([, { low, high }]) => low > 0 || high < 0).map(([name]) => name.toUpperCase());
+  const sure = effects.filter(([, { low, high }]) => low > 0 || high < 0);
   const ends = interval(Math.min(...means), Math.max(...means), "", DIGITS);
-  const rest = sure.length
-    ? `The interval of ${sure.join(", ")} excludes 0; the others' include it.`
-    : "All six intervals include 0.";
-  return `All six losses from the first step, ${steps} steps: without the stop minus with it, the curves differ by ${ends} (${countOf(effects[0][1].n, "seed")}). ${rest} You would not see it in the curves.`; // prettier-ignore
+  const some = sure.map(([name, effect]) => `${name.toUpperCase()} ${told(effect)}`).join(", ");
+  const rest = some ? `Interval without 0: ${some}.` : "All six intervals include 0.";
+  return `All six losses from the first step, ${steps} steps: the six curves differ by ${ends} (without the stop minus with it). ${rest} You would not see it in the curves.`;
 }
 
 /**
@@ -155,7 +154,7 @@ export function stopScreen(page, measured) {
         { style: { color: `var(--${ink})` } },
         `${i ? " ┅ " : "━ "}${name} ${ends[i] === undefined ? "" : fixed(ends[i], 3)} `,
       ),
-    ); // prettier-ignore
+    );
     key.replaceChildren(`Seed ${Number.isNaN(seed) ? "–" : seed}. Dashed line: fusion losses begin. `, ...names);
   }
 
@@ -194,6 +193,6 @@ export function stopScreen(page, measured) {
     dots.setAttribute(
       "aria-label",
       all.length ? `Differences by seed: ${all.map((v) => fixed(v, 3)).join(", ")}` : "No seed yet",
-    ); // prettier-ignore
+    );
   }
 }

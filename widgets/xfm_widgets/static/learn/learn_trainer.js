@@ -10,9 +10,8 @@ import { createTape } from "./learn_tape.js";
 /** @import { LossName, Settings } from "./learn_losses.js" */
 /** @import { Module } from "./learn_model.js" */
 /** @typedef {Record<string, Record<Module, number | null>>} Norms of each loss's gradient in each module; null: no path */
-/** @typedef {{ step: number, losses: Record<string, number>, level?: number, norms: Norms, flows: Norms[string] }} Report
- *   `level`: of MIM; `norms`: as if nothing were stopped, where measured, also of "itm+imlm"; `flows`: of all losses, as
- *   the step takes it */
+/** @typedef {{ step: number, losses: Record<string, number>, level?: number, norms: Norms }} Report
+ *   `level`: of MIM; `norms`: as if nothing were stopped, where measured, also of "itm+imlm" */
 /** @typedef {{ picked: number[], recall: number, boxes: number[][], ious: number[] }} Ability `picked`: for each caption a picture */
 /** @typedef {ReturnType<typeof createTrainer>} Trainer */
 
@@ -120,9 +119,8 @@ export function createTrainer(kernels, drawings, firstSeed) {
         norms[name] = normsNow();
       };
       const values = differentiate(settings, measures ? measure : undefined);
-      const flows = normsNow();
       update();
-      return { step: done++, ...values, norms, flows };
+      return { step: done++, ...values, norms };
     },
 
     /** Weights, optimizer and step as they are now, to come back to */
