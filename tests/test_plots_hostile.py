@@ -96,7 +96,6 @@ FIGURES: dict[str, Draw] = {
     "attributions": lambda t: plots.attributions(PICTURE, [found(t), found(t)], title=t, credit=t),
     "bars": lambda t: plots.bars({t: 1.0, t + "b": -0.5}, t, t),
     "cosines": lambda t: plots.cosines(test_plots.record(0), t),
-    "effect_map": lambda t: plots.effect_map(effects(t), t),
     "evaluation": lambda t: plots.evaluation([test_plots.result(t, t, t, baseline_name=t, unit=u) for u in "%x"], t),
     "forest": lambda t: plots.forest(effects(t), seeds(t), [t + "1", t + "2"], t),
     "gradient_scales": lambda t: plots.gradient_scales(pd.DataFrame({t: [0.5, 1.0]}, [0.0, 1.0]), t, t),
@@ -188,8 +187,6 @@ def test_every_figure_is_here() -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_breaks_a_figure(name: str) -> None:
-    if name == "effect_map":  # of a fixed size: what is left for the cells is not much
-        warnings.filterwarnings("ignore", "constrained_layout not applied")
     figure = FIGURES[name](LONGEST)
     with Image.open(BytesIO(figure.bytes("png"))) as png:
         assert max(png.size) < 5000 and np.ptp(np.asarray(png.convert("L"))) > 100

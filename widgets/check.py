@@ -78,9 +78,7 @@ def check(fix: bool) -> list[str]:
         results["biome"] = node(BIOME, "check", "--error-on-warnings", *(["--write"] if fix else []), ".")
         results["tsc"] = node(TSC, "-p", ".")
     else:
-        print(
-            "npm could not install biome, typescript and assemblyscript: the JavaScript was neither linted, type-checked nor compiled."
-        )
+        print("npm could not install its tools: the JavaScript was not linted, type-checked or compiled.")
         results["npm ci"] = os.environ.get("XFM_JS") != "required"
     results["node --test"] = node("--test", "--test-reporter=dot", "tests/*.test.js")
     return [name for name, passed in results.items() if not passed]

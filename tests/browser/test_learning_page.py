@@ -75,7 +75,7 @@ def test_every_screen_answers_keys_and_is_accessible(page: Page, file: Path) -> 
     opened(page, file)
     expect(page.locator(".xfm-now")).to_contain_text("Before the first step")
     named(page, "Step")
-    expect(page.locator(".xfm-now")).to_contain_text("After 1 steps")
+    expect(page.locator(".xfm-now")).to_contain_text("After 1 step ")
     page.get_by_role("tab", name="Retrieval").focus()
     for title in ("Where does each loss", "What does each loss", "Does the stop protect", "Which picture"):
         accessible(page)
@@ -90,7 +90,9 @@ def test_the_stop_lets_nothing_through(page: Page, file: Path) -> None:
     opened(page, file, "#screen=gradients")
     named(page, "Step")
     expect(page.locator(".xfm-now")).to_contain_text("the stop lets 0 through")
-    assert page.locator("[data-ghost=itm-language]").count() == 1 and page.locator("[data-edge=itm-language]").count() == 0
+    assert (
+        page.locator("[data-ghost=itm-language]").count() == 1 and page.locator("[data-edge=itm-language]").count() == 0
+    )
     page.get_by_role("switch").click()
     named(page, "Step")
     expect(page.locator(".xfm-now")).to_contain_text("nothing stops it")

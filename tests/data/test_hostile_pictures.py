@@ -67,17 +67,3 @@ def test_a_source_leaves_out_what_is_no_picture_and_counts_it(tmp_path: Path) ->
         warnings.simplefilter("ignore")
         later = again.pair(ItemKey("train", 0, 11, 11))  # without what came before: a resume is exact
     assert later.text == shown[-1].text and np.array_equal(later.image, shown[-1].image)
-
-
-@pytest.mark.parametrize("unreadable", [0.1, 1.0])
-def test_too_many_or_all_end_it_with_the_share_the_picture_and_the_way_out(unreadable: float, tmp_path: Path) -> None:
-    for name in BAD:
-        (tmp_path / name).write_bytes(BAD[name])
-    names = [*(photographs(tmp_path) if unreadable < 1 else ()), *BAD]
-    source = FileSource(table(tmp_path, [f'"{name}",what {i} shows' for i, name in enumerate(names)]), SIDE, unreadable)
-    some = rf"of {len(names)} pictures cannot be used, more than data.unreadable = 0.1 allows: captions.csv:\d+: image"
-    said = some if unreadable < 1 else "pictures for pairs in train cannot be used: cap"
-    with pytest.raises(ConfigError, match=said), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for step in range(50):
-            source.pair(ItemKey("train", 0, step, 0))

@@ -11,7 +11,7 @@ import photographs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from photographs import HEIGHT, WIDTH, write_json
+from photographs import HEIGHT, WIDTH
 
 from xfm import explain, recipes
 from xfm.check.source_check import check
@@ -162,21 +162,6 @@ def test_a_mask_of_another_size_than_its_picture_is_found_and_refused(tmp_path: 
         _ = FileSource(spec, 48).example("test", 0).regions[0].mask
     found = [f for f in check(spec, progress=False).findings if f.kind == "mask of another size"]
     assert len(found) == 12 and found[0].what == "'thing 0': 50 x 30 in 60 x 40 pixels"
-
-
-@pytest.mark.parametrize("where", ["refs", "instances"])
-def test_refcoco_has_masks_where_its_files_do(where: str, tmp_path: Path) -> None:
-    size = {"width": WIDTH, "height": HEIGHT}
-    refs: list[dict] = [{"image_id": i, "ann_id": i, "sentences": [f"thing {i}"]} for i in range(12)]
-    names = photographs.photographs(tmp_path / "images")
-    images = [{"id": i, "file_name": name, **size} for i, name in enumerate(names)]
-    objects = [{"id": i, "bbox": BOX} for i in range(12)]
-    for one in refs if where == "refs" else objects:
-        one["segmentation"] = rle(drawn())
-    write_json(tmp_path / "refs.json", refs)
-    write_json(tmp_path / "instances.json", {"images": images, "annotations": objects})
-    (region,) = FileSource(str(tmp_path / "refs.json"), 40).example("test", 0).regions
-    assert region.mask is not None and np.array_equal(region.mask, drawn()[:, 10:50])
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,9 @@ def test_what_is_at_or_below_its_baseline_is_named_in_a_line() -> None:
     loss = replace(ROW, task="loss", metric="loss (nats)", unit="nats", better="lower", **best)
     control = replace(ROW, task="control", better="", **near)
     assert shortfall([*half, none, loss, control]) == "At or below baseline: none; loss; half, b"
+    read = replace(ROW, task="language", condition="", **best)
+    counted = replace(read, condition="n-gram", value=0.95, better="")
+    assert shortfall([read, counted]) == "At or below baseline: language", "an n-gram is the stronger baseline"
     assert shortfall(half[:1]) == "Nothing is at or below its baseline." and shortfall([]).startswith("Nothing was")
     many = [replace(none, task=f"task {i}") for i in range(100)]
     assert shortfall(many, 60).endswith("; task 2 and 97 more") and len(shortfall(many)) <= 80

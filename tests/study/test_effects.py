@@ -13,7 +13,8 @@ from study.conftest import KNOWN, METRICS, PRIMARY, edited, without
 
 from xfm.base.numbers import number
 from xfm.config import ConfigError
-from xfm.study import command, store
+from xfm.report import sentences
+from xfm.study import command, run_records, store
 from xfm.study.study_metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -203,6 +204,19 @@ def test_a_notebook_shows_six_columns_of_the_effects(invented):
     assert type(table.query("n > 0")) is type(table[["n"]]) is pd.DataFrame and "p_holm" in table[["p_holm"]].to_html()
 
 
+def test_a_panel_says_where_the_reference_does_not_beat_the_baseline(invented):
+    study, (loss, _, naming) = invented(SHIFT), PRIMARY
+    for metric, change, corner in (
+        (loss, 1.0, "xfm: at or above baseline"),
+        (naming, -0.9, "xfm: at or below baseline"),
+    ):
+        before = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
+        assert not any("or" in text for text in before[metric]) and corner not in str(before)
+        edited(study, lambda row, metric=metric, change=change: row | {metric: float(row[metric]) + change})
+        after = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
+        assert corner in after[metric]
+
+
 def test_the_command_leaves_tables_and_figures(invented, capsys):
     study = invented(SHIFT)
     command("invented", workers=0, root=study.folder.parent)
@@ -217,3 +231,33 @@ def test_the_command_leaves_tables_and_figures(invented, capsys):
     drawn = ("effects", "effects-other", "pareto", "seeds")
     assert files.keys() == {f"{d}.{k}" for d in drawn for k in ("png", "pdf")} | {"effects.md", "effects.tex"}
     assert files["effects.md"].decode() == study.to_markdown("all")
+
+
+def test_effects_against_the_step_are_paired_means_of_windows(invented):
+    study = invented(SHIFT, seeds=range(3))
+    for variant, seed in study.measurements.runs:
+        rows = [{"step": 20 * (i + 1), "texts/mlm": 4.0 + seed + 0.1 * i * (variant != "xfm")} for i in range(7)]
+        run_records.add_records(study.folder / run_records.CURVES, (variant, seed), rows)
+    seeds = run_records.differences(study.folder, study.spec, "texts/mlm")
+    assert len(seeds) == 3 and [[r["step"] for r in records] for records in seeds] == [[100, 140]] * 3
+    for records in seeds:
+        for variant in SHIFT:
+            assert [r[variant] for r in records] == pytest.approx([0.2, 0.55])
+    figure = study.figure("steps")
+    assert [axes.get_title(loc="left") for axes in figure.axes if axes.axison] == [*SHIFT]
+    assert figure.axes[0].lines[0].get_xydata().ravel().tolist() == pytest.approx([100, 0.2, 140, 0.55])
+    assert "MLM loss of texts, nats" in [axes.get_ylabel() for axes in figure.axes]
+    assert "Effects against the step" in study.report().read_text("utf-8")
+    words = " ".join(text.get_text() for text in study.figure("steps", PRIMARY[2]).texts)
+    assert "no training loss belongs" in words.replace("\n", " ")
+
+
+def test_an_ngram_stands_beside_the_baseline(invented):
+    study = invented(SHIFT)
+    store.write_ngram(study.folder, {PRIMARY[0]: 3.0})
+    table = study.effects()
+    assert table.set_index("metric").loc[PRIMARY[0], "ngram"].eq(3.0).all()
+    assert table.set_index("metric").loc[PRIMARY[2], "ngram"].isna().all()
+    said = "An n-gram of the two visible neighbours reaches 3.0000 nats: no variant beats it."
+    assert sentences.baselines(table)[0].endswith(said) and said in study.report().read_text("utf-8")
+    assert "unigram, 3.0000 n-gram" in study.to_markdown() and "(n-gram)" in study.by_field()["baseline"].iloc[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import signal
 import subprocess
@@ -174,24 +173,3 @@ def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
     with live_progress.Progress("stop", [a], runs=5, ready=3) as view:
         view.ended(a, of_run=True, found=False)
     assert capsys.readouterr().err == "", "nothing in a file, unless asked for"
-
-
-def test_the_time_to_go_is_that_of_steps_done_here(tmp_path, monkeypatch):
-    """Neither those before a resume, nor those of a run that was there, nor those of one that failed."""
-    now = [100.0]
-    monkeypatch.setattr(live_progress.time, "monotonic", lambda: now[0])
-    fresh, resumed, found, failed = jobs_of(tmp_path, "fresh", "resumed", "found", "failed")
-    view = live_progress.Progress("stop", [fresh, resumed, found, failed], runs=4, ready=0)
-    view.ended(found, of_run=True, found=True)
-    view.ended(failed, of_run=True)
-    resumed.progress_file.write_text("6")
-    view.update()
-    assert math.isnan(view.seconds_left)
-    now[0] += 60
-    for job, steps in ((fresh, 2), (resumed, 8)):
-        job.progress_file.write_text(str(steps))
-        view.update()
-    fresh.progress_file.write_text("4")
-    view.update()
-    assert view.seconds_left == pytest.approx(60 / 4 * 8), "four steps in a minute, eight to go"
-    assert str(view).endswith("; about 2 min to go")

@@ -87,7 +87,7 @@ def test_tables_figures_and_pages_say_so_and_have_the_means_that_there_are(unpai
         assert all(any(variant in line.replace("\\", "") for line in table) for variant in ran), "a column a variant"
     mean = unpaired.results().query("metric == 'naming, accuracy' and variant == 'xfm'")["value"].mean()
     assert mean != mean or f"{100 * mean:.1f}" in unpaired.to_markdown()
-    for kind in ("effects", "seeds", "map", "probes"):
+    for kind in ("effects", "seeds", "steps", "probes"):
         words = " ".join(text.get_text().replace("\n", " ") for text in unpaired.figure(kind).texts).lower()
         assert ("no probes yet" if kind == "probes" else SAID) in words
     with pytest.raises(StudyError, match="No pairs yet"):

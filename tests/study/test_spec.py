@@ -16,7 +16,7 @@ from xfm.recipes import get, prior_runs
 from xfm.study import Spec, Study, StudyError, grid
 from xfm.study.preregistration import require_all_measured
 from xfm.study.study_metrics import Ask
-from xfm.study.variants import cell, changes, labelled, readable
+from xfm.study.variants import changes, labelled, readable
 from xfm.tasks import Result, to_json
 
 FUSION = "flow.text_gradient.{itm,imlm,bbp}"
@@ -51,7 +51,6 @@ def test_runs_have_one_thread_unless_the_spec_says_otherwise():
 def test_a_grid_is_every_combination_and_is_compared_within_its_cells():
     made, label = grid({FUSION: [0, 0.1], "train.lr": [1e-3, 3e-3, 1e-2]}), f"{FUSION}=0.1, train.lr=0.003"
     assert len(made) == 6 and made[label] == dict.fromkeys(FUSED, 0.1) | {"train.lr": 3e-3}
-    assert cell(label) == {FUSION: 0.1, "train.lr": 0.003}
     made = grid({"data.texts": [4, 8]}, ["xfm", "no_mim"])
     assert made["no_mim, data.texts=8"] == NO_MIM | {"data.texts": 8}
     ours = spec(variants=made)

@@ -14,7 +14,10 @@ from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
 from xfm.study import Study, plan, runner, worker
-from xfm.study.study_metrics import Measured, Metric
+from xfm.study.admission import admissions
+from xfm.study.preregistration import read_spec
+from xfm.study.store import read_metrics, read_ngram
+from xfm.study.study_metrics import Measured, Metric, has_ngram
 from xfm.study.worker import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +31,8 @@ FAMILY = {LOSS: "language", NAMING: "vision-language"}
 def rows(seed: int, shift: float) -> list[Measured]:
     noise = np.random.default_rng([seed, round(100 * shift)]).normal(0, 0.05, 2)
     values = {LOSS: 5.5 + shift + noise[0], NAMING: 0.5 - shift / 10 + noise[1]}
-    return [Measured(FAMILY[key], key, value, 400, KNOWN[key]) for key, value in values.items()]
+    counted = Measured("language", "language, n-gram, loss (nats)", 5.9, 400, Metric("", "nats", 6.9, "unigram"))
+    return [*(Measured(FAMILY[key], key, value, 400, KNOWN[key]) for key, value in values.items()), counted]
 
 
 def played(config: str, root: str, tasks, progress: str, *how: object) -> Outcome:
@@ -76,4 +80,24 @@ def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored
     gap = Study.load(ROOT / "studies/insulation-exploration").effects().set_index("metric").loc[LOSS, "effect"]
     insulation = Study.load(ROOT / "studies/insulation")
     assert insulation.spec.margins[LOSS] == pytest.approx(gap / 5, abs=5e-4)
-    assert insulation.admission()["admitted"].all()
+    checks = insulation.admission().query("part == 'baseline'").set_index("metric")
+    assert checks["admitted"].tolist() == [False, True, True], "its encoders read worse than an n-gram"
+    assert checks.loc[LOSS, "baseline_name"] == "n-gram" and checks.loc[LOSS, "baseline"] < 4 < checks.loc[LOSS, "low"]
+
+
+def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
+    study = Study.load(ROOT / "studies/general")
+    found = [each for each in admissions(study.spec, study.folder.parent) if each.part == "baseline"]
+    assert [each.admitted for each in found] == [True] * 3 and len(study.spec.seeds) == 12
+    assert [each.variant for each in found] == ["bert_like", "beit_like", "xfm"]
+
+
+def test_the_committed_ngram_is_the_one_that_studies_compare_with() -> None:
+    """It takes half a minute to make, `python studies/make_ngram.py`: here its files are held against each other."""
+    made = json.loads((ROOT / "studies/ngram.json").read_text("utf-8"))
+    folders = [path.parent for path in (ROOT / "studies").glob("*/baselines.json")]
+    assert len(folders) == 13
+    for folder in folders:
+        levels = read_ngram(folder)
+        assert {*levels} == {*filter(has_ngram, read_metrics(folder))}
+        assert levels == pytest.approx({key: made[read_spec(folder).split][key] for key in levels}, abs=1e-4)

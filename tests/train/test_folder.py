@@ -81,7 +81,7 @@ def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):
     for changes, kind, said in (
         ({"init_from": "runs/nothing/seed0"}, RunError, "no run here"),
         ({"data.tokenizer": "nothing.json"}, ConfigError, "data.tokenizer = 'nothing.json'"),
-        ({"model.text.vocabulary": 100_000}, ConfigError, "model.text.vocabulary"),
+        (own | {"model.text.vocabulary": 100_000}, ConfigError, "model.text.vocabulary"),
         (own | {"data.relation_negatives": 0.5}, ConfigError, "data.relation_negatives"),
     ):
         with warnings.catch_warnings(), pytest.raises(kind, match=said):

@@ -27,8 +27,6 @@ const read = (at) => Object.fromEntries(Object.values(parameters).map((p) => {
 }));
 """
 GRADIENTS = """
-const losses = Object.fromEntries([true, false].map((isStopped) => [isStopped, {}]));
-for (let i = 0; i < data.after; i++) trainer.step(data.settings);
 const each = {};
 const values = trainer.differentiate(data.settings, (name) => { each[name] = read(offset.grads); });
 answer({ specs, each, joint: read(offset.grads), losses: values.losses });
@@ -36,6 +34,16 @@ answer({ specs, each, joint: read(offset.grads), losses: values.losses });
 STEPS = """
 const steps = Array.from({ length: 10 }, () => trainer.step(data.settings));
 answer({ specs, steps, weights: read(0) });
+"""
+STOP = """
+const found = (name, isStopped) => {
+  let each;
+  trainer.differentiate({ losses: [name], isStopped, guidance: "self" }, (names) => {
+    if (names === name) each = read(offset.grads);
+  });
+  return { each, joint: read(offset.grads) };
+};
+answer(Object.fromEntries(data.fused.map((name) => [name, [true, false].map((isStopped) => found(name, isStopped))])));
 """
 DRAWS = """
 const batch = drawBatch(data.seed, 3, shown);
@@ -61,7 +69,9 @@ def equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
         assert (found[name] is None) == (gradient is None), name
         if gradient is not None:
             most = np.abs(gradient).max()
-            np.testing.assert_allclose(floats(found[name], gradient.shape), gradient, 0, 1e-4 * most + 1e-7, err_msg=name)
+            np.testing.assert_allclose(
+                floats(found[name], gradient.shape), gradient, 0, 1e-4 * most + 1e-7, err_msg=name
+            )
 
 
 def test_a_step_draws_what_the_twin_draws() -> None:
@@ -81,7 +91,7 @@ def test_a_step_draws_what_the_twin_draws() -> None:
 @pytest.mark.parametrize("plain", [False, True], ids=["WebAssembly", "JavaScript"])
 @pytest.mark.parametrize("guidance", ["self", "pixels"])
 def test_every_losss_gradient_is_torchs(guidance: str, plain: bool) -> None:
-    found = page(GRADIENTS, settings=settings(guidance=guidance), after=0, plain=plain)
+    found = page(GRADIENTS, settings=settings(guidance=guidance), plain=plain)
     twin = Twin(found["specs"], drawings(), 7)
     losses = twin.losses(False, guidance)
     for name, loss in losses.items():
@@ -104,13 +114,13 @@ def test_the_first_ten_steps_are_the_twins(stopped: bool, guidance: str) -> None
 
 
 def test_the_stop_keeps_fusion_losses_out_of_the_language_encoder() -> None:
-    for name in FUSED:
-        found = page(GRADIENTS, settings=settings((name,)), after=0)
-        language = [p for p in found["joint"] if p.startswith("language.")]
-        assert all(found["joint"][p] is None for p in language), "no path"
-        assert any(np.abs(floats(found["each"][name][p])).max() > 1e-3 for p in language), "measured without the stop"
-        opened = page(GRADIENTS, settings=settings((name,), stopped=False), after=0)
-        assert opened["joint"] == opened["each"][name]
+    for name, (stopped, opened) in page(STOP, fused=FUSED).items():
+        language = [p for p in stopped["joint"] if p.startswith("language.")]
+        assert all(stopped["joint"][p] is None for p in language), "no path"
+        assert any(np.abs(floats(stopped["each"][p])).max() > 1e-3 for p in language), f"{name}, measured"
+        assert stopped["each"] == opened["each"] == opened["joint"]
+        others = {p: g for p, g in opened["joint"].items() if p not in language}
+        assert others == {p: g for p, g in stopped["joint"].items() if p not in language}
 
 
 def test_what_no_gradient_reaches_does_not_move() -> None:

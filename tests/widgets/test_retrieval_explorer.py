@@ -12,6 +12,7 @@ from test_plots import said
 import xfm_widgets as xw
 from xfm.config import ConfigError
 from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
+from xfm_widgets.pages import script_json
 
 N, K = 6, 3
 
@@ -62,6 +63,21 @@ def test_graceful_where_things_are_missing(tmp_path):
     assert xw.RetrievalExplorer(broken).data()["candidate"].size == N
     with pytest.raises(ConfigError, match=r"257 pairs.*at most 256"):
         xw.RetrievalExplorer(made(257))
+
+
+def test_the_payload_is_little_more_than_thumbnails_and_scores(tmp_path):
+    n = 64
+    view = xw.RetrievalExplorer(made(n), selected=[1])
+    arrays = n * 48 * 48 * 3 + 2 * 4 * n * n + n * n + 2 * 2 * 2 * n * 4
+    assert sum(len(b) for b in bytes_of(view.payload)) == arrays
+    size = view.to_html(tmp_path / "view.html").stat().st_size
+    assert size < 4 / 3 * arrays + len(script_json({**view.payload, "sprite": 0})) + 86_000
+
+
+def bytes_of(tree) -> list[bytes]:
+    if isinstance(tree, dict):
+        return [b for value in tree.values() for b in bytes_of(value)]
+    return [tree] if isinstance(tree, bytes) else []
 
 
 # ---- queries of one's own

@@ -167,10 +167,11 @@ def test_what_cannot_be_compared_is_refused_by_name(made: Callable[..., TaskRun]
     unfinished, old = copied("unfinished", rows), copied("old", rows)
     (unfinished.folder / RESULTS).unlink()
     (old.folder / ANSWERS).unlink()
+    unscored = [{name: value for name, value in row.items() if name != "score"} for row in rows]
     broken = {
         "has no results yet; fine-tune it to the end": unfinished,
         f"has no {ANSWERS}": old,
-        "no readable answers ('score'); delete the folder": copied("wrong", [{"index": r["index"]} for r in rows]),
+        "no readable answers ('score'); delete the folder": copied("wrong", unscored),
         "indices must be 0, 1, 2": copied("short", rows[1:]),
     }
     for said, run in broken.items():

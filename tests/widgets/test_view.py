@@ -25,7 +25,7 @@ RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}},
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.__name__)
 def test_a_views_code_stays_small(view: type[View]) -> None:
-    assert len((str(view._esm) + str(view._css)).encode()) < 148_000  # TraceExplorer has the most: 147 kB
+    assert len((str(view._esm) + str(view._css)).encode()) < 162_000  # TraceExplorer has the most: 159 kB
     assert str(view._esm).count("\nexport ") == 1
 
 

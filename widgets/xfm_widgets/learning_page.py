@@ -18,8 +18,8 @@ from . import esm
 from .gradient_flow import described
 from .pages import STATIC, script_json, styles_of
 
-CONCEPTS = ("crab", "whale", "bee", "pig", "turtle", "banana", "strawberry", "pear", "carrot", "doughnut",
-            "bus", "airplane", "sailboat", "tractor", "rocket", "umbrella", "bell", "book", "cactus", "balloon")  # fmt: skip
+CONCEPTS = """crab whale bee pig turtle banana strawberry pear carrot doughnut bus airplane sailboat tractor rocket
+umbrella bell book cactus balloon""".split()
 SIZES, SIDE = (15, 11), 32  # pixels of a drawing's longer side, big and small, and of a picture
 SHOWN = 160  # pixels of the drawings on the screen
 LEARN = STATIC / "learn" / "learn_page.js"
@@ -63,7 +63,7 @@ def drawings() -> dict[str, Any]:
     """The page's 20 concepts, in groups of five that occur together: names, and of each drawing the pixels that the
     model sees, big and small (width, height, RGBA in base64 with colours premultiplied by alpha)."""
     sprites = [[_seen(objects.sprite(_index(name), size, SIDE)) for size in SIZES] for name in CONCEPTS]
-    return {"names": list(CONCEPTS), "sprites": sprites}
+    return {"names": CONCEPTS, "sprites": sprites}
 
 
 def shown(name: str) -> str:

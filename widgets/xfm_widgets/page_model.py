@@ -4,6 +4,7 @@ browser's side, and why weights have sixteen bits."""
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -54,14 +55,18 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
             "seeds": {name: seeding.seed(*key) % 2**32 for name, key in SEEDS.items()}}  # fmt: skip
 
 
-def as_in_page(model: XFM) -> XFM:
-    """A copy with the weights that the page has: matrices rounded to sixteen bits a number."""
+def _restored(weight: Tensor) -> Tensor:
+    scale, codes = _quantised(weight)
+    return codes * scale[:, None]
+
+
+def as_in_page(model: XFM, rounding: Callable[[Tensor], Tensor] = _restored) -> XFM:
+    """A copy with the weights that the page has: matrices rounded to sixteen bits a number, or as a function says."""
     rounded = copy.deepcopy(model)
     with torch.no_grad():
         for name, weight in rounded.state_dict().items():
             if _is_matrix(name, weight):
-                scale, codes = _quantised(weight)
-                weight.copy_(codes * scale[:, None])
+                weight.copy_(rounding(weight))
     return rounded
 
 

@@ -11,13 +11,13 @@ from .example_pictures import (
     scenes,
 )
 from .explanations import attention, attention_matrices, attributions, patch_maps
-from .heat_maps import cosines, effect_map, gradient_table, heads, heatmap
+from .heat_maps import cosines, gradient_table, heads, heatmap
 from .learning_curves import learning_curves, throughput
 from .probe_figures import READINGS, forced_choices, probe_layers, probes
 from .result_dots import evaluation, evaluation_pages
 from .style import Figure
 
-__all__ = ["READINGS", "Figure", "attention", "attention_matrices", "attributions", "bars", "cosines", "effect_map",
+__all__ = ["READINGS", "Figure", "attention", "attention_matrices", "attributions", "bars", "cosines",
            "evaluation", "evaluation_pages", "forced_choices", "forest", "gradient_scales", "gradient_table",
            "grounding_examples", "heads", "heatmap", "hidden_patches", "images", "insertion_deletion", "leaderboard",
            "learning_curves", "lines", "masked_word_examples", "paired_seeds", "patch_maps", "probe_layers", "probes",

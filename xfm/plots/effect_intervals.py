@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..base.numbers import percent, significant
 from .effect_labels import LEVELS, SHARE, compared_with, far, known_levels, mark_far, unit_name, with_interval
-from .palette import AXIS, BLUE, GREY, ORANGE, PURPLE
+from .palette import AXIS, BLUE, GREEN, GREY, ORANGE, PURPLE
 from .style import SIZE, WIDTH, Figure, interval_dot, key, require, styled, wrap
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _JUDGED = {
 _DASHED = (0, (4, 2))
 _LEVELS: dict[str, dict[str, Any]] = {  # of a metric, by their columns
     "baseline": {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8},
+    "ngram": {"color": GREEN, "linestyle": (0, (1, 1)), "linewidth": 1.8},
     "step_0": {"color": PURPLE, "linestyle": _DASHED, "linewidth": 1.5},
 }
 _MARGIN: dict[str, Any] = {"color": GREY, "alpha": 0.15, "linewidth": 0, "zorder": 0}
@@ -42,9 +43,9 @@ _SEED: dict[str, Any] = {"color": GREY, "alpha": 0.6, "marker": "o", "markersize
 def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
     """Draws one panel per metric: each variant's mean difference with its 95 % interval. ValueError for no rows.
 
-    Above it are the seeds' own differences (crosses: a run failed). The baseline is dotted, the value before training
-    dashed, the margin of equivalence shaded. The mean is full where the verdict is a difference. A variant far beyond
-    the others is an arrow with its numbers.
+    Above it are the seeds' own differences (crosses: a run failed). The baseline and an n-gram are dotted, the value
+    before training dashed, the margin of equivalence shaded. The mean is full where the verdict is a difference. A
+    variant far beyond the others is an arrow with its numbers.
 
     Args:
         effects, pairs: rows of Study.effects and of Study.pairs.
@@ -63,7 +64,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
             _effect(axes, row, seeds[row.variant], variants.index(row.variant), row.variant in away)
         span = tuple(axes.dataLim.intervalx)  # before there are levels, which would make room for each other
         for row, (name, look) in itertools.product(rows, _LEVELS.items()):
-            if _near(span, x := (getattr(row, name) - row.mean_against) * share):
+            if _near(span, x := (getattr(row, name, math.nan) - row.mean_against) * share):
                 y = variants.index(row.variant)
                 axes.plot([x, x], [y - 0.5, y + 0.5], **look, zorder=2)
                 drawn.add(name)
@@ -146,7 +147,7 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
             mark_far(axes, beyond, variants.index(variant), significant(means[variant]))
         span = tuple(axes.dataLim.intervalx)
         for name, look in _LEVELS.items():
-            if _near(span, level := getattr(row, name) * share):
+            if _near(span, level := getattr(row, name, math.nan) * share):
                 axes.axvline(level, **look, zorder=1)
                 drawn.add(name)
         axes.set_ylim(len(variants) - 0.5, -0.5)

@@ -13,7 +13,11 @@ from .palette import BLUE
 
 SHARE = {"%": 100.0}  # shares are shown in per cent
 _FAR = 4  # times as far away as the others go: as widgets/xfm_widgets/static/far_spans.js
-LEVELS = {"baseline": "baseline", "step_0": "before training"}  # reference values of a metric, by their columns
+LEVELS = {
+    "baseline": "baseline",
+    "ngram": "n-gram",
+    "step_0": "before training",
+}  # reference values of a metric, by their columns
 
 
 def with_interval(row: Any) -> str:
@@ -36,9 +40,9 @@ def compared_with(rows: Sequence[Any]) -> str:
 
 def known_levels(row: Any) -> list[str]:
     """A metric's reference values in words: a panel may have no room for their lines."""
-    named = {"baseline": f" ({row.baseline_name})", "step_0": ""}
-    levels = {name: _level(getattr(row, name), row.unit) for name in LEVELS}
-    return [f"{LEVELS[name]} {level}{named[name]}" for name, level in levels.items() if level]
+    named = {"baseline": f" ({row.baseline_name})"}
+    levels = {name: _level(getattr(row, name, math.nan), row.unit) for name in LEVELS}
+    return [f"{LEVELS[name]} {level}{named.get(name, '')}" for name, level in levels.items() if level]
 
 
 def unit_name(row: Any) -> str:

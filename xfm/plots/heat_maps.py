@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from ..base.numbers import minus, number
-from .effect_labels import compared_with, known_levels, unit_name
 from .labels import clip
 from .palette import DIVERGING, FIXED, GREY, LIGHT, ORANGE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled
@@ -179,44 +177,4 @@ def cosines(record: Mapping[str, Any], title: str = "") -> Figure:
         axes.set_title(f"{encoder} encoder")
     no_path = Patch(**HATCHED, label=f"{NO_PATH}  no path")
     figure.legend(handles=[no_path], title="cosine, as if nothing were stopped", loc="outside lower right")
-    return figure
-
-
-@styled
-def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
-    """Draws the effect on one metric over a two-way grid: colour and number, framed where the 95 % interval leaves zero
-    out.
-
-    Args:
-        cells: rows of Study.effects with x and y (a cell's place), columns and rows (what these are).
-
-    Raises:
-        ValueError: for no rows.
-    """
-    require(cells, "cells")
-    rows: list[Any] = list(cells.itertuples())
-    first, digits = rows[0], 2 if rows[0].unit == "%" else 3
-    levels = [list[Any](cells[axis].unique()) for axis in ("x", "y")]
-    xs, ys = (sorted(names, key=lambda v: (False, v) if isinstance(v, Real) else (True, str(v))) for names in levels)
-    places = {(xs.index(row.x), ys.index(row.y)): row for row in rows}
-    effects = {place: row.effect if row.effect == row.effect else None for place, row in places.items()}
-    largest = max((abs(effect) for effect in effects.values() if effect is not None), default=0.0) or 1.0
-    colours = DIVERGING if first.better != "lower" else DIVERGING.reversed()
-    figure = Figure(figsize=(max(2.4 + 1.0 * len(xs), 6.0), 1.9 + 0.55 * len(ys)), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left")
-    axes, scale = figure.add_subplot(), ScalarMappable(Normalize(-largest, largest), colours)
-    heading = f"{first.metric} ({unit_name(first)}{f', {first.better} is better' if first.better else ''})"
-    if known := known_levels(first):
-        compared = f"{first.against.partition(', ')[0]} {compared_with(rows) or '–'}"
-        heading += f"\n{'; '.join([compared, *known])}"
-    axes.set_title(heading, fontsize=9)
-    draw_cells(axes, effects, ys, xs, scale, lambda effect: number(effect, first.unit, digits=digits, sign=True))
-    for place, row in places.items():
-        if row.low > 0 or row.high < 0:
-            frame(axes, place, "black")
-    axes.set(xlabel=first.columns, ylabel=first.rows)
-    pairs = " to ".join(dict.fromkeys(str(n) for n in (cells["n"].min(), cells["n"].max())))
-    label = f"95 % interval without zero ({pairs} pairs, uncorrected)"
-    framed = Patch(fill=False, edgecolor="black", linewidth=2, label=label)
-    figure.legend(handles=[framed], loc="outside lower left")
     return figure

@@ -15,7 +15,7 @@ from ..config import ConfigError
 from ..study import StudyError
 from ..study.comparisons import pareto
 from ..study.conclusions import Answers
-from ..study.contrasts import combinations, contrast, interaction, recovered
+from ..study.contrasts import combinations, contrast, recovered
 from ..study.measurements import Measurements
 from ..study.spec import Spec
 from ..study.statistics import ALPHA, FEWEST
@@ -95,23 +95,25 @@ def baselines(table: Any) -> list[str]:
         ends = dict.fromkeys(number(mean, row.unit) for mean in (min(means), max(means)))
         start = f"; before this training {amount(row.step_0, row.unit)}" if row.step_0 == row.step_0 else ""
         level = f"the baseline ({row.baseline_name}) is {amount(row.baseline, row.unit)}"
-        sentences.append(f"{metric}: the variants’ means are {' to '.join(ends)} {row.unit}; {level}{start}.")
+        counted = ""
         if row.ngram == row.ngram:
-            best = min(means) if row.better == "lower" else max(means)
-            beaten = best < row.ngram if row.better == "lower" else best > row.ngram
+            beaten = min(means) < row.ngram if row.better == "lower" else max(means) > row.ngram
             verb = "a variant beats it" if beaten else "no variant beats it"
-            sentences.append(f"An n-gram of the two visible neighbours reaches {amount(row.ngram, row.unit)}: {verb}.")
+            counted = f" An n-gram of the two visible neighbours reaches {amount(row.ngram, row.unit)}: {verb}."
+        sentences.append(f"{metric}: the variants’ means are {' to '.join(ends)} {row.unit}; {level}{start}.{counted}")
     return sentences
 
 
 def not_admitted(admission: Any) -> list[str]:
     """Which checks of the rule of admission fail: a sentence a primary metric, and one for all arms of a part."""
     failed: list[Any] = [*admission[~admission["admitted"].astype(bool)].itertuples()]
-    whose = {"learnt": "Not shown to have learnt all that they train", "horizons": "Trained to one number of steps"}
-    arms = {part: [row.variant for row in failed if row.part == part] for part in whose}
+    arms, groups = admission[admission["part"] == "learnt"]["variant"], dict[str, list[str]]()
+    for row in (row for row in failed if row.part != "baseline"):
+        what = "trained to two numbers of steps" if row.part == "horizons" else f"above its baseline on {row.metric}"
+        groups.setdefault(what, []).append(row.variant)
     return [
         *(f"{row.metric}: {row.why}." for row in failed if row.part == "baseline"),
-        *(f"{whose[part]}: {listed(variants)}." for part, variants in arms.items() if variants),
+        *(f"Not shown {what}: {'any arm' if len(own) == len(arms) else listed(own)}." for what, own in groups.items()),
     ]
 
 
@@ -171,16 +173,6 @@ def _equivalence(row: Any) -> str:
     margin = f"±{number(row.margin, row.unit)} {difference_unit(row.unit)}"
     p = f"p {'' if row.p_equivalent < 0.0001 else '= '}{p_value(row.p_equivalent)}"
     return f" {'Equivalent' if row.equivalent == 'yes' else 'Not shown to be equivalent'} within {margin} (TOST, {p})."
-
-
-def interactions(data: Measurements) -> list[str]:
-    """Two variants and the one that changes what both change, on the primary metrics."""
-    return [
-        f"{both} on {metric}: {_size(row)} beyond the sum of {first} and {second}, uncorrected."
-        for first, second, both in (combinations(data.spec) if data.spec.primary else [])
-        for metric, row in interaction(data, first, second, both, data.spec.primary).iterrows()
-        if row.n >= FEWEST and row.verdict != FLOOR
-    ]
 
 
 def gaps_closed(data: Measurements) -> list[str]:

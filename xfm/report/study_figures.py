@@ -16,7 +16,6 @@ from ..objectives import OBJECTIVES
 from ..plots import Figure
 from ..plots.effect_intervals import forest, paired_seeds
 from ..plots.effect_intervals import spread as spread_figure
-from ..plots.heat_maps import effect_map
 from ..plots.pareto import pareto as pareto_figure
 from ..plots.probe_figures import probes
 from ..plots.style import message_figure
@@ -25,12 +24,10 @@ from ..study.comparisons import pareto
 from ..study.effects import Metrics, effects, no_pairs, pairs, select
 from ..study.growing_csv import explained
 from ..study.run_records import CURVES, PROBES, differences
-from ..study.study_metrics import HELD_OUT
 from ..study.variance import learnt_metrics, spread
-from ..study.variants import cell, grid_cells
 from .run_figures import ReportFigure
 
-KINDS = ("effects", "seeds", "steps", "map", "pareto", "spread", "probes")
+KINDS = ("effects", "seeds", "steps", "pareto", "spread", "probes")
 _LOSSES = {"language": "texts/mlm", "grounding": "regions/bbp", "image to text, ITC, ": "pairs/itc",
            "image to text, ITM re-ranked": "pairs/itm"}  # fmt: skip
 # by what a metric begins with: the training loss of what it asks
@@ -47,7 +44,6 @@ _CAPTIONS = {
     "pareto": "Mean differences to {against}, 95\u00a0% intervals (paired t, uncorrected); right and up are better. "
     "Full: on the Pareto front; in per cent: the fraction of studies with resampled seeds in which it is. Orange: "
     "baseline. Square: a specialist without one of the two metrics, at its baseline.",
-    "map": "Mean difference in each cell of the grid; framed: its 95\u00a0% interval leaves zero out (uncorrected).",
     "steps": "Mean difference to {against} of the training loss, in windows of steps, with its 95\u00a0% interval over "
     "the seeds (paired t). Where a line still moves at its end, another length of training has another effect.",
     "seeds": "Every run’s value, runs of one seed joined by a line; bars are means; the dotted line is the baseline.",
@@ -97,8 +93,6 @@ class StudyFigures:
         reference = study.spec.compared_with[0]
         if kind == "probes":
             return self._probes(title)
-        if kind == "steps":
-            return self._steps(title, select(self.table, metrics)["metric"])
         if not self.paired:
             return message_figure(f"{title}: {no_pairs(data)}")
         if kind == "spread":
@@ -106,13 +100,12 @@ class StudyFigures:
         if kind == "pareto":
             return pareto_figure(pareto(data, metrics), reference, title)
         table = select(self.table, metrics)
+        if kind == "steps":
+            return self._steps(title, table["metric"])
         if kind == "effects":
             title = f"{title}: difference to {self.against}, 95 % intervals, paired by seed"
             return forest(table, pairs(data, self.against), variants, title)
-        if kind == "seeds":
-            return paired_seeds(table, data.results, variants, f"{title}: every run")
-        frame = grid_cells(table)
-        return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {self.against}")
+        return paired_seeds(table, data.results, variants, f"{title}: every run")
 
     def _probes(self, title: str) -> Figure:
         if not (records := self.study.probes()):
@@ -133,7 +126,7 @@ class StudyFigures:
         return message_figure(f"{title}: no training loss belongs to these metrics, or no curves are kept")
 
     def sections(self) -> dict[str, list[ReportFigure]]:
-        """A page's figures: primary metrics before all others, and maps where the variants are a two-way grid."""
+        """A page's figures: primary metrics before all others."""
         table, primary = self.table, self.study.spec.primary
         others = [*dict.fromkeys(table[(table["role"] == "secondary") & (table["better"] != "")]["metric"])]
         figures = {"effects": self._compared(others) if self.paired and self.spread is None else [], "probes": []}
@@ -160,9 +153,6 @@ class StudyFigures:
         if len(primary) > 1:
             with suppress(StudyError, ConfigError):  # at no seed are all there yet; or one has no better direction
                 figures.append(self._figure("pareto", "pareto", "Pareto front", primary))
-        with suppress(ConfigError):  # the variants are no grid
-            for metric in primary or [m for m in others if not m.startswith(f"{HELD_OUT}/")]:
-                figures.append(self._figure(f"map-{len(figures)}", "map", f"Map of {metric}", metric))
         return figures
 
     def _panels(self, name: str, kind: str, title: str, metrics: Metrics, by: str = "interval") -> ReportFigure:

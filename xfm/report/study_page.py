@@ -32,9 +32,9 @@ _SECTIONS = {"question": "What was asked", "design": "Design", "admission": "Wha
              "probes": "What happened inside", "change": "What would change our mind",
              "limits": "What this does not tell", "licences": "Licences and citation"}  # fmt: skip
 _TABLE = (
-    "baseline: the value without having learnt the task; p: {flips} permutation test; smallest p: the least that n "
-    "pairs can give; d: Cohen’s d of the differences; detectable: the smallest true difference that {test} detects in "
-    "80\u00a0% of studies with these seeds (at .05{level}); verdict: {verdict}"
+    "baseline: the value without having learnt the task, and an n-gram’s; p: {flips} permutation test; smallest p: the "
+    "least that n pairs can give; d: Cohen’s d of the differences; detectable: the smallest true difference that "
+    "{test} detects in 80\u00a0% of studies with these seeds (at .05{level}); verdict: {verdict}"
 )
 _SAME, _OTHERS = "the same test, for others the uncorrected interval,", "for others by the uncorrected interval"
 _VERDICTS = {  # by what judges the primary metrics: test, level, verdict
@@ -188,7 +188,7 @@ def _results(study: Study, now: StudyFigures) -> dict[str, Any]:
                 "limit": _SPREAD_LIMIT, "fields": None, "incomplete": False}  # fmt: skip
     incomplete, why = sentences.provisional(spec, data), [no_pairs(data)]
     abstract = sentences.study_abstract(table, len(data.finished)) if now.paired else why
-    concluded = [*sentences.conclusions(table), *sentences.interactions(data)] if now.paired else why
+    concluded = [*sentences.conclusions(table)] if now.paired else why
     concluded += [*sentences.gaps_closed(data), *sentences.front(data)] if now.paired else []
     fields = by_field(data)
     lacks = (fields == "").drop(columns="baseline").to_numpy().any()  # variants do not all have the same metrics

@@ -165,13 +165,14 @@ def config_differences(a: RunConfig, b: RunConfig) -> str:
 
 
 def answers(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """A row of text, as HEADER has it, for each of ANSWERS that was measured."""
-    measured = {(row["task"], row["metric"], row["condition"]): row for row in rows}
-    return [answer(title, measured[key]) for key, (title, _) in ANSWERS.items() if key in measured]
+    """A row of text, as HEADER has it, for each of ANSWERS that was measured; beside an n-gram, where it was, too."""
+    of = {(row["task"], row["metric"], row["condition"]): row for row in rows}
+    return [answer(title, of[key], of.get((*key[:2], "n-gram"))) for key, (title, _) in ANSWERS.items() if key in of]
 
 
-def answer(title: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+def answer(title: str, row: Mapping[str, Any], counted: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """A row of text, as HEADER has it, for a result."""
+    row = {**row, "baseline": counted["value"], "baseline_name": "n-gram"} if counted else row
     unit, digits = row["unit"], 1 if row["unit"] == "%" else 3
     ends = interval(row["low"], row["high"], unit, digits=digits)
     value, level = (amount(math.nan if x is None else x, unit, digits=digits) for x in (row["value"], row["baseline"]))

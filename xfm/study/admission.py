@@ -132,9 +132,11 @@ def _learnt(spec: Spec, variant: str, studies: Sequence[Measurements]) -> Admiss
     runs = _runs(spec, variant, studies)
     known = {metric for data, label in runs for metric in {*data.gains[data.gains["variant"] == label]["metric"]}}
     checks = [_check("learnt", metric, variant, runs) for metric in trained(spec.configs[variant]) if metric in known]
-    failed = [f"{check.metric}: {check.why}" for check in checks if not check.admitted]
-    why = "; ".join(failed) if checks else "no run of its config has measured what it trains"
-    return _of_arm("learnt", variant, why, count(len(checks), "metric"), max((check.n for check in checks), default=0))
+    failed = [check for check in checks if not check.admitted]
+    why = "; ".join(f"{check.metric}: {check.why}" for check in failed)
+    why = why if checks else "no run of its config has measured what it trains"
+    about = ", ".join(check.metric for check in failed) or count(len(checks), "metric") if checks else "not measured"
+    return _of_arm("learnt", variant, why, about, max((check.n for check in checks), default=0))
 
 
 def trained(config: RunConfig) -> list[str]:

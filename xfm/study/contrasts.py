@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from ..base.fields import one_of, require
-from ..config import ConfigError
 from .measurements import Measurements
 from .spec import Spec
 from .statistics import FEWEST, mean_interval, paired, t_quantile
@@ -33,20 +32,6 @@ def contrast(data: Measurements, weights: Weights, metrics: str | Iterable[str] 
         row = {"metric": metric, **result._asdict(), "verdict": verdict}
         rows.append(row | {"unit": known.unit, "better": known.better})
     return pd.DataFrame(rows).set_index("metric") if rows else pd.DataFrame()
-
-
-def interaction(
-    data: Measurements, first: str, second: str, both: str = "", metrics: str | Iterable[str] = ()
-) -> pd.DataFrame:
-    """The contrast of a 2 x 2: what `both` changes do beyond the sum of what each does alone, against the reference: 0
-    where effects add. "": the variant that changes what the two change; ConfigError where there is none."""
-    together = {(a, b): c for a, b, c in combinations(data.spec)}
-    both = both or together.get((first, second), "") or together.get((second, first), "")
-    if not both:
-        raise ConfigError(f"both = '': no variant changes what {first!r} and {second!r} change. Name one")
-    four = (both, first, second, data.spec.compared_with[0])
-    require(len(set(four)) == len(four), "both, first, second", four[:3], f"three variants other than {four[3]}")
-    return contrast(data, dict(zip(four, (1, -1, -1, 1), strict=True)), metrics)
 
 
 def share(data: Measurements, part: Weights, whole: Weights, metrics: str | Iterable[str] = ()) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def deviation(x: np.ndarray) -> np.ndarray:
 
 def paired(differences: ArrayLike, judge: Judge = "interval", alpha: float = ALPHA) -> Effect:
     """Statistics of paired differences (n,), finite. Fewer than three have a mean only; equal ones have an interval
-    without width, and d is 0 or infinite.
+    without width, and no d.
 
     Args:
         judge: The test whose detectable effect is given, at `alpha`.
@@ -81,7 +81,7 @@ def paired(differences: ArrayLike, judge: Judge = "interval", alpha: float = ALP
     if n < FEWEST:
         return Effect(n, mean, *[math.nan] * 6)
     sd = float(deviation(x))
-    d = mean / sd if sd else math.copysign(math.inf, mean) if mean else 0.0
+    d = mean / sd if sd else math.nan
     least = sd * size if math.isfinite(size := detectable(n, alpha, judge)) else size
     return Effect(n, mean, low, high, float(sign_flip(x)), smallest_p(n), d, least)
 

@@ -169,7 +169,6 @@ class Study:
     pairs = _of_measurements(paired.pairs)
     equivalence = _of_measurements(paired.equivalence)
     contrast = _of_measurements(contrasts.contrast)
-    interaction = _of_measurements(contrasts.interaction)
     share = _of_measurements(contrasts.share)
     recovered = _of_measurements(contrasts.recovered)
     pareto = _of_measurements(comparisons.pareto)
@@ -190,7 +189,7 @@ class Study:
 
     def figure(
         self,
-        kind: Literal["effects", "seeds", "steps", "map", "pareto", "spread", "probes"] = "effects",
+        kind: Literal["effects", "seeds", "steps", "pareto", "spread", "probes"] = "effects",
         metrics: paired.Metrics = "",
         against: str = "",
     ) -> Figure:
@@ -198,9 +197,9 @@ class Study:
         "": the primary ones where there are any. ConfigError for an unknown one.
 
         effects: one panel per metric with the variants' effects and intervals, seeds as dots. seeds: each run's value,
-        one line per seed. steps: effects on the first metric's training loss against the step. map: one metric over a
-        two-way grid. pareto: two or three metrics and their Pareto front. spread: standard deviations over runs, beside
-        the reference's. probes: gradients and encoders over the steps, where runs were probed."""
+        one line per seed. steps: effects on the first metric's training loss against the step. pareto: two or three
+        metrics and their Pareto front. spread: standard deviations over runs, beside the reference's. probes: gradients
+        and encoders over the steps, where runs were probed."""
         return _pages().figure(self, kind, metrics, against)
 
     def to_markdown(self, metrics: paired.Metrics = "", against: str = "") -> str:

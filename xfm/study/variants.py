@@ -11,12 +11,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-import pandas as pd
 
 from ..base.fields import leaves, nearest, require
 from ..base.strings import parse_json, shown
@@ -133,17 +130,6 @@ def labelled(variants: Mapping[str, VariantSpec] | Iterable[VariantSpec]) -> dic
     return made
 
 
-def cell(name: str) -> dict[str, Any]:
-    """Field -> value (a finite number or a text) of a label that `grid` made, and "" -> the variant's name, if any."""
-    fields: dict[str, Any] = {}
-    for piece in re.split(r", (?![^{]*\})", name):
-        field, equals, text = piece.partition("=")
-        value = _parsed(text)
-        number = isinstance(value, int | float) and abs(value) < math.inf
-        fields[field if equals else ""] = (value if number else text) if equals else piece
-    return fields
-
-
 def require_name(field: str, value: object) -> None:
     """ConfigError unless the value can name a study and its folder on any disk."""
     good = isinstance(value, str) and re.fullmatch(r"\w[\w.+-]*", value) and len(value.encode()) <= _NAME_BYTES
@@ -164,28 +150,6 @@ def require_changes(field: str, value: Any) -> None:
     for name in value:
         require_text(field, name)
         require(name not in ("seed", "name"), f"{field}.{name}", value[name], "left out: `seeds` and the config say it")
-
-
-def grid_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of effects with their place `x`, `y` in a two-way grid, and its fields under `columns` and `rows`.
-
-    ConfigError for variants of no such grid, and for several metrics or several variants in a cell.
-    """
-    placed = [cell(label) for label in table["variant"]]
-    fields = list(dict.fromkeys(field for place in placed for field in place if field))
-    if len(fields) != 2 or any(field not in place for place in placed for field in fields):
-        raise ConfigError(
-            f"figure = 'map': the variants vary {', '.join(fields) or 'nothing'}: must be a grid over "
-            "two fields, as grid({field: values, field: values}, variants) makes it"
-        )
-    y, x = fields
-    frame = table.assign(x=[p[x] for p in placed], y=[p[y] for p in placed], columns=x, rows=y)
-    if frame.duplicated(["x", "y"]).any():
-        names = ", ".join(dict.fromkeys([*frame["metric"], *(p.get("", "") for p in placed)]))
-        raise ConfigError(
-            f"figure = 'map': several numbers a cell ({names}): name one metric, and one variant beside `against`"
-        )
-    return frame
 
 
 def readable(configs: Mapping[str, RunConfig]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from ..runs.run import ANSWERS, HEADER, answer, answers
 from ..train import Run, RunError
 from .baselines import without_convergence_warnings
 from .context import EvalContext, NothingToAsk, reproducibly
-from .result import Result, from_json, to_json
+from .result import NGRAM, Result, from_json, to_json
 from .task_registry import MEASURED, STANDARD, TASKS, Tasks, listed, select_tasks, why_not
 
 if TYPE_CHECKING:
@@ -187,9 +187,19 @@ def brief_lines(results: Sequence[Result]) -> str:
     return "\n".join([*(line[:_WIDTH] for line in lines), shortfall(results)])
 
 
+def beside_ngram(results: Sequence[Result]) -> list[Result]:
+    """The results, with what an n-gram reaches in the place of a weaker baseline."""
+    counted = {(r.task, r.metric): r.value for r in results if r.condition == NGRAM}
+    levels = [counted.get((r.task, r.metric)) if r.better and r.condition in ("", "MLM") else None for r in results]
+    return [
+        r if level is None else replace(r, baseline=level, baseline_name=NGRAM)
+        for r, level in zip(results, levels, strict=True)
+    ]
+
+
 def headline(results: Sequence[Result]) -> list[tuple[str, Result]]:
     """The answers of a run's card with their titles, or else the first six results."""
-    by_key = {(r.task, r.metric, r.condition): r for r in results}
+    by_key = {(r.task, r.metric, r.condition): r for r in beside_ngram(results)}
     named = [(title, by_key[key]) for key, (title, _) in ANSWERS.items() if key in by_key]
     return named or [(f"{r.condition or r.task}, {r.metric}", r) for r in results[:6]]
 
@@ -198,7 +208,7 @@ def shortfall(results: Sequence[Result], width: int = _WIDTH) -> str:
     """A line of at most `width` characters: the tasks of which no result beats its baseline, then single results."""
     if not results:
         return "Nothing was evaluated: no task found the data that it needs."
-    judged = [r for r in results if r.better and r.baseline is not None]
+    judged = [r for r in beside_ngram(results) if r.better and r.baseline is not None]
     beaten = {r.task for r in judged if r.beats_baseline}
     below = sorted((r for r in judged if not r.beats_baseline), key=lambda r: r.task in beaten)
     names = [*dict.fromkeys(brief(r.title if r.task in beaten else r.task) for r in below)]

@@ -93,6 +93,29 @@ export function textBox(label, act, { value, placeholder }, send) {
   return { element, box };
 }
 
+const [HOLD, LATE, SLOP] = [350, 100, 10]; // ms that a finger rests, ms after which the page was busy, CSS pixels
+
+/**
+ * A finger that rests, and acts then; one that moves scrolls the page, and a page that was busy cannot know
+ */
+export function finger() {
+  let timer = 0;
+  let from = [0, 0];
+  return {
+    /** @param {PointerEvent} event @param {() => void} act */
+    rests(event, act) {
+      const began = performance.now();
+      from = [event.clientX, event.clientY];
+      timer = setTimeout(() => performance.now() - began < HOLD + LATE && act(), HOLD);
+    },
+    /** @param {PointerEvent} event */
+    moves(event) {
+      if (Math.hypot(event.clientX - from[0], event.clientY - from[1]) > SLOP) clearTimeout(timer);
+    },
+    lifts: () => clearTimeout(timer),
+  };
+}
+
 /**
  * Whether a button acts; one that were `disabled` would lose the focus
  * @param {HTMLButtonElement} element

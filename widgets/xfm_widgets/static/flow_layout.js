@@ -238,7 +238,7 @@ const NARROW = {
       };
     },
   },
-  crossing: { at: [242, 378], angle: Math.atan2(-308, 88), told: [272, 382], isTight: true },
+  crossing: { at: [242, 378], angle: Math.atan2(-308, 88), told: [292, 406], isTight: true },
   targets: {
     self: { from: [16, 103], bend: [4, 210], to: [16, 332] },
     ...another({ from: [14, 200], bend: [6, 260], to: [16, 332], source: [4, 190] }),

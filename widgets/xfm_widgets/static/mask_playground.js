@@ -2,7 +2,7 @@
 // Mask playground: a picture to paint on, words to click; guesses with and without the picture, MIM's agreement map.
 import { bitmap, canvas, font, legend, outline, patchAt, patchName } from "./canvas.js";
 import { css, sequential } from "./colour.js";
-import { arrowKeys, button, textBox } from "./controls.js";
+import { arrowKeys, button, finger, textBox } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { fixed, short, wholePercent, withMinus } from "./number_text.js";
@@ -16,7 +16,6 @@ import { pictureSender } from "./picture_upload.js";
 
 const [WIDE, WIDEST] = [250, 860]; // of a picture, CSS pixels: at first, and at most
 const REST = 180; // ms after the last stroke
-const HOLD = 350; // ms that a finger rests before it paints
 const PATIENCE = 4000; // ms for an answer
 const ROOM_FOR_NUMBERS = 26; // CSS pixels of a patch
 const HIDDEN = "#8a8a8a";
@@ -157,12 +156,13 @@ function render({ model, el }) {
   let hovered = -1;
   /** @type {boolean | null} */
   let brushHides = null; // while it is down: whether it hides or shows
-  let holding = 0; // the timer of a finger that rests
+  const hand = finger();
   const current = () => (hovered >= 0 ? hovered : model.get("patch"));
   /** @param {Surface} surface */
   function listenToHover(surface) {
     surface.addEventListener("pointermove", (event) => {
       const patch = patchAt(surface, event, grid);
+      hand.moves(event);
       if (brushHides !== null) cover(patch, brushHides);
       if (patch === hovered) return;
       hovered = patch;
@@ -174,7 +174,7 @@ function render({ model, el }) {
     });
   }
   const lift = () => {
-    clearTimeout(holding);
+    hand.lifts();
     brushHides = null;
   };
   /** @param {number} patch where the brush begins */
@@ -190,7 +190,7 @@ function render({ model, el }) {
     onpointerdown: (event) => {
       const patch = patchAt(seen, event, grid);
       if (event.pointerType === "touch") {
-        holding = setTimeout(() => press(patch), HOLD); // a swipe scrolls, and cancels it; a tap is a click
+        hand.rests(event, () => press(patch));
         return;
       }
       seen.setPointerCapture(event.pointerId);

@@ -185,6 +185,7 @@ function remembering(traits, more, start) {
       acts = begin({ ...model, on: kernel.on, off: kernel.off });
       for (const event of changed) kernel.fire(event);
       for (const act of asked) model.send(act);
+      performance.mark("xfm: the model answers"); // for benchmarks and tests
     } catch (error) {
       model.set("message", /** @type {any} */ (`The model in this page: ${/** @type {Error} */ (error).message}`));
     }

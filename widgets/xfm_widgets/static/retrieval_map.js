@@ -2,6 +2,7 @@
 // The map of a retrieval set: both modalities' features on a plane, pictures as thumbnails where there is room, a brush.
 import { canvas, outline, pointerAt } from "./canvas.js";
 import { themeInks } from "./colour.js";
+import { finger } from "./controls.js";
 import { node } from "./dom.js";
 import { percent } from "./number_text.js";
 import { float32 } from "./numeric.js";
@@ -17,7 +18,6 @@ const [WIDE, TALL] = [760, 620]; // of the map, CSS pixels, at most
 const [SMALL, LARGE] = [26, 48]; // of a thumbnail, CSS pixels: in the map, and where it is pointed at
 const EDGE = LARGE / 2 + 4;
 const NEAR = 14; // CSS pixels from an item that is pointed at, at most
-const HOLD = 350; // ms that a finger rests before it selects
 const CLICK = 4; // CSS pixels that a drag is longer than
 /** @type {Record<string, Point>} */
 const ARROWS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
@@ -199,7 +199,7 @@ export function retrievalMap({
     return next < 0 ? from : next;
   }
 
-  let holding = 0; // the timer of a finger that rests; a swipe scrolls
+  const hand = finger();
   /** @type {Point | null} */
   let tapped = null;
   map.addEventListener("pointerdown", (event) => {
@@ -210,10 +210,10 @@ export function retrievalMap({
       return;
     }
     tapped = at;
-    holding = setTimeout(() => {
+    hand.rests(event, () => {
       drag = [at, at];
       drawMap();
-    }, HOLD);
+    });
   });
   const keepFromScrolling = (/** @type {Event} */ event) => drag && event.preventDefault();
   map.addEventListener("touchmove", keepFromScrolling, { passive: false });
@@ -221,6 +221,7 @@ export function retrievalMap({
   map.addEventListener("pointermove", (event) => {
     const at = pointerAt(map, event);
     const item = itemAt(at);
+    hand.moves(event);
     if (drag) drag = [drag[0], at];
     else if (item < 0 || item === walked) return;
     else {
@@ -230,7 +231,7 @@ export function retrievalMap({
     drawMap();
   });
   map.addEventListener("pointerup", () => {
-    clearTimeout(holding);
+    hand.lifts();
     drag ??= tapped && [tapped, tapped];
     tapped = null;
     if (!drag) return;
@@ -247,7 +248,7 @@ export function retrievalMap({
     else askWith(item);
   });
   map.addEventListener("pointercancel", () => {
-    clearTimeout(holding);
+    hand.lifts();
     drag = tapped = null;
     drawMap();
   });

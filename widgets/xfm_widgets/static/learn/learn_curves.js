@@ -4,7 +4,7 @@ import { canvas, resize } from "../canvas.js";
 import { lineChart } from "../chart.js";
 import { node } from "../dom.js";
 import { flowLayout } from "../flow_layout.js";
-import { short } from "../number_text.js";
+import { countOf, short } from "../number_text.js";
 import { runningMean } from "../smoothing.js";
 
 /** @import { Inks } from "../colour.js" */
@@ -65,9 +65,10 @@ export function curvesScreen(page, losses) {
       });
       const shown = above.map(({ name }) => name.toUpperCase()).join(", ");
       const below = losses.length - above.length;
-      if (!above.length) return `After ${page.done} steps all six losses are below their levels without learning.`;
-      if (!below) return `After ${page.done} steps no loss is below its level without learning yet.`;
-      return `After ${page.done} steps ${below} of ${losses.length} losses are below their level without learning; not yet: ${shown}.`;
+      if (!above.length)
+        return `After ${countOf(page.done, "step")} all six losses are below their levels without learning.`;
+      if (!below) return `After ${countOf(page.done, "step")} no loss is below its level without learning yet.`;
+      return `After ${countOf(page.done, "step")} ${below} of ${losses.length} losses are below their level without learning; not yet: ${shown}.`;
     },
 
     begin() {},

@@ -96,8 +96,10 @@ export function createEngine(drawings, post) {
     /** @param {Order} order */
     take(order) {
       if (order.act === "settings") settings = order.settings;
-      else if (order.act === "run") [mode, wait] = ["train", order.wait];
-      else if (order.act === "experiment") [mode, seeds, experiment] = ["experiment", [...order.seeds], undefined];
+      else if (order.act === "run") {
+        rest();
+        [mode, wait] = ["train", order.wait];
+      } else if (order.act === "experiment") [mode, seeds, experiment] = ["experiment", [...order.seeds], undefined];
       else if (order.act === "reset") start(order.seed);
       else {
         rest();
@@ -166,12 +168,21 @@ export function employ(drawings, script, hear) {
   };
   try {
     const worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
-    const employed = { take: (/** @type {Order} */ order) => worker.postMessage(order), place: "in a worker" };
+    /** @type {Map<string, Order>} */
+    const latest = new Map();
+    const employed = {
+      take(/** @type {Order} */ order) {
+        latest.set(order.act, order);
+        worker.postMessage(order);
+      },
+      place: "in a worker",
+    };
     worker.onmessage = ({ data }) => hear(data);
     worker.onerror = (event) => {
-      event.preventDefault();
-      Object.assign(employed, here()); // a policy that forbids it says so here, not at once
-      hear({ kind: "rest" });
+      event.preventDefault(); // a policy that forbids it says so here, not at once
+      Object.assign(employed, here());
+      for (const act of ["settings", "reset"])
+        if (latest.has(act)) employed.take(/** @type {Order} */ (latest.get(act)));
     };
     return employed;
   } catch {

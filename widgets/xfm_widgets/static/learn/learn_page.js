@@ -64,7 +64,10 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     done: 0,
     time: 0,
     choose,
-    order: (order) => trainer.take(order),
+    order(order) {
+      if (order.act === "experiment") shownAs(false);
+      trainer.take(order);
+    },
     redraw: () => draw(),
   };
   let isRunning = false;
@@ -157,9 +160,14 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
   }
 
   /** @param {boolean} on */
-  function run(on) {
+  function shownAs(on) {
     isRunning = on;
     start.textContent = on ? "❚❚ Pause" : "▶ Start";
+  }
+
+  /** @param {boolean} on */
+  function run(on) {
+    shownAs(on);
     page.order(on ? { act: "run", wait: SPEEDS[page.choices.speed] } : { act: "pause" });
   }
 
@@ -202,13 +210,13 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     panel.setAttribute("aria-labelledby", `tab-${choices.screen}`);
     if (screen.element.parentElement !== place) place.replaceChildren(screen.element);
     title.textContent = screen.title;
-    now.textContent = screen.now();
     seed.value = String(choices.seed);
     valve.setAttribute("aria-checked", String(choices.stop));
     status.textContent = `step ${page.done} · ${page.time ? `${short(Math.round(page.time))} ms a step · ` : ""}${page.start.kernels} ${trainer.place}`;
     root.dataset.steps = String(page.done);
     root.dataset.recall = String(page.ability.recall);
     if (page.ability.picked.length) screen.draw(inks);
+    now.textContent = screen.now();
   }
 
   /** @param {News} news */

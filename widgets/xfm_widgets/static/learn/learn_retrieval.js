@@ -4,7 +4,7 @@ import { canvas, resize } from "../canvas.js";
 import { lineChart } from "../chart.js";
 import { arrowKeys } from "../controls.js";
 import { node } from "../dom.js";
-import { fixed } from "../number_text.js";
+import { countOf, fixed } from "../number_text.js";
 import { ARTICLE, BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js";
 
 /** @import { Inks } from "../colour.js" */
@@ -50,14 +50,20 @@ export function retrievalScreen(page, painter, names) {
   /** @param {number} i */
   function tile(i) {
     const surface = painter.surface(TILE);
-    const verdict = node("span", { className: "learn-verdict" });
     const label = node("span", { className: "learn-words" });
-    const button = node("button", { type: "button", onclick: () => page.choose({ pair: i }) }, surface, label, verdict);
-    return { item: node("li", {}, button), button, surface, label, verdict, shown: -1 };
+    const button = node("button", { type: "button", onclick: () => page.choose({ pair: i }) }, surface, label);
+    return { item: node("li", {}, button), button, surface, label, shown: -1 };
   }
 
   /** @param {number} i */
   const textOf = (i) => page.start.captions.slice(i * LENGTH, (i + 1) * LENGTH);
+
+  /** Without its articles, for a tile @param {number} i */
+  const captionOf = (i) =>
+    words(
+      textOf(i).filter((id) => id !== ARTICLE),
+      names,
+    );
 
   return {
     element,
@@ -67,8 +73,8 @@ export function retrievalScreen(page, painter, names) {
       const { done, ability } = page;
       if (!done) return "Before the first step the model picks a picture for each caption by chance. Press Start.";
       const found = Math.round(ability.recall * BATCH);
-      const verb = found === 1 ? "caption finds its" : "captions find their";
-      return `After ${done} steps ${found} of ${BATCH} ${verb} picture among ${BATCH} that no step has shown; chance is 1.`;
+      const verb = found === 1 ? "finds its" : "find their";
+      return `After ${countOf(done, "step")} ${found} of ${BATCH} captions ${verb} picture among ${BATCH} that no step has shown; chance is 1.`;
     },
 
     /** Another 16 pairs: a seed has its own */
@@ -76,10 +82,6 @@ export function retrievalScreen(page, painter, names) {
       tiles.forEach((made, i) => {
         const ids = textOf(i);
         made.shown = -1;
-        made.label.textContent = words(
-          ids.filter((id) => id !== ARTICLE),
-          names,
-        );
         made.button.title = words(ids, names);
       });
     },
@@ -91,12 +93,12 @@ export function retrievalScreen(page, painter, names) {
         const pick = ability.picked[i];
         if (made.shown !== pick) painter.paint(made.surface, start.scenes[pick]);
         made.shown = pick;
-        made.verdict.textContent = pick === i ? "✓" : "";
+        made.label.textContent = `${pick === i ? "✓ " : ""}${captionOf(i)}`;
         made.button.classList.toggle("learn-right", pick === i);
         made.button.setAttribute("aria-pressed", String(i === choices.pair));
         made.button.setAttribute(
           "aria-label",
-          `${made.label.textContent}: ${pick === i ? "the right picture" : "another picture"}`,
+          `${captionOf(i)}: ${pick === i ? "the right picture" : "another picture"}`,
         );
       });
       answer.textContent = `${Math.round(ability.recall * BATCH)} of ${BATCH}`;

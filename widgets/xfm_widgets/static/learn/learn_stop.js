@@ -1,6 +1,6 @@
 // @ts-check
 // The experiment of two phases, which the class fills with seeds: does MLM keep what it has learnt?
-import { canvas, resize } from "../canvas.js";
+import { canvas, font, resize } from "../canvas.js";
 import { lineChart } from "../chart.js";
 import { button, usable } from "../controls.js";
 import { node } from "../dom.js";
@@ -129,7 +129,7 @@ export function stopScreen(page, measured) {
   /** @param {Inks} inks */
   function drawCurves(inks) {
     const wide = chart.parentElement?.clientWidth || SIZE[0];
-    resize(chart, wide, Math.min(420, Math.max(220, 0.5 * wide)));
+    resize(chart, wide, Math.max(220, Math.min(0.6 * wide, 0.52 * innerHeight)));
     const { language, stopped, open } = curves;
     const seen = [...language.slice(4), ...stopped, ...open].filter((v, i) => i % 2 && Number.isFinite(v));
     const [low, high] = seen.length ? [Math.min(...seen), Math.max(...seen)] : [1, 2];
@@ -184,7 +184,7 @@ export function stopScreen(page, measured) {
       pen.strokeRect(x(effect.mean), tall - 1.45 * ROW, 0, ROW / 2);
     }
     pen.fillStyle = inks.soft;
-    pen.font = "13px system-ui, sans-serif";
+    pen.font = font(dots);
     pen.textAlign = "center";
     pen.fillText("0", x(0), tall - 1);
     if (wide > 300) {

@@ -32,5 +32,9 @@ export function ahead(count, compute) {
       });
     go();
   });
-  return { get, isDone, done };
+  /** All at once */
+  const hurry = () => {
+    for (let i = 0; i < count; i++) get(i);
+  };
+  return { get, isDone, done, hurry };
 }

@@ -8,8 +8,9 @@ import { coded, noMaps } from "./page_questions.js";
 /** @import { Tokens } from "./page_tokenizer.js" */
 /** @import { GroundedPhrase, SeenWordsPayload } from "../payloads.d.ts" */
 /**
- * `find`: as GroundingPad draws it, boxes as x, y, width, height in pixels; without candidates until the picture is `ready`
- * @typedef {{ find: (phrase: string) => GroundedPhrase, isReady: () => boolean, ready: Promise<void> }} Grounder
+ * `find`: as GroundingPad draws it, boxes as x, y, width, height in pixels; without candidates until the picture is `ready`, as
+ * `hurry` makes it at once
+ * @typedef {{ find: (phrase: string) => GroundedPhrase, isReady: () => boolean, ready: Promise<void>, hurry: () => void }} Grounder
  */
 /** @typedef {number[]} Box centre x and y, width, height as shares of the picture's side */
 
@@ -72,7 +73,7 @@ export function grounder(model, rgb, seed, seen = null) {
       most: scale,
     };
   }
-  return { find, isReady: masked.isDone, ready: masked.done };
+  return { find, isReady: masked.isDone, ready: masked.done, hurry: masked.hurry };
 }
 
 /** @param {Box} box @param {number} side */
