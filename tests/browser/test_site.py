@@ -144,8 +144,12 @@ def opened(alone: Any, site: Path) -> Iterator[Callable[[str], Any]]:
 def test_the_front_page_shows_a_live_view(opened: Callable[[str], Any]) -> None:
     page = opened("index.html")
     page.wait_for_url("**/docs/index.html")
-    page.frame_locator("iframe.live").locator(".xfm-view").wait_for()
-    page.wait_for_function("() => document.querySelector('iframe.live').style.height > '1px'")
+    frame = page.frame_locator("iframe.live")
+    frame.locator(".xfm-view").wait_for()
+    page.wait_for_function("() => parseFloat(document.querySelector('iframe.live').style.height) > 100")
+    for theme in ("dark", "light"):
+        page.evaluate("theme => { document.body.dataset.theme = theme; }", theme)
+        frame.locator(f"body[data-theme={theme}]").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
