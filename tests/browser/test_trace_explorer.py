@@ -135,7 +135,8 @@ def steady(page: Any) -> None:
     places = "[...document.querySelectorAll('.xfm-panel, .xfm-panel > *, [role=option]')].map(e => e.offsetTop)"
     before = page.evaluate(places)
     picture = page.locator("[aria-roledescription='patches of a picture']:visible").first
-    picture.hover(position={"x": 250, "y": 30})
+    box = picture.bounding_box()
+    picture.hover(position={"x": 0.87 * box["width"], "y": 0.1 * box["height"]})
     value = page.locator(".xfm-value:visible").first
     assert re.fullmatch(r"patch 3 [(]row 1, column 4[)]: [0-9.]+\s%", value.inner_text())
     assert page.evaluate(places) == before

@@ -214,7 +214,7 @@ def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one(model):
     assert view.drawn["objects"] == objects and view.credit == SCENE.credit, "of the same picture"
     expected = attribute(make_inputs(model, TOKENIZER, SCENE.image, "a red car", "itc"), "occlusion")
     shown = next(a for a in view.shown() if a.target == "itc")
-    torch.testing.assert_close(shown.words, expected.words)
+    torch.testing.assert_close(shown.patches, expected.patches)
     assert view.scores["before"]["itc"] == pytest.approx(expected.score, abs=1e-5)
     view.removed_words = [2]
     assert view.scores["after"] != view.scores["before"]
@@ -223,7 +223,7 @@ def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one(model):
 
 
 def test_targets_that_another_sentence_has_not_are_left_out(model):
-    word = make_inputs(model, TOKENIZER, SCENE.image, SCENE.text, SCENE.objects[0].name.split()[0])
+    word = make_inputs(model, TOKENIZER, SCENE.image, SCENE.text, f"word {SCENE.text.split()[-1]}")
     view = xw.AttributionLab.of([word], ["occlusion"])
     view.typed = "two"
     assert view.targets == ["itm"] and view.drawn["words"] == ["two"]

@@ -1,6 +1,6 @@
 // @ts-check
 // Mask playground: a picture to paint on, words to click; guesses with and without the picture, MIM's agreement map.
-import { bitmap, canvas, font, legend, outline, patchAt, patchName } from "./canvas.js";
+import { bitmap, canvas, font, legend, onScreen, outline, patchAt, patchName } from "./canvas.js";
 import { css, sequential } from "./colour.js";
 import { arrowKeys, button, finger, textBox } from "./controls.js";
 import { node } from "./dom.js";
@@ -17,7 +17,7 @@ import { pictureSender } from "./picture_upload.js";
 const [WIDE, WIDEST] = [250, 860]; // of a picture, CSS pixels: at first, and at most
 const REST = 180; // ms after the last stroke
 const PATIENCE = 4000; // ms for an answer
-const ROOM_FOR_NUMBERS = 26; // CSS pixels of a patch
+const ROOM_FOR_NUMBERS = 34; // CSS pixels of a patch
 const HIDDEN = "#8a8a8a";
 const SIDES = /** @type {const} */ ([
   ["with", "seen"],
@@ -338,7 +338,7 @@ function render({ model, el }) {
     brush.fillStyle = css(sequential(value), opacityOf(Math.max(value, 0), 1, model.get("opacity")));
     brush.fillRect(x, y, width, height);
     outline(brush, [x + 0.5, y + 0.5, width - 1, height - 1], [["#fff", 1]]);
-    if (width < ROOM_FOR_NUMBERS) return;
+    if (width < onScreen(agreementMap, ROOM_FOR_NUMBERS)) return;
     brush.font = font(agreementMap);
     brush.textAlign = "center";
     brush.lineWidth = 3; // a number is read on any ground
