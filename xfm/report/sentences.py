@@ -98,23 +98,20 @@ def baselines(table: Any) -> list[str]:
         counted = ""
         if row.ngram == row.ngram:
             beaten = min(means) < row.ngram if row.better == "lower" else max(means) > row.ngram
-            verb = "a variant beats it" if beaten else "no variant beats it"
-            counted = f" An n-gram of the two visible neighbours reaches {amount(row.ngram, row.unit)}: {verb}."
+            counted = f" An n-gram of the two visible neighbours reaches {amount(row.ngram, row.unit)}: "
+            counted += f"{'a' if beaten else 'no'} variant beats it."
         sentences.append(f"{metric}: the variants’ means are {' to '.join(ends)} {row.unit}; {level}{start}.{counted}")
     return sentences
 
 
 def not_admitted(admission: Any) -> list[str]:
-    """Which checks of the rule of admission fail: a sentence a primary metric, and one for all arms of a part."""
-    failed: list[Any] = [*admission[~admission["admitted"].astype(bool)].itertuples()]
-    arms, groups = admission[admission["part"] == "learnt"]["variant"], dict[str, list[str]]()
-    for row in (row for row in failed if row.part != "baseline"):
-        what = "trained to two numbers of steps" if row.part == "horizons" else f"above its baseline on {row.metric}"
+    """Which checks of the rule of admission fail, and for which variants."""
+    arms, groups = (admission["part"] == "learnt").sum(), dict[str, list[str]]()
+    for row in admission[~admission["admitted"].astype(bool)].itertuples():
+        on = {"baseline": f"Not admitted as primary, {row.metric}", "horizons": "Trained to one number of steps"}
+        what = on.get(row.part, f"Not shown above the baseline on {row.metric}")
         groups.setdefault(what, []).append(row.variant)
-    return [
-        *(f"{row.metric}: {row.why}." for row in failed if row.part == "baseline"),
-        *(f"Not shown {what}: {'any arm' if len(own) == len(arms) else listed(own)}." for what, own in groups.items()),
-    ]
+    return [f"{what}: {'every arm' if len(own) == arms else listed(own)}." for what, own in groups.items()]
 
 
 def conclusions(table: Any) -> list[str]:

@@ -127,18 +127,10 @@ def spread_cells(rows: pd.DataFrame) -> pd.DataFrame:
 
 def admission_cells(admission: pd.DataFrame) -> pd.DataFrame:
     """Rows of Study.admission as text."""
-    records: list[Any] = [*admission.itertuples()]
-    cells = [
-        {
-            "check": row.part,
-            "variant": row.variant,
-            "of": row.metric,
-            "seeds": str(row.n),
-            "mean": amount(row.mean, row.unit),
-            "95 % interval": interval(row.low, row.high, row.unit),
-            "baseline": " ".join(filter(None, (amount(row.baseline, row.unit), row.baseline_name))),
-            "admitted": "yes" if row.admitted else f"no: {row.why}",
-        }
-        for row in records
-    ]
-    return pd.DataFrame(cells, dtype=str)
+    rows = [
+        (r.part, r.variant, r.metric, str(r.n), amount(r.mean, r.unit), interval(r.low, r.high, r.unit),
+         f"{amount(r.baseline, r.unit)} {r.baseline_name}".strip(), "yes" if r.admitted else f"no: {r.why}")
+        for r in cast(Iterable[Any], admission.itertuples())
+    ]  # fmt: skip
+    columns = ["check", "variant", "of", "seeds", "mean", "95 % interval", "baseline", "admitted"]
+    return pd.DataFrame(rows, columns=columns, dtype=str)

@@ -31,7 +31,7 @@ from .spec import LEVELS, Spec
 from .study_metrics import FAMILIES, Measured, Metric
 
 Key = tuple[str, int]  # of a run: its variant and seed
-RESULTS, METRICS, FAILED, BASELINES = "results.csv", "metrics.json", "failed.json", "baselines.json"
+FILES = RESULTS, METRICS, FAILED, BASELINES = "results.csv", "metrics.json", "failed.json", "baselines.json"
 RUN: dict[str, type] = {"variant": str, "seed": int}
 _ABOUT = [*RUN, "fingerprint", "level", "seconds"]  # columns of results.csv before those of the metrics
 _OLD = "Older versions wrote a row a metric: move the file away and run the study again, which measures finished runs"

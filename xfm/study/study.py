@@ -131,7 +131,7 @@ class Study:
     @property
     def measurements(self) -> Measurements:
         """All measurements so far, read again when a file has changed. StudyError for a file of another content."""
-        files = [growing_csv.content(self.folder / name) for name in (store.RESULTS, store.METRICS, store.FAILED)]
+        files = [growing_csv.content(self.folder / name) for name in store.FILES]
         if self._measured is None or self._measured[0] != files:
             self._measured = files, Measurements.read(self.folder, self.spec)
         return self._measured[1]

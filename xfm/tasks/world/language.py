@@ -26,7 +26,7 @@ from ..result import NGRAM, Better, Result
 
 NEEDS = ("texts",)
 SENTENCES = 2000
-COUNTED = 20_000  # training texts that the unigram baseline counts
+COUNTED, PAIRED = 20_000, 200_000  # training texts that the unigram baseline and the n-gram count, at most
 Predictions = tuple[Any, Any, Tensor, np.ndarray]  # of masked tokens: correct, cross-entropy, id, sentence
 Masked = list[tuple[list[int], list[int], list[int]]]  # of each text its masked ids, the positions and their labels
 
@@ -70,11 +70,13 @@ def _results(
 
 
 def ngram(context: EvalContext) -> NGram:
-    """Counted on all training texts, which takes seconds once; fitted to masked tokens of the validation split."""
+    """Counted on all training texts (the first PAIRED), in seconds once; fitted to masked tokens of validation."""
     tokenizer, longest, source = context.tokenizer, context.config.data.text_tokens, context.source_with("texts")
     of = "/".join((source.fingerprint, tokenizer.backend.to_str(), str(longest)))
     name = f"tokens-{hashlib.blake2b(of.encode(), digest_size=8).hexdigest()}.npy"
-    counts = _counts(cache.cached(name, lambda: _encoded(source.texts("train"), tokenizer, longest)), tokenizer)
+    counts = _counts(
+        cache.cached(name, lambda: _encoded(source.texts("train")[:PAIRED], tokenizer, longest)), tokenizer
+    )
     chosen = replace(context, split="validation")
     return fitted(counts, beside(_masked(chosen, _sample(chosen, "validation", SENTENCES, "language"))))
 
