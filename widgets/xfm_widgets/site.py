@@ -9,18 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from xfm.base import seeding
 from xfm.base.files import write_atomically
 from xfm.base.strings import parse_json
 from xfm.data.masking import block_mask
-from xfm.data.world import openmoji, styles
+from xfm.data.world.crisp import rendered
 from xfm.objectives import OBJECTIVES
 from xfm.tasks import EvalContext
 
@@ -133,39 +131,19 @@ def scene_payload(lab: Lab, concepts: tuple[int, ...]) -> dict[str, Any]:
 
 def shown(scene: Any, without: Any = None) -> dict[str, Any]:
     """A `Shown` of story.d.ts: the picture crisp, and as the model sees it; `without`: an object that is left out."""
-    image = (
-        np.where(grown(without.silhouette)[..., None], ground(scene, len(scene.image)), scene.image)
-        if without
-        else scene.image
-    )
-    return {"picture": crisp(scene, without), "image": image.astype(np.uint8).tobytes()}
+    image, objects = scene.image, [o for o in scene.objects if o is not without]
+    if without:
+        image = np.where(grown(without.silhouette)[..., None], ground(scene), image).astype(np.uint8)
+    picture = base64.b64encode(rendered(image, objects, CRISP)).decode()
+    return {"picture": f"data:image/webp;base64,{picture}", "image": image.tobytes()}
 
 
-def crisp(scene: Any, without: Any = None) -> str:
-    """The scene drawn from its vectors over its ground, CRISP pixels a side, as a data: URI."""
-    canvas, scale = Image.fromarray(ground(scene, CRISP)).convert("RGBA"), CRISP / len(scene.image)
-    for o in scene.objects:
-        if o is without:
-            continue
-        drawing = Image.fromarray(styles.render(openmoji.concepts()[o.concept].file.read_text("utf-8"), CRISP))
-        size = round(o.width * scale), round(o.height * scale)
-        cut = drawing.crop(drawing.getbbox()).resize(size, Image.Resampling.LANCZOS)
-        upright = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if o.flip else cut
-        canvas.alpha_composite(upright, (round(o.x * scale), round(o.y * scale)))
-    file = BytesIO()
-    canvas.convert("RGB").save(file, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def ground(scene: Any, side: int) -> np.ndarray:
-    """(side, side, 3) uint8: the plane through what no object covers, the scene's colour or ramp without its grain."""
+def ground(scene: Any) -> np.ndarray:
+    """(S, S, 3): the plane through what no object covers, the scene's colour or ramp without its grain."""
     free = ~grown(np.any([o.silhouette for o in scene.objects], axis=0))
-    rows, columns = np.nonzero(free)
-    known = np.stack([np.ones(len(rows)), rows + 0.5, columns + 0.5], 1)
-    plane, *_ = np.linalg.lstsq(known, scene.image[free].astype(float), rcond=None)
-    places = (np.arange(side) + 0.5) * len(scene.image) / side
-    y, x = np.meshgrid(places, places, indexing="ij")
-    return np.clip(np.stack([np.ones_like(x), y, x], -1) @ plane + 0.5, 0, 255).astype(np.uint8)
+    rows, columns = np.mgrid[: len(free), : len(free)]
+    grid = np.stack([np.ones_like(rows), rows, columns], -1).astype(float)
+    return (grid @ np.linalg.lstsq(grid[free], scene.image[free].astype(float), rcond=None)[0] + 0.5).clip(0, 255)
 
 
 def grown(mask: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from .objects import VISIBLE, Object
 from .scenes import World
 
 SIDE = 384  # pixels of a crisp picture
-MOST = 16_384  # pictures whose objects are remembered: those of a view have just been drawn
+MOST = 1024  # pictures whose objects are remembered: those of a view have just been drawn
 _objects: OrderedDict[int, tuple[Object, ...]] = OrderedDict()  # of each picture, by the hash of its pixels
 
 
@@ -38,6 +38,11 @@ def crisp(image: np.ndarray, side: int = SIDE) -> bytes:
     objects = _objects.get(hash(image.tobytes()))
     if not objects or image.shape != (objects[0].side, objects[0].side, 3) or len(image) >= side:
         return b""
+    return rendered(image, objects, side)
+
+
+def rendered(image: np.ndarray, objects: Sequence[Object], side: int = SIDE) -> bytes:
+    """A WebP of these objects, drawn anew at `side` pixels, on the ground of the picture (S, S, 3) uint8."""
     canvas, factor = _background(image, objects, side), side / len(image)
     for o in objects:
         rows, columns = o.place(o.sprite)
