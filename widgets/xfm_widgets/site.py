@@ -133,21 +133,22 @@ def shown(scene: Any, without: Any = None) -> dict[str, Any]:
     """A `Shown` of story.d.ts: the picture crisp, and as the model sees it; `without`: an object that is left out."""
     image, objects = scene.image, [o for o in scene.objects if o is not without]
     if without:
-        image = np.where(grown(without.silhouette)[..., None], ground(scene), image).astype(np.uint8)
+        image = np.where(covered(scene, [without])[..., None], ground(scene), image).astype(np.uint8)
     picture = base64.b64encode(rendered(image, objects, CRISP)).decode()
     return {"picture": f"data:image/webp;base64,{picture}", "image": image.tobytes()}
 
 
 def ground(scene: Any) -> np.ndarray:
     """(S, S, 3): the plane through what no object covers, the scene's colour or ramp without its grain."""
-    free = ~grown(np.any([o.silhouette for o in scene.objects], axis=0))
+    free = ~covered(scene, scene.objects)
     rows, columns = np.mgrid[: len(free), : len(free)]
     grid = np.stack([np.ones_like(rows), rows, columns], -1).astype(float)
     return (grid @ np.linalg.lstsq(grid[free], scene.image[free].astype(float), rcond=None)[0] + 0.5).clip(0, 255)
 
 
-def grown(mask: np.ndarray) -> np.ndarray:
-    """A mask (side, side) with the pixels that touch it, which drawings are blended into."""
-    wide = np.pad(mask, 1)
-    side = len(mask)
+def covered(scene: Any, objects: Any) -> np.ndarray:
+    """(S, S) bool: the pixels that drawings are blended into, faint ones and neighbours too."""
+    wide, side = np.zeros(np.add(scene.image.shape[:2], 2), bool), len(scene.image)
+    for o in objects:
+        wide[1:-1, 1:-1][o.place(o.sprite)] |= o.sprite[..., 3] > 0
     return np.any([wide[i : i + side, j : j + side] for i in range(3) for j in range(3)], axis=0)
