@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from views import accessible, press
@@ -14,7 +15,7 @@ from views import accessible, press
 from xfm_widgets.learning_page import learning_page
 
 pytestmark = pytest.mark.browser
-ENOUGH, LIMIT = 0.8, 60  # R@1 of 16, and seconds of training in which it must be reached
+ENOUGH, LIMIT = 0.8, 60  # R@1 of 16, and seconds of one core in which it must be reached
 NO_WORKER = "delete globalThis.Worker;"
 NO_WASM = "if (globalThis.document) delete globalThis.WebAssembly;"
 
@@ -60,13 +61,19 @@ def until(page: Page, least: int) -> None:
         page.wait_for_timeout(100)
 
 
+def work() -> float:
+    """Seconds of processor time that the browser's pages have taken: other work on the machine does not count."""
+    pages = (p for p in psutil.Process().children(recursive=True) if "--type=renderer" in p.cmdline())
+    return sum(sum(p.cpu_times()[:2]) for p in pages)
+
+
 @pytest.mark.full
 def test_it_learns_to_find_the_pictures(page: Page, file: Path) -> None:
     opened(page, file)
+    begin, best = work(), 0.0
     named(page, "Start")
-    end, best = time.monotonic() + LIMIT, 0.0
-    while best < ENOUGH and time.monotonic() < end:
-        page.wait_for_timeout(200)
+    while best < ENOUGH and work() < begin + LIMIT:
+        page.wait_for_timeout(500)
         best = max(best, float(page.locator("main").get_attribute("data-recall") or 0))
     assert best >= ENOUGH, f"R@1 {best} after {steps(page)} steps"
 
