@@ -270,6 +270,19 @@ def test_the_shipped_checkpoint_says_what_it_says_in_pytorch() -> None:
     assert max(largest.values()) < TOLERANCE, largest
 
 
+MATCH = DECODE + "answer(data.pairs.map(([rgb, text]) => model.itm(model.outputs(model.inputs(bytes(rgb), text)))));"
+
+
+def test_pictures_of_the_world_match_texts_as_in_python_with_all_bits() -> None:
+    lab = xfm.load("demo")
+    scenes = [lab.scene(i) for i in range(8)]
+    pairs = [(s.image, text) for i, s in enumerate(scenes) for text in (s.caption.text, scenes[i - 1].caption.text)]
+    plain = [(coded(image.tobytes()), text) for image, text in pairs]
+    found = javascript.run(MATCH, {"payload": sent(page_model(lab.model, lab.tokenizer)), "pairs": plain})
+    expected = [explain.make_inputs(lab.model, lab.tokenizer, *pair).score() for pair in pairs]
+    np.testing.assert_allclose(found, expected, atol=1e-3, rtol=0)
+
+
 # ---- attribution
 
 ATTRIBUTE = (
