@@ -144,8 +144,8 @@ class Twin:
 
     @staticmethod
     def attend(*qkv: Tensor) -> Tensor:
-        heads = (t.unflatten(-1, (WIDTH // 16, 16)).transpose(1, 2) for t in qkv)
-        return F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+        q, k, v = (t.unflatten(-1, (WIDTH // 16, 16)).transpose(1, 2) for t in qkv)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
     def attention(self, x: Tensor, name: str, p: Any = None) -> Tensor:
         return self.linear(self.attend(*(x @ (p or self.p)[f"{name}.qkv"]).chunk(3, -1)), f"{name}.out", p)

@@ -42,12 +42,12 @@ def page(alone: BrowserContext) -> Iterator[Page]:
 
 def opened(page: Page, file: Path, state: str = "") -> Page:
     page.goto(f"{file.as_uri()}{state}")
-    page.locator("main[data-steps='0']").wait_for()
+    page.locator("#page[data-steps='0']").wait_for()
     return page
 
 
 def steps(page: Page) -> int:
-    return int(page.locator("main").get_attribute("data-steps") or 0)
+    return int(page.locator("#page").get_attribute("data-steps") or 0)
 
 
 def named(page: Page, name: str) -> None:
@@ -74,7 +74,7 @@ def test_it_learns_to_find_the_pictures(page: Page, file: Path) -> None:
     named(page, "Start")
     while best < ENOUGH and work() < begin + LIMIT:
         page.wait_for_timeout(500)
-        best = max(best, float(page.locator("main").get_attribute("data-recall") or 0))
+        best = max(best, float(page.locator("#page").get_attribute("data-recall") or 0))
     assert best >= ENOUGH, f"R@1 {best} after {steps(page)} steps"
 
 
@@ -114,10 +114,10 @@ def test_an_address_restores_the_state_and_a_seed_its_training(page: Page, file:
     shown = []
     for _ in range(2):
         named(page, "Step")
-        expect(page.locator("main")).to_have_attribute("data-steps", "1")
+        expect(page.locator("#page")).to_have_attribute("data-steps", "1")
         shown.append(page.locator(".learn-value").all_inner_texts())
         named(page, "Reset")
-        expect(page.locator("main")).to_have_attribute("data-steps", "0")
+        expect(page.locator("#page")).to_have_attribute("data-steps", "0")
     assert shown[0] == shown[1]
 
 

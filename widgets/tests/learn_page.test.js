@@ -55,13 +55,26 @@ test("a batch is a function of seed and step, and its captions are of its pictur
 
 test("the slope of the box loss is its difference quotient", () => {
   for (const [box, truth] of [
-    [[0.5, 0.4, 0.3, 0.2], [0.55, 0.45, 0.35, 0.4]],
-    [[0.2, 0.2, 0.1, 0.3], [0.7, 0.6, 0.2, 0.25]],
-    [[0.5, 0.5, 0.8, 0.7], [0.52, 0.47, 0.2, 0.25]],
+    [
+      [0.5, 0.4, 0.3, 0.2],
+      [0.55, 0.45, 0.35, 0.4],
+    ],
+    [
+      [0.2, 0.2, 0.1, 0.3],
+      [0.7, 0.6, 0.2, 0.25],
+    ],
+    [
+      [0.5, 0.5, 0.8, 0.7],
+      [0.52, 0.47, 0.2, 0.25],
+    ],
   ]) {
     const { slope } = boxError(box, truth);
     box.forEach((_, c) => {
-      const at = (d) => boxError(box.map((v, i) => (i === c ? v + d : v)), truth).loss;
+      const at = (d) =>
+        boxError(
+          box.map((v, i) => (i === c ? v + d : v)),
+          truth,
+        ).loss;
       assert.ok(Math.abs((at(1e-6) - at(-1e-6)) / 2e-6 - slope[c]) < 1e-5, `${c} of ${box}`);
     });
   }

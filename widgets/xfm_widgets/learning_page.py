@@ -34,7 +34,7 @@ PAGE = """<!doctype html>
 <title>{title}</title>
 <style>body {{ margin: clamp(0px, 2vw, 1rem); }}
 {css}</style>
-<main></main>
+<main><div id="page"></div></main>
 <script type="module" id="learn">
 {modules}
 {call}({given});
@@ -52,7 +52,7 @@ def learning_page(results: Path = RESULTS) -> str:
              "measured": {name: measured[name] for name in ("joint", "two_phases")}}  # fmt: skip
     return PAGE.format(
         title=TITLE,
-        css=styles_of("gradient_flow") + (STATIC / "learn.css").read_text("utf-8"),
+        css=styles_of("gradient_flow") + (LEARN.parent / "learn.css").read_text("utf-8"),
         modules=esm.join(LEARN),
         call=esm.export(LEARN, "learn"),
         given=script_json(given),

@@ -79,7 +79,7 @@ export function curvesScreen(page, losses) {
         const { means, last, level, levels, isMoving, name } = curve(loss.name);
         value.textContent = short(last ?? null);
         note.textContent = `without learning ${short(level ?? null)} (${name})`;
-        resize(surface, surface.parentElement?.clientWidth || SIZE[0], SIZE[1]);
+        resize(surface, surface.parentElement?.clientWidth || SIZE[0], Math.max(SIZE[1], (innerHeight - 480) / 3));
         const seen = means.filter((v, i) => i % 2 && Number.isFinite(v));
         const top = Math.max(level || 0, ...seen.slice(Math.min(seen.length - 1, 3)), 0.1) * 1.1;
         const key = /** @type {keyof Inks} */ (ink.replace(/var\(--|\)/g, ""));

@@ -30,7 +30,7 @@ import { stopScreen } from "./learn_stop.js";
 const NAMES = { retrieval: "Retrieval", gradients: "Gradients", losses: "Losses", stop: "The stop" };
 const PREDICTED = { self: "its own outputs", pixels: "pixels", frozen: "a frozen copy" };
 const POINTS = 1200; // of the curves: of a longer training every second one is left out
-const SCRIPT = "learn"; // id of the element that the page's script stands in
+const [SCRIPT, PLACE] = ["learn", "page"]; // ids of the elements that the page's script and the page stand in
 
 /**
  * What the page's script calls, in the page and in its worker
@@ -40,7 +40,7 @@ export function learn(given) {
   const drawings = readDrawings(given.drawings);
   if (typeof document === "undefined") return work(drawings);
   const script = document.getElementById(SCRIPT)?.textContent ?? "";
-  const root = /** @type {HTMLElement} */ (document.querySelector("main"));
+  const root = /** @type {HTMLElement} */ (document.getElementById(PLACE));
   root.classList.add("xfm-view", "xfm-learn", "xfm-gradient-flow");
   const painter = createPainter(given.pictures);
   painter.ready.then(() => show(root, given, painter, (hear) => employ(drawings, script, hear)));

@@ -98,7 +98,11 @@ export function stopScreen(page, measured) {
       for (const { phase, step, loss, seed: own } of points) {
         if (own !== seed) [seed, curves] = [own, { language: [], stopped: [], open: [] }];
         if (Number.isFinite(loss)) curves[phase].push(step, loss);
-        const name = { language: "MLM alone", stopped: "fusion losses with the stop", open: "without it" }[phase];
+        const name = {
+          language: "MLM alone",
+          stopped: "fusion losses with the stop",
+          open: "fusion losses without the stop",
+        }[phase];
         at = `${name}, step ${step} of ${FIRST + SECOND}`;
       }
     },
