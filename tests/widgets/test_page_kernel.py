@@ -36,7 +36,8 @@ const canvas = () => ({ width: 0, height: 0, append() {}, setAttribute() {}, get
 globalThis.document = { createElement: canvas };
 const traits = $offline.decoded(data.traits), listeners = {}, told = [];
 const host = {
-  limits: { scene: { count: 1 }, methods: {}, removed_objects: {} },
+  limits: { scene: { count: 1 }, methods: {}, removed_objects: {}, removed_words: {}, token: {}, targets: {},
+            hidden_pieces: {} },
   get: (name) => traits[name],
   on: (event, act) => (listeners[event] ??= []).push(act),
   set(name, value) {
