@@ -2,11 +2,11 @@
 
     python benchmarks/learning_page.py [--seeds 6] [--steps 400] [--phases 6] [--longer 1000] [--long_seeds 2]
 
-learning_page.json: milliseconds a step with WebAssembly and with plain JavaScript (least and median); R@1 of 16, mean
-over `groups` groups of held-out pairs, and the box IoU after `steps` and, of the first seeds, `longer` steps; in joint
-training from scratch the last 100 steps' losses without the stop minus with it, paired by seed; the same difference of
-MLM's held-out loss after a second phase of fusion losses. Intervals are 95 % (Student's t). The page's sentences take
-their numbers from here.
+widgets/xfm_widgets/learning_page.json: milliseconds a step with WebAssembly and with plain JavaScript (least and
+median); R@1 of 16, mean over `groups` groups of held-out pairs, and the box IoU after `steps` and, of the first
+seeds, `longer` steps; in joint training from scratch the last 100 steps' losses without the stop minus with it,
+paired by seed; the same difference of MLM's held-out loss after a second phase of fusion losses. Intervals are 95 %
+(Student's t). The page's sentences take their numbers from here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from measuring import options, spread, write
 
-from xfm_widgets.learning_page import drawings
+from xfm_widgets.learning_page import MEASURED, drawings
 
 HEAD = """
 import { createKernels } from "./learn/learn_kernels.js";
@@ -85,7 +85,7 @@ if __name__ == "__main__":
     import sys
 
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # javascript.py
-    asked = options(__doc__, seeds=6, steps=400, longer=1000, long_seeds=2, phases=6, groups=8, jobs=4)
+    asked = options(__doc__, seeds=6, steps=400, longer=1000, long_seeds=2, phases=6, groups=8, jobs=4, out=MEASURED)
     DRAWINGS = drawings()
     times = {kind: spread(node(SPEED, plain=kind == "JavaScript", steps=n))
              for kind, n in (("WebAssembly", 80), ("JavaScript", 8))}  # fmt: skip

@@ -22,12 +22,12 @@ BF16 = any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" i
 
 def options(about: str | None, **defaults: Any) -> Namespace:
     """The command's options, `--name`, of the kind of their defaults (a list: several), and `--out`. One thread."""
+    defaults = {"out": RESULTS / f"{Path(sys.argv[0]).stem}.json"} | defaults
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in defaults.items():
         several = isinstance(default, list)
-        kind = type(default[0] if several else default)
+        kind = Path if isinstance(default, Path) else type(default[0] if several else default)
         parser.add_argument(f"--{name}", type=kind, nargs="+" if several else None, default=default)
-    parser.add_argument("--out", type=Path, default=RESULTS / f"{Path(sys.argv[0]).stem}.json")
     torch.set_num_threads(1)
     return parser.parse_args()
 

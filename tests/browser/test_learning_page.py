@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from views import accessible, press
 
-from xfm_widgets.learning_page import learning_page
+from xfm_widgets.learning_page import MEASURED, learning_page
 
 pytestmark = pytest.mark.browser
 ENOUGH, LIMIT = 0.8, 60  # R@1 of 16, and seconds of one core in which it must be reached
@@ -133,7 +133,7 @@ def test_it_trains_without_a_worker_and_without_webassembly(page: Page, file: Pa
 @pytest.mark.full
 def test_the_class_runs_the_experiment(page: Page, file: Path) -> None:
     opened(page, file, "#screen=stop")
-    measured = json.loads((Path(__file__).parents[2] / "benchmarks/results/learning_page.json").read_text("utf-8"))
+    measured = json.loads(MEASURED.read_text("utf-8"))
     expect(page.locator(".learn-notes")).to_contain_text(f"{measured['two_phases']['n']} seeds")
     named(page, "Run one seed")
     expect(page.locator(".xfm-now")).to_contain_text("One seed", timeout=180_000)

@@ -134,20 +134,11 @@ def test_the_command_prints_the_link_and_opens_no_browser(folder: Path, tmp_path
 
 
 def test_the_first_screen_is_light_and_the_model_comes_once_behind_it(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} - {"learn.html"} == {"index.html", "model.js"}
+    assert {path.name for path in folder.iterdir()} == {"index.html", "learn.html", "model.js"}
     page, model = folder / "index.html", folder / "model.js"
     assert page.stat().st_size <= FIRST_SCREEN
     assert model.stat().st_size > FIRST_SCREEN, "the weights are not in the first screen"
     assert model.read_text("utf-8").startswith("xfmModel({") and "model.js" in page.read_text("utf-8")
-
-
-def test_the_page_that_learns_is_written_and_linked_where_its_numbers_are(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(site, "learning_page", lambda: "<!doctype html><title>learns</title>")
-    for results, there in ((tmp_path / "none.json", False), (Path(__file__), True)):
-        monkeypatch.setattr(site, "RESULTS", results)
-        page = site.write_site(tmp_path / str(there))
-        assert page.with_name("learn.html").exists() == there
-        assert f'"learn": {str(there).lower()}' in page.read_text("utf-8")
 
 
 def test_the_policy_names_the_one_script_and_style_by_their_hashes(folder: Path) -> None:

@@ -23,7 +23,7 @@ umbrella bell book cactus balloon""".split()
 SIZES, SIDE = (15, 11), 32  # pixels of a drawing's longer side, big and small, and of a picture
 SHOWN = 160  # pixels of the drawings on the screen
 LEARN = STATIC / "learn" / "learn_page.js"
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "learning_page.json"
+MEASURED = Path(__file__).with_name("learning_page.json")  # by benchmarks/learning_page.py; in the wheel
 TITLE = "A small X-FM learns"
 PAGE = """<!doctype html>
 <html lang="en">
@@ -43,10 +43,10 @@ PAGE = """<!doctype html>
 """
 
 
-def learning_page(results: Path = RESULTS) -> str:
-    """The page as HTML, with the numbers that benchmarks/learning_page.py has written to `results`."""
+def learning_page() -> str:
+    """The page as HTML, with the numbers that benchmarks/learning_page.py has measured."""
     losses = [described(name, loss.title, loss.kind()) for name, loss in OBJECTIVES.items()]
-    measured = json.loads(results.read_text("utf-8"))
+    measured = json.loads(MEASURED.read_text("utf-8"))
     given = {"drawings": drawings(), "pictures": [shown(name) for name in CONCEPTS], "losses": losses,
              "credit": styles.licence(("openmoji",)),
              "measured": {name: measured[name] for name in ("joint", "two_phases")}}  # fmt: skip

@@ -1,4 +1,4 @@
-"""A folder for a browser alone: the explorable, and the page that learns where there is one.
+"""A folder for a browser alone: the explorable, and the page that learns.
 
 Everything that the pages need lies beside them and nothing is fetched, so that the folder works from disk and on any
 static host. The model comes as a script of its own, behind the first screen.
@@ -24,7 +24,7 @@ from xfm.tasks import EvalContext
 
 from . import esm
 from .gradient_flow import described
-from .learning_page import RESULTS, learning_page
+from .learning_page import learning_page
 from .page_model import as_in_page, page_model
 from .pages import STATIC, script_json, styles_of
 
@@ -54,24 +54,22 @@ PAGE = """<!doctype html>
 
 
 def write_site(folder: str | Path) -> Path:
-    """Writes index.html (the explorable), model.js and, where its measured numbers are, learn.html. Returns index.html.
+    """Writes index.html (the explorable), model.js and learn.html (the page that learns). Returns index.html.
 
     Raises FileError where the system refuses a file."""
     import xfm
 
     folder, lab = Path(folder), xfm.load("demo")
     folder.mkdir(parents=True, exist_ok=True)
-    learn = RESULTS.is_file()
-    if learn:
-        write_atomically(folder / "learn.html", learning_page())
-    write_atomically(folder / "index.html", explorable_page(lab, learn))
+    write_atomically(folder / "learn.html", learning_page())
+    write_atomically(folder / "index.html", explorable_page(lab))
     write_atomically(folder / MODEL, f"xfmModel({script_json(page_model(lab.model, lab.tokenizer))});\n")
     return folder / "index.html"
 
 
-def explorable_page(lab: Lab, learn: bool = False) -> str:
-    """The first screen's page; `learn`: with a link to learn.html."""
-    story = script_json(story_of(lab, learn))
+def explorable_page(lab: Lab) -> str:
+    """The first screen's page."""
+    story = script_json(story_of(lab))
     call = f'{esm.export(SCRIPT, "explorable")}({story}, document.querySelector("main"), "{MODEL}");'
     script, css = f"\n{esm.join(SCRIPT)}\n{call}\n", f"\nbody {{ margin: 0; }}\n{styles_of(SHEET)}"
     hashes = {"script_hash": digest(script), "css_hash": digest(css)}
@@ -83,7 +81,7 @@ def digest(source: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
-def story_of(lab: Lab, learn: bool) -> dict[str, Any]:
+def story_of(lab: Lab) -> dict[str, Any]:
     """A `Story` of story.d.ts."""
     numbers = parse_json(NUMBERS.read_text("utf-8"))
     return {
@@ -92,7 +90,6 @@ def story_of(lab: Lab, learn: bool) -> dict[str, Any]:
         "objectives": [
             described(name, OBJECTIVES[name].title, OBJECTIVES[name].kind()) for name in lab.model.objectives
         ],
-        "learn": learn,
     }
 
 

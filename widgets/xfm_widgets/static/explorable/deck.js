@@ -58,7 +58,7 @@ export function deck(el, screens, story) {
     button(String(i + 1), () => go(screen.id), { "aria-label": `${i + 1}: ${screen.title}`, title: screen.title }),
   );
   const present = button("Present", () => presentation.toggle(), { className: "ex-present" });
-  const links = story.learn ? [node("a", { href: "learn.html" }, "Train one yourself")] : [];
+  const links = [node("a", { href: "learn.html" }, "Train one yourself")];
   const nav = node(
     "nav",
     { "aria-label": "Screens" },

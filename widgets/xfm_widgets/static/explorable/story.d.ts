@@ -75,7 +75,6 @@ export interface Story {
   numbers: Numbers;
   scene: StoryScene;
   objectives: FlowLoss[];
-  learn: boolean; // learn.html stands beside the page
 }
 
 export type State = Record<string, string>;
