@@ -183,7 +183,9 @@ function remembering(traits, more, start) {
     try {
       const begin = await start();
       acts = begin({ ...model, on: kernel.on, off: kernel.off });
+      const { message } = traits; // of a state that was opened: an answer to its choices would clear it
       for (const event of changed) kernel.fire(event);
+      if (!traits.message) model.set("message", message);
       for (const act of asked) model.send(act);
       performance.mark("xfm: the model answers"); // for benchmarks and tests
     } catch (error) {
