@@ -42,7 +42,9 @@ def known_levels(row: Any) -> list[str]:
     """A metric's reference values in words: a panel may have no room for their lines."""
     named = {"baseline": f" ({row.baseline_name})"}
     levels = {name: _level(getattr(row, name, math.nan), row.unit) for name in LEVELS}
-    return [f"{LEVELS[name]} {level}{named.get(name, '')}" for name, level in levels.items() if level]
+    shown = {name: f"{LEVELS[name]} {level}{named.get(name, '')}" for name, level in levels.items() if level}
+    counted = shown.pop("ngram", "")  # beside the baseline: a label has room for four lines
+    return [f"{text}, {counted}" if name == "baseline" and counted else text for name, text in shown.items()]
 
 
 def unit_name(row: Any) -> str:

@@ -87,7 +87,7 @@ def label_of(spec: Spec, fingerprint: str) -> str:
 def _runs(spec: Spec, variant: str, studies: Sequence[Measurements]) -> list[tuple[Measurements, str]]:
     """The studies that have runs of a variant's config, and its label there."""
     labels = [(data, label_of(data.spec, spec.configs[variant].fingerprint)) for data in studies]
-    return [(data, label) for data, label in labels if (data.results["variant"] == label).any()]
+    return [(data, label) for data, label in labels if label in {*data.results["variant"]}]
 
 
 def _check(part: str, metric: str, variant: str, runs: Sequence[tuple[Measurements, str]]) -> Admission:

@@ -93,7 +93,8 @@ def fitted(counts: Counts, rows: np.ndarray) -> NGram:
         models = counts.models(*rows[:, :2].T, prior, rows[:, 2])
         found: Any = scipy.optimize.minimize(lambda z, of=models: _loss(of, _softmax(z)), equal)
         tried.append((found.fun, prior, _softmax(found.x)))
-    return NGram(counts, *min(tried, key=lambda each: each[0])[1:])
+    _, prior, weights = min(tried, key=lambda each: each[0])
+    return NGram(counts, prior, weights)
 
 
 def _mixture(models: np.ndarray, weights: np.ndarray) -> np.ndarray:
