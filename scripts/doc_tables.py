@@ -83,7 +83,8 @@ def admission_table() -> str:
     for name in ANSWERED:
         failed = study(name).admission().query("~admitted")
         cells = dict(iter(failed.groupby("part")))
-        level = "; ".join(f"{r.metric}: {r.baseline_name}" for r in cells.get("baseline", failed[:0]).itertuples())
+        below = cells.get("baseline", failed[:0])
+        level = "; ".join(map("{}: {}".format, below["metric"], below["baseline_name"]))
         arms = len(study(name).spec.variants)
         learnt = cells.get("learnt", failed[:0]).groupby("metric", sort=False)["variant"]
         learnt = "; ".join(f"{metric} ({len(own)} of {arms} arms)" for metric, own in learnt)
@@ -370,8 +371,9 @@ def steps_table() -> str:
     rows = {}
     for name in ("insulation", "mends", "elsewhere"):
         records = [r for seed in differences(ROOT / "studies" / name, study(name).spec, "texts/mlm") for r in seed]
-        frame = pd.DataFrame(records).assign(window=lambda frame: pd.cut(frame["step"], WINDOWS))
-        means: Any = frame.groupby("window", observed=True).mean().drop(columns="step")
+        frame = pd.DataFrame(records)
+        means: Any = frame.groupby(pd.cut(frame["step"], WINDOWS), observed=True).mean()
+        means = means.drop(columns="step")
         for arm in means.drop(columns="no stop"):
             rows[arm] = [f"{100 * share:.0f}".replace("-", "−") for share in 1 - means[arm] / means["no stop"]]
     head = ["", *(f"steps {low + 1:,}–{high:,}" for low, high in itertools.pairwise(WINDOWS))]

@@ -169,14 +169,14 @@ class AttributionLab(OneQuestion):
         if picture is not None:
             self._model = model, tokenizer, [target | {"truth": None} for target in targets]
         seen = self._image if picture is None else picture
-        asked = [replace(one, objects=objects) for one in parts.asked(model, tokenizer, seen, text, names)]
+        inputs = [replace(one, objects=objects) for one in parts.asked(model, tokenizer, seen, text, names)]
         if picture is None and text == first.text and np.array_equal(first.image, self._image):
-            asked = list(self._first)  # with what is known to be true of it
+            inputs = list(self._first)  # with what is known to be true of it
         methods = [m for m in self.methods if m in METHODS and (objects or m != "object ablation")] or ["occlusion"]
-        self._pairs = parts.explained(asked, methods)
-        self._inputs, self._image, self._words = asked, asked[0].image, asked[0].words
+        self._pairs = parts.explained(inputs, methods)
+        self._inputs, self._image, self._words = inputs, inputs[0].image, inputs[0].words
         drawn, covers = parts.object_parts(objects, len(self._image), self._grid)
-        self._removals = Removals(covers, self._words.owner, self._grid**2, parts.rescorer(asked))
+        self._removals = Removals(covers, self._words.owner, self._grid**2, parts.rescorer(inputs))
         self._scored_for = None
         with self.hold_trait_notifications():
             self.removed_words, self.removed_objects, self.removed_patches = [], [], []

@@ -51,10 +51,10 @@ class Picture:
 
 def unlike(example: Any, data: Dataset | None) -> bool:
     """Whether the training data have no picture in the style of an example: a verdict was measured of theirs alone."""
-    drawn = {thing.style for thing in getattr(example, "objects", ())}
+    styles = {thing.style for thing in getattr(example, "objects", ())}
     sources = [source for source in data.sources if "images" in source.provides] if data else []
     trained = [set(getattr(source, "styles", ())) for source in sources]
-    return bool(trained) and (bool(drawn - set().union(*trained)) if drawn else all(trained))
+    return bool(trained) and (bool(styles - set().union(*trained)) if styles else all(trained))
 
 
 def elsewhere(found: Mapping[str, Any]) -> list[tuple[list[float], float]]:

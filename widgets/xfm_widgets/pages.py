@@ -89,7 +89,7 @@ def styles_of(name: str) -> str:
 
 def page_of(view: Any, model: bool = False) -> str:
     """A page that shows the view; with the `model` it answers there. ConfigError for a view that has none."""
-    parts, kernel, behind = _parts(view, "offline", model), "", ""
+    fields, kernel, behind = _parts(view, "offline", model), "", ""
     if model:
         name, payload, given = view._brings()
         rest = script_text(json.dumps([payload | {"weights": None}, given], default=encoded, ensure_ascii=False))
@@ -97,17 +97,17 @@ def page_of(view: Any, model: bool = False) -> str:
         brought, answers = esm.export(OFFLINE, "brought"), esm.export(PAGE_KERNEL, name)
         kernel = f', async () => {answers}(...(await {brought}("xfm-model", "xfm-weights")))'
     wasm = " 'wasm-unsafe-eval'" if model else ""
-    return PAGE.format(css=str(view._css), kernel=kernel, behind=behind, wasm=wasm, **parts)
+    return PAGE.format(css=str(view._css), kernel=kernel, behind=behind, wasm=wasm, **fields)
 
 
 def module_of(view: Any, name: str, model: bool = False) -> str:
     """An ES module of this file name, whose `mount` shows the view. Errors as `page_of`."""
-    parts, kernel = _parts(view, "mount", model), ""
+    fields, kernel = _parts(view, "mount", model), ""
     if model:
         answers, *brought = view._brings()
         decoded = (f"{esm.export(OFFLINE, 'decoded')}({script_json(part)})" for part in brought)
         kernel = f", () => {esm.export(PAGE_KERNEL, answers)}({', '.join(decoded)})"
-    return MODULE.format(name=name, css=script_json(view._css), kernel=kernel, **parts)
+    return MODULE.format(name=name, css=script_json(view._css), kernel=kernel, **fields)
 
 
 def _parts(view: Any, function: str, model: bool) -> dict[str, str]:

@@ -39,15 +39,15 @@ def drawn_items(
         for text in item.texts:
             require(isinstance(text, str), f"example({i}).texts", text, "of type str")
         contents = [compact(image, f"example({i}).images") for image in item.images]
-        own = [pictures.setdefault(content, len(pictures)) for content in contents]
-        for place, image in zip(own, item.images, strict=True):
+        places = [pictures.setdefault(content, len(pictures)) for content in contents]
+        for place, image in zip(places, item.images, strict=True):
             if place not in sharp:
                 sharp[place] = crisp(np.asarray(image), LARGE)
         said = [
             drawn_answer(model.answers[i], model.confidences[i]) | {"right": bool(right[i])}
             for model, right in zip(models, rights, strict=True)
         ]
-        drawn.append({"index": i, "texts": list(item.texts), "pictures": own,
+        drawn.append({"index": i, "texts": list(item.texts), "pictures": places,
                      "truth": answers_text(item.target), "box": box_of(item.target), "said": said,
                      "disagree": bool(disagree[i])})  # fmt: skip
     return {"items": drawn, "pictures": list(pictures), "crisp": [*sharp.values()]}

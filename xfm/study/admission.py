@@ -92,28 +92,28 @@ def _runs(spec: Spec, variant: str, studies: Sequence[Measurements]) -> list[tup
 
 def _check(part: str, metric: str, variant: str, runs: Sequence[tuple[Measurements, str]]) -> Admission:
     """Whether runs beat the strongest baseline of a metric, seed by seed."""
-    known = next((data.metrics[metric] for data, _ in runs if metric in data.metrics), Metric(unit=""))
+    facts = next((data.metrics[metric] for data, _ in runs if metric in data.metrics), Metric(unit=""))
     gains = [data.against_strongest(metric, label) for data, label in runs]
     rows: Any = pd.concat([table for table, _ in gains] or [pd.DataFrame()])
-    name = next((name for table, name in gains if len(table)), known.baseline_label)
-    about, nan = (name, known.better, known.unit), float("nan")
+    name = next((name for table, name in gains if len(table)), facts.baseline_label)
+    about, nan = (name, facts.better, facts.unit), float("nan")
     there = listed([data.spec.name for data, _ in runs])
     if (own_target(metric) and part == "baseline") or not len(rows):  # each run's own targets: no direction is better
-        why = "has no baseline, or no better direction" if known.family else f"was not measured in {there}"
+        why = "has no baseline, or no better direction" if facts.family else f"was not measured in {there}"
         return Admission(part, metric, variant, 0, nan, nan, nan, nan, *about, False, why)
     rows = rows.drop_duplicates("seed")
     mean, level, n = float(rows["value"].mean()), float(rows["level"].mean()), len(rows)
     ends = mean_interval(rows["gain"])
-    low, high = sorted(level + (1 if known.better == "higher" else -1) * float(end) for end in (ends.low, ends.high))
+    low, high = sorted(level + (1 if facts.better == "higher" else -1) * float(end) for end in (ends.low, ends.high))
     why = ""
     if missing := [data.spec.name for data, _ in runs if has_ngram(metric) and metric not in data.ngram]:
         why = f"its n-gram is not known: xfm study {missing[0]} --metrics"
     elif n < FEWEST:
         why = f"{variant} has {n} seeds in {there}; an interval needs {FEWEST}"
     elif not ends.low > 0:
-        reached = f"{amount(mean, known.unit)} ({interval(low, high, known.unit)}, {n} seeds)"
-        why = f"{variant} has {reached}, and the baseline ({name}) is {amount(level, known.unit)}; "
-        why += f"{known.better} is better"
+        reached = f"{amount(mean, facts.unit)} ({interval(low, high, facts.unit)}, {n} seeds)"
+        why = f"{variant} has {reached}, and the baseline ({name}) is {amount(level, facts.unit)}; "
+        why += f"{facts.better} is better"
     return Admission(part, metric, variant, n, mean, low, high, level, *about, not why, why)
 
 
@@ -130,8 +130,8 @@ def _baseline(spec: Spec, metric: str, studies: Sequence[Measurements]) -> Admis
 def _learnt(spec: Spec, variant: str, studies: Sequence[Measurements]) -> Admission:
     """Whatever an arm trains and its runs have a baseline of: held-out losses, and what _ASKED names."""
     runs = _runs(spec, variant, studies)
-    known = {metric for data, label in runs for metric in {*data.gains[data.gains["variant"] == label]["metric"]}}
-    checks = [_check("learnt", metric, variant, runs) for metric in trained(spec.configs[variant]) if metric in known]
+    have = {metric for data, label in runs for metric in {*data.gains[data.gains["variant"] == label]["metric"]}}
+    checks = [_check("learnt", metric, variant, runs) for metric in trained(spec.configs[variant]) if metric in have]
     failed = [check for check in checks if not check.admitted]
     why = "; ".join(f"{check.metric}: {check.why}" for check in failed)
     why = why if checks else "no run of its config has measured what it trains"
@@ -142,8 +142,8 @@ def _learnt(spec: Spec, variant: str, studies: Sequence[Measurements]) -> Admiss
 def trained(config: RunConfig) -> list[str]:
     """Metrics that say whether a run has learnt what it trains."""
     losses = [(s, name) for s, names in losses_by_stream(config).items() for name in names if config.weight(name) > 0]
-    asked = [_ASKED[name] for name in dict.fromkeys(name for _, name in losses) if name in _ASKED]
-    return [*(f"{HELD_OUT}/{stream}/{name}" for stream, name in losses), *asked]
+    metrics = [_ASKED[name] for name in dict.fromkeys(name for _, name in losses) if name in _ASKED]
+    return [*(f"{HELD_OUT}/{stream}/{name}" for stream, name in losses), *metrics]
 
 
 def _horizons(config: RunConfig, variant: str, studies: Sequence[Measurements]) -> Admission:

@@ -102,7 +102,8 @@ class Study:
         untrained (value at step 0), n (samples). An untrained model of the reference's config is measured once, here
         or on `executor`, in some minutes; untrained.json keeps it."""
         table = untrained_of(self.spec, self.folder, executor).table()
-        if levels := {of_ngram(row.metric): row.untrained for row in table.itertuples() if of_ngram(row.metric)}:
+        rows = zip(table["metric"], table["untrained"], strict=True)
+        if levels := {key: value for metric, value in rows if (key := of_ngram(metric))}:
             store.write_ngram(self.folder, levels)
         return table
 

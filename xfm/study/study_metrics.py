@@ -105,11 +105,11 @@ def own_target(metric: str) -> bool:
 
 def has_ngram(metric: str) -> bool:
     """Whether an n-gram can answer what a metric asks."""
-    asked = metric.startswith("language, ") or (metric.startswith("minimal pairs") and ", MLM, " in metric)
-    return asked and NGRAM not in metric
+    masked = metric.startswith("language, ") or (metric.startswith("minimal pairs") and ", MLM, " in metric)
+    return masked and NGRAM not in metric
 
 
 def of_ngram(control: str) -> str:
     """The metric that a control row of an n-gram is a baseline of; "" for other keys."""
-    own = ", MLM" if control.startswith("minimal pairs") else ""
-    return control.replace(f", {NGRAM}", own) if f", {NGRAM}, " in control else ""
+    suffix = ", MLM" if control.startswith("minimal pairs") else ""
+    return control.replace(f", {NGRAM}", suffix) if f", {NGRAM}, " in control else ""

@@ -30,11 +30,11 @@ class Counts:
 
     def __init__(self, tokens: np.ndarray, size: int, mask: int) -> None:
         at = np.flatnonzero((tokens != START) & (tokens != END))
-        left, token, right = (tokens[at + step].astype(np.int64) for step in (-1, 0, 1))
+        before, token, after = (tokens[at + step].astype(np.int64) for step in (-1, 0, 1))
         self.size, self.mask = size, mask
-        self.pairs, row = np.unique(left * size + right, return_inverse=True)
+        self.pairs, row = np.unique(before * size + after, return_inverse=True)
         self.both = _table(row, token, len(self.pairs), size)
-        self.sides = _table(left, token, size, size), _table(right, token, size, size)
+        self.sides = _table(before, token, size, size), _table(after, token, size, size)
         self.unigram = (1 + np.bincount(token, minlength=size)) / (size + len(token))
 
     def models(self, left: np.ndarray, right: np.ndarray, prior: float, token: np.ndarray | None = None) -> np.ndarray:
@@ -44,8 +44,8 @@ class Counts:
             of, beside = (lambda rows: rows.toarray()), (lambda values: values[:, None])
             unigram = np.broadcast_to(self.unigram, (len(left), self.size))
         else:
-            asked = _table(np.arange(len(left)), token, len(left) - 1, self.size)
-            of, beside, unigram = (lambda rows: rows.multiply(asked).sum(1)), np.asarray, self.unigram[token]
+            wanted = _table(np.arange(len(left)), token, len(left) - 1, self.size)
+            of, beside, unigram = (lambda rows: rows.multiply(wanted).sum(1)), np.asarray, self.unigram[token]
         # a masked neighbour, or a pair that was never seen, has the last row, which is empty
         places = [np.where(key == self.mask, self.size, key) for key in (left, right)]
         rows = [table[place] for table, place in zip(self.sides, places, strict=True)]
@@ -70,8 +70,8 @@ class NGram(NamedTuple):
 
     def probability(self, rows: np.ndarray) -> np.ndarray:
         """(n,) of the tokens in rows (n, 3): left neighbour, right neighbour, token."""
-        left, right, token = rows.T
-        return _mixture(self.counts.models(left, right, self.prior, token), self.weights)
+        before, after, token = rows.T
+        return _mixture(self.counts.models(before, after, self.prior, token), self.weights)
 
     def predicted(self, rows: np.ndarray) -> np.ndarray:
         """(n,): the most probable tokens beside the neighbours in rows (n, 2 or more)."""
@@ -90,7 +90,7 @@ def fitted(counts: Counts, rows: np.ndarray) -> NGram:
         return NGram(counts, PRIORS[1], _softmax(equal))
     tried = []
     for prior in PRIORS:
-        models = counts.models(*rows[:, :2].T, prior, rows[:, 2])
+        models = counts.models(rows[:, 0], rows[:, 1], prior, rows[:, 2])
         found: Any = scipy.optimize.minimize(lambda z, of=models: _loss(of, _softmax(z)), equal)
         tried.append((found.fun, prior, _softmax(found.x)))
     _, prior, weights = min(tried, key=lambda each: each[0])

@@ -47,9 +47,9 @@ def rendered(image: np.ndarray, objects: Sequence[Object], side: int = SIDE) -> 
     for o in objects:
         rows, columns = o.place(o.sprite)
         edges = (rows.start, rows.stop, columns.start, columns.stop)
-        top, bottom, left, right = (round(factor * edge) for edge in edges)
-        pixels = _sprite(o, (right - left, bottom - top))
-        under = canvas[top:bottom, left:right]
+        top, bottom, start, end = (round(factor * edge) for edge in edges)
+        pixels = _sprite(o, (end - start, bottom - top))
+        under = canvas[top:bottom, start:end]
         under *= 1 - pixels[..., 3:] / 255
         under += pixels[..., :3]
     return webp(Image.fromarray((canvas + 0.5).clip(0, 255).astype(np.uint8)))

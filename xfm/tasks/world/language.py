@@ -41,8 +41,8 @@ def score(context: EvalContext) -> list[Result]:
         return []
     masked = _masked(context, _sample(context, context.split, SENTENCES, "language"))
     unigram = log_unigram(context)
-    own = _results(context, "", _predict(context, masked), ("higher", "lower"), unigram)
-    return own + by_neighbours(context, unigram)
+    masked_tokens = _results(context, "", _predict(context, masked), ("higher", "lower"), unigram)
+    return masked_tokens + by_neighbours(context, unigram)
 
 
 def by_neighbours(context: EvalContext, unigram: np.ndarray) -> list[Result]:
