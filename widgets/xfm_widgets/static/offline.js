@@ -38,6 +38,7 @@ export function offline(view, data, limits, el, start = undefined) {
   const { model, answer } = remembering(/** @type {any} */ (decoded(data)), { limits, link, page }, start);
   const { view: name, choices: names } = model.get("tools");
   const choices = chosen(model, names);
+  let unopened = ""; // a state of which a part was lost: the model may know more
   const standing = model.get("message"); // what is true of the view all the time
   /** @param {string} state */
   const open = (state) => {
@@ -45,6 +46,7 @@ export function offline(view, data, limits, el, start = undefined) {
       const { choices: found, lost } = readState(state, name, limits);
       model.set("message", standing);
       choices.choose(found);
+      unopened = lost ? state : "";
       if (lost) model.set("message", [model.get("message"), lost].filter(Boolean).join(" "));
     } catch (error) {
       model.set("message", `The state in this page's address: ${/** @type {Error} */ (error).message}`);
@@ -56,7 +58,7 @@ export function offline(view, data, limits, el, start = undefined) {
   if (el.dataset.state) open(el.dataset.state);
   openHash();
   view.render({ model, el });
-  void answer();
+  if (start) void answer().then(() => unopened && open(unopened));
   addEventListener("hashchange", openHash);
   let timer = 0;
   model.on("change", () => {
