@@ -16,10 +16,11 @@ from xfm.plots.palette import STRONGEST
 from xfm.plots.style import message_figure
 
 from . import attributions as parts
-from .attributions import IN_PAGE, Removals, Rescore
+from .attributions import IN_PAGE
 from .choices import Flag, Names, Place, Places, Share, told
 from .json_values import finite, sharp, square_pixels, table
 from .live_page import OneQuestion
+from .removals import Removals, Rescore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,7 @@ class AttributionLab(OneQuestion):
         self._begin()
 
     _scored_for: dict[str, Any] | None = None  # what was removed when the scores were told; None: nothing was told
+    _first: Sequence[AttributionInputs] = ()  # the given questions
 
     def _begin(self) -> None:
         self._removals.before = {a.target: finite(a.score) for a, _ in self._pairs}
@@ -156,19 +158,16 @@ class AttributionLab(OneQuestion):
         first, targets = self._first[0], cast(tuple, self._model)[2]
         return {"text": first.text, "targets": targets, "methods": IN_PAGE, "random": parts.random_seed(first)}
 
-    _first: Sequence[AttributionInputs] = ()  # the given questions
-
     def _turn(self, picture: ImageLike | None) -> None:
         """By those of METHODS that are shown. Of another picture's objects no masks are known; targets that ask for
         words that another sentence has not are left out."""
         from xfm.explain.method_table import METHODS
 
-        model, tokenizer, targets = self._loaded()
-        first, names = self._first[0], [target["name"] for target in targets]
+        (model, tokenizer, targets), first = self._loaded(), self._first[0]
         text, objects = self.typed.strip() or first.text, self._inputs[0].objects if picture is None else {}
         if picture is not None:
             self._model = model, tokenizer, [target | {"truth": None} for target in targets]
-        seen = self._image if picture is None else picture
+        seen, names = self._image if picture is None else picture, [target["name"] for target in targets]
         inputs = [replace(one, objects=objects) for one in parts.asked(model, tokenizer, seen, text, names)]
         if picture is None and text == first.text and np.array_equal(first.image, self._image):
             inputs = list(self._first)  # with what is known to be true of it
@@ -210,7 +209,7 @@ class AttributionLab(OneQuestion):
     @traitlets.observe("removed_words", "removed_objects", "removed_patches")
     def _rescore(self, _: Any = None) -> None:
         removed = {"words": self.removed_words, "objects": self.removed_objects, "patches": self.removed_patches}
-        if self._scored_for is None or removed == self._scored_for:
+        if self._scored_for in (None, removed):
             return
         after = {} if any(removed.values()) else self._removals.before
         if self._removals.rescore is not None and any(removed.values()):

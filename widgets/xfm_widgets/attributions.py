@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ import numpy as np
 
 from xfm.base import seeding
 from xfm.base.fields import ConfigError, require
-from xfm.base.numbers import significant
 from xfm.base.strings import shown
 from xfm.explain.attribution import ALIKE, SCORES, SHARE, TARGET
 from xfm.plots.arrays import numbers
@@ -38,9 +37,6 @@ IN_PAGE = {  # the methods that a page computes, with what the attributions say 
     "gradient shap": _WHOLE, "occlusion": _CHANGE, "ablation": _CHANGE, "object ablation": _CHANGE, "shapley": _WHOLE,
 }  # fmt: skip
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
-Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
-Scores = dict[str, float | None]  # by target; None where one is not finite
-SINGLES = 60  # scores that an export has computed before, at most
 
 
 def fields_of(pairs: Pairs, inputs: Sequence[AttributionInputs], masks: bool) -> dict[str, Any]:
@@ -213,44 +209,3 @@ def rescorer(inputs: Sequence[AttributionInputs]) -> Callable[[np.ndarray, np.nd
             return {i.target.name: i.masked_scores(patches, pieces).item() for i in inputs}
 
     return rescore
-
-
-class Removals:
-    """Asks `rescore(removed patches (P,) bool, removed pieces (L,) bool)`, where there is one, for {target: score}."""
-
-    def __init__(self, covers: Mapping[str, np.ndarray], owner: Iterable[int], count: int, rescore: Rescore | None):
-        """`covers`: each object's patches (P,) bool; `owner`: the word of each piece; `count`: of all patches."""
-        self.covers, self.rescore = dict(covers), rescore
-        self._owner, self._count = np.array([*owner]), count
-        self.before: Scores = {}
-
-    def gone(self, objects: Iterable[str] = (), patches: Iterable[int] = ()) -> np.ndarray:
-        """(P,) bool"""
-        gone = np.isin(np.arange(self._count), list(patches))
-        return np.logical_or.reduce([gone, *(cover for name, cover in self.covers.items() if name in objects)])
-
-    def scores(self, words: Iterable[int] = (), objects: Iterable[str] = (), patches: Iterable[int] = ()) -> Scores:
-        """Without these."""
-        assert self.rescore is not None
-        scores = self.rescore(self.gone(objects, patches), np.isin(self._owner, list(words)))
-        return {str(target): finite(score) for target, score in scores.items()}
-
-    def title(self, targets: Iterable[str], words: Sequence[str], told: Mapping[str, Any]) -> str:
-        """Of a figure: the targets' scores, before and after what the trait `scores` has."""
-
-        def text(x: float | None) -> str:
-            return "–" if x is None else significant(x)
-
-        of, after = told["of"], told["after"]
-        names = [*of["objects"], *(words[i] for i in of["words"])]
-        names += [f"{len(of['patches'])} patches"] if of["patches"] else []
-        scores = [f"{t} {text(self.before[t])}" + f" → {text(after.get(t))}" * bool(names)
-                  for t in targets if t in self.before]  # fmt: skip
-        return "Score: " + ", ".join(scores) + (f" without {', '.join(names)}" if names else "")
-
-    def singles(self, words: int) -> dict[str, Any]:
-        """Without each word and each object alone; nothing where they are many."""
-        if self.rescore is None or words + len(self.covers) > SINGLES:
-            return {}
-        objects = {name: self.scores(objects=[name]) for name in self.covers}
-        return {"words": [self.scores([i]) for i in range(words)], "objects": objects}

@@ -94,8 +94,7 @@ def probes(
     panels = {name: {variant: series(s, read) for variant, s in runs.items()} for name, read in reads.items()}
     panels = {name: lines for name, lines in panels.items() if any(len(steps) for steps, _ in lines.values())}
     require(panels, "probes")
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
+    columns, rows = min(3, len(panels)), math.ceil(len(panels) / 3)
     figure = new_figure(WIDTH * columns / 3 + 0.3, 2.1 * rows + 0.6, title)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=bool(ylabel))
     grid[(rows - 1) // 2, 0].set_ylabel(ylabel)
@@ -113,15 +112,18 @@ def probes(
         axes.set_title("\n".join(clip(line, 60) for line in name.split(": ", 1)), fontsize=9)
         axes.set_xlabel("step", fontsize=8.5)
         axes.tick_params(labelsize=8)
-    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in grid.flat]
+    _legend(figure, runs)
+    return figure
+
+
+def _legend(figure: Figure, runs: Mapping[str, Sequence[Any]]) -> None:
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
     by_label = {label: line for panel in pairs for line, label in panel}  # no panel need have all
-    if len(runs) > 1 and by_label:
-        labels = [variant for variant in runs if variant in by_label]
+    if len(runs) > 1 and (labels := [variant for variant in runs if variant in by_label]):
         handles = [by_label[label] for label in labels]
         columns = max(1, min(4, int(figure.get_figwidth() / (0.5 + 0.075 * max(map(len, labels))))))
         bands = "mean over the seeds, with its 95 % interval" if any(len(seeds) > 1 for seeds in runs.values()) else ""
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, title=bands, alignment="left")
-    return figure
 
 
 def cycle() -> Iterator[tuple[str, str, str]]:

@@ -29,9 +29,8 @@ def design(spec: Spec) -> list[str]:
     seeds = sorted(spec.seeds)
     consecutive = len(seeds) > 2 and seeds == [*range(seeds[0], seeds[-1] + 1)]
     which = f"{seeds[0]} to {seeds[-1]}" if consecutive else listed([str(seed) for seed in seeds])
-    trained = (
-        f"{count(len(spec.variants), 'variant')} of the recipe {spec.recipe}, {count(len(seeds), 'seed')} ({which})"
-    )
+    arms = count(len(spec.variants), "variant")
+    trained = f"{arms} of the recipe {spec.recipe}, {count(len(seeds), 'seed')} ({which})"
     after = "gatekeeping" if spec.gatekeeping else "Holm’s correction"
     sentences = [f"{trained}, compared seed by seed.", "Runs of one seed share data, masks, random draws, initial "
                  "weights and warm start, and differ only in what the variant changes."]  # fmt: skip
