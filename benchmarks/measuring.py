@@ -63,7 +63,7 @@ def write(asked: Namespace, versions: Mapping[str, Any] | None = None, **found: 
     head = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *given]),
         "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, **(versions or {})},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0], **(versions or {})},
         "load": round(os.getloadavg()[0], 1),  # processes that wanted a core
     }
     text = json.dumps(head | found, indent=1)

@@ -240,7 +240,7 @@ def test_results_say_which_direction_is_better(results: Evaluation) -> None:
     controls = {"any object's box", "swapped phrase", "ITC, shuffled pairs", "wrong picture", "no picture",
                 "ITM, another picture", "bag of words", "raw pixels, linear probe", "raw pixels, k-NN",
                 "random weights, linear probe", "random weights, k-NN", "<s>, another object's box",
-                "words, another object's box"}  # fmt: skip
+                "words, another object's box", "n-gram"}  # fmt: skip
     assert {r.condition for r in results if r.better == ""} == controls
     assert not any(r.condition in controls for r in results if r.better)
     losses = [(r.better, r.unit) for r in results if r.unit != "%"]

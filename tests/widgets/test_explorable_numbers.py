@@ -156,7 +156,7 @@ def test_the_policy_names_the_one_script_and_style_by_their_hashes(folder: Path)
 
 @pytest.fixture(scope="module")
 def story() -> dict[str, Any]:
-    return site.story_of(xfm.load("demo"), learn=False)
+    return site.story_of(xfm.load("demo"))
 
 
 def test_every_word_of_the_caption_is_one_piece(story: dict[str, Any]) -> None:
