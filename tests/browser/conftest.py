@@ -117,10 +117,11 @@ class Lab:
         opened = Notebook(page, path)
         page.on("console", lambda m: opened.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: opened.errors.append(str(e)))
-        page.on("requestfailed", lambda r: opened.errors.append(f"failed: {r.url}"))
         page.goto(f"{self.url}/lab/tree/{path.name}?token={self.token}&reset")
         page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=60_000)
         page.wait_for_function(IDLE, timeout=60_000)
+        # from here on: `reset` loads JupyterLab twice, and the first time's requests end with it
+        page.on("requestfailed", lambda r: opened.errors.append(f"failed: {r.url}"))
         return opened
 
 

@@ -219,7 +219,7 @@ def test_the_losses_of_the_pair_are_pytorch_s(opened: Any) -> None:
     )
     found = {name: (value, baseline) for name, value, baseline in bars}
     lab = xfm.load("demo")
-    model, scene = as_in_page(lab.model), site.story_of(lab, False)["scene"]
+    model, scene = as_in_page(lab.model), site.story_of(lab)["scene"]
     image = np.frombuffer(scene["image"], np.uint8).reshape(48, 48, 3)
     hidden = np.eye(10, dtype=bool)[2]
     (word,) = explain.masked_predictor(model, lab.tokenizer, image, scene["caption"])(np.zeros(36, bool), hidden)[

@@ -77,7 +77,7 @@ def test_views_are_linked_by_traits_and_say_that_the_kernel_has_gone(lab):
     for width, zoom in ((620, 1), (1400, 2)):
         book.page.set_viewport_size({"width": width, "height": 900})
         book.page.evaluate("(z) => { document.body.style.zoom = z; }", zoom)
-        assert first.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+        book.page.wait_for_function("e => e.scrollWidth <= e.clientWidth + 1", arg=first.element_handle())
     book.page.evaluate(
         "() => { window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart(); }"
     )

@@ -29,7 +29,8 @@ def write_notebook(path: Path, *cells: str) -> Path:
 
 
 def accessible(page: Page) -> None:
-    """axe-core has no serious finding in any view."""
+    """axe-core has no serious finding in any view, once what fades in is there."""
+    page.wait_for_function("document.getAnimations().every((a) => a.playState !== 'running')")
     found = Axe().run(page, context=".xfm-view").response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     assert not serious, "\n".join(

@@ -52,7 +52,7 @@ function tool(name, label, act, props = {}) {
  * @returns {{ element: HTMLElement, drawer: HTMLElement, refresh: () => void, dispose: () => void }}
  */
 export function toolbar(model, root, tools, choices, about) {
-  const drawer = node("div", { className: "xfm-drawer", id: uniqueId("drawer"), hidden: true });
+  const drawer = node("div", { className: "xfm-drawer", id: uniqueId("drawer"), hidden: true, tabIndex: 0 });
   const status = node("p", { role: "status" });
   /** @type {HTMLButtonElement | null} */
   let opened = null;
