@@ -303,4 +303,4 @@ def test_beside_a_busy_kernel_the_page_answers_and_python_has_the_last_word(note
         [place],
         True,
     ]
-    assert book.python("(sent.count('model'), sent.count('part'))") == [2, 12], "the weights came once"
+    assert book.python("(sent.count('model'), sent.count('part'))") == [2, 13], "the weights came once"

@@ -151,7 +151,9 @@ def steady(page: Any) -> None:
     page.get_by_label("Attention of").select_option("words → words, fusion")
     page.get_by_label("drawn as").select_option("lines between words")
     assert page.locator(".xfm-lines line").count() > 9 and page.locator(".xfm-lines text").count() == 18
-    assert page.locator("[data-scale]").inner_text().startswith("Each head has its own scale, from 0 to its largest")
+    assert (
+        page.locator("[data-scale]").first.inner_text().startswith("Each head has its own scale, from 0 to its largest")
+    )
     page.get_by_role("combobox", name="heads", exact=True).select_option("mean")
     page.get_by_text("layer 0, its 4 heads: entropy").wait_for()
     page.get_by_role("combobox", name="heads", exact=True).select_option("rollout")
