@@ -30,7 +30,8 @@ def write_notebook(path: Path, *cells: str) -> Path:
 
 def accessible(page: Page) -> None:
     """axe-core has no serious finding in any view, once what fades in is there."""
-    page.wait_for_function("document.getAnimations().every((a) => a.playState !== 'running')")
+    page.evaluate("Promise.race([Promise.allSettled(document.getAnimations().map((a) => a.finished)), "
+                  "new Promise((done) => setTimeout(done, 1000))]).then(() => null)")  # fmt: skip
     found = Axe().run(page, context=".xfm-view").response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     assert not serious, "\n".join(
