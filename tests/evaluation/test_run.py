@@ -244,7 +244,7 @@ def test_results_say_which_direction_is_better(results: Evaluation) -> None:
     assert {r.condition for r in results if r.better == ""} == controls
     assert not any(r.condition in controls for r in results if r.better)
     losses = [(r.better, r.unit) for r in results if r.unit != "%" and r.better]
-    assert losses == [("lower", "nats")] and all(r.unit == "%" for r in results if r.better != "lower")
+    assert losses == [("lower", "nats")] and all(r.unit == "%" for r in results if r.better == "higher")
 
 
 @pytest.mark.parametrize("task", ["retrieval", "matching", "naming", "grounding", "imlm"])
