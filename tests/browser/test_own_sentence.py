@@ -29,7 +29,7 @@ def lab() -> xfm.Lab:
     return xfm.load("demo")
 
 
-def test_in_the_mask_playground_a_tap_paints_and_a_sentence_is_taken(lab, phone, tmp_path: Path):
+def test_in_the_mask_playground_a_tap_paints_a_swipe_does_not_and_a_sentence_is_taken(lab, phone, tmp_path: Path):
     scene = lab.scene(3, objects=(2, 3))
     view = xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.text, lab.config.data.mask)
     phone.goto(view.to_html(tmp_path / "mask.html", model=True).as_uri())
@@ -40,6 +40,10 @@ def test_in_the_mask_playground_a_tap_paints_and_a_sentence_is_taken(lab, phone,
     phone.touchscreen.tap(x, y)
     said = phone.get_by_text("1 of 36 patches")
     said.first.wait_for()
+    swipe = {"x": x, "y": y, "yDistance": -300, "gestureSourceType": "touch", "speed": 3000}
+    expect(phone.locator(".xfm-controls").filter(has_text="asking")).to_have_count(0, timeout=LONG)
+    phone.context.new_cdp_session(phone).send("Input.synthesizeScrollGesture", swipe)
+    expect(said.first).to_be_attached()  # a swipe over four patches paints none of them
 
     field = phone.get_by_role("textbox", name="A sentence of your own")
     field.fill("two red cars")

@@ -101,18 +101,26 @@ const [HOLD, LATE, SLOP] = [350, 100, 10]; // ms that a finger rests, ms after w
 export function finger() {
   let timer = 0;
   let from = [0, 0];
+  let hasMoved = false;
   return {
     /** @param {PointerEvent} event @param {() => void} act */
     rests(event, act) {
       const began = performance.now();
       from = [event.clientX, event.clientY];
+      hasMoved = false;
       timer = setTimeout(() => performance.now() - began < HOLD + LATE && act(), HOLD);
     },
     /** @param {PointerEvent} event */
     moves(event) {
-      if (Math.hypot(event.clientX - from[0], event.clientY - from[1]) > SLOP) clearTimeout(timer);
+      if (Math.hypot(event.clientX - from[0], event.clientY - from[1]) <= SLOP) return;
+      hasMoved = true;
+      clearTimeout(timer);
     },
-    lifts: () => clearTimeout(timer),
+    /** Whether it was a tap: a swipe ends in a lifted finger, too, where the page has nothing to scroll */
+    lifts() {
+      clearTimeout(timer);
+      return !hasMoved;
+    },
   };
 }
 

@@ -174,8 +174,9 @@ function render({ model, el }) {
     });
   }
   const lift = () => {
-    hand.lifts();
+    const isTap = hand.lifts();
     brushHides = null;
+    return isTap;
   };
   /** @param {number} patch where the brush begins */
   function press(patch) {
@@ -197,7 +198,10 @@ function render({ model, el }) {
       press(patch);
     },
     onpointerup: (/** @type {PointerEvent} */ event) => {
-      if (event.pointerType === "touch" && brushHides === null) press(patchAt(seen, event, grid));
+      hand.moves(event);
+      const isResting = brushHides !== null; // it has painted
+      if (!lift() || isResting || event.pointerType !== "touch") return;
+      press(patchAt(seen, event, grid));
       lift();
     },
     onpointercancel: lift,

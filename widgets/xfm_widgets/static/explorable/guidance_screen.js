@@ -155,23 +155,11 @@ function benefits(effects, width, unit) {
         opacity: 0.15,
       }),
     );
-  svg.append(
-    svgNode("line", { x1: plot.x(0), x2: plot.x(0), y1: area.y, y2: area.y + area.height, stroke: "var(--ink)" }),
-  );
+  plot.upright(0);
   effects.forEach(({ effect, low, high }, i) => {
     const y = plot.y(effects.length - i - 0.7);
-    svg.append(
-      svgNode("line", {
-        x1: plot.x(100 * low),
-        x2: plot.x(100 * high),
-        y1: y,
-        y2: y,
-        stroke: "var(--blue)",
-        "stroke-width": 3,
-        "data-effect": effect,
-      }),
-      svgNode("circle", { cx: plot.x(100 * effect), cy: y, r: 0.4 * unit, fill: "var(--blue)" }),
-    );
+    const percents = { low: 100 * low, mean: 100 * effect, high: 100 * high };
+    svg.append(...plot.interval(percents, y, "var(--blue)", { "data-effect": effect }));
     plot.text(area.x, y - 1.1 * unit, SAID[i], { class: "ex-tick" });
   });
   return svg;

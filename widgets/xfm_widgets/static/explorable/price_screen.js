@@ -70,16 +70,7 @@ export const priceScreen = {
         unit,
         xName: `X-FM − no stop, points, 95 % CI${isNarrow ? "" : " of twelve seeds; R@1: image to text of 256"}`,
       });
-      svg.append(
-        svgNode("line", {
-          x1: plot.x(0),
-          x2: plot.x(0),
-          y1: area.y,
-          y2: area.y + area.height,
-          stroke: "var(--ink)",
-          "stroke-width": 1.5,
-        }),
-      );
+      plot.upright(0);
       plot.text(plot.x(0) - unit, area.y - unit, "← the stop costs", { "text-anchor": "end", class: "ex-name" });
       plot.text(plot.x(0) + unit, area.y - unit, "the stop gains →", { class: "ex-name" });
       rows.forEach(({ id, name, mean, low, high, text, brief }, i) => {
@@ -88,17 +79,11 @@ export const priceScreen = {
         const isPale = one && one.id !== id;
         const group = svgNode("g", { opacity: isPale ? 0.35 : 1, "data-row": id, "data-mean": mean });
         group.append(
-          svgNode("line", {
-            x1: plot.x(100 * low),
-            x2: plot.x(100 * high),
-            y1: y,
-            y2: y,
-            stroke: ink,
+          ...plot.interval({ low: 100 * low, mean: 100 * mean, high: 100 * high }, y, ink, {
             "stroke-width": one?.id === id ? 0.7 * unit : 0.45 * unit,
             "stroke-linecap": "round",
             opacity: 0.35,
           }),
-          svgNode("circle", { cx: plot.x(100 * mean), cy: y, r: 0.65 * unit, fill: ink }),
           svgNode(
             "text",
             {

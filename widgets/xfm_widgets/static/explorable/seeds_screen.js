@@ -53,23 +53,9 @@ export const seedsScreen = {
           opacity: 0.15,
           "data-interval": "",
         }),
-        svgNode("line", {
-          x1: plot.x(mean),
-          x2: plot.x(mean),
-          y1: area.y,
-          y2: area.y + area.height,
-          stroke: "var(--blue)",
-          "stroke-width": 3,
-        }),
-        svgNode("line", {
-          x1: plot.x(0),
-          x2: plot.x(0),
-          y1: area.y,
-          y2: area.y + area.height,
-          stroke: "var(--ink)",
-          "stroke-width": 1.5,
-        }),
       );
+      plot.upright(mean, { stroke: "var(--blue)", "stroke-width": 3 });
+      plot.upright(0);
       plot.text(plot.x(0), area.y - 0.7 * unit, "no difference", { "text-anchor": "end", class: "ex-tick" });
       plot.text(plot.x(mean), area.y - 2.2 * unit, `${number(mean, "", { digits: 3 })} nats`, {
         "text-anchor": "middle",

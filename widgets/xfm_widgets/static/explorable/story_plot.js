@@ -68,7 +68,26 @@ export function axesOf(
   /** @param {number} px @param {number} py @param {string} ink @param {Record<string, any>} look */
   const point = (px, py, ink, look = {}) =>
     svg.append(svgNode("circle", { cx: x(px), cy: y(py), r: 5, fill: ink, ...look }));
-  return { x, y, text, line, point, area };
+  /** A vertical line through the area @param {number} value @param {Record<string, any>} look */
+  const upright = (value, look = {}) =>
+    svg.append(
+      svgNode("line", {
+        ...{ x1: x(value), x2: x(value), y1: area.y, y2: area.y + area.height },
+        ...{ stroke: "var(--ink)", "stroke-width": 1.5, ...look },
+      }),
+    );
+  /**
+   * A mean on its interval, at a height in pixels
+   * @param {{ low: number, mean: number, high: number }} values
+   * @param {number} py
+   * @param {string} ink
+   * @param {Record<string, any>} look of the interval
+   */
+  const interval = ({ low, mean, high }, py, ink, look = {}) => [
+    svgNode("line", { x1: x(low), x2: x(high), y1: py, y2: py, stroke: ink, "stroke-width": 3, ...look }),
+    svgNode("circle", { cx: x(mean), cy: py, r: 0.5 * unit, fill: ink }),
+  ];
+  return { x, y, text, line, point, upright, interval, area };
 }
 
 /**
