@@ -42,6 +42,7 @@ class CaptionConfig(Group, path="data.captions."):
     colours: Share = 0.0  # that a name has its colour, where there is one
     negation: Share = 0.0  # that a caption says what is not there
     paraphrase: Share = 0.0  # that something is put in other words than the usual ones
+    articles: Share = 0.0  # that a phrase begins with "a" or with no article, not with "the"
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def difficulty(world: World) -> str:
         f"colours {captions.colours:.0%}": captions.colours,
         f"negation {captions.negation:.0%}": captions.negation,
         f"paraphrase {captions.paraphrase:.0%}": captions.paraphrase,
+        f"phrases without “the” {captions.articles:.0%}": captions.articles,
     }
     return ", ".join(rule for rule, share in rules.items() if share) or "calm scenes, plain captions"
 

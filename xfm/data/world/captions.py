@@ -9,7 +9,7 @@ import numpy as np
 
 from ...base import seeding
 from ...config import CaptionConfig
-from .grammar import EXTREMES, OPENINGS, Caption, Relation, Thing, compose, interpretations, next_to
+from .grammar import EXTREMES, OPENINGS, Caption, Determiner, Relation, Thing, compose, interpretations, next_to
 from .objects import Object
 
 
@@ -25,6 +25,12 @@ class CaptionStyle:
         if len(wordings) > 1 and self.config.paraphrase and self.rng.random() < self.config.paraphrase:
             return wordings[1 + int(self.rng.random() * (len(wordings) - 1))]
         return wordings[0]
+
+    def choose_determiner(self) -> Determiner:
+        """Of a phrase: "the", or with probability `articles` "a" or nothing, each equally likely."""
+        if self.config.articles and self.rng.random() < self.config.articles:
+            return "a" if self.rng.random() < 0.5 else ""
+        return "the"
 
     def with_colours(self, things: Sequence[Thing], objects: Sequence[Sequence[Object]]) -> Sequence[Thing]:
         """Each thing, with probability `colours` with the colour that its objects share: of several styles, one name
@@ -79,7 +85,7 @@ def referring_expression(
     for things, relations, mentioned in _candidates(objects, i, rng):
         if {choice[0] for choice in interpretations(Caption("", things, relations), objects)} == {i}:
             things = style.with_colours(things, [(o,) for o in mentioned])
-            return compose(things, relations, definite=True, choose_wording=style.choose_wording)
+            return compose(things, relations, determiner=style.choose_determiner(), choose_wording=style.choose_wording)
     return None
 
 

@@ -15,12 +15,15 @@ from typing import Literal
 
 from .objects import Object
 
+Determiner = Literal["a", "the", ""]  # "a" is also "an" and "some"
 Kind = Literal["noun", "size", "colour", "count", "relation", "negation", "absent"]  # absent: the noun of a negation
 Span = tuple[int, int, Kind]  # characters [start, end)
 NEAR = 0.15  # of the picture's side: the widest gap between boxes that are next to each other
 # The first wording of a row is the plain one, the others are paraphrases.
 COUNTS = {2: ("two", "a pair of", "a couple of"), 3: ("three", "a group of three"), 4: ("four", "a group of four")}
-OPENINGS = ("an image of ", "a drawing of ", "we see ", "there is ")
+OPENINGS = ("an image of ", "a drawing of ", "a sketch of ", "an illustration of ", "a view of ", "a scene of ",
+            "a picture with ", "an image with ", "a drawing with ", "a scene with ", "we see ", "one sees ", "you see ",
+            "it shows ", "this shows ", "the picture shows ", "the image shows ", "there is ")  # fmt: skip
 CONJUNCTIONS = {", with ": (", with ", ", and ", ", along with "), ", ": (", ", " and "),
                 " and ": (" and ", " as well as ")}  # fmt: skip
 NEGATIONS = ("and no", "with no", "without")
@@ -133,15 +136,15 @@ def compose(
     things: Sequence[Thing],
     relations: Sequence[Relation],
     start: str = "",
-    definite: bool = False,
+    determiner: Determiner = "a",
     absent: Thing | None = None,
     choose_wording: Callable[[Sequence[str]], str] = lambda wordings: wordings[0],
 ) -> Caption:
     """The caption "A above B, with C and D" or "A, B and C", with "and no E" for what is absent, and its spans.
 
-    `definite`: "the" instead of "a"; `choose_wording` is given the alternatives, the plain one first.
+    `determiner`: of every single thing; `choose_wording` is given the alternatives, the plain one first.
     """
-    wording = _Wording(start, definite, choose_wording)
+    wording = _Wording(start, determiner, choose_wording)
     for n, relation in enumerate(relations):
         wording.add(choose_wording(CONJUNCTIONS[", with "]) if n else "")
         wording.mention(things[relation.subject])
@@ -167,8 +170,8 @@ def compose(
 class _Wording:
     """A caption's text as it grows, and the spans that its claims take."""
 
-    def __init__(self, start: str, definite: bool, choose: Callable[[Sequence[str]], str]) -> None:
-        self.text, self.definite, self.choose = start, definite, choose
+    def __init__(self, start: str, determiner: Determiner, choose: Callable[[Sequence[str]], str]) -> None:
+        self.text, self.determiner, self.choose = start, determiner, choose
         self.spans: list[Span] = []
 
     def add(self, words: str, kind: Kind | None = None) -> None:
@@ -181,12 +184,13 @@ class _Wording:
         if thing.count > 1:
             self.add(self.choose(COUNTS[thing.count]), "count")
         else:
-            self.add("the" if self.definite else article(thing.size or thing.colour or thing.name, thing.name))
+            indefinite = article(thing.size or thing.colour or thing.name, thing.name)
+            self.add(indefinite if self.determiner == "a" else self.determiner)
         noun = plural(thing.name) if thing.count > 1 else thing.name
         words: list[tuple[str | None, Kind]] = [(thing.size, "size"), (thing.colour, "colour"), (noun, "noun")]
         for word, kind in words:
             if word:
-                self.add(" ")
+                self.add(" " if self.text and not self.text.endswith(" ") else "")
                 self.add(word, kind)
 
     def negate(self, absent: Thing, comma: str) -> None:
