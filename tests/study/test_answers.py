@@ -225,6 +225,10 @@ def test_a_plan_says_what_fails_before_anything_is_trained(look, confirm, monkey
     assert re.search(r"admission +3 of 5 checks fail", text) and "not admitted by" in text
     assert [check.part for check in made.admission if not check.admitted] == ["baseline", "horizons", "horizons"]
     assert "show the effect at 2 numbers of steps" in text and "(unigram) is 4.0500" in made._repr_html_()
+    rows = made.tables()[-1]
+    assert rows["not admitted by"].tolist() == ["baseline", "horizons"] and rows["variant"].tolist()[1] == "2 arms"
+    text = str(confirm(LOSS, explored=[]).plan())  # which no exploration precedes: nothing has failed
+    assert re.search(r"admission +none of 5 checks fails, 5 cannot be made before an exploration", text)
 
 
 def test_an_arm_that_no_exploration_has_is_judged_by_the_studys_own_runs(look, confirm):
