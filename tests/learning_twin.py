@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xfm.objectives.bbp import overlap
 
-SIDE, BATCH, LENGTH, WIDTH, FIRST = 32, 16, 8, 48, 10  # pixels, pairs, tokens, width, id of the first concept
+SIDE, BATCH, LENGTH, WIDTH, FIRST = 32, 16, 6, 48, 9  # pixels, pairs, tokens, width, id of the first concept
 WEIGHTS, PAIRS, TEXTS, WORDS, PATCHES, PHRASES, NEGATIVES = range(1, 8)
 FUSED = ("itm", "imlm", "bbp")
 LOSS_WEIGHTS = {"bbp": 10}  # of losses in what is minimised; 1 of the others
@@ -60,12 +60,12 @@ def scene(below: Callable[[int], int], sprites: list[Any]) -> dict[str, Any]:
 
 
 def noun_phrase(thing: tuple[int, ...]) -> list[int]:
-    return [3, 4 + thing[1], FIRST + thing[0]]
+    return [3 + thing[1], FIRST + thing[0]]
 
 
 def caption(of: dict[str, Any]) -> list[int]:
     first, *second = of["things"]
-    ids = [1, *noun_phrase(first), *([6 + of["relation"], *noun_phrase(*second)] if second else [])]
+    ids = [1, *noun_phrase(first), *([5 + of["relation"], *noun_phrase(*second)] if second else [])]
     return ids + [0] * (LENGTH - len(ids))
 
 
@@ -80,8 +80,9 @@ def paint(of: dict[str, Any], sprites: list[Any]) -> np.ndarray:
 
 
 def hide(ids: np.ndarray, below: Callable[[int], int]) -> tuple[np.ndarray, np.ndarray]:
-    """Texts (n, 8) with two words hidden each, and where (n 2,)."""
-    at = np.array([LENGTH * i + 1 + j for i in range(len(ids)) for j in several(below, 2, (ids[i] > 1).sum())])
+    """Texts (n, 6), one of two words hidden or two of five, and where."""
+    counts = [int((text > 1).sum()) for text in ids]
+    at = np.array([LENGTH * i + 1 + j for i, n in enumerate(counts) for j in several(below, 1 + (n > 2), n)])
     masked = ids.copy()
     masked.reshape(-1)[at] = 2
     return masked, at
@@ -148,17 +149,19 @@ class Twin:
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
     def attention(self, x: Tensor, name: str, p: Any = None) -> Tensor:
-        return self.linear(self.attend(*(x @ (p or self.p)[f"{name}.qkv"]).chunk(3, -1)), f"{name}.out", p)
+        w = p or self.p
+        seen = self.attend(x @ w[f"{name}.query"], *(x @ w[f"{name}.memory"]).chunk(2, -1))
+        return self.linear(seen, f"{name}.out", p)
 
     def image(self, pixels: Tensor, hidden: Tensor | None = None, p: Any = None) -> Tensor:
         w = p or self.p
         x = self.linear(pixels, "vision.embed", p)
         x = x if hidden is None else torch.where(hidden[..., None], w["vision.mask"], x)
-        x = torch.cat([w["vision.class"].expand(len(x), 1, WIDTH), x + w["vision.positions"]], 1)
+        x = x + w["vision.positions"]
         for name in ("vision.0", "vision.1"):
             x = x + self.attention(self.norm(x, f"{name}.norm1", p), name, p)
             x = x + self.mlp(self.norm(x, f"{name}.norm2", p), name, p)
-        return self.norm(x[:, 1:], "vision.norm", p)
+        return self.norm(x, "vision.norm", p)
 
     def text(self, ids: np.ndarray) -> Tensor:
         x = self.p["language.word"][torch.tensor(ids)] + self.p["language.positions"][: ids.shape[1]]
@@ -170,8 +173,8 @@ class Twin:
 
     def fuse(self, text: Tensor, patches: Tensor, items: Any) -> Tensor:
         x = self.norm(text + self.attention(text, "fusion.0"), "fusion.0.norm1")
-        memory = torch.cat([patches.mean(1, keepdim=True), patches], 1) @ self.p["fusion.memory"]
-        cross = self.attend(x @ self.p["fusion.query"], *memory[items].chunk(2, -1))
+        memory = patches[items] @ self.p["fusion.memory"]
+        cross = self.attend(x @ self.p["fusion.query"], *memory.chunk(2, -1))
         x = self.norm(x + self.linear(cross, "fusion.cross"), "fusion.cross_norm")
         return self.norm(x + self.mlp(x, "fusion.0"), "fusion.0.norm2")
 
@@ -211,8 +214,9 @@ class Twin:
     def mim(self, b: dict[str, Any], patches: Tensor, guidance: str) -> Tensor:
         found, hidden = self.image(b["pixels"], b["hidden"]), b["hidden"]
         if guidance == "pixels":
-            variance, mean = torch.var_mean(b["pixels"], -1, correction=0, keepdim=True)
-            target = (b["pixels"] - mean) / (variance + 1e-6).sqrt()
+            coarse = b["pixels"].unflatten(-1, (4, 2, 4, 2, 3)).mean((3, 5)).flatten(2)
+            variance, mean = torch.var_mean(coarse, -1, correction=0, keepdim=True)
+            target = (coarse - mean) / (variance + 1e-6).sqrt()
             return (self.linear(found, "mim") - target)[hidden].square().mean()
         target = patches if guidance == "self" else self.image(b["pixels"], p=self.frozen)
         return (found - target)[hidden].square().mean() + (found.mean(1) - target.mean(1)).square().mean()

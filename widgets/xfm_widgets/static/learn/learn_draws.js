@@ -7,22 +7,21 @@ export const PATCH = 8;
 export const PATCHES = (SIDE / PATCH) ** 2;
 export const PIXELS = 3 * PATCH * PATCH; // of a patch
 export const BATCH = 16;
-export const LENGTH = 8; // tokens of a caption, the first for the whole
-export const PHRASE = 4; // tokens of a phrase
+export const LENGTH = 6; // tokens of a caption, the first for the whole
+export const PHRASE = 3; // tokens of a phrase
 export const CONCEPTS = 20;
 export const GROUP = 5; // concepts that occur together
-export const HIDDEN_WORDS = 2; // of a text
+export const HIDDEN_WORDS = [1, 2]; // of a text of one drawing, and of two
 export const HIDDEN_PATCHES = 6; // of a picture
 export const ALONE = 1 / 2; // how often a picture has one drawing: boxes are learnt from these first
 const COMPANY = 3 / 4; // how often the second concept is of the first one's group
 const RASTER = 4; // pixels from one possible place to the next: a few hundred steps suffice to learn
 const PASTEL = 60; // levels of 256 that a background is below white, at most
 
-const WORDS = ["", "[text]", "[hidden]", "a", "big", "small", "left of", "right of", "above", "below"];
-const [WHOLE, MASK, BIG, LEFT] = [1, 2, 4, 6];
-export const ARTICLE = 3;
+const WORDS = ["", "[text]", "[hidden]", "big", "small", "left of", "right of", "above", "below"];
+const [WHOLE, MASK, BIG, LEFT] = [1, 2, 3, 5];
 export const FIRST_CONCEPT = WORDS.length;
-export const VOCABULARY = 32; // with two that are never used: a multiple of 8
+export const VOCABULARY = 32; // with three that are never used: a multiple of 8
 export const PURPOSES = { weights: 1, pairs: 2, texts: 3, words: 4, patches: 5, phrases: 6, negatives: 7 };
 export const HELD_OUT = 1 << 30; // a step that no training reaches
 
@@ -115,7 +114,7 @@ function drawScene(below, { sprites }) {
 }
 
 /** @param {Thing} thing */
-const nounPhrase = ({ concept, size }) => [ARTICLE, BIG + size, FIRST_CONCEPT + concept];
+const nounPhrase = ({ concept, size }) => [BIG + size, FIRST_CONCEPT + concept];
 
 /** @param {Scene} scene */
 function captionOf({ things: [a, b], relation }) {
@@ -175,7 +174,7 @@ function placeOf(row, column) {
 }
 
 /**
- * Two words of each text hidden
+ * One or two words of each text hidden
  * @param {number[]} ids
  * @param {(bound: number) => number} below
  * @returns {Hidden}
@@ -183,7 +182,7 @@ function placeOf(row, column) {
 function hide(ids, below) {
   const places = Array.from({ length: ids.length / LENGTH }, (_, text) => {
     const count = ids.slice(text * LENGTH, (text + 1) * LENGTH).filter((id) => id > WHOLE).length;
-    return several(below, HIDDEN_WORDS, count).map((i) => text * LENGTH + 1 + i);
+    return several(below, HIDDEN_WORDS[Number(count > PHRASE)], count).map((i) => text * LENGTH + 1 + i);
   }).flat();
   return { ids: ids.map((id, i) => (places.includes(i) ? MASK : id)), places, labels: places.map((i) => ids[i]) };
 }

@@ -5,7 +5,7 @@ import { lineChart } from "../chart.js";
 import { arrowKeys } from "../controls.js";
 import { node } from "../dom.js";
 import { countOf, fixed } from "../number_text.js";
-import { ARTICLE, BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js";
+import { BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js";
 
 /** @import { Inks } from "../colour.js" */
 /** @import { Painter } from "./learn_pictures.js" */
@@ -58,12 +58,8 @@ export function retrievalScreen(page, painter, names) {
   /** @param {number} i */
   const textOf = (i) => page.start.captions.slice(i * LENGTH, (i + 1) * LENGTH);
 
-  /** Without its articles, for a tile @param {number} i */
-  const captionOf = (i) =>
-    words(
-      textOf(i).filter((id) => id !== ARTICLE),
-      names,
-    );
+  /** @param {number} i */
+  const captionOf = (i) => words(textOf(i), names);
 
   return {
     element,
@@ -79,11 +75,7 @@ export function retrievalScreen(page, painter, names) {
 
     /** Another 16 pairs: a seed has its own */
     begin() {
-      tiles.forEach((made, i) => {
-        const ids = textOf(i);
-        made.shown = -1;
-        made.button.title = words(ids, names);
-      });
+      for (const made of tiles) made.shown = -1;
     },
 
     /** @param {Inks} inks */

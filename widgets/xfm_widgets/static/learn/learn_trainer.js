@@ -1,6 +1,6 @@
 // @ts-check
 // Training steps of the micro X-FM, and what it can do after them.
-import { BATCH, boxOf, drawBatch, drawTexts, HELD_OUT, PHRASE, phraseOf, upTo } from "./learn_draws.js";
+import { BATCH, boxOf, drawBatch, drawTexts, HELD_OUT, phraseOf, upTo } from "./learn_draws.js";
 import { boxError, createFlow, LOSSES, levels } from "./learn_losses.js";
 import { createModel } from "./learn_model.js";
 import { createTape } from "./learn_tape.js";
@@ -150,9 +150,7 @@ export function createTrainer(kernels, drawings, firstSeed) {
         const scores = upTo(BATCH).map((image) => floats[at + image * BATCH + caption]);
         return scores.indexOf(Math.max(...scores));
       });
-      const text = model.encodeText(things.flatMap(phraseOf), PHRASE);
-      const fused = model.fuse(text, flow.memory(), upTo(BATCH));
-      const boxes = flow.boxesOf(model.twoLayers(model.first(fused, BATCH), "bbp"));
+      const boxes = flow.boxesOf(flow.boxLogits(things.flatMap(phraseOf)));
       const ious = boxes.map((box, i) => boxError(box, boxOf(things[i])).iou);
       return { picked, recall: picked.filter((image, caption) => image === caption).length / BATCH, boxes, ious };
     },
