@@ -14,7 +14,7 @@ from torch import Tensor
 from xfm.objectives.bbp import overlap
 
 SIDE, BATCH, LENGTH, WIDTH, FIRST = 32, 16, 6, 48, 9  # pixels, pairs, tokens, width, id of the first concept
-WEIGHTS, PAIRS, TEXTS, WORDS, PATCHES, PHRASES, NEGATIVES = range(1, 8)
+WEIGHTS, PAIRS, TEXTS, WORDS, PATCHES, NEGATIVES = range(1, 7)
 FUSED = ("itm", "imlm", "bbp")
 LOSS_WEIGHTS = {"bbp": 10}  # of losses in what is minimised; 1 of the others
 
@@ -54,7 +54,7 @@ def scene(below: Callable[[int], int], sprites: list[Any]) -> dict[str, Any]:
         along, across = ((w, h), (h, w))[not alone and relation // 2]
         start = 0 if alone or (i == 0) == (relation % 2 == 0) else SIDE // 2
         room = SIDE if alone else SIDE // 2
-        place = start + 4 * below((room - along) // 4 + 1), 4 * below((SIDE - across) // 4 + 1)
+        place = start + 8 * below((room - along) // 8 + 1), 8 * below((SIDE - across) // 8 + 1)
         things.append((concept, size, *(place if alone or relation < 2 else place[::-1]), w, h))
     return {"things": things, "relation": relation, "ground": [255 - below(60) for _ in range(3)]}
 
@@ -111,8 +111,8 @@ class Twin:
         while len(scenes) < BATCH:
             new = scene(below, sprites)
             scenes.setdefault(tuple(sorted(t[0] for t in new["things"])), new)
-        shown, phrases, patches = [*scenes.values()], generator(*key, PHRASES), generator(*key, PATCHES)
-        meant = [s["things"][phrases(len(s["things"]))] for s in shown]
+        shown, patches = [*scenes.values()], generator(*key, PATCHES)
+        meant = [thing for s in shown for thing in s["things"]]
         hidden = np.zeros((BATCH, 16), bool)
         for row in hidden:
             row[several(patches, 6, 16)] = True
@@ -125,6 +125,7 @@ class Twin:
             "masked": hide(captions, generator(*key, WORDS)),
             "phrases": np.array([[1, *noun_phrase(t)] for t in meant]),
             "boxes": torch.tensor(boxes, dtype=torch.float64) / SIDE,
+            "items": [i for i, s in enumerate(shown) for _ in s["things"]],
             "hidden": torch.tensor(hidden),
             "spoken": spoken,
             "texts": hide(spoken, texts),
@@ -173,7 +174,7 @@ class Twin:
 
     def fuse(self, text: Tensor, patches: Tensor, items: Any) -> Tensor:
         x = self.norm(text + self.attention(text, "fusion.0"), "fusion.0.norm1")
-        memory = patches[items] @ self.p["fusion.memory"]
+        memory = (patches[items] + self.p["fusion.positions"]) @ self.p["fusion.memory"]
         cross = self.attend(x @ self.p["fusion.query"], *memory.chunk(2, -1))
         x = self.norm(x + self.linear(cross, "fusion.cross"), "fusion.cross_norm")
         return self.norm(x + self.mlp(x, "fusion.0"), "fusion.0.norm2")
@@ -200,7 +201,7 @@ class Twin:
         matched = self.head(self.fuse(pairs, patches, own + other_image + own)[:, 0], "itm")
         masked, at = b["masked"]
         seen = self.fuse(crossing(self.text(masked)), patches, own)
-        box = self.head(self.fuse(crossing(self.text(b["phrases"])), patches, own)[:, 0], "bbp").sigmoid()
+        box = self.head(self.fuse(crossing(self.text(b["phrases"])), patches, b["items"])[:, 0], "bbp").sigmoid()
         spoken, hidden = b["texts"]
         return {
             "mlm": self.words(self.text(spoken), b["spoken"], hidden, "mlm", "language.word"),

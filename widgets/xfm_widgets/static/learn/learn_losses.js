@@ -44,9 +44,9 @@ export function createFlow(tape, model, batch, guidance, passes) {
   const pooled = once(() => model.pooled(patches()));
   const text = once(() => model.encodeText(batch.captions, LENGTH));
   const memory = once(() => model.memory(patches()));
-  const firsts = (/** @type {number} */ length) =>
+  const firsts = (/** @type {number} */ n, /** @type {number} */ length) =>
     model.choose(
-      upTo(BATCH).map((i) => i * length),
+      upTo(n).map((i) => i * length),
       length,
     );
   /** THE STOP-GRADIENT: every crossing of text into a fusion loss @param {Tensor} states */
@@ -209,7 +209,7 @@ export function createFlow(tape, model, batch, guidance, passes) {
       const own = upTo(BATCH);
       const [otherImage, otherText] = [negatives(turned()), negatives(similarity())];
       const order = [...own, ...own, ...otherText];
-      const texts = model.read(cross(text()), BATCH, firsts(LENGTH));
+      const texts = model.read(cross(text()), BATCH, firsts(BATCH, LENGTH));
       const paired = tape.gathered([[texts, tape.index(order)]], order.length);
       const seen = model.look(paired, memory(), tape.index([...own, ...otherImage, ...own]));
       const logits = model.twoLayers(seen, "itm");
@@ -226,15 +226,18 @@ export function createFlow(tape, model, batch, guidance, passes) {
     },
 
     bbp() {
-      return boxLoss(boxLogits(batch.phrases));
+      return boxLoss(boxLogits(batch.phrases, batch.items));
     },
   };
 
-  /** Where each picture shows what its phrase names (B, 4) @param {number[]} phrases */
-  function boxLogits(phrases) {
-    const chosen = firsts(PHRASE);
-    const read = model.read(cross(model.encodeText(phrases, PHRASE)), BATCH, chosen);
-    return model.twoLayers(model.look(read, memory(), chosen.texts), "bbp");
+  /**
+   * Where each phrase's picture shows what it names: (n 3) ids, (n) pictures -> (n, 4)
+   * @param {number[]} phrases
+   * @param {number[]} items
+   */
+  function boxLogits(phrases, items) {
+    const read = model.read(cross(model.encodeText(phrases, PHRASE)), items.length, firsts(items.length, PHRASE));
+    return model.twoLayers(model.look(read, memory(), tape.index(items)), "bbp");
   }
 
   /** @param {Tensor} logits (n, 4) @returns {Loss} */
@@ -321,7 +324,7 @@ export function boxError(box, truth) {
 }
 
 /**
- * Each loss's level without learning, where it stands still
+ * Each loss's level without learning, where it stands still, and the boxes' IoU
  * @param {(x: number) => number} log
  * @param {number[][]} boxes of training, by which the best constant box is found
  * @returns {Record<string, { value: number, name: string }>}
@@ -338,14 +341,18 @@ export function levels(log, boxes) {
     imlm: words,
     itc: { value: log(BATCH), name: `chance, ln ${BATCH}` },
     itm: { value: -(third * log(third) + (1 - third) * log(1 - third)), name: "entropy of the labels" },
-    bbp: { value: constantBox(boxes), name: "one box for all" },
+    bbp: { value: constantBox(boxes, ({ loss }) => loss), name: "one box for all" },
+    iou: { value: 1 - constantBox(boxes, ({ iou }) => 1 - iou), name: "best box for all" },
   };
 }
 
-/** The loss of the best constant box: a search along one axis at a time @param {number[][]} boxes */
-function constantBox(boxes) {
-  const error = (/** @type {number[]} */ box) =>
-    boxes.reduce((sum, t) => sum + boxError(box, t).loss, 0) / boxes.length;
+/**
+ * The mean error of the best constant box: a search along one axis at a time
+ * @param {number[][]} boxes
+ * @param {(error: ReturnType<typeof boxError>) => number} by
+ */
+function constantBox(boxes, by) {
+  const error = (/** @type {number[]} */ box) => boxes.reduce((sum, t) => sum + by(boxError(box, t)), 0) / boxes.length;
   let [best, step] = [[0.5, 0.5, 0.35, 0.35], 0.1];
   let least = error(best);
   while (step > 1e-3) {

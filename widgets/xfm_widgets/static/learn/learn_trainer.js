@@ -93,10 +93,27 @@ export function createTrainer(kernels, drawings, firstSeed) {
     floats[at] = Math.min(TEMPERATURES[1], Math.max(TEMPERATURES[0], floats[at]));
   }
 
+  /**
+   * What the next step would do, without doing it
+   * @param {Settings} settings
+   * @param {boolean} measures the gradient of each loss, too
+   * @returns {Report}
+   */
+  function observe(settings, measures) {
+    /** @type {Norms} */
+    const norms = {};
+    const measure = (/** @type {string} */ name) => {
+      norms[name] = normsNow();
+    };
+    const values = differentiate(settings, measures ? measure : undefined);
+    return { step: done, ...values, norms };
+  }
+
   return {
     kernels,
     model,
     differentiate,
+    observe,
     get done() {
       return done;
     },
@@ -113,14 +130,10 @@ export function createTrainer(kernels, drawings, firstSeed) {
      * @returns {Report}
      */
     step(settings, measures = false) {
-      /** @type {Norms} */
-      const norms = {};
-      const measure = (/** @type {string} */ name) => {
-        norms[name] = normsNow();
-      };
-      const values = differentiate(settings, measures ? measure : undefined);
+      const report = observe(settings, measures);
       update();
-      return { step: done++, ...values, norms };
+      done++;
+      return report;
     },
 
     /** Weights, optimizer and step as they are now, to come back to */
@@ -150,7 +163,7 @@ export function createTrainer(kernels, drawings, firstSeed) {
         const scores = upTo(BATCH).map((image) => floats[at + image * BATCH + caption]);
         return scores.indexOf(Math.max(...scores));
       });
-      const boxes = flow.boxesOf(flow.boxLogits(things.flatMap(phraseOf)));
+      const boxes = flow.boxesOf(flow.boxLogits(things.flatMap(phraseOf), upTo(BATCH)));
       const ious = boxes.map((box, i) => boxError(box, boxOf(things[i])).iou);
       return { picked, recall: picked.filter((image, caption) => image === caption).length / BATCH, boxes, ious };
     },
@@ -165,8 +178,9 @@ export function createTrainer(kernels, drawings, firstSeed) {
 
     /** Levels without learning of all losses but MIM, whose own moves with its target */
     levels() {
-      const boxes = upTo(16).map((i) => drawBatch(seed, HELD_OUT + i, drawings).boxes);
-      const each = boxes.flatMap((some) => upTo(BATCH).map((i) => [...some.subarray(4 * i, 4 * i + 4)]));
+      const each = upTo(16).flatMap((i) =>
+        drawBatch(seed, HELD_OUT + i, drawings).scenes.flatMap(({ things }) => things.map(boxOf)),
+      );
       return levels(kernels.log, each);
     },
   };
@@ -180,6 +194,7 @@ const EMPTY = {
   masked: { ids: [], places: [], labels: [] },
   phrases: [],
   boxes: new Float32Array(),
+  items: [],
   hidden: [],
   negative: () => 0,
 };
