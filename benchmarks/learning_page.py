@@ -55,7 +55,7 @@ const run = (isStopped, steps) => {
   }
   return { last, measured };
 };
-answer({ constant: trainer.levels().iou.value, stopped: run(true, data.longer), open: run(false, data.steps) });
+answer({ constant: trainer.constantIou(data.groups), stopped: run(true, data.longer), open: run(false, data.steps) });
 """
 PHASES = """
 const experiment = twoPhases(trainer, data.seed);

@@ -9,7 +9,7 @@ import { twoPhases } from "./learn_two_phases.js";
 /** @import { Ability, Report, Trainer } from "./learn_trainer.js" */
 /** @import { Pair, Progress } from "./learn_two_phases.js" */
 /** @typedef {{ step: number, losses: Record<string, number>, level?: number }} Point */
-/** @typedef {{ kind: "start", seed: number, kernels: string, levels: Record<string, { value: number, name: string }>, scenes: Scene[], captions: number[] }} Start */
+/** @typedef {{ kind: "start", seed: number, kernels: string, levels: Record<string, { value: number, name: string }>, iou: number, scenes: Scene[], captions: number[] }} Start */
 /** @typedef {{ kind: "frame", points: Point[], report: Report | null, ability: Ability, done: number, time: number }} Frame `time`: ms a step */
 /** @typedef {Start | Frame | { kind: "progress", points: Progress[] } | { kind: "pair", pair: Pair } | { kind: "rest" }} News */
 /** @typedef {{ act: "settings", settings: Settings, measures: boolean } | { act: "run", wait: number } | { act: "pause" } | { act: "step" } | { act: "reset", seed: number } | { act: "experiment", seeds: number[] }} Order `measures`: each loss's gradient is shown; `wait`: ms between two steps */
@@ -27,6 +27,7 @@ export function createEngine(drawings, post) {
   let second; // the experiment's, so that it leaves the training as it is
   let settings = PAPER;
   let measures = false;
+  let isReady = false; // a seed has been set
   /** @type {"rest" | "train" | "experiment"} */
   let mode = "rest";
   let wait = 0;
@@ -53,9 +54,11 @@ export function createEngine(drawings, post) {
   function start(seed) {
     trainer.reset(seed);
     const { scenes, captions } = trainer.heldOut();
-    post({ kind: "start", seed, kernels: trainer.kernels.name, levels: trainer.levels(), scenes, captions });
+    const [kernels, levels, iou] = [trainer.kernels.name, trainer.levels(), trainer.constantIou()];
+    post({ kind: "start", seed, kernels, levels, iou, scenes, captions });
     points = [];
-    frame(null);
+    isReady = true;
+    frame(measures ? trainer.observe(settings, true) : null);
   }
 
   /** @param {boolean} isMeasured @param {boolean} isShown */
@@ -71,7 +74,7 @@ export function createEngine(drawings, post) {
   /** @param {Extract<Order, { act: "settings" }>} order */
   function set(order) {
     ({ settings, measures } = order);
-    if (measures && mode === "rest" && trainer.done) frame(trainer.observe(settings, true)); // a switch answers at once
+    if (measures && mode === "rest" && isReady) frame(trainer.observe(settings, true)); // a switch answers at once
   }
 
   function tryOut() {

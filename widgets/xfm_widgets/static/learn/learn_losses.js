@@ -324,7 +324,7 @@ export function boxError(box, truth) {
 }
 
 /**
- * Each loss's level without learning, where it stands still, and the boxes' IoU
+ * Each loss's level without learning, where it stands still
  * @param {(x: number) => number} log
  * @param {number[][]} boxes of training, by which the best constant box is found
  * @returns {Record<string, { value: number, name: string }>}
@@ -341,17 +341,16 @@ export function levels(log, boxes) {
     imlm: words,
     itc: { value: log(BATCH), name: `chance, ln ${BATCH}` },
     itm: { value: -(third * log(third) + (1 - third) * log(1 - third)), name: "entropy of the labels" },
-    bbp: { value: constantBox(boxes, ({ loss }) => loss), name: "one box for all" },
-    iou: { value: 1 - constantBox(boxes, ({ iou }) => 1 - iou), name: "best box for all" },
+    bbp: { value: constantBox(boxes, ({ loss }) => loss).error, name: "one box for all" },
   };
 }
 
 /**
- * The mean error of the best constant box: a search along one axis at a time
+ * The constant box of the least mean error: a search along one axis at a time
  * @param {number[][]} boxes
  * @param {(error: ReturnType<typeof boxError>) => number} by
  */
-function constantBox(boxes, by) {
+export function constantBox(boxes, by) {
   const error = (/** @type {number[]} */ box) => boxes.reduce((sum, t) => sum + by(boxError(box, t)), 0) / boxes.length;
   let [best, step] = [[0.5, 0.5, 0.35, 0.35], 0.1];
   let least = error(best);
@@ -362,5 +361,5 @@ function constantBox(boxes, by) {
     if (errors[at] < least) [best, least] = [around[at], errors[at]];
     else step /= 2;
   }
-  return least;
+  return { box: best, error: least };
 }

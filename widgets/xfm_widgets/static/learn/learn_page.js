@@ -57,7 +57,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
   /** @type {Page} */
   const page = {
     choices: readChoices(location.hash),
-    start: { kind: "start", seed: 0, kernels: "", levels: {}, scenes: [], captions: [] },
+    start: { kind: "start", seed: 0, kernels: "", levels: {}, iou: 0, scenes: [], captions: [] },
     report: null,
     ability: { picked: [], recall: 0, boxes: [], ious: [] },
     points: [],
@@ -137,10 +137,10 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     start,
     step,
     reset,
-    seedLabel,
-    speed.element,
     valve,
     guide.element,
+    seedLabel,
+    speed.element,
   );
   root.replaceChildren(
     node("div", { className: "xfm-head" }, node("h1", {}, "A small X-FM learns"), list),
@@ -219,6 +219,8 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     status.textContent = `step ${page.done} · ${page.time ? `${short(Math.round(page.time))} ms a step · ` : ""}${page.start.kernels} ${trainer.place}`;
     root.dataset.steps = String(page.done);
     root.dataset.recall = String(page.ability.recall);
+    root.dataset.iou = String(meanOf(page.ability.ious));
+    root.dataset.constant = String(page.start.iou);
     if (page.ability.picked.length) screen.draw(inks);
     now.textContent = screen.now();
   }

@@ -111,20 +111,20 @@ export function retrievalScreen(page, painter, names, measured) {
         );
       });
       answer.textContent = `${Math.round(ability.recall * BATCH)} of ${BATCH}`;
-      const [constant, mean] = [start.levels.iou.value, meanOf(ability.ious)];
+      const mean = meanOf(ability.ious);
       share.replaceChildren(
         named("blue", `━ R@1 ${fixed(ability.recall)}`),
         ` (chance ${fixed(1 / BATCH)}) · `,
         named("orange", `━ box IoU ${fixed(mean)}`),
-        ` (${start.levels.iou.name} ${fixed(constant)})`,
+        ` (best box for all ${fixed(start.iou)})`,
       );
-      resize(chart, chart.parentElement?.clientWidth || CHART[0], CHART[1]);
+      resize(chart, chart.parentElement?.clientWidth || CHART[0], Math.max(CHART[1], (innerHeight - 480) / 3.5));
       const last = Math.max(100, page.done);
       const lines = [
         { points: page.ious, colour: inks.orange, width: 3 },
         { points: page.recalls, colour: inks.blue, width: 3 },
       ];
-      const levels = [1 / BATCH, constant];
+      const levels = [1 / BATCH, start.iou];
       lineChart(chart, inks, {
         x: [0, last],
         y: [0, 1],
@@ -139,7 +139,7 @@ export function retrievalScreen(page, painter, names, measured) {
         { box: boxOf(thing), colour: inks.green, dash: [8, 5] },
         { box: ability.boxes[choices.pair], colour: inks.orange, dash: [] },
       ]);
-      overlap.textContent = `Solid: predicted box, dashed: true box. IoU ${fixed(ability.ious[choices.pair])}; best box for all pictures ${fixed(constant)}.`;
+      overlap.textContent = `Solid: predicted box, dashed: true box. IoU ${fixed(ability.ious[choices.pair])}; one box for all pictures ${fixed(start.iou)} at best.`;
     },
   };
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // Training steps of the micro X-FM, and what it can do after them.
 import { BATCH, boxOf, drawBatch, drawTexts, HELD_OUT, phraseOf, upTo } from "./learn_draws.js";
-import { boxError, createFlow, LOSSES, levels } from "./learn_losses.js";
+import { boxError, constantBox, createFlow, LOSSES, levels } from "./learn_losses.js";
 import { createModel } from "./learn_model.js";
 import { createTape } from "./learn_tape.js";
 
@@ -109,6 +109,12 @@ export function createTrainer(kernels, drawings, firstSeed) {
     return { step: done, ...values, norms };
   }
 
+  /** Of every drawing in so many groups of pairs @param {number} groups */
+  const heldOutBoxes = (groups) =>
+    upTo(groups).flatMap((group) =>
+      drawBatch(seed, HELD_OUT + group, drawings).scenes.flatMap(({ things }) => things.map(boxOf)),
+    );
+
   return {
     kernels,
     model,
@@ -177,11 +183,13 @@ export function createTrainer(kernels, drawings, firstSeed) {
     },
 
     /** Levels without learning of all losses but MIM, whose own moves with its target */
-    levels() {
-      const each = upTo(16).flatMap((i) =>
-        drawBatch(seed, HELD_OUT + i, drawings).scenes.flatMap(({ things }) => things.map(boxOf)),
-      );
-      return levels(kernels.log, each);
+    levels: () => levels(kernels.log, heldOutBoxes(16)),
+
+    /** Mean IoU of one box for all pictures, the best one, with the boxes that `ability` asks for in the first groups */
+    constantIou(groups = 1) {
+      const { box } = constantBox(heldOutBoxes(16), ({ iou }) => 1 - iou);
+      const scenes = upTo(groups).flatMap((group) => drawBatch(seed, HELD_OUT + group, drawings).scenes);
+      return scenes.reduce((sum, { things }) => sum + boxError(box, boxOf(things[0])).iou, 0) / scenes.length;
     },
   };
 }
