@@ -243,7 +243,7 @@ class Twin:
         values = {n: loss for n, loss in self.losses(stopped, guidance).items() if n in losses}
         self.adam.zero_grad(set_to_none=True)
         self.total(values).backward()
-        self.adam.param_groups[0]["lr"] = 2e-3 * min(1, (self.done + 1) / 20)
+        self.adam.param_groups[0]["lr"] = 3e-3 * min(1, (self.done + 1) / 20)
         self.adam.step()
         self.done += 1
         return {n: loss.item() for n, loss in values.items()}
