@@ -41,8 +41,7 @@ export function gradientsScreen(page, losses) {
 
     now() {
       const { choices } = page;
-      if (!report)
-        return "No step has been made yet. Press Step: each arrow is the gradient norm of one loss in one encoder.";
+      if (!report) return "Each arrow will be the gradient norm of one loss in one encoder.";
       const joint = short(report.norms["itm+imlm"].language);
       const own = `MLM sends ${short(report.norms.mlm.language)}.`;
       const step = `In step ${report.step + 1}`;

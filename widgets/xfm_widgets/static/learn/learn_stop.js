@@ -26,14 +26,14 @@ const verdict = ({ low, high }) =>
   low > 0 ? "rises without the stop" : high < 0 ? "falls without the stop" : "shows no sure difference";
 
 /** What the stop changes in joint training from scratch @param {Measured["joint"]} joint */
-function jointly({ steps, losses }) {
+export function jointly({ steps, losses }) {
   const effects = Object.entries(losses);
   const means = effects.map(([, { mean }]) => mean);
   const sure = effects.filter(([, { low, high }]) => low > 0 || high < 0);
   const ends = interval(Math.min(...means), Math.max(...means), "", DIGITS);
   const some = sure.map(([name, effect]) => `${name.toUpperCase()} ${told(effect)}`).join(", ");
   const rest = some ? `Interval without 0: ${some}.` : "All six intervals include 0.";
-  return `All six losses from the first step, ${steps} steps: the six curves differ by ${ends} (without the stop minus with it). ${rest} You would not see it in the curves.`;
+  return `All six losses from the first step, ${steps} steps: the six curves differ by ${ends} (without the stop minus with it). ${rest}`;
 }
 
 /**
