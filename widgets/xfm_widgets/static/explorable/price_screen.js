@@ -19,7 +19,7 @@ const LEVEL = 0.05;
 
 /** What the tests say of a row, and the same where there is little room @param {Effect} effect */
 export function standing({ p_holm, p_family }) {
-  if (p_holm === null) return { isShown: false, text: "secondary, not corrected", brief: "secondary" };
+  if (p_holm === null) return { isShown: false, text: "secondary, not corrected", brief: "secondary metric" };
   const over = pValue(p_family ?? p_holm);
   if (p_family !== null && p_family > LEVEL)
     return {
@@ -98,7 +98,7 @@ export const priceScreen = {
           svgNode(
             "text",
             isNarrow
-              ? { x: area.x, y: y - 2.6 * unit, class: "ex-name" }
+              ? { x: area.x, y: y - 3.1 * unit, class: "ex-name" }
               : { x: left - unit, y: y + unit / 3, "text-anchor": "end", class: "ex-name" },
             name,
           ),

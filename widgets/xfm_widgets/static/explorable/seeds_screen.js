@@ -67,7 +67,10 @@ export const seedsScreen = {
         `95 % CI ${number(low, "", { digits: 3 })} to ${number(high, "", { digits: 3 })}`,
         { "text-anchor": "middle", class: "ex-tick" },
       );
-      plot.text(area.x - 0.8 * unit, area.y - 0.7 * unit, "seed", { "text-anchor": "end", class: "ex-tick" });
+      plot.text(area.x - 0.8 * unit, area.y + area.height + 1.5 * unit, "seed", {
+        "text-anchor": "end",
+        class: "ex-tick",
+      });
       seeds.forEach(({ seed, difference }, i) => {
         const y = seeds.length - i - 0.5;
         const isIt = seed === one?.seed;
