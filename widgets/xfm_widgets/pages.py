@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from xfm.base.fields import ConfigError
-from xfm.plots import palette
-from xfm.plots.palette import PALETTE
+from xfm.plots.palette import PALETTE, TOKENS
 
 from . import esm
 from .choices import Choice
 from .json_values import encodable
 
 STATIC = Path(__file__).parent / "static"
-TOKENS = Path(palette.__file__).with_name("tokens.css")  # the measures of views, reports and pages
+MEASURES = re.sub(r":root \{.*?\n\}\n", "", TOKENS, flags=re.S)  # in a page of others a view names no colour of its own
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
@@ -83,8 +82,8 @@ def styles_of(name: str) -> str:
     light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
     page = f"body:has(> main > .xfm-view.xfm-dark) {{ background: {PALETTE['paper'][1]}; }}"
     colours = f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
-    sheets = [TOKENS, *(STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name))]
-    return colours + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
+    sheets = (STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name))
+    return colours + MEASURES + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
 
 
 def page_of(view: Any, model: bool = False) -> str:
