@@ -1,7 +1,5 @@
 """Probes of training against closed forms, naive versions, and the gradients that training itself uses."""
 
-from __future__ import annotations
-
 import copy
 import json
 

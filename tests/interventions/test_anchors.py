@@ -1,7 +1,5 @@
 """What ties the language encoder to its warm start, against naive versions: L2-SP, EWC, distillation of MLM."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,7 +1,5 @@
 """The targets of masked image modelling beyond the paper's: what they are, how they move, on what scale they are."""
 
-from __future__ import annotations
-
 import copy
 import math
 

@@ -1,7 +1,5 @@
 """docs/interventions.md: its names are there, its examples run."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Whole runs with interventions: each goes on bit for bit, and off they leave no trace."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from pathlib import Path

@@ -1,8 +1,6 @@
 """What becomes of the fusion losses' gradient into the language encoder: against every loss run alone, and a naive
 version of what is done with its gradient. No forward value changes by a bit, nor any other module's gradient."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """open_clip's towers as encoders: what open_clip computes of the same weights, from a start of its kind."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

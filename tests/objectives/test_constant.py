@@ -1,7 +1,5 @@
 """What a constant prediction reaches: against naive computations, and against models that predict the constant."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

@@ -1,8 +1,6 @@
 """Folders of runs and of fine-tunings alike: of one config, trained by one process at a time in whole steps, and read
 as they were saved or refused by name."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

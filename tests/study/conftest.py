@@ -1,7 +1,5 @@
 """Studies of seconds: a tiny recipe, few steps, one cheap task. And studies whose numbers are made up."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Processes that run one study, each with its own spec; and one that dies in a study's middle."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

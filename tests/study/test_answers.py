@@ -1,7 +1,5 @@
 """What is written before and after a study: metrics that explorations admit, and answers to its hypotheses."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

@@ -1,7 +1,5 @@
 """What a spec says beforehand, that it stays said, and what is made of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

@@ -1,7 +1,5 @@
 """Whatever is in a study's files, or written as one, ends in an error that names the file and what is wrong."""
 
-from __future__ import annotations
-
 import json
 import warnings
 

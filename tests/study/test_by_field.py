@@ -1,7 +1,5 @@
 """The paper's main table, of a study: every number is that of its runs."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

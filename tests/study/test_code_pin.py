@@ -1,7 +1,5 @@
 """The code of a study is pinned with its first result; another package is refused, or accepted for a reason."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import sys

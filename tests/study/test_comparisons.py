@@ -1,7 +1,5 @@
 """Pareto fronts, mean ranks, contrasts: against what they say word by word, and over simulated studies."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import warnings

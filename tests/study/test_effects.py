@@ -1,7 +1,5 @@
 """Effects of made-up studies, whose truth is known; their tables and figures."""
 
-from __future__ import annotations
-
 import math
 import re
 

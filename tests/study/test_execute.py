@@ -1,7 +1,5 @@
 """The order of jobs, second tries, and what a failure leaves undone; progress, as jobs note it."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import signal

@@ -1,7 +1,5 @@
 """Marks that crowd in a Pareto figure, or are far away, keep numbers that can be read."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

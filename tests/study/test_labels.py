@@ -1,7 +1,5 @@
 """Whatever label a spec takes is the same in results.csv, Markdown, LaTeX and the page, and breaks none of them."""
 
-from __future__ import annotations
-
 import csv
 import itertools
 import re

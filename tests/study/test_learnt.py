@@ -1,7 +1,5 @@
 """Has every loss learnt? Beside its own baseline, and not beside another run's targets."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """machines.csv: in which precision the runs of a study were trained, and what that does to its pairs."""
 
-from __future__ import annotations
-
 import warnings
 
 import pytest

@@ -1,7 +1,5 @@
 """One process runs a study, which goes on after any kill; what the dead have left is cleared away."""
 
-from __future__ import annotations
-
 import multiprocessing
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """A plan: its arithmetic, its detectable effects against statsmodels and simulation, its words."""
 
-from __future__ import annotations
-
 import math
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What a study says where things are not as usual: before its first pair, and of odd metrics, labels, arguments."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

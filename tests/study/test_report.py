@@ -1,7 +1,5 @@
 """The page of a study: complete, self-contained, and its sentences true to the table."""
 
-from __future__ import annotations
-
 import re
 
 from study.conftest import TINY, tiny

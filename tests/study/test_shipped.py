@@ -1,7 +1,5 @@
 """What studies/README.md says of the shipped studies is in their data."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

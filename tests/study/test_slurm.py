@@ -1,7 +1,5 @@
 """Runs as jobs of a cluster, through submitit: in processes of this machine, and in this one."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """What may be written down as a study, how what may not be is refused, and how its runs are named."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runs that variants share or lack: specialists, asked of their field alone; teachers, trained before their pupils."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """How much runs vary: against simulated studies whose shares are known, scipy, and the figure against the table."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A study that asks how much runs vary is told by standard deviations: there are no effects to speak of."""
 
-from __future__ import annotations
-
 import html
 import re
 from pathlib import Path

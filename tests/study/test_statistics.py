@@ -1,7 +1,5 @@
 """The statistics against scipy, enumeration and closed forms; then what they promise, over simulated studies."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

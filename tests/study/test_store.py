@@ -1,7 +1,5 @@
 """results.csv and curves.csv: what a kill leaves of them, what pandas reads in them, and what is refused."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """docs/studies.md: its examples run in the order of the page, with trainings played; its numbers are the studies'."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

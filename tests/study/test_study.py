@@ -1,7 +1,5 @@
 """Studies that train: their rows, resuming, sharing, failing; in this process, in others, and on Dask."""
 
-from __future__ import annotations
-
 import json
 import math
 import multiprocessing

@@ -1,7 +1,5 @@
 """What will be measured is known before anything is trained: the keys are those of trained runs."""
 
-from __future__ import annotations
-
 import json
 import math
 

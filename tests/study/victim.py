@@ -1,7 +1,5 @@
 """Processes whose study is killed: one that trains, and those of many runs that take milliseconds."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -1,7 +1,5 @@
 """One trained run for all tests of the trainer, real processes that start at once, and what the same run means."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import multiprocessing.forkserver

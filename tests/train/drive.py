@@ -1,7 +1,5 @@
 """What the tests' processes do. Each sends its steps through `reports`, or what ended it."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -1,8 +1,6 @@
 """What is done to the machine under a process of the tests: a small disk, no rights, little memory. The process is
 started for it and ends with it. Nothing is simulated: it is the kernel that refuses."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import resource

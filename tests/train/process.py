@@ -1,7 +1,5 @@
 """A process of a test's own, and what it sends."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection

@@ -1,7 +1,5 @@
 """What each of several processes does: `torchrun ... ranks.py TASK FOLDER`. The tests read FOLDER."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

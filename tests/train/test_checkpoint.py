@@ -1,7 +1,5 @@
 """The authors' file becomes a run folder and comes back bit for bit; what does not fit is refused."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -312,10 +310,7 @@ BIAS = "vision_proj.bias"
 WRONG: dict[str, tuple[Callable[[State], object], str]] = {
     "a layer lacks": (without(LAYER), r"lacks text_encoder\.\S+\.layer\.\*\.output\.dense\.weight;"),
     "vision lacks": (without("patch_embed"), r"lacks vision_encoder\.patch_embed\.proj\.weight"),
-    "another width": (
-        changed(WIDTH, torch.ones(32)),
-        r"of another shape .*LayerNorm\.weight has \(32,\), not \(64,\)",
-    ),
+    "another width": (changed(WIDTH, torch.ones(32)), r"of another shape .*LayerNorm\.weight has \(32,\), not \(64,\)"),
     "another head": (
         changed("itm_head.3.weight", torch.ones(3, 128)),
         r"of another shape .*itm_head\.3\.weight has \(3, 128\), not \(2, 128\)",

@@ -1,7 +1,5 @@
 """Others' encoders start a run: the same inputs, the same hidden states as transformers' own models have."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """What `xfm pretrain RECIPE --dry-run` counts, against closed forms."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """What the machine refuses or takes away in mid-training, for real: the way out is said, and nothing is lost."""
 
-from __future__ import annotations
-
 import errno
 import multiprocessing
 import os

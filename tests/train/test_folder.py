@@ -1,7 +1,5 @@
 """Run folders: opened at once when finished, refused with the file's name and the way out when they cannot be used."""
 
-from __future__ import annotations
-
 import json
 import re
 import resource

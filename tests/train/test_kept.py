@@ -1,7 +1,5 @@
 """`train.keep`: the weights of earlier steps stay in the run's folder, for views that slide through a run."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from train.conftest import left

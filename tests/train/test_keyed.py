@@ -1,7 +1,5 @@
 """Every draw is a function of (seed, step, purpose): what an ablation leaves in place stays identical, bit for bit."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The levels of constant predictions that the first record of a run tells."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """One step: its rate, its record, what is due after it; and precision, compiling and quiet."""
 
-from __future__ import annotations
-
 import math
 import os
 import subprocess

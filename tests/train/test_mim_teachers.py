@@ -1,7 +1,5 @@
 """A run's vision encoder as MIM's frozen teacher: a finished run's, or one of the config's own, trained first."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

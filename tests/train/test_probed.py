@@ -1,7 +1,5 @@
 """A run that is probed while it trains: the same run, and a file that survives interruptions."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Two and four processes (gloo, on the CPU) do what one does with the samples of all."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import re

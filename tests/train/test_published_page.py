@@ -1,7 +1,5 @@
 """Every example of docs/published-model.md runs: on files of the names it has, at a small size."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

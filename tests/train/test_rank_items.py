@@ -1,7 +1,5 @@
 """Which items each process and each loader worker has: consecutive parts of one order, and the same after a resume."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A run that was killed, interrupted or left goes on bit for bit, whatever it was doing."""
 
-from __future__ import annotations
-
 import getpass
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Sources of randomness with a seed of their own: one is varied, and what the others draw stays."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

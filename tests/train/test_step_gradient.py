@@ -1,7 +1,5 @@
 """A step's gradient in parts, one after the other or a thread each: that of the whole batch, whoever is late."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import time

@@ -3,8 +3,6 @@
 On the `meta` device there are shapes and no values: what would have to wait for one raises.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

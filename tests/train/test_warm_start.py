@@ -1,7 +1,5 @@
 """Warm starts: stage 1 trained once for all variants of a seed, or another run; a frozen target that stays."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable
