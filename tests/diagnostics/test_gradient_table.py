@@ -32,7 +32,7 @@ def paths(t: GradientTable) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("stop", [True, False])
-def test_it_is_the_published_routing(stop: bool) -> None:
+def test_it_is_the_published_routing(stop):
     p = batches.pretraining(**({} if stop else keyword(NO_STOP)))
     t = gradient_table(p, batches.batch(p.config))
     crossing = set() if stop else TEXT
@@ -41,7 +41,7 @@ def test_it_is_the_published_routing(stop: bool) -> None:
     assert all(norm is None or norm > 0 for row in t.norms.values() for norm in row.values())
 
 
-def test_norms_are_those_of_the_published_code() -> None:
+def test_norms_are_those_of_the_published_code():
     """One stream at a time, in modules that both tables have."""
     p, batch = tiny.pretraining(), tiny.batch(tiny.tensors("inputs"))
     ours = {s: gradient_table(p, {s: batch[s]}).norms for s in batch}
@@ -60,7 +60,7 @@ def test_norms_are_those_of_the_published_code() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"flow.text_gradient.imlm": 0.3, "data.fusion_batch": 2}, NO_STOP])
-def test_the_objectives_add_up_to_the_training_step(changes: dict) -> None:
+def test_the_objectives_add_up_to_the_training_step(changes):
     weights = {"mlm": 1.0, "itc": 0.5, "itm": 2.0, "imlm": 1.5, "mim": 0.25, "bbp": 4.0}
     p = batches.pretraining(**keyword(changes), **{f"objectives__{o}__weight": w for o, w in weights.items()})
     batch, key = batches.batch(p.config), (3, 7)
@@ -74,7 +74,7 @@ def test_the_objectives_add_up_to_the_training_step(changes: dict) -> None:
         torch.testing.assert_close(added[name], q.grad, rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_a_module_is_all_its_parameters_and_every_parameter_has_one() -> None:
+def test_a_module_is_all_its_parameters_and_every_parameter_has_one():
     p = batches.pretraining(flow__mim_target="pixels", model__vision__absolute_positions=True)
     batch = batches.batch(p.config)
     t = gradient_table(p, batch)
@@ -93,7 +93,7 @@ def test_a_module_is_all_its_parameters_and_every_parameter_has_one() -> None:
         module_names(p.model)
 
 
-def test_no_path_is_not_zero() -> None:
+def test_no_path_is_not_zero():
     """A head whose second layer is zero sends a gradient of zero: there is a path."""
     p = batches.pretraining()
     with torch.no_grad():
@@ -107,7 +107,7 @@ def test_no_path_is_not_zero() -> None:
     assert pd.isna(frame.astype(float).loc["itm", "language embeddings"])
 
 
-def test_it_reads_in_a_terminal() -> None:
+def test_it_reads_in_a_terminal():
     mlm, mim = {"language layer 0": 0.0123456, "vision": None}, {"language layer 0": 0.0, "vision": 1e-9}
     t = GradientTable({"mlm": mlm, "mim": mim})
     lines = str(t).splitlines()
@@ -117,7 +117,7 @@ def test_it_reads_in_a_terminal() -> None:
     assert repr(t) == str(t) and str(GradientTable({}))
 
 
-def test_the_model_is_left_as_it_was() -> None:
+def test_the_model_is_left_as_it_was():
     p = batches.pretraining().train()
     p.model.vision.eval()
     p.model.objectives["itc"].temperature.data.fill_(0.7)  # a step would clamp it; a look does not
@@ -138,7 +138,7 @@ def test_the_model_is_left_as_it_was() -> None:
     assert all(m.training for m in p.modules())
 
 
-def test_only_what_is_on_and_served_has_a_row_and_a_frozen_part_has_no_path() -> None:
+def test_only_what_is_on_and_served_has_a_row_and_a_frozen_part_has_no_path():
     p = batches.pretraining(objectives__itm__weight=0.0)
     batch = batches.batch(p.config)
     images = {"images": batch["images"]}

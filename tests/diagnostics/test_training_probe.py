@@ -24,7 +24,7 @@ def randn(*shape: int, key: str = "x") -> torch.Tensor:
 
 
 @pytest.fixture
-def pretraining() -> Pretraining:
+def pretraining():
     """A model that has moved a little from its start."""
     model = build(CONFIG)
     with torch.no_grad():
@@ -34,11 +34,11 @@ def pretraining() -> Pretraining:
 
 
 @pytest.fixture
-def probe(pretraining: Pretraining) -> TrainingProbe:
+def probe(pretraining):
     return TrainingProbe(pretraining, build(CONFIG), TOKENIZER)
 
 
-def test_a_batch_of_many_parts_is_probed_as_one_and_the_start_follows_the_model(monkeypatch) -> None:
+def test_a_batch_of_many_parts_is_probed_as_one_and_the_start_follows_the_model(monkeypatch):
     """A run's start is made on the CPU; "meta" stands for a GPU."""
     many = {f"data.{n}": 40 for n in ("pairs", "regions", "region_images", "images", "texts")}
     config = CONFIG.replace(many | {"train.shards": 1, "train.accumulate": 20})
@@ -50,7 +50,7 @@ def test_a_batch_of_many_parts_is_probed_as_one_and_the_start_follows_the_model(
     assert probe.states["language"][0].type == "meta"
 
 
-def test_norms_are_those_of_the_gradient_table(probe: TrainingProbe, pretraining: Pretraining) -> None:
+def test_norms_are_those_of_the_gradient_table(probe, pretraining):
     stopped = gradient_table(pretraining, probe.batch, ("probe", 0)).norms
     record = probe(7)
     assert record["step"] == 7 and record["norm"].keys() == stopped.keys()
@@ -59,7 +59,7 @@ def test_norms_are_those_of_the_gradient_table(probe: TrainingProbe, pretraining
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_what_is_held_back_is_what_the_dose_leaves(share: float, probe: TrainingProbe, pretraining) -> None:
+def test_what_is_held_back_is_what_the_dose_leaves(share, probe, pretraining):
     config = CONFIG.replace({"flow.text_gradient.itm": share, "flow.text_gradient.itc": 0.5})
     record = TrainingProbe(Pretraining(pretraining.model, config), build(CONFIG), TOKENIZER)(0)
     open_ = Pretraining(pretraining.model, unstopped(CONFIG))
@@ -76,9 +76,7 @@ def test_what_is_held_back_is_what_the_dose_leaves(share: float, probe: Training
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25])
-def test_a_stop_on_the_vision_side_scales_norms_and_leaves_cosines(
-    share: float, probe: TrainingProbe, pretraining: Pretraining
-) -> None:
+def test_a_stop_on_the_vision_side_scales_norms_and_leaves_cosines(share, probe, pretraining):
     stopped = Pretraining(pretraining.model, CONFIG.replace({"flow.image_gradient": share}))
     record, plain = TrainingProbe(stopped, build(CONFIG), TOKENIZER)(0), probe(0)
     for objective, row in gradient_table(stopped, probe.batch, ("probe", 0)).norms.items():
@@ -88,9 +86,7 @@ def test_a_stop_on_the_vision_side_scales_norms_and_leaves_cosines(
     assert record["cosine"] == plain["cosine"] and plain["cosine"]["vision"]["itm mim"] is not None
 
 
-def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(
-    probe: TrainingProbe, pretraining: Pretraining
-) -> None:
+def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(probe, pretraining):
     record = probe(0)
     pairs = record["cosine"]["language"]
     assert len(pairs) == 15 and all(c is None or -1 <= c <= 1 for c in pairs.values())
@@ -106,7 +102,7 @@ def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(
     assert pairs["itm mlm"] == pytest.approx(naive, abs=1e-5)
 
 
-def test_drift_is_relative() -> None:
+def test_drift_is_relative():
     """At the start nothing has drifted."""
     model = build(CONFIG)
     probe = TrainingProbe(Pretraining(model, CONFIG), build(CONFIG), TOKENIZER)
@@ -120,7 +116,7 @@ def test_drift_is_relative() -> None:
     assert probe(0)["drift"] == {"language": pytest.approx(0.5), "vision": 0}
 
 
-def test_cka_knows_rotations_scales_and_shifts() -> None:
+def test_cka_knows_rotations_scales_and_shifts():
     a, other = randn(60, 5), randn(60, 7, key="y")
     rotation = torch.linalg.qr(randn(5, 5, key="q"))[0]
     assert cka(a, 3 * a @ rotation + 2) == pytest.approx(1)
@@ -132,7 +128,7 @@ def test_cka_knows_rotations_scales_and_shifts() -> None:
     assert cka(a, torch.ones(60, 4, dtype=torch.float64)) == 0
 
 
-def test_the_effective_rank_counts_directions() -> None:
+def test_the_effective_rank_counts_directions():
     q = torch.linalg.qr(randn(50, 6) - randn(50, 6).mean(0))[0]
     q = torch.linalg.qr(q - q.mean(0))[0]
     assert effective_rank(q[:, :4]) == pytest.approx(4)
@@ -140,7 +136,7 @@ def test_the_effective_rank_counts_directions() -> None:
     assert effective_rank(torch.ones(5, 3)) == 0
 
 
-def test_layer_states_are_the_encoders_own_without_padding(probe: TrainingProbe, pretraining: Pretraining) -> None:
+def test_layer_states_are_the_encoders_own_without_padding(probe, pretraining):
     states = layer_states(pretraining.model, probe.batch)
     words = [s.tokens for s in probe.batch.values() if hasattr(s, "tokens")]
     pictures = sum(len(s.image) for s in probe.batch.values() if hasattr(s, "image"))
@@ -153,7 +149,7 @@ def test_layer_states_are_the_encoders_own_without_padding(probe: TrainingProbe,
     assert not any(layer._forward_hooks for layer in pretraining.model.text.layers)
 
 
-def test_a_collapse_is_seen(probe: TrainingProbe) -> None:
+def test_a_collapse_is_seen(probe):
     before = probe.guidance()
     assert before and before["target_rank"] > 1 and before["target_std"] > 0 and -1 <= before["agreement"] <= 1
     flow = probe.open.flow(probe.batch, "images", ("mim",), ("probe", 0))
@@ -168,7 +164,7 @@ def test_a_collapse_is_seen(probe: TrainingProbe) -> None:
     assert TrainingProbe(without, build(CONFIG), TOKENIZER)(0)["guidance"] is None
 
 
-def test_looking_changes_nothing(probe: TrainingProbe, pretraining: Pretraining) -> None:
+def test_looking_changes_nothing(probe, pretraining):
     pretraining.train()
     before = {n: p.clone() for n, p in pretraining.model.named_parameters()}
     state = torch.get_rng_state()

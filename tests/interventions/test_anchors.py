@@ -29,7 +29,7 @@ def moved(model, by: float = 0.1):
 
 
 @pytest.mark.parametrize("by_fisher", [False, True])
-def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alone(by_fisher: bool) -> None:
+def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alone(by_fisher):
     start = batches.model(CONFIG)
     model = moved(start)
     information = [torch.rand_like(p) for p in start.text.parameters()] if by_fisher else None
@@ -51,7 +51,7 @@ def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alo
             torch.testing.assert_close(p.grad, wanted[name], rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_an_anchor_stays_where_the_weights_began() -> None:
+def test_an_anchor_stays_where_the_weights_began():
     text = batches.model(CONFIG).text
     anchor = Anchor([*text.parameters()], [*text.parameters()], 1.0)
     for moved_by in (0, 1):
@@ -62,7 +62,7 @@ def test_an_anchor_stays_where_the_weights_began() -> None:
         assert all(torch.allclose(p.grad, torch.full_like(p, moved_by)) for p in text.parameters())
 
 
-def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_model_would_draw() -> None:
+def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_model_would_draw():
     """Text by text; and its mean over draws is the Fisher information, by the sum over all answers."""
     model, tokens = batches.model(CONFIG), batches.texts(CONFIG).tokens
     found = fisher(model, [tokens], KEY)
@@ -82,7 +82,7 @@ def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_mode
     assert model.training is False and all(w.grad is None for w in weights)
 
 
-def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is() -> None:
+def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is():
     config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6)
     start = batches.model(config)
     model, batch = moved(start), batches.batch(config)
@@ -112,7 +112,7 @@ def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is(
     assert same(batch, ("mlm",), KEY)[1]["texts/mlm/distillation"].item() == pytest.approx(0, abs=1e-6)
 
 
-def test_the_teachers_weights_are_its_own_and_are_never_trained() -> None:
+def test_the_teachers_weights_are_its_own_and_are_never_trained():
     config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
     model = batches.model(config)
     steering = Steering.of(model, config, lambda: copy.deepcopy(model), None)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def test_the_teachers_weights_are_its_own_and_are_never_trained() -> None:
 
 
 @pytest.mark.parametrize("field", ["l2sp", "ewc", "mlm_distillation"])
-def test_without_a_warm_start_there_is_nothing_to_be_tied_to(field: str) -> None:
+def test_without_a_warm_start_there_is_nothing_to_be_tied_to(field):
     def config(init_from: str, **changes) -> RunConfig:
         return batches.config(**{f"flow__{field}": 0.5, "init_from": init_from} | changes)
 

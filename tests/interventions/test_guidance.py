@@ -38,7 +38,7 @@ def shift(model, by: float) -> None:
 
 
 @pytest.mark.parametrize("target", AVERAGED)
-def test_an_average_follows_the_weights_and_is_no_part_of_the_model(target: str) -> None:
+def test_an_average_follows_the_weights_and_is_no_part_of_the_model(target):
     p, teacher = made(target, flow__ema_momentum=0.8)
     start = {n: t.clone() for n, t in teacher.state_dict().items()}
     own = {n: w for n, w in p.model.named_parameters() if n.startswith("vision.")}
@@ -58,7 +58,7 @@ def test_an_average_follows_the_weights_and_is_no_part_of_the_model(target: str)
     assert all(torch.equal(t, again[n]) for n, t in teacher.state_dict().items())
 
 
-def test_the_averages_outputs_are_the_target() -> None:
+def test_the_averages_outputs_are_the_target():
     p, teacher = made("ema")
     shift(p.model, 0.05)
     batch = batches.batch(p.config)
@@ -84,7 +84,7 @@ def blocks(encoder, pictures: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("top", [1, 2])
-def test_data2vecs_target_is_the_mean_of_the_top_layers_each_normalised(top: int) -> None:
+def test_data2vecs_target_is_the_mean_of_the_top_layers_each_normalised(top):
     p, teacher = made("data2vec", flow__top_layers=top)
     assert isinstance(teacher, TopLayers)
     flow = p.flow(batches.batch(p.config), "images", ("mim",), KEY)
@@ -99,7 +99,7 @@ def test_data2vecs_target_is_the_mean_of_the_top_layers_each_normalised(top: int
 
 
 @pytest.mark.parametrize("target", ["self", "ema", "data2vec", "pixels"])
-def test_on_one_scale_a_prediction_of_nothing_costs_one_and_there_is_one_term(target: str) -> None:
+def test_on_one_scale_a_prediction_of_nothing_costs_one_and_there_is_one_term(target):
     c = batches.config(**PLAIN, flow__mim_target=target, flow__standardise_target=True)
     model = batches.model(c)
     p = Pretraining(model, c, steering(model, c).teacher)
@@ -117,7 +117,7 @@ def test_on_one_scale_a_prediction_of_nothing_costs_one_and_there_is_one_term(ta
     assert out.report.keys() == {"patch", "constant"}
 
 
-def test_the_papers_target_has_both_terms_and_without_its_average_a_model_can_still_be_looked_at() -> None:
+def test_the_papers_target_has_both_terms_and_without_its_average_a_model_can_still_be_looked_at():
     """As reports and gradient tables do: the model's own outputs stand in."""
     p = batches.pretraining(**PLAIN)
     flow = p.flow(batches.batch(p.config), "images", ("mim",), KEY)
@@ -130,7 +130,7 @@ def test_the_papers_target_has_both_terms_and_without_its_average_a_model_can_st
 
 
 @pytest.mark.parametrize("one_scale", [False, True])
-def test_ibots_loss_is_a_cross_entropy_with_the_sharpened_centred_average(one_scale: bool) -> None:
+def test_ibots_loss_is_a_cross_entropy_with_the_sharpened_centred_average(one_scale):
     p, teacher = made("ibot", flow__standardise_target=one_scale)
     assert isinstance(teacher, PrototypeTeacher)
     teacher.centre.copy_(torch.linspace(-0.2, 0.2, 7))
@@ -156,7 +156,7 @@ def test_ibots_loss_is_a_cross_entropy_with_the_sharpened_centred_average(one_sc
     assert own.grad.any() and all(w.grad is None for part in teacher.average.values() for w in part.parameters())
 
 
-def test_the_centre_is_a_moving_average_of_what_training_saw_and_of_nothing_else() -> None:
+def test_the_centre_is_a_moving_average_of_what_training_saw_and_of_nothing_else():
     p, teacher = made("ibot")
     batch, centre = batches.batch(p.config), torch.zeros(7)
     for step in range(2):
@@ -180,7 +180,7 @@ def test_the_centre_is_a_moving_average_of_what_training_saw_and_of_nothing_else
     assert torch.equal(teacher.centre, still), "a step without MIM moves it not"
 
 
-def test_an_even_guess_costs_one_and_a_constant_prediction_at_least_the_entropy() -> None:
+def test_an_even_guess_costs_one_and_a_constant_prediction_at_least_the_entropy():
     target = torch.randn(2, 5, 7).softmax(-1)
     torch.testing.assert_close(cross_entropy(torch.zeros(2, 5, 7), target, True), torch.ones(2, 5))
     hidden = torch.ones(2, 5, dtype=torch.bool)
@@ -190,7 +190,7 @@ def test_an_even_guess_costs_one_and_a_constant_prediction_at_least_the_entropy(
 
 
 @pytest.mark.parametrize("target", AVERAGED)
-def test_other_losses_are_left_as_they_were(target: str) -> None:
+def test_other_losses_are_left_as_they_were(target):
     p, teacher = made(target)
     shift(teacher.average["vision"], 0.1)
     plain, batch = Pretraining(p.model, p.config).train(), batches.batch(p.config)
@@ -198,7 +198,7 @@ def test_other_losses_are_left_as_they_were(target: str) -> None:
     assert {n for n in wanted if not torch.equal(losses[n], wanted[n])} == {"pairs/mim", "images/mim"}
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_what_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match=r"flow.top_layers = 3: must be at most 2"):
         batches.config(flow__mim_target="data2vec", flow__top_layers=3)
     for target in AVERAGED:

@@ -3,14 +3,12 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from xfm import recipes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "interventions.md").read_text("utf-8")
 
 
-def test_its_names_are_ablations_and_its_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_its_names_are_ablations_and_its_examples_run(tmp_path, monkeypatch, capsys):
     cells = " ".join(re.findall(r"^\|(.*?[^\\])\|", PAGE, re.M))
     assert len(named := {*re.findall(r"`([\w.]+)`", cells)}) > 20 and named <= recipes.ablations().keys()
     monkeypatch.chdir(tmp_path)

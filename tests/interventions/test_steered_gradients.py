@@ -90,18 +90,18 @@ FUSION = ("itm", "imlm", "bbp")
 
 
 @pytest.fixture(scope="module")
-def batch() -> Batch:
+def batch():
     return batches.batch(config("plain"))
 
 
 @pytest.fixture(scope="module")
-def parts(batch: Batch) -> dict[str, Named]:
+def parts(batch):
     """By loss, its gradient where nothing is stopped."""
     return {o: alone(pretraining("plain"), batch, o) for o in ALL}
 
 
 @pytest.fixture(scope="module")
-def plain(batch: Batch) -> tuple[Named, Named]:
+def plain(batch):
     return whole(pretraining("plain"), batch)
 
 
@@ -117,7 +117,7 @@ def gradients(p: Pretraining) -> Named:
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_no_forward_value_and_no_other_modules_gradient_changes(how: str, batch: Batch, plain) -> None:
+def test_no_forward_value_and_no_other_modules_gradient_changes(how, batch, plain):
     losses, grads = steered(pretraining(how), batch)
     assert all(torch.equal(losses[n], loss) for n, loss in plain[0].items()) and losses.keys() == plain[0].keys()
     others = {n: g for n, g in plain[1].items() if not n.startswith("text.")}
@@ -133,14 +133,14 @@ EMBEDDINGS = ("text.word", "text.position", "text.token_type", "text.norm")
     ("lower_stop", 0.5, ("text.layers.1.",)), ("lower_stop", 1.0, ()), ("lower_stop", 0.0, ("text.",)),
     ("upper_stop", 0.5, (*EMBEDDINGS, "text.layers.0.")), ("upper_stop", 1.0, EMBEDDINGS),
 ])  # fmt: skip
-def test_a_stop_by_layer_leaves_the_other_layers_their_gradient(how, share, kept: tuple, batch: Batch, parts) -> None:
+def test_a_stop_by_layer_leaves_the_other_layers_their_gradient(how, share, kept, batch, parts):
     _, found = steered(pretraining(how, flow__stopped_share=share), batch)
     let_in = [{n: g for n, g in text_of(parts[o]).items() if n.startswith(kept)} for o in FUSION]
     close(text_of(found), summed([text_of(parts["mlm"]), text_of(parts["itc"]), *let_in]))
 
 
 @pytest.mark.parametrize("how", ["noise", "global_noise"])
-def test_noise_has_the_norm_of_what_it_stands_for_and_is_drawn_by_step_and_name(how, batch: Batch, parts) -> None:
+def test_noise_has_the_norm_of_what_it_stands_for_and_is_drawn_by_step_and_name(how, batch, parts):
     p = pretraining(how)
     _, found = steered(p, batch)
     rest = summed([text_of(parts["mlm"]), text_of(parts["itc"])])
@@ -159,7 +159,7 @@ def test_noise_has_the_norm_of_what_it_stands_for_and_is_drawn_by_step_and_name(
 
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.booleans())
-def test_matched_noise_leaves_no_path_where_there_is_none(seed: int, whole: bool) -> None:
+def test_matched_noise_leaves_no_path_where_there_is_none(seed, whole):
     g = seeding.generator(seed)
     grads = [torch.randn(3, 4, generator=g), None, torch.zeros(2), 5 * torch.randn(7, generator=g)]
     noise = matched_noise(grads, ["a", "b", "c", "d"], (seed,), whole)
@@ -167,7 +167,7 @@ def test_matched_noise_leaves_no_path_where_there_is_none(seed: int, whole: bool
     assert whole or not noise[2].any()
 
 
-def test_the_gradient_of_shuffled_pairs_is_that_of_a_flow_whose_pictures_are_moved(batch: Batch, parts) -> None:
+def test_the_gradient_of_shuffled_pairs_is_that_of_a_flow_whose_pictures_are_moved(batch, parts):
     """The fusion losses of texts with the patches of other pictures; the negatives are those of the true pairs."""
     p = pretraining("shuffled")
     _, found = steered(p, batch)
@@ -200,7 +200,7 @@ def order(others: list[str], loss: str) -> list[str]:
 REACHING = ("mlm", "itc", "itm", "imlm", "bbp")
 
 
-def test_pcgrad_projects_every_loss_onto_the_normal_planes_of_those_it_conflicts_with(batch: Batch, parts) -> None:
+def test_pcgrad_projects_every_loss_onto_the_normal_planes_of_those_it_conflicts_with(batch, parts):
     p = pretraining("pcgrad")
     _, found = steered(p, batch)
     own = {o: vector(parts[o], p) for o in REACHING}
@@ -217,7 +217,7 @@ def test_pcgrad_projects_every_loss_onto_the_normal_planes_of_those_it_conflicts
     torch.testing.assert_close(vector(found, p), wanted, rtol=1e-8, atol=1e-11)
 
 
-def test_gradvac_turns_gradients_to_the_cosine_that_others_have_had(batch: Batch, parts) -> None:
+def test_gradvac_turns_gradients_to_the_cosine_that_others_have_had(batch, parts):
     p = pretraining("gradvac", flow__gradvac_decay=0.3)
     text = TextGradient(p.model, p.config)
     own = {o: vector(parts[o], p) for o in REACHING}
@@ -245,7 +245,7 @@ def test_gradvac_turns_gradients_to_the_cosine_that_others_have_had(batch: Batch
 
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(1, 4))
-def test_losses_that_agree_are_summed_and_one_without_gradient_is_no_matter(seed: int, count: int) -> None:
+def test_losses_that_agree_are_summed_and_one_without_gradient_is_no_matter(seed, count):
     g = seeding.generator(seed)
     base = torch.rand(9, generator=g, dtype=torch.float64)
     grads = {str(i): base * (i + 1) for i in range(count)} | {"none": torch.zeros(9, dtype=torch.float64)}
@@ -254,7 +254,7 @@ def test_losses_that_agree_are_summed_and_one_without_gradient_is_no_matter(seed
     torch.testing.assert_close(gradvac(grads, {}, 0.01, (seed,)), total)
 
 
-def test_masking_gives_mlm_the_numbers_that_matter_to_it_and_the_rest_to_fusion(batch: Batch, parts) -> None:
+def test_masking_gives_mlm_the_numbers_that_matter_to_it_and_the_rest_to_fusion(batch, parts):
     p = pretraining("masked", flow__masked_share=0.3)
     text = TextGradient(p.model, p.config)
     for _ in range(2):  # the second time by both steps' importance, which is twice the first's
@@ -271,7 +271,7 @@ def test_masking_gives_mlm_the_numbers_that_matter_to_it_and_the_rest_to_fusion(
         torch.testing.assert_close(found[name], wanted, rtol=1e-9, atol=1e-11, msg=name)
 
 
-def test_masks_depths_and_vectors() -> None:
+def test_masks_depths_and_vectors():
     """A mask has its share and takes the first of equals; embeddings are at no depth, and what follows is the top's."""
     assert mask(torch.tensor([[1.0, 3.0], [3.0, 0.0]]), 0.5).tolist() == [[False, True], [True, False]]
     assert mask(torch.zeros(5), 0.4).tolist() == [True, True, False, False, False]
@@ -290,7 +290,7 @@ def test_masks_depths_and_vectors() -> None:
 
 
 @pytest.mark.parametrize("how", ["noise", "shuffled", "gradvac", "masked"])
-def test_parts_of_a_batch_give_the_gradient_of_the_whole(how: str, batch: Batch) -> None:
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(how, batch):
     """Threads' and those one after the other: parts are summed before anything is done that is not linear; so do layers
     that are computed again. Losses that compare within a part are left out, and of shuffled pairs the shift is a
     part's own."""
@@ -310,7 +310,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(how: str, batch: Batch)
         close(other, first)
 
 
-def test_a_loss_that_joins_later_is_no_part_until_then(batch: Batch, parts) -> None:
+def test_a_loss_that_joins_later_is_no_part_until_then(batch, parts):
     for how in HOWS:
         p = pretraining(how)
         steering = Steering(TextGradient(p.model, p.config))
@@ -325,7 +325,7 @@ def test_a_loss_that_joins_later_is_no_part_until_then(batch: Batch, parts) -> N
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_nothing_to_change_is_an_error_with_the_way_out(how: str) -> None:
+def test_nothing_to_change_is_an_error_with_the_way_out(how):
     off = {f"objectives__{name}__weight": 0.0 for name in FUSION}
     idle = [batches.config(flow__fusion_gradient=how), config(how, **off), config(how, data__pairs=0, data__regions=0)]
     for nothing in idle:
@@ -342,7 +342,7 @@ def test_nothing_to_change_is_an_error_with_the_way_out(how: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3])
-def test_the_stop_on_the_vision_side_scales_what_fusion_teaches_the_vision_encoder(scale, batch, parts, plain) -> None:
+def test_the_stop_on_the_vision_side_scales_what_fusion_teaches_the_vision_encoder(scale, batch, parts, plain):
     p = pretraining("plain", flow__image_gradient=scale)
     for loss in (*FUSION, "itc"):
         reached = any(name.startswith("vision.") for name in alone(p, batch, loss))

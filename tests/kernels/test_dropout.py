@@ -13,7 +13,7 @@ MANY = 400_000
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
-def test_a_share_of_p_is_dropped_and_the_others_keep_the_mean(p: float) -> None:
+def test_a_share_of_p_is_dropped_and_the_others_keep_the_mean(p):
     factor = noise(torch.empty(MANY), p)
     dropped = factor == 0
     assert abs(dropped.float().mean() - p) < 4 * math.sqrt(p * (1 - p) / MANY)
@@ -22,7 +22,7 @@ def test_a_share_of_p_is_dropped_and_the_others_keep_the_mean(p: float) -> None:
     assert abs(factor.mean() - 1) < 4 * math.sqrt(p / (1 - p) / MANY)
 
 
-def test_values_of_one_draw_are_dropped_independently() -> None:
+def test_values_of_one_draw_are_dropped_independently():
     """Four of them share sixty-four bits. Of pairs at any distance up to eight, a share of p² is dropped together."""
     dropped, p = noise(torch.empty(MANY), 0.3) == 0, 0.3
     for apart in range(1, 9):
@@ -33,7 +33,7 @@ def test_values_of_one_draw_are_dropped_independently() -> None:
 
 
 @given(p=st.floats(0, 1, exclude_max=True), shape=st.lists(st.integers(0, 7), max_size=3))
-def test_any_rate_and_shape_is_a_factor_that_is_zero_or_what_keeps_the_mean(p: float, shape: list[int]) -> None:
+def test_any_rate_and_shape_is_a_factor_that_is_zero_or_what_keeps_the_mean(p, shape):
     factor = noise(torch.empty(shape), p)
     assert factor.shape == torch.Size(shape) and factor.isfinite().all()
     rounded = min(round(p * LEVELS), LEVELS - 1) / LEVELS
@@ -41,7 +41,7 @@ def test_any_rate_and_shape_is_a_factor_that_is_zero_or_what_keeps_the_mean(p: f
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_the_generator_alone_decides_and_in_every_precision_alike(dtype: torch.dtype) -> None:
+def test_the_generator_alone_decides_and_in_every_precision_alike(dtype):
     made = []
     for seed, of in ((1, torch.float32), (1, dtype), (2, dtype)):
         torch.manual_seed(seed)
@@ -50,7 +50,7 @@ def test_the_generator_alone_decides_and_in_every_precision_alike(dtype: torch.d
     assert not torch.equal(made[1], made[2])
 
 
-def test_the_gradient_is_dropped_where_the_value_is_and_the_module_drops_in_training_alone() -> None:
+def test_the_gradient_is_dropped_where_the_value_is_and_the_module_drops_in_training_alone():
     x, layer = torch.randn(100, 30, requires_grad=True), Dropout(0.5)
     out = dropout(x, 0.4)
     out.sum().backward()

@@ -18,7 +18,7 @@ def gradients(out: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
 
 @DTYPES
 @pytest.mark.parametrize("contiguous", [True, False], ids=["", "strided"])
-def test_rows_are_taken_as_by_indexing(dtype: torch.dtype, contiguous: bool) -> None:
+def test_rows_are_taken_as_by_indexing(dtype, contiguous):
     x, index = torch.randn(9, 4, 6).to(dtype).requires_grad_(), torch.tensor([3, 3, 0, 8, 3, 1])
     part = (lambda y: y) if contiguous else lambda y: torch.cat([y, y], 1)[:, 2:5]  # its gradient then is a strided one
     ours, theirs = part(take(x, index)), part(x[index])
@@ -37,7 +37,7 @@ def shared(dtype: torch.dtype, pictures: int = 5, items: int = 7, queries: int =
 
 @DTYPES
 @pytest.mark.parametrize("heads", [1, 3, 6])
-def test_keys_and_values_by_head_are_those_that_are_spread(heads: int, dtype: torch.dtype) -> None:
+def test_keys_and_values_by_head_are_those_that_are_spread(heads, dtype):
     memory = shared(dtype)
     ours = memory.heads(heads)
     theirs = memory.spread().unflatten(-1, (2, heads, -1)).permute(2, 0, 3, 1, 4)
@@ -57,9 +57,7 @@ def reference(bias: Tensor | None, heads: int, kept: Tensor | None, q: Tensor, k
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("of", ["itself", "a memory", "a shared memory"])
 @pytest.mark.parametrize("biased", [True, False], ids=["bias", ""])
-def test_attention_by_hand_is_the_plain_form(
-    of: str, biased: bool, dropout: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attention_by_hand_is_the_plain_form(of, biased, dropout, monkeypatch):
     heads, batch, queries, keys = 3, 11, 4, 4 if of == "itself" else 10
     bias = torch.randn(heads, queries, keys).double().requires_grad_() if biased else None
     kept = (torch.rand(batch, heads, queries, keys) > dropout).double() / (1 - dropout) if dropout else None
@@ -79,7 +77,7 @@ def test_attention_by_hand_is_the_plain_form(
     torch.testing.assert_close(gradients(ours, *inputs), gradients(theirs, *inputs), rtol=1e-11, atol=1e-11)
 
 
-def test_the_gradient_of_what_is_dropped_is_of_the_same_draw() -> None:
+def test_the_gradient_of_what_is_dropped_is_of_the_same_draw():
     """Numerically, the draw held by its seed."""
     x = torch.randn(2, 3, 18).double().requires_grad_()
 

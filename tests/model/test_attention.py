@@ -26,7 +26,7 @@ def through(a: Attention, explicit: bool, *inputs) -> Tensor:
 @pytest.mark.parametrize(("heads", "queries", "keys", "width", "memory"), GRID)
 @pytest.mark.parametrize("bias", ["none", "learnt", "mask"])
 @KERNELS
-def test_it_is_a_loop_over_heads_and_queries(heads, queries, keys, width, memory, bias, explicit) -> None:
+def test_it_is_a_loop_over_heads_and_queries(heads, queries, keys, width, memory, bias, explicit):
     a = Attention(width, heads, memory, key_bias=memory > 0).double().eval()
     x = torch.randn(2, queries, width).double()
     m = torch.randn(2, keys, memory).double() if memory else x
@@ -45,7 +45,7 @@ def test_it_is_a_loop_over_heads_and_queries(heads, queries, keys, width, memory
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @KERNELS
-def test_a_hidden_key_has_no_weight_and_no_gradient_and_a_row_of_hidden_keys_stays_finite(dtype, explicit) -> None:
+def test_a_hidden_key_has_no_weight_and_no_gradient_and_a_row_of_hidden_keys_stays_finite(dtype, explicit):
     a = Attention(8, 2).to(dtype).eval()
     x = torch.randn(3, 4, 8).to(dtype).requires_grad_()
     seen = torch.tensor([[True, True, False, False], [True] * 4, [False] * 4])
@@ -59,7 +59,7 @@ def test_a_hidden_key_has_no_weight_and_no_gradient_and_a_row_of_hidden_keys_sta
     assert out.isfinite().all() and x.grad.isfinite().all()
 
 
-def test_the_mask_is_a_finite_number_and_only_the_vision_encoders_keys_have_no_bias() -> None:
+def test_the_mask_is_a_finite_number_and_only_the_vision_encoders_keys_have_no_bias():
     mask = additive(torch.tensor([[True, False]]))
     assert mask.tolist() == [[[[0.0, HIDDEN]]]] and math.isfinite(HIDDEN)
     names = {n for n, _ in batches.model(batches.config()).named_parameters() if n.endswith(("key.weight", "key.bias"))}
@@ -67,7 +67,7 @@ def test_the_mask_is_a_finite_number_and_only_the_vision_encoders_keys_have_no_b
     assert {n for n in weights if n not in names} == {f"vision.blocks.{i}.attention.key.bias" for i in range(2)}
 
 
-def test_a_tap_sees_probabilities_and_may_replace_them() -> None:
+def test_a_tap_sees_probabilities_and_may_replace_them():
     a, x, seen = Attention(8, 2).eval(), torch.randn(3, 5, 8), []
     a.tap = lambda weights: seen.append(weights) or weights
     tapped = a(x, additive(torch.arange(5) < torch.tensor([[5], [3], [1]])))
@@ -84,7 +84,7 @@ def test_a_tap_sees_probabilities_and_may_replace_them() -> None:
 
 @KERNELS
 @pytest.mark.parametrize("training", [True, False])
-def test_probabilities_are_dropped_in_training_alone(explicit, training, monkeypatch) -> None:
+def test_probabilities_are_dropped_in_training_alone(explicit, training, monkeypatch):
     """One key: its weight is 1, so an output is either 0 or 1 / .9 of the undropped one."""
     monkeypatch.setattr(attention, "prefers_explicit", lambda q: explicit)
     a = Attention(8, 1, memory_width=8, dropout=0.1).train(training)
@@ -102,14 +102,14 @@ NOISE = "xfm.model.kernels.noise"  # in a branch and in the attention, which mul
 
 
 @pytest.fixture
-def dropped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, tuple[int, ...]]]:
+def dropped(monkeypatch):
     """(rate, shape) of every dropout that draws."""
     calls: list[tuple[float, tuple[int, ...]]] = []
     monkeypatch.setattr(NOISE, lambda x, p: calls.append((p, tuple(x.shape))) or torch.ones_like(x))
     return calls
 
 
-def test_nothing_is_dropped_in_eval_mode(dropped) -> None:
+def test_nothing_is_dropped_in_eval_mode(dropped):
     p = batches.pretraining()
     batch = batches.batch(p.config)
     losses, again = (p(batch, batches.ALL, (0, step))[0] for step in (0, 1))
@@ -118,7 +118,7 @@ def test_nothing_is_dropped_in_eval_mode(dropped) -> None:
     assert differ <= {"pairs/itm", "regions/itm"}  # the negatives are another step's
 
 
-def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does(dropped) -> None:
+def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does(dropped):
     config = batches.config()
     model, batch = batches.model(config).train(), {"texts": batches.texts(config), "pairs": batches.pairs(config)}
     words, heads, width = batch["texts"].tokens, config.model.text.heads, config.model.text.width
@@ -141,7 +141,7 @@ def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_h
 
 
 @torch.no_grad()
-def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypatch) -> None:
+def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypatch):
     """With all of it dropped, a layer is its norms alone, and the embeddings are zero."""
     monkeypatch.setattr(NOISE, lambda x, p: torch.zeros_like(x))
     model, words = batches.model(batches.config()).train(), batches.words(3, 7, 1)

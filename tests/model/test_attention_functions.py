@@ -45,7 +45,7 @@ def away_from_its_start(function: str, width: int, heads: int, memory: int = 0, 
     st.booleans(),
     st.integers(0, 99),
 )
-def test_a_function_is_a_loop_over_heads_queries_and_keys(function, sizes, of_memory, relative, seed) -> None:
+def test_a_function_is_a_loop_over_heads_queries_and_keys(function, sizes, of_memory, relative, seed):
     heads, size, queries, keys = sizes
     a = away_from_its_start(function, heads * size, heads, memory := 7 * of_memory, seed)
     g = torch.Generator().manual_seed(seed)
@@ -64,7 +64,7 @@ def test_a_function_is_a_loop_over_heads_queries_and_keys(function, sizes, of_me
 @EACH
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_hidden_key_has_no_weight_and_no_gradient(function, dtype, training) -> None:
+def test_a_hidden_key_has_no_weight_and_no_gradient(function, dtype, training):
     """And a row of hidden keys stays finite."""
     a, weights = Attention(8, 2, function=function).to(dtype).train(training), []
     a.tap = lambda w: weights.append(w) or w
@@ -83,7 +83,7 @@ def test_a_hidden_key_has_no_weight_and_no_gradient(function, dtype, training) -
 
 @EACH
 @pytest.mark.parametrize("scale", [0.0, 1e-20, 1.0, 1e4])
-def test_gradients_are_finite_for_long_rows_of_any_size(function, scale) -> None:
+def test_gradients_are_finite_for_long_rows_of_any_size(function, scale):
     a = Attention(16, 2, memory_width=8, function=function).train()
     x, m = (scale * torch.randn(1, n, w) for n, w in ((3, 16), (4096, 8)))
     for t in (x, m):
@@ -94,7 +94,7 @@ def test_gradients_are_finite_for_long_rows_of_any_size(function, scale) -> None
 
 
 @EACH
-def test_its_gradients_are_those_of_finite_differences(function) -> None:
+def test_its_gradients_are_those_of_finite_differences(function):
     a = away_from_its_start(function, 6, 2)
     a.score.double()
     if function == "cosine":
@@ -107,7 +107,7 @@ def test_its_gradients_are_those_of_finite_differences(function) -> None:
     torch.autograd.gradcheck(run, (x, *a.parameters()))
 
 
-def test_a_temperature_is_clamped_and_can_leave_its_bounds_again() -> None:
+def test_a_temperature_is_clamped_and_can_leave_its_bounds_again():
     score = Cosine(2, 4)
     q, k = torch.randn(2, 1, 2, 3, 4).unbind()
     for low in (True, False):
@@ -120,7 +120,7 @@ def test_a_temperature_is_clamped_and_can_leave_its_bounds_again() -> None:
         assert score.log_temperature.grad.all()
 
 
-def test_the_field_is_of_the_cross_attention_alone_and_by_default_nothing_is_added() -> None:
+def test_the_field_is_of_the_cross_attention_alone_and_by_default_nothing_is_added():
     plain = batches.model(batches.config())
     assert not any("score" in name for name, _ in plain.named_parameters())
     for function in FUNCTIONS:
@@ -131,7 +131,7 @@ def test_the_field_is_of_the_cross_attention_alone_and_by_default_nothing_is_add
 
 
 @EACH
-def test_parameters_are_as_many_as_documented_start_as_documented_and_never_decay(function) -> None:
+def test_parameters_are_as_many_as_documented_start_as_documented_and_never_decay(function):
     config = batches.config(model__cross_attention=function)
     heads, size = config.model.text.heads, config.model.text.width // config.model.text.heads
     model, plain = build(config), dict(build(batches.config()).named_parameters())
@@ -157,7 +157,7 @@ def test_parameters_are_as_many_as_documented_start_as_documented_and_never_deca
     assert all(torch.equal(p, drawn[name]) for name, p in added.items())
 
 
-def test_the_counts_of_parameters_are_those_of_the_page() -> None:
+def test_the_counts_of_parameters_are_those_of_the_page():
     page = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text("utf-8")
     for function in FUNCTIONS:
         (row,) = re.findall(rf"^\| `{function}` \|.* ([\d,]+) \| ([\d,]+) \|$", page, re.M)
@@ -169,7 +169,7 @@ def test_the_counts_of_parameters_are_those_of_the_page() -> None:
 
 @EACH
 @torch.no_grad()
-def test_the_fusion_encoder_is_what_each_text_makes_of_its_own_item(function) -> None:
+def test_the_fusion_encoder_is_what_each_text_makes_of_its_own_item(function):
     model = batches.model(batches.config(model__cross_attention=function))
     grids, words = torch.randn(3, 16, 32).double(), batches.words(4, 5, 1)
     text, item = torch.randn(4, 5, 24).double(), torch.tensor([2, 0, 0, 1])
@@ -183,7 +183,7 @@ def test_the_fusion_encoder_is_what_each_text_makes_of_its_own_item(function) ->
 
 
 @EACH
-def test_its_weights_and_their_gradients_are_captured_and_a_step_in_bf16_learns_it(function) -> None:
+def test_its_weights_and_their_gradients_are_captured_and_a_step_in_bf16_learns_it(function):
     model = batches.model(batches.config(model__cross_attention=function))
     text, grids = torch.randn(2, 5, 24).double(), torch.randn(2, 16, 32).double()
     mask, run = torch.ones(2, 5).bool(), ImageTokens.of_pictures(grids)
@@ -204,7 +204,7 @@ def test_its_weights_and_their_gradients_are_captured_and_a_step_in_bf16_learns_
             assert parameter.grad.isfinite().all() and parameter.grad.any()
 
 
-def test_a_name_that_is_none_is_refused_and_an_ablation_has_its_name_and_shares_the_warm_start() -> None:
+def test_a_name_that_is_none_is_refused_and_an_ablation_has_its_name_and_shares_the_warm_start():
     assert get_args(AttentionFunction) == ("scaled_dot", *FUNCTIONS)
     with pytest.raises(ConfigError, match=r"model\.cross_attention = 'cosin': .*did you mean 'cosine'"):
         batches.config(model__cross_attention="cosin")

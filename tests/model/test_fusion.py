@@ -10,7 +10,7 @@ from xfm.model.attention import additive
 
 
 @torch.no_grad()
-def test_it_is_transformers_roberta_with_cross_attention_seeing_both_ways() -> None:
+def test_it_is_transformers_roberta_with_cross_attention_seeing_both_ways():
     from transformers import RobertaConfig
     from transformers.models.roberta.modeling_roberta import RobertaEncoder
 
@@ -32,7 +32,7 @@ def test_it_is_transformers_roberta_with_cross_attention_seeing_both_ways() -> N
 @pytest.mark.parametrize(("pictures", "patches", "pairings", "tokens"), [(1, 4, 1, 3), (3, 16, 7, 9), (4, 9, 12, 5)])
 @pytest.mark.parametrize("of", ["pictures", "regions"])
 @torch.no_grad()
-def test_pairings_are_what_each_text_makes_of_its_own_item(pictures, patches, pairings, tokens, of) -> None:
+def test_pairings_are_what_each_text_makes_of_its_own_item(pictures, patches, pairings, tokens, of):
     """Items in any order and more than once; a region is its pooled token and the patches that it overlaps."""
     model = batches.model(batches.config())
     grids, words = torch.randn(pictures, patches, 32).double(), batches.words(pairings, tokens, 1)
@@ -52,7 +52,7 @@ def test_pairings_are_what_each_text_makes_of_its_own_item(pictures, patches, pa
         torch.testing.assert_close(out[n][mask], expected, rtol=1e-9, atol=1e-11)
 
 
-def test_a_pictures_keys_and_values_are_projected_once_however_many_texts_look() -> None:
+def test_a_pictures_keys_and_values_are_projected_once_however_many_texts_look():
     model, seen = batches.model(batches.config()), []
     cross = model.fusion.layers[0].cross
     project = cross.project

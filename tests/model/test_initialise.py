@@ -25,7 +25,7 @@ def std_is(tensor: Tensor, std: float) -> bool:
     return abs(tensor.std().item() / std - 1) < 5 / math.sqrt(2 * tensor.numel())
 
 
-def test_the_scheme() -> None:
+def test_the_scheme():
     made = weights(**WIDE)
     for name, p in made.items():
         last, kind = name.rsplit(".", 1)[-1], name.split(".")
@@ -54,7 +54,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> set[str]:
     return {n for n in a.keys() & b.keys() if torch.equal(a[n], b[n])}
 
 
-def test_another_head_or_another_objective_changes_no_other_weight() -> None:
+def test_another_head_or_another_objective_changes_no_other_weight():
     plain, pixels = weights(), weights(flow__mim_target="pixels")
     assert pixels.keys() - plain.keys() == {"objectives.mim.head.weight", "objectives.mim.head.bias"}
     assert same(plain, pixels) == set(plain)
@@ -66,7 +66,7 @@ def test_another_head_or_another_objective_changes_no_other_weight() -> None:
         assert same(plain, fewer) == set(fewer) and not any(n.startswith(f"objectives.{gone}.") for n in fewer)
 
 
-def test_another_seed_draws_everything_anew_and_the_same_seed_the_same() -> None:
+def test_another_seed_draws_everything_anew_and_the_same_seed_the_same():
     first, again, other = weights(0), weights(0), weights(1)
     assert same(first, again) == set(first)
     drawn = {n for n, p in first.items() if p.min() < p.max() and not n.endswith("positions")}
@@ -75,7 +75,7 @@ def test_another_seed_draws_everything_anew_and_the_same_seed_the_same() -> None
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype: torch.dtype) -> None:
+def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype):
     model = build(batches.config(model__init_std=0.05)).to(dtype)
     initialise(model, 0)
     for name, p in weights().items():

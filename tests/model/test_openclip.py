@@ -31,7 +31,7 @@ def theirs(model: XFM, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("intermediate", [40, 41, 24, 97])
-def test_states_and_embeddings_are_open_clips_of_the_same_weights(intermediate: int, tmp_path: Path) -> None:
+def test_states_and_embeddings_are_open_clips_of_the_same_weights(intermediate, tmp_path):
     config = batches.config(**TOWERS, model__text__intermediate=intermediate)
     model = batches.model(config)
     clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
@@ -55,7 +55,7 @@ def test_states_and_embeddings_are_open_clips_of_the_same_weights(intermediate: 
     torch.testing.assert_close(loss, open_clip.loss.ClipLoss()(image, text, scale), **close)
 
 
-def test_gradients_are_open_clips(tmp_path: Path) -> None:
+def test_gradients_are_open_clips(tmp_path):
     config = batches.config(**TOWERS)
     model = batches.model(config).train()
     clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
@@ -71,7 +71,7 @@ def test_gradients_are_open_clips(tmp_path: Path) -> None:
     torch.testing.assert_close(table, clip.token_embedding.weight.grad, rtol=0, atol=1e-9)
 
 
-def test_a_text_is_read_at_its_end_whatever_comes_after() -> None:
+def test_a_text_is_read_at_its_end_whatever_comes_after():
     model = batches.model(batches.config(**TOWERS))
     ids = torch.tensor([[0, 7, 9, 2, 1, 1], [0, 7, 9, 2, 33, 8]])
     mask = torch.tensor([[True] * 4 + [False] * 2] * 2)
@@ -87,7 +87,7 @@ def drawn(seed: int = 0, **changes: Any) -> dict[str, Tensor]:
     return {n: p.detach() for n, p in build(config).named_parameters()}
 
 
-def test_the_start_is_open_clips() -> None:
+def test_the_start_is_open_clips():
     """Every tensor has the mean and the deviation that open_clip's own has, to what so many numbers can tell."""
     wide: Any = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
     wide |= {"model__embed_dim": 96, "model__vision__patch_size": 8, "data__mask__image_patches": 2}
@@ -117,7 +117,7 @@ def test_the_start_is_open_clips() -> None:
     assert not ours["vision.mask_token"].any()
 
 
-def test_the_start_is_a_function_of_the_seed_and_the_name() -> None:
+def test_the_start_is_a_function_of_the_seed_and_the_name():
     first, other = drawn(), drawn(1)
     assert all(torch.equal(p, first[n]) for n, p in drawn().items())
     same = {n for n, p in first.items() if torch.equal(p, other[n])}
@@ -127,7 +127,7 @@ def test_the_start_is_a_function_of_the_seed_and_the_name() -> None:
     assert all(torch.equal(deeper[n], p) for n, p in first.items() if n.startswith("vision."))
 
 
-def test_a_hidden_patch_starts_as_the_mean_colour() -> None:
+def test_a_hidden_patch_starts_as_the_mean_colour():
     model = batches.model(batches.config(**TOWERS))
     model.vision.mask_token.data.zero_()
     picture = torch.randn(1, 3, 16, 16, dtype=torch.float64)
@@ -138,7 +138,7 @@ def test_a_hidden_patch_starts_as_the_mean_colour() -> None:
     torch.testing.assert_close(model.vision(picture, hidden), model.vision(pale), rtol=0, atol=1e-12)
 
 
-def test_in_training_in_bf16_on_a_cpu_the_plain_kernel_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_training_in_bf16_on_a_cpu_the_plain_kernel_gives_the_same(monkeypatch):
     """Up to bf16's rounding; and by itself, as the fused one is, elsewhere."""
     config = batches.config(**TOWERS)
     model, batch = batches.model(config).float().train(), batches.batch(config)["pairs"]

@@ -11,7 +11,7 @@ from xfm.model.text import position_ids
 
 @pytest.mark.parametrize(("texts", "tokens"), [(1, 3), (4, 9), (3, 18)])
 @torch.no_grad()
-def test_it_is_transformers_roberta(texts: int, tokens: int) -> None:
+def test_it_is_transformers_roberta(texts, tokens):
     from transformers import RobertaConfig, RobertaModel
 
     ours = batches.model(batches.config())
@@ -33,14 +33,14 @@ def test_it_is_transformers_roberta(texts: int, tokens: int) -> None:
 
 
 @torch.no_grad()
-def test_padding_changes_nothing() -> None:
+def test_padding_changes_nothing():
     model, words = batches.model(batches.config()), batches.words(5, 12, 2)
     out = model.text(words.ids, words.mask)
     for b, mask in enumerate(words.mask):
         torch.testing.assert_close(out[b][mask], naive.text(model, naive.unpadded(words, b)), rtol=1e-9, atol=1e-11)
 
 
-def test_positions_are_counted_over_ids_that_are_not_pads() -> None:
+def test_positions_are_counted_over_ids_that_are_not_pads():
     """Whatever the mask."""
     ids = torch.tensor([[0, 7, 8, 2, PAD, PAD], [0, PAD, 9, 2, PAD, PAD]])
     assert position_ids(ids).tolist() == [[2, 3, 4, 5, 1, 1], [2, 1, 3, 4, 1, 1]]
@@ -51,7 +51,7 @@ def test_positions_are_counted_over_ids_that_are_not_pads() -> None:
     assert torch.equal(seen[0], position_ids(ids)) and seen[0][1, 0] == 2
 
 
-def test_the_look_up_sends_no_gradient_to_the_pads_but_the_tied_decoder_does() -> None:
+def test_the_look_up_sends_no_gradient_to_the_pads_but_the_tied_decoder_does():
     model, words = batches.model(batches.config()), batches.words(3, 9, 2)
     assert PAD in words.ids
     hidden = model.text(words.ids, words.mask)

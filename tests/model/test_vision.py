@@ -27,7 +27,7 @@ BEIT_NAMES = [  # transformers' names, early and late 5.x, -> ours
 
 
 @pytest.mark.parametrize("grid", [1, 2, 3, 5])
-def test_relative_index_is_a_loop_over_both_patches(grid: int) -> None:
+def test_relative_index_is_a_loop_over_both_patches(grid):
     assert torch.equal(relative_index(grid), naive.relative_index(grid))
 
 
@@ -59,7 +59,7 @@ def beit(ours: VisionEncoder) -> nn.Module:
 
 @pytest.mark.parametrize(("size", "patch", "depth"), [(16, 4, 2), (24, 8, 3), (16, 8, 1)])
 @torch.no_grad()
-def test_patch_tokens_are_those_of_transformers_beit(size: int, patch: int, depth: int) -> None:
+def test_patch_tokens_are_those_of_transformers_beit(size, patch, depth):
     """Before the last norm, which BEiT applies to the mean and X-FM to the patches."""
     sizes = {"image_size": size, "patch_size": patch, "depth": depth}
     changes = {f"model__vision__{name}": value for name, value in sizes.items()}
@@ -75,7 +75,7 @@ def test_patch_tokens_are_those_of_transformers_beit(size: int, patch: int, dept
 
 @pytest.mark.parametrize("positions", [False, True])
 @torch.no_grad()
-def test_a_batch_is_its_pictures_one_by_one(positions: bool) -> None:
+def test_a_batch_is_its_pictures_one_by_one(positions):
     config = batches.config(model__vision__absolute_positions=positions)
     model, image, hidden = batches.model(config), batches.pictures(config, 3), batches.hidden_patches(config, 3)
     for mask in (None, hidden):
@@ -87,7 +87,7 @@ def test_a_batch_is_its_pictures_one_by_one(positions: bool) -> None:
 
 
 @torch.no_grad()
-def test_hidden_patches_are_not_seen() -> None:
+def test_hidden_patches_are_not_seen():
     config = batches.config()
     model, hidden = batches.model(config), batches.hidden_patches(config, 2)
     image = batches.pictures(config, 2).double()
@@ -99,7 +99,7 @@ def test_hidden_patches_are_not_seen() -> None:
     assert not torch.allclose(model.vision(image), out)
 
 
-def test_the_class_token_takes_part_and_is_left_out() -> None:
+def test_the_class_token_takes_part_and_is_left_out():
     config = batches.config()
     vision = batches.model(config).vision
     vision(batches.pictures(config, 1).double())[0, 3, 0].backward()
@@ -109,7 +109,7 @@ def test_the_class_token_takes_part_and_is_left_out() -> None:
         assert used[-2] and bool(used[-3]) == bool(used[-1]) == (table is vision.relative_bias[0])
 
 
-def test_patches_go_row_by_row_and_absolute_positions_tell_every_one_apart() -> None:
+def test_patches_go_row_by_row_and_absolute_positions_tell_every_one_apart():
     image = torch.arange(2 * 3 * 4 * 6.0).view(2, 3, 4, 6)
     patches = patchify(image, 2)
     assert patches.shape == (2, 6, 12) and torch.equal(patches[1, 4], image[1, :, 2:4, 2:4].flatten())
@@ -120,7 +120,7 @@ def test_patches_go_row_by_row_and_absolute_positions_tell_every_one_apart() -> 
     torch.testing.assert_close(table[::4, 16:], table[:1, 16:].expand(4, -1))  # x: the same in a column
 
 
-def test_drop_path_drops_whole_samples_scales_the_kept_and_rises_linearly() -> None:
+def test_drop_path_drops_whole_samples_scales_the_kept_and_rises_linearly():
     def branch(rate: float, samples: int = 4000, training: bool = True) -> Tensor:
         return DropPath(rate).train(training)(torch.ones(samples, 3, 2))
 

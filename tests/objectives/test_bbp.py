@@ -21,7 +21,7 @@ def boxes(*rows) -> Tensor:
 
 
 @given(st.lists(st.tuples(BOX, BOX), min_size=1, max_size=8))
-def test_overlap_is_torchvisions(pairs) -> None:
+def test_overlap_is_torchvisions(pairs):
     a, b = (boxes(*rows) for rows in zip(*pairs, strict=True))
     xyxy = [ops.box_convert(t, "cxcywh", "xyxy") for t in (a, b)]
     torch.testing.assert_close(corners(a), xyxy[0])
@@ -31,7 +31,7 @@ def test_overlap_is_torchvisions(pairs) -> None:
     assert (giou <= iou + 1e-12).all() and (giou >= -1).all()
 
 
-def test_boxes_apart_share_nothing_and_are_told_how_far() -> None:
+def test_boxes_apart_share_nothing_and_are_told_how_far():
     """Apart on both sides the shared sides are both negative: their product, unclamped, would be an overlap."""
     still, near, far = boxes([0.1, 0.1, 0.2, 0.2])[0], [0.5, 0.5, 0.2, 0.2], [0.9, 0.9, 0.2, 0.2]
     moving = boxes(near, far, [0.5, 0.1, 0.2, 0.2]).requires_grad_()
@@ -42,7 +42,7 @@ def test_boxes_apart_share_nothing_and_are_told_how_far() -> None:
     assert (moving.grad[1, :2] < 0).all()  # nearer is better
 
 
-def test_a_degenerate_box_spoils_no_other() -> None:
+def test_a_degenerate_box_spoils_no_other():
     good = boxes([0.4, 0.4, 0.4, 0.4], [0.5, 0.5, 0.3, 0.6])
     target = boxes([0.5, 0.5, 0.4, 0.4], [0.5, 0.5, 0.3, 0.6])
     alone = overlap(good, target)
@@ -63,7 +63,7 @@ def test_a_degenerate_box_spoils_no_other() -> None:
 
 @pytest.mark.parametrize(("count", "pictures", "tokens"), [(2, 1, 4), (5, 3, 7), (7, 2, 9)])
 @torch.no_grad()
-def test_it_is_a_loop_over_regions_that_are_no_whole_pictures(count: int, pictures: int, tokens: int) -> None:
+def test_it_is_a_loop_over_regions_that_are_no_whole_pictures(count, pictures, tokens):
     p = batches.pretraining()
     batch, bbp = batches.regions(p.config, count, pictures, tokens), p.model.objectives["bbp"]
     out = bbp(p.flow({"regions": batch}, "regions", ("bbp",), (0, 0)))
@@ -83,7 +83,7 @@ def test_it_is_a_loop_over_regions_that_are_no_whole_pictures(count: int, pictur
     torch.testing.assert_close(out.loss, out.report["l1"] + out.report["giou"])
 
 
-def test_without_a_box_the_loss_and_its_gradient_are_zero() -> None:
+def test_without_a_box_the_loss_and_its_gradient_are_zero():
     p = batches.pretraining()
     batch = replace(batches.regions(p.config, 3), is_image=torch.ones(3).bool())
     loss = p({"regions": batch}, ("bbp",), (0, 0))[0]["regions/bbp"]

@@ -28,7 +28,7 @@ def hide_all(texts: list[list[int]], most: int = 99) -> Texts:
 
 
 @pytest.mark.parametrize("name", ["mlm", "imlm"])
-def test_who_predicts_the_frequencies_has_the_unigram_loss(name: str):
+def test_who_predicts_the_frequencies_has_the_unigram_loss(name):
     texts = [[5, 6, 5, 7], [6], [5, 5, 8, 9, 9], [7, 6, 6]]
     count = Counter(token for text in texts for token in text)
     total = sum(count.values())
@@ -50,7 +50,7 @@ def test_what_a_text_hides_counts_as_spread_over_all_that_it_might_have_hidden()
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_no_box_of_a_grid_is_better_than_the_constant_box(seed: int):
+def test_no_box_of_a_grid_is_better_than_the_constant_box(seed):
     rng = np.random.default_rng(seed)
     size = rng.uniform(0.2, 0.6, (60, 2))
     boxes = torch.tensor(np.concatenate([rng.uniform(size / 2, 1 - size / 2), size], 1))
@@ -74,7 +74,7 @@ def test_no_box_of_a_grid_is_better_than_the_constant_box(seed: int):
 
 
 @pytest.mark.parametrize("target", ["self", "pixels"])
-def test_a_model_that_predicts_the_mean_target_has_the_constant_loss_of_mim(target: str):
+def test_a_model_that_predicts_the_mean_target_has_the_constant_loss_of_mim(target):
     p = batches.pretraining(flow__mim_target=target)
     batch, mim = batches.images(p.config, 3), p.model.objectives["mim"]
     flow = p.flow({"images": batch}, "images", ("mim",), (0, 0))

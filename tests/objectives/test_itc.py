@@ -14,7 +14,7 @@ from xfm.objectives import build
 
 @pytest.mark.parametrize(("count", "tokens"), [(2, 4), (3, 7), (7, 10)])
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
-def test_it_is_two_loops(count: int, tokens: int, stream: str) -> None:
+def test_it_is_two_loops(count, tokens, stream):
     p = batches.pretraining(data__fusion_batch=2)  # ITC sees all pairs, however many are fused
     make = batches.pairs if stream == "pairs" else batches.regions
     batch, itc = make(p.config, count, tokens=tokens), p.model.objectives["itc"]
@@ -41,7 +41,7 @@ def test_it_is_two_loops(count: int, tokens: int, stream: str) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 7, 48])
-def test_it_is_open_clips_bit_for_bit(count: int) -> None:
+def test_it_is_open_clips_bit_for_bit(count):
     itc, g = batches.pretraining().model.objectives["itc"].float(), torch.Generator().manual_seed(count)
     drawn = torch.nn.functional.normalize(torch.randn(2, count, 40, generator=g), dim=-1)
 
@@ -55,7 +55,7 @@ def test_it_is_open_clips_bit_for_bit(count: int) -> None:
     assert all(map(torch.equal, ours, theirs))
 
 
-def test_the_temperature_is_clamped_before_every_step_without_a_gradient() -> None:
+def test_the_temperature_is_clamped_before_every_step_without_a_gradient():
     p = batches.pretraining()
     temperature = p.model.objectives["itc"].temperature
     for before, after in ((0.0, 0.001), (-1.0, 0.001), (0.07, 0.07), (0.5, 0.5), (3.0, 0.5)):
@@ -67,7 +67,7 @@ def test_the_temperature_is_clamped_before_every_step_without_a_gradient() -> No
     assert started.item() == pytest.approx(0.2)
 
 
-def test_no_size_is_kept_for_another_device() -> None:
+def test_no_size_is_kept_for_another_device():
     """One process trains on two devices, or threads of it on parts of a batch."""
     cpu, meta = batches.pretraining(), batches.pretraining().to("meta")
     for count in (3, 4):

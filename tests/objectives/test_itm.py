@@ -15,7 +15,7 @@ from xfm.objectives.itm import draw, negative_weights
 @pytest.mark.parametrize(("count", "fused", "tokens"), [(2, 0, 4), (3, 2, 8), (5, 0, 6), (3, 9, 5)])
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
 @torch.no_grad()
-def test_it_is_a_loop(count: int, fused: int, tokens: int, stream: str) -> None:
+def test_it_is_a_loop(count, fused, tokens, stream):
     p = batches.pretraining(data__fusion_batch=fused)
     make = batches.pairs if stream == "pairs" else batches.regions
     batch, itm = make(p.config, count, tokens=tokens), p.model.objectives["itm"]
@@ -38,7 +38,7 @@ def test_it_is_a_loop(count: int, fused: int, tokens: int, stream: str) -> None:
     assert out.report["accuracy"].item() == pytest.approx(sum(right) / len(right))
 
 
-def test_weights_are_a_softmax_with_a_floor_and_without_the_own_pair() -> None:
+def test_weights_are_a_softmax_with_a_floor_and_without_the_own_pair():
     similarity = torch.tensor([[5.0, 1.0, 2.0], [0.0, 0.0, 0.0], [90.0, -90.0, 90.0]], dtype=torch.float64)
     weights = negative_weights(similarity)
     for i in range(3):
@@ -49,7 +49,7 @@ def test_weights_are_a_softmax_with_a_floor_and_without_the_own_pair() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["spread", "nearly certain", "own pair certain"])
-def test_draws_follow_the_weights(dtype: torch.dtype, kind: str) -> None:
+def test_draws_follow_the_weights(dtype, kind):
     g, draws = torch.Generator().manual_seed(3), 3000
     scale = {"spread": 1.0, "nearly certain": 30.0, "own pair certain": 0.0}[kind]
     similarity = scale * torch.randn(6, 6, generator=g) + (200 * torch.eye(6) if scale == 0 else 0)
@@ -69,7 +69,7 @@ def test_draws_follow_the_weights(dtype: torch.dtype, kind: str) -> None:
 
 @pytest.mark.parametrize("point", [0.0, 1 - 2**-24, 1.0])
 @pytest.mark.parametrize("size", [2, 3, 50])
-def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(point, size, monkeypatch) -> None:
+def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(point, size, monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *shape, **options: torch.full(shape, point))
     weights = negative_weights(torch.zeros(size, size))
     drawn = draw(weights, torch.Generator())
@@ -78,7 +78,7 @@ def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(poin
     assert drawn.tolist() == (first if point == 0 else last)
 
 
-def test_each_text_gets_the_picture_most_like_it_and_each_picture_the_text() -> None:
+def test_each_text_gets_the_picture_most_like_it_and_each_picture_the_text():
     similarity = torch.tensor([[0.0, 1, 8, 0], [7, 0, 0, 0], [0, 0, 0, 6], [0, 5, 0, 0]])  # pictures x texts
     p = batches.pretraining()
     flow = SimpleNamespace(features=(similarity, torch.eye(4)), fusion_count=None, key=(0, 0), model=p.model)
@@ -88,7 +88,7 @@ def test_each_text_gets_the_picture_most_like_it_and_each_picture_the_text() -> 
     assert texts.tolist() == [2, 0, 3, 1]  # of each picture: the largest of its row but its own
 
 
-def test_negatives_are_keyed_by_step_and_stream_and_send_no_gradient() -> None:
+def test_negatives_are_keyed_by_step_and_stream_and_send_no_gradient():
     p = batches.pretraining()
     itm = p.model.objectives["itm"]
     batch = {"pairs": batches.pairs(p.config, 30), "regions": batches.regions(p.config, 30)}
@@ -106,7 +106,7 @@ def test_negatives_are_keyed_by_step_and_stream_and_send_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
-def test_drawing_negatives_first_cuts_no_path_to_the_encoders(stream: str) -> None:
+def test_drawing_negatives_first_cuts_no_path_to_the_encoders(stream):
     """Without ITC they are the first to ask for both encoders' outputs, which the losses then share."""
     p = batches.pretraining(flow__text_gradient__itm=1.0)
     flow = p.flow(batches.batch(p.config), stream, ("itm",), (0, 0))
@@ -131,7 +131,7 @@ def with_false(p, count: int, changed: list[int]):
 
 @pytest.mark.parametrize(("count", "fused", "changed"), [(4, 0, [0, 2]), (5, 3, [1, 4]), (3, 0, []), (3, 0, [0, 1, 2])])
 @torch.no_grad()
-def test_a_false_caption_takes_the_place_of_the_negative_text(count: int, fused: int, changed: list[int]) -> None:
+def test_a_false_caption_takes_the_place_of_the_negative_text(count, fused, changed):
     p = batches.pretraining(data__fusion_batch=fused)
     pairs = with_false(p, count, changed)
     flow = p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))
@@ -151,7 +151,7 @@ def test_a_false_caption_takes_the_place_of_the_negative_text(count: int, fused:
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3, 1.0])
-def test_false_captions_cross_through_the_stop(scale: float) -> None:
+def test_false_captions_cross_through_the_stop(scale):
     """Of a batch in which nothing but false captions holds a token, its embedding has `scale` times the gradient."""
     p = batches.pretraining(flow__text_gradient__itm=scale)
     pairs = with_false(p, 4, [0, 1, 2, 3])

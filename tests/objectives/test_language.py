@@ -41,7 +41,7 @@ GRID = [(1, 5, 1), (2, 6, 4), (5, 12, 3)]  # texts, tokens, hidden
 
 @pytest.mark.parametrize(("texts", "tokens", "hidden"), GRID)
 @torch.no_grad()
-def test_mlm_is_a_loop(texts: int, tokens: int, hidden: int) -> None:
+def test_mlm_is_a_loop(texts, tokens, hidden):
     p = batches.pretraining()
     batch = batches.texts(p.config, texts, tokens, hidden)
     mlm, words = p.model.objectives["mlm"], batch.tokens
@@ -53,7 +53,7 @@ def test_mlm_is_a_loop(texts: int, tokens: int, hidden: int) -> None:
 @pytest.mark.parametrize(("texts", "tokens", "hidden"), GRID)
 @pytest.mark.parametrize("stream", ["pairs", "2 of the pairs", "regions"])
 @torch.no_grad()
-def test_imlm_is_a_loop(texts: int, tokens: int, hidden: int, stream: str) -> None:
+def test_imlm_is_a_loop(texts, tokens, hidden, stream):
     p = batches.pretraining(data__fusion_batch=2 if "2" in stream else 0)
     stream, imlm = stream.split()[-1], p.model.objectives["imlm"]
     if stream == "pairs":
@@ -71,7 +71,7 @@ def test_imlm_is_a_loop(texts: int, tokens: int, hidden: int, stream: str) -> No
     check(out, imlm.head, imlm.word.weight, states, words)
 
 
-def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_number(monkeypatch) -> None:
+def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_number(monkeypatch):
     monkeypatch.setattr(base, "chosen", lambda mask: chosen(mask, 4))
     words = batches.words(4, 9, 5)
     hidden = torch.arange(4 * 9.0).view(4, 9, 1)  # each state is its own place
@@ -85,7 +85,7 @@ def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_numbe
     assert torch.equal(first[:kept], states[:kept]) and torch.equal(few[:kept], labels[:kept])
 
 
-def test_narrow_logits_are_widened_before_the_softmax_and_nothing_hidden_is_a_loss_of_zero() -> None:
+def test_narrow_logits_are_widened_before_the_softmax_and_nothing_hidden_is_a_loss_of_zero():
     logits = torch.full((2, 40000), -8.0, dtype=torch.bfloat16)
     out = masked_language_loss(logits, torch.tensor([0, 1]))
     assert out.loss.dtype == torch.float32 and out.loss.item() == pytest.approx(math.log(40000), rel=1e-5)
@@ -94,7 +94,7 @@ def test_narrow_logits_are_widened_before_the_softmax_and_nothing_hidden_is_a_lo
     assert out.loss.item() == 0 == out.report["accuracy"].item()
 
 
-def test_each_decoder_is_tied_to_its_own_table() -> None:
+def test_each_decoder_is_tied_to_its_own_table():
     p = batches.pretraining()
     tables = SimpleNamespace(text=p.model.text.word.weight, fusion=p.model.objectives["imlm"].word.weight)
     batch = batches.batch(p.config)

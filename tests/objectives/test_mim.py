@@ -13,7 +13,7 @@ IMAGES = [(1, 16, 4, 6), (3, 16, 4, 15), (2, 24, 8, 1)]  # pictures, pixels, pat
 @pytest.mark.parametrize("target", ["self", "pixels", "teacher"])
 @pytest.mark.parametrize("stream", ["pairs", "images"])
 @torch.no_grad()
-def test_it_is_a_loop(count: int, size: int, patch: int, hidden: int, target: str, stream: str) -> None:
+def test_it_is_a_loop(count, size, patch, hidden, target, stream):
     p = batches.pretraining(
         model__vision__image_size=size,
         model__vision__patch_size=patch,
@@ -47,7 +47,7 @@ def test_it_is_a_loop(count: int, size: int, patch: int, hidden: int, target: st
     assert set(out.report) == ({"patch", "constant"} | ({"pooled"} if target != "pixels" else set()))
 
 
-def test_pictures_of_bytes_are_normalised_as_the_published_code_does() -> None:
+def test_pictures_of_bytes_are_normalised_as_the_published_code_does():
     """Also where the target is pixels: those of the normalised picture, and one linear layer is the head."""
     p = batches.pretraining(flow__mim_target="pixels")
     heads = [q.model.objectives["mim"].named_parameters() for q in (p, batches.pretraining(flow__mim_target="self"))]

@@ -35,7 +35,7 @@ IN_PLACE = settings(max_examples=20, deadline=None, suppress_health_check=[Healt
 
 
 @pytest.fixture(params=["run", "fine-tuning"])
-def kind(request: pytest.FixtureRequest) -> str:
+def kind(request):
     return request.param
 
 
@@ -55,7 +55,7 @@ def save(folder: Folder[Any], step: int, start: int = 0, **changes: Any) -> None
 
 
 @pytest.fixture
-def left(kind: str, tmp_path: Path) -> Folder[Any]:
+def left(kind, tmp_path):
     """Left after 2 of 4 steps."""
     folder = of(kind, tmp_path)
     with folder.lock():
@@ -88,7 +88,7 @@ def flip(path: Path, at: float, bit: int) -> bytes:
 # ---- what is there
 
 
-def test_what_is_saved_is_named_and_comes_back(left: Folder[Any]) -> None:
+def test_what_is_saved_is_named_and_comes_back(left):
     named = json.loads((left.folder / MANIFEST).read_text("utf-8"))
     assert {*contents(left)} == {*named["files"], MANIFEST} and named["run"] == left.config.fingerprint
     opened, states = left.open(left.folder), list[Any]()
@@ -106,7 +106,7 @@ def test_what_is_saved_is_named_and_comes_back(left: Folder[Any]) -> None:
 @IN_PLACE
 @given(name=st.sampled_from([METRICS, WEIGHTS, STATE, "environment.json"]), at=st.floats(0, 1, exclude_max=True),
        bit=st.integers(0, 7))  # fmt: skip
-def test_every_flipped_bit_is_found(left: Folder[Any], name: str, at: float, bit: int) -> None:
+def test_every_flipped_bit_is_found(left, name, at, bit):
     good = flip(left.folder / name, at, bit)
     try:
         assert [str(left.folder / name) in str(error) for error in left.damaged()] == [True]
@@ -118,13 +118,13 @@ def test_every_flipped_bit_is_found(left: Folder[Any], name: str, at: float, bit
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"run": 1}', '{"run": "", "files": {"a": 3}}', "[" * 100_000, None])
-def test_a_manifest_that_is_none(left: Folder[Any], text: str | None) -> None:
+def test_a_manifest_that_is_none(left, text):
     path = left.folder / MANIFEST
     path.unlink() if text is None else path.write_text(text)
     refused(left, rf"{MANIFEST}: .* Put a good copy back, or delete the folder and train again")
 
 
-def test_a_config_that_is_none(left: Folder[Any]) -> None:
+def test_a_config_that_is_none(left):
     for text in ("{", "[]", '{"seed": "x"}', '{"sead": 1}', '{"train": {"steps": 0}}', "\xff"):
         (left.folder / left.CONFIG).write_text(text, encoding="latin-1")
         refused(left, rf"{left.CONFIG}: no readable config .* delete the folder")
@@ -132,7 +132,7 @@ def test_a_config_that_is_none(left: Folder[Any]) -> None:
         left.open(left.folder.parent)
 
 
-def test_the_config_of_another_is_refused_even_if_the_manifest_names_it(left: Folder[Any], kind: str) -> None:
+def test_the_config_of_another_is_refused_even_if_the_manifest_names_it(left, kind):
     other = of(kind, left.root / "elsewhere", lr=0.5)
     (left.folder / left.CONFIG).write_text(other.first_files()[left.CONFIG])
     refused(left, rf"{left.CONFIG}: is not the file that was saved here")
@@ -159,7 +159,7 @@ STATES: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("state", STATES)
-def test_a_state_that_is_none(left: Folder[Any], state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_that_is_none(left, state, monkeypatch):
     content, said = STATES[state]
     monkeypatch.chdir(left.root)
     if isinstance(content, bytes):
@@ -176,7 +176,7 @@ def test_a_state_that_is_none(left: Folder[Any], state: str, monkeypatch: pytest
     assert left.load_state(dict) == 0
 
 
-def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left: Folder[Any]) -> None:
+def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left):
     path = left.folder / METRICS
     whole = path.read_bytes()
     for torn in (b"[]\n{}\n", b"\0\0\xff\n7\n", b'{"run": "smoke", "st'):
@@ -192,7 +192,7 @@ def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left: Folder
 # ---- whose it is
 
 
-def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left: Folder[Any], kind: str) -> None:
+def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left, kind):
     other = type(left)(left.folder, of(kind, left.root / "elsewhere", lr=0.5).config)
     before = contents(left)
     for look in (other.require_own, other.claim, lambda: of(kind, left.root, lr=0.5)):
@@ -208,7 +208,7 @@ def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left: Folder[Any], 
     assert left.has(STATE) and not left.done
 
 
-def test_before_anything_is_trained_it_belongs_to_nobody(kind: str, tmp_path: Path) -> None:
+def test_before_anything_is_trained_it_belongs_to_nobody(kind, tmp_path):
     first, second = (of(kind, tmp_path / name, lr) for name, lr in (("a", 1e-3), ("b", 0.5)))
     second = type(first)(first.folder, second.config)
     for folder in (first, second):
@@ -228,7 +228,7 @@ class Killed(BaseException):
     pass
 
 
-def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left: Folder[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left, monkeypatch):
     """Before each fsync and each replacement of a file."""
     good, real = left.folder.with_name("good"), (os.fsync, os.replace)
     shutil.copytree(left.folder, good)
@@ -260,7 +260,7 @@ def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left: Folder[Any], monk
     assert steps == sorted(steps) and {*steps} == {2, 3} and len(steps) > 8
 
 
-def test_one_process_at_a_time(left: Folder[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_at_a_time(left, monkeypatch):
     with left.lock():
         assert json.loads((left.folder / HOLDER).read_text("utf-8"))["pid"] == os.getpid()
     assert not left.has(HOLDER)
@@ -276,7 +276,7 @@ def test_one_process_at_a_time(left: Folder[Any], monkeypatch: pytest.MonkeyPatc
     assert [*when_free(train)] == records(2)  # type: ignore[arg-type]
 
 
-def test_a_later_call_takes_over_and_the_first_one_saves(left: Folder[Any]) -> None:
+def test_a_later_call_takes_over_and_the_first_one_saves(left):
     with left.lock() as first:
         first.save = lambda: save(left, 3, start=2)
         with left.lock() as second, second.step():
@@ -286,7 +286,7 @@ def test_a_later_call_takes_over_and_the_first_one_saves(left: Folder[Any]) -> N
 
 
 @pytest.fixture
-def heard() -> Iterator[None]:
+def heard():
     """Signals at their defaults: under nohup, or behind a shell's &, they would be ignored, and rightly left alone."""
     defaults = {SIGTERM: signal.SIG_DFL, SIGHUP: signal.SIG_DFL, SIGINT: signal.default_int_handler}
     before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
@@ -296,7 +296,7 @@ def heard() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM, SIGHUP], ids=lambda n: n.name)
-def test_a_signal_waits_for_the_end_of_its_step(left: Folder[Any], number: signal.Signals, heard: None) -> None:
+def test_a_signal_waits_for_the_end_of_its_step(left, number, heard):
     with left.lock() as lock:
         with lock.step():
             os.kill(os.getpid(), number)
@@ -311,7 +311,7 @@ def test_a_signal_waits_for_the_end_of_its_step(left: Folder[Any], number: signa
         pytest.fail("a second one does not wait")
 
 
-def test_a_signal_that_must_not_cut_arrives_at_the_end(left: Folder[Any], heard: None) -> None:
+def test_a_signal_that_must_not_cut_arrives_at_the_end(left, heard):
     done = False
     with left.lock(), pytest.raises((KeyboardInterrupt, Terminated)):
         with uncut():
@@ -322,7 +322,7 @@ def test_a_signal_that_must_not_cut_arrives_at_the_end(left: Folder[Any], heard:
     assert done
 
 
-def test_processes_stop_together(heard: None) -> None:
+def test_processes_stop_together(heard):
     """Once a step has told all of them; a signal that comes later, or between two steps, waits for the next step."""
     stop = StopRequest(together=True)
     with stop.between_steps():

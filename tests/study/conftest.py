@@ -93,7 +93,7 @@ def measurements(
 
 
 @pytest.fixture(scope="session")
-def measured(once: Callable[..., Path]) -> Study:
+def measured(once):
     """A study trained and measured in this process. Not to be changed."""
     variants = ["xfm", "no_stop_gradient", "no_guidance"]
     root = once("measured", lambda root: tiny("measured", root, variants=variants).run())
@@ -101,7 +101,7 @@ def measured(once: Callable[..., Path]) -> Study:
 
 
 @pytest.fixture
-def invented(tmp_path: Path) -> Callable[..., Study]:
+def invented(tmp_path):
     """A study of ten seeds with made-up results."""
 
     def make(shift: Mapping[str, float], noise: float = 0.2, lost: tuple = (), **other: Any) -> Study:

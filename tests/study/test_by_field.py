@@ -7,7 +7,7 @@ from scipy import stats
 from study.conftest import METRICS, PRIMARY, without
 
 
-def test_cells_are_means_with_t_intervals_beside_the_baseline_and_each_field_ends_with_its_mean_ranks(invented) -> None:
+def test_cells_are_means_with_t_intervals_beside_the_baseline_and_each_field_ends_with_its_mean_ranks(invented):
     study = invented({"no_stop_gradient": 0.7, "neither": -0.4})
     table, ranks = study.by_field(list(METRICS)), study.mean_ranks()
     assert list(table.columns) == ["field", "metric", "baseline", *study.spec.variants]
@@ -29,7 +29,7 @@ def test_cells_are_means_with_t_intervals_beside_the_baseline_and_each_field_end
         assert all(last[row.variant].startswith(f"{row.rank:.2f} (") for row in rows.itertuples())
 
 
-def test_a_specialist_has_no_cell_where_it_has_no_metric(invented) -> None:
+def test_a_specialist_has_no_cell_where_it_has_no_metric(invented):
     study, lost = invented({"no_stop_gradient": 0.7, "neither": -0.4}), PRIMARY[0]
     without(study, "neither", lost)
     table = study.by_field(PRIMARY).set_index("metric")

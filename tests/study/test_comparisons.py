@@ -44,7 +44,7 @@ def test_probabilities_say_how_sure_the_front_is_and_dominance_is_that_of_paired
     assert np.isnan(probability).all() and not dominated.any()
 
 
-def test_intervals_are_scipys() -> None:
+def test_intervals_are_scipys():
     x = np.random.default_rng(3).normal(0.7, 2, (7, 20))
     expected = stats.ttest_1samp(x, 0).confidence_interval(0.95)
     assert mean_interval(x)[1:] == (pytest.approx(expected.low), pytest.approx(expected.high))

@@ -61,7 +61,7 @@ CROWD = [(0.0, 0.0), (-0.67, 0.93), (0.48, -0.4), (-0.43, 0.93), (-1.26, 0.3), (
 
 
 @pytest.mark.parametrize("metrics", [2, 3])
-def test_marks_that_a_far_one_presses_together_keep_their_numbers(metrics) -> None:
+def test_marks_that_a_far_one_presses_together_keep_their_numbers(metrics):
     """It is far beyond the panel on every metric: a triangle at the edge stands for it, its number inside."""
     check(front(CROWD, 2), len(CROWD))
     places = [tuple(0.3 * np.cos([i, i + 1, i + 2])) for i in range(6)]
@@ -73,7 +73,7 @@ def test_marks_that_a_far_one_presses_together_keep_their_numbers(metrics) -> No
 @pytest.mark.parametrize("metrics", [2, 3])
 @settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=1, max_size=6, unique_by=lambda p: (round(p[0]), p[1])))
-def test_numbers_are_apart_wherever_marks_are(metrics, places) -> None:
+def test_numbers_are_apart_wherever_marks_are(metrics, places):
     places = [(0.0, 0.0, 0.0), *places]
     check(front(places, metrics), len(places))
 
@@ -84,7 +84,7 @@ NAMING = PRIMARY[2]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["what"])
-def test_what_is_far_is_the_same_here_and_in_a_page(case) -> None:
+def test_what_is_far_is_the_same_here_and_in_a_page(case):
     assert far({str(i): tuple(span) for i, span in enumerate(case["spans"])}) == {str(i) for i in case["far"]}
 
 
@@ -92,7 +92,7 @@ def markers(axes) -> list[str]:
     return [line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">", "v", "^")]
 
 
-def test_effects_seeds_and_the_front_have_an_arrow_and_the_numbers(invented) -> None:
+def test_effects_seeds_and_the_front_have_an_arrow_and_the_numbers(invented):
     study = invented(SHIFT)
     row = study.effects().set_index(["variant", "metric"]).loc[("pixels", NAMING)]
     near = study.pairs().query("metric == @NAMING and variant != 'pixels'")["difference"].abs().max()

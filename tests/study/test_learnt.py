@@ -26,7 +26,7 @@ def frame(values: dict[tuple[str, str], list[float]], **more: str) -> pd.DataFra
     return pd.DataFrame(rows, columns=["variant", "metric", "seed", "value"]).assign(**more)
 
 
-def test_against_each_runs_own_level() -> None:
+def test_against_each_runs_own_level():
     """The pixels' loss is the lower one, and has learnt nothing: a constant is as good."""
     found = {("xfm", MIM): [0.5, 0.52, 0.55], ("pixels", MIM): [0.30, 0.31, 0.29], ("ema", MIM): [0.4, 0.5]}
     levels = {("xfm", MIM): [0.6, 0.65, 0.63], ("pixels", MIM): [0.31, 0.30, 0.29], ("ema", MIM): [0.9, 0.9]}
@@ -42,7 +42,7 @@ def test_against_each_runs_own_level() -> None:
     )
 
 
-def test_a_study_says_it_of_each_variant(invented) -> None:
+def test_a_study_says_it_of_each_variant(invented):
     study = invented({"no_stop_gradient": -4.0, "neither": 0.4})
     table = study.learnt(PRIMARY).set_index(["metric", "variant"])
     assert {metric for metric, _ in table.index} == set(PRIMARY[::2]), "the others have no level"
@@ -52,7 +52,7 @@ def test_a_study_says_it_of_each_variant(invented) -> None:
     assert table.loc[(LOSS, "neither"), "gain"] == pytest.approx(4.05 - own.mean())
 
 
-def test_losses_against_different_targets_are_not_better_or_worse() -> None:
+def test_losses_against_different_targets_are_not_better_or_worse():
     lower = {("xfm", MIM): [0.5, 0.52, 0.55], ("pixels", MIM): [0.30, 0.31, 0.29]}
     lower |= {("xfm", LOSS): [4.5, 4.52, 4.55], ("pixels", LOSS): [4.30, 4.31, 4.29]}
     data = measurements(TARGETS, frame(lower, family="vision"), KNOWN)
@@ -62,7 +62,7 @@ def test_losses_against_different_targets_are_not_better_or_worse() -> None:
     assert [*table.loc[MIM, columns]] == ["control", "", "different"] and table.loc[MIM, "effect"] < 0
 
 
-def test_no_front_and_no_rank_is_of_them() -> None:
+def test_no_front_and_no_rank_is_of_them():
     study = Study.load(Path(__file__).parents[2] / "studies/insulation")
     for ask in (study.pareto, study.mean_ranks):
         with pytest.raises(ConfigError, match="'validation/images/mim': is a control: neither direction"):

@@ -1,7 +1,5 @@
 """Runs that variants share or lack: specialists, asked of their field alone; teachers, trained before their pupils."""
 
-from pathlib import Path
-
 import pytest
 
 from xfm import Run, recipes
@@ -20,14 +18,14 @@ LEFT_OUT = {
 }
 
 
-def test_a_specialist_is_asked_of_its_field_and_whom_no_picture_is_shown_of_texts_alone() -> None:
+def test_a_specialist_is_asked_of_its_field_and_whom_no_picture_is_shown_of_texts_alone():
     for name, left_out in LEFT_OUT.items():
         assert {*STANDARD} - {*answerable(recipes.get(f"smoke+{name}"))} == left_out
     unseen = recipes.get("smoke").replace(dict.fromkeys(("data.pairs", "data.regions", "data.images"), 0))
     assert answerable(unseen) == answerable(recipes.get("smoke+bert_like"))
 
 
-def test_a_study_asks_every_variant_what_it_can(tmp_path) -> None:
+def test_a_study_asks_every_variant_what_it_can(tmp_path):
     """Of two specialists beside X-FM; what no variant can be asked is refused before a training."""
     alone = {name: {"specialist": name, "init_from": ""} for name in ("bert_like", "clip_like")}
     sizes = {name: TINY[name] for name in TINY if not name.startswith("objectives")}
@@ -50,7 +48,7 @@ ARMS = {"xfm": "xfm", "clip": "guide_clip", "clip, heavier": {**recipes.ablation
 
 
 @pytest.mark.full
-def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path: Path) -> None:
+def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path):
     study = tiny("taught", tmp_path, variants=ARMS, seeds=[3, 4])
     plan = study.plan()
     assert plan.first == {"warm start": 2, "teacher": 2}
@@ -64,7 +62,7 @@ def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path: Path) -
     assert study.plan().first == {}
 
 
-def test_pupils_wait_for_their_teacher_and_all_for_the_warm_start(tmp_path: Path) -> None:
+def test_pupils_wait_for_their_teacher_and_all_for_the_warm_start(tmp_path):
     study = tiny("waiting", tmp_path, variants=ARMS)
     todo = [(variant, 3) for variant in ARMS]
     (start,), run_of = runner._planned(study.spec, study.runs, todo, tmp_path, {})
@@ -74,7 +72,7 @@ def test_pupils_wait_for_their_teacher_and_all_for_the_warm_start(tmp_path: Path
     assert len({job.progress_file for job in runner._with_later([start])}) == 5
 
 
-def test_what_waits_for_a_teacher_that_failed_is_named(tmp_path: Path, monkeypatch) -> None:
+def test_what_waits_for_a_teacher_that_failed_is_named(tmp_path, monkeypatch):
     measure = runner.measure
 
     def broken(config: str, *more: object):

@@ -15,7 +15,7 @@ from xfm.study.variance import median_share, pairing, share, standard_deviation
 STUDIES = 2000
 
 
-def test_intervals_cover_in_95_of_100_studies() -> None:
+def test_intervals_cover_in_95_of_100_studies():
     rng, sure = np.random.default_rng(1), 3 * math.sqrt(0.95 * 0.05 / STUDIES)
     part, whole = rng.normal(0, 1, (STUDIES, 10)), rng.normal(3, 2, (STUDIES, 8))
     shares, alone = [share(a, b) for a, b in zip(part, whole, strict=True)], [standard_deviation(x) for x in whole]
@@ -26,7 +26,7 @@ def test_intervals_cover_in_95_of_100_studies() -> None:
 
 
 @pytest.mark.parametrize("r", [0.0, 0.9])
-def test_a_pair_is_worth_as_many_unpaired_seeds_as_its_variance_says(r: float) -> None:
+def test_a_pair_is_worth_as_many_unpaired_seeds_as_its_variance_says(r):
     """Of equal spreads 1 / (1 - r): as many unpaired seeds have the same standard error."""
     rng, n = np.random.default_rng(3), 20_000
     shared = rng.normal(0, math.sqrt(r), n)
@@ -34,7 +34,7 @@ def test_a_pair_is_worth_as_many_unpaired_seeds_as_its_variance_says(r: float) -
     assert found.correlation == pytest.approx(r, abs=0.03) and found.worth == pytest.approx(1 / (1 - r), rel=0.05)
 
 
-def test_too_few_runs_have_no_interval() -> None:
+def test_too_few_runs_have_no_interval():
     two = np.array([1.0, 2.0])
     assert np.isnan(standard_deviation(two)[1:]).all() and standard_deviation(two).sd == pytest.approx(math.sqrt(0.5))
     assert np.isnan(share(two, two)[1:]).all() and share(two, two).share == 1
@@ -43,7 +43,7 @@ def test_too_few_runs_have_no_interval() -> None:
     assert pairing(np.arange(4.0), np.arange(4.0) + 1).worth == math.inf
 
 
-def test_a_median_share_is_that_of_the_variances_and_of_few_runs_has_no_interval() -> None:
+def test_a_median_share_is_that_of_the_variances_and_of_few_runs_has_no_interval():
     part, whole = np.random.default_rng(1).normal(size=(2, 7, 5))
     found, low, high = median_share(part, whole, "key")
     assert found == pytest.approx(np.median(part.var(0, ddof=1) / whole.var(0, ddof=1)))
@@ -58,7 +58,7 @@ def test_a_median_share_is_that_of_the_variances_and_of_few_runs_has_no_interval
     assert np.isfinite(median_share(part[:3], whole[:3])).all(), "although some samples are one run three times"
 
 
-def test_a_study_says_and_draws_it_by_variant_and_metric(invented) -> None:
+def test_a_study_says_and_draws_it_by_variant_and_metric(invented):
     """Marks, intervals and shares are the table's."""
     variants = ["xfm", "no_stop_gradient", "no_guidance"]
     study = invented(dict.fromkeys(variants[1:], 0.0), noise=0.5)

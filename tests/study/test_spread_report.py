@@ -31,11 +31,11 @@ def words(study: Study) -> str:
     ({"xfm": {}, "more": {"seed_of.data": 7, "train.steps": 9}}, False),
     ({"a": {"seed_of.data": 1}, "b": {"seed_of.masks": 1}}, False),
 ])  # fmt: skip
-def test_which_studies_ask_that(variants, asks, tmp_path) -> None:
+def test_which_studies_ask_that(variants, asks, tmp_path):
     assert Study("sources", variants=variants, root=tmp_path, runs=tmp_path).spec.of_spread is asks
 
 
-def test_its_tables_are_standard_deviations(tmp_path) -> None:
+def test_its_tables_are_standard_deviations(tmp_path):
     study = of_sources(tmp_path)
     values = study.results().set_index(["metric", "variant", "seed"])["value"].unstack()
     head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in study.to_markdown().splitlines()]
@@ -50,7 +50,7 @@ def test_its_tables_are_standard_deviations(tmp_path) -> None:
     assert (study.save() and (study.folder / "figures/effects.md").read_text("utf-8")) == study.to_markdown()
 
 
-def test_its_report_says_how_much_and_compares_nothing(tmp_path) -> None:
+def test_its_report_says_how_much_and_compares_nothing(tmp_path):
     study = of_sources(tmp_path, question="Which source do results vary by?")
     text, table, medians = words(study), study.spread(TOLD), study.median_shares()
     for sentence in spread(table, medians, "xfm"):

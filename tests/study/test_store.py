@@ -109,7 +109,7 @@ def test_what_is_not_of_this_spec_is_refused(old, new, message, tmp_path):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 59, 60, 61, 119, 240, 1000, 7919])
-def test_a_curve_has_at_most_60_points_each_the_mean_of_its_steps(steps: int):
+def test_a_curve_has_at_most_60_points_each_the_mean_of_its_steps(steps):
     rng = np.random.default_rng(steps)
     losses = rng.normal(size=steps)
     records = [{"step": i, "loss": float(losses[i]), "texts/mlm": 1.0, "texts/mlm/accuracy": 0.5} for i in range(steps)]

@@ -70,7 +70,7 @@ def test_its_examples_run(world, capsys):
     assert "by 2 workers" in said and "nothing to accept" in said and "report.html" in said
 
 
-def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored_gap() -> None:
+def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored_gap():
     runs = json.loads((ROOT / "studies/warm_start.json").read_text("utf-8"))["runs"]
     assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])
     (regime,) = (run["changes"] for run in runs if run["changes"].get("train.steps") == 1500)
@@ -83,14 +83,14 @@ def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored
     assert checks.loc[LOSS, "baseline_name"] == "n-gram" and checks.loc[LOSS, "baseline"] < 4 < checks.loc[LOSS, "low"]
 
 
-def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
+def test_what_the_general_study_names_beforehand_can_be_admitted():
     study = Study.load(ROOT / "studies/general")
     found = [each for each in admissions(study.spec, study.folder.parent) if each.part == "baseline"]
     assert [each.admitted for each in found] == [True] * 3 and len(study.spec.seeds) == 12
     assert [each.variant for each in found] == ["bert_like", "beit_like", "xfm"]
 
 
-def test_the_committed_ngram_is_the_one_that_studies_compare_with() -> None:
+def test_the_committed_ngram_is_the_one_that_studies_compare_with():
     """It takes half a minute to make, `python studies/make_ngram.py`: here its files are held against each other."""
     made = json.loads((ROOT / "studies/ngram.json").read_text("utf-8"))
     folders = [path.parent for path in (ROOT / "studies").glob("*/baselines.json")]

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +33,18 @@ TIMING = ("seconds", "waited")
 
 
 @pytest.fixture(scope="session")
-def config() -> RunConfig:
+def config():
     return recipes.get("smoke").replace(SETTINGS)
 
 
 @pytest.fixture(scope="session")
-def trained(config: RunConfig, once: Callable[..., Path]) -> Run:
+def trained(config, once):
     """The uninterrupted run of `config`. Not to be changed."""
     return Run.of(config, once("trained", lambda root: list(pretrain(config, root))))
 
 
 @pytest.fixture(scope="session")
-def processes(trained: Run) -> Any:
+def processes(trained):
     """A multiprocessing context whose processes begin with everything imported and the data in memory."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["train.ready"])
@@ -89,7 +88,7 @@ def left(config: RunConfig, root: Path, step: int) -> Run:
 
 
 @pytest.fixture(scope="session")
-def stopped_once(config: RunConfig, once: Callable[..., Path]) -> Run:
+def stopped_once(config, once):
     """A run that was left after 10 of 12 steps. Not to be changed."""
     return Run.of(config, once("stopped", lambda root: left(config, root, 9)))
 
@@ -101,17 +100,17 @@ def copied(run: Run, root: Path) -> Run:
 
 
 @pytest.fixture
-def copy(trained: Run, tmp_path: Path) -> Run:
+def copy(trained, tmp_path):
     return copied(trained, tmp_path)
 
 
 @pytest.fixture
-def unfinished(stopped_once: Run, tmp_path: Path) -> Run:
+def unfinished(stopped_once, tmp_path):
     return copied(stopped_once, tmp_path)
 
 
 @pytest.fixture
-def goes_on(config: RunConfig, trained: Run, tmp_path: Path, assert_same: Any) -> Callable[..., None]:
+def goes_on(config, trained, tmp_path, assert_same):
     """A run that was left after so many steps goes on with the next one, and ends as if nothing had been."""
 
     def check(done: int, root: Path = tmp_path, first: int | None = None) -> None:
@@ -128,7 +127,7 @@ def steps_done(run: Run) -> int:
 
 
 @pytest.fixture(scope="session")
-def assert_same() -> Callable[[Path, Path], None]:
+def assert_same():
     def check(a: Path, b: Path) -> None:
         """Two run folders hold the same run: weights, optimizer state, records apart from what they took."""
         assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()

@@ -29,28 +29,28 @@ State = dict[str, Tensor]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory):
     return tmp_path_factory.mktemp("published")
 
 
 @pytest.fixture(scope="module")
-def words(place: Path) -> Path:
+def words(place):
     return published_file.tokenizer(place / "roberta")
 
 
 @pytest.fixture(scope="module")
-def state() -> State:
+def state():
     return published_file.state()
 
 
 @pytest.fixture(scope="module")
-def file(place: Path, state: State) -> Path:
+def file(place, state):
     torch.save({"model": state, **BESIDE}, place / "xfm.th")
     return place / "xfm.th"
 
 
 @pytest.fixture(scope="module")
-def run(place: Path, file: Path, words: Path) -> Run:
+def run(place, file, words):
     return import_checkpoint(file, words, place / "runs" / "tiny" / "seed7", text_heads=4).run
 
 
@@ -62,7 +62,7 @@ def saved(folder: Path, content: object, name: str = "file.pt") -> Path:
 # ---- what is imported
 
 
-def test_it_is_the_published_model(run: Run) -> None:
+def test_it_is_the_published_model(run):
     """Its outputs are those that were recorded from the published code."""
     model = Run.open(run.folder).model().double()
     assert (model.config, run.config.name, run.config.seed) == (tiny.CONFIG.model, "tiny", 7)
@@ -76,7 +76,7 @@ def test_it_is_the_published_model(run: Run) -> None:
     assert all(torch.equal(p, own[n]) for n, p in model.named_parameters())
 
 
-def test_a_run_like_any_other(run: Run, place: Path) -> None:
+def test_a_run_like_any_other(run, place):
     lab = xfm.load(run.folder)
     assert lab.run.done and lab.tokenizer.vocabulary == TINY.vocabulary and run.damaged() == []
     scene = lab.scene(0)
@@ -87,7 +87,7 @@ def test_a_run_like_any_other(run: Run, place: Path) -> None:
     assert len([*xfm.pretrain(onwards, place / "runs")]) == 1
 
 
-def test_nothing_is_dropped_unsaid(place: Path, words: Path, state: State) -> None:
+def test_nothing_is_dropped_unsaid(place, words, state):
     file = saved(place, {"model": state, "optimizer": {"state": {0: torch.zeros(2)}}}, "again.pt")
     report = import_checkpoint(file, words, place / "again", text_heads=4)
     unused = {fate: {n for n, f in report.unused.items() if f == fate} for fate in report.unused.values()}
@@ -100,7 +100,7 @@ def test_nothing_is_dropped_unsaid(place: Path, words: Path, state: State) -> No
     assert "vision_encoder.blocks.*.attn.relative_position_index (2)" in said and "left out: optimizer" in said
 
 
-def test_the_command_says_what_it_did(file: Path, words: Path, tmp_path: Path, capsys) -> None:
+def test_the_command_says_what_it_did(file, words, tmp_path, capsys):
     out, back = str(tmp_path / "cli"), tmp_path / "back.th"
     main(["import-checkpoint", str(file), "--tokenizer", str(words), "--out", out, "--text-heads", "4"])
     assert "unused, captioning: text_encoder.lm_cap_head." in capsys.readouterr().out
@@ -150,7 +150,7 @@ FORMS: dict[str, Callable[[State], object]] = {
 
 
 @pytest.mark.parametrize("form", [*FORMS, "safetensors"])
-def test_every_form_brings_the_same_weights(form: str, run: Run, state: State, words: Path, tmp_path: Path) -> None:
+def test_every_form_brings_the_same_weights(form, run, state, words, tmp_path):
     file = saved(tmp_path, FORMS[form](state)) if form != "safetensors" else tmp_path / "xfm.safetensors"
     if form == "safetensors":
         save_file({name: tensor.clone() for name, tensor in state.items()}, file)
@@ -160,7 +160,7 @@ def test_every_form_brings_the_same_weights(form: str, run: Run, state: State, w
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights.items())
 
 
-def test_a_run_of_this_toolkit_goes_out_and_comes_back(run: Run, words: Path, tmp_path: Path) -> None:
+def test_a_run_of_this_toolkit_goes_out_and_comes_back(run, words, tmp_path):
     own = Run(tmp_path / "own", run.config)
     shutil.copytree(run.folder, own.folder)
     export_checkpoint(own.folder, tmp_path / "own.th")
@@ -176,7 +176,7 @@ def test_a_run_of_this_toolkit_goes_out_and_comes_back(run: Run, words: Path, tm
     ("model.cross_attention", "dot", r"model\.cross_attention = 'dot': must be one of 'scaled_dot'"),  # same names
     ("model.text.encoder", "bert", r"model\.text\.encoder = 'bert': must be one of 'roberta'"),  # another epsilon
 ])  # fmt: skip
-def test_what_the_published_model_cannot_be_is_not_exported(field, value, said, run: Run, tmp_path: Path) -> None:
+def test_what_the_published_model_cannot_be_is_not_exported(field, value, said, run, tmp_path):
     other = Run(tmp_path / "run", run.config.replace({field: value}))
     other.make()
     weights = packed(build(other.config).state_dict())
@@ -191,7 +191,7 @@ def test_what_the_published_model_cannot_be_is_not_exported(field, value, said, 
 # ---- fine-tuned files, another resolution, another tokenizer
 
 
-def test_heads_that_a_fine_tuned_file_lacks_start_fresh(state: State, words: Path, tmp_path: Path) -> None:
+def test_heads_that_a_fine_tuned_file_lacks_start_fresh(state, words, tmp_path):
     tuned = without("text_encoder.lm", "bbox_head", "itm_head")(state)
     tuned = {name.replace("text_encoder.roberta.", "text_encoder."): t for name, t in tuned.items()}
     report = import_checkpoint(saved(tmp_path, tuned), words, tmp_path / "run", text_heads=4)
@@ -205,7 +205,7 @@ def test_heads_that_a_fine_tuned_file_lacks_start_fresh(state: State, words: Pat
 
 
 @pytest.mark.parametrize("pixels", [96, 48])
-def test_tables_are_interpolated_to_another_resolution(pixels: int, state: State, words: Path, tmp_path: Path) -> None:
+def test_tables_are_interpolated_to_another_resolution(pixels, state, words, tmp_path):
     report = import_checkpoint(saved(tmp_path, state), words, tmp_path / "run", pixels, text_heads=4)
     assert "interpolated: vision_encoder.blocks.*.attn.relative_position_bias_table (2)" in str(report)
     model = report.run.model()
@@ -217,7 +217,7 @@ def test_tables_are_interpolated_to_another_resolution(pixels: int, state: State
     assert not again.resized and again.run.config.model == report.run.config.model
 
 
-def test_both_forms_of_a_tokenizer_are_one(words: Path, file: Path, run: Run, tmp_path: Path) -> None:
+def test_both_forms_of_a_tokenizer_are_one(words, file, run, tmp_path):
     files = published_file.tokenizer(tmp_path / "files", form="vocab.json")
     other = import_checkpoint(file, files, tmp_path / "run", text_heads=4).run.tokenizer()
     for text in ("A small black cat.", "a cat and a dog", " or qxq"):
@@ -225,7 +225,7 @@ def test_both_forms_of_a_tokenizer_are_one(words: Path, file: Path, run: Run, tm
         assert other.decode(other.encode(text, 99)) == text.strip()
 
 
-def test_load_opens_the_file_itself(file: Path, words: Path, run: Run, tmp_path: Path) -> None:
+def test_load_opens_the_file_itself(file, words, run, tmp_path):
     lab = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
     own = dict(run.model().named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in lab.model.named_parameters())
@@ -261,7 +261,7 @@ def refused(file: Path, words: Path, folder: Path, said: str, kind: type = Check
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_code_is_not_run(zipped: bool, state: State, words: Path, tmp_path: Path) -> None:
+def test_code_is_not_run(zipped, state, words, tmp_path):
     Code.made = str(tmp_path / "executed")
     torch.save({"model": state, "config": Code()}, tmp_path / "bad.th", _use_new_zipfile_serialization=zipped)
     refused(tmp_path / "bad.th", words, tmp_path, r"bad\.th: refused, and nothing of it was run: it asks for .*open")
@@ -270,7 +270,7 @@ def test_code_is_not_run(zipped: bool, state: State, words: Path, tmp_path: Path
 
 @pytest.mark.parametrize("share", [0.0, 1e-5, 0.999])
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
-def test_a_truncated_file_is_refused(form: str, share: float, state: State, words: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(form, share, state, words, tmp_path):
     path = tmp_path / "cut.th"
     if form == "safetensors":
         save_file({name: tensor.clone() for name, tensor in state.items()}, path)
@@ -335,12 +335,12 @@ WRONG: dict[str, tuple[Callable[[State], object], str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_file_that_is_not_whole_is_refused_with_every_name(wrong: str, state, words: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_whole_is_refused_with_every_name(wrong, state, words, tmp_path):
     change, said = WRONG[wrong]
     refused(saved(tmp_path, change(state)), words, tmp_path, rf"file\.pt: .*{said}")
 
 
-def test_tokenizers_sizes_and_places_that_do_not_fit_are_refused(file: Path, words: Path, run: Run, tmp_path) -> None:
+def test_tokenizers_sizes_and_places_that_do_not_fit_are_refused(file, words, run, tmp_path):
     short, none = published_file.tokenizer(tmp_path / "short", 199), tmp_path / "none"
     refused(file, short, tmp_path, r"short: has 199 tokens, and .*xfm\.th a word table of 200", ConfigError)
     none.mkdir()
@@ -358,9 +358,7 @@ def test_tokenizers_sizes_and_places_that_do_not_fit_are_refused(file: Path, wor
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left")])
-def test_a_write_that_fails_leaves_no_folder(
-    error, file: Path, words: Path, run: Run, tmp_path: Path, monkeypatch
-) -> None:
+def test_a_write_that_fails_leaves_no_folder(error, file, words, run, tmp_path, monkeypatch):
     """safetensors and torch raise kinds of their own."""
 
     def full(tensors, path) -> None:
@@ -373,7 +371,7 @@ def test_a_write_that_fails_leaves_no_folder(
         export_checkpoint(run.folder, tmp_path / "nowhere" / "pub.th")
 
 
-def test_a_model_that_is_not_drawn_has_its_buffers() -> None:
+def test_a_model_that_is_not_drawn_has_its_buffers():
     """An encoder of one's own may keep what its state dict does not: only parameters are left as memory is."""
 
     class Encoder(torch.nn.Module):

@@ -56,7 +56,7 @@ def fitted(*parts: str, **changes: Any) -> tuple[RunConfig, list[Source]]:
 @pytest.mark.parametrize("head", [True, False])
 @pytest.mark.parametrize("kind", MAKERS)
 @torch.no_grad()
-def test_a_language_encoder_is_transformers(kind: str, head: bool, tmp_path: Path) -> None:
+def test_a_language_encoder_is_transformers(kind, head, tmp_path):
     """Its states, and with its head what it says of hidden words."""
     folder = MAKERS[kind](tmp_path / "theirs", head)
     config, found = fitted(f"{kind}:{folder}")
@@ -79,7 +79,7 @@ def test_a_language_encoder_is_transformers(kind: str, head: bool, tmp_path: Pat
     assert others and all(torch.equal(fresh[n], p) for n, p in model.state_dict().items() if n in others)
 
 
-def test_safetensors_come_first_and_pytorchs_file_serves_too(tmp_path: Path) -> None:
+def test_safetensors_come_first_and_pytorchs_file_serves_too(tmp_path):
     folder = roberta(tmp_path)
     config, found = fitted(f"roberta:{folder}")
     first, weights = started_model(config, found)[0].state_dict(), load_file(folder / "model.safetensors")
@@ -94,7 +94,7 @@ def test_safetensors_come_first_and_pytorchs_file_serves_too(tmp_path: Path) -> 
     assert the_same()
 
 
-def test_berts_tokenizer_is_this_toolkits_with_its_own_order(tmp_path: Path) -> None:
+def test_berts_tokenizer_is_this_toolkits_with_its_own_order(tmp_path):
     from transformers import BertTokenizer
 
     size = wordpieces(tmp_path / "plain")
@@ -144,7 +144,7 @@ VARIANTS: dict[str, tuple[Callable, dict[str, bool]]] = {
 @pytest.mark.parametrize("form", ["safetensors", "original", "original under model"])
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
-def test_a_vision_encoder_is_transformers(variant: str, form: str, tmp_path: Path) -> None:
+def test_a_vision_encoder_is_transformers(variant, form, tmp_path):
     """Also of pictures of which patches are hidden; the tokenizer is the data's."""
     kind, changes = VARIANTS[variant]
     file = beit(tmp_path / "beit", kind, **changes)
@@ -166,7 +166,7 @@ def test_a_vision_encoder_is_transformers(variant: str, form: str, tmp_path: Pat
     assert tokenizer.encode("a dog", 9) == dataset(config).tokenizer().encode("a dog", 9)
 
 
-def test_its_tables_are_interpolated_to_the_runs_resolution(tmp_path: Path) -> None:
+def test_its_tables_are_interpolated_to_the_runs_resolution(tmp_path):
     file = beit(tmp_path)
     model, _, _ = started_model(*fitted(f"beit:{file}", **{"model.vision.image_size": 72}))
     table = load_file(file)["beit.encoder.relative_position_bias.relative_position_bias_table"]
@@ -176,7 +176,7 @@ def test_its_tables_are_interpolated_to_the_runs_resolution(tmp_path: Path) -> N
 # ---- together, in a run
 
 
-def test_a_run_starts_from_both_and_no_longer_needs_them(tmp_path: Path) -> None:
+def test_a_run_starts_from_both_and_no_longer_needs_them(tmp_path):
     words, picture = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
     config, found = fitted(f"roberta:{words}", f"beit:{picture}", **{"train.steps": 2})
     assert [str(source) for source in found] == config.init_from.split(",")
@@ -195,7 +195,7 @@ def test_a_run_starts_from_both_and_no_longer_needs_them(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("kind", "field"), [("roberta", "ewc"), ("bert", "mlm_distillation")])
-def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind: str, field: str, tmp_path: Path) -> None:
+def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind, field, tmp_path):
     config, found = fitted(f"{kind}:{MAKERS[kind](tmp_path / 'theirs', False)}", **{f"flow.{field}": 1.0})
     with pytest.raises(ConfigError, match=f"flow.{field}: .* has no MLM head: the prediction that it holds on to"):
         started_model(config, found)
@@ -207,14 +207,14 @@ def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind: str, field:
     ("bert:/x y", [("bert", "/x y")]), ("beit:a.pth,roberta:b", [("beit", "a.pth"), ("roberta", "b")]),
     ("roberta:a,beit:b,c", [("roberta", "a"), ("beit", "b,c")]),
 ])  # fmt: skip
-def test_what_init_from_names(init_from: str, expected: list[tuple[str, str]]) -> None:
+def test_what_init_from_names(init_from, expected):
     assert [(s.kind, str(s.path)) for s in sources(init_from)] == expected
 
 
 # ---- what is refused
 
 
-def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path: Path) -> None:
+def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path):
     folder, file = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
     sizes = {"vocabulary": (1024, 200), "positions": (64, 30), "heads": (2, 4), "intermediate": (64, 48)}
     for config, said in (
@@ -268,13 +268,13 @@ REFUSED: dict[str, tuple[Callable[[Path], tuple[str, Path]], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_another_model_or_another_form_of_encoder_is_refused(case: str, tmp_path: Path) -> None:
+def test_another_model_or_another_form_of_encoder_is_refused(case, tmp_path):
     make, said = REFUSED[case]
     with pytest.raises(CheckpointError, match=said):
         fitting(Source(*make(tmp_path)))
 
 
-def test_files_that_are_not_whole_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_whole_are_refused(tmp_path):
     folder, picture = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
     config, found = fitted(f"roberta:{folder}")
     file, whole, blocks = folder / "model.safetensors", load_file(folder / "model.safetensors"), load_file(picture)
@@ -319,7 +319,7 @@ needs_minilm = pytest.mark.skipif(MINILM is None, reason="pip install 'xfm-lab[m
 
 
 @needs_minilm
-def test_minilm_starts_a_language_encoder(tmp_path: Path) -> None:
+def test_minilm_starts_a_language_encoder(tmp_path):
     """BERT, 6 layers of 384, trained on a billion pairs of sentences."""
     folder = Path(MINILM.origin).parent / "model"  # type: ignore[union-attr]
     assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == SHA256

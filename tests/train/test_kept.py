@@ -6,7 +6,7 @@ from train.conftest import left
 
 import xfm
 import xfm_widgets as xw
-from xfm.config import ConfigError, RunConfig
+from xfm.config import ConfigError
 from xfm.lab import Lab
 from xfm.train import Run, RunError, pretrain
 
@@ -14,7 +14,7 @@ KEEP = {"train.steps": 5, "train.save_every": 5, "train.validate_every": 0, "tra
 
 
 @pytest.fixture(scope="module")
-def kept(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def kept(config, tmp_path_factory):
     return left(config.replace(KEEP), tmp_path_factory.mktemp("kept"), 5)
 
 

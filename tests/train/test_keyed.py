@@ -60,7 +60,7 @@ def words(trained):
 
 
 @pytest.fixture(scope="module")
-def whole(words) -> Seen:
+def whole(words):
     return Seen(get("smoke"), words)
 
 

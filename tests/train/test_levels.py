@@ -9,13 +9,13 @@ from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.model.batch import IGNORE
 from xfm.plots.curve_records import constant_levels as told
-from xfm.train import Run, step
+from xfm.train import step
 from xfm.train.step import constant_levels
 
 KEYS = {"texts/mlm", "pairs/imlm", "regions/imlm", "regions/bbp"}
 
 
-def test_the_first_record_tells_the_level_of_each_loss_that_has_one(config, trained: Run):
+def test_the_first_record_tells_the_level_of_each_loss_that_has_one(config, trained):
     """Of the config and the data alone; no draw of the training is moved."""
     first, *rest = trained.metrics()
     assert first["levels"].keys() == KEYS and not any("levels" in record for record in rest)
@@ -26,7 +26,7 @@ def test_the_first_record_tells_the_level_of_each_loss_that_has_one(config, trai
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_mlm_s_level_is_that_of_its_own_stream(config, trained: Run):
+def test_mlm_s_level_is_that_of_its_own_stream(config, trained):
     streams, counts = Streams(config, trained.tokenizer(), source=dataset(config)), Counter[int]()
     for i in range(config.train.steps):  # so few that all of them are counted
         tokens = streams.texts(i).tokens
@@ -39,7 +39,7 @@ def test_mlm_s_level_is_that_of_its_own_stream(config, trained: Run):
     assert abs(trained.metrics()[0]["levels"]["texts/mlm"]["value"] - naive) < 1e-9
 
 
-def test_losses_that_are_off_are_not_asked_nor_are_remote_shards(config, trained: Run, monkeypatch):
+def test_losses_that_are_off_are_not_asked_nor_are_remote_shards(config, trained, monkeypatch):
     off = config.replace({"objectives.mlm.weight": 0.0, "objectives.bbp.weight": 0.0})
     assert constant_levels(off, trained.tokenizer()).keys() == {"pairs/imlm", "regions/imlm"}
     monkeypatch.setattr(step, "dataset", lambda _: 1 / 0)

@@ -6,13 +6,12 @@ import pytest
 from train.conftest import left, plain
 
 from xfm import recipes
-from xfm.train import Run
 
 EVERY = {"train.probe_every": 5}
 
 
 @pytest.fixture(scope="module")
-def probed(config, tmp_path_factory) -> Run:
+def probed(config, tmp_path_factory):
     return left(config.replace(EVERY), tmp_path_factory.mktemp("probed"), 12)
 
 

@@ -41,19 +41,19 @@ def of_each(task: str, world: int, folder: Path) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def folder(trained, tmp_path_factory) -> Path:
+def folder(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "tokenizer.json").write_bytes((trained.folder / "tokenizer.json").read_bytes())
     return folder
 
 
 @pytest.fixture(scope="module")
-def two(folder) -> list[dict]:
+def two(folder):
     return of_each("two", 2, folder)
 
 
 @pytest.fixture(scope="module")
-def four(two, folder) -> list[dict]:
+def four(two, folder):
     return of_each("four", 4, folder)
 
 

@@ -17,7 +17,7 @@ CONFIG = recipes.get("smoke").replace({"data.regions": 0, "data.pairs": 4, "data
 
 
 @pytest.fixture(scope="module")
-def own() -> Dataset:
+def own():
     """A source of a finite size: forty pictures, each of one grey."""
     greys = [np.full((48, 48, 3), 5 * i, np.uint8) for i in range(40)]
     return Dataset(CONFIG, (PairSource(greys, [f"grey number {i}" for i in range(40)], 48),))
@@ -30,7 +30,7 @@ def texts_of(batch: Any) -> list[list[int]]:
 
 @pytest.mark.parametrize("world", [2, 4])
 @pytest.mark.parametrize("drawn", [True, False], ids=["drawn", "finite"])
-def test_processes_share_no_item_and_have_those_of_one_with_the_larger_batch(world, drawn, own) -> None:
+def test_processes_share_no_item_and_have_those_of_one_with_the_larger_batch(world, drawn, own):
     source = dataset(CONFIG) if drawn else own
     words = dataset(CONFIG).tokenizer()
     sizes = {"data.pairs": 4 * world, "data.images": 4 * world, "data.texts": 4 * world}
@@ -48,7 +48,7 @@ def test_processes_share_no_item_and_have_those_of_one_with_the_larger_batch(wor
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_loader_workers_take_each_step_once_and_a_resume_goes_on_with_the_next(workers, rank) -> None:
+def test_loader_workers_take_each_step_once_and_a_resume_goes_on_with_the_next(workers, rank):
     config = CONFIG.replace({"data.workers": workers})
     streams = Streams(config, dataset(config).tokenizer(), rank=rank)
     for start in (0, 5):

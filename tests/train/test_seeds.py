@@ -1,7 +1,6 @@
 """Sources of randomness with a seed of their own: one is varied, and what the others draw stays."""
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -70,7 +69,7 @@ OWN = {"data": ("data", "data of texts"), "masks": ("masks",), "weights": ("weig
 
 
 @pytest.mark.parametrize("source", OWN)
-def test_a_source_that_is_varied_moves_its_own_draws_alone(source: str) -> None:
+def test_a_source_that_is_varied_moves_its_own_draws_alone(source):
     here, held, other = drawn(varied(source)), drawn(plain(FIXED)), drawn(plain(OTHER), OTHER)
     for name, tensor in here.items():
         own = name in OWN[source]
@@ -78,12 +77,12 @@ def test_a_source_that_is_varied_moves_its_own_draws_alone(source: str) -> None:
         assert held[name].shape != other[name].shape or not torch.equal(held[name], other[name]), "or nothing is told"
 
 
-def test_negatives_have_the_seed_of_the_step_unless_they_have_their_own() -> None:
+def test_negatives_have_the_seed_of_the_step_unless_they_have_their_own():
     assert {*OWN, "warm_start"} == {*SOURCES}
     assert torch.equal(negatives(varied("rest"), OTHER), negatives(plain(FIXED), FIXED))
 
 
-def test_the_warm_start_has_a_seed_of_its_own() -> None:
+def test_the_warm_start_has_a_seed_of_its_own():
     def start(recipe: str, seed: int) -> RunConfig:
         return prior_runs.stage1(recipes.get(recipe).replace({"seed": seed}))
 
@@ -94,7 +93,7 @@ def test_the_warm_start_has_a_seed_of_its_own() -> None:
     assert shared == {start("smoke+stage1", FIXED).fingerprint}
 
 
-def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path: Path) -> None:
+def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path):
     """To the bit, warm start included: there is no source that has been forgotten."""
     own = recipes.get("smoke+stage1").replace({"seed": 7, "train.steps": 8})
     all_of = own.replace({"seed": 0, "name": "all", **{f"seed_of.{source}": 7 for source in SOURCES}})
@@ -104,7 +103,7 @@ def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path: Path) ->
     assert len(a) > 50 and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
 
 
-def test_a_seed_that_changes_nothing_is_no_other_run() -> None:
+def test_a_seed_that_changes_nothing_is_no_other_run():
     assert plain(3).replace({"seed_of.data": 3}).fingerprint == plain(3).fingerprint
     assert plain(3).replace({"seed_of.data": 4}).fingerprint != plain(3).fingerprint
     assert RunConfig.replace(plain(3), {"seed_of": {"data": 4}}).to_dict()["seed_of"] == {"data": 4}
@@ -115,6 +114,6 @@ def test_a_seed_that_changes_nothing_is_no_other_run() -> None:
     ("seed_of.masks", -1, r"seed_of\.masks = -1: must be in \[0, 2\*\*63\)"),
     ("seed_of.masks", 1.5, r"seed_of\.masks = 1\.5: must be of type int"),
 ])  # fmt: skip
-def test_broken_seeds_are_refused(field: str, value: float, said: str) -> None:
+def test_broken_seeds_are_refused(field, value, said):
     with pytest.raises(ConfigError, match=said):
         plain(0).replace({field: value})

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,7 +23,7 @@ def get(recipe: str, **changes) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def root(once: Callable[..., Path]) -> Path:
+def root(once):
     """Where the first variant has been trained."""
     return once(
         "warm", lambda root: (root / "records.json").write_text(json.dumps([*pretrain(get("smoke+stage1"), root)]))
@@ -33,12 +31,12 @@ def root(once: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(root) -> Run:
+def run(root):
     return Run.of(get("smoke+stage1"), root)
 
 
 @pytest.fixture(scope="module")
-def stage1(root) -> Run:
+def stage1(root):
     return Run.of(prior_runs.stage1(get("smoke+stage1")), root)
 
 
