@@ -93,7 +93,7 @@ def test_a_module_is_all_its_parameters_and_every_parameter_has_one():
         module_names(p.model)
 
 
-def test_no_path_is_not_zero():
+def test_no_path_is_not_zero_and_a_table_reads_in_a_terminal():
     """A head whose second layer is zero sends a gradient of zero: there is a path."""
     p = batches.pretraining()
     with torch.no_grad():
@@ -105,9 +105,6 @@ def test_no_path_is_not_zero():
     assert list(frame.index) == list(OBJECTIVES) and list(frame.columns) == t.modules
     assert frame.loc["itm", "fusion"] == 0 and frame.loc["itm", "language embeddings"] is None
     assert pd.isna(frame.astype(float).loc["itm", "language embeddings"])
-
-
-def test_it_reads_in_a_terminal():
     mlm, mim = {"language layer 0": 0.0123456, "vision": None}, {"language layer 0": 0.0, "vision": 1e-9}
     t = GradientTable({"mlm": mlm, "mim": mim})
     lines = str(t).splitlines()

@@ -103,11 +103,6 @@ def test_a_run_trains_goes_on_and_is_evaluated(device, tmp_path, monkeypatch):
     assert [r.value for r in results] == pytest.approx([r.value for r in on_a_cpu], abs=0.1)
 
 
-def test_smoke_trains_as_it_is(device, tmp_path):
-    records = [*pretrain(recipes.get("smoke").replace({"train.precision": "auto"}), tmp_path)]
-    assert len(records) == recipes.get("smoke").train.steps
-
-
 def test_compiled_encoders_train_alike(device, tmp_path):
     """Without falling back, as torch does where it has compiled too often. On a CPU nothing is compiled."""
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):

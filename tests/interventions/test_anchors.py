@@ -51,7 +51,7 @@ def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alo
             torch.testing.assert_close(p.grad, wanted[name], rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_an_anchor_stays_where_the_weights_began():
+def test_an_anchor_stays_where_the_weights_began_and_no_teacher_is_trained():
     text = batches.model(CONFIG).text
     anchor = Anchor([*text.parameters()], [*text.parameters()], 1.0)
     for moved_by in (0, 1):
@@ -60,6 +60,17 @@ def test_an_anchor_stays_where_the_weights_began():
             p.grad = None
         anchor.pull()
         assert all(torch.allclose(p.grad, torch.full_like(p, moved_by)) for p in text.parameters())
+    config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
+    model = batches.model(config)
+    steering = Steering.of(model, config, lambda: copy.deepcopy(model), None)  # type: ignore[arg-type]
+    tokens = batches.texts(config).tokens
+    assert steering.mlm_teacher is not None and len(steering.anchors) == 1
+    before = steering.mlm_teacher(tokens, lambda states: states[:, 0])
+    for p in model.parameters():
+        p.data += 1
+    assert torch.equal(steering.mlm_teacher(tokens, lambda states: states[:, 0]), before)
+    taught = Pretraining(model, config, None, steering.mlm_teacher)
+    assert {n for n, _ in taught.named_parameters()} == {f"model.{n}" for n, _ in model.named_parameters()}
 
 
 def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_model_would_draw():
@@ -110,20 +121,6 @@ def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is(
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7, msg=name)
     same = Pretraining(start, config, None, mlm_of(start))
     assert same(batch, ("mlm",), KEY)[1]["texts/mlm/distillation"].item() == pytest.approx(0, abs=1e-6)
-
-
-def test_the_teachers_weights_are_its_own_and_are_never_trained():
-    config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
-    model = batches.model(config)
-    steering = Steering.of(model, config, lambda: copy.deepcopy(model), None)  # type: ignore[arg-type]
-    tokens = batches.texts(config).tokens
-    assert steering.mlm_teacher is not None and len(steering.anchors) == 1
-    before = steering.mlm_teacher(tokens, lambda states: states[:, 0])
-    for p in model.parameters():
-        p.data += 1
-    assert torch.equal(steering.mlm_teacher(tokens, lambda states: states[:, 0]), before)
-    taught = Pretraining(model, config, None, steering.mlm_teacher)
-    assert {n for n, _ in taught.named_parameters()} == {f"model.{n}" for n, _ in model.named_parameters()}
 
 
 @pytest.mark.parametrize("field", ["l2sp", "ewc", "mlm_distillation"])

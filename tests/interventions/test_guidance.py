@@ -58,7 +58,7 @@ def test_an_average_follows_the_weights_and_is_no_part_of_the_model(target):
     assert all(torch.equal(t, again[n]) for n, t in teacher.state_dict().items())
 
 
-def test_the_averages_outputs_are_the_target():
+def test_the_averages_outputs_are_the_target_and_without_it_a_model_can_still_be_looked_at():
     p, teacher = made("ema")
     shift(p.model, 0.05)
     batch = batches.batch(p.config)
@@ -68,6 +68,14 @@ def test_the_averages_outputs_are_the_target():
         own = p.model.vision(flow.pictures)
     assert torch.equal(flow.mim_target.patches, wanted) and not torch.allclose(wanted, own)
     assert torch.equal(flow.mim_target.pooled, wanted.mean(1)) and not flow.mim_target.patches.requires_grad
+    p = batches.pretraining(**PLAIN)
+    flow = p.flow(batches.batch(p.config), "images", ("mim",), KEY)
+    _, wanted = p.model.objectives["mim"].compared(flow)
+    assert torch.equal(wanted.patches, flow.patches) and wanted.pooled is not None, "on its own scale"
+    for target in AVERAGED:
+        p = batches.pretraining(**PLAIN, flow__mim_target=target)
+        loss = p(batches.batch(p.config), ("mim",), KEY)[0]["images/mim"]
+        assert loss.isfinite() and loss.requires_grad
 
 
 def blocks(encoder, pictures: Tensor) -> list[Tensor]:
@@ -115,18 +123,6 @@ def test_on_one_scale_a_prediction_of_nothing_costs_one_and_there_is_one_term(ta
     errors = [(predicted[i, j] - wanted.patches[i, j]).square().mean() for i, j in hidden.nonzero().tolist()]
     torch.testing.assert_close(out.loss, torch.stack(errors).mean(), rtol=1e-9, atol=1e-11)
     assert out.report.keys() == {"patch", "constant"}
-
-
-def test_the_papers_target_has_both_terms_and_without_its_average_a_model_can_still_be_looked_at():
-    """As reports and gradient tables do: the model's own outputs stand in."""
-    p = batches.pretraining(**PLAIN)
-    flow = p.flow(batches.batch(p.config), "images", ("mim",), KEY)
-    _, wanted = p.model.objectives["mim"].compared(flow)
-    assert torch.equal(wanted.patches, flow.patches) and wanted.pooled is not None, "on its own scale"
-    for target in AVERAGED:
-        p = batches.pretraining(**PLAIN, flow__mim_target=target)
-        loss = p(batches.batch(p.config), ("mim",), KEY)[0]["images/mim"]
-        assert loss.isfinite() and loss.requires_grad
 
 
 @pytest.mark.parametrize("one_scale", [False, True])

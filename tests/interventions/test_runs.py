@@ -1,7 +1,9 @@
-"""Whole runs with interventions: each goes on bit for bit, and off they leave no trace."""
+"""Whole runs with interventions go on bit for bit, and off they leave no trace; the page's examples run."""
 
 import itertools
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,7 +90,7 @@ def test_every_intervention_is_in_one_of_these_runs():
     assert new - tried == elsewhere
 
 
-def test_off_a_run_is_what_it_was(root):
+def test_off_a_run_is_what_it_was_and_several_processes_keep_no_losses_apart(root, monkeypatch):
     """No field of the interventions' moves a bit while they are off, and the optimizer's state has no more in it."""
     base = config("no_stop_gradient", **{"train.steps": 3, "name": "base"})
     idle = {"flow.stopped_share": 0.9, "flow.masked_share": 0.1, "flow.ema_momentum": 0.5, "flow.top_layers": 1,
@@ -97,6 +99,11 @@ def test_off_a_run_is_what_it_was(root):
     assert made[0] == made[1]
     state = torch.load(root / "base" / "seed0" / "state.pt", weights_only=True)
     assert state["optimizer"].keys() == {"state", "param_groups"}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run = Run.of(config("gradient_pcgrad", name="several"), root)
+    with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'pcgrad': .* several processes.*train.accumulate"):
+        require_startable(run)
+    assert not run.folder.exists()
 
 
 @pytest.mark.parametrize("target", ["self", "ibot"])
@@ -111,9 +118,15 @@ def test_collapse_is_recorded_at_every_probe(target, root):
             assert guidance[f"{what}_std"] > 0 and 1 <= guidance[f"{what}_rank"] <= width
 
 
-def test_several_processes_are_refused_where_losses_are_kept_apart(root, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    run = Run.of(config("gradient_pcgrad", name="several"), root)
-    with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'pcgrad': .* several processes.*train.accumulate"):
-        require_startable(run)
-    assert not run.folder.exists()
+PAGE = (Path(__file__).parents[2] / "docs" / "interventions.md").read_text("utf-8")
+
+
+def test_its_names_are_ablations_and_its_examples_run(tmp_path, monkeypatch, capsys):
+    cells = " ".join(re.findall(r"^\|(.*?[^\\])\|", PAGE, re.M))
+    assert len(named := {*re.findall(r"`([\w.]+)`", cells)}) > 20 and named <= recipes.ablations().keys()
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S):
+        exec(compile(code, "docs/interventions.md", "exec"), names)
+    assert len(capsys.readouterr().out.split()) == 4 and len(names["records"]) == 2
+    assert len(names["study"].spec.variants) == 6

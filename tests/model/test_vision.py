@@ -99,7 +99,7 @@ def test_hidden_patches_are_not_seen():
     assert not torch.allclose(model.vision(image), out)
 
 
-def test_the_class_token_takes_part_and_is_left_out():
+def test_the_class_token_is_left_out_and_patches_go_row_by_row():
     config = batches.config()
     vision = batches.model(config).vision
     vision(batches.pictures(config, 1).double())[0, 3, 0].backward()
@@ -107,9 +107,6 @@ def test_the_class_token_takes_part_and_is_left_out():
     for table in vision.relative_bias:  # all three rows of the class token are used, but the last block's two queries
         used = table.grad.abs().sum(1) > 0
         assert used[-2] and bool(used[-3]) == bool(used[-1]) == (table is vision.relative_bias[0])
-
-
-def test_patches_go_row_by_row_and_absolute_positions_tell_every_one_apart():
     image = torch.arange(2 * 3 * 4 * 6.0).view(2, 3, 4, 6)
     patches = patchify(image, 2)
     assert patches.shape == (2, 6, 12) and torch.equal(patches[1, 4], image[1, :, 2:4, 2:4].flatten())

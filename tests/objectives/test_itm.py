@@ -1,14 +1,17 @@
-"""ITM: hard negatives by their weights and never the own pair; the loss is a loop over true and false pairs."""
+"""ITC and ITM against loops, and ClipLoss; hard negatives by their weights, never the own pair."""
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from open_clip.loss import ClipLoss
 from reference import batches, naive
 
 from xfm.base import seeding
-from xfm.model.batch import END, PAD
+from xfm.model.batch import END, PAD, Pairs, tree_map
+from xfm.objectives import build
 from xfm.objectives.itm import draw, negative_weights
 
 
@@ -38,13 +41,33 @@ def test_it_is_a_loop(count, fused, tokens, stream):
     assert out.report["accuracy"].item() == pytest.approx(sum(right) / len(right))
 
 
-def test_weights_are_a_softmax_with_a_floor_and_without_the_own_pair():
+def test_negatives_are_drawn_by_weights_without_the_own_pair_keyed_and_without_a_gradient():
     similarity = torch.tensor([[5.0, 1.0, 2.0], [0.0, 0.0, 0.0], [90.0, -90.0, 90.0]], dtype=torch.float64)
     weights = negative_weights(similarity)
     for i in range(3):
         row = [v.exp().item() for v in similarity[i]]
         expected = [0.0 if i == j else v / sum(row) + 1e-5 for j, v in enumerate(row)]
         assert weights[i].tolist() == pytest.approx(expected, rel=1e-9, abs=0)
+    similarity = torch.tensor([[0.0, 1, 8, 0], [7, 0, 0, 0], [0, 0, 0, 6], [0, 5, 0, 0]])  # pictures x texts
+    p = batches.pretraining()
+    flow = SimpleNamespace(features=(similarity, torch.eye(4)), fusion_count=None, key=(0, 0), model=p.model)
+    p.model.objectives["itc"].temperature.data.fill_(0.01)
+    pictures, texts = p.model.objectives["itm"].negatives(flow)
+    assert pictures.tolist() == [1, 3, 0, 2]  # of each text: the largest of its column but its own
+    assert texts.tolist() == [2, 0, 3, 1]  # of each picture: the largest of its row but its own
+    itm = p.model.objectives["itm"]
+    batch = {"pairs": batches.pairs(p.config, 30), "regions": batches.regions(p.config, 30)}
+
+    def negatives(stream: str, step: int, of=batch) -> list[list[int]]:
+        torch.manual_seed(torch.seed())  # the global generator has no part in it
+        return [v.tolist() for v in itm.negatives(p.flow(of, stream, ("itm",), (0, step)))]
+
+    assert negatives("pairs", 5) == negatives("pairs", 5) != negatives("pairs", 6)
+    assert negatives("regions", 5) == negatives("regions", 5)
+    assert negatives("pairs", 0, {"pairs": batches.pairs(p.config, 2)}) == [[1, 0], [1, 0]], "each is the other's"
+    loss = itm(p.flow(batch, "pairs", ("itm",), (0, 5))).loss
+    heads = list(p.model.objectives["itc"].parameters())
+    assert torch.autograd.grad(loss, heads, allow_unused=True) == (None,) * len(heads)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -76,33 +99,6 @@ def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(poin
     first = [1] + [0] * (size - 1)
     last = [size - 1] * (size - 1) + [size - 2]
     assert drawn.tolist() == (first if point == 0 else last)
-
-
-def test_each_text_gets_the_picture_most_like_it_and_each_picture_the_text():
-    similarity = torch.tensor([[0.0, 1, 8, 0], [7, 0, 0, 0], [0, 0, 0, 6], [0, 5, 0, 0]])  # pictures x texts
-    p = batches.pretraining()
-    flow = SimpleNamespace(features=(similarity, torch.eye(4)), fusion_count=None, key=(0, 0), model=p.model)
-    p.model.objectives["itc"].temperature.data.fill_(0.01)
-    pictures, texts = p.model.objectives["itm"].negatives(flow)
-    assert pictures.tolist() == [1, 3, 0, 2]  # of each text: the largest of its column but its own
-    assert texts.tolist() == [2, 0, 3, 1]  # of each picture: the largest of its row but its own
-
-
-def test_negatives_are_keyed_by_step_and_stream_and_send_no_gradient():
-    p = batches.pretraining()
-    itm = p.model.objectives["itm"]
-    batch = {"pairs": batches.pairs(p.config, 30), "regions": batches.regions(p.config, 30)}
-
-    def negatives(stream: str, step: int, of=batch) -> list[list[int]]:
-        torch.manual_seed(torch.seed())  # the global generator has no part in it
-        return [v.tolist() for v in itm.negatives(p.flow(of, stream, ("itm",), (0, step)))]
-
-    assert negatives("pairs", 5) == negatives("pairs", 5) != negatives("pairs", 6)
-    assert negatives("regions", 5) == negatives("regions", 5)
-    assert negatives("pairs", 0, {"pairs": batches.pairs(p.config, 2)}) == [[1, 0], [1, 0]], "each is the other's"
-    loss = itm(p.flow(batch, "pairs", ("itm",), (0, 5))).loss
-    heads = list(p.model.objectives["itc"].parameters())
-    assert torch.autograd.grad(loss, heads, allow_unused=True) == (None,) * len(heads)
 
 
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
@@ -166,3 +162,63 @@ def test_false_captions_cross_through_the_stop(scale):
         (expected,) = torch.autograd.grad(other, [whole.model.text.word.weight])
         assert expected[49].any()
         torch.testing.assert_close(gradient, scale * expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "tokens"), [(2, 4), (3, 7), (7, 10)])
+@pytest.mark.parametrize("stream", ["pairs", "regions"])
+def test_it_is_two_loops(count, tokens, stream):
+    p = batches.pretraining(data__fusion_batch=2)  # ITC sees all pairs, however many are fused
+    make = batches.pairs if stream == "pairs" else batches.regions
+    batch, itc = make(p.config, count, tokens=tokens), p.model.objectives["itc"]
+    out = itc(p.flow({stream: batch}, stream, ("itc",), (0, 0)))
+    with torch.no_grad():
+        grids = [naive.picture(p.model, image) for image in batch.image]
+        first = [naive.text(p.model, naive.unpadded(batch.tokens, b))[0] for b in range(count)]
+    if isinstance(batch, Pairs):
+        pooled = [g.mean(0) for g in grids]
+    else:
+        pooled = [grids[o][s].mean(0) for o, s in zip(batch.owner, batch.patches, strict=True)]
+    image, text = ([f(v) / f(v).norm() for v in vs] for f, vs in ((itc.image, pooled), (itc.text, first)))
+    logits = torch.stack([torch.stack([i @ t / itc.temperature for t in text]) for i in image])
+    rows = [naive.cross_entropy(m[b], b) for m in (logits, logits.T) for b in range(count)]
+    torch.testing.assert_close(out.loss, sum(rows) / (2 * count), rtol=1e-9, atol=1e-11)
+    right = (logits.argmax(1) == torch.arange(count)).double().mean().item()
+    assert out.report["accuracy"].item() == pytest.approx(right)
+    for name in ("temperature", "image.weight", "text.weight"):
+        ours, theirs = (
+            torch.autograd.grad(v, itc.get_parameter(name), retain_graph=True)[0]
+            for v in (out.loss, sum(rows) / (2 * count))
+        )
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("count", [2, 7, 48])
+def test_it_is_open_clips_bit_for_bit(count):
+    itc, g = batches.pretraining().model.objectives["itc"].float(), torch.Generator().manual_seed(count)
+    drawn = torch.nn.functional.normalize(torch.randn(2, count, 40, generator=g), dim=-1)
+
+    def found(loss: Any) -> list[torch.Tensor]:
+        features = drawn.clone().requires_grad_()
+        value = loss(*features)
+        return [value, *torch.autograd.grad(value, (features, itc.temperature))]
+
+    ours = found(lambda image, text: itc(SimpleNamespace(features=(image, text))).loss)
+    theirs = found(lambda image, text: ClipLoss()(image, text, 1 / itc.temperature))
+    assert all(map(torch.equal, ours, theirs))
+
+
+def test_the_temperature_is_clamped_before_every_step_and_no_size_is_kept_for_another_device():
+    p = batches.pretraining()
+    temperature = p.model.objectives["itc"].temperature
+    for before, after in ((0.0, 0.001), (-1.0, 0.001), (0.07, 0.07), (0.5, 0.5), (3.0, 0.5)):
+        temperature.data.fill_(before)
+        p(batches.batch(p.config), (), (0, 0))
+        assert temperature.item() == pytest.approx(after, abs=0)
+        assert temperature.is_leaf and temperature.requires_grad
+    started = build(batches.config(model__temperature=0.2)).objectives["itc"].temperature
+    assert started.item() == pytest.approx(0.2)
+    cpu, meta = batches.pretraining(), batches.pretraining().to("meta")
+    for count in (3, 4):
+        for p in (cpu, meta):
+            batch = tree_map(lambda t, p=p: t.to(p.model.device), batches.pairs(p.config, count))
+            assert p({"pairs": batch}, ("itc",), (0, 0))[0]["pairs/itc"].shape == ()

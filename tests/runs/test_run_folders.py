@@ -124,15 +124,12 @@ def test_a_manifest_that_is_none(left, text):
     refused(left, rf"{MANIFEST}: .* Put a good copy back, or delete the folder and train again")
 
 
-def test_a_config_that_is_none(left):
+def test_a_config_that_is_none_or_anothers_is_refused_even_if_the_manifest_names_it(left, kind):
     for text in ("{", "[]", '{"seed": "x"}', '{"sead": 1}', '{"train": {"steps": 0}}', "\xff"):
         (left.folder / left.CONFIG).write_text(text, encoding="latin-1")
         refused(left, rf"{left.CONFIG}: no readable config .* delete the folder")
     with pytest.raises(RunError, match=rf"no {left.KIND} here \(no {left.CONFIG}\)"):
         left.open(left.folder.parent)
-
-
-def test_the_config_of_another_is_refused_even_if_the_manifest_names_it(left, kind):
     other = of(kind, left.root / "elsewhere", lr=0.5)
     (left.folder / left.CONFIG).write_text(other.first_files()[left.CONFIG])
     refused(left, rf"{left.CONFIG}: is not the file that was saved here")
@@ -192,7 +189,7 @@ def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left):
 # ---- whose it is
 
 
-def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left, kind):
+def test_a_folder_belongs_to_the_config_that_has_begun_in_it_and_before_to_nobody(left, kind, tmp_path):
     other = type(left)(left.folder, of(kind, left.root / "elsewhere", lr=0.5).config)
     before = contents(left)
     for look in (other.require_own, other.claim, lambda: of(kind, left.root, lr=0.5)):
@@ -206,9 +203,6 @@ def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left, kind):
         with pytest.raises(RunError, match=rf"has state.pt and no {left.CONFIG}, so nothing says what was trained"):
             folder.claim()
     assert left.has(STATE) and not left.done
-
-
-def test_before_anything_is_trained_it_belongs_to_nobody(kind, tmp_path):
     first, second = (of(kind, tmp_path / name, lr) for name, lr in (("a", 1e-3), ("b", 0.5)))
     second = type(first)(first.folder, second.config)
     for folder in (first, second):
@@ -260,7 +254,7 @@ def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left, monkeypatch):
     assert steps == sorted(steps) and {*steps} == {2, 3} and len(steps) > 8
 
 
-def test_one_process_at_a_time(left, monkeypatch):
+def test_one_process_at_a_time_and_a_later_call_takes_over(left, monkeypatch):
     with left.lock():
         assert json.loads((left.folder / HOLDER).read_text("utf-8"))["pid"] == os.getpid()
     assert not left.has(HOLDER)
@@ -274,9 +268,6 @@ def test_one_process_at_a_time(left, monkeypatch):
         next(train())
     monkeypatch.setattr(run_lock.time, "sleep", lambda _: elsewhere.release())
     assert [*when_free(train)] == records(2)  # type: ignore[arg-type]
-
-
-def test_a_later_call_takes_over_and_the_first_one_saves(left):
     with left.lock() as first:
         first.save = lambda: save(left, 3, start=2)
         with left.lock() as second, second.step():
@@ -311,7 +302,7 @@ def test_a_signal_waits_for_the_end_of_its_step(left, number, heard):
         pytest.fail("a second one does not wait")
 
 
-def test_a_signal_that_must_not_cut_arrives_at_the_end(left, heard):
+def test_a_signal_that_must_not_cut_arrives_at_the_end_and_processes_stop_together(left, heard):
     done = False
     with left.lock(), pytest.raises((KeyboardInterrupt, Terminated)):
         with uncut():
@@ -320,10 +311,6 @@ def test_a_signal_that_must_not_cut_arrives_at_the_end(left, heard):
             done = True
         pytest.fail("it has arrived")
     assert done
-
-
-def test_processes_stop_together(heard):
-    """Once a step has told all of them; a signal that comes later, or between two steps, waits for the next step."""
     stop = StopRequest(together=True)
     with stop.between_steps():
         os.kill(os.getpid(), SIGINT)

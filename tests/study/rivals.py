@@ -4,19 +4,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from study.conftest import tiny
+from study.conftest import outcome, tiny
 
 from xfm.study import StudyError, runner
-from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 
 SPECS = ({"seeds": [0, 1]}, {"seeds": [0, 1], "variants": {"xfm": {"train.lr": 1e-4}, "no_mim": "no_mim"}})
-
-
-def outcome(config: str, *_: Any) -> Outcome:
-    return Outcome(
-        [Measured("language", "m", 1.0, 5, Metric("lower", "nats", 9.0, "untrained"))], 1.0, [{"step": 0}], []
-    )
 
 
 def rival(root: Path, which: int, tries: int, together: Any, verdicts: Any) -> None:
@@ -44,7 +37,7 @@ def waits(root: Path, begun: Any, go: Any) -> None:
     def wait(*_: Any) -> Outcome:
         begun.set()
         go.wait(60)
-        return outcome("")
+        return outcome()
 
     runner.measure = wait
     tiny("waits", root, seeds=[0], variants=["xfm"]).run()

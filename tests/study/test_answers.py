@@ -35,7 +35,7 @@ def report(study: Study) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
-def test_the_report_says_what_became_of_each_hypothesis(confirmed):
+def test_the_report_says_what_became_of_each_hypothesis_and_a_broken_file_is_named(confirmed):
     assert "No answers yet: study.answer" in report(confirmed) and not len(confirmed.answers())
     confirmed.answer(SUM, WORDS)
     again = Study.load(confirmed.folder)
@@ -50,6 +50,17 @@ def test_the_report_says_what_became_of_each_hypothesis(confirmed):
     text, value = confirmed.table.read_text("utf-8"), float(results["value"].iloc[0])
     confirmed.table.write_text(text.replace(repr(value), repr(value + 1e-9), 1), "utf-8")
     assert "The results have changed since this was written" in report(confirmed)
+    path = confirmed.folder / "answers.json"
+    tree = json.loads(path.read_text("utf-8"))
+    for field, value in [("hypotheses", tree["hypotheses"][:1]), ("hypotheses", [{"held": HELD[0]}] * 2),
+                         ("hypotheses", 1), ("question", 1), ("results", None), ("more", 1)]:  # fmt: skip
+        path.write_text(json.dumps(tree | {field: value}), "utf-8")
+        with pytest.raises(StudyError, match=r"answers\.json: must have question.*Put a good copy back"):
+            confirmed.report()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(FileError, match=r"answers\.json"):
+        confirmed.answer(SUM, WORDS)
 
 
 def test_what_confirms_is_read_when_it_is_whole(invented):
@@ -75,21 +86,6 @@ def test_anything_else_is_refused(confirmed, question, words, named):
     with pytest.raises(ConfigError, match=named):
         confirmed.answer(question, words)
     assert not (confirmed.folder / "answers.json").exists()
-
-
-def test_a_file_of_another_content_is_named(confirmed):
-    confirmed.answer(SUM, WORDS)
-    path = confirmed.folder / "answers.json"
-    tree = json.loads(path.read_text("utf-8"))
-    for field, value in [("hypotheses", tree["hypotheses"][:1]), ("hypotheses", [{"held": HELD[0]}] * 2),
-                         ("hypotheses", 1), ("question", 1), ("results", None), ("more", 1)]:  # fmt: skip
-        path.write_text(json.dumps(tree | {field: value}), "utf-8")
-        with pytest.raises(StudyError, match=r"answers\.json: must have question.*Put a good copy back"):
-            confirmed.report()
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(FileError, match=r"answers\.json"):
-        confirmed.answer(SUM, WORDS)
 
 
 @pytest.mark.parametrize("path", ASKING, ids=lambda path: path.parent.name)

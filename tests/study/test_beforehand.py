@@ -84,15 +84,6 @@ def test_what_the_results_are_of_is_no_longer_what_an_edited_spec_says(tmp_path,
         tiny("explores", tmp_path, split="validation")
 
 
-@pytest.mark.parametrize("field", ["seed", "name"])
-def test_what_a_study_sets_itself_no_variant_may_change(tmp_path, field):
-    for where in ({"variants": {"xfm": {}, "b": {field: 5}}}, {"changes": {field: 5}}):
-        with pytest.raises(ConfigError, match=rf"{field}: .*|.*\.{field} = 5: must be left out"):
-            tiny("s", tmp_path, **where)
-    with pytest.raises(ConfigError, match=r"tasks = .*at least one"):
-        tiny("s", tmp_path, tasks=[])
-
-
 def test_step_0_is_kept_of_what_others_are_compared_with(tmp_path, measuring):
     study = tiny("s", tmp_path, seeds=[3, 4, 5])
     study.run()

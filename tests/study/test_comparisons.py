@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from xfm.report import sentences
 from xfm.study import StudyError, store
 from xfm.study.comparisons import front, on_front
 from xfm.study.contrasts import ratio
-from xfm.study.statistics import mean_interval, paired
+from xfm.study.statistics import paired
 
 MEANS = arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 3)), elements=st.integers(0, 3).map(float))
 TWO = {"no_stop_gradient": 0.7, "no_guidance": 0.0, "neither": 1.4}
@@ -42,14 +41,6 @@ def test_probabilities_say_how_sure_the_front_is_and_dominance_is_that_of_paired
         assert dominated[b, a] == all(low > 0 for low in lows)
     _, probability, dominated = front(values[:2])
     assert np.isnan(probability).all() and not dominated.any()
-
-
-def test_intervals_are_scipys():
-    x = np.random.default_rng(3).normal(0.7, 2, (7, 20))
-    expected = stats.ttest_1samp(x, 0).confidence_interval(0.95)
-    assert mean_interval(x)[1:] == (pytest.approx(expected.low), pytest.approx(expected.high))
-    with warnings.catch_warnings(action="error"):
-        assert np.isnan(mean_interval(np.zeros((0, 2)))).all()
 
 
 def values_of(study, metric: str = "naming, accuracy"):

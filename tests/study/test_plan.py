@@ -56,7 +56,7 @@ def row(table: pd.DataFrame, metric: str = LOSS):
 # ---- detectable effects
 
 
-def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level():
+def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level_and_what_is_not_known_is_told():
     differences = [0.1, 0.3, 0.2, 0.6]
     found = row(detectable_effects(spec(), {"before": pilot(frame(differences))}))
     sd = np.std(differences, ddof=1)
@@ -67,9 +67,14 @@ def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level():
     assert alone["alpha"] == 0.05 and alone["detectable"] < found["detectable"]
     too_few = spec(primary=PRIMARY, seeds=range(6))  # 3 x 2 / 2^6 > .05: judged by intervals
     assert row(detectable_effects(too_few, {"before": pilot(frame(differences))}))["alpha"] == 0.05
+    one = detectable_effects(spec(), {"before": pilot(frame([0.1]))})
+    assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
+    assert row(one, PRIMARY[1])["note"] == "no exploration has a pair of runs that measured it"
+    two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": pilot(frame([0.1, 0.3]))})
+    assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
 
 
-def test_the_spread_is_of_the_own_pairs_or_lent_by_another_comparison():
+def test_the_spread_is_of_the_own_pairs_and_of_the_same_configs_or_lent():
     a, b = frame([1.0, 2.0, 4.0], variant="a"), frame([0.0, 5.0], variant="b")
     found = row(detectable_effects(spec(), {"before": pilot(pd.concat([a, b]))}))
     pooled = math.sqrt((2 * np.var([1, 2, 4], ddof=1) + np.var([0, 5], ddof=1)) / 3)
@@ -80,17 +85,6 @@ def test_the_spread_is_of_the_own_pairs_or_lent_by_another_comparison():
     many.loc[3, "failed"] = True  # which does not count; the exploration with the most pairs does
     found = row(detectable_effects(spec(), {"few": pilot(few), "many": pilot(many)}))
     assert (found["from"], found["pairs"], found["sd"]) == ("many", 3, pytest.approx(2.0))
-
-
-def test_what_is_not_known_and_a_reference_at_the_baseline_are_told():
-    one = detectable_effects(spec(), {"before": pilot(frame([0.1]))})
-    assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
-    assert row(one, PRIMARY[1])["note"] == "no exploration has a pair of runs that measured it"
-    two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": pilot(frame([0.1, 0.3]))})
-    assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
-
-
-def test_the_spread_is_of_the_same_configs_where_an_exploration_has_them():
     long, short = spec(primary=[LOSS]), spec(changes={"train.lr": 1e-5})
     few, many = frame([0.1, 0.3, 0.2, 0.6]), frame([1.0, 3.0, 2.0, 6.0, 4.0])
     pilots = {"short": pilot(many, of=short), "same": pilot(few, of=long)}

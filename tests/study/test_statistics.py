@@ -34,15 +34,12 @@ def test_the_interval_is_the_paired_t_interval_and_p_not_below_the_smallest(x):
         assert found.d == pytest.approx(expected.statistic / math.sqrt(len(x)))
 
 
-def test_many_pairs_are_drawn_from_and_agree_with_t():
+def test_many_pairs_are_drawn_from_and_few_or_equal_ones_have_no_interval():
     x = np.random.default_rng(0).normal(0.3, 1, 40)
     found = paired(x)
     assert found.p == pytest.approx(stats.ttest_1samp(x, 0).pvalue, abs=0.01)
     assert found == paired(x), "the draws are keyed"
     assert paired(np.linspace(1, 2, 40)).p == pytest.approx(found.p_min)
-
-
-def test_few_or_equal_differences_have_no_interval_or_one_without_width_and_no_d():
     for n in range(3):
         found = paired([0.5] * n)
         assert found.n == n and (found.effect == 0.5 if n else math.isnan(found.effect))
@@ -52,6 +49,9 @@ def test_few_or_equal_differences_have_no_interval_or_one_without_width_and_no_d
         assert (found.effect, found.low, found.high) == pytest.approx((value,) * 3)
         assert (found.p, found.detectable) == (p, 0) and math.isnan(found.d)
     assert math.isnan(paired([0.3 - 0.1, 0.2 - 0.0, 0.7 - 0.5]).d), "equal but for rounding"
+    assert detectable(5, 0.05, "sign flips") == math.inf == detectable(8, 0.05 / 8, "sign flips")
+    for x in (np.full(5, 3.0), np.arange(5.0)):
+        assert paired(x, "sign flips").detectable == math.inf
 
 
 @pytest.mark.parametrize(("d", "n"), [(0.2, 199), (0.5, 34), (0.8, 15)])
@@ -72,12 +72,6 @@ def test_the_detectable_effect_is_found_in_80_of_100_studies(tests, n):
         size = detectable(n, level, "sign flips")
         found = np.mean(sign_flip(rng.normal(size, 1, (n, 2000))) <= level)
         assert found == pytest.approx(0.8, abs=0.03) and (size > detectable(n, level) or n >= 15)
-
-
-def test_where_no_p_can_reach_the_level_nothing_is_detectable():
-    assert detectable(5, 0.05, "sign flips") == math.inf == detectable(8, 0.05 / 8, "sign flips")
-    for x in (np.full(5, 3.0), np.arange(5.0)):
-        assert paired(x, "sign flips").detectable == math.inf
 
 
 @given(DIFFERENCES, st.floats(0.01, 20))

@@ -1,6 +1,10 @@
-"""results.csv and curves.csv: what a kill leaves of them, what pandas reads in them, and what is refused."""
+"""results.csv and curves.csv: what a kill leaves, what is read in them, what is refused; committed tables."""
 
+import functools
+import hashlib
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xfm.study import Spec, StudyError, growing_csv, store, worker
+from xfm.study import Spec, Study, StudyError, growing_csv, store, worker
 from xfm.study.study_metrics import Measured, Metric
 
 SPEC = Spec("s", "smoke", {"xfm": {}, "a, b=1": {"train.lr": 1e-3}}, (0, 1, 2))
@@ -144,3 +148,47 @@ def test_a_trained_study_has_the_curves_of_its_runs(measured):
         own = [(r["step"] + 1, r[key]) for r in records if key in r]
         assert steps.tolist() == [step for step, _ in own]
         assert values == pytest.approx([value for _, value in own], rel=1e-3)
+
+
+ROOT = Path(__file__).parents[2] / "studies"
+GOLDEN = Path(__file__).with_name("committed_tables.json")
+STUDIES = sorted(spec.parent.name for spec in ROOT.glob("*/spec.json") if (spec.parent / "results.csv").exists())
+TABLES = {
+    "effects": lambda study: study.effects(),
+    "pairs": lambda study: study.pairs(),
+    "learnt": lambda study: study.learnt(),
+    "mean_ranks": lambda study: study.mean_ranks(),
+    "spread": lambda study: study.spread(),
+    "median_shares": lambda study: study.median_shares(),
+    "admission": lambda study: study.admission(),
+    "pareto": lambda study: study.pareto() if len(study.spec.primary) in (2, 3) else pd.DataFrame(),
+    "by_field": lambda study: study.by_field(),
+}
+
+
+def fingerprint(values: pd.Series):
+    """A hash of texts and flags; [number of NaN, sum, weighted sum] of numbers."""
+    if values.dtype.kind not in "if":
+        return hashlib.blake2b(repr([str(v) for v in values]).encode(), digest_size=8).hexdigest()
+    x = values.to_numpy(float)
+    known = np.where(np.isfinite(x), x, 0.0)
+    return [int((~np.isfinite(x)).sum()), float(known.sum()), float(known @ np.cos(np.arange(len(x))))]
+
+
+@functools.cache
+def tables(name: str) -> dict[str, pd.DataFrame]:
+    study = Study.load(ROOT / name)
+    return {title: make(study) for title, make in TABLES.items()}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_committed_study_gives_the_same_tables(name):
+    golden = json.loads(GOLDEN.read_text("utf-8"))[name]
+    made = {title: {c: fingerprint(table[c]) for c in table} for title, table in tables(name).items()}
+    assert made.keys() == golden.keys()
+    for title, columns in golden.items():
+        assert [*made[title]] == [*columns], title
+        for column, before in columns.items():
+            now = made[title][column]
+            same = now == before if isinstance(before, str) else np.allclose(now, before, rtol=1e-9, atol=1e-9)
+            assert same, f"{title}, {column}: {now}, not {before}"

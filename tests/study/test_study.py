@@ -45,7 +45,7 @@ def fake(rows_of):
     return measure
 
 
-def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
+def test_rows_are_the_evaluation_and_the_held_out_losses_of_runs_that_share_a_stage_1(measured):
     frame, run = measured.results(), measured.run_of("no_stop_gradient", 3)
     runs = [*frame[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)]
     assert runs == [("xfm", 3), ("no_stop_gradient", 3), ("no_guidance", 3)]
@@ -66,9 +66,6 @@ def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
     for loss, family in {"texts/mlm": "language", "pairs/mim": "vision", "pairs/itm": "vision-language"}.items():
         assert own.loc[f"validation/{loss}", "family"] == family
     assert own["seconds"].iloc[0] == pytest.approx(sum(r["seconds"] for r in run.metrics()), abs=0.01)
-
-
-def test_variants_share_a_stage_1_and_differ_from_the_first_gradient_on(measured):
     (start,) = (path for path in measured.runs.iterdir() if ".stage1-" in path.name)
     assert start.name == prior_runs.stage1(measured.spec.configs["xfm"].replace({"seed": 3})).name
     runs = [measured.run_of(variant, 3) for variant in measured.spec.variants]

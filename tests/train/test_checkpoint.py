@@ -62,7 +62,7 @@ def saved(folder: Path, content: object, name: str = "file.pt") -> Path:
 # ---- what is imported
 
 
-def test_it_is_the_published_model(run):
+def test_it_is_the_published_model_and_a_run_like_any_other(run, place):
     """Its outputs are those that were recorded from the published code."""
     model = Run.open(run.folder).model().double()
     assert (model.config, run.config.name, run.config.seed) == (tiny.CONFIG.model, "tiny", 7)
@@ -74,9 +74,6 @@ def test_it_is_the_published_model(run):
     torch.testing.assert_close(image, expected["vision_embeds"][:, 1:], rtol=1e-9, atol=1e-12)
     own = dict(tiny.pretraining().model.named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in model.named_parameters())
-
-
-def test_a_run_like_any_other(run, place):
     lab = xfm.load(run.folder)
     assert lab.run.done and lab.tokenizer.vocabulary == TINY.vocabulary and run.damaged() == []
     scene = lab.scene(0)
@@ -87,7 +84,7 @@ def test_a_run_like_any_other(run, place):
     assert len([*xfm.pretrain(onwards, place / "runs")]) == 1
 
 
-def test_nothing_is_dropped_unsaid(place, words, state):
+def test_nothing_is_dropped_unsaid_and_the_command_says_what_it_did(place, words, state, file, tmp_path, capsys):
     file = saved(place, {"model": state, "optimizer": {"state": {0: torch.zeros(2)}}}, "again.pt")
     report = import_checkpoint(file, words, place / "again", text_heads=4)
     unused = {fate: {n for n, f in report.unused.items() if f == fate} for fate in report.unused.values()}
@@ -98,9 +95,6 @@ def test_nothing_is_dropped_unsaid(place, words, state):
     assert said.count("captioning") == 1 and "of another shape: none" in said
     assert "fusion_encoder.roberta.embeddings.position_embeddings.weight" in said
     assert "vision_encoder.blocks.*.attn.relative_position_index (2)" in said and "left out: optimizer" in said
-
-
-def test_the_command_says_what_it_did(file, words, tmp_path, capsys):
     out, back = str(tmp_path / "cli"), tmp_path / "back.th"
     main(["import-checkpoint", str(file), "--tokenizer", str(words), "--out", out, "--text-heads", "4"])
     assert "unused, captioning: text_encoder.lm_cap_head." in capsys.readouterr().out
@@ -217,15 +211,12 @@ def test_tables_are_interpolated_to_another_resolution(pixels, state, words, tmp
     assert not again.resized and again.run.config.model == report.run.config.model
 
 
-def test_both_forms_of_a_tokenizer_are_one(words, file, run, tmp_path):
+def test_both_forms_of_a_tokenizer_are_one_and_load_opens_the_file_itself(words, file, run, tmp_path):
     files = published_file.tokenizer(tmp_path / "files", form="vocab.json")
     other = import_checkpoint(file, files, tmp_path / "run", text_heads=4).run.tokenizer()
     for text in ("A small black cat.", "a cat and a dog", " or qxq"):
         assert other.encode(text, 99) == run.tokenizer().encode(text, 99)
         assert other.decode(other.encode(text, 99)) == text.strip()
-
-
-def test_load_opens_the_file_itself(file, words, run, tmp_path):
     lab = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
     own = dict(run.model().named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in lab.model.named_parameters())

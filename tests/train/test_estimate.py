@@ -36,7 +36,7 @@ def test_flops_of_masked_language_modelling_are_the_closed_form():
     assert counted(config)[0] == 3 * 2 * (text.depth * layer + head)
 
 
-def test_streams_add_up_and_scale_and_half_precision_keeps_half():
+def test_streams_add_up_and_an_objective_that_joins_later_costs_nothing_before():
     config = SMOKE.replace({"data.regions": 0})
     batch, model = _full_batch(config, dataset(config).tokenizer()), build(config)
     alone = [_count(model, config, {n: s}, 11, {n: 1.0}, "no") for n, s in batch.items()]
@@ -46,9 +46,6 @@ def test_streams_add_up_and_scale_and_half_precision_keeps_half():
     assert all(p.grad is None for p in model.parameters())
     narrow = _count(model, config, batch, 11, dict.fromkeys(batch, 1.0), "bf16")
     assert 0.4 < narrow[1] / total[1] < 1
-
-
-def test_an_objective_that_joins_later_costs_nothing_before():
     config = recipes.get("demo").replace({"train.steps": 100})
     assert _phases(config) == [30, 50, 100]
     assert counted(SMOKE, step=0)[0] < counted(SMOKE, step=5)[0] < counted(SMOKE, step=11)[0]
@@ -72,12 +69,6 @@ def test_no_step_is_timed_that_may_compile(tmp_path):
     assert joins and [r["step"] for r in records] == [step for step in range(1, 6) if step not in joins]
 
 
-def test_an_estimate_is_one_processs(monkeypatch):
-    monkeypatch.setenv("RANK", "1"), monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SystemExit, match=r"processes = 2: must be 1 with --dry-run: run it without torchrun"):
-        cli.main(["pretrain", "smoke", "--dry-run"])
-
-
 def test_a_part_of_the_batch_stands_for_the_whole_and_keeps_its_own_activations(monkeypatch):
     config = SMOKE.replace({f"data.{s}": 16 for s in ("pairs", "regions", "images", "texts")})
     config = config.replace({"data.region_images": 8, "data.fusion_batch": 0})
@@ -96,8 +87,11 @@ def test_a_part_of_the_batch_stands_for_the_whole_and_keeps_its_own_activations(
     assert some.memory == pytest.approx(whole.memory, rel=0.15)
 
 
-def test_what_is_trained_first_is_named_and_not_counted(monkeypatch):
+def test_what_is_trained_first_is_not_counted_and_an_estimate_is_one_processs(monkeypatch):
     monkeypatch.setattr(module, "_timing_run", lambda some: 0.5)
     plain, taught = (str(estimate(recipes.get(name))) for name in ("smoke", "smoke+text_stage1+guide_clip"))
     first = "stage 1, 4 steps and the teacher, 12 steps, where not there yet: not counted here"
     assert "before" not in plain and re.search(rf"^before +{first}$", taught, re.M)
+    monkeypatch.setenv("RANK", "1"), monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match=r"processes = 2: must be 1 with --dry-run: run it without torchrun"):
+        cli.main(["pretrain", "smoke", "--dry-run"])

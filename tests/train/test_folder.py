@@ -38,15 +38,6 @@ def refused(run: Run, *said: str) -> None:
     assert contents(run.folder) == before
 
 
-def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    for room, name in [(requirements, "dataset"), (loop, "make_accelerator"), (loop, "prepare"), (torch, "load")]:
-        monkeypatch.setattr(room, name, None)
-    before = contents(trained.folder)
-    assert [*pretrain(trained.config, trained.root)] == trained.metrics()
-    assert [r["step"] for r in trained.metrics()] == [*range(12)]
-    assert contents(trained.folder) == before
-
-
 @pytest.mark.parametrize("field", ["probe_every", "keep"])
 def test_what_a_finished_run_did_not_keep_is_said(field, trained):
     asked, records = trained.config.replace({f"train.{field}": 2}), trained.metrics()
@@ -58,7 +49,7 @@ def test_what_a_finished_run_did_not_keep_is_said(field, trained):
         assert [*pretrain(trained.config.replace(others), trained.root)] == records
 
 
-def test_what_a_finished_run_offers(trained, config):
+def test_what_a_finished_run_offers_it_opens_without_model_or_data(trained, config, monkeypatch):
     assert Run.open(str(trained.folder)) == Run(trained.folder, config)
     named = json.loads((trained.folder / MANIFEST).read_text("utf-8"))
     assert sorted(named["files"]) == sorted(FILES) and named["run"] == config.fingerprint and trained.damaged() == []
@@ -69,6 +60,12 @@ def test_what_a_finished_run_offers(trained, config):
     assert words.decode(words.encode("two red apples", 30)) == "two red apples"
     kept = json.loads((trained.folder / "environment.json").read_text())
     assert (kept["torch"], kept["precision"]) == (torch.__version__, "fp32")
+    for room, name in [(requirements, "dataset"), (loop, "make_accelerator"), (loop, "prepare"), (torch, "load")]:
+        monkeypatch.setattr(room, name, None)
+    before = contents(trained.folder)
+    assert [*pretrain(trained.config, trained.root)] == trained.metrics()
+    assert [r["step"] for r in trained.metrics()] == [*range(12)]
+    assert contents(trained.folder) == before
 
 
 def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):

@@ -47,7 +47,7 @@ def test_a_step_is_the_weighted_sum_clipped_and_the_optimizers(config, trained, 
     assert all(torch.equal(t, model.state_dict()[name]) for name, t in state["model"].items())
 
 
-def test_records(trained, config):
+def test_records_and_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, config):
     records = trained.metrics()
     for step, record in enumerate(records):
         assert (record["run"], record["step"], record["of"]) == ("smoke", step, 12)
@@ -59,9 +59,6 @@ def test_records(trained, config):
         assert record["loss"] == pytest.approx(sum(weights[n.split("/")[1]] * record[n] for n in losses), rel=1e-5)
         assert all(math.isfinite(v) for v in record.values() if isinstance(v, float))
     assert 0 <= records[-1]["regions/bbp/iou"] <= 1
-
-
-def test_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, config):
     held_out = [r["step"] for r in trained.metrics() if any(name.startswith("validation/") for name in r)]
     assert held_out == [5, 11], "after every 6 steps"
     model, streams = trained.model(), Streams(config, trained.tokenizer(), "validation")

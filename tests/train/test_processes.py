@@ -109,7 +109,7 @@ def test_the_gradients_of_several_are_those_of_one_with_all_samples(world, way, 
         assert any(g.abs().max() > 1e-4 for g in expected.values())
 
 
-def test_two_processes_train_one_model(two, folder):
+def test_two_processes_train_one_model_also_with_sharded_weights(two, folder):
     first, second = (rank["train"] for rank in two)
     assert len(first["seen"]) == len(second["seen"]) > 8
     assert not any(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first["seen"], second["seen"], strict=True))
@@ -126,6 +126,20 @@ def test_two_processes_train_one_model(two, folder):
     assert plain[0] == plain[1], "means over both"
     assert [r["step"] for r in plain[0]] == [0, 1, 0, 1, 2, 3]
     assert [r["step"] for r in run.metrics()] == [0, 1, 2, 3]
+    runs = [Run.open(folder / "straight" / way / "seed0") for way in ("ddp", "fsdp")]
+    assert runs[0].config.replace({"name": "fsdp"}).fingerprint == runs[1].config.fingerprint
+    for one, other in zip(*(run.metrics() for run in runs), strict=True):
+        assert one.get("levels") == other.get("levels")
+        for name in one.keys() - {"run", "levels", *ranks.TIMES}:
+            assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
+    whole, sharded = (torch.load(run.folder / "state.pt", weights_only=True) for run in runs)
+    shapes = [{name: tensor.shape for name, tensor in state["model"].items()} for state in (whole, sharded)]
+    assert shapes[0] == shapes[1]
+    moments = [state["optimizer"]["state"] for state in (whole, sharded)]
+    assert moments[0].keys() == moments[1].keys()
+    for i, own in moments[0].items():
+        for name, tensor in own.items():
+            torch.testing.assert_close(moments[1][i][name], tensor, rtol=1e-3, atol=1e-6)
 
 
 def test_in_parts_itc_contrasts_with_the_same_part_of_the_others(two, trained):
@@ -163,24 +177,7 @@ def test_a_signal_to_one_of_them_ends_all_after_its_step_and_the_run_goes_on_bit
     assert left["optimizer"]["state"] and equal(left, straight)
 
 
-def test_sharded_weights_train_what_whole_ones_do(two, folder):
-    runs = [Run.open(folder / "straight" / way / "seed0") for way in ("ddp", "fsdp")]
-    assert runs[0].config.replace({"name": "fsdp"}).fingerprint == runs[1].config.fingerprint
-    for one, other in zip(*(run.metrics() for run in runs), strict=True):
-        assert one.get("levels") == other.get("levels")
-        for name in one.keys() - {"run", "levels", *ranks.TIMES}:
-            assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
-    whole, sharded = (torch.load(run.folder / "state.pt", weights_only=True) for run in runs)
-    shapes = [{name: tensor.shape for name, tensor in state["model"].items()} for state in (whole, sharded)]
-    assert shapes[0] == shapes[1]
-    moments = [state["optimizer"]["state"] for state in (whole, sharded)]
-    assert moments[0].keys() == moments[1].keys()
-    for i, own in moments[0].items():
-        for name, tensor in own.items():
-            torch.testing.assert_close(moments[1][i][name], tensor, rtol=1e-3, atol=1e-6)
-
-
-def test_four_processes_go_on_where_two_were(four, folder):
+def test_four_processes_go_on_where_two_were_and_so_does_one(four, folder, two):
     """With a warning, and told in the records."""
     records = Run.open(folder / "left" / "ddp-others" / "seed0").metrics()
     assert [r.get("processes") for r in records] == [2, None, 4, None]
@@ -188,9 +185,6 @@ def test_four_processes_go_on_where_two_were(four, folder):
         assert [r["step"] for r in rank["resumed"]] == [2, 3]
     assert [len(rank["heard"]) for rank in four] == [1, 0, 0, 0], "the main process says so"
     assert re.search(r"trained by 2 processes and goes on with 4\b.* 4/2 of the samples", four[0]["heard"][0])
-
-
-def test_one_process_goes_on_with_what_two_had_sharded(two, folder):
     config = ranks.left_config("fsdp-others")
     with pytest.warns(UserWarning, match=r"was trained by 2 processes and goes on with 1\b.* 1/2 of the samples"):
         assert [r["step"] for r in pretrain(config, folder / "left")] == [2, 3]

@@ -1,16 +1,24 @@
-"""Sources of randomness with a seed of their own: one is varied, and what the others draw stays."""
+"""Every draw is a function of seed, step and purpose: what an ablation or another seed leaves in place stays."""
 
+import dataclasses
+from collections.abc import Mapping
+from contextlib import closing
 from functools import cache
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from xfm import recipes
 from xfm.config import SOURCES, ConfigError, RunConfig
-from xfm.data import dataset
+from xfm.data import Dataset, dataset
+from xfm.data.batch_loader import loader
+from xfm.data.pair_source import PairSource
 from xfm.data.streams import Streams
-from xfm.objectives.pretraining import Pretraining, build
+from xfm.objectives import Pretraining, build, itm, weights_at
 from xfm.recipes import prior_runs
 from xfm.recipes.ablations import FIXED
 from xfm.train import Run, pretrain
@@ -77,12 +85,10 @@ def test_a_source_that_is_varied_moves_its_own_draws_alone(source):
         assert held[name].shape != other[name].shape or not torch.equal(held[name], other[name]), "or nothing is told"
 
 
-def test_negatives_have_the_seed_of_the_step_unless_they_have_their_own():
+def test_negatives_and_the_warm_start_have_the_seed_that_is_theirs():
     assert {*OWN, "warm_start"} == {*SOURCES}
     assert torch.equal(negatives(varied("rest"), OTHER), negatives(plain(FIXED), FIXED))
 
-
-def test_the_warm_start_has_a_seed_of_its_own():
     def start(recipe: str, seed: int) -> RunConfig:
         return prior_runs.stage1(recipes.get(recipe).replace({"seed": seed}))
 
@@ -91,6 +97,9 @@ def test_the_warm_start_has_a_seed_of_its_own():
     assert [run.seed for run in each] == [0, 1, 2] and len({run.fingerprint for run in each}) == 3
     shared = {start("smoke+stage1+vary_data", n).fingerprint for n in range(3)}
     assert shared == {start("smoke+stage1", FIXED).fingerprint}
+    assert plain(3).replace({"seed_of.data": 3}).fingerprint == plain(3).fingerprint
+    assert plain(3).replace({"seed_of.data": 4}).fingerprint != plain(3).fingerprint
+    assert RunConfig.replace(plain(3), {"seed_of": {"data": 4}}).to_dict()["seed_of"] == {"data": 4}
 
 
 def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path):
@@ -103,12 +112,6 @@ def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path):
     assert len(a) > 50 and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
 
 
-def test_a_seed_that_changes_nothing_is_no_other_run():
-    assert plain(3).replace({"seed_of.data": 3}).fingerprint == plain(3).fingerprint
-    assert plain(3).replace({"seed_of.data": 4}).fingerprint != plain(3).fingerprint
-    assert RunConfig.replace(plain(3), {"seed_of": {"data": 4}}).to_dict()["seed_of"] == {"data": 4}
-
-
 @pytest.mark.parametrize(("field", "value", "said"), [
     ("seed_of.mask", 1, r"seed_of = 'mask': must be one of .*did you mean 'masks'\?"),
     ("seed_of.masks", -1, r"seed_of\.masks = -1: must be in \[0, 2\*\*63\)"),
@@ -117,3 +120,129 @@ def test_a_seed_that_changes_nothing_is_no_other_run():
 def test_broken_seeds_are_refused(field, value, said):
     with pytest.raises(ConfigError, match=said):
         plain(0).replace({field: value})
+
+
+STEPS = (0, 50)
+DRAW = itm.draw
+# All objectives from the first step; dropout, whose draws must not move either.
+CHANGES = {f"objectives.{o}.start": 0.0 for o in ("mim", "itm", "imlm", "bbp")} | {
+    "model.text.dropout": 0.1, "model.vision.drop_path": 0.1, "train.steps": 100}  # fmt: skip
+FUSED = ("itm", "imlm", "bbp")  # share one pass of the fusion encoder, and so its dropout
+LOSSES = {"mlm", "mim", "itc", *FUSED}
+ABLATIONS = [*(f"no_{o}" for o in sorted(LOSSES)), "no_stop_gradient", "pixels", "text_only", "image_only",
+             "pairs_only"]  # fmt: skip
+
+
+def get(name: str) -> RunConfig:
+    return recipes.get(name).replace(CHANGES)
+
+
+def flat(batch: Any, path: str = "") -> dict[str, Tensor]:
+    if batch is None or isinstance(batch, Tensor):
+        return {} if batch is None else {path: batch}
+    items = batch if isinstance(batch, dict) else {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
+    return {k: v for name, value in items.items() for k, v in flat(value, f"{path}.{name}").items()}
+
+
+class Seen:
+    """What a config draws and computes at a step, from its initial weights."""
+
+    def __init__(self, config: RunConfig, words):
+        self.weights = dict(build(config).named_parameters())
+        self.batches, self.losses, self.negatives = {}, {}, {}
+        for step in STEPS:
+            batch = Streams(config, words)[step]
+            self.batches |= {f"{step}{k}": v for k, v in flat(batch).items()}
+            drawn: list[Tensor] = []
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(itm, "draw", lambda w, g, drawn=drawn: drawn.append(DRAW(w, g)) or drawn[-1])
+                losses, report = Pretraining(build(config), config)(
+                    batch, weights_at(config, step), (config.seed, step)
+                )
+            self.losses |= {f"{step} {name}": value for name, value in {**losses, **report}.items()}
+            self.negatives[step] = drawn
+
+
+@pytest.fixture(scope="module")
+def words(trained):
+    return trained.tokenizer()
+
+
+@pytest.fixture(scope="module")
+def whole(words):
+    return Seen(get("smoke"), words)
+
+
+def assert_shared_equal(part: Mapping[str, Tensor], whole: Mapping[str, Tensor], least: int) -> None:
+    shared = part.keys() & whole.keys()
+    assert len(shared) >= least
+    assert [name for name in shared if not torch.equal(part[name], whole[name])] == []
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_an_ablation_leaves_the_rest_identical(ablation, whole, words):
+    part = Seen(get(f"smoke+{ablation}"), words)
+    assert_shared_equal(part.batches, whole.batches, 2 * 2)
+    assert part.batches.keys() <= whole.batches.keys()
+    assert_shared_equal(part.weights, whole.weights, len(whole.weights))
+    moved = {"pixels": ("mim",), "no_itm": FUSED, "no_imlm": FUSED, "no_bbp": FUSED}.get(ablation, ())
+    kept = {name: value for name, value in part.losses.items() if name.split("/")[1] not in moved}
+    assert_shared_equal(kept, whole.losses, 2)
+    for step in STEPS:
+        assert all(map(torch.equal, part.negatives[step], whole.negatives[step]))
+    if ablation.startswith("no_") and ablation != "no_itm":
+        assert len(part.negatives[50]) == 4
+
+
+def test_the_parts_are_there_to_compare(whole):
+    assert len(whole.negatives[50]) == 4, "of texts and of pictures, in two streams"
+    keys = {name.removeprefix("50 ") for name in whole.losses if name.startswith("50 ") and name.count("/") == 1}
+    of_pairs = {f"{stream}/{o}" for stream in ("pairs", "regions") for o in ("itc", "itm", "imlm")}
+    assert keys == of_pairs | {"pairs/mim", "images/mim", "regions/bbp", "texts/mlm"}
+
+
+CONFIG = recipes.get("smoke").replace({"data.regions": 0, "data.pairs": 4, "data.images": 4, "train.steps": 8})
+
+
+@pytest.fixture(scope="module")
+def own():
+    """A source of a finite size: forty pictures, each of one grey."""
+    greys = [np.full((48, 48, 3), 5 * i, np.uint8) for i in range(40)]
+    return Dataset(CONFIG, (PairSource(greys, [f"grey number {i}" for i in range(40)], 48),))
+
+
+def texts_of(batch: Any) -> list[list[int]]:
+    tokens = batch["texts"].tokens
+    return [row[mask].tolist() for row, mask in zip(tokens.ids, tokens.mask, strict=True)]
+
+
+@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("drawn", [True, False], ids=["drawn", "finite"])
+def test_processes_share_no_item_and_have_those_of_one_with_the_larger_batch(world, drawn, own):
+    source = dataset(CONFIG) if drawn else own
+    words = dataset(CONFIG).tokenizer()
+    sizes = {"data.pairs": 4 * world, "data.images": 4 * world, "data.texts": 4 * world}
+    whole = Streams(CONFIG.replace(sizes), words, source=source)
+    for step in (0, 7):
+        ranks = [Streams(CONFIG, words, source=source, rank=rank)[step] for rank in range(world)]
+        for stream in ("pairs", "images"):
+            pictures = torch.cat([rank[stream].image for rank in ranks])
+            assert torch.equal(pictures, whole[step][stream].image)
+            assert len({p.numpy().tobytes() for p in pictures}) == 4 * world
+        assert [text for rank in ranks for text in texts_of(rank)] == texts_of(whole[step])
+        masks = [rank["images"].image_mask for rank in ranks]
+        assert not any(torch.equal(masks[0], other) for other in masks[1:]), "draws of its own"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_loader_workers_take_each_step_once_and_a_resume_goes_on_with_the_next(workers, rank):
+    config = CONFIG.replace({"data.workers": workers})
+    streams = Streams(config, dataset(config).tokenizer(), rank=rank)
+    for start in (0, 5):
+        with closing(loader(streams, start)) as batches:
+            for step, batch in zip(range(start, 8), batches, strict=True):
+                for name, stream in streams[step].items():
+                    field = "image" if hasattr(stream, "image") else "tokens"
+                    got, wanted = getattr(batch[name], field), getattr(stream, field)
+                    assert torch.equal(getattr(got, "ids", got), getattr(wanted, "ids", wanted)), (step, name)

@@ -142,13 +142,17 @@ def test_layers_that_are_computed_again_change_no_gradient(recipe, dropout):
     same(found[1], found[0], rtol=1e-12, atol=1e-14)
 
 
-def test_layers_that_are_computed_again_keep_their_inputs_alone(batch):
+def test_layers_that_are_computed_again_keep_their_inputs_alone_and_are_no_other_run(batch):
     """Bytes at the end of the forward pass, which the estimate counts by saved_tensors_hooks."""
     deep = {"model__vision__depth": 6, "model__text__depth": 6, "model__fusion_depth": 4}
     configs = [config(**deep, train__checkpoint_activations=again) for again in (False, True)]
     scale = dict.fromkeys(batch, 1.0)
     all_of, inputs = (_count(build(c), c, batch, STEP, scale, "no")[1] for c in configs)
     assert inputs < 0.35 * all_of
+    alone = config()
+    for same in ({"train.checkpoint_activations": True}, {"train.strategy": "fsdp"}, {"train.accumulate": 1}):
+        assert alone.replace(same).fingerprint == alone.fingerprint
+    assert alone.replace({"train.accumulate": 2}).fingerprint != alone.fingerprint
 
 
 # ---- runs
@@ -164,13 +168,6 @@ def test_a_run_resumes_bit_for_bit(way, tmp_path):
     assert [*map(plain, whole.metrics())] == [*map(plain, again.metrics())]
     a, b = ((run.folder / "model.safetensors").read_bytes() for run in (whole, again))
     assert a == b
-
-
-def test_what_saves_memory_alone_is_no_other_run():
-    alone = config()
-    for same in ({"train.checkpoint_activations": True}, {"train.strategy": "fsdp"}, {"train.accumulate": 1}):
-        assert alone.replace(same).fingerprint == alone.fingerprint
-    assert alone.replace({"train.accumulate": 2}).fingerprint != alone.fingerprint
 
 
 @pytest.mark.parametrize(("fields", "said"), [
