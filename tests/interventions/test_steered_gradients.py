@@ -286,9 +286,6 @@ def test_masks_depths_and_vectors():
     assert flat([None, grads[1], None], like).count_nonzero() == 1
 
 
-# ---- parts of a batch
-
-
 @pytest.mark.parametrize("how", ["noise", "shuffled", "gradvac", "masked"])
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(how, batch):
     """Threads' and those one after the other: parts are summed before anything is done that is not linear; so do layers
@@ -321,9 +318,6 @@ def test_a_loss_that_joins_later_is_no_part_until_then(batch, parts):
         close({n: g for n, g in found.items() if n in parts["mlm"]}, text_of(parts["mlm"]))
 
 
-# ---- what is refused
-
-
 @pytest.mark.parametrize("how", HOWS)
 def test_nothing_to_change_is_an_error_with_the_way_out(how):
     off = {f"objectives__{name}__weight": 0.0 for name in FUSION}
@@ -336,9 +330,6 @@ def test_nothing_to_change_is_an_error_with_the_way_out(how):
     for off in ({"objectives__mlm__weight": 0.0}, {"data__texts": 0}):  # without MLM no number is its own
         with pytest.raises(ConfigError, match=said) if how == "masked" else contextlib.nullcontext():
             check_losses(config(how, **off))
-
-
-# ---- the crossing of pictures
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3])

@@ -10,9 +10,19 @@ from open_clip.loss import ClipLoss
 from reference import batches, naive
 
 from xfm.base import seeding
-from xfm.model.batch import END, PAD, Pairs, tree_map
+from xfm.model.batch import END, PAD, tree_map
 from xfm.objectives import build
 from xfm.objectives.itm import draw, negative_weights
+
+
+def seen(p, batch, stream: str) -> tuple[list, list]:
+    """By hand: the tokens of every item, and every text."""
+    grids = [naive.picture(p.model, image) for image in batch.image]
+    if stream == "pairs":
+        items = [naive.tokens(g) for g in grids]
+    else:
+        items = [naive.tokens(grids[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
+    return items, [naive.text(p.model, naive.unpadded(batch.tokens, b)) for b in range(len(batch.tokens.ids))]
 
 
 @pytest.mark.parametrize(("count", "fused", "tokens"), [(2, 0, 4), (3, 2, 8), (5, 0, 6), (3, 9, 5)])
@@ -20,17 +30,12 @@ from xfm.objectives.itm import draw, negative_weights
 @torch.no_grad()
 def test_it_is_a_loop(count, fused, tokens, stream):
     p = batches.pretraining(data__fusion_batch=fused)
-    make = batches.pairs if stream == "pairs" else batches.regions
-    batch, itm = make(p.config, count, tokens=tokens), p.model.objectives["itm"]
+    batch, itm = getattr(batches, stream)(p.config, count, tokens=tokens), p.model.objectives["itm"]
     flow = p.flow({stream: batch}, stream, ("itm",), (0, 0))
     out, (other_image, other_text) = itm(flow), itm.negatives(flow)
     n = min(fused or count, count) if stream == "pairs" else count
     assert len(other_image) == len(other_text) == n
-    grids = [naive.picture(p.model, image) for image in batch.image]
-    items = [naive.tokens(g) for g in grids]
-    if stream == "regions":
-        items = [naive.tokens(grids[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
-    texts = [naive.text(p.model, naive.unpadded(batch.tokens, b)) for b in range(count)]
+    items, texts = seen(p, batch, stream)
     triples = [(b, b, 1) for b in range(n)]
     triples += [(b, int(other_image[b]), 0) for b in range(n)] + [(int(other_text[b]), b, 0) for b in range(n)]
     assert all(text != image for text, image, label in triples if not label)
@@ -129,17 +134,15 @@ def with_false(p, count: int, changed: list[int]):
 @torch.no_grad()
 def test_a_false_caption_takes_the_place_of_the_negative_text(count, fused, changed):
     p = batches.pretraining(data__fusion_batch=fused)
-    pairs = with_false(p, count, changed)
+    pairs, itm, n = with_false(p, count, changed), p.model.objectives["itm"], fused or count
     flow = p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))
-    itm, n = p.model.objectives["itm"], fused or count
     loss, (other_image, other_text) = itm(flow).loss, itm.negatives(flow)
-    grids = [naive.tokens(naive.picture(p.model, image)) for image in pairs.image]
-    texts = [naive.text(p.model, naive.unpadded(pairs.tokens, b)) for b in range(count)]
+    items, texts = seen(p, pairs, "pairs")
     false = [naive.text(p.model, row[row != PAD]) for row in pairs.false_ids]
     negatives = [false[b] if b in changed else texts[int(other_text[b])] for b in range(n)]
-    triples = [(texts[b], grids[b], 1) for b in range(n)]
-    triples += [(texts[b], grids[int(other_image[b])], 0) for b in range(n)]
-    triples += [(negatives[b], grids[b], 0) for b in range(n)]
+    triples = [(texts[b], items[b], 1) for b in range(n)]
+    triples += [(texts[b], items[int(other_image[b])], 0) for b in range(n)]
+    triples += [(negatives[b], items[b], 0) for b in range(n)]
     losses = [naive.cross_entropy(itm.head(naive.fuse(p.model, t, i)[0]), label) for t, i, label in triples]
     torch.testing.assert_close(loss, sum(losses) / len(losses), rtol=1e-9, atol=1e-11)
     without = itm(p.flow({"pairs": replace(pairs, false_ids=None)}, "pairs", ("itm",), (0, 0))).loss
@@ -149,45 +152,38 @@ def test_a_false_caption_takes_the_place_of_the_negative_text(count, fused, chan
 @pytest.mark.parametrize("scale", [0.0, 0.3, 1.0])
 def test_false_captions_cross_through_the_stop(scale):
     """Of a batch in which nothing but false captions holds a token, its embedding has `scale` times the gradient."""
-    p = batches.pretraining(flow__text_gradient__itm=scale)
-    pairs = with_false(p, 4, [0, 1, 2, 3])
-    pairs.false_ids[:, 1] = 49  # in no other text
-    loss = p.model.objectives["itm"](p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))).loss
-    table = p.model.text.word.weight
-    (gradient,) = torch.autograd.grad(loss, [table], allow_unused=True)
-    assert (gradient is None) == (scale == 0)
-    if gradient is not None:
-        whole = batches.pretraining(flow__text_gradient__itm=1.0)
-        other = whole.model.objectives["itm"](whole.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))).loss
-        (expected,) = torch.autograd.grad(other, [whole.model.text.word.weight])
-        assert expected[49].any()
-        torch.testing.assert_close(gradient, scale * expected, rtol=1e-9, atol=1e-12)
+
+    def gradient(scale: float):
+        p = batches.pretraining(flow__text_gradient__itm=scale)
+        pairs = with_false(p, 4, [0, 1, 2, 3])
+        pairs.false_ids[:, 1] = 49  # in no other text
+        loss = p.model.objectives["itm"](p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))).loss
+        return torch.autograd.grad(loss, [p.model.text.word.weight], allow_unused=True)[0]
+
+    found, whole = gradient(scale), gradient(1.0)
+    assert whole[49].any() and (found is None) == (scale == 0)
+    if found is not None:
+        torch.testing.assert_close(found, scale * whole, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("count", "tokens"), [(2, 4), (3, 7), (7, 10)])
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
 def test_it_is_two_loops(count, tokens, stream):
     p = batches.pretraining(data__fusion_batch=2)  # ITC sees all pairs, however many are fused
-    make = batches.pairs if stream == "pairs" else batches.regions
-    batch, itc = make(p.config, count, tokens=tokens), p.model.objectives["itc"]
+    batch, itc = getattr(batches, stream)(p.config, count, tokens=tokens), p.model.objectives["itc"]
     out = itc(p.flow({stream: batch}, stream, ("itc",), (0, 0)))
     with torch.no_grad():
-        grids = [naive.picture(p.model, image) for image in batch.image]
-        first = [naive.text(p.model, naive.unpadded(batch.tokens, b))[0] for b in range(count)]
-    if isinstance(batch, Pairs):
-        pooled = [g.mean(0) for g in grids]
-    else:
-        pooled = [grids[o][s].mean(0) for o, s in zip(batch.owner, batch.patches, strict=True)]
+        items, texts = seen(p, batch, stream)
+    pooled, first = [item[0] for item in items], [text[0] for text in texts]
     image, text = ([f(v) / f(v).norm() for v in vs] for f, vs in ((itc.image, pooled), (itc.text, first)))
     logits = torch.stack([torch.stack([i @ t / itc.temperature for t in text]) for i in image])
-    rows = [naive.cross_entropy(m[b], b) for m in (logits, logits.T) for b in range(count)]
-    torch.testing.assert_close(out.loss, sum(rows) / (2 * count), rtol=1e-9, atol=1e-11)
+    wanted = sum(naive.cross_entropy(m[b], b) for m in (logits, logits.T) for b in range(count)) / (2 * count)
+    torch.testing.assert_close(out.loss, wanted, rtol=1e-9, atol=1e-11)
     right = (logits.argmax(1) == torch.arange(count)).double().mean().item()
     assert out.report["accuracy"].item() == pytest.approx(right)
     for name in ("temperature", "image.weight", "text.weight"):
         ours, theirs = (
-            torch.autograd.grad(v, itc.get_parameter(name), retain_graph=True)[0]
-            for v in (out.loss, sum(rows) / (2 * count))
+            torch.autograd.grad(v, itc.get_parameter(name), retain_graph=True)[0] for v in (out.loss, wanted)
         )
         torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
 

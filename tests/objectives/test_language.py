@@ -62,19 +62,16 @@ def test_mlm_is_a_loop(texts, tokens, hidden):
 def test_imlm_is_a_loop(texts, tokens, hidden, stream):
     p = batches.pretraining(data__fusion_batch=2 if "2" in stream else 0)
     stream, imlm = stream.split()[-1], p.model.objectives["imlm"]
+    batch = getattr(batches, stream)(p.config, texts, tokens=tokens, hidden=hidden)
+    pictures = [naive.picture(p.model, image) for image in batch.image]
     if stream == "pairs":
-        batch = batches.pairs(p.config, texts, tokens, hidden)
-        fused = batch.image[: p.config.data.fusion_batch or None]
-        grids = [naive.tokens(naive.picture(p.model, image)) for image in fused]
+        grids = [naive.tokens(picture) for picture in pictures[: p.config.data.fusion_batch or None]]
     else:
-        batch = batches.regions(p.config, texts, 2, tokens, hidden)
-        pictures = [naive.picture(p.model, image) for image in batch.image]
         grids = [naive.tokens(pictures[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
     out = imlm(p.flow({stream: batch}, stream, ("imlm",), (0, 0)))
-    words = batch.tokens
-    texts_seen = [naive.text(p.model, naive.unpadded(words, b, masked=True)) for b in range(len(grids))]
-    states = [naive.fuse(p.model, t, g) for t, g in zip(texts_seen, grids, strict=True)]
-    check(out, imlm.head, imlm.word.weight, states, words)
+    words = [naive.text(p.model, naive.unpadded(batch.tokens, b, masked=True)) for b in range(len(grids))]
+    states = [naive.fuse(p.model, t, g) for t, g in zip(words, grids, strict=True)]
+    check(out, imlm.head, imlm.word.weight, states, batch.tokens)
 
 
 def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_number(monkeypatch):

@@ -85,9 +85,6 @@ def flip(path: Path, at: float, bit: int) -> bytes:
     return good
 
 
-# ---- what is there
-
-
 def test_what_is_saved_is_named_and_comes_back(left):
     named = json.loads((left.folder / MANIFEST).read_text("utf-8"))
     assert {*contents(left)} == {*named["files"], MANIFEST} and named["run"] == left.config.fingerprint
@@ -186,9 +183,6 @@ def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left):
     assert left.metrics() == records(1) and left.damaged() == []
 
 
-# ---- whose it is
-
-
 def test_a_folder_belongs_to_the_config_that_has_begun_in_it_and_before_to_nobody(left, kind, tmp_path):
     other = type(left)(left.folder, of(kind, left.root / "elsewhere", lr=0.5).config)
     before = contents(left)
@@ -213,9 +207,6 @@ def test_a_folder_belongs_to_the_config_that_has_begun_in_it_and_before_to_nobod
     assert second.open(second.folder) == second and second.read("tokenizer.json") and not second.begun
     second.claim()
     assert not second.has("tokenizer.json"), "what a refused start has left"
-
-
-# ---- kills, locks and signals
 
 
 class Killed(BaseException):

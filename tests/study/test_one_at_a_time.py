@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from study import rivals, victim
-from study.conftest import outcome, tiny
+from study.conftest import tiny
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
@@ -27,7 +27,7 @@ def context():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(runner, "measure", outcome)
+    monkeypatch.setattr(runner, "measure", rivals.probed)
 
 
 def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(context, tmp_path):

@@ -53,9 +53,6 @@ def row(table: pd.DataFrame, metric: str = LOSS):
     return table[table["metric"] == metric].iloc[0]
 
 
-# ---- detectable effects
-
-
 def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level_and_what_is_not_known_is_told():
     differences = [0.1, 0.3, 0.2, 0.6]
     found = row(detectable_effects(spec(), {"before": pilot(frame(differences))}))
@@ -95,9 +92,6 @@ def test_the_spread_is_of_the_own_pairs_and_of_the_same_configs_or_lent():
     assert (found["from"], found["pairs"], found["note"]) == ("named", 2, ""), "whatever it is called there"
     found = row(detectable_effects(long, {"short": pilots["short"]}))
     assert (found["from"], found["pairs"]) == ("short", 5) and "of other configs" in found["note"]
-
-
-# ---- the whole
 
 
 @pytest.fixture

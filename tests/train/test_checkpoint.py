@@ -59,9 +59,6 @@ def saved(folder: Path, content: object, name: str = "file.pt") -> Path:
     return folder / name
 
 
-# ---- what is imported
-
-
 def test_it_is_the_published_model_and_a_run_like_any_other(run, place):
     """Its outputs are those that were recorded from the published code."""
     model = Run.open(run.folder).model().double()
@@ -104,16 +101,14 @@ def test_nothing_is_dropped_unsaid_and_the_command_says_what_it_did(place, words
     assert all(torch.equal(tensor, before[name]) for name, tensor in torch.load(back)["model"].items())
 
 
-# ---- and back
-
-
 def without(*parts: str) -> Callable[[State], State]:
     return lambda state: {n: t for n, t in state.items() if not any(p in n for p in parts)}
 
 
 INDEX = "vision_encoder.blocks.1.attn.relative_position_index"
 EXTRAS = {"vqkd.weight": torch.arange(6.0).view(2, 3), "steps": torch.tensor(5), "empty": torch.zeros(0, 3)}
-DECODER = "text_encoder.lm_head.decoder.weight"
+DECODER, FUSED = "text_encoder.lm_head.decoder.weight", "fusion_encoder.lm_head.decoder.bias"
+PLACES = "text_encoder.roberta.embeddings.position_ids"
 
 
 def each(floats: Callable[[Tensor], Tensor], others: Callable[[Tensor], Tensor] = lambda t: t) -> Callable:
@@ -131,12 +126,8 @@ FORMS: dict[str, Callable[[State], object]] = {
     "several processes": lambda state: {f"module.{n}": t for n, t in state.items()},
     "older names": lambda state: {n.replace("vision_encoder", "visual_encoder"): t for n, t in state.items()},
     "more": lambda state: state | EXTRAS,
-    "untied": lambda state: (
-        state | {DECODER: state[DECODER] + 1, "fusion_encoder.lm_head.decoder.bias": torch.ones(TINY.vocabulary)}
-    ),
-    "other buffers": lambda state: (
-        state | {INDEX: state[INDEX].T.contiguous(), "text_encoder.roberta.embeddings.position_ids": torch.arange(3)}
-    ),
+    "untied": lambda state: state | {DECODER: state[DECODER] + 1, FUSED: torch.ones(TINY.vocabulary)},
+    "other buffers": lambda state: state | {INDEX: state[INDEX].T.contiguous(), PLACES: torch.arange(3)},
     "no aliases": without("decoder.weight", "decoder.bias"),
     "no captioning": without("lm_cap_head"),
     "no buffers": without("position_ids", "_index"),
@@ -180,9 +171,6 @@ def test_what_the_published_model_cannot_be_is_not_exported(field, value, said, 
     with pytest.raises(RunError, match="no run here"):
         export_checkpoint(tmp_path, tmp_path / "other.th")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-# ---- fine-tuned files, another resolution, another tokenizer
 
 
 def test_heads_that_a_fine_tuned_file_lacks_start_fresh(state, words, tmp_path):
@@ -229,9 +217,6 @@ def test_both_forms_of_a_tokenizer_are_one_and_load_opens_the_file_itself(words,
         xfm.load("demo", tokenizer=words)
     with pytest.raises(CheckpointError, match=r"nowhere\.th: cannot be read"):
         xfm.load(f"xfm:{tmp_path / 'nowhere.th'}", tokenizer=words)
-
-
-# ---- what is refused
 
 
 class Code:
@@ -301,11 +286,8 @@ BIAS = "vision_proj.bias"
 WRONG: dict[str, tuple[Callable[[State], object], str]] = {
     "a layer lacks": (without(LAYER), r"lacks text_encoder\.\S+\.layer\.\*\.output\.dense\.weight;"),
     "vision lacks": (without("patch_embed"), r"lacks vision_encoder\.patch_embed\.proj\.weight"),
-    "another width": (changed(WIDTH, torch.ones(32)), r"of another shape .*LayerNorm\.weight has \(32,\), not \(64,\)"),
-    "another head": (
-        changed("itm_head.3.weight", torch.ones(3, 128)),
-        r"of another shape .*itm_head\.3\.weight has \(3, 128\), not \(2, 128\)",
-    ),
+    "width": (changed(WIDTH, torch.ones(32)), r"of another shape .*LayerNorm\.weight has \(32,\), not \(64,\)"),
+    "head": (changed("itm_head.3.weight", torch.ones(3, 128)), r"itm_head\.3\.weight has \(3, 128\), not \(2, 128\)"),
     "another grid": (lambda state: state | TABLES, "no square grid"),
     "not finite": (changed(BIAS, torch.full((32,), torch.nan)), r"'vision_proj\.bias' is not finite"),
     "infinite": (changed(BIAS, torch.full((32,), -torch.inf)), r"'vision_proj\.bias' is not finite"),
@@ -315,14 +297,10 @@ WRONG: dict[str, tuple[Callable[[State], object], str]] = {
     "twice": (lambda state: state | {"module.temp": state["temp"]}, "has temp twice"),
     "a list": (lambda state: [*state.values()], "holds a list"),
     "nothing": (lambda state: {"model": {}}, "holds no tensors"),
-    **{
-        f"of {model}": (
-            lambda _, of=of: {"state_dict": {f"module.{n}": torch.zeros(shape) for n, shape in of.items()}},
-            rf"is .*{model.removeprefix('is ')}.*not X-FM's",
-        )
-        for model, of in FOREIGN.items()
-    },
-}
+    **{f"of {model}": (
+        lambda _, of=of: {"state_dict": {f"module.{n}": torch.zeros(shape) for n, shape in of.items()}},
+        rf"is .*{model.removeprefix('is ')}.*not X-FM's") for model, of in FOREIGN.items()},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import resource
 import warnings
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from train.process import process, received
 
 from xfm import recipes
 from xfm.base.fields import differences
-from xfm.base.files import FileError
 from xfm.config import ConfigError
 from xfm.data.streams import Streams
 from xfm.model import batch
@@ -136,18 +134,10 @@ def test_a_tokenizer_that_is_none(damage, said, unfinished):
     refused(unfinished, str(path), said, "Put")
 
 
-def test_a_folder_that_cannot_be_made_or_written(config, tmp_path):
+def test_a_folder_that_cannot_be_made(config, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"file/smoke/seed0: cannot be made \(Not a directory\); choose another --root"):
         next(pretrain(config, tmp_path / "file"))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
-        with pytest.raises(FileError, match=r"seed0/manifest.json: cannot be written \(File too large\)"):
-            next(pretrain(config, tmp_path))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert next(pretrain(config, tmp_path))["step"] == 0
 
 
 def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, assert_same):
@@ -160,11 +150,8 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
         return batch.Images(pixels, clean.image_mask) if step == 11 else clean
 
     monkeypatch.setattr(Streams, "images", images)
-    said = (
-        "step 11: the loss of images/mim is not finite (images pictures [2]). "
-        f"The steps before it are saved in {unfinished.folder}. Lower train.lr"
-    )
-    with pytest.raises(NonFiniteLoss, match=re.escape(said)):
+    said = "step 11: the loss of images/mim is not finite (images pictures [2]). The steps before it are saved in "
+    with pytest.raises(NonFiniteLoss, match=re.escape(f"{said}{unfinished.folder}. Lower train.lr")):
         list(pretrain(unfinished.config, unfinished.root))
     assert [r["step"] for r in unfinished.metrics()] == [*range(11)], "with the step that led there"
     monkeypatch.undo()
@@ -173,20 +160,17 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
 
 
 @pytest.mark.parametrize("fused", [0.0, 0.3])
-def test_training_that_diverges_says_so(fused, tmp_path):
-    """Also where negatives are drawn by similarities that are not finite."""
+def test_training_that_diverges_says_so(fused, config, tmp_path, monkeypatch):
+    """Also where negatives are drawn by similarities that are not finite; a gradient is told from a loss."""
     starts = {f"objectives.{objective}.start": fused for objective in ("itm", "imlm", "bbp")}
-    still = {"train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0}
-    config = recipes.get("smoke").replace(still | starts)
+    still = {"name": "away", "train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0}
+    away = recipes.get("smoke").replace(still | starts)
     with pytest.raises(NonFiniteLoss) as error:
-        list(pretrain(config, tmp_path))
+        list(pretrain(away, tmp_path))
     said = str(error.value)
     assert said.startswith("step 1: the loss of pairs/itc")
     assert "pairs pictures 0-7 (all); pairs texts 0-7 (all); texts texts 0-3 (all)" in said
-    assert [r["step"] for r in Run.of(config, tmp_path).metrics()] == [0]
-
-
-def test_a_gradient_that_is_not_finite_is_told_from_a_loss(config, tmp_path, monkeypatch):
+    assert [r["step"] for r in Run.of(away, tmp_path).metrics()] == [0]
     steep = lambda losses, _: torch.stack([*losses.values()]).sum().sqrt() * 1e38  # noqa: E731
     monkeypatch.setattr(gradient_interventions, "weighted_sum", steep)
     with pytest.raises(NonFiniteLoss, match=r"step 0: every loss is finite, the gradient is not \(no single sample"):

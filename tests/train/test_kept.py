@@ -39,28 +39,21 @@ def test_weights_are_kept_from_the_start_to_the_end(kept, config, tmp_path):
     assert torch.equal(weights(stopped), weights(kept, 2)) and stopped.kept() == []
 
 
-def test_a_resumed_run_keeps_the_same(kept, tmp_path):
+def test_a_resumed_run_keeps_the_same_and_a_damaged_copy_is_refused(kept, tmp_path):
     again = left(kept.config, tmp_path, 2)
     assert again.kept() == [0, 2]
     again.keep_weights({"later": torch.zeros(1)}, 4)  # as a kill between two saves leaves it, of steps to be done again
     assert len([*pretrain(kept.config, tmp_path)]) == 2
     assert again.kept() == [0, 2, 4, 5] and again.damaged() == []
     assert all(torch.equal(weights(again, step), weights(kept, step)) for step in kept.kept())
-    again.tidy(again.model(0), 1)
-    assert again.kept() == [0], "what is kept after the last save goes"
-
-
-def test_a_step_that_is_not_there_and_a_damaged_copy_are_refused(kept, tmp_path):
     with pytest.raises(ConfigError, match=r"step = 3: must be one of 0, 2, 4, 5"):
-        kept.model(3)
-    one = Run.of(kept.config, tmp_path)
-    one.make()
-    one.claim()
-    one.keep_weights(kept.model(0).state_dict(), 2)
-    path = one.folder / "step000002.safetensors"
+        again.model(3)
+    path = again.folder / "step000002.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.raises(RunError, match="step000002"):
-        one.model(2)
+        again.model(2)
+    again.tidy(again.model(0), 1)
+    assert again.kept() == [0], "what is kept after the last save goes"
 
 
 def test_the_attention_view_slides_through_the_kept_steps(kept):

@@ -74,9 +74,14 @@ def test_records_and_validation_at_the_due_steps_on_the_same_batches_in_eval_mod
 
 
 def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypatch):
-    """What is done to a record does not reach the file."""
+    """What is done to a record does not reach the file; where there is nothing to train no folder is made."""
     saved, real = [], run.Run.save
     monkeypatch.setattr(run.Run, "save", lambda self, *args: saved.append(args[2]) or real(self, *args))
+    with pytest.raises(
+        ConfigError, match=r"smoke\+text_only\+no_mlm: nothing to train; the streams \['texts'\] serve n"
+    ):
+        next(pretrain(recipes.get("smoke+text_only+no_mlm"), tmp_path))
+    assert not [*tmp_path.iterdir()]
     changes = {"train.steps": 7, "train.save_every": 3, "train.validate_every": 0}
     for step, record in enumerate(pretrain(config.replace(changes), tmp_path)):
         metrics = Run.open(tmp_path / "smoke" / "seed0").metrics()
@@ -85,13 +90,6 @@ def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypat
         record.clear()
         record["loss"] = torch.tensor(1)
     assert saved == [3, 6, 7]
-
-
-def test_nothing_to_train_is_said_before_a_folder_is_made(tmp_path):
-    said = r"smoke\+text_only\+no_mlm: nothing to train; the streams \['texts'\] serve none"
-    with pytest.raises(ConfigError, match=said):
-        next(pretrain(recipes.get("smoke+text_only+no_mlm"), tmp_path))
-    assert not [*tmp_path.iterdir()]
 
 
 def test_bf16_and_fp32_in_one_process(tmp_path):
@@ -109,16 +107,6 @@ def test_bf16_and_fp32_in_one_process(tmp_path):
         assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=0.1)
     model = Run.open(tmp_path / "second" / "seed0").model()
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-
-
-def test_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
-    seen = []
-    monkeypatch.setattr(accelerator, "Accelerator", lambda **given: seen.append(given["mixed_precision"]))
-    for cuda, native in [(False, False), (True, False), (True, True)]:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
-        accelerator.make_accelerator(config.train)
-    assert seen == ["no", "no", "bf16"]
 
 
 def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
@@ -142,9 +130,9 @@ def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
     assert state["distributed_type"] == DistributedType.MULTI_GPU
 
 
-def test_threads_are_set_where_the_config_says(config, monkeypatch):
+def test_threads_are_set_where_the_config_says_and_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
     """And `accelerate launch`'s accumulation divides no gradient: how a batch is split is the config's."""
-    counts = []
+    counts, seen = [], []
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1] if counts else 7)
     monkeypatch.setattr(accelerator, "_BEFORE", [])
@@ -153,6 +141,12 @@ def test_threads_are_set_where_the_config_says(config, monkeypatch):
         made = accelerator.make_accelerator(config.replace({"train.threads": threads}).train)
     assert counts == [2, 3, 7], "0: as before any run asked"
     assert made.gradient_accumulation_steps == 1
+    monkeypatch.setattr(accelerator, "Accelerator", lambda **given: seen.append(given["mixed_precision"]))
+    for cuda, native in [(False, False), (True, False), (True, True)]:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
+        accelerator.make_accelerator(config.train)
+    assert seen == ["no", "no", "bf16"]
 
 
 def test_the_end_of_the_process_saves_and_nothing_is_printed(tmp_path):

@@ -125,9 +125,6 @@ def test_each_part_fuses_its_share_of_the_pairs(words, monkeypatch):
     assert seen == [2, 2]
 
 
-# ---- activations that are computed again
-
-
 @pytest.mark.parametrize("recipe", ["smoke+adamw", "smoke+clip_like"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_layers_that_are_computed_again_change_no_gradient(recipe, dropout):
@@ -153,9 +150,6 @@ def test_layers_that_are_computed_again_keep_their_inputs_alone_and_are_no_other
     for same in ({"train.checkpoint_activations": True}, {"train.strategy": "fsdp"}, {"train.accumulate": 1}):
         assert alone.replace(same).fingerprint == alone.fingerprint
     assert alone.replace({"train.accumulate": 2}).fingerprint != alone.fingerprint
-
-
-# ---- runs
 
 
 @pytest.mark.parametrize("way", ["shards", "accumulate", "checkpoint_activations"])
@@ -184,9 +178,6 @@ def test_a_run_resumes_bit_for_bit(way, tmp_path):
 def test_what_does_not_go_together_is_refused(fields, said):
     with pytest.raises(ConfigError, match=said):
         config().replace({name if "." in name else f"train.{name}": value for name, value in fields.items()})
-
-
-# ---- parts of a batch, threads of a step
 
 
 @pytest.mark.parametrize("count", [2, 3])
