@@ -35,7 +35,6 @@ NAMED = (ConfigError, FileError, ValueError)  # ValueError: of a source
 
 
 def value(draw: random.Random, deep: int = 3) -> Any:
-    """JSON, as a page can send it."""
     kind = draw.randrange(8 if deep else 6)
     if kind < 2:
         return draw.choice(views.JSON)
@@ -77,7 +76,6 @@ def test_messages(attack):
 
 
 def scripts(view: Any, folder: Path) -> list[str]:
-    """Scripts, and what loads or handles something, of a view's page."""
     page = view.to_html(folder / "page.html").read_text("utf-8")
     return [tag for tag in Page(page).tags if tag in ("script", "iframe", "img", "object")]
 
@@ -167,7 +165,6 @@ def picture(draw: random.Random) -> Any:
 
 
 def test_pictures(attack):
-    """Of every type, mode and format, damaged or not: RGB bytes, or refused by name."""
     for draw in attack:
         given = picture(draw)
         with attack.attempt(f"{type(given).__name__} {getattr(given, 'shape', '')} {getattr(given, 'dtype', '')}"):

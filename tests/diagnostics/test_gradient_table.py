@@ -42,7 +42,6 @@ def test_it_is_the_published_routing(stop):
 
 
 def test_norms_are_those_of_the_published_code():
-    """One stream at a time, in modules that both tables have."""
     p, batch = tiny.pretraining(), tiny.batch(tiny.tensors("inputs"))
     ours = {s: gradient_table(p, {s: batch[s]}).norms for s in batch}
     same = {"vision": "vision.rest", "vision mask token": "vision.mask_token", "fusion": "fusion.layers",

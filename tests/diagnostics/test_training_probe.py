@@ -25,7 +25,6 @@ def randn(*shape: int, key: str = "x") -> torch.Tensor:
 
 @pytest.fixture
 def pretraining():
-    """A model that has moved a little from its start."""
     model = build(CONFIG)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -96,7 +95,6 @@ def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(probe, pretra
 
 
 def test_drift_is_relative():
-    """At the start nothing has drifted."""
     model = build(CONFIG)
     probe = TrainingProbe(Pretraining(model, CONFIG), build(CONFIG), TOKENIZER)
     record = probe(0)

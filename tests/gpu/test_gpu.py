@@ -26,7 +26,6 @@ STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()
 
 
 def step(p: Pretraining, device: torch.device, dtype: torch.dtype, narrow: bool = False) -> dict[str, Tensor]:
-    """Losses, what they report, and gradients of all objectives, on the CPU in float64."""
     p, batch = p.to(device, dtype).train(), tree_map(lambda t: t.to(device), batches.batch(p.config))
     p.zero_grad()
     with torch.autocast(device.type, torch.bfloat16, enabled=narrow):

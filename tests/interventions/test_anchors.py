@@ -21,7 +21,6 @@ CONFIG = batches.config(**PLAIN)
 
 
 def moved(model, by: float = 0.1):
-    """A copy of a model, its weights elsewhere."""
     other, g = copy.deepcopy(model), torch.Generator().manual_seed(9)
     for p in other.parameters():
         p.data += by * torch.randn(p.shape, generator=g, dtype=p.dtype)

@@ -79,7 +79,6 @@ def test_the_averages_outputs_are_the_target_and_without_it_a_model_can_still_be
 
 
 def blocks(encoder, pictures: Tensor) -> list[Tensor]:
-    """The states of every block, by hand."""
     x = encoder.embed(pictures)
     if encoder.config.absolute_positions:
         x = x + encoder.positions

@@ -34,7 +34,6 @@ SMALL = {
 
 
 def plain(record: dict[str, Any]) -> dict[str, Any]:
-    """Without what it took, and the run's name."""
     return {name: value for name, value in record.items() if name not in ("seconds", "waited", "run")}
 
 
@@ -91,7 +90,6 @@ def test_every_intervention_is_in_one_of_these_runs():
 
 
 def test_off_a_run_is_what_it_was_and_several_processes_keep_no_losses_apart(root, monkeypatch):
-    """No field of the interventions' moves a bit while they are off, and the optimizer's state has no more in it."""
     base = config("no_stop_gradient", **{"train.steps": 3, "name": "base"})
     idle = {"flow.stopped_share": 0.9, "flow.masked_share": 0.1, "flow.ema_momentum": 0.5, "flow.top_layers": 1,
             "flow.prototypes": 3, "flow.gradvac_decay": 0.5, "train.text_momentum": 0.1, "name": "idle"}  # fmt: skip

@@ -54,7 +54,6 @@ def steered(p: Pretraining, batch: Batch, key: tuple = KEY, text: TextGradient |
 
 
 def alone(p: Pretraining, batch: Batch, loss: str, key: tuple = KEY) -> Named:
-    """The gradient of one weighted loss, run by itself."""
     losses, _ = p(batch, (loss,), key)
     named = {n: w for n, w in p.model.named_parameters() if w.requires_grad}
     total = WEIGHTS[loss] * sum(losses.values())

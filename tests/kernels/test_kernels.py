@@ -15,7 +15,6 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.b
 
 
 def gradients(out: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """Of a weighted sum, the weights the same for the same shape."""
     weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(3)).to(out.dtype)
     return torch.autograd.grad((out * weight).sum(), inputs)
 
@@ -82,7 +81,6 @@ def test_attention_by_hand_is_the_plain_form(of, biased, dropout, monkeypatch):
 
 
 def test_the_gradient_is_dropped_where_the_value_is():
-    """Numerically, the draw held by its seed."""
     x = torch.randn(2, 3, 18).double().requires_grad_()
 
     def mixed(x: Tensor) -> Tensor:

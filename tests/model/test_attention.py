@@ -133,7 +133,6 @@ CROSS = [f"fusion.layers.{i}.cross" for i in range(2)]
 
 
 def away_from_its_start(function: str, width: int, heads: int, memory: int = 0, seed: int = 0) -> Attention:
-    """In float64 and eval mode; without a bias of keys, as the vision encoder's, where it looks at itself."""
     a = Attention(width, heads, memory, key_bias=memory > 0, function=function).double().eval()
     g = torch.Generator().manual_seed(seed)
     for name, p in a.named_parameters():
@@ -169,7 +168,6 @@ def test_it_is_a_loop_over_heads_queries_and_keys(function, sizes, of_memory, re
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("training", [True, False])
 def test_a_hidden_key_has_no_weight_and_no_gradient(function, dtype, training):
-    """And a row of hidden keys stays finite."""
     a = Attention(8, 2, function=function if function in FUNCTIONS else "scaled_dot").to(dtype).train(training)
     weights: list[Tensor] = []
     a.tap = (lambda w: weights.append(w) or w) if function != "SDPA" else None

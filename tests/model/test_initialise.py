@@ -96,7 +96,6 @@ def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype):
 
 
 def theirs(model: XFM, folder: Path) -> Any:
-    """open_clip's own model, made by its factory, with our weights by its names."""
     config, state = to_open_clip(model.config, model.state_dict())
     (folder / "xfm-same.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder)
@@ -195,7 +194,6 @@ def test_the_start_is_open_clips():
 
 
 def test_in_training_in_bf16_on_a_cpu_the_plain_kernel_gives_the_same(monkeypatch):
-    """Up to bf16's rounding; and by itself, as the fused one is, elsewhere."""
     config = batches.config(**TOWERS)
     model, batch = batches.model(config).float().train(), batches.batch(config)["pairs"]
 

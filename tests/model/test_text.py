@@ -43,7 +43,6 @@ def test_padding_changes_nothing():
 
 
 def test_positions_are_counted_over_ids_that_are_not_pads_which_have_no_gradient():
-    """Whatever the mask."""
     ids = torch.tensor([[0, 7, 8, 2, PAD, PAD], [0, PAD, 9, 2, PAD, PAD]])
     assert position_ids(ids).tolist() == [[2, 3, 4, 5, 1, 1], [2, 1, 3, 4, 1, 1]]
     text, seen = batches.model(batches.config()).text, []

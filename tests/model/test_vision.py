@@ -32,7 +32,6 @@ def test_relative_index_is_a_loop_over_both_patches(grid):
 
 
 def beit(ours: VisionEncoder) -> nn.Module:
-    """transformers' BEiT with our weights."""
     from transformers import BeitConfig, BeitModel
 
     v = ours.config

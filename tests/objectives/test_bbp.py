@@ -95,7 +95,6 @@ IMAGES = [(1, 16, 4, 6), (3, 16, 4, 15), (2, 24, 8, 1)]  # pictures, pixels, pat
 @pytest.mark.parametrize("stream", ["pairs", "images"])
 @torch.no_grad()
 def test_it_is_a_loop(count, size, patch, hidden, target, stream):
-    """Over hidden patches, plus the pooled token where the target has one."""
     sizes = {"model__vision__image_size": size, "model__vision__patch_size": patch, "data__mask__image_patches": hidden}
     p = batches.pretraining(**sizes, flow__mim_target="self" if target == "teacher" else target)
     if target == "teacher":

@@ -16,7 +16,6 @@ from xfm.objectives.itm import draw, negative_weights
 
 
 def seen(p, batch, stream: str) -> tuple[list, list]:
-    """By hand: the tokens of every item, and every text."""
     grids = [naive.picture(p.model, image) for image in batch.image]
     if stream == "pairs":
         items = [naive.tokens(g) for g in grids]

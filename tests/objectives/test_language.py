@@ -21,7 +21,6 @@ from xfm.objectives.mim import constant_loss
 
 
 def hidden_places(words: TokenBatch, b: int) -> list[tuple[int, int]]:
-    """(position, token) of what is hidden in a text."""
     return [(p, t) for p, t in zip(words.masked_at[b].tolist(), words.labels[b].tolist(), strict=True) if t != IGNORE]
 
 
@@ -105,7 +104,6 @@ def test_narrow_logits_are_widened_and_each_decoder_is_tied_to_its_own_table():
 
 
 def hide_all(texts: list[list[int]], most: int = 99) -> Texts:
-    """The first `most` words of each text are hidden."""
     longest = max(map(len, texts)) + 2
     ids = torch.tensor([[0, *text, 2, *[1] * (longest - 2 - len(text))] for text in texts])
     labels = torch.tensor([[*text[:most], *[IGNORE] * (longest - len(text[:most]))] for text in texts])

@@ -77,7 +77,6 @@ def refused(folder: Folder[Any], said: str) -> None:
 
 
 def flip(path: Path, at: float, bit: int) -> bytes:
-    """What it was."""
     good = path.read_bytes()
     bad = bytearray(good)
     bad[int(at * len(bad))] ^= 1 << bit
@@ -135,8 +134,6 @@ def test_a_config_that_is_none_or_anothers_is_refused_even_if_the_manifest_names
 
 
 class Hostile:
-    """Unpickled, it would make a folder."""
-
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("hacked",)
 

@@ -80,7 +80,6 @@ def without(study: Study, variant: str, metric: str = "", seed: int | None = Non
 
 
 def outcome(*_: Any) -> Outcome:
-    """Stands in for training and measuring, where what is found does not matter."""
     found = Measured("language", "m", 1.0, 5, Metric("lower", "nats", 9.0, "untrained"))
     return Outcome([found], 1.0, [], [])
 
@@ -88,7 +87,6 @@ def outcome(*_: Any) -> Outcome:
 def measurements(
     spec: Spec, results: pd.DataFrame, metrics: Mapping[str, Metric], levels: pd.DataFrame | None = None
 ) -> Measurements:
-    """What a study would read from its folder."""
     empty = pd.DataFrame({"variant": [], "seed": [], "metric": [], "level": [], "value": []})
     return Measurements(spec, results, empty if levels is None else levels, metrics, {})
 
@@ -113,6 +111,5 @@ def invented(tmp_path):
 
 
 def numbers(study: Study) -> pd.DataFrame:
-    """Everything but what a run took, in one order."""
     keys = ["variant", "seed", "metric"]
     return study.results().drop(columns="seconds").sort_values(keys, ignore_index=True)

@@ -47,7 +47,6 @@ def study(base):
 
 
 def used(study) -> str:
-    """Everything that reads the study's files; what refuses them, by name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -70,7 +69,6 @@ def refused(study, *words: str) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_of_the_spec_may_be_anything(study, field):
-    """It is either right or refused by name."""
     path = study.folder / "spec.json"
     tree = json.loads(path.read_text())
     for value in WRONG:

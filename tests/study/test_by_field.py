@@ -153,7 +153,6 @@ def test_a_median_share_is_that_of_the_variances_and_of_few_runs_has_no_interval
 
 
 def test_a_study_says_and_draws_it_by_variant_and_metric(invented):
-    """Marks, intervals and shares are the table's."""
     variants = ["xfm", "no_stop_gradient", "no_guidance"]
     study = invented(dict.fromkeys(variants[1:], 0.0), noise=0.5)
     table, calm = study.spread(PRIMARY), study.spread(PRIMARY)["variant"] == "no_guidance"

@@ -31,7 +31,6 @@ BROKEN = ["", "[]", "{}", '{"files": 3}', '{"files": {"a": 1}}', '{"files": {}, 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package of a few files, as this process has imported it."""
     root = tmp_path / "xfm"
     for name, text in SMALL.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

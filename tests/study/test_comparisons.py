@@ -75,7 +75,6 @@ def test_a_ratios_interval_is_what_a_t_test_does_not_refuse(values):
 
 
 def test_what_is_recovered_of_a_difference_and_the_share_of_one_contrast_in_another(invented):
-    """The latter as what lifting the stop does without guidance, of what it does with it."""
     study = invented(TWO | {"no_guidance": 0.35})
     table = study.recovered("xfm", "no_stop_gradient", "naming, accuracy").set_index("variant")
     assert table.index.tolist() == ["no_guidance", "neither"]

@@ -226,7 +226,6 @@ NAMING = "naming, accuracy"
 
 
 def test_a_sentence_says_the_way_the_size_and_the_interval(invented, tmp_path):
-    """Conclusions are of the primary metrics, and count the rest."""
     table = invented(SHIFT).effects()
     rows = {key: rows.iloc[0] for key, rows in table.groupby(["variant", "metric"])}
     row = rows["no_stop_gradient", NAMING]

@@ -36,12 +36,10 @@ ORDER = itertools.count()
 
 
 def made(name: str, failures: int = 0, then: tuple[Job, ...] = ()) -> Job:
-    """A job that is in order after those that were made before it."""
     return Job(name, (work, name, failures), Path(name), 10, list(then), order=next(ORDER))
 
 
 def run(*first: Job, executor=None, slots: float = 1) -> tuple[list[str], dict[str, str]]:
-    """The outcomes in their order, and what failed and why."""
     LOG.clear()
     results = [*execute(first, executor or InProcess(), slots)]
     why = {job.name: str(outcome) for job, outcome in results if isinstance(outcome, Exception)}
@@ -62,7 +60,6 @@ def test_a_warm_start_of_several_seeds_does_not_bring_their_runs_before_the_next
 
 
 def test_a_failure_has_a_second_try_and_changed_code_is_none():
-    """What waits for a failed job fails with its reason, and is not tried."""
     outcomes, why = run(made("a", failures=1), made("b", failures=2), made("c"))
     assert outcomes == ["A", "C"] and why == {"b": "b does not work"}
     assert LOG == ["a", "a", "b", "b", "c"]

@@ -47,7 +47,6 @@ def accepted(label: str) -> Spec | None:
 
 
 def table(made: Spec, *metrics: str):
-    """Effects of made-up results, with the first label as what the others are compared with."""
     metrics = metrics or ("m",)
     places = itertools.product(metrics, enumerate(made.variants), (0, 1))
     rows = [(metric, "language", v, seed, float(seed + i)) for metric, (i, v), seed in places]
@@ -88,7 +87,6 @@ def round_trips(made: Spec, *metrics: str) -> None:
 
 
 def page_of(root: Path, *labels: str) -> Page:
-    """The page, without figures, of a study that has all runs but one."""
     made = spec(*labels)
     round_trips(made)
     study = Study(made.name, made.recipe, made.variants, made.seeds, root=root, runs=root)
@@ -123,7 +121,6 @@ def test_a_label_is_the_same_in_every_table(tmp_path_factory, label, metric):
 
 
 def test_labels_of_markup_are_labels(tmp_path):
-    """All of them at once as what is compared, some as what that is compared with, and as metrics."""
     nasty, plain = (page_of(tmp_path, "first", *names) for names in (NASTY, [f"plain {i}" for i in range(len(NASTY))]))
     assert nasty.tags == plain.tags, "nothing of a label is HTML"
     assert {*map(str.strip, NASTY)} <= {*map(str.strip, nasty.texts)}

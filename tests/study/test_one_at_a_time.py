@@ -125,7 +125,6 @@ def grown(study: Study, process, by: int) -> bool:
 
 
 def test_killed_at_any_moment_it_goes_on_and_has_each_run_once(context, tmp_path):
-    """With the values that the run alone has, and beside it its baselines."""
     study, rng, kills = victim.many(tmp_path), np.random.default_rng(0), 0
     while True:
         process = context.Process(target=victim.run_many, args=(tmp_path,))

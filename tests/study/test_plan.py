@@ -35,7 +35,6 @@ def frame(differences, metric: str = LOSS, variant: str = "no_stop_gradient", ag
 
 
 def pilot(pairs: pd.DataFrame, known=KNOWN, of=None) -> Measurements:
-    """What an exploration with these pairs has measured."""
     labels = {v: {"train.lr": 1e-3 + i * 1e-4} for i, v in enumerate(pairs["variant"].unique()) if len(v) == 1}
     of = of or (spec(variants={"xfm": "xfm", "no_stop_gradient": "no_stop_gradient"} | labels))
     theirs = pairs.assign(variant=pairs["against"], value=pairs["value_against"])

@@ -17,7 +17,6 @@ LOSS, NAMING = PRIMARY[0], PRIMARY[2]
 
 
 def test_a_primary_metric_of_which_no_direction_is_better_has_no_front_and_the_page_is_made(tmp_path, monkeypatch):
-    """MIM's loss is against each run's own targets."""
     mim = "validation/images/mim"
     monkeypatch.setitem(METRICS, mim, ("vision", 0.5, 0.02))
     monkeypatch.setitem(KNOWN, mim, Metric("lower", "MSE", 1.0, "constant", "vision", 400))

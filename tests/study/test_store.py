@@ -158,7 +158,6 @@ TABLES = ("effects", "pairs", "learnt", "mean_ranks", "spread", "median_shares",
 
 
 def fingerprint(values: pd.Series):
-    """A hash of texts and flags; [number of NaN, sum, weighted sum] of numbers."""
     if values.dtype.kind not in "if":
         return hashlib.blake2b(repr([str(v) for v in values]).encode(), digest_size=8).hexdigest()
     x = values.to_numpy(float)

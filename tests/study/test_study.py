@@ -37,8 +37,6 @@ def plain(records):
 
 
 def fake(rows_of):
-    """Stands in for training and measuring: a function of the config."""
-
     def measure(config: str, root: str, tasks, progress: str, *more):
         return Outcome(rows_of(json.loads(config)), 1.0, [], [])
 

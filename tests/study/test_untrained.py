@@ -24,7 +24,6 @@ ROWS = [
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Stands in for the measuring; how often, and of what."""
     calls = []
 
     def measure(config, tasks, split):

@@ -15,7 +15,6 @@ VARIANTS, SEEDS = ["xfm", "no_stop_gradient", "pixels"], range(34)
 
 
 def many(root: Path) -> Study:
-    """More than a hundred runs."""
     return Study("many", "smoke", VARIANTS, SEEDS, tasks="naming", root=root / "studies", runs=root / "runs")
 
 
@@ -37,7 +36,6 @@ def run_many(root: Path, workers: int = 1) -> None:
 
 
 def measuring(path: Path) -> None:
-    """A worker at a long job."""
     path.with_suffix(".begun").write_text(str(os.getpid()))
     path.with_suffix(".begun").replace(path)
     time.sleep(100)

@@ -62,7 +62,6 @@ def plain(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Bit by bit, through dicts and lists."""
     if isinstance(a, torch.Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, dict):
@@ -80,7 +79,6 @@ def vouch(run: Run) -> None:
 
 
 def left(config: RunConfig, root: Path, step: int) -> Run:
-    """The run, trained until after this step, or whole, and left."""
     for record in pretrain(config, root):
         if record["step"] == step and record["run"] == config.name:
             break
@@ -94,7 +92,6 @@ def stopped_once(config, once):
 
 
 def copied(run: Run, root: Path) -> Run:
-    """A run, to spoil."""
     shutil.copytree(run.root, root, dirs_exist_ok=True)
     return Run.of(run.config, root)
 
@@ -113,10 +110,10 @@ def unfinished(stopped_once, tmp_path):
 def goes_on(config, trained, tmp_path, assert_same):
     """A run that was left after so many steps goes on with the next one, and ends as if nothing had been."""
 
-    def check(done: int, root: Path = tmp_path, first: int | None = None) -> None:
-        run, first = Run.of(config, root), done if first is None else first
+    def check(done: int) -> None:
+        run = Run.of(config, tmp_path)
         assert steps_done(run) == len(run.metrics()) == done
-        assert [r["step"] for r in pretrain(config, root)] == [*range(first, 12)]
+        assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(done, 12)]
         assert_same(run.folder, trained.folder)
 
     return check

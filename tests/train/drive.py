@@ -104,7 +104,6 @@ def lock_unsigned(path: Path, reports: Connection) -> None:
 
 
 def train_and_say(config: RunConfig, root: Path, reports: Connection) -> None:
-    """Trains, and sends whatever error ends it."""
     torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.5  # s; else 5
     try:
         train(config, root, reports)

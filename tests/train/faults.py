@@ -80,7 +80,6 @@ def protect(folder: Path, on: bool = True) -> None:
 
 
 def steps(records: Iterator[dict]) -> tuple[list[int], str]:
-    """The steps of the records, and what ended them."""
     done = []
     try:
         for record in records:
@@ -157,7 +156,6 @@ def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connecti
 
 
 def forget_data() -> None:
-    """As in a process that has just been started."""
     for function in (styles.pictures, wordnet.sentences, wordnet.definitions):
         function.cache_clear()
 

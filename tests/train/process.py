@@ -7,7 +7,6 @@ from multiprocessing.connection import Connection
 
 @contextmanager
 def process(processes, function, *args) -> Iterator[tuple]:
-    """A process that runs `function(*args, connection)`, and our end of the connection."""
     ours, theirs = processes.Pipe()
     child = processes.Process(target=function, args=(*args, theirs))
     child.start()
@@ -20,7 +19,6 @@ def process(processes, function, *args) -> Iterator[tuple]:
 
 
 def received(reports: Connection) -> list:
-    """All that the other side sent until its end."""
     sent = []
     while True:
         try:

@@ -118,7 +118,6 @@ def plain(records: Any) -> list[dict]:
 
 
 def two(folder: Path, rank: int) -> dict:
-    """Of two processes: gradients in all ways, runs that are left and gone on with."""
     words = Tokenizer.load(folder / "tokenizer.json")
     found: dict[str, Any] = {way: gradients(words, way) for way in WAYS}
     found["train"] = train(folder / "runs")
@@ -132,7 +131,6 @@ def two(folder: Path, rank: int) -> dict:
 
 
 def four(folder: Path, rank: int) -> dict:
-    """Of four processes: gradients, and a run that two have begun."""
     found: dict[str, Any] = {way: gradients(Tokenizer.load(folder / "tokenizer.json"), way) for way in ("ddp", "fsdp")}
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -141,7 +139,6 @@ def four(folder: Path, rank: int) -> dict:
 
 
 def killed(folder: Path, rank: int) -> dict:
-    """The last process is killed in step 2."""
     weights_at = loop.weights_at
 
     def patched(config: RunConfig, now: int):

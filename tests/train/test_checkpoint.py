@@ -220,8 +220,6 @@ def test_both_forms_of_a_tokenizer_are_one_and_load_opens_the_file_itself(words,
 
 
 class Code:
-    """Unpickled, it would make a file."""
-
     made: str = ""
 
     def __reduce__(self) -> tuple:

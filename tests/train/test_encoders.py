@@ -56,7 +56,6 @@ def fitted(*parts: str, **changes: Any) -> tuple[RunConfig, list[Source]]:
 @pytest.mark.parametrize("kind", MAKERS)
 @torch.no_grad()
 def test_a_language_encoder_is_transformers(kind, head, tmp_path):
-    """Its states, and with its head what it says of hidden words."""
     folder = MAKERS[kind](tmp_path / "theirs", head)
     config, found = fitted(f"{kind}:{folder}")
     model, tokenizer, (said,) = started_model(config, found)
@@ -149,7 +148,6 @@ VARIANTS: dict[str, tuple[Callable, dict[str, bool]]] = {
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
 def test_a_vision_encoder_is_transformers(variant, form, tmp_path):
-    """Also of pictures of which patches are hidden; the tokenizer is the data's."""
     kind, changes = VARIANTS[variant]
     file = beit(tmp_path / "beit", kind, **changes)
     if form != "safetensors":

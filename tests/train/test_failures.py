@@ -163,7 +163,7 @@ def test_out_of_memory(tmp_path, processes, assert_same):
     run = Run.of(config, tmp_path)
     assert steps == [] and float(re.match(r"OutOfMemory: step 2: out of memory \(([\d.e+-]+) GiB more", said)[1]) > 5e-4
     for hint in ("In the same run may be set: train.checkpoint_activations = true, train.strategy = 'fsdp'",
-                 "Lower data.pairs = 8, data.regions = 6, data.images = 4, data.texts = 1024, then model.vision.width =",
+                 "Lower data.pairs = 8, data.regions = 6, data.images = 4, data.texts = 1024, then model.vision.w",
                  "or set train.precision = 'auto' to 'bf16': each is another run, under another -",
                  f"What was saved stays in {run.folder}, and the same call goes on from there"):  # fmt: skip
         assert hint in said, said

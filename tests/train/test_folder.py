@@ -28,7 +28,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def refused(run: Run, *said: str) -> None:
-    """`pretrain` raises a RunError that says all this, and changes no file."""
     before = contents(run.folder)
     with pytest.raises(RunError) as error:
         next(pretrain(run.config, run.root))
@@ -161,7 +160,6 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
 
 @pytest.mark.parametrize("fused", [0.0, 0.3])
 def test_training_that_diverges_says_so(fused, config, tmp_path, monkeypatch):
-    """Also where negatives are drawn by similarities that are not finite; a gradient is told from a loss."""
     starts = {f"objectives.{objective}.start": fused for objective in ("itm", "imlm", "bbp")}
     still = {"name": "away", "train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0}
     away = recipes.get("smoke").replace(still | starts)

@@ -79,7 +79,6 @@ def probed(config, tmp_path_factory):
 
 
 def test_probing_changes_nothing_and_is_at_the_start_every_so_often_and_at_the_end(probed, trained):
-    """Not the weights, not the draws, not what is recorded, and the two are one run."""
     for name in ("model.safetensors", "tokenizer.json"):
         assert (probed.folder / name).read_bytes() == (trained.folder / name).read_bytes(), name
     assert [*map(plain, probed.metrics())] == [*map(plain, trained.metrics())]
@@ -117,7 +116,6 @@ KEYS = {"texts/mlm", "pairs/imlm", "regions/imlm", "regions/bbp"}
 
 
 def test_the_first_record_tells_the_level_of_each_loss_of_its_own_stream(config, trained):
-    """Of the config and the data alone; no draw of the training is moved."""
     first, *rest = trained.metrics()
     assert first["levels"].keys() == KEYS and not any("levels" in record for record in rest)
     assert told(trained.metrics()) == {key: (level["value"], level["name"]) for key, level in first["levels"].items()}

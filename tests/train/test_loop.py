@@ -23,7 +23,6 @@ FUSED = {"pairs/itm", "pairs/imlm", "regions/itm", "regions/imlm", "regions/bbp"
 
 
 def test_a_step_is_the_weighted_sum_clipped_and_the_optimizers(config, trained, tmp_path):
-    """The first steps done by hand."""
     config = config.replace(
         {"objectives.itm.start": 0.0, "objectives.itm.weight": 0.5, "train.clip": 0.3, "train.shards": 1}
     )
@@ -74,7 +73,6 @@ def test_records_and_validation_at_the_due_steps_on_the_same_batches_in_eval_mod
 
 
 def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypatch):
-    """What is done to a record does not reach the file; where there is nothing to train no folder is made."""
     saved, real = [], run.Run.save
     monkeypatch.setattr(run.Run, "save", lambda self, *args: saved.append(args[2]) or real(self, *args))
     with pytest.raises(
@@ -93,8 +91,6 @@ def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypat
 
 
 def test_bf16_and_fp32_in_one_process(tmp_path):
-    """Also of steps before any objective has joined."""
-
     def train(name: str, precision: str) -> list[dict]:
         changes = {"name": name, "train.precision": precision, "train.steps": 4, "objectives.mim.start": 0.25}
         return [*pretrain(recipes.get("smoke+image_only").replace(changes), tmp_path)]

@@ -24,7 +24,6 @@ from xfm.train.step_gradient import split
 
 
 def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`ranks.<task>` in so many processes."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     if not torch.cuda.is_available():
         environment.pop("ACCELERATE_USE_CPU", None)
@@ -34,7 +33,6 @@ def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[s
 
 
 def of_each(task: str, world: int, folder: Path) -> list[dict]:
-    """What each process found."""
     done = launch(task, world, folder)
     assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{task}{rank}.pt", weights_only=True) for rank in range(world)]
@@ -57,21 +55,19 @@ def four(two, folder):
     return of_each("four", 4, folder)
 
 
-def padded(parts: Sequence[Tensor], value: int | bool) -> Tensor:
-    longest = max(part.shape[1] for part in parts)
-    return torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=value) for t in parts])
-
-
 def joined(parts: Sequence[Any]) -> Stream:
-    """The batch of all."""
-
     def all_of(field: str) -> Tensor:
         return torch.cat([getattr(part, field) for part in parts])
+
+    def padded(field: str, value: int | bool) -> Tensor:
+        found = [getattr(part.tokens, field) for part in parts]
+        longest = max(t.shape[1] for t in found)
+        return torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=value) for t in found])
 
     if isinstance(parts[0], Images):
         return Images(all_of("image"), all_of("image_mask"))
     fill = {"ids": PAD, "mask": False, "masked_ids": PAD, "masked_at": 0, "labels": IGNORE}
-    words = TokenBatch(**{f: padded([getattr(p.tokens, f) for p in parts], value) for f, value in fill.items()})
+    words = TokenBatch(**{field: padded(field, value) for field, value in fill.items()})
     if isinstance(parts[0], Texts):
         return Texts(words)
     if isinstance(parts[0], Pairs):
@@ -87,7 +83,6 @@ CASES += [(4, way, o) for way in ("ddp", "fsdp") for o in ranks.OBJECTIVES]
 
 @pytest.mark.parametrize(("world", "way", "objective"), CASES)
 def test_the_gradients_of_several_are_those_of_one_with_all_samples(world, way, objective, two, four, trained):
-    """With a batch at once, in two parts, and with sharded weights. ITC gathers with its gradient."""
     config, words = ranks.gradient_config(), trained.tokenizer()
     parts: list[Any] = [Streams(config, words, rank=rank)[ranks.STEP] for rank in range(world)]
     if objective in ("mlm", "imlm"):
@@ -113,13 +108,9 @@ def test_two_processes_train_one_model_also_with_sharded_weights(two, folder):
     first, second = (rank["train"] for rank in two)
     assert len(first["seen"]) == len(second["seen"]) > 8
     assert not any(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first["seen"], second["seen"], strict=True))
-    assert all(torch.equal(t, second["weights"][name]) for name, t in first["weights"].items())
-    config = Run.open(folder / "runs" / "smoke+stage1+no_guidance" / "seed0").config
-    run = Run.of(config, folder / "runs")
-    assert run.done
-    saved = run.model().state_dict()
-    assert all(torch.equal(t, saved[name]) for name, t in first["weights"].items())
-
+    run = Run.of(Run.open(folder / "runs" / "smoke+stage1+no_guidance" / "seed0").config, folder / "runs")
+    assert run.done and equal(first["weights"], second["weights"])
+    assert all(torch.equal(t, first["weights"][name]) for name, t in run.model().state_dict().items())
     assert second["written"] == [], "the main process alone writes"
     assert {"config.json", "tokenizer.json", "init.safetensors", "state.pt", "DONE"} <= set(first["written"])
     plain = [ranks.plain(rank["records"]) for rank in (first, second)]
@@ -133,13 +124,9 @@ def test_two_processes_train_one_model_also_with_sharded_weights(two, folder):
         for name in one.keys() - {"run", "levels", *ranks.TIMES}:
             assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
     whole, sharded = (torch.load(run.folder / "state.pt", weights_only=True) for run in runs)
-    shapes = [{name: tensor.shape for name, tensor in state["model"].items()} for state in (whole, sharded)]
-    assert shapes[0] == shapes[1]
+    assert {n: t.shape for n, t in whole["model"].items()} == {n: t.shape for n, t in sharded["model"].items()}
     moments = [state["optimizer"]["state"] for state in (whole, sharded)]
-    assert moments[0].keys() == moments[1].keys()
-    for i, own in moments[0].items():
-        for name, tensor in own.items():
-            torch.testing.assert_close(moments[1][i][name], tensor, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(moments[1], moments[0], rtol=1e-3, atol=1e-6)
 
 
 def test_in_parts_itc_contrasts_with_the_same_part_of_the_others(two, trained):
@@ -178,7 +165,6 @@ def test_a_signal_to_one_of_them_ends_all_after_its_step_and_the_run_goes_on_bit
 
 
 def test_four_processes_go_on_where_two_were_and_so_does_one(four, folder, two):
-    """With a warning, and told in the records."""
     records = Run.open(folder / "left" / "ddp-others" / "seed0").metrics()
     assert [r.get("processes") for r in records] == [2, None, 4, None]
     for rank in four:

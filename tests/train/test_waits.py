@@ -47,8 +47,6 @@ class NoWaiting(TorchDispatchMode):
 
 
 class ToTheHost(TorchFunctionMode):
-    """Notes what brings values to the host."""
-
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[str] = []
@@ -73,10 +71,10 @@ WAITS: dict[str, Callable[[], object]] = {
 }
 
 
-def test_what_waits_is_noticed():
-    for wait in WAITS.values():
-        with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), NoWaiting():
-            wait()
+@pytest.mark.parametrize("what", WAITS)
+def test_what_waits_is_noticed(what):
+    with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), NoWaiting():
+        WAITS[what]()
 
 
 STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
