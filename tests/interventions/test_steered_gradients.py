@@ -53,20 +53,19 @@ def steered(p: Pretraining, batch: Batch, key: tuple = KEY, text: TextGradient |
     return losses, gradients(p)
 
 
-def alone(p: Pretraining, batch: Batch, loss: str, key: tuple = KEY) -> Named:
-    losses, _ = p(batch, (loss,), key)
+def alone(p: Pretraining, batch: Batch, loss: str) -> Named:
+    losses, _ = p(batch, (loss,), KEY)
+    return differentiated(WEIGHTS[loss] * sum(losses.values()), p)
+
+
+def differentiated(total: Tensor, p: Pretraining) -> Named:
     named = {n: w for n, w in p.model.named_parameters() if w.requires_grad}
-    total = WEIGHTS[loss] * sum(losses.values())
     grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
     return {n: g for n, g in zip(named, grads, strict=True) if g is not None}
 
 
 def summed(parts: list[Named]) -> Named:
-    out: Named = {}
-    for part in parts:
-        for name, grad in part.items():
-            out[name] = out[name] + grad if name in out else grad
-    return out
+    return {n: sum(part[n] for part in parts if n in part) for n in {n: 0 for part in parts for n in part}}
 
 
 def text_of(grads: Named) -> Named:
@@ -85,6 +84,7 @@ def close(found: Named, wanted: Named) -> None:
 
 
 HOWS = ("lower_stop", "upper_stop", "noise", "global_noise", "shuffled", "pcgrad", "gradvac", "masked")
+EMPTY = {"data__pairs": 0, "data__regions": 0}
 FUSION = ("itm", "imlm", "bbp")
 
 
@@ -104,6 +104,10 @@ def plain(batch):
     return whole(pretraining("plain"), batch)
 
 
+def gradients(p: Pretraining) -> Named:
+    return {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
+
+
 def whole(p: Pretraining, batch: Batch) -> tuple[Named, Named]:
     """(losses, gradients) of a step without steering"""
     losses, _ = p(batch, WEIGHTS, KEY)
@@ -111,16 +115,12 @@ def whole(p: Pretraining, batch: Batch) -> tuple[Named, Named]:
     return losses, gradients(p)
 
 
-def gradients(p: Pretraining) -> Named:
-    return {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
-
-
 @pytest.mark.parametrize("how", HOWS)
 def test_no_forward_value_and_no_other_modules_gradient_changes(how, batch, plain):
     losses, grads = steered(pretraining(how), batch)
     assert all(torch.equal(losses[n], loss) for n, loss in plain[0].items()) and losses.keys() == plain[0].keys()
-    others = {n: g for n, g in plain[1].items() if not n.startswith("text.")}
-    close({n: g for n, g in grads.items() if not n.startswith("text.")}, others)
+    others = [{n: g for n, g in each.items() if not n.startswith("text.")} for each in (grads, plain[1])]
+    close(*others)
     differs = max(float((grads[n] - g).abs().max()) for n, g in text_of(plain[1]).items() if n in grads)
     assert differs > 1e-6, "it does something"
 
@@ -168,30 +168,27 @@ def test_matched_noise_leaves_no_path_where_there_is_none(seed, whole):
 
 def test_the_gradient_of_shuffled_pairs_is_that_of_a_flow_whose_pictures_are_moved(batch, parts):
     """The fusion losses of texts with the patches of other pictures; the negatives are those of the true pairs."""
-    p = pretraining("shuffled")
+    p, total = pretraining("shuffled"), 0
     _, found = steered(p, batch)
-    total = 0
     for stream in ("pairs", "regions"):
         flow = p.flow(batch, stream, FUSION, KEY)
         n = len(flow.patches)
         shift = 1 + int(torch.randint(n - 1, (), generator=seeding.generator(*KEY, stream, "shuffled")))
         moved = torch.stack([flow.patches[(i - shift) % n] for i in range(n)])
         assert all(not torch.equal(moved[i], flow.patches[i]) for i in range(n))
-        if stream == "pairs":
-            image = ImageTokens.of_pictures(moved)
-        else:
-            image = ImageTokens.of_regions(moved, flow.batch.owner, flow.batch.patches)
+        of_regions = () if stream == "pairs" else (flow.batch.owner, flow.batch.patches)
+        image = ImageTokens.of_regions(moved, *of_regions) if of_regions else ImageTokens.of_pictures(moved)
         for loss, pairing in flow.pairings.items():
             text = p.model.fusion(pairing.text, pairing.mask, image, pairing.item)
             flow.__dict__["fused"] = {loss: text}
             total = total + WEIGHTS[loss] * p.model.objectives[loss](flow).loss
-    named = {n: w for n, w in p.model.named_parameters() if n.startswith("text.")}
-    grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
-    shuffled = {n: g for n, g in zip(named, grads, strict=True) if g is not None}
+    shuffled = text_of(differentiated(total, p))
     close(text_of(found), summed([text_of(parts["mlm"]), text_of(parts["itc"]), shuffled]))
 
 
-def order(others: list[str], loss: str) -> list[str]:
+def others_of(own: dict[str, Tensor], loss: str) -> list[str]:
+    """In the order that is drawn for the loss."""
+    others = [o for o in OBJECTIVES if o in own and o != loss]
     chosen = torch.randperm(len(others), generator=seeding.generator(*KEY, "steering", loss))
     return [others[i] for i in chosen.tolist()]
 
@@ -206,9 +203,8 @@ def test_pcgrad_projects_every_loss_onto_the_normal_planes_of_those_it_conflicts
     wanted, conflicts = torch.zeros_like(own["mlm"]), 0
     for loss in REACHING:
         g = own[loss].clone()
-        for other in order([o for o in OBJECTIVES if o in own and o != loss], loss):
-            inner = (g * own[other]).sum()
-            if inner < 0:
+        for other in others_of(own, loss):
+            if (inner := (g * own[other]).sum()) < 0:
                 conflicts += 1
                 g = g - inner / own[other].norm() ** 2 * own[other]
         wanted += g
@@ -226,7 +222,7 @@ def test_gradvac_turns_gradients_to_the_cosine_that_others_have_had(batch, parts
         total = torch.zeros_like(own["mlm"])
         for loss in REACHING:
             g = own[loss].clone()
-            for other in order([o for o in OBJECTIVES if o in own and o != loss], loss):
+            for other in others_of(own, loss):
                 h = own[other]
                 cosine, aim = float(g @ h / g.norm() / h.norm()), wanted.get((loss, other), 0.0)
                 wanted[loss, other] = 0.7 * aim + 0.3 * cosine
@@ -306,24 +302,22 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(how, batch):
         close(other, first)
 
 
-def test_a_loss_that_joins_later_is_no_part_until_then(batch, parts):
-    for how in HOWS:
-        p = pretraining(how)
-        steering = Steering(TextGradient(p.model, p.config))
-        compute = lambda on, p=p, shuffled=False: p(batch, ("mlm", "mim"), KEY)  # noqa: E731
-        *_, apart = steering.backward(p, compute, WEIGHTS | {"itm": 0.0}, Tensor.backward)
-        steering.combine([apart], 1, KEY)
-        found = {n: w.grad for n, w in p.model.named_parameters() if n.startswith("text.") and w.grad is not None}
-        close({n: g for n, g in found.items() if n in parts["mlm"]}, text_of(parts["mlm"]))
+@pytest.mark.parametrize("how", HOWS)
+def test_a_loss_that_joins_later_is_no_part_until_then(how, batch, parts):
+    p = pretraining(how)
+    steering = Steering(TextGradient(p.model, p.config))
+    compute = lambda on, shuffled=False: p(batch, ("mlm", "mim"), KEY)  # noqa: E731
+    *_, apart = steering.backward(p, compute, WEIGHTS | {"itm": 0.0}, Tensor.backward)
+    steering.combine([apart], 1, KEY)
+    close({n: g for n, g in text_of(gradients(p)).items() if n in parts["mlm"]}, text_of(parts["mlm"]))
 
 
 @pytest.mark.parametrize("how", HOWS)
 def test_nothing_to_change_is_an_error_with_the_way_out(how):
     off = {f"objectives__{name}__weight": 0.0 for name in FUSION}
-    idle = [batches.config(flow__fusion_gradient=how), config(how, **off), config(how, data__pairs=0, data__regions=0)]
-    for nothing in idle:
+    for idle in (batches.config(flow__fusion_gradient=how), config(how, **off), config(how, **EMPTY)):
         with pytest.raises(ConfigError, match=rf"flow.fusion_gradient = '{how}': no fusion loss .*\+no_stop_gradient"):
-            check_losses(nothing)
+            check_losses(idle)
     check_losses(config(how))
     said = r"flow.fusion_gradient = 'masked': must be another .* is off: set objectives.mlm"
     for off in ({"objectives__mlm__weight": 0.0}, {"data__texts": 0}):  # without MLM no number is its own
@@ -339,8 +333,6 @@ def test_the_stop_on_the_vision_side_scales_what_fusion_teaches_the_vision_encod
         assert reached == (scale > 0 or loss == "itc"), "with the stop there is no path"
     losses, found = whole(p, batch)
     assert all(torch.equal(losses[n], loss) for n, loss in plain[0].items())
-    scaled = [
-        {n: g * (scale if n.startswith("vision.") and o in FUSION else 1) for n, g in grads.items()}
-        for o, grads in parts.items()
-    ]
+    factor = {o: scale if o in FUSION else 1 for o in parts}
+    scaled = [{n: g * (factor[o] if n.startswith("vision.") else 1) for n, g in parts[o].items()} for o in parts]
     close(found, summed(scaled))

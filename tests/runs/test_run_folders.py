@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any
@@ -212,9 +213,8 @@ class Killed(BaseException):
 
 def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left, monkeypatch):
     """Before each fsync and each replacement of a file."""
-    good, real = left.folder.with_name("good"), (os.fsync, os.replace)
+    good, steps, kill = left.folder.with_name("good"), list[int](), 0
     shutil.copytree(left.folder, good)
-    steps, kill = list[int](), 0
     while not steps or kill:
         kill, calls = kill + 1, iter(range(kill, -1, -1))
 
@@ -226,14 +226,11 @@ def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left, monkeypatch):
 
             return call
 
-        monkeypatch.setattr(os, "fsync", counted(real[0]))
-        monkeypatch.setattr(os, "replace", counted(real[1]))
-        try:
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr(os, "fsync", counted(os.fsync))
+            patch.setattr(os, "replace", counted(os.replace))
             save(left, 3, start=2)
             kill = 0
-        except Killed:
-            pass
-        monkeypatch.undo()
         assert left.damaged() == []
         steps.append(left.load_state(dict))
         assert left.metrics()[: steps[-1]] == records(steps[-1])
