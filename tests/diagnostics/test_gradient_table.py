@@ -124,10 +124,8 @@ def test_the_model_is_left_as_it_was():
         t = gradient_table(p, batches.batch(p.config))
     assert [m.training for m in p.modules()] == modes
     assert all(torch.equal(v, p.state_dict()[n]) for n, v in state.items())
-    assert {n for n, q in p.model.named_parameters() if q.grad is not None} == {
-        n for n, _ in p.model.named_parameters() if n.startswith("text.")
-    }
-    assert all((q.grad == 1).all() for q in p.model.text.parameters())
+    for name, q in p.model.named_parameters():
+        assert (q.grad == 1).all() if name.startswith("text.") else q.grad is None
     assert t.norms == gradient_table(p.eval(), batches.batch(p.config)).norms  # in eval mode whatever the model was in
     with pytest.raises(ZeroDivisionError), eval_mode(p.train()):
         raise ZeroDivisionError
@@ -138,12 +136,11 @@ def test_only_what_is_on_and_served_has_a_row_and_a_frozen_part_has_no_path():
     p = batches.pretraining(objectives__itm__weight=0.0)
     batch = batches.batch(p.config)
     images = {"images": batch["images"]}
-    assert list(gradient_table(p, batch).norms) == [o for o in OBJECTIVES if o != "itm"]
-    assert list(gradient_table(p, images).norms) == ["mim"]
-    assert list(gradient_table(p, images | {"texts": batch["texts"]}).norms) == ["mlm", "mim"]
+    for of, rows in ((batch, [o for o in OBJECTIVES if o != "itm"]), (images, ["mim"]),
+                     (images | {"texts": batch["texts"]}, ["mlm", "mim"])):  # fmt: skip
+        assert list(gradient_table(p, of).norms) == rows
     guided = Pretraining(p.model, p.config, lambda image: torch.zeros(len(image), 16, 32).double())
     assert paths(gradient_table(guided, images)) == {"mim": PUBLISHED["mim"]}, "a guide gets none"
-    assert gradient_table(guided, images).norms != gradient_table(p, images).norms
     p.model.vision.requires_grad_(False)
     t = gradient_table(p, batch)
     assert paths(t)["mim"] == set() and "vision" not in paths(t)["itc"] and "ITC head" in paths(t)["itc"]

@@ -30,24 +30,21 @@ def moved(model, by: float = 0.1):
 @pytest.mark.parametrize("by_fisher", [False, True])
 def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alone(by_fisher):
     start = batches.model(CONFIG)
-    model = moved(start)
-    information = [torch.rand_like(p) for p in start.text.parameters()] if by_fisher else None
-    anchor = Anchor([*model.text.parameters()], [*start.text.parameters()], 0.7, information)
-    batch = batches.batch(CONFIG)
-    losses, _ = Pretraining(model, CONFIG)(batch, ("mlm", "bbp"), KEY)
+    model, own = moved(start), [*start.text.parameters()]
+    information = [torch.rand_like(p) for p in own] if by_fisher else None
+    anchor = Anchor([*model.text.parameters()], own, 0.7, information)
+    losses, _ = Pretraining(model, CONFIG)(batches.batch(CONFIG), ("mlm", "bbp"), KEY)
     total = torch.stack([*losses.values()]).sum()
-    pairs = [*zip(model.text.parameters(), start.text.parameters(), strict=True)]
-    weights = information or [1.0] * len(pairs)
-    penalty = 0.35 * sum((f * (w - w0.detach()) ** 2).sum() for f, (w, w0) in zip(weights, pairs, strict=True))
+    pairs = zip(information or [1.0] * len(own), model.text.parameters(), own, strict=True)
+    penalty = 0.35 * sum((f * (w - w0.detach()) ** 2).sum() for f, w, w0 in pairs)
     named = dict(model.named_parameters())
-    wanted = dict(zip(named, torch.autograd.grad(total + penalty, list(named.values()), retain_graph=True,
-                                                 allow_unused=True), strict=True))  # fmt: skip
+    wanted = torch.autograd.grad(total + penalty, [*named.values()], retain_graph=True, allow_unused=True)
     total.backward()
     anchor.pull()
-    for name, p in named.items():
-        assert (p.grad is None) == (wanted[name] is None), name
-        if p.grad is not None:
-            torch.testing.assert_close(p.grad, wanted[name], rtol=1e-9, atol=1e-12, msg=name)
+    for (name, p), grad in zip(named.items(), wanted, strict=True):
+        assert (p.grad is None) == (grad is None), name
+        if grad is not None:
+            torch.testing.assert_close(p.grad, grad, rtol=1e-9, atol=1e-12, msg=name)
 
 
 def test_an_anchor_stays_where_the_weights_began_and_no_teacher_is_trained():

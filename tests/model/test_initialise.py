@@ -62,7 +62,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> set[str]:
     return {n for n in a.keys() & b.keys() if torch.equal(a[n], b[n])}
 
 
-def test_another_head_or_another_objective_changes_no_other_weight():
+def test_another_head_or_another_objective_changes_no_other_weight_nor_does_a_dtype():
     plain, pixels = weights(), weights(flow__mim_target="pixels")
     assert pixels.keys() - plain.keys() == {"objectives.mim.head.weight", "objectives.mim.head.bias"}
     assert same(plain, pixels) == set(plain)

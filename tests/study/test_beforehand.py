@@ -15,13 +15,8 @@ from xfm.study.worker import Outcome
 
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
 PLAN = {
-    "gatekeeping": True,
-    "margins": {NAMING: 0.02},
-    "detectable": {LOSS: 0.01},
-    "admission": {LOSS: "no_mim"},
-    "question": "Does it?",
-    "hypotheses": ["It does.", "It does not."],
-    "would_change": "A reversal.",
+    **{"gatekeeping": True, "margins": {NAMING: 0.02}, "detectable": {LOSS: 0.01}, "admission": {LOSS: "no_mim"}},
+    **{"question": "Does it?", "hypotheses": ["It does.", "It does not."], "would_change": "A reversal."},
 }
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 
@@ -163,7 +158,5 @@ def test_at_the_floor_no_effect_is_claimed(invented, tmp_path):
     said = [s for s in sentences.conclusions(table) if FLOOR in s]
     assert said == [f"{LOSS}: {FLOOR} (unigram, 4.0500 nats), so no effect is claimed."]
     assert LOSS not in " ".join(sentences.study_abstract(table, 20)) and FLOOR in study.to_markdown()
-    marks = [line for line in study.figure("effects", LOSS).axes[0].lines if line.get_marker() == "o"]
-    assert marks[-1].get_markerfacecolor() == "white"
     one = invented({"no_stop_gradient": -4.0, "xfm": 1.5}, variants=["xfm", "no_stop_gradient"], root=tmp_path / "one")
     assert one.effects().query("metric == @LOSS")["verdict"].iloc[0] == "better", "one variant has left it"

@@ -142,7 +142,7 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
     assert len(timed) == 1, "the warm start of the new seed"
 
 
-def test_words_and_tables(tmp_path, timed, invented):
+def test_words_and_tables_and_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed, invented):
     explored = invented({"no_stop_gradient": 1.0})
     settings = {"variants": ["xfm", "no_stop_gradient"], "primary": PRIMARY, "confirmatory": True, "runs": tmp_path}
     study = Study("next", seeds=range(20, 28), explored=["invented"], root=explored.folder.parent, **settings)
@@ -158,9 +158,6 @@ def test_words_and_tables(tmp_path, timed, invented):
     assert row(made.detectable)["detectable"] == pytest.approx(size)
     assert f"{size:.4f}" in text and f"{size:.4f}" in page and page.count("<table") == 4
     assert not (study.folder / "results.csv").exists()
-
-
-def test_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed):
     variants = ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"]
     given = {"variants": variants, "seeds": range(6), "primary": PRIMARY[:2], "confirmatory": True}
     text = str(tiny("few", tmp_path, **given).plan())

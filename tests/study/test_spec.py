@@ -7,14 +7,12 @@ from typing import Any
 import pytest
 
 from xfm import recipes
-from xfm.cli import main
 from xfm.config import ConfigError, ObjectiveConfig
 from xfm.recipes import get, prior_runs
 from xfm.study import Spec, Study, StudyError, grid
 from xfm.study.preregistration import require_all_measured
 from xfm.study.study_metrics import Ask
 from xfm.study.variants import changes, labelled, readable
-from xfm.tasks import Result, to_json
 
 FUSION, NAMING = "flow.text_gradient.{itm,imlm,bbp}", "naming, accuracy"
 
@@ -121,16 +119,12 @@ def test_a_broken_spec_says_what_is_wrong(broken, message, tmp_path):
     ({"name": "other"}, "name = 'other': must be the folder's, 'stop'"),
 ])  # fmt: skip
 def test_a_broken_file_says_what_is_wrong(change, message, tmp_path):
-    folder = tmp_path / "stop"
-    folder.mkdir()
-    (folder / "spec.json").write_text(json.dumps(json.loads(spec(name="stop").to_json()) | change))
+    (path := tmp_path / "stop" / "spec.json").parent.mkdir()
+    path.write_text(json.dumps(json.loads(spec(name="stop").to_json()) | change))
     with pytest.raises(ConfigError, match=f"spec.json: {message}"):
-        Study.load(folder)
+        Study.load(path)
     with pytest.raises(StudyError, match=r"no study here; did you mean 'stop'\?"):
         Study.load(tmp_path / "sotp")
-    (folder / "spec.json").write_text("{")
-    with pytest.raises(StudyError, match="cannot be read"):
-        Study.load(folder)
 
 
 def test_a_primary_metric_must_be_measured_and_the_only_one_of_its_family():
@@ -158,22 +152,3 @@ def test_every_run_is_told_by_its_name_and_no_two_have_one(tmp_path):
     runs = {"x": study.spec.config("xfm", 0), "again": study.spec.config("xfm", 0), "p": study.spec.config("pixels", 0)}
     told = {"x": "smoke xfm, seed 0 (x)", "again": "smoke xfm, seed 0 (again)", "p": "smoke pixels, seed 0"}
     assert readable(own | runs) == {folder: folder for folder in own} | told and readable({}) == {}
-
-
-def test_runs_compare_heads_its_columns_by_them(tmp_path, capsys):
-    study = Study("s", "smoke", ["xfm", "no_stop_gradient"], seeds=[0], root=tmp_path, runs=tmp_path)
-    row = to_json([Result("language", "", "accuracy", 0.5, 0.4, 0.6, 9, None, "", None, 0, "test")])
-    for variant in study.spec.variants:
-        run = study.run_of(variant, 0)
-        run.make()
-        run.claim()
-        run.write({"evaluation.json": row, "model.safetensors": b""})
-        run.finish()
-    main(["runs", str(tmp_path), "--compare"])
-    lines = capsys.readouterr().out.split("\n\n")[1].splitlines()
-    assert [line[:30].rstrip() for line in lines[1:3]] == ["smoke no_stop_gradient, seed 0", "smoke xfm, seed 0"]
-    assert all(len(line) <= 80 for line in lines)
-    main(["runs", str(tmp_path), "--compare", "--all"])
-    head = capsys.readouterr().out.split("\ntask ")[1].splitlines()[0]
-    assert "smoke xfm, seed 0" in head and "smoke no_stop_gradient, seed 0" in head
-    assert study.spec.configs["xfm"].name not in head

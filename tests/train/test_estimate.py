@@ -23,7 +23,7 @@ def computed(mask, multiple):
     return min(-(-int(mask.sum()) // multiple) * multiple, mask.numel())
 
 
-def test_flops_of_masked_language_modelling_are_the_closed_form():
+def test_flops_are_the_closed_form_streams_add_up_and_what_joins_later_costs_nothing_before():
     """Every product of the language encoder and of the head; the backward pass does each twice."""
     config = recipes.get("smoke+text_only")
     text = config.model.text
@@ -34,9 +34,6 @@ def test_flops_of_masked_language_modelling_are_the_closed_form():
     layer = tokens * (4 * width**2 + 2 * width * text.intermediate) + 2 * texts * length * length * width
     head = hidden * (width**2 + width * text.vocabulary)
     assert counted(config)[0] == 3 * 2 * (text.depth * layer + head)
-
-
-def test_streams_add_up_and_an_objective_that_joins_later_costs_nothing_before():
     config = SMOKE.replace({"data.regions": 0})
     batch, model = _full_batch(config, dataset(config).tokenizer()), build(config)
     alone = [_count(model, config, {n: s}, 11, {n: 1.0}, "no") for n, s in batch.items()]

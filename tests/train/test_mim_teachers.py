@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from train.conftest import copied, left
+from train.conftest import copied, equal, left
 
 from xfm import Run, pretrain, recipes
 from xfm.config import ConfigError, RunConfig
@@ -68,14 +68,12 @@ def test_a_taught_run_trains_resumes_and_opens_without_its_teacher(teacher, tmp_
     left(config, tmp_path / "stopped", 4)
     assert (own.folder / "model.safetensors").read_bytes() == (teacher.folder / "model.safetensors").read_bytes()
     shutil.rmtree(own.folder)
-    one, other = (run.model().state_dict() for run in runs)
-    assert all(torch.equal(t, other[n]) for n, t in one.items())
+    assert equal(*(run.model().state_dict() for run in runs))
 
 
 def test_a_run_that_cannot_teach_says_why(teacher, tmp_path):
-    unfinished = copied(teacher, tmp_path / "unfinished")
+    unfinished, words = copied(teacher, tmp_path / "unfinished"), left(short("smoke+bert_like"), tmp_path, 3)
     (unfinished.folder / "DONE").unlink()
-    words = left(short("smoke+bert_like"), tmp_path, 3)
     masks = {"data__mask__image_patches": 3}
     for folder, why, changes in (
         (tmp_path / "nothing", "no run here", {}),
@@ -100,19 +98,17 @@ def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_pa
     assert teacher.config.model.vision.encoder == "open_clip" and {*teacher.config.objectives} == {"itc"}
     tokens, pictures = mim_teacher(Run.of(config, tmp_path), CPU), torch.rand(2, 3, 48, 48)
     with torch.no_grad():
-        assert tokens is not None and torch.equal(tokens(pictures), teacher.model().vision(pictures))
+        assert torch.equal(tokens(pictures), teacher.model().vision(pictures))
     theirs, ours = (Streams(each, Run.of(each, tmp_path).tokenizer())[1]["pairs"] for each in (teacher.config, config))
     assert torch.equal(theirs.image, ours.image) and torch.equal(theirs.tokens.ids, ours.tokens.ids)
     stamp = weights.stat().st_mtime_ns
     left(by_own(recipe="smoke+stage1+guide_clip", objectives__mim__weight=2.0, name="heavier"), tmp_path, 0)
     assert weights.stat().st_mtime_ns == stamp
-
     resumed = config.replace({"name": "smoke+resumed"})
     left(resumed, tmp_path, 0)
     shutil.rmtree(tmp_path / name)
     assert [record["run"] for record in pretrain(resumed, tmp_path)] == [name] * 3 + ["smoke+resumed"] * 2
-    whole, in_two = (Run.of(each, tmp_path).model().state_dict() for each in (config, resumed))
-    assert all(torch.equal(tensor, in_two[n]) for n, tensor in whole.items())
+    assert equal(*(Run.of(each, tmp_path).model().state_dict() for each in (config, resumed)))
 
 
 SAME = ({"objectives__mim__weight": 3.0}, {"objectives__mim__start": 0.5}, {"flow__standardise_target": False},
