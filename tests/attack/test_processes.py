@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from train import drive
 from train.conftest import plain
-from train.process import process, received
+from train.drive import process, received
 
 from xfm.base.files import TEMPORARY
 from xfm.config import RunConfig

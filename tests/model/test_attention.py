@@ -27,15 +27,6 @@ from xfm.train.optimizer import parameter_groups
 KERNELS = pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "SDPA"])
 
 
-def through(a: Attention, explicit: bool, *inputs) -> Tensor:
-    """The attention by one of its kernels; both draw nothing here."""
-    a.tap, tap = (lambda weights: weights) if explicit else None, a.tap
-    try:
-        return a(*inputs)
-    finally:
-        a.tap = tap
-
-
 def test_only_the_vision_encoders_keys_have_no_bias_and_only_the_cross_attention_another_function():
     assert additive(torch.tensor([[True, False]])).tolist() == [[[[0.0, HIDDEN]]]] and math.isfinite(HIDDEN)
     plain = batches.model(batches.config())
@@ -151,6 +142,7 @@ def away_from_its_start(function: str, width: int, heads: int, memory: int = 0, 
 def test_it_is_a_loop_over_heads_queries_and_keys(function, sizes, of_memory, relative, explicit, seed):
     heads, size, queries, keys = sizes
     a = away_from_its_start(function, heads * size, heads, memory := 7 * of_memory, seed)
+    a.tap = (lambda weights: weights) if explicit else None  # by one of its kernels; both draw nothing here
     g = torch.Generator().manual_seed(seed)
     x = torch.randn(2, queries, heads * size, generator=g).double()
     m = torch.randn(2, keys, memory, generator=g).double() if memory else x
@@ -158,7 +150,8 @@ def test_it_is_a_loop_over_heads_queries_and_keys(function, sizes, of_memory, re
     seen[:, 0] = True
     bias = torch.randn(heads, queries, m.shape[1], generator=g).double() if relative else None
     added = additive(seen) if bias is None else additive(seen) + bias
-    ours = through(a, explicit, x, added, a.project(m) if memory else None)
+    ours = a(x, added, a.project(m) if memory else None)
+    a.tap = None
     for b in range(2):
         kept = None if bias is None else bias[..., seen[b]]
         torch.testing.assert_close(ours[b], naive.attend(a, x[b], m[b][seen[b]], kept), rtol=1e-9, atol=1e-11)

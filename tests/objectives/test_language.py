@@ -24,17 +24,13 @@ def hidden_places(words: TokenBatch, b: int) -> list[tuple[int, int]]:
     return [(p, t) for p, t in zip(words.masked_at[b].tolist(), words.labels[b].tolist(), strict=True) if t != IGNORE]
 
 
-def naive_head(head, hidden: Tensor, table: Tensor) -> Tensor:
-    h = torch.nn.functional.gelu(head.dense.weight @ hidden + head.dense.bias)
-    h = (h - h.mean()) / (h.var(unbiased=False) + 1e-5).sqrt() * head.norm.weight + head.norm.bias
-    return table @ h + head.bias
-
-
 def check(out, head, table: Tensor, states: list[Tensor], words: TokenBatch) -> None:
     losses, right = [], 0
     for b, state in enumerate(states):
         for place, token in hidden_places(words, b):
-            logits = naive_head(head, state[place], table)
+            h = torch.nn.functional.gelu(head.dense.weight @ state[place] + head.dense.bias)
+            h = (h - h.mean()) / (h.var(unbiased=False) + 1e-5).sqrt() * head.norm.weight + head.norm.bias
+            logits = table @ h + head.bias
             losses.append(naive.cross_entropy(logits, token))
             right += int(logits.argmax() == token)
     torch.testing.assert_close(out.loss, sum(losses) / len(losses), rtol=1e-9, atol=1e-11)

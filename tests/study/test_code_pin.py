@@ -70,18 +70,10 @@ def test_what_pinned_files_import_is_pinned():
     root, missing = code_pin._ROOT, set()
     for path in files:
         for _, name in house.imports((root / path).read_text("utf-8"), ("xfm", *Path(path).parent.parts)):
-            module = name.split(".")
-            while module and not (found := _source(root.parent, module)):
-                module.pop()
-            if module[1:] and found not in files:
-                missing.add(found)
+            parts = name.split(".")[1:]
+            names = [f"{'/'.join(parts[:n])}{end}" for n in range(len(parts), 0, -1) for end in (".py", "/__init__.py")]
+            missing |= {*[found for found in names if (root / found).is_file()][:1]} - files
     assert missing <= without, "pin these, or say why not"
-
-
-def _source(parent: Path, module: list[str]) -> str:
-    """The file of a module, named from xfm/ on; "" where there is none."""
-    places = parent.joinpath(*module).with_suffix(".py"), parent.joinpath(*module, "__init__.py")
-    return next((str(place.relative_to(parent / "xfm")) for place in places if place.is_file()), "")
 
 
 def test_it_is_pinned_with_the_first_result_and_the_command_accepts_and_goes_on(study, package, monkeypatch, capsys):

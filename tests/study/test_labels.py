@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -37,13 +38,6 @@ LABELS = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=
 def spec(*labels: str) -> Spec:
     lrs = [{"train.lr": 1e-3 + i * 1e-5} for i in range(len(labels))]
     return Spec("s", "smoke", dict(zip(labels, lrs, strict=True)), (0, 1))
-
-
-def accepted(label: str) -> Spec | None:
-    try:
-        return spec(label, "other")
-    except ConfigError:
-        return None
 
 
 def table(made: Spec, *metrics: str):
@@ -115,7 +109,8 @@ def csv_round_trips(folder: Path, made: Spec, metric: str) -> None:
 @given(LABELS, LABELS)
 @settings(max_examples=20, deadline=None)
 def test_a_label_is_the_same_in_every_table(tmp_path_factory, label, metric):
-    if made := accepted(label):
+    with suppress(ConfigError):
+        made = spec(label, "other")
         round_trips(made)
         csv_round_trips(tmp_path_factory.getbasetemp(), made, metric)
 

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from study import rivals, victim
+from study import victim
 from study.conftest import tiny
 
 from xfm.base.files import FileError
@@ -28,12 +28,12 @@ def context():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(runner, "measure", rivals.probed)
+    monkeypatch.setattr(runner, "measure", victim.probed)
 
 
 def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(context, tmp_path):
     together, verdicts = context.Barrier(2), context.Queue()
-    processes = [context.Process(target=rivals.rival, args=(tmp_path, i, TRIES, together, verdicts)) for i in (0, 1)]
+    processes = [context.Process(target=victim.rival, args=(tmp_path, i, TRIES, together, verdicts)) for i in (0, 1)]
     for process in processes:
         process.start()
     said = [verdicts.get(timeout=120) for _ in range(2 * TRIES)]
@@ -43,7 +43,7 @@ def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(contex
         of_try = {which: why for number, which, why in said if number == i}
         (winner,) = (which for which, why in of_try.items() if not why)
         assert re.search("being run by another process|was measured with the config", of_try[1 - winner])
-        study = tiny(f"race{i}", tmp_path, **rivals.SPECS[winner])
+        study = tiny(f"race{i}", tmp_path, **victim.SPECS[winner])
         assert Study.load(study.folder, study.runs).spec == study.spec, "the winner's spec"
         assert len(study.results()) == 4 and not study.failed() and set(study.metrics()) == {"m"}
         probes = study.probes()
@@ -53,14 +53,14 @@ def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(contex
 
 
 def test_what_a_killed_study_left_is_removed_and_what_a_living_one_uses_is_not(context, tmp_path, quick):
-    dead = context.Process(target=rivals.dies, args=(tmp_path,))
+    dead = context.Process(target=victim.dies, args=(tmp_path,))
     dead.start()
     dead.join()
     left = [*(tmp_path / "runs").glob(".study-*")]
     assert len(left) == 1
     (tmp_path / "runs" / ".study-older").mkdir()  # of a version without locks
     begun, go = context.Event(), context.Event()
-    alive = context.Process(target=rivals.waits, args=(tmp_path, begun, go))
+    alive = context.Process(target=victim.waits, args=(tmp_path, begun, go))
     alive.start()
     assert begun.wait(60)
     (used,) = (tmp_path / "runs").glob(".study-*")
@@ -77,13 +77,13 @@ def test_what_a_killed_study_left_is_removed_and_what_a_living_one_uses_is_not(c
 
 
 def test_a_refused_spec_leaves_the_old_one_and_what_was_noted_of_another_config_is_not_taken_over(tmp_path, quick):
-    ours, theirs = (tiny("taken", tmp_path, **spec) for spec in rivals.SPECS)
+    ours, theirs = (tiny("taken", tmp_path, **spec) for spec in victim.SPECS)
     ours.run()
     before = {path.name: path.read_bytes() for path in ours.folder.iterdir()}
     with pytest.raises(StudyError, match="was measured with the config"):
         theirs.run()
     assert {path.name: path.read_bytes() for path in ours.folder.iterdir()} == before
-    ours, theirs = (tiny("noted", tmp_path, **spec) for spec in rivals.SPECS)
+    ours, theirs = (tiny("noted", tmp_path, **spec) for spec in victim.SPECS)
     ours.folder.mkdir(parents=True)
     (ours.folder / "spec.json").write_text(ours.spec.to_json())
     store.write_failed(ours.folder, ours.spec, {("xfm", 0): "diverged"})

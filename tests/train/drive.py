@@ -3,7 +3,8 @@
 import multiprocessing
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -121,3 +122,25 @@ def children_of(pid: int) -> list[int]:
 def kill(pid: int, number: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+@contextmanager
+def process(processes, function, *args) -> Iterator[tuple]:
+    ours, theirs = processes.Pipe()
+    child = processes.Process(target=function, args=(*args, theirs))
+    child.start()
+    theirs.close()
+    try:
+        yield child, ours
+    finally:
+        child.kill()
+        child.join()
+
+
+def received(reports: Connection) -> list:
+    sent = []
+    while True:
+        try:
+            sent.append(reports.recv())
+        except EOFError:
+            return sent

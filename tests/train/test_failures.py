@@ -15,7 +15,7 @@ import pytest
 import torch
 from train import faults
 from train.conftest import left
-from train.process import process, received
+from train.drive import process, received
 
 from xfm import recipes
 from xfm.base.files import FileError

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from train import drive
 from train.conftest import vouch
-from train.process import process, received
+from train.drive import process, received
 
 from xfm import recipes
 from xfm.base.fields import differences

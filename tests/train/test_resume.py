@@ -16,7 +16,7 @@ import psutil
 import pytest
 from train import drive
 from train.conftest import left, steps_done, vouch
-from train.process import process, received
+from train.drive import process, received
 
 from xfm import recipes
 from xfm.base import seeding
