@@ -205,10 +205,7 @@ def test_effects_against_the_step_are_paired_means_of_windows(invented):
     figure = study.figure("steps")
     assert [axes.get_title(loc="left") for axes in figure.axes if axes.axison] == [*SHIFT]
     assert figure.axes[0].lines[0].get_xydata().ravel().tolist() == pytest.approx([100, 0.2, 140, 0.55])
-    assert "MLM loss of texts, nats" in [axes.get_ylabel() for axes in figure.axes]
     assert "Effects against the step" in study.report().read_text("utf-8")
-    words = " ".join(text.get_text() for text in study.figure("steps", PRIMARY[2]).texts)
-    assert "no training loss belongs" in words.replace("\n", " ")
 
 
 def test_an_ngram_stands_beside_the_baseline(invented):
@@ -226,18 +223,18 @@ NAMING = "naming, accuracy"
 
 
 def test_a_sentence_says_the_way_the_size_and_the_interval(invented, tmp_path):
+    """Conclusions are of the primary metrics, and count the rest."""
     table = invented(SHIFT).effects()
     rows = {key: rows.iloc[0] for key, rows in table.groupby(["variant", "metric"])}
-    row = rows["no_stop_gradient", NAMING]
-    size = f"{100 * row['effect']:+.2f} points (95 % CI {100 * row['low']:+.2f} to {100 * row['high']:+.2f}, 10 seeds)"
-    start = f"no_stop_gradient is better than xfm on {NAMING}: {size}; p = {row['p']:.4f}, Holm "
-    assert sentences.effect(row).startswith(start)
-    said = sentences.effect(rows["no_stop_gradient", "language, loss (nats)"])
-    assert " is worse than xfm on " in said and " nats (95 % CI" in said, "a loss that grows"
-    row = rows["no_guidance", NAMING]
-    assert row["low"] < 0 < row["high"] and ": no difference shown, " in sentences.effect(row)
-    detectable = f"{100 * row['detectable']:.2f} points would be detected in 80 % of such studies."
-    assert sentences.effect(row).endswith(f". {detectable}")
+    found = rows["no_stop_gradient", NAMING]
+    size, low, high = (f"{100 * found[name]:+.2f}" for name in ("effect", "low", "high"))
+    start = f"no_stop_gradient is better than xfm on {NAMING}: {size} points (95 % CI {low} to {high}, 10 seeds); p = "
+    assert sentences.effect(found).startswith(start)
+    assert " is worse than xfm on " in sentences.effect(rows["no_stop_gradient", LOSS]), "a loss that grows"
+    found = rows["no_guidance", NAMING]
+    detectable = f"{100 * found['detectable']:.2f} points would be detected in 80 % of such studies."
+    assert found["low"] < 0 < found["high"] and ": no difference shown, " in sentences.effect(found)
+    assert sentences.effect(found).endswith(f". {detectable}")
     said = sentences.conclusions(table)
     assert said[0].endswith("the baseline (unigram) is 4.0500 nats.") and len(said) == 2 + 6 + 1, "baselines come first"
     assert " of 2 secondary effects have an uncorrected interval without zero; about 0 would by chance" in said[-1]
@@ -246,9 +243,8 @@ def test_a_sentence_says_the_way_the_size_and_the_interval(invented, tmp_path):
 
 
 def test_the_page_has_everything_and_needs_no_other(invented):
-    study = invented(
-        {"<b>evil</b>": 0.7}, variants={"xfm": "xfm", "<b>evil</b>": "no_stop_gradient"}, lost=(("xfm", 2),)
-    )
+    variants = {"xfm": "xfm", "<b>evil</b>": "no_stop_gradient"}
+    study = invented({"<b>evil</b>": 0.7}, variants=variants, lost=(("xfm", 2),))
     page = study.report().read_text("utf-8")
     assert "<b>evil" not in page and "&lt;b&gt;evil" in page
     for text in (*sentences.design(study.spec), *sentences.conclusions(study.effects())):
@@ -256,8 +252,6 @@ def test_the_page_has_everything_and_needs_no_other(invented):
     assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 4
     assert not re.search(r"(src|href)=[\"'](?!#|https://(openmoji|creativecommons|wordnet|doi))", page)
     assert "What happened inside" not in page, "nothing was probed"
-    first = page[page.index("<h1") : page.index('class="abstract"')]
-    assert study.spec.question.split("?")[0] in first and 'class="lead"' in first and 'id="figure-effects"' in first
     assert page.count("<h1") == 1 and not re.search(r"<th[^>]*></th>", page)
     assert "<table" not in page[: page.index("<details>")] and page.count("<details>") == page.count("<table"), "folded"
 
