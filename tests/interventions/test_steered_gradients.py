@@ -156,7 +156,6 @@ def test_noise_has_the_norm_of_what_it_stands_for_and_is_drawn_by_step_and_name(
     assert not torch.equal(found[name], other[name])
 
 
-@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.booleans())
 def test_matched_noise_leaves_no_path_where_there_is_none(seed, whole):
     g = seeding.generator(seed)

@@ -16,18 +16,13 @@ from xfm.model.text import position_ids
 from xfm.model.vision import patchify, relative_index, sine_cosine
 
 BEIT_NAMES = [  # transformers' names, early and late 5.x, -> ours
-    (r"^(encoder\.)?layers?\.(\d+)\.", r"blocks.\2."),
-    (r"^embeddings\.patch_embeddings\.projection", "patch_embed"),
-    (r"^embeddings\.", ""),
-    (r"blocks\.(\d+)\..*relative_position_bias_table", r"relative_bias.\1"),
-    ("lambda_", "gamma"),
-    ("layernorm_before", "norm1"),
-    ("layernorm_after", "norm2"),
+    (r"^(encoder\.)?layers?\.(\d+)\.", r"blocks.\2."), (r"^embeddings\.patch_embeddings\.projection", "patch_embed"),
+    (r"^embeddings\.", ""), (r"blocks\.(\d+)\..*relative_position_bias_table", r"relative_bias.\1"),
+    ("lambda_", "gamma"), ("layernorm_before", "norm1"), ("layernorm_after", "norm2"),
     (r"attention\.(attention\.)?([qkv])(_proj|uery|ey|alue)\.", r"attention.\2."),
-    (r"attention\.(o_proj|output\.dense)", "attention.out"),
-    (r"intermediate\.dense", "mlp.fc1"),
+    (r"attention\.(o_proj|output\.dense)", "attention.out"), (r"intermediate\.dense", "mlp.fc1"),
     (r"\d\.output\.dense", "mlp.fc2"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("grid", [1, 2, 3, 5])

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 from html_page import Page
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from study.conftest import measurements
 
@@ -107,7 +107,6 @@ def csv_round_trips(folder: Path, made: Spec, metric: str) -> None:
 
 
 @given(LABELS, LABELS)
-@settings(max_examples=20, deadline=None)
 def test_a_label_is_the_same_in_every_table(tmp_path_factory, label, metric):
     with suppress(ConfigError):
         made = spec(label, "other")

@@ -125,6 +125,9 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     rates = {f"lr {rate}": {"train.lr": rate} for rate in (1e-4, 2e-4, 4e-4)}
     tiny("rates", tmp_path, variants=rates | {"more": {"data.texts": 8}}, changes=TINY | {"init_from": ""}).plan()
     assert len(timed) == 4 + 2, "arms that take as long are timed once"
+    taught = tiny("taught", tmp_path, variants=["xfm", "guide_clip"], seeds=[3, 4]).plan()
+    assert taught.first == {"warm start": 2, "teacher": 2}
+    assert "before them 2 warm starts and 2 teachers, each shared by the arms of its seed" in str(taught)
 
 
 def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(measured, tmp_path, timed):

@@ -7,9 +7,8 @@ import math
 import pytest
 from study.conftest import TINY, tiny
 
-from xfm import Run, recipes
+from xfm import recipes
 from xfm.config import ConfigError
-from xfm.recipes import prior_runs
 from xfm.study import Study, runner, worker
 from xfm.study.study_metrics import Measured, Metric, evaluated
 from xfm.tasks import STANDARD, TRAINABLE, answerable
@@ -139,21 +138,6 @@ def test_a_study_asks_every_variant_what_it_can(tmp_path):
 
 HEAVY = {"objectives.mim.weight": 2.0}
 ARMS = {"xfm": "xfm", "clip": "guide_clip", "clip, heavier": {**recipes.ablations()["guide_clip"], **HEAVY}}
-
-
-@pytest.mark.full
-def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path):
-    study = tiny("taught", tmp_path, variants=ARMS, seeds=[3, 4])
-    plan = study.plan()
-    assert plan.first == {"warm start": 2, "teacher": 2}
-    assert "before them 2 warm starts and 2 teachers, each shared by the arms of its seed" in str(plan)
-    study.run()
-    assert not len(study.missing())
-    for seed in study.spec.seeds:
-        configs = [study.spec.config(variant, seed) for variant in ("clip", "clip, heavier")]
-        teachers = {Run.of(prior_runs.teacher(config), study.runs).folder for config in configs}
-        assert len(teachers) == 1 and (teachers.pop() / "DONE").exists()
-    assert study.plan().first == {}
 
 
 def test_pupils_wait_for_their_teacher_and_one_that_failed_is_named(tmp_path, monkeypatch):

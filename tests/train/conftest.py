@@ -20,14 +20,9 @@ from xfm.train import Run, pretrain
 
 os.environ["ACCELERATE_USE_CPU"] = "true"  # bit for bit is a promise of the CPU
 SETTINGS = {  # what the tests count on, however recipes are tuned; with dropout, so that its draws matter
-    "model.text.dropout": 0.1,
-    "model.vision.drop_path": 0.1,
+    **{"model.text.dropout": 0.1, "model.vision.drop_path": 0.1, "objectives.mim.start": 0.5, "train.lr": 1e-3},
     **{f"objectives.{objective}.start": 0.25 for objective in ("itm", "imlm", "bbp")},
-    "objectives.mim.start": 0.5,
-    "train.steps": 12,
-    "train.save_every": 5,
-    "train.validate_every": 6,
-    "train.lr": 1e-3,
+    **{"train.steps": 12, "train.save_every": 5, "train.validate_every": 6},
 }
 TIMING = ("seconds", "waited")
 

@@ -11,6 +11,7 @@ from reference.published_file import TINY
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from train.conftest import equal
 
 import xfm
 from xfm.base.files import FileError
@@ -146,14 +147,12 @@ def test_every_form_brings_the_same_weights(form, run, state, words, tmp_path):
 
 
 def test_a_run_of_this_toolkit_goes_out_and_comes_back(run, words, tmp_path):
-    own = Run(tmp_path / "own", run.config)
-    shutil.copytree(run.folder, own.folder)
-    export_checkpoint(own.folder, tmp_path / "own.th")
+    shutil.copytree(run.folder, tmp_path / "own")
+    export_checkpoint(tmp_path / "own", tmp_path / "own.th")
     report = import_checkpoint(tmp_path / "own.th", words, tmp_path / "back")
     assert report.run.config.model.text.heads == run.config.model.text.heads == 4, "which no shape tells"
     assert not report.missing and {*report.unused.values()} == {"alias", "derived"}
-    a, b = (load_file(folder / "model.safetensors") for folder in (own.folder, tmp_path / "back"))
-    assert a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+    assert equal(*(load_file(tmp_path / name / "model.safetensors") for name in ("own", "back")))
 
 
 @pytest.mark.parametrize(("field", "value", "said"), [
@@ -258,19 +257,16 @@ FOREIGN: dict[str, dict[str, tuple[int, ...]]] = {
     "CLIP": {"visual.transformer.resblocks.0.attn.in_proj_weight": (6, 2), "token_embedding.weight": (9, 2)},
     "BERT": {"bert.embeddings.word_embeddings.weight": (9, 2), "cls.predictions.bias": (9,)},
     "RoBERTa": {"roberta.embeddings.word_embeddings.weight": (9, 2), "lm_head.bias": (9,)},
-    "DistilBERT": {"distilbert.embeddings.word_embeddings.weight": (9, 2)},
+    "DistilBERT": {"distilbert.embeddings.word_embeddings.weight": (9, 2)}, "ConvNeXt": {"stages.0.0.gamma": (2,)},
     "BEiT": {"cls_token": (1, 1, 2), "blocks.0.attn.q_bias": (2,), "blocks.0.attn.qkv.weight": (6, 2)},
     "ViT, DeiT": {"cls_token": (1, 1, 2), "pos_embed": (1, 5, 2), "blocks.0.attn.qkv.weight": (6, 2)},
-    "Swin": {"layers.0.blocks.0.attn.qkv.weight": (6, 2)},
+    "Swin": {"layers.0.blocks.0.attn.qkv.weight": (6, 2)}, "GPT-2": {"h.0.attn.c_attn.weight": (2, 6)},
     "ResNet": {"conv1.weight": (2, 3, 7, 7), "layer1.0.conv1.weight": (2, 2, 1, 1), "fc.weight": (9, 2)},
-    "ConvNeXt": {"stages.0.0.gamma": (2,)},
     "X-VLM or ALBEF": {"text_encoder.bert.encoder.layer.6.crossattention.self.key.weight": (2, 2)},
     "BLIP": {"text_decoder.bert.embeddings.word_embeddings.weight": (9, 2)},
-    "GPT-2": {"h.0.attn.c_attn.weight": (2, 6)},
     "T5": {"encoder.block.0.layer.0.SelfAttention.q.weight": (2, 2)},
-    "a run of this toolkit": {"objectives.itc.temperature": ()},
-    "is no model that is known": {"w1": (2, 2)},
-}
+    "a run of this toolkit": {"objectives.itc.temperature": ()}, "is no model that is known": {"w1": (2, 2)},
+}  # fmt: skip
 
 
 def changed(name: str, tensor: Tensor) -> Callable[[State], object]:

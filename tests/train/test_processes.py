@@ -153,10 +153,9 @@ def test_in_parts_itc_contrasts_with_the_same_part_of_the_others(two, trained):
 @pytest.mark.parametrize("way", ["ddp", "fsdp"])
 def test_a_signal_to_one_of_them_ends_all_after_its_step_and_the_run_goes_on_bit_for_bit(way, two, folder):
     name = Path(way) / "seed0"
+    said = f"143: saved after step 2 of 4, in {folder / 'left' / name}: the same call goes on from there"
     for rank in two:
-        assert rank[f"{way} said"] == (
-            f"143: saved after step 2 of 4, in {folder / 'left' / name}: the same call goes on from there"
-        )
+        assert rank[f"{way} said"] == said
         assert [r["step"] for r in rank[f"{way} resumed"]] == [2, 3]
         assert rank[f"{way} resumed"] == rank[f"{way} straight"][2:]
     assert [r.get("processes") for r in Run.open(folder / "left" / name).metrics()] == [2, None, None, None]

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from contextlib import closing
 from functools import cache
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch import Tensor
 from xfm import recipes
 from xfm.config import SOURCES, ConfigError, RunConfig
 from xfm.data import Dataset, dataset
-from xfm.data.batch_loader import loader
 from xfm.data.pair_source import PairSource
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, itm, weights_at
@@ -224,17 +222,3 @@ def test_processes_share_no_item_and_have_those_of_one_with_the_larger_batch(wor
         assert [text for rank in ranks for text in texts_of(rank)] == texts_of(whole[step])
         masks = [rank["images"].image_mask for rank in ranks]
         assert not any(torch.equal(masks[0], other) for other in masks[1:]), "draws of its own"
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("rank", [0, 1])
-def test_loader_workers_take_each_step_once_and_a_resume_goes_on_with_the_next(workers, rank):
-    config = CONFIG.replace({"data.workers": workers})
-    streams = Streams(config, dataset(config).tokenizer(), rank=rank)
-    for start in (0, 5):
-        with closing(loader(streams, start)) as batches:
-            for step, batch in zip(range(start, 8), batches, strict=True):
-                for name, stream in streams[step].items():
-                    field = "image" if hasattr(stream, "image") else "tokens"
-                    got, wanted = getattr(batch[name], field), getattr(stream, field)
-                    assert torch.equal(getattr(got, "ids", got), getattr(wanted, "ids", wanted)), (step, name)

@@ -59,16 +59,12 @@ class ToTheHost(TorchFunctionMode):
 
 HERE = torch.arange(4.0)
 WAITS: dict[str, Callable[[], object]] = {
-    "item": lambda: HERE[0].item(),
-    "bool": lambda: bool(HERE[0] > 0),
-    "nonzero": lambda: HERE.nonzero(),
-    "where": lambda: torch.where(HERE > 1),
-    "mask": lambda: HERE[HERE > 1],
+    "item": lambda: HERE[0].item(), "bool": lambda: bool(HERE[0] > 0), "nonzero": lambda: HERE.nonzero(),
+    "where": lambda: torch.where(HERE > 1), "mask": lambda: HERE[HERE > 1],
     "put by a mask": lambda: HERE.clone().index_put_((HERE > 1,), HERE[2:]),
-    "unique": lambda: HERE.unique_consecutive(),
-    "to the device": lambda: HERE.to("meta"),
+    "unique": lambda: HERE.unique_consecutive(), "to the device": lambda: HERE.to("meta"),
     "index from the host": lambda: torch.ones(4, device="meta")[torch.tensor([0, 1])],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", WAITS)
