@@ -10,20 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+import transformers as hf
 from reference.encoders import beit, bert, roberta, wordpieces
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import (
-    AutoTokenizer,
-    BeitForImageClassification,
-    BeitForMaskedImageModeling,
-    BeitModel,
-    BertForMaskedLM,
-    BertModel,
-    BertTokenizer,
-    RobertaForMaskedLM,
-    RobertaModel,
-)
 
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
@@ -38,8 +28,8 @@ from xfm.train.prepare import started_model
 
 TEXTS = ("A small black cat.", "a cat", "or a dog and A cat and a dog")
 MAKERS = {"roberta": roberta, "bert": bert}
-MODELS: dict[str, Any] = {"roberta": RobertaModel, "bert": BertModel}
-LANGUAGE_MODELS: dict[str, Any] = {"roberta": RobertaForMaskedLM, "bert": BertForMaskedLM}
+MODELS: dict[str, Any] = {"roberta": hf.RobertaModel, "bert": hf.BertModel}
+LANGUAGE_MODELS: dict[str, Any] = {"roberta": hf.RobertaForMaskedLM, "bert": hf.BertForMaskedLM}
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 
 
@@ -98,7 +88,7 @@ def test_safetensors_come_first_pytorchs_file_serves_too_and_tables_are_interpol
 def test_berts_tokenizer_is_this_toolkits_with_its_own_order(tmp_path):
 
     size = wordpieces(tmp_path / "plain")
-    theirs = BertTokenizer.from_pretrained(tmp_path / "plain")
+    theirs = hf.BertTokenizer.from_pretrained(tmp_path / "plain")
     theirs.save_pretrained(tmp_path / "fast")
     (tmp_path / "fast" / "vocab.txt").unlink(missing_ok=True)
     for folder in ("plain", "fast"):
@@ -138,9 +128,9 @@ def original(state: dict[str, Tensor], depth: int = 3) -> dict[str, Tensor]:
 
 TABLES = "use_relative_position_bias"
 VARIANTS: dict[str, tuple[Callable, dict[str, bool]]] = {
-    "pre-trained, one table for all": (BeitForMaskedImageModeling, {"use_shared_relative_position_bias": True}),
-    "a table a block": (partial(BeitModel, add_pooling_layer=False), {TABLES: True}),
-    "fine-tuned": (BeitForImageClassification, {TABLES: True, "use_mean_pooling": True}),
+    "pre-trained, one table for all": (hf.BeitForMaskedImageModeling, {"use_shared_relative_position_bias": True}),
+    "a table a block": (partial(hf.BeitModel, add_pooling_layer=False), {TABLES: True}),
+    "fine-tuned": (hf.BeitForImageClassification, {TABLES: True, "use_mean_pooling": True}),
 }
 
 
@@ -157,7 +147,7 @@ def test_a_vision_encoder_is_transformers(variant, form, tmp_path):
     config, found = fitted(f"beit:{file}")
     model, tokenizer, (said,) = started_model(config, found)
     tuned = variant == "fine-tuned"
-    theirs = BeitModel.from_pretrained(tmp_path / "beit", add_pooling_layer=tuned).eval()
+    theirs = hf.BeitModel.from_pretrained(tmp_path / "beit", add_pooling_layer=tuned).eval()
     image, hidden = torch.randn(2, 3, 48, 48), torch.rand(2, 36) < 0.4
     norm = theirs.pooler.layernorm if tuned else torch.nn.LayerNorm(32, eps=1e-6)
     for mask in (None, hidden) if theirs.embeddings.mask_token is not None else (None,):
@@ -224,9 +214,9 @@ REFUSED: dict[str, tuple[Callable[[Path], tuple[str, Path]], str]] = {
     "bert as roberta": (lambda at: ("roberta", bert(at)), "of type bert, not"),
     "roberta as beit": (lambda at: ("beit", roberta(at) / "model.safetensors"), r"safetensors: is RoBERTa, not BEiT"),
     "absolute positions": (
-        lambda at: ("beit", beit(at, BeitModel, **dict.fromkeys(("use_absolute_position_embeddings", TABLES), True))),
+        lambda at: ("beit", beit(at, hf.BeitModel, use_absolute_position_embeddings=True, **{TABLES: True})),
         "a BEiT with relative positions alone is needed"),
-    "no positions": (lambda at: ("beit", beit(at, BeitModel, **{TABLES: False})), "no relative position table"),
+    "no positions": (lambda at: ("beit", beit(at, hf.BeitModel, **{TABLES: False})), "no relative position table"),
     **{field: (lambda at, field=field, value=value: ("roberta", roberta(at, **{field: value})),
                rf"config\.json: {field} = .*: must be")
        for field, value in {"hidden_act": "relu", "layer_norm_eps": 1e-3, "pad_token_id": 0}.items()},
@@ -288,7 +278,7 @@ def test_minilm_starts_a_language_encoder(tmp_path):
     config, found = fitted(f"bert:{folder}")
     model, tokenizer, _ = started_model(config, found)
     assert sum(p.numel() for p in model.text.parameters()) == 22_565_760  # 22.7 M with its pooler
-    theirs, words = BertModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    theirs, words = hf.BertModel.from_pretrained(folder).eval(), hf.AutoTokenizer.from_pretrained(folder)
     texts = [*TEXTS, "Ünïcode isn't 東京, zyxwvut: #1!", "colourless green ideas sleep furiously " * 5]
     asked = words(texts, padding=True, return_tensors="pt")
     ids, mask = tokenizer.pad([tokenizer.encode(text, 512) for text in texts])
