@@ -12,7 +12,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import xfm_widgets as xw
 from xfm import cli, plots, pretrain, recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
@@ -125,16 +124,6 @@ def test_it_trains_is_ablated_by_name_and_has_its_curve(added: str, tmp_path) ->
     ablated = config.replace({**recipes.ablations()[f"no_{added}"], "name": "ablated"})
     assert f"{stream}/{added}" not in next(pretrain(ablated, tmp_path))
     assert Run.open(tmp_path / "added" / "seed0").model().objectives[added] is not None
-
-
-def test_it_has_its_arrow_in_the_gradient_flow(added: str) -> None:
-    encoders = {"uniformity": "vision", "length": "language layer 0", "which_of_two": "fusion"}
-    record = {"step": 0, "norm": {added: {encoders[added]: 1.5}, "mlm": {"language layer 0": 2.0}}, "held_back": {}}
-    view = xw.GradientFlow([record])
-    shown = {loss["name"]: loss for loss in view.payload["objectives"]}
-    assert set(shown) == {added, "mlm"} and shown[added]["title"] == ADDED[added].title
-    flowing = view.flowing()[added]
-    assert {encoder for encoder, norm in flowing.items() if norm} == {encoders[added].split()[0]}
 
 
 def test_it_is_switched_on_from_a_shell(added: str) -> None:
