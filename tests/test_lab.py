@@ -45,13 +45,10 @@ def test_what_is_neither_checkpoint_nor_folder_is_refused(tmp_path: Path) -> Non
         xfm.load("demmo")
     with pytest.raises(RunError, match=r"no run here \(no config.json\)"):
         xfm.load(tmp_path)
-
-
-@pytest.mark.parametrize("what", [None, b"demo", ["demo"], "x" * 10_000_000, "a\0b", "\ud800"])
-def test_what_is_no_run_is_an_error_of_one_line(what) -> None:
-    with pytest.raises(ConfigError) as error:
-        xfm.load(what)
-    assert len(str(error.value)) < 500 and str(error.value).isprintable()
+    for wrong in (None, b"demo", ["demo"], "x" * 10_000_000, "a\0b", "\ud800"):
+        with pytest.raises(ConfigError) as error:
+            xfm.load(wrong)  # type: ignore[arg-type]
+        assert len(str(error.value)) < 500 and str(error.value).isprintable()
 
 
 def test_a_scene_has_a_number(lab: xfm.Lab) -> None:

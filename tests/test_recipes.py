@@ -39,15 +39,13 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "ewc": {"flow.ewc": 1.0},
     "mlm_distilled": {"flow.mlm_distillation": 1.0},
     **{f"guide_{target}": {"flow.mim_target": target, "flow.standardise_target": True} for target in TARGETS},
-    **{
-        n: {"flow.mim_target": "teacher", "flow.standardise_target": True, "flow.teacher": t}
-        for n, t in TEACHERS.items()
-    },
+    **{n: {"flow.mim_target": "teacher", "flow.standardise_target": True, "flow.teacher": t} for n,
+        t in TEACHERS.items()},
     "images_64": {"data.images": 64},
     **{f"vary_{one}": {f"seed_of.{source}": 1000 for source in SOURCES if source != one} for one in SOURCES},
     "stage1": {"init_from": "stage1"},
     "text_stage1": {"init_from": "stage1:text"},
-}
+}  # fmt: skip
 
 NEED_A_START = ("no_guidance", "neither", "guide_frozen", "l2sp", "ewc", "mlm_distilled")
 

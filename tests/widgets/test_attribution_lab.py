@@ -10,16 +10,13 @@ import torch
 from explain.conftest import DATA, SCENE, TOKENIZER
 
 import xfm_widgets as xw
-from xfm import plots
 from xfm.config import ConfigError
 from xfm.explain.attribution import Attribution
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.method_table import attribute
 from xfm.explain.prepare_inputs import make_inputs, scene_inputs
-from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
-from xfm_widgets.attributions import IN_PAGE
 
 WORDS = TokenAxis(("<s>", "li", "on", "here", "</s>"), (-1, 0, 0, 1, -1), ("lion", "here"))
 IMAGE = np.full((8, 8, 3), 200, np.uint8)
@@ -59,21 +56,6 @@ def test_a_removal_takes_all_pieces_of_a_word_and_the_patches_an_object_covers()
     assert "without a lion, lion, 2 patches" in view.figure().texts[0].get_text().replace("\n", " ")
     with pytest.raises(ConfigError, match="a lion"):
         view.removed_objects = ["a lien"]
-
-
-def test_what_a_callable_raises_or_cannot_say_stands_in_the_view():
-    def failing(patches: np.ndarray, pieces: np.ndarray) -> dict[str, float]:
-        if patches.any():
-            raise RuntimeError("no memory")
-        return {"itm": float("nan") if pieces.any() else 1.0}
-
-    view = xw.AttributionLab(IMAGE, WORDS, [found("a")], objects={"a lion": MASK}, rescore=failing)
-    view.removed_objects = ["a lion"]
-    assert view.message == "RuntimeError: no memory" and view.scores["after"] == {}
-    view.figure()
-    view.removed_objects = []
-    view.removed_words = [1]
-    assert view.message == "" and view.scores["after"] == {"itm": None}
 
 
 def test_an_export_knows_each_single_removal(tmp_path: Path):
@@ -142,12 +124,6 @@ def test_begun_without_methods_it_has_all_of_those_that_are_added(inputs):
     assert view.scores == whole.scores and view.scores["after"] != view.scores["before"]
 
 
-def test_a_page_knows_what_its_methods_say_of_their_numbers(inputs):
-    for name, facts in IN_PAGE.items():
-        made = attribute(inputs, name)
-        assert facts == {"signed": made.signed, "unit": made.unit, "complete": made.complete}, name
-
-
 def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     """Methods are added in place: of METHODS from the page or by name, and of one's own, which are checked."""
 
@@ -177,25 +153,6 @@ def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     for i in range(4):
         view.add(f"number {i}", bright)
     assert len(view.methods) == 6 and view.methods[-1] == "number 3"
-
-
-def test_a_figure_outlines_what_each_question_is_about(model, monkeypatch):
-    first = scene_inputs(model, TOKENIZER, SCENE, about=0)
-    other = replace(first, target=ITC, truth=scene_inputs(model, TOKENIZER, SCENE, about=1).truth)
-    outlined = []
-    draw = plots.attributions
-    monkeypatch.setattr(plots, "attributions", lambda *given, **more: outlined.extend(given[2]) or draw(*given, **more))
-    unknown = replace(first, target=TARGETS["box x"], truth=None)
-    view = xw.AttributionLab.of([first, other, unknown], ["edges", "centre"])
-    view.figure()
-    assert [t is None or t.tolist() for t in outlined] == [
-        t is None or t.tolist() for t in (first.truth, first.truth, other.truth, other.truth, None, None)
-    ]
-    assert not (first.truth == other.truth).all()
-    outlined.clear()
-    view.removed_patches = [0]
-    view.figure()
-    assert outlined == [None] * 6, "of what is removed nothing is outlined"
 
 
 def test_a_lab_without_questions_says_who_can_add():

@@ -92,20 +92,6 @@ def test_what_a_callable_does_wrong_stands_in_the_view(said):
     assert len(view.figure().bytes()) > 1000
 
 
-def test_graceful_where_things_are_missing(tmp_path):
-    nowhere = xw.GroundingPad(IMAGE, TRUE, lambda _: {"box": [np.nan] * 4, "attention": np.full(16, np.nan)})
-    assert nowhere.found["a lion"]["box"] is None and nowhere.found["a lion"]["iou"] is None
-    for view in (
-        nowhere,
-        xw.GroundingPad(IMAGE, {}, ground),
-        xw.GroundingPad(IMAGE[:30], TRUE, lambda _: {"box": (0, 0, 0, 0)}),
-    ):
-        assert not view.message and len(view.figure().bytes()) > 1000
-        assert view.to_html(tmp_path / "view.html").stat().st_size < 135_000
-    with pytest.raises(ConfigError, match=r"boxes\['a lion'\].shape = \(1,\): must be \(4,\)"):
-        xw.GroundingPad(IMAGE, {"a lion": [1]}, ground)
-
-
 def test_each_finding_is_sent_once_and_a_page_that_begins_gets_all(monkeypatch, tmp_path):
     view = xw.GroundingPad(IMAGE, TRUE, ground)
     sent: list[int] = []

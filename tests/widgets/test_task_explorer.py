@@ -265,23 +265,3 @@ def test_a_picture_is_sent_small() -> None:
     assert Image.open(BytesIO(sent)).size == (224, 112) and len(sent) < 40_000
     view = own(n=200)
     assert len(view.payload["items"]) == 200 and len(view.payload["pictures"]) == 1, "each picture once"
-
-
-def test_a_page_asks_and_opens(made: Callable[..., TaskRun]) -> None:
-    view = xw.TaskExplorer.of(made("vqa"), item=1)
-
-    def send(**content: Any) -> None:
-        view._handle_custom_msg(content, [])
-
-    send(do="ask", of="<b>how many</b> lions?")
-    assert view.message == "" and view.answered["text"] == "<b>how many</b> lions?" and view.answered["item"] == 1
-    confidences = [answer["confidence"] for answer in view.answered["answers"]]
-    assert confidences == sorted(confidences, reverse=True) and sum(confidences) <= 1 + 1e-6
-    before = view.answered
-    for wrong in (" ", "x" * 501):
-        send(do="ask", of=wrong)
-        assert "text = " in view.message and view.answered is before
-    send(do="trace", of="")
-    assert view.message == "" and view.opened["kind"] == "trace" and "default-src 'none'" in view.opened["page"]
-    send(do="attribute", of="1")
-    assert "picture = 1: must be 0 to 0" in view.message and view.opened["kind"] == "trace"

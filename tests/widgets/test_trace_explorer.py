@@ -186,17 +186,6 @@ def test_what_is_missing_is_said(tmp_path):
     xw.TraceExplorer(example(pieces=1), map="language").figure()._repr_png_()
 
 
-def test_its_figure_says_what_is_chosen():
-    view = xw.TraceExplorer({"a": example(), "b": example(1)}, token=3, patch=2, shown="A−B", heads="mean")
-    figure = view.figure()
-    assert {"“on” looks at", "looks at patch 2"} <= {axes.get_title(loc="left") for axes in figure.axes}
-    assert figure.texts[0].get_text() == "a − b, cross, layer 0, mean of the heads"
-    view.layer, view.heads, view.head = 9, "head", 9  # more than there are: the last is shown
-    assert view.figure().texts[0].get_text() == "a − b, cross, layer 1, head 1"
-    view.map = "language"
-    assert len(view.figure()._repr_png_()[0]) > 1000
-
-
 def test_a_rollouts_row_says_what_comes_from_the_other_side():
     view = xw.TraceExplorer(example(), map="fusion", heads="rollout", layer=1, token=3)
     words = view.weights()[3].sum().item()

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import javascript
-import numpy as np
 import offline_pages
 import pytest
 
-import xfm
 import xfm_widgets as xw
-from xfm import explain
 from xfm_widgets.pages import script_json
 from xfm_widgets.view import View
 
@@ -133,30 +130,13 @@ def test_of_a_state_that_holds_what_is_not_there_the_rest_is_opened() -> None:
 
 
 def test_a_page_is_sent_to_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    view, sent = xw.GradientFlow([RECORD]), list[Any]()
-    monkeypatch.setattr(view, "send", sent.append)
-    view._hear(view, {"do": "page", "of": ""}, [])
-    assert [content["page"][:15] for content in sent] == ["<!doctype html>"]
-
-
-def test_a_page_that_is_asked_for_says_what_the_view_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error too, which stands there after it; one in writing the page takes its place."""
+    """It says what the view says, an error too, which stands there after it; one in writing it takes its place."""
     view, sent = xw.GradientFlow([RECORD]), list[Any]()
     monkeypatch.setattr(view, "send", sent.append)
     view.message = "RuntimeError: diverged"
     view._hear(view, {"do": "page", "of": ""}, [])
+    assert [content["page"][:15] for content in sent] == ["<!doctype html>"]
     assert view.message == offline_pages.state(sent[0]["page"])["message"] == "RuntimeError: diverged"
     monkeypatch.setattr(view, "_complete", lambda: 1 / 0)
     view._hear(view, {"do": "page", "of": ""}, [])
     assert view.message == "ZeroDivisionError: division by zero" and len(sent) == 1
-
-
-def test_the_credit_travels_with_the_picture() -> None:
-    lab = xfm.load("demo")
-    scene, own = lab.scene(3), np.full((60, 40, 3), 200, np.uint8)
-    assert "OpenMoji" in scene.credit
-    assert xw.AttributionLab.of(lab.inputs(scene), ["edges"]).credit == scene.credit
-    assert xw.AttributionLab.of(lab.inputs(own, "a lion"), ["edges"]).credit == ""
-    assert xw.GroundingPad.of(lab.model, lab.tokenizer, scene).credit == scene.credit
-    ground = explain.box_predictor(lab.model, lab.tokenizer, own)
-    assert xw.GroundingPad(own, {}, ground, phrase="a lion").credit == ""
