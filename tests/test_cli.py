@@ -63,8 +63,7 @@ def test_a_mistake_ends_with_the_way_out(words: str, said: str, tmp_path: Path, 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         main(words.split())
-    assert end.value.code not in (0, None)
-    assert said in str(end.value.code) + capsys.readouterr().err
+    assert end.value.code not in (0, None) and said in str(end.value.code) + capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 

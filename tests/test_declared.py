@@ -1,7 +1,5 @@
 """A loss whose declaration is wrong is refused in one sentence: when the model is built, or at its first step."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -170,5 +168,4 @@ def test_the_graph_is_looked_through_once_and_a_frozen_encoder_needs_no_gradient
     monkeypatch.setattr("xfm.objectives.declared._reaches", lambda *_: asked.append(1) or True)
     forward(pretraining)
     forward(pretraining)
-    assert asked == [1]
-    assert {name: type(stream) for name, stream in batches.batch(batches.config()).items()} == BATCHES
+    assert asked == [1] and {name: type(stream) for name, stream in batches.batch(batches.config()).items()} == BATCHES

@@ -116,8 +116,7 @@ def test_it_trains_is_ablated_by_name_and_has_its_curve(added: str, tmp_path) ->
     config = with_loss(added, name="added", **{"train.steps": 3, "train.validate_every": 3})
     records = list(pretrain(config, tmp_path))
     stream = ADDED[added].streams[0]
-    assert all(f"{stream}/{added}" in record for record in records)
-    assert f"validation/{stream}/{added}" in records[-1]
+    assert all(f"{stream}/{added}" in record for record in records) and f"validation/{stream}/{added}" in records[-1]
     drawn = [axes.get_title(loc="left") for axes in plots.learning_curves(records, config).axes]
     titles = [" ".join(title.split()) for title in drawn]  # long ones are wrapped
     assert any(title.startswith(added.upper()) and ADDED[added].title in title for title in titles), titles

@@ -88,8 +88,7 @@ def test_no_picture_is_twice_in_a_batch_and_every_draw_is_keyed(tmp_path: Path) 
     source = FileSource(captions(tmp_path, 30), 48)
     keys = [ItemKey("train", 1, 5, i) for i in range(source.size("train"))]
     texts = [source.pair(key).text for key in keys]
-    assert len(set(texts)) == len(texts)
-    assert [source.pair(key).text for key in reversed(keys)] == texts[::-1]
+    assert len(set(texts)) == len(texts) and [source.pair(key).text for key in reversed(keys)] == texts[::-1]
     assert len({source.text(key) for key in keys}) == len(keys)
 
 

@@ -370,8 +370,7 @@ def test_a_figure_is_sharp_the_same_every_time_and_embeds_its_fonts(tmp_path) ->
         figure.savefig(path := tmp_path / f"a.{kind}")
         figure.savefig(buffer := BytesIO(), format=kind)
         for content in (path.read_bytes(), buffer.getvalue()):
-            assert re.search(rb"/FontType 42|/CIDFontType2", content)
-            assert not re.search(rb"/Type3|/FontType 3", content)
+            assert re.search(rb"/FontType 42|/CIDFontType2", content) and not re.search(rb"/Type3|/FontType 3", content)
     plain = plots.gradient_table(frame()).bytes()
     dark = {"figure.facecolor": "black", "savefig.facecolor": "black", "text.color": "white", "font.size": 30}
     with matplotlib.rc_context(dark):  # the user's settings neither matter nor change
@@ -466,8 +465,7 @@ def test_many_variants_are_all_drawn_and_no_two_look_the_same() -> None:
     figure = plots.probes(many, ["language: drift from the start"])
     lines = [line for line in figure.axes[0].lines if line.get_label() in many]
     looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines]
-    assert len(looks) == len({*looks}) == 24
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {*many}
+    assert len(looks) == len({*looks}) == 24 and {text.get_text() for text in figure.legends[0].get_texts()} == {*many}
 
 
 def test_a_specialist_has_no_line_where_it_has_no_encoder_and_all_are_in_the_legend() -> None:

@@ -184,8 +184,7 @@ def test_no_text_breaks_a_figure(name: str) -> None:
 
 @pytest.mark.parametrize("text", hostile.params())
 def test_texts_become_drawable_and_short(text: str) -> None:
-    assert drawable(drawable(text)) == drawable(text)
-    assert len(clip(text, 20)) <= 20 and "\n" not in clip(text, 20)
+    assert drawable(drawable(text)) == drawable(text) and len(clip(text, 20)) <= 20 and "\n" not in clip(text, 20)
     assert len(wrap(text, 2.0)) < 600
     drawable(text).encode()
     assert ElementTree.fromstring(plots.bars({f"0 {text}": 1.0}, "x").bytes("svg")) is not None

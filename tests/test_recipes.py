@@ -190,6 +190,5 @@ def test_an_objective_joins_at_its_share_of_the_steps_and_is_off_at_weight_zero(
     fields = {"itm.start": 0.35, "mim.start": 0.5, "mlm.weight": 0.0, "bbp.weight": 4.0}
     changes = {"train.steps": 10} | {f"objectives.{name}": value for name, value in fields.items()}
     on = [weights_at(recipes.base().replace(changes), step) for step in range(10)]
-    assert ["itm" in w for w in on] == [False] * 3 + [True] * 7
-    assert ["mim" in w for w in on] == [False] * 5 + [True] * 5
+    assert ["itm" in w for w in on] == [False] * 3 + [True] * 7 and ["mim" in w for w in on] == [False] * 5 + [True] * 5
     assert not any("mlm" in w for w in on) and on[0]["bbp"] == 4.0

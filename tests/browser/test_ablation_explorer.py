@@ -1,7 +1,5 @@
 """The ablation explorer in a real JupyterLab: effects by mouse and keyboard, pairs, bands, copying."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The attribution lab in a real JupyterLab: objects and words go with a click or a key, and scores change."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What all views have in common, in pages of their own: their size, their tools, and use from anyone's page."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

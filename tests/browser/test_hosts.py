@@ -1,7 +1,5 @@
 """A view in its hosts: it is displayed, a click reaches Python, its theme is the page's, and a figure stays behind."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

@@ -88,8 +88,7 @@ ANSWERS = {
 def test_what_a_callable_does_wrong_stands_in_the_view(said):
     view = xw.GroundingPad(IMAGE, TRUE, lambda phrase: ground(phrase) | ANSWERS[said] if said in ANSWERS else 1 / 0)
     assert view.message.startswith(said) and view.found == {}
-    assert view.data()["IoU"].isna().all() and view.attention() is None
-    assert len(view.figure().bytes()) > 1000
+    assert view.data()["IoU"].isna().all() and view.attention() is None and len(view.figure().bytes()) > 1000
 
 
 def test_each_finding_is_sent_once_and_a_page_that_begins_gets_all(monkeypatch, tmp_path):

@@ -119,8 +119,7 @@ def test_a_picture_of_ones_own_ranks_the_sentences(form, tmp_path):
     assert score.asked == [((40, 60, 3), "image to text")]
     assert view.data()["candidate"].tolist() == [5, 4, 3, 2, 1, 0] and view.data()["ITM"].isna().all()
     shown = np.frombuffer(view.own_scores["image to text"]["picture"], np.uint8).reshape(48, 48, 3)
-    assert np.abs(shown.astype(int) - (200, 30, 30)).max() < 12
-    assert len(view.figure().bytes()) > 1000
+    assert np.abs(shown.astype(int) - (200, 30, 30)).max() < 12 and len(view.figure().bytes()) > 1000
     view.to_html(tmp_path / "view.html")
 
 

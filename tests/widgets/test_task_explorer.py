@@ -140,8 +140,7 @@ def test_controls_are_named_compared_and_asked_for_what_they_see(made: Callable[
     apart = [row["answer"] != other["answer"] for row, other in zip(plain.answers(), scratch.answers(), strict=True)]
     two = xw.TaskExplorer.of(plain, scratch)
     assert [item["disagree"] for item in two.payload["items"]] == apart
-    assert two.payload["counts"]["disagree"] == sum(apart)
-    assert view.trace().data().shape[0]
+    assert two.payload["counts"]["disagree"] == sum(apart) and view.trace().data().shape[0]
     view.which = 2
     image, text = view._pair(0)
     assert (image == 128).all() and text == view._items[0].texts[0]
@@ -218,8 +217,7 @@ def test_of_a_large_test_set_every_kind_is_there(n: int) -> None:
     rng = np.random.default_rng(n)
     right, disagree = rng.random(n) < 0.97, rng.random(n) < 0.05
     places = chosen(right, disagree)
-    assert places == chosen(right, disagree) == sorted(set(places))
-    assert len(places) == min(n, MOST)
+    assert places == chosen(right, disagree) == sorted(set(places)) and len(places) == min(n, MOST)
     for kind in range(4):
         of_kind = np.flatnonzero(2 * disagree + right == kind)
         assert np.isin(of_kind, places).sum() >= min(len(of_kind), LEAST)

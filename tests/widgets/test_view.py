@@ -33,8 +33,7 @@ def test_text_in_an_export_cannot_leave_its_script(tmp_path: Path) -> None:
     assert "Pictures: mine \\u003c/script>" in page and "</script><img" not in page and "\u2028" not in page
     state = offline_pages.state(page)
     assert state["payload"]["objectives"][0]["title"] == HOSTILE
-    assert "default-src 'none'" in page and "OpenMoji" not in page
-    assert state["credit"] == "Pictures: mine </script>"
+    assert "default-src 'none'" in page and "OpenMoji" not in page and state["credit"] == "Pictures: mine </script>"
     assert state["share"] == 0 and not any(name.startswith("_") for name in state)
 
 
@@ -117,8 +116,7 @@ def test_a_state_that_cannot_be_opened_says_so_and_changes_nothing(text: str, sa
     view = xw.GradientFlow([RECORD, RECORD | {"step": 1}], share=0.5)
     before = {name: getattr(view, name) for name in view.choices()}
     view._hear(view, {"do": "open", "of": text}, [])
-    assert said in str(view.message)
-    assert {name: getattr(view, name) for name in view.choices()} == before
+    assert said in str(view.message) and {name: getattr(view, name) for name in view.choices()} == before
 
 
 def test_of_a_state_that_holds_what_is_not_there_the_rest_is_opened() -> None:
