@@ -141,8 +141,6 @@ def test_what_is_no_config_at_all() -> None:
 
 
 @pytest.mark.parametrize(("mistake", "said"), [
-    (lambda: recipes.get("dmo"), r"'dmo'.*did you mean 'demo'\?.*demo, pretrained, small, base, smoke"),
-    (lambda: recipes.get("demo+no_guidence"), r"'no_guidence'.*did you mean 'no_guidance'\?.*no_itm"),
     (lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
      r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$"),
     (lambda: tasks.select_tasks("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from xfm import cli, plots, pretrain, recipes
+from xfm import plots, pretrain, recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
@@ -123,14 +123,6 @@ def test_it_trains_is_ablated_by_name_and_has_its_curve(added: str, tmp_path) ->
     ablated = config.replace({**recipes.ablations()[f"no_{added}"], "name": "ablated"})
     assert f"{stream}/{added}" not in next(pretrain(ablated, tmp_path))
     assert Run.open(tmp_path / "added" / "seed0").model().objectives[added] is not None
-
-
-def test_it_is_switched_on_from_a_shell(added: str) -> None:
-    options = [f"--objectives.{added}.weight", "0.25", "--train.steps", "7"]
-    scale = ["--flow.text-gradient.which_of_two", "0.5"] if added == "which_of_two" else []
-    config = cli.parse(["pretrain", "smoke", *options, *scale]).config  # type: ignore[union-attr]
-    assert config.objectives[added].weight == 0.25 and config.train.steps == 7
-    assert config.flow.text_gradient.get(added) == (0.5 if scale else None)
 
 
 def test_losses_that_cannot_be_are_refused_before_anything_is_made(tmp_path) -> None:

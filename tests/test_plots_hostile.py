@@ -233,17 +233,6 @@ def test_what_are_no_numbers_is_refused_by_name(form: str) -> None:
         figures.grounding(PICTURE, "a", boxes={"predicted": [1, 2, 3] if values is None else values})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
-def test_numbers_that_are_not_finite_have_no_colour(value: float) -> None:
-    values = np.eye(8)
-    values[0, 0] = value
-    assert plots.patch_maps(PICTURE, {"a": values}, signed=True).bytes()
-    assert figures.grounding(PICTURE, "a", attention=values).bytes()
-    assert figures.masked_prediction(PICTURE, np.arange(4) > 0, np.full(4, value), None, []).bytes()
-    side = figures.AttentionSide("a", "patches", torch.full((5,), value))
-    assert figures.plot_attention([side], traced("a")).bytes()
-
-
 # ---- files
 
 

@@ -124,21 +124,6 @@ def doubtful(phrase):
                              "never_seen": ["zqxj"], "begins": ("the",)}  # fmt: skip
 
 
-def test_doubts_are_sent_tabled_and_drawn():
-    view = xw.GroundingPad(IMAGE, TRUE, doubtful)
-    found = view.found["a lion"]
-    assert (found["presence"], found["never_seen"], found["split"]) == (0.01, ["zqxj"], [("zqxj", ["zq", "xj"])])
-    assert found["begins"] == ["the"]
-    assert [c["share"] for c in found["candidates"]] == [0.75, 0.25] and found["candidates"][1]["presence"] is None
-    assert view.data()["presence"].tolist() == [0.01, 0.01]
-    texts = said(view.figure())
-    assert "presence 1 %" in texts and "25 %" in texts and "75 %" not in texts  # which is the predicted box
-    view.candidates = False
-    assert "25 %" not in said(view.figure())
-    plain = xw.GroundingPad(IMAGE, TRUE, ground)
-    assert plain.found["a car"]["presence"] is None and plain.found["a car"]["never_seen"] is None
-
-
 def test_scenes_are_leafed_through_with_their_own_phrases(tmp_path):
     other = IMAGE[:30]
     view = xw.GroundingPad(IMAGE, TRUE, ground, [(other, {"a dog": (1, 1, 4, 4), "a car": (2, 2, 4, 4)}, doubtful)])

@@ -184,24 +184,6 @@ def test_what_cannot_be_compared_is_refused_by_name(made: Callable[..., TaskRun]
 # ---- of one's own answers
 
 
-def test_items_are_kept_by_kind_and_by_words() -> None:
-    view = own()
-    assert view.payload["counts"] == {"all": 4, "right": 2, "wrong": 2, "disagree": 4}
-    kept = {}
-    for kind in ("all", "right", "wrong", "disagree"):
-        view.show = kind
-        kept[kind] = view.kept()
-    assert kept == {"all": [0, 1, 2, 3], "right": [0, 2], "wrong": [1, 3], "disagree": [0, 1, 2, 3]}
-    view.show, view.search = "right", "LION 2"
-    assert (
-        view.kept() == [2] and view.data()["item"].tolist() == [2, 2] and view.data()["right"].tolist() == [True, False]
-    )
-    with pytest.raises(ConfigError, match="show = 'rigth': must be"):
-        view.show = "rigth"
-    assert [own(show=kind).item for kind in ("all", "right", "wrong")] == [0, 0, 1], "the first of its kind"
-    assert own(search="LION 3").item == 3 and own(show="wrong", item=2).item == 2, "an item that is asked for stays"
-
-
 def test_boxes_disagree_where_one_alone_is_right() -> None:
     boxes = [[0.5, 0.5, 0.2, 0.2]] * 3
     models = [Answered("a", boxes, [1, 0, 0]), Answered("b", [[0.4, 0.5, 0.2, 0.2]] * 3, [1, 1, 0])]
@@ -254,6 +236,8 @@ def test_what_is_no_answer_and_other_wrong_things_are_refused_by_name() -> None:
     for said, make in wrong.items():
         with pytest.raises(ConfigError, match=said):
             make()
+    with pytest.raises(ConfigError, match="show = 'rigth': must be"):
+        own(show="rigth")
     assert "No test items" in own(n=0).message and own(n=0).data().empty and own(n=0).figure().bytes()
 
 

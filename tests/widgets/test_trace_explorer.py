@@ -183,14 +183,3 @@ def test_what_is_missing_is_said(tmp_path):
     both.shown = "A−B"
     assert "'only' has vision" in both.figure().texts[0].get_text()
     xw.TraceExplorer(example(pieces=1), map="language").figure()._repr_png_()
-
-
-def test_a_rollouts_row_says_what_comes_from_the_other_side():
-    view = xw.TraceExplorer(example(), map="fusion", heads="rollout", layer=1, token=3)
-    words = view.weights()[3].sum().item()
-    assert 0.2 < words < 0.3
-    assert view.sides()[0].title == f"“on” is made of words ({words:.0%}; {1 - words:.0%} from the picture)"
-    view.map = "cross"
-    assert view.sides()[0].title == f"“on” is made of patches ({1 - words:.0%}; {words:.0%} from the words)"
-    view.map, view.token = "language", -1
-    assert view.sides()[0].title == "words, mean, is made of words (100%)"
