@@ -189,17 +189,14 @@ def test_nothing_from_data_becomes_html(run: Run, tmp_path: Path, monkeypatch: p
     assert "Nothing was evaluated" in write_report(Run.open(folder)).read_text("utf-8")
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("DONE", None, "not finished; train it to the end"),
-        ("metrics.jsonl", "", r"metrics.jsonl: has no records"),
-        ("environment.json", "{", r"environment.json: not readable .* delete the file"),
-        ("environment.json", "[" * 100_000, r"environment.json: not readable .*too deeply.* delete the file"),
-        ("evaluation.json", "[{}]", r"evaluation.json: .*measure again"),
-        ("figures", "a file", r"figures: cannot be written"),
-    ],
-)
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("DONE", None, "not finished; train it to the end"),
+    ("metrics.jsonl", "", r"metrics.jsonl: has no records"),
+    ("environment.json", "{", r"environment.json: not readable .* delete the file"),
+    ("environment.json", "[" * 100_000, r"environment.json: not readable .*too deeply.* delete the file"),
+    ("evaluation.json", "[{}]", r"evaluation.json: .*measure again"),
+    ("figures", "a file", r"figures: cannot be written"),
+])  # fmt: skip
 def test_a_run_that_cannot_be_reported_says_why(run, tmp_path, name, content, message, monkeypatch) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run.folder, folder, ignore=shutil.ignore_patterns("figures", "report.html"))
@@ -262,16 +259,13 @@ def test_the_abstract_says_what_was_trained_of_techniques_that_concern_a_loss() 
         assert ("stop-gradient is" in text, "guidance is" in text) == expected, name
 
 
-@pytest.mark.parametrize(
-    ("recipe", "changes"),
-    [
-        ("smoke", {}),
-        ("demo+no_stop_gradient", {"seed": 3, "train.lr": 3e-4}),
-        ("demo", {"name": "my run's", "train.compile": True, "model.vision.absolute_positions": False}),
-        ("smoke", {"name": "other", "data.mask.image_patches": 9, "init_from": "stage1", "flow.mim_target": "frozen"}),
-        ("smoke", {"data.sources": ["own/a <x> b.jsonl", "csv:it's.csv"], "data.weights": [1.0, 2.5]}),
-    ],
-)
+@pytest.mark.parametrize(("recipe", "changes"), [
+    ("smoke", {}),
+    ("demo+no_stop_gradient", {"seed": 3, "train.lr": 3e-4}),
+    ("demo", {"name": "my run's", "train.compile": True, "model.vision.absolute_positions": False}),
+    ("smoke", {"name": "other", "data.mask.image_patches": 9, "init_from": "stage1", "flow.mim_target": "frozen"}),
+    ("smoke", {"data.sources": ["own/a <x> b.jsonl", "csv:it's.csv"], "data.weights": [1.0, 2.5]}),
+])  # fmt: skip
 def test_the_command_trains_the_same_run_again(recipe: str, changes: dict) -> None:
     config = recipes.get(recipe).replace(changes)
     nearest, differing = departures(config)
