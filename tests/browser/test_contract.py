@@ -1,7 +1,5 @@
 """What every view promises on a phone, on a projector and to a screen reader, as pages of the bundled checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -85,8 +83,7 @@ def shown(pages: Callable[[str], Path], browser: Browser) -> Iterator[Any]:
 @pytest.mark.parametrize("name", CASES)
 def test_on_a_phone_nothing_is_cut_controls_fit_a_finger_and_a_swipe_scrolls(name, shown):
     page = shown(name, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate(TARGETS, SMALLEST) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390 and page.evaluate(TARGETS, SMALLEST) == []
     actions = "[...document.querySelectorAll('.xfm-view *')].map((e) => getComputedStyle(e).touchAction)"
     assert set(page.evaluate(actions)) <= {"auto", "manipulation"}, (
         "a finger that moves scrolls the page, wherever it began"

@@ -1,7 +1,5 @@
 """What the tests of all views use."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

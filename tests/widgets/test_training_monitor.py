@@ -125,8 +125,7 @@ def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained,
     for n in (3, 5):
         run.write({"metrics.jsonl": "".join(json.dumps(r) + "\n" for r in metrics[:n])})
         view._handle_custom_msg({"do": "refresh"}, [])
-        assert view.message == "" and len(curve(view, "loss")) == n
-        assert view.payload["runs"][0]["state"] == "unfinished"
+        assert view.message == "" and len(curve(view, "loss")) == n and view.payload["runs"][0]["state"] == "unfinished"
 
 
 def test_long_runs_are_thinned_to_means_and_steps_that_come_again_replace():
@@ -172,8 +171,7 @@ def test_what_training_raises_stands_in_the_message_and_stays():
     view = ended(failing())
     assert not view.done and view.step == 1
     view.refresh()
-    assert view.message == "RuntimeError: the disk is full"
-    assert view.payload["runs"][0]["state"] == "stopped"
+    assert view.message == "RuntimeError: the disk is full" and view.payload["runs"][0]["state"] == "stopped"
     view.start()
     assert "Nothing to train" in view.message, "a generator is used up"
     assert ended([{"step": 0}]).message == "KeyError: 'of'"
@@ -190,8 +188,7 @@ def test_where_another_run_begins_the_warm_start_has_ended() -> None:
 
     view = xw.TrainingMonitor(live=told())
     view.start()
-    assert view.wait(LONG)
-    assert seen[10] == ["live"] and seen[25] == ["finished", "live"]
+    assert view.wait(LONG) and seen[10] == ["live"] and seen[25] == ["finished", "live"]
 
 
 def test_a_stop_closes_the_generator_in_its_own_thread():
