@@ -21,18 +21,20 @@ const LOW = 90; // letters of a lower digit
  * @param {string[]} texts one behind the other, each of whole pairs
  */
 export function fromDense(...texts) {
-  const [lower, upper] = [new Uint16Array(128), new Uint16Array(128)];
-  for (let i = 0; i < LETTERS.length; i++) {
-    lower[LETTERS.charCodeAt(i)] = i;
-    upper[LETTERS.charCodeAt(i)] = i * LOW;
-  }
-  const count = texts.reduce((sum, { length }) => sum + length, 0);
+  const values = new Uint16Array(1 << 15); // of two letters, as they stand in the memory
+  for (let i = 0; i < 1 << 13; i++)
+    values[LETTERS.charCodeAt(i % LOW) | (LETTERS.charCodeAt(Math.floor(i / LOW)) << 8)] = i;
+  const lengths = texts.map(({ length }) => length);
+  const count = lengths.reduce((sum, length) => sum + length, 0);
   const units = new Uint16Array(Math.ceil((13 * count) / 32)); // the last bits may be none of the content
+  const pairs = new Uint16Array(Math.max(0, ...lengths) / 2);
+  const letters = new Uint8Array(pairs.buffer);
+  const coder = new TextEncoder();
   let [bits, size, to] = [0, 0, 0];
   for (const text of texts) {
-    const letters = new TextEncoder().encode(text);
-    for (let i = 0; i < letters.length; i += 2) {
-      bits |= (lower[letters[i]] + upper[letters[i + 1]]) << size;
+    coder.encodeInto(text, letters);
+    for (let i = 0; 2 * i < text.length; i++) {
+      bits |= values[pairs[i]] << size;
       size += 13;
       if (size < 16) continue;
       units[to++] = bits;
