@@ -13,7 +13,7 @@ import { generator, LENGTH, PATCHES, PHRASE, PIXELS, PURPOSES, upTo, VOCABULARY 
 
 export const WIDTH = 48;
 const HIDDEN = 80; // of an MLP
-const EMBEDDING = 32; // of the contrastive space
+const EMBEDDING = 24; // of the contrastive space
 export const COARSE = 48; // numbers of a patch's pixels at half their resolution
 const MOST = 256; // texts of one pass
 const DEPTH = 2;
@@ -291,7 +291,10 @@ export function createModel(tape, seed) {
         [parameters["fusion.positions"], places[PATCHES]],
       ];
       const placed = tape.gathered(parts, patches.rows);
-      return { keys: tape.linear(patches, parameters["fusion.key"]), values: tape.linear(placed, parameters["fusion.value"]) };
+      return {
+        keys: tape.linear(patches, parameters["fusion.key"]),
+        values: tape.linear(placed, parameters["fusion.value"]),
+      };
     },
 
     /**
