@@ -7,8 +7,8 @@ median), of the processor, which other work on the machine hardly changes, and e
 groups of held-out pairs, and the box IoU after `steps` and `longer` steps, beside the IoU of the best constant box; in
 joint training from scratch the last 100 steps' losses without the stop minus with it, paired by seed; the same
 difference of MLM's held-out loss after a second phase of fusion losses. Intervals are 95 % (Student's t). The page's
-sentences take their numbers from here. The recipe (rate, weights, deviations of the first weights) was chosen on seeds
-1000 and 1001 by R@1 and IoU after 400 steps; the seeds here are others.
+sentences take their numbers from here. The recipe (rate, weights of losses, places in the fusion encoder, deviations of
+the first weights) was chosen on seeds 1000 to 1003 by R@1 and IoU after 400 steps; the seeds here are others.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from xfm.objectives.bbp import overlap
 SIDE, BATCH, LENGTH, WIDTH, FIRST = 32, 16, 6, 48, 9  # pixels, pairs, tokens, width, id of the first concept
 WEIGHTS, PAIRS, TEXTS, WORDS, PATCHES, NEGATIVES = range(1, 7)
 FUSED = ("itm", "imlm", "bbp")
-LOSS_WEIGHTS = {"bbp": 10}  # of losses in what is minimised; 1 of the others
 
 
 def mixed(h: int) -> int:
@@ -174,8 +173,8 @@ class Twin:
 
     def fuse(self, text: Tensor, patches: Tensor, items: Any) -> Tensor:
         x = self.norm(text + self.attention(text, "fusion.0"), "fusion.0.norm1")
-        memory = (patches[items] + self.p["fusion.positions"]) @ self.p["fusion.memory"]
-        cross = self.attend(x @ self.p["fusion.query"], *memory.chunk(2, -1))
+        keys, placed = patches[items] @ self.p["fusion.key"], patches[items] + self.p["fusion.positions"]
+        cross = self.attend(x @ self.p["fusion.query"], keys, placed @ self.p["fusion.value"])
         x = self.norm(x + self.linear(cross, "fusion.cross"), "fusion.cross_norm")
         return self.norm(x + self.mlp(x, "fusion.0"), "fusion.0.norm2")
 
@@ -231,10 +230,6 @@ class Twin:
 
         return draw(similarity.T), draw(similarity)
 
-    @staticmethod
-    def total(losses: dict[str, Tensor]) -> Tensor:
-        return sum((LOSS_WEIGHTS.get(name, 1) * loss for name, loss in losses.items()), torch.zeros(()))
-
     def gradients(self, loss: Tensor) -> dict[str, np.ndarray | None]:
         found = torch.autograd.grad(loss, [*self.p.values()], retain_graph=True, allow_unused=True)
         return {name: None if g is None else g.numpy() for name, g in zip(self.p, found, strict=True)}
@@ -242,8 +237,8 @@ class Twin:
     def step(self, stopped: bool, guidance: str, losses: tuple[str, ...]) -> dict[str, float]:
         values = {n: loss for n, loss in self.losses(stopped, guidance).items() if n in losses}
         self.adam.zero_grad(set_to_none=True)
-        self.total(values).backward()
-        self.adam.param_groups[0]["lr"] = 3e-3 * min(1, (self.done + 1) / 20)
+        sum(values.values(), torch.zeros(())).backward()
+        self.adam.param_groups[0]["lr"] = 2e-3 * min(1, (self.done + 1) / 20)
         self.adam.step()
         self.done += 1
         return {n: loss.item() for n, loss in values.items()}

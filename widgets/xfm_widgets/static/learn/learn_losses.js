@@ -13,9 +13,6 @@ import { COARSE } from "./learn_model.js";
 
 export const LOSSES = /** @type {LossName[]} */ (["mlm", "mim", "itc", "itm", "imlm", "bbp"]);
 
-// Of BBP beside the other losses: with weight 5 the boxes' IoU was 0.45 after 400 steps, with 10 it was 0.69 (2 seeds).
-export const BOX_WEIGHT = 10;
-
 /** @template T @param {() => T} make @returns {() => T} what is made once, when it is asked for */
 function once(make) {
   /** @type {{ value: T } | undefined} */
@@ -248,7 +245,7 @@ export function createFlow(tape, model, batch, guidance, passes) {
     const slopes = boxes.map((box, i) => {
       const { loss, slope } = boxError(box, Array.from(batch.boxes.subarray(4 * i, 4 * i + 4)));
       value += loss / rows;
-      return slope.map((d, c) => (BOX_WEIGHT * d * box[c] * (1 - box[c])) / rows);
+      return slope.map((d, c) => (d * box[c] * (1 - box[c])) / rows);
     });
     const back = () => {
       const dx = tape.gradOf(logits);

@@ -13,7 +13,7 @@ import { generator, LENGTH, PATCHES, PHRASE, PIXELS, PURPOSES, upTo, VOCABULARY 
 
 export const WIDTH = 48;
 const HIDDEN = 80; // of an MLP
-const EMBEDDING = 32; // of the contrastive space
+const EMBEDDING = 24; // of the contrastive space
 export const COARSE = 48; // numbers of a patch's pixels at half their resolution
 const MOST = 256; // texts of one pass
 const DEPTH = 2;
@@ -85,8 +85,9 @@ const SPECS = {
   fusion: [
     ...block("fusion.0"),
     ["fusion.query", WIDTH, WIDTH, deviation(WIDTH)],
-    ["fusion.positions", PATCHES, WIDTH, 1],
-    ["fusion.memory", WIDTH, 2 * WIDTH, deviation(WIDTH)],
+    ["fusion.positions", PATCHES, WIDTH, 2],
+    ["fusion.key", WIDTH, WIDTH, deviation(WIDTH)],
+    ["fusion.value", WIDTH, WIDTH, deviation(WIDTH)],
     ...linear("fusion.cross", WIDTH, WIDTH),
     ...norm("fusion.cross_norm"),
   ],
@@ -164,8 +165,8 @@ export function createModel(tape, seed) {
     const [query, memory] = [tape.linear(own, from[`${name}.query`]), tape.linear(x, from[`${name}.memory`])];
     const length = x.rows / n;
     const seen = chosen
-      ? tape.attend(query, memory, chosen.texts, [chosen.count, 1, length, WIDTH])
-      : tape.attend(query, memory, numbers, [n, length, length, WIDTH]);
+      ? tape.attend(query, memory, memory, chosen.texts, [chosen.count, 1, length, WIDTH])
+      : tape.attend(query, memory, memory, numbers, [n, length, length, WIDTH]);
     return mapped(seen, `${name}.out`, from);
   }
   /** First half of a post-norm layer: attention to the text itself @param {Tensor} x @param {string} name @param {number} n @param {Chosen} [chosen] */
@@ -279,8 +280,8 @@ export function createModel(tape, seed) {
     },
 
     /**
-     * What texts look at: keys beside values of each patch and its place (n 16, 2 D). Without the place, which is not
-     * X-FM's but DETR's, no box was learnt in 400 steps.
+     * What texts look at: of each patch a key, and a value that has the patch's place, too (n 16, D). Without the place,
+     * which is not X-FM's but DETR's, no box was learnt in 400 steps.
      * @param {Tensor} patches
      */
     memory(patches) {
@@ -289,7 +290,11 @@ export function createModel(tape, seed) {
         [patches, numbers],
         [parameters["fusion.positions"], places[PATCHES]],
       ];
-      return tape.linear(tape.gathered(parts, patches.rows), parameters["fusion.memory"]);
+      const placed = tape.gathered(parts, patches.rows);
+      return {
+        keys: tape.linear(patches, parameters["fusion.key"]),
+        values: tape.linear(placed, parameters["fusion.value"]),
+      };
     },
 
     /**
@@ -303,12 +308,12 @@ export function createModel(tape, seed) {
     /**
      * Rows that have been read, each with the picture of its item -> (rows, D)
      * @param {Tensor} x
-     * @param {Tensor} memory
+     * @param {{ keys: Tensor, values: Tensor }} memory
      * @param {number} items
      */
-    look(x, memory, items) {
+    look(x, { keys, values }, items) {
       const query = tape.linear(x, parameters["fusion.query"]);
-      const seen = tape.attend(query, memory, items, [x.rows, 1, PATCHES, WIDTH]);
+      const seen = tape.attend(query, keys, values, items, [x.rows, 1, PATCHES, WIDTH]);
       return think(normed(tape.sum(x, mapped(seen, "fusion.cross")), "fusion.cross_norm"), "fusion.0");
     },
 

@@ -235,18 +235,19 @@ export function createTape(kernels) {
 
     /**
      * @param {Tensor} q queries (n lq, D)
-     * @param {Tensor} kv keys beside values (items lk, 2 D)
-     * @param {number} item for each of n its item of kv
+     * @param {Tensor} keys (items lk, D), or keys beside values (items lk, 2 D)
+     * @param {Tensor} values (items lk, D), or those of `keys`
+     * @param {number} item for each of n its item of keys and values
      * @param {[n: number, lq: number, lk: number, width: number]} size
      */
-    attend(q, kv, item, [n, lq, lk, width]) {
-      const [heads, wide] = [width / 16, (lk + 3) & ~3];
+    attend(q, keys, values, item, [n, lq, lk, width]) {
+      const [heads, wide, behind] = [width / 16, (lk + 3) & ~3, values === keys ? width : 0];
       const [out, p] = [tensor(n * lq, width), room(n * heads * lq * wide)];
-      const places = [q.at, width, kv.at, kv.at + width, 2 * width, item, p];
+      const places = [q.at, width, keys.at, values.at + behind, keys.cols, item, p];
       kernels.attend(...places, out.at, n, lq, lk, heads);
       return record(out, () => {
-        const [dq, dkv] = [gradOf(q), gradOf(kv)];
-        const grads = [out.grad, dq, dkv, dkv + width, room(lq * wide)];
+        const [dq, dk, dv] = [gradOf(q), gradOf(keys), gradOf(values) + behind];
+        const grads = [out.grad, dq, dk, dv, room(lq * wide)];
         kernels.attendBack(...places, ...grads, n, lq, lk, heads);
       });
     },

@@ -15,7 +15,7 @@ import { createTape } from "./learn_tape.js";
 /** @typedef {{ picked: number[], recall: number, boxes: number[][], ious: number[] }} Ability `picked`: for each caption a picture */
 /** @typedef {ReturnType<typeof createTrainer>} Trainer */
 
-const RATE = 3e-3;
+const RATE = 2e-3;
 const WARM_UP = 20; // steps
 const BETAS = [0.9, 0.98];
 const TEMPERATURES = [0.001, 0.5];
