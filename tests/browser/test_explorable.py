@@ -239,7 +239,7 @@ def test_guidance_is_a_map_before_and_after(opened: Any) -> None:
     page.locator(".ex-map").nth(1).locator("[data-target='14']").click()
     assert page.evaluate("location.hash") == "#guidance?patch=14"
     assert page.locator(".ex-map strong").all_inner_texts() == [f"{cells[k + 14]:.2f}" for k in (0, 36, 72)]
-    expect(page.locator(".ex-now")).to_contain_text("Row 3, column 3")
+    expect(page.locator(".ex-now")).to_contain_text("row 3, column 3")
 
 
 def test_a_switch_moves_what_it_changes_and_nothing_where_motion_is_unwanted(opened: Any) -> None:
@@ -256,6 +256,32 @@ def test_a_switch_moves_what_it_changes_and_nothing_where_motion_is_unwanted(ope
     for button in (on, off):
         button.click()
         assert page.evaluate(MOVING) == []
+
+
+COVERED = """() => {
+  const inside = (e) => e.getBoundingClientRect(), svg = document.querySelector('.ex-routing svg');
+  const boxes = [...svg.querySelectorAll('rect')], texts = [...svg.querySelectorAll('text')];
+  const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+  const within = (a, b) => a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom;
+  return texts.flatMap((text, i) => [
+    ...boxes.filter((box) => !apart(inside(text), inside(box)) && !within(inside(text), inside(box))),
+    ...texts.slice(i + 1).filter((other) => Math.abs(inside(text).top - inside(other).top) > 1 &&
+      inside(text).bottom - 4 > inside(other).top && !apart(inside(text), inside(other))),
+  ].map(() => text.textContent));
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 390, 1024])
+def test_no_box_of_figure_1_covers_a_word(opened: Any, width: int) -> None:
+    page = opened("#routing", ready=False)
+    page.set_viewport_size({"width": width, "height": 800})
+    for stop in ("on", "off"):
+        at(page, f"#routing?stop={stop}")
+        assert page.evaluate(COVERED) == [], stop
+    page.get_by_role("button", name="Present").click()
+    assert page.evaluate(COVERED) == []
+    page.locator("[data-loss=mlm] rect").evaluate("(box) => box.setAttribute('y', +box.getAttribute('y') + 40)")
+    assert width > 400 or "stop-gradient:" in page.evaluate(COVERED), "a box that is moved there would be seen"
 
 
 SWIPE = """(by) => {

@@ -79,8 +79,8 @@ export const guidanceScreen = {
       plots.append(training(story, width, 13 * unit, unit), benefits([neighbours, boxes, early], width, unit));
       const [before, after, mean] = all.map(({ values }) => fixed(patch < 0 ? meanCosine(values) : values[patch], 2));
       const { grid } = story.scene;
-      const where = patch < 0 ? "Hidden patches" : `Row ${Math.floor(patch / grid) + 1}, column ${(patch % grid) + 1}`;
-      return `${where}: cosine ${before} before MIM trains, ${after} at step ${steps[now]}; the mean patch has ${mean}. ${benefit()}`;
+      const where = patch < 0 ? "" : ` at row ${Math.floor(patch / grid) + 1}, column ${(patch % grid) + 1}`;
+      return `Cosine of predictions${where} with the encoder’s own outputs: ${before} before MIM, ${after} at step ${steps[now]}; mean patch: ${mean}. ${benefit()}`;
     }
 
     /** The bundled checkpoint asked for patches that a hand hides @param {State} state */
@@ -129,7 +129,7 @@ export const guidanceScreen = {
       const { margin, low, high, effect } = neighbours;
       const isNone = margin !== null && low > -margin && high < margin;
       const change = `${number(effect, "%", { digits: 1, sign: true })} points (${interval(low, high, "%", { digits: 1, sign: true })})`;
-      return `Without MIM, concept k-NN changes by ${change}${isNone ? ": no measurable benefit" : ""}.`;
+      return `Without MIM concept k-NN changes by ${change}${isNone ? ": no measurable benefit" : ""}.`;
     }
   },
 };

@@ -9,7 +9,7 @@ import { choice, pick, place } from "./story_parts.js";
 /** @import { Encoder, FlowLoss } from "../payloads.d.ts" */
 /** @import { Screen } from "./story.d.ts" */
 
-const NARROW = 640; // pixels below which the encoders stand above each other
+const NARROW = 760; // pixels below which the encoders stand above each other
 const FUSION = ["itm", "imlm", "bbp"];
 
 /** @type {Screen} */

@@ -3,7 +3,7 @@
 import { player } from "../controls.js";
 import { node, svgNode } from "../dom.js";
 import { thickness } from "../flow_picture.js";
-import { fixed, percent, short } from "../number_text.js";
+import { fixed, percent, short, wholePercent } from "../number_text.js";
 import { place } from "./story_parts.js";
 import { axesOf, canvasOf, spreadOut } from "./story_plot.js";
 
@@ -38,7 +38,11 @@ export const stopScreen = {
     );
     controls.append(
       time.element,
-      node("span", { className: "ex-hint" }, `One seed (${seed}); the next screen has twelve.`),
+      node(
+        "span",
+        { className: "ex-hint" },
+        `One seed (${seed}) of the demo; the next screen has twelve of the study. Bands: 95 % CI over texts, over phrases.`,
+      ),
     );
     const most = Math.max(
       ...ARMS.flatMap((arm) => arms[arm].records.flatMap((record) => FUSION.map((name) => norm(record, name)))),
@@ -69,7 +73,7 @@ export const stopScreen = {
           name: "boxes",
           title: "Boxes found (grounding accuracy), validation",
           from: 0,
-          text: (v) => percent(v, 0),
+          text: wholePercent,
           wide,
           tall,
           unit,
@@ -79,9 +83,9 @@ export const stopScreen = {
       const [a, b] = ARMS.map((arm) => arms[arm].language[now][0]);
       const [c, d] = ARMS.map((arm) => arms[arm].boxes[now][0]);
       const arrived = isJoined
-        ? `the fusion losses send the language encoder 0 with the stop (${short(held)} held back) and ${short(flows)} without`
+        ? `into the language encoder the fusion losses send 0 with the stop (${short(held)} held back), ${short(flows)} without`
         : `the fusion losses join at step ${joins}`;
-      return `Step ${steps[now]} of ${of}: ${arrived}. The language loss is ${fixed(a, 2)} nats with the stop and ${fixed(b, 2)} without; ${percent(c, 0)} and ${percent(d, 0)} of the boxes are found.`;
+      return `Step ${steps[now]} of ${of}: ${arrived}. Language loss ${fixed(a, 2)} and ${fixed(b, 2)} nats; boxes found ${wholePercent(c)} and ${wholePercent(d)}.`;
 
       /** @param {Drawn} drawn */
       function measured({ name, title, from, text, wide: width, tall: height, unit: u }) {
@@ -105,7 +109,7 @@ export const stopScreen = {
           xName: "training step",
           xTicks: 4,
           xFormat: String,
-          format: name === "boxes" ? text : short,
+          format: name === "boxes" ? (v) => percent(v, 0) : short,
         });
         const clip = `ex-until-${name}`;
         const until = { x: 0, y: -height, width: plot.x(steps[now]), height: 3 * height, "data-key": clip };
