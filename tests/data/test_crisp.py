@@ -47,6 +47,14 @@ def test_pictures_that_no_world_has_drawn_stay_as_they_are():
     assert crisp.crisp(scene.image, side=len(scene.image)) == b"", "no more pixels than the model sees"
 
 
+def test_a_scene_that_is_held_stays_crisp_however_many_are_drawn_after_it(monkeypatch):
+    monkeypatch.setattr(crisp, "MOST", 3)
+    held, forgotten = WORLD.scene("test", 2), WORLD.scene("test", 3).image.copy()
+    for index in range(4, 9 + len(crisp._drawn)):
+        WORLD.scene("test", index)
+    assert crisp.crisp(held.image) and crisp.crisp(forgotten) == b""
+
+
 def test_an_object_that_is_replaced_is_drawn_anew():
     scene = WORLD.scene("test", 1)
     other = WORLD.replace_object(scene, scene.objects[0].name, WORLD.names[0])
