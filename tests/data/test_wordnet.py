@@ -49,11 +49,9 @@ def test_parsing_of_one_line(tmp_path: Path) -> None:
 
 def test_hypernyms_are_wordnets() -> None:
     above, texts = wordnet.hypernyms(), wordnet.definitions()
-    noun, verb = (
-        sum(line.partition("|")[0].count(" @ ") for line in (wordnet.folder() / name).read_text().splitlines())
-        for name in ("data.noun", "data.verb")
-    )
-    assert sum(map(len, above.values())) == noun + verb and {s[0] for s in above} == {"n", "v"}
+    lines = [line for name in ("noun", "verb") for line in (wordnet.folder() / f"data.{name}").read_text().splitlines()]
+    assert sum(map(len, above.values())) == sum(line.partition("|")[0].count(" @ ") for line in lines)
+    assert {s[0] for s in above} == {"n", "v"}
     horse = next(s for s in texts.values() if s.text.startswith("solid-hoofed herbivorous"))
     assert [texts[s].text[:14] for s in above[horse.synset]] == ["hoofed mammals"]
     everything = wordnet.ancestors(horse.synset)
