@@ -1,7 +1,6 @@
 """The cache folder: shared, damaged, deleted while a file is made, not ours; and the catalogue of what is drawn."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,22 +36,6 @@ def test_a_file_whose_making_fails_does_not_appear_and_one_that_is_there_is_not_
         cache.cached("table", broken)
     assert not [path for path in folder.rglob("*") if path.is_file()]
     assert cache.cached("table", whole).read_text() == cache.cached("table", broken).read_text() == "whole"
-
-
-def test_deleted_while_a_file_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = []
-    write = cache.write_atomically
-
-    def interrupted(path: Path, data: str) -> None:
-        times.append(path)
-        if len(times) < 3:
-            shutil.rmtree(folder)
-        write(path, data)
-
-    monkeypatch.setattr(cache, "write_atomically", interrupted)
-    path = cache.cached("table", whole)
-    assert (path, path.read_text(encoding="ascii"), len(times)) == (folder / "table", "whole", 4)
-    assert sorted(p.name for p in folder.iterdir()) == ["table", "table.sha256"]
 
 
 @given(data=st.binary(min_size=1, max_size=64), at=st.integers(0, 511), what=st.sampled_from(["flip", "cut", "sum"]))

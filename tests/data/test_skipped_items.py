@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 import torch
 from hostile_pictures import BAD, BASE, GOOD
-from photographs import captions, photographs, table
+from photographs import photographs, table
 
 from xfm import recipes
 from xfm.base.images import prepare
 from xfm.cli import main
 from xfm.config import ConfigError, RunConfig
-from xfm.data import dataset
 from xfm.data.skipped_items import count_skipped, skipped_items
 from xfm.data.source import ItemKey
 from xfm.files.file_source import FileSource
@@ -109,23 +108,6 @@ def test_the_trainer_warns_and_stops_of_what_all_processes_have_missed(workers: 
         goes_on = list(pretrain(more, tmp_path / "runs"))
         assert goes_on[0]["step"] == len(seen) and goes_on[-1]["skipped"] >= 5
         assert Run.open(Run.of(more, tmp_path / "runs").folder).config == more, "and so it is evaluated"
-
-
-def test_a_source_without_faults_has_nothing_to_tell_and_one_with_tells_again(tmp_path: Path, quiet) -> None:
-    """What is known to be unreadable is told by the process that meets it next: another one counts."""
-    spec = captions(tmp_path / "data", 20)
-    keys = [ItemKey("train", 0, step, i) for step in range(4) for i in range(16)]
-    data = dataset(config(spec, **{"data.sources": [spec, "openmoji"]}))
-    for source in data.sources:
-        source.pair(keys[0])
-    assert data.missed() == {} and data.skipped == {spec: {}}
-    for i in range(4):
-        (tmp_path / f"data/{i}.png").write_bytes(b"no picture %d" % i)
-    source = FileSource(spec, 48, 0.5)
-    for _ in range(2):
-        for key in keys:
-            source.pair(key)
-        assert source.missed() == source.skipped != {}
 
 
 SIDE = 48

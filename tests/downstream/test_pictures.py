@@ -18,10 +18,8 @@ from xfm.base.fields import ConfigError
 from xfm.data.world import openmoji
 from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import recipe
-from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Trainable
-from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.tasks.own.both import around, changed, mirrors, part
 from xfm.tasks.own.picture_tasks import DrawnPictures, UnseenConcept
 
@@ -74,18 +72,6 @@ def test_what_is_no_folder_of_classes_says_so(said: str, tmp_path: Path) -> None
     NO_CLASSES[said](tmp_path / "data")
     with pytest.raises(ConfigError, match=said):
         opened("images", tmp_path / "data").size("train")
-
-
-def test_a_published_head_on_a_frozen_model_is_fine_tuned(tmp_path: Path) -> None:
-    more: dict[str, Any] = {"frozen": "model", "published": True, "data": str(images(tmp_path / "data")), "batch": 4}
-    config = recipe("images", RUN.folder, **more).replace({"train.steps": 2, "train.validate_every": 2})
-    [*finetune(config, tmp_path)]
-    run = TaskRun.of(config, tmp_path)
-    own, control = run.results()
-    assert own.n == control.n == 12 and own.baseline == control.value
-    assert own.baseline_name == control.condition == "raw pixels"
-    assert control.baseline_name == "most frequent" and len([*run.tuned().head.parameters()]) == 18
-    assert run.folder.parent.name == "pretrained@images+frozen+published"
 
 
 @settings(max_examples=8, deadline=None)

@@ -86,21 +86,6 @@ def test_the_table_has_a_line_a_model_one_of_simple_models_and_what_they_must_be
     assert lines[3:] == [*models, "| bag of words, raw pixels | 50.0 | – |", "| baseline | 12.5 | 25.0 |"]
 
 
-def test_a_study_measures_fine_tuned_tasks_of_specialists_too(smallest: None, tmp_path: Path) -> None:
-    tasks = ["finetune:lexname", "finetune:concept"]
-    made = {"seeds": [0], "tasks": tasks, "root": tmp_path, "runs": tmp_path / "runs", "changes": SHORT}
-    study = Study("general", "smoke", ["xfm", "bert_like", "bert_like+train.steps=3"], **made)
-    study.run()
-    found = study.results()
-    found = found[found["family"].isin(["language", "vision"]) & ~found["metric"].str.startswith("validation")]
-    found = found[~found["metric"].str.contains("bag of words|raw pixels|held-out style")]
-    measured = {label: {*rows["metric"]} for label, rows in found.groupby("variant")}
-    assert len(measured["xfm"]) == 2 and len(measured["bert_like"]) == 1 == len(measured["bert_like+train.steps=3"])
-    assert measured["bert_like"] < measured["xfm"]
-    again = Spec.from_json(study.spec.to_json())
-    assert again == study.spec and not again.configs["bert_like"].model.fusion_depth
-
-
 def test_an_exploration_reads_no_test_item(smallest: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = set[str]()
     items = Trainable.items
