@@ -141,6 +141,14 @@ def test_pictures_that_no_world_has_drawn_stay_as_they_are():
     assert crisp.crisp(other.image) not in (b"", crisp.crisp(scene.image))
 
 
+def test_a_scene_that_is_held_stays_crisp_however_many_are_drawn_after_it(monkeypatch):
+    monkeypatch.setattr(crisp, "MOST", 3)
+    held, forgotten = WORLD.scene("test", 2), WORLD.scene("test", 3).image.copy()
+    for index in range(4, 9 + len(crisp._drawn)):
+        WORLD.scene("test", index)
+    assert crisp.crisp(held.image) and crisp.crisp(forgotten) == b""
+
+
 PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
 
 
