@@ -189,6 +189,21 @@ def test_the_map_shows_every_room_in_its_order() -> None:
     assert {*re.findall(r"[a-z]+(?=\*? →)", picture), *re.findall(r"(?<=→ )[a-z]+", picture)} == {*rooms}
 
 
+GENERATED = {"data-card.md", "leaderboard"}  # names of pages or folders that scripts write
+
+
+def test_hand_written_pages_are_read_in_an_hour() -> None:
+    """Words of prose: what is no code, table or comment."""
+    pages = [path for folder in ("docs", "studies") for path in (ROOT / folder).rglob("*.md")]
+    words = 0
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *pages]:
+        if not GENERATED & {*page.relative_to(ROOT).parts}:
+            text = doc_tables.MARKED.sub("", page.read_text("utf-8"))
+            text = re.sub(r"^```.*?^```$|<!--.*?-->|^ *\|.*?$", "", text, flags=re.M | re.S)
+            words += sum(bool(re.search(r"\w", word)) for word in text.split())
+    assert 10_000 < words <= 16_000
+
+
 # ---- names of modules and files
 
 

@@ -1,6 +1,7 @@
 """The figures, from small plain inputs: what their artists say, that nothing lies over anything else or is cut off."""
 
 import base64
+import builtins
 import itertools
 import math
 import re
@@ -357,6 +358,18 @@ def test_on_a_page_a_figure_takes_the_pages_colours_but_for_what_lies_on_its_own
     shown = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
     assert "pixelated" in image.attrib["style"] and shown.shape == noise.shape, "a picture has its own pixels"
     assert (shown == noise).all() or (shown[::-1] == noise).all()
+
+
+def test_a_figure_follows_a_dark_notebook_unless_it_shows_a_picture(monkeypatch) -> None:
+    """Its second output; JupyterLab's pixels: tests/browser/test_dark_figures.py."""
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(builtins, "display", lambda bundle, **options: shown.append(bundle), raising=False)
+    for figure in (plots.bars({"a": 0.5}, "share"), plots.images({"grey": np.full((48, 48, 3), 200, np.uint8)})):
+        figure._ipython_display_()
+    chart, style, picture = shown
+    assert base64.b64decode(chart["image/png"]).startswith(b"\x89PNG") and "text/html" not in chart
+    assert style["text/html"].startswith("<style") and len(style["text/html"]) < 250, "notebooks do not grow"
+    assert set(picture) == {"image/png", "text/plain"}
 
 
 def test_a_figure_is_sharp_the_same_every_time_and_embeds_its_fonts(tmp_path) -> None:

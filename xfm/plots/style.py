@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import builtins
 import functools
 import os
 from collections.abc import Callable, Sequence, Sized
@@ -123,12 +124,11 @@ class Figure(matplotlib.figure.Figure):
 
     def _ipython_display_(self) -> None:
         """The picture, and behind it, where it shows no picture of the data, what makes it follow a dark notebook."""
-        from IPython.display import display
-
+        display: Callable[..., None] = vars(builtins)["display"]  # IPython's, who calls this: xfm imports no notebook
         content, size = self._repr_png_()
         bundle = {"image/png": base64.b64encode(content).decode(), "text/plain": repr(self)}
         display(bundle, metadata={"image/png": size}, raw=True)
-        if all(image.get_array().ndim == 2 for axes in self.axes for image in axes.images):
+        if all(cast(Any, image.get_array()).ndim == 2 for axes in self.axes for image in axes.images):
             display({"text/html": FOLLOWS, "text/plain": ""}, raw=True)
 
 
