@@ -53,6 +53,6 @@ def opening(start: Callable[[], Browser], paths: dict[str, Path], openings: int)
         marks = {"first paint": "first-contentful-paint"} | ({} if name == EMPTY else {"model ready": MARK})
         for what, mark in marks.items():
             times.setdefault(what, []).append(tab.evaluate(SEEN.format(name=mark)))
-            times.setdefault(f"main thread until {what}", []).append(tab.worked())
+        times.setdefault("main thread", []).append(tab.worked())
         browser.close()
     return {name: {what: spread(times) for what, times in by.items()} for name, by in found.items()}

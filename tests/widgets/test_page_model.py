@@ -37,7 +37,7 @@ from xfm.model.vision import patchify
 from xfm.study import Study
 from xfm_widgets import attributions
 from xfm_widgets.page_model import as_in_page, page_model, with_heads
-from xfm_widgets.pages import MARIMO_MOST, dense
+from xfm_widgets.pages import MARIMO_MOST, Embedded, dense
 from xfm_widgets.traces import packed
 
 AXIS = TokenAxis(("<s>", "a", "</s>"), (-1, 0, -1), ("a",))
@@ -495,6 +495,7 @@ def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None
         without, living = (view.to_html(path, model=model).read_text("utf-8") for model in (False, True))
         assert "createModel" not in without and len(without) < 500_000
         assert 6_000_000 < len(living.encode()) < MARIMO_MOST and "$page_kernel." in living
+        assert len(str(Embedded(living, "a view", 600))) < MARIMO_MOST
 
 
 def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:

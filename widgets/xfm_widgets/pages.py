@@ -27,9 +27,9 @@ PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
            **{name: name for name in ("blue", "orange", "green", "purple", "gold", "grey")}}  # fmt: skip
 
-# Of `dense`: no letter ends a script or needs an escape in JSON but the backslash. The last two, which an attribute
-# spells out, are in a hundredth of the upper digits alone.
-LETTERS = np.frombuffer((bytes(sorted({*range(32, 127)} - {*b"<&\"'>"})) + b"'>"), np.uint8)
+# Of `dense`: no letter ends a script or needs an escape in JSON but the backslash. The last, which an attribute
+# spells out, is in hardly any upper digit.
+LETTERS = np.frombuffer(bytes(sorted({*range(32, 127)} - {*b"<&\"'>"})) + b">'", np.uint8)
 LOW = 90  # letters of a lower digit
 SCRIPT = 2**17  # letters of one
 
@@ -82,9 +82,12 @@ class Embedded:
     height: int  # pixels
 
     def __str__(self) -> str:
+        page = self.page.replace("&", "&amp;").replace(
+            "'", "&#x27;"
+        )  # all that ends such an attribute; `"` is frequent
         text = (
             f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" width="100%" height="{self.height}" '
-            f'style="border: 0" srcdoc="{html.escape(self.page)}"></iframe>'
+            f"style=\"border: 0\" srcdoc='{page}'></iframe>"
         )
         # marimo counts Python's bytes, which are two or four for every character where one is not Latin
         return text.encode("ascii", "xmlcharrefreplace").decode("ascii")

@@ -12,8 +12,8 @@ export function fromBase64(base64) {
   return values;
 }
 
-// `dense` of pages.py: no character ends a script or needs an escape in JSON but the backslash; the last two are rare
-const LETTERS = " !#$%()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~'>";
+// `dense` of pages.py: no letter ends a script or needs an escape in JSON but the backslash; the last two are rare
+const LETTERS = " !#$%()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~>'";
 const LOW = 90; // letters of a lower digit
 
 /**
