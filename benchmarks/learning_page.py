@@ -94,7 +94,7 @@ if __name__ == "__main__":
     import sys
 
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # javascript.py
-    asked = options(__doc__, first_seed=200, seeds=6, steps=400, longer=1000, phases=6, groups=8, jobs=2, out=MEASURED)
+    asked = options(__doc__, first_seed=200, seeds=6, steps=400, longer=1000, phases=6, groups=8, jobs=4, out=MEASURED)
     DRAWINGS = drawings()
     times = {"WebAssembly": speed(False, 80), "JavaScript": speed(True, 8)}
     sizes = {"steps": asked.steps, "groups": asked.groups, "longer": asked.longer}
