@@ -2,13 +2,10 @@
 
     python benchmarks/learning_page.py [--first_seed 200] [--seeds 6] [--steps 400] [--longer 1000] [--phases 6]
 
-widgets/xfm_widgets/learning_page.json: milliseconds a step with WebAssembly and with plain JavaScript (least and
-median), of the processor, which other work on the machine hardly changes, and elapsed; R@1 of 16, mean over `groups`
-groups of held-out pairs, and the box IoU after `steps` and `longer` steps, beside the IoU of the best constant box; in
-joint training from scratch the last 100 steps' losses without the stop minus with it, paired by seed; the same
-difference of MLM's held-out loss after a second phase of fusion losses. Intervals are 95 % (Student's t). The page's
-sentences take their numbers from here. The recipe (rate, weights of losses, places in the fusion encoder, deviations of
-the first weights) was chosen on seeds 1000 to 1003 by R@1 and IoU after 400 steps; the seeds here are others.
+widgets/xfm_widgets/learning_page.json: milliseconds a step, of the processor, which other work on the machine hardly
+changes, and elapsed; R@1 of 16, mean over `groups` groups of held-out pairs, and the box IoU after `steps` and `longer`
+steps, beside the best constant box's; the last 100 steps' losses in joint training and MLM's held-out loss after two
+phases, without the stop minus with it, paired by seed, with 95 % intervals. The recipe was chosen on seeds 1000-1003.
 """
 
 from __future__ import annotations
@@ -30,24 +27,22 @@ import { meanInterval, twoPhases } from "./learn/learn_two_phases.js";
 const trainer = createTrainer(createKernels(data.plain), readDrawings(data.drawings), data.seed);
 """
 SPEED = """
-const times = Array.from({ length: data.steps }, () => {
-  const [begin, used] = [performance.now(), process.cpuUsage()];
+const step = (_, i, [begin, used] = [performance.now(), process.cpuUsage()]) => {
   trainer.step(PAPER);
   const { user, system } = process.cpuUsage(used);
   return [performance.now() - begin, (user + system) / 1000];
-});
-answer(times.slice(data.steps / 4));
+};
+answer(Array.from({ length: data.steps }, step).slice(data.steps / 4));
 """
 JOINT = """
 const ability = () => {
   const groups = Array.from({ length: data.groups }, (_, group) => trainer.ability(group));
-  const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
-  return { recall: mean(groups.map((g) => g.recall)), iou: mean(groups.flatMap((g) => g.ious)) };
+  const mean = (name) => meanInterval(groups.flatMap((group) => group[name])).mean;
+  return { recall: mean("recall"), iou: mean("ious") };
 };
 const run = (isStopped, steps) => {
   trainer.reset(data.seed);
-  const last = {};
-  const measured = {};
+  const [last, measured] = [{}, {}];
   for (let step = 1; step <= steps; step++) {
     const { losses } = trainer.step({ ...PAPER, isStopped });
     if (step > data.steps - 100 && step <= data.steps)
@@ -60,22 +55,20 @@ answer({ constant: trainer.constantIou(data.groups), stopped: run(true, data.lon
 """
 PHASES = """
 const experiment = twoPhases(trainer, data.seed);
-let next = experiment.next();
-while (!next.done) next = experiment.next();
+for (var next = experiment.next(); !next.done; ) next = experiment.next();
 answer(next.value);
 """
-INTERVALS = "answer(data.differences.map(meanInterval));"
 
 
 def node(script: str, **data: Any) -> Any:
-    import javascript
+    import javascript  # of tests/
 
     return javascript.run(HEAD + script, {"drawings": DRAWINGS, "seed": 0, "plain": False, **data})
 
 
 def intervals(differences: list[list[float]]) -> list[dict[str, float]]:
-    rounded = ({name: round(v, 4) for name, v in effect.items()} for effect in node(INTERVALS, differences=differences))
-    return [*rounded]
+    effects = node("answer(data.differences.map(meanInterval));", differences=differences)
+    return [{name: round(v, 4) for name, v in effect.items()} for effect in effects]
 
 
 def speed(plain: bool, steps: int) -> dict[str, dict[str, float]]:
@@ -84,7 +77,6 @@ def speed(plain: bool, steps: int) -> dict[str, dict[str, float]]:
 
 
 def learnt(runs: list[dict[str, Any]], steps: int) -> dict[str, float]:
-    """Means over seeds, and the seed that learnt least."""
     measured = [run["stopped"]["measured"][str(steps)] for run in runs]
     means = {name: round(statistics.mean(run[name] for run in measured), 3) for name in ("recall", "iou")}
     return {"seeds": len(measured), **means, "least_recall": round(min(run["recall"] for run in measured), 3)}
@@ -94,15 +86,14 @@ if __name__ == "__main__":
     import sys
 
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # javascript.py
-    asked = options(__doc__, first_seed=200, seeds=6, steps=400, longer=1000, phases=6, groups=8, jobs=2, out=MEASURED)
+    asked = options(__doc__, first_seed=200, seeds=6, steps=400, longer=1000, phases=6, groups=8, jobs=4, out=MEASURED)
     DRAWINGS = drawings()
     times = {"WebAssembly": speed(False, 80), "JavaScript": speed(True, 8)}
     sizes = {"steps": asked.steps, "groups": asked.groups, "longer": asked.longer}
     with ThreadPoolExecutor(asked.jobs) as pool:
-        first = asked.first_seed
-        waiting = [pool.submit(node, PHASES, seed=first + i) for i in range(asked.phases)]
-        more = [pool.submit(node, JOINT, seed=first + i, **sizes) for i in range(asked.seeds)]
-        phases, runs = ([job.result() for job in jobs] for jobs in (waiting, more))
+        waiting = [[pool.submit(node, script, seed=asked.first_seed + i, **sizes) for i in range(count)]
+                   for script, count in ((PHASES, asked.phases), (JOINT, asked.seeds))]  # fmt: skip
+        phases, runs = ([job.result() for job in jobs] for jobs in waiting)
     names = [*runs[0]["open"]["last"]]
     effects = intervals([[run["open"]["last"][n] - run["stopped"]["last"][n] for run in runs] for n in names])
     write(

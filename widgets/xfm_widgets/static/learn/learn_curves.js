@@ -42,7 +42,7 @@ export function curvesScreen(page, losses, measured) {
     node(
       "p",
       { className: "xfm-soft" },
-      `The stop-gradient: see Gradients, not these curves. ${jointly(measured.joint)}`,
+      `The stop-gradient acts on gradients at once: see Gradients. On these curves it was measured beforehand. ${jointly(measured.joint)}`,
     ),
   );
 
