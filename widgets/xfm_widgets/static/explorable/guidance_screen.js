@@ -80,7 +80,7 @@ export const guidanceScreen = {
       const [before, after, mean] = all.map(({ values }) => fixed(patch < 0 ? meanCosine(values) : values[patch], 2));
       const { grid } = story.scene;
       const where = patch < 0 ? "" : ` at row ${Math.floor(patch / grid) + 1}, column ${(patch % grid) + 1}`;
-      return `Cosine of predictions${where} with the encoder’s own outputs: ${before} before MIM, ${after} at step ${steps[now]}; mean patch: ${mean}. ${benefit()}`;
+      return `Cosine of predictions${where} with the encoder’s own outputs: ${before} before MIM, ${after} at step ${steps[now]}; mean patch: ${mean}.${patch < 0 ? ` ${benefit()}` : ""}`;
     }
 
     /** The bundled checkpoint asked for patches that a hand hides @param {State} state */
