@@ -36,10 +36,10 @@ class Tab:
         return next(1000 * one["value"] for one in metrics if one["name"] == "TaskDuration")
 
     def evaluate(self, code: str) -> Any:
-        asked = {"expression": code, "awaitPromise": True, "returnByValue": True}
-        found = self.session.send("Runtime.evaluate", asked)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        call = {"expression": code, "awaitPromise": True, "returnByValue": True}
+        answer = self.session.send("Runtime.evaluate", call)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
 
 
 def opening(start: Callable[[], Browser], paths: dict[str, Path], openings: int) -> dict[str, Any]:
