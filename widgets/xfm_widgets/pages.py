@@ -180,8 +180,8 @@ def dense(content: bytes) -> str:
 
 def _in_scripts(letters: str) -> str:
     """In several: a browser that reads a long one copies it again and again."""
-    parts = (letters[i : i + SCRIPT] for i in range(0, len(letters), SCRIPT))
-    return "".join(f'<script type="text/plain" class="xfm-weights">{part}</script>' for part in parts)
+    texts = (letters[i : i + SCRIPT] for i in range(0, len(letters), SCRIPT))
+    return "".join(f'<script type="text/plain" class="xfm-weights">{text}</script>' for text in texts)
 
 
 def script_text(text: str) -> str:

@@ -104,8 +104,8 @@ class Plan:
         return [
             (
                 part,
-                same[0].variant if len(arms := {each.variant for each in same}) == 1 else count(len(arms), "arm"),
-                listed([*dict.fromkeys(each.metric for each in same)]),
+                same[0].variant if len(arms := {check.variant for check in same}) == 1 else count(len(arms), "arm"),
+                listed([*dict.fromkeys(check.metric for check in same)]),
                 why,
             )
             for (part, why), same in rows.items()
