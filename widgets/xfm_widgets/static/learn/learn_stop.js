@@ -87,7 +87,7 @@ export function stopScreen(page, measured) {
         return `First ${FIRST} steps of MLM alone, then ${SECOND} of ITM, IMLM and MIM, once with the stop and once without. Run a seed.`;
       const effect = meanInterval(differences());
       if (effect.n < 2)
-        return `One seed: MLM's loss is ${number(effect.mean, "", DIGITS)} nats higher without the stop. Run more for an interval.`;
+        return `One seed: MLM's loss without the stop minus with it is ${number(effect.mean, "", DIGITS)} nats. Run more for an interval.`;
       return `After ${countOf(effect.n, "seed")} MLM ${verdict(effect)}: difference ${interval(effect.low, effect.high, "", DIGITS)} nats (95 % interval).`;
     },
 
