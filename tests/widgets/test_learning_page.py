@@ -8,6 +8,7 @@ from typing import Any
 import javascript
 import numpy as np
 import pytest
+import torch
 from learning_twin import FUSED, Twin
 
 from xfm_widgets.learning_page import drawings
@@ -99,7 +100,7 @@ def test_every_losss_gradient_is_torchs(guidance: str, plain: bool) -> None:
         assert found["losses"][name] == pytest.approx(loss.item(), abs=1e-5)
         equal(found["each"][name], twin.gradients(loss))
     equal(found["each"]["itm+imlm"], twin.gradients(losses["itm"] + losses["imlm"]))
-    equal(found["joint"], twin.gradients(sum(twin.losses(True, guidance).values())))
+    equal(found["joint"], twin.gradients(torch.stack([*twin.losses(True, guidance).values()]).sum()))
 
 
 @pytest.mark.parametrize("stopped, guidance", [(True, "self"), (False, "pixels"), (True, "frozen")])
