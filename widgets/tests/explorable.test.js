@@ -49,7 +49,7 @@ test("hidden patches of an address are patches of the picture, each once", () =>
   assert.deepEqual(hiddenOf({ hidden: "9" }, story), [1]);
 });
 
-test("a relation is turned round, and a text without one is not", () => {
+test("a relation is reversed, and a text without one is not", () => {
   assert.equal(turned("a crab to the left of a snake"), "a crab to the right of a snake");
   assert.equal(turned("a crab below a snake"), "a crab above a snake");
   assert.equal(turned("a cleft and a belowed"), "");

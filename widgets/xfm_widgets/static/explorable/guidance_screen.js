@@ -129,7 +129,7 @@ export const guidanceScreen = {
       const { margin, low, high, effect } = neighbours;
       const isNone = margin !== null && low > -margin && high < margin;
       const change = `${number(effect, "%", { digits: 1, sign: true })} points (${interval(low, high, "%", { digits: 1, sign: true })})`;
-      return `Without MIM concept k-NN changes by ${change}${isNone ? ": no measurable benefit" : ""}.`;
+      return `Without MIM, concepts by nearest neighbours change by ${change}${isNone ? ": no measurable benefit" : ""}.`;
     }
   },
 };

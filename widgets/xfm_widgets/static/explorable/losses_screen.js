@@ -107,14 +107,7 @@ export const lossesScreen = {
       });
       refill(picture, svg);
       const { mlm, imlm } = losses;
-      const saved = mlm.value - imlm.value;
-      const verdict =
-        saved > 0.05
-          ? `the picture saves ${short(saved)} nats`
-          : saved < -0.05
-            ? `the picture costs ${short(-saved)} nats`
-            : "the picture changes nothing";
-      return `“${words[word]}” hidden: the loss is ${text(mlm.value)} nats by MLM and ${text(imlm.value)} by IMLM; ${verdict}. The word’s frequency alone gives ${short(mlm.baseline)}.`;
+      return `“${words[word]}” hidden: the loss is ${text(mlm.value)} nats without the picture (MLM) and ${text(imlm.value)} with it (IMLM). The word’s frequency alone gives ${short(mlm.baseline)}.`;
     };
   },
 };

@@ -11,12 +11,12 @@ import { bars, captionWords, choice, large, pick, place, scenePicture, WAITING }
 
 const LOSSES = /** @type {const} */ (["mlm", "imlm", "mim", "itc", "itm", "bbp"]);
 const HIDES = {
-  mlm: "MLM hides a word and has only the other words to predict it",
-  imlm: "IMLM hides the same word and has the picture, too",
-  mim: "MIM hides patches and predicts the vision encoder’s outputs there",
-  itc: "ITC hides nothing: among many captions it must find this picture’s own",
-  itm: "ITM hides nothing: it decides whether picture and caption belong together",
-  bbp: "BBP hides where things are: it draws the box that a phrase names",
+  mlm: "MLM, masked language modelling, hides a word and predicts it from the other words",
+  imlm: "IMLM, image-conditioned MLM, predicts the same word from the other words and the picture",
+  mim: "MIM, masked image modelling, hides patches and predicts the vision encoder’s outputs there",
+  itc: "ITC, image–text contrast, must find this picture’s caption among many",
+  itm: "ITM, image–text matching, decides whether picture and caption belong together",
+  bbp: "BBP, bounding-box prediction, draws the box that a phrase names",
 };
 /** What is read off the answers, once there is a model @type {Record<Loss, (answers: PairAnswers, story: Story, word: number) => string>} */
 const SAYS = {

@@ -19,7 +19,7 @@ const deviation = (values) => {
 const QUESTIONS = [
   {
     ask: "With the stop on, how much gradient do ITM, IMLM and BBP send into the language encoder?",
-    options: ["As much as ITC", "None", "Half of it"],
+    options: ["As much as ITC", "None", "Half of what they would without it"],
     right: 1,
     see: "routing",
     why: ({ numbers }) => {
@@ -90,7 +90,7 @@ const QUESTIONS = [
 /** @type {Screen} */
 export const quizScreen = {
   id: "quiz",
-  title: "What do you take with you?",
+  title: "What do you remember?",
   make({ story, picture, controls, set, go }) {
     const count = QUESTIONS.length;
     const buttons = QUESTIONS.map((_, i) => button(`Question ${i + 1}`, () => set({ q: String(i) })));

@@ -44,7 +44,7 @@ export const routingScreen = {
       const share = (/** @type {FlowLoss} */ loss, /** @type {Encoder} */ encoder) =>
         isOn && encoder === "language" && crossesFromText(loss) && loss.kind === "fusion" ? 0 : 1;
       const into = Math.hypot(...FUSION.map((name) => record.norm[name]?.language ?? 0));
-      const sentence = `Step ${record.step}, gradient norms into the language encoder: ITM, IMLM and BBP ${isOn ? `0, for the stop holds back ${short(into)}` : short(into)}; MLM ${short(record.norm.mlm?.language)}, ITC ${short(record.norm.itc?.language)}.`;
+      const sentence = `Step ${record.step}, gradient norms into the language encoder: ITM, IMLM and BBP ${isOn ? `0, for the stop holds back ${short(into)} (root of the squares’ sum)` : short(into)}; MLM ${short(record.norm.mlm?.language)}, ITC ${short(record.norm.itc?.language)}.`;
       const svg = flowPicture({ layout, most, isOn: () => true, norm, share, target: "self", label: sentence });
       picture.replaceChildren(svg);
       const { width, height } = picture.getBoundingClientRect();

@@ -3,7 +3,7 @@
 import { player } from "../controls.js";
 import { node, svgNode } from "../dom.js";
 import { thickness } from "../flow_picture.js";
-import { fixed, percent, short, wholePercent } from "../number_text.js";
+import { fixed, number, percent, short, wholePercent } from "../number_text.js";
 import { place } from "./story_parts.js";
 import { axesOf, canvasOf, spreadOut } from "./story_plot.js";
 
@@ -33,6 +33,8 @@ export const stopScreen = {
   make({ story, picture, controls, set }) {
     const { steps, arms, joins, seed, of } = story.numbers.watched;
     const last = steps.length - 1;
+    const { effect: boxes } = effectOf(story, "grounding (several objects), acc@0.5"); // of no stop
+    const there = `${number(Math.abs(boxes), "%", { digits: 1 })} points ${boxes > 0 ? "fewer" : "more"}`;
     const time = player("training step", { count: steps.length, value: last, format: (i) => String(steps[i]) }, (i) =>
       set({ step: String(i) }),
     );
@@ -41,7 +43,7 @@ export const stopScreen = {
       node(
         "span",
         { className: "ex-hint" },
-        `One seed (${seed}) of the demo; the next screen has twelve of the study. Bands: 95 % CI over texts, over phrases.`,
+        `One seed (${seed}) of the demo, without a warm start; bands: 95 % CI over texts, over phrases. Screens 6 and 7 have twelve seeds after one: there the stop finds ${there} of the boxes.`,
       ),
     );
     const most = Math.max(
