@@ -15,6 +15,7 @@ import torch
 from xfm import Run, recipes
 from xfm.model.batch import normalise
 from xfm.tasks import EvalContext, evaluate
+from xfm.tasks.world import language
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, An
     config = recipes.get("smoke").replace({"train.keep": 6, "train.probe_every": 6})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(script, "SCENES", 12)
+        patch.setattr(script, "SENTENCES", language.SENTENCES)
         return Run.of(config, root), script.watched(config, root)
 
 

@@ -29,7 +29,19 @@ from xfm_widgets.view import View
 
 RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}, "mlm": {"language layer 0": 2.0}}}
 STANDARD = {"layout", "tooltip", "tabbable"}  # of every widget of Jupyter
-TELLS = {"message", "payload", "scores", "answer", "news", "newest", "own_scores", "pixels", "sent", *STANDARD}
+TELLS = {
+    "credit",
+    "message",
+    "payload",
+    "scores",
+    "answer",
+    "news",
+    "newest",
+    "own_scores",
+    "pixels",
+    "sent",
+    *STANDARD,
+}
 
 
 def lab(text: str = "itm") -> xw.AttributionLab:
