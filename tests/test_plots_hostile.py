@@ -173,6 +173,7 @@ def test_every_figure_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.full
 def test_no_text_breaks_a_figure(name: str) -> None:
     figure = FIGURES[name](LONGEST)
     with Image.open(BytesIO(figure.bytes("png"))) as png:

@@ -227,6 +227,7 @@ def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         cli.main(["finetune", "conept", "demo"])
 
 
+@pytest.mark.full
 def test_a_loss_that_is_not_finite_ends_it_and_without_a_state_it_starts_anew(tmp_path, monkeypatch) -> None:
     loss = TRAINABLE["nlvr2"].loss
     calls = list[int]()

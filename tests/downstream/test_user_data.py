@@ -65,6 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.full
 def test_it_is_fine_tuned_on_to_the_end(name: str, made: dict[str, Path], tmp_path: Path, small: None) -> None:
     run = train_to_end(config(name, made[name]), tmp_path)
     results, answers = [r for r in run.results() if r.better], [*run.answers(), *run.answers("matched")]
