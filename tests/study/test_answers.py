@@ -138,7 +138,7 @@ def refused(study: Study, message: str) -> None:
     assert not study.table.exists(), "before anything is trained"
 
 
-REFUSED = {  # what is explored, what is to be confirmed, what is said
+REFUSED = {  # explored arms, the study to confirm, the error
     "two seeds": ({"seeds": [3, 4]}, {}, "xfm has 2 seeds in look; an interval needs 3"),
     "test": ({"split": "test"}, {}, r"no study explored it \(of look, longer none has split = 'validation'\)"),
     "no exploration": ({}, {"explored": ()}, r"no study explored it \(there is none\)"),

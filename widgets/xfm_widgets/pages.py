@@ -82,9 +82,8 @@ class Embedded:
     height: int  # pixels
 
     def __str__(self) -> str:
-        page = self.page.replace("&", "&amp;").replace(
-            "'", "&#x27;"
-        )  # all that ends such an attribute; `"` is frequent
+        # all that an attribute in single quotes must spell out; `"` is frequent in a page
+        page = self.page.replace("&", "&amp;").replace("'", "&#x27;")
         text = (
             f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" width="100%" height="{self.height}" '
             f"style=\"border: 0\" srcdoc='{page}'></iframe>"
