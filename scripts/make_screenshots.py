@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 import xfm
 import xfm_widgets as xw
@@ -27,7 +28,8 @@ from xfm.tasks.retrieval_set import retrieval_set
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SIZE, TALLEST = (1000, 760), 1040  # pixels of a page; how much of a longer one the gallery shows
+SIZE, TALLEST = (1000, 760), 640  # pixels of a page; how much of its height the gallery shows: all on one screen
+DECODED = 1500  # ms: a view shows pixels until a picture of the screen's resolution is decoded
 SHOWN = 0.64  # of a page's size: of its picture in the gallery
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 SCREENS = {390: 8, 1024: 4, 1920: 2}  # pixels: how many views stand side by side on the sheet
@@ -85,15 +87,21 @@ def save(image: Image.Image, path: Path) -> None:
     print(path)
 
 
+def shown(page: Page, file: Path, **options: Any) -> Image.Image:
+    """The whole page, once its pictures are decoded."""
+    page.goto(file.resolve().as_uri())
+    page.locator(".xfm-view").wait_for()
+    page.wait_for_timeout(DECODED)
+    return picture(page.screenshot(full_page=True, **options))
+
+
 def screens(browser: Browser, pages: dict[str, Path], folder: Path) -> Iterator[tuple[str, Image.Image]]:
     """A sheet of all views for each width and theme, by name."""
     for (width, columns), theme in product(SCREENS.items(), ("light", "dark")):
         page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
         shots = []
         for name, file in pages.items():
-            page.goto(file.resolve().as_uri())
-            page.locator(".xfm-view").wait_for()
-            shot = picture(page.screenshot(full_page=True, path=folder / f"{name}-{width}-{theme}.png"))
+            shot = shown(page, file, path=folder / f"{name}-{width}-{theme}.png")
             scale = min(1.0, (WIDEST / columns) / width)
             shots.append(scaled(shot, scale))
         page.close()
@@ -117,12 +125,10 @@ if __name__ == "__main__":
         pages = {name: make().to_html(folder / f"{name}.html") for name, make in views().items()}
         shots = []
         for file in pages.values():
-            page.goto(file.resolve().as_uri())
-            page.locator(".xfm-view").wait_for()
-            shot = picture(page.screenshot(full_page=True))
+            shot = shown(page, file)
             sharp = shot.width / SIZE[0]
             shots.append(scaled(shot.crop((0, 0, shot.width, min(shot.height, round(TALLEST * sharp)))), SHOWN / sharp))
-        save(sheet(shots, 2), chosen.out)
+        save(sheet(shots, 3), chosen.out)
         for name, whole in screens(browser, pages, folder):
             save(whole, chosen.out.with_suffix("") / f"{name}.jpg")
         browser.close()

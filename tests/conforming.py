@@ -28,75 +28,64 @@ def parse(source: str) -> Types:
 
 def problems(value: Any, kind: str, where: str, types: Types | None = None) -> list[str]:
     tokens = TOKEN.findall(kind.strip())
-    found = union(value, tokens, where, declared() if types is None else types)
+    read = union(tokens)
     assert not tokens, f"{kind}: {tokens} is left"
-    return found
+    return check(value, read, where, declared() if types is None else types)
 
 
-def union(value: Any, tokens: list[str], where: str, types: Types) -> list[str]:
-    """Takes `A | B` from the tokens; the problems with the alternative that has the fewest."""
-    found = [single(value, tokens, where, types)]
+def union(tokens: list[str]) -> Any:
+    """Takes `A | B` from the tokens: ("|", A, B), ("[]", A), ("[", A, B), ("Record", A, B), or a name."""
+    kinds = [single(tokens)]
     while tokens[:1] == ["|"]:
         tokens.pop(0)
-        found.append(single(value, tokens, where, types))
-    return min(found, key=len)
+        kinds.append(single(tokens))
+    return ("|", *kinds) if len(kinds) > 1 else kinds[0]
 
 
-def single(value: Any, tokens: list[str], where: str, types: Types) -> list[str]:
-    """Takes one type from the tokens, and the [] behind it."""
-    first = tokens.pop(0)
-    inner: list[list[str]] = []
-    closing = {"(": ")", "[": "]", "Record": ">"}.get(first, "")
-    if first == "Record":
-        tokens.pop(0)
-    while closing:  # the types between the brackets
-        depth, end = 0, 0
-        while depth or tokens[end] not in (",", closing):
-            depth += (tokens[end] in "([<") - (tokens[end] in ")]>")
-            end += 1
-        inner.append(tokens[:end])
-        closing = "" if tokens[end] == closing else closing
-        del tokens[: end + 1]
-    many = 0
+def single(tokens: list[str]) -> Any:
+    kind: Any = tokens.pop(0)
+    if closing := {"(": ")", "[": "]", "Record": ">"}.get(kind):
+        if kind == "Record":
+            tokens.pop(0)
+        inner = [union(tokens)]
+        while tokens.pop(0) != closing:
+            inner.append(union(tokens))
+        kind = inner[0] if kind == "(" else (kind, *inner)
     while tokens[:1] == ["[]"]:
         tokens.pop(0)
-        many += 1
-    return listed(value, first, inner, many, where, types)
+        kind = ("[]", kind)
+    return kind
 
 
-def listed(value: Any, first: str, inner: list[list[str]], many: int, where: str, types: Types) -> list[str]:
-    if many:
-        if not isinstance(value, list):
-            return [f"{where} is {type(value).__name__}, not a list"]
-        return [p for i, one in enumerate(value) for p in listed(one, first, inner, many - 1, f"{where}[{i}]", types)]
-    if first == "(":
-        return union(value, [*inner[0]], where, types)
-    if first == "[":
-        if not isinstance(value, list | tuple) or len(value) != len(inner):  # JSON has arrays alone
-            return [f"{where} is {value!r}, not {len(inner)} values"]
-        return [p for i, one in enumerate(value) for p in union(one, [*inner[i]], f"{where}[{i}]", types)]
-    if first == "Record":
-        if not isinstance(value, dict):
-            return [f"{where} is {type(value).__name__}, not a dictionary"]
-        keys = [p for key in value for p in union(key, [*inner[0]], f"a key of {where}", types)]
-        return keys + [p for key, one in value.items() for p in union(one, [*inner[1]], f"{where}.{key}", types)]
-    if first[0] == '"':
-        return [] if value == json.loads(first) else [f"{where} is {value!r}, not {first}"]
-    if (
-        first in PLAIN
-    ):  # exactly: a number of numpy is none, and True is no number; a whole number may stand for a float
-        fits = type(value) is PLAIN[first] or (first == "number" and type(value) is int)
-        return [] if fits else [f"{where} is {type(value).__name__}, not {first}"]
-    kind = types[first]
-    return problems(value, kind, where, types) if isinstance(kind, str) else fields(value, first, where, types)
+def check(value: Any, kind: Any, where: str, types: Types) -> list[str]:
+    if isinstance(kind, str):
+        return named(value, kind, where, types)
+    form, *inner = kind
+    if form == "|":  # the problems with the alternative that has the fewest
+        return min((check(value, one, where, types) for one in inner), key=len)
+    wanted: Any = {"[]": list, "[": (list, tuple), "Record": dict}[form]
+    if not isinstance(value, wanted) or (form == "[" and len(value) != len(inner)):  # JSON has arrays alone
+        return [f"{where} is {value!r:.80}, not {'a dictionary' if form == 'Record' else 'such a list'}"]
+    if form == "Record":
+        keys = [p for key in value for p in check(key, inner[0], f"a key of {where}", types)]
+        return keys + [p for key, one in value.items() for p in check(one, inner[1], f"{where}.{key}", types)]
+    kinds = inner if form == "[" else inner * len(value)
+    return [p for i, (v, k) in enumerate(zip(value, kinds, strict=True)) for p in check(v, k, f"{where}[{i}]", types)]
 
 
-def fields(value: Any, name: str, where: str, types: Types) -> list[str]:
+def named(value: Any, name: str, where: str, types: Types) -> list[str]:
+    if name[0] == '"':
+        return [] if value == json.loads(name) else [f"{where} is {value!r}, not {name}"]
+    if name in PLAIN:  # exactly: a number of numpy is none, True is no number; a whole number may stand for a float
+        fits = type(value) is PLAIN[name] or (name == "number" and type(value) is int)
+        return [] if fits else [f"{where} is {type(value).__name__}, not {name}"]
+    if isinstance(kinds := types[name], str):
+        return problems(value, kinds, where, types)
     if not isinstance(value, dict):
         return [f"{where} is {type(value).__name__}, not {name}"]
-    kinds = {key.removesuffix("?"): kind for key, kind in types[name].items()}
-    found = [f"{where}.{key} is missing" for key in types[name] if not key.endswith("?") and key not in value]
-    found += [f"{where}.{key} is not in {name}" for key in value if key not in kinds]
+    known = {key.removesuffix("?"): kind for key, kind in kinds.items()}
+    found = [f"{where}.{key} is missing" for key in kinds if not key.endswith("?") and key not in value]
+    found += [f"{where}.{key} is not in {name}" for key in value if key not in known]
     return found + [
-        p for k, kind in kinds.items() if k in value for p in problems(value[k], kind, f"{where}.{k}", types)
+        p for k, kind in known.items() if k in value for p in problems(value[k], kind, f"{where}.{k}", types)
     ]

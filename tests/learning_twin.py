@@ -13,10 +13,9 @@ from torch import Tensor
 
 from xfm.objectives.bbp import overlap
 
-SIDE, BATCH, LENGTH, WIDTH, FIRST = 32, 16, 8, 48, 10  # pixels, pairs, tokens, width, id of the first concept
-WEIGHTS, PAIRS, TEXTS, WORDS, PATCHES, PHRASES, NEGATIVES = range(1, 8)
+SIDE, BATCH, LENGTH, WIDTH, FIRST = 32, 16, 6, 48, 9  # pixels, pairs, tokens, width, id of the first concept
+WEIGHTS, PAIRS, TEXTS, WORDS, PATCHES, NEGATIVES = range(1, 7)
 FUSED = ("itm", "imlm", "bbp")
-LOSS_WEIGHTS = {"bbp": 10}  # of losses in what is minimised; 1 of the others
 
 
 def mixed(h: int) -> int:
@@ -54,18 +53,18 @@ def scene(below: Callable[[int], int], sprites: list[Any]) -> dict[str, Any]:
         along, across = ((w, h), (h, w))[not alone and relation // 2]
         start = 0 if alone or (i == 0) == (relation % 2 == 0) else SIDE // 2
         room = SIDE if alone else SIDE // 2
-        place = start + 4 * below((room - along) // 4 + 1), 4 * below((SIDE - across) // 4 + 1)
+        place = start + 8 * below((room - along) // 8 + 1), 8 * below((SIDE - across) // 8 + 1)
         things.append((concept, size, *(place if alone or relation < 2 else place[::-1]), w, h))
     return {"things": things, "relation": relation, "ground": [255 - below(60) for _ in range(3)]}
 
 
 def noun_phrase(thing: tuple[int, ...]) -> list[int]:
-    return [3, 4 + thing[1], FIRST + thing[0]]
+    return [3 + thing[1], FIRST + thing[0]]
 
 
 def caption(of: dict[str, Any]) -> list[int]:
     first, *second = of["things"]
-    ids = [1, *noun_phrase(first), *([6 + of["relation"], *noun_phrase(*second)] if second else [])]
+    ids = [1, *noun_phrase(first), *([5 + of["relation"], *noun_phrase(*second)] if second else [])]
     return ids + [0] * (LENGTH - len(ids))
 
 
@@ -80,8 +79,9 @@ def paint(of: dict[str, Any], sprites: list[Any]) -> np.ndarray:
 
 
 def hide(ids: np.ndarray, below: Callable[[int], int]) -> tuple[np.ndarray, np.ndarray]:
-    """Texts (n, 8) with two words hidden each, and where (n 2,)."""
-    at = np.array([LENGTH * i + 1 + j for i in range(len(ids)) for j in several(below, 2, (ids[i] > 1).sum())])
+    """Texts (n, 6), one of two words hidden or two of five, and where."""
+    counts = [int((text > 1).sum()) for text in ids]
+    at = np.array([LENGTH * i + 1 + j for i, n in enumerate(counts) for j in several(below, 1 + (n > 2), n)])
     masked = ids.copy()
     masked.reshape(-1)[at] = 2
     return masked, at
@@ -110,8 +110,8 @@ class Twin:
         while len(scenes) < BATCH:
             new = scene(below, sprites)
             scenes.setdefault(tuple(sorted(t[0] for t in new["things"])), new)
-        shown, phrases, patches = [*scenes.values()], generator(*key, PHRASES), generator(*key, PATCHES)
-        meant = [s["things"][phrases(len(s["things"]))] for s in shown]
+        shown, patches = [*scenes.values()], generator(*key, PATCHES)
+        meant = [thing for s in shown for thing in s["things"]]
         hidden = np.zeros((BATCH, 16), bool)
         for row in hidden:
             row[several(patches, 6, 16)] = True
@@ -124,6 +124,7 @@ class Twin:
             "masked": hide(captions, generator(*key, WORDS)),
             "phrases": np.array([[1, *noun_phrase(t)] for t in meant]),
             "boxes": torch.tensor(boxes, dtype=torch.float64) / SIDE,
+            "items": [i for i, s in enumerate(shown) for _ in s["things"]],
             "hidden": torch.tensor(hidden),
             "spoken": spoken,
             "texts": hide(spoken, texts),
@@ -148,17 +149,19 @@ class Twin:
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
     def attention(self, x: Tensor, name: str, p: Any = None) -> Tensor:
-        return self.linear(self.attend(*(x @ (p or self.p)[f"{name}.qkv"]).chunk(3, -1)), f"{name}.out", p)
+        w = p or self.p
+        seen = self.attend(x @ w[f"{name}.query"], *(x @ w[f"{name}.memory"]).chunk(2, -1))
+        return self.linear(seen, f"{name}.out", p)
 
     def image(self, pixels: Tensor, hidden: Tensor | None = None, p: Any = None) -> Tensor:
         w = p or self.p
         x = self.linear(pixels, "vision.embed", p)
         x = x if hidden is None else torch.where(hidden[..., None], w["vision.mask"], x)
-        x = torch.cat([w["vision.class"].expand(len(x), 1, WIDTH), x + w["vision.positions"]], 1)
+        x = x + w["vision.positions"]
         for name in ("vision.0", "vision.1"):
             x = x + self.attention(self.norm(x, f"{name}.norm1", p), name, p)
             x = x + self.mlp(self.norm(x, f"{name}.norm2", p), name, p)
-        return self.norm(x[:, 1:], "vision.norm", p)
+        return self.norm(x, "vision.norm", p)
 
     def text(self, ids: np.ndarray) -> Tensor:
         x = self.p["language.word"][torch.tensor(ids)] + self.p["language.positions"][: ids.shape[1]]
@@ -170,8 +173,8 @@ class Twin:
 
     def fuse(self, text: Tensor, patches: Tensor, items: Any) -> Tensor:
         x = self.norm(text + self.attention(text, "fusion.0"), "fusion.0.norm1")
-        memory = torch.cat([patches.mean(1, keepdim=True), patches], 1) @ self.p["fusion.memory"]
-        cross = self.attend(x @ self.p["fusion.query"], *memory[items].chunk(2, -1))
+        keys, placed = patches[items] @ self.p["fusion.key"], patches[items] + self.p["fusion.positions"]
+        cross = self.attend(x @ self.p["fusion.query"], keys, placed @ self.p["fusion.value"])
         x = self.norm(x + self.linear(cross, "fusion.cross"), "fusion.cross_norm")
         return self.norm(x + self.mlp(x, "fusion.0"), "fusion.0.norm2")
 
@@ -197,7 +200,7 @@ class Twin:
         matched = self.head(self.fuse(pairs, patches, own + other_image + own)[:, 0], "itm")
         masked, at = b["masked"]
         seen = self.fuse(crossing(self.text(masked)), patches, own)
-        box = self.head(self.fuse(crossing(self.text(b["phrases"])), patches, own)[:, 0], "bbp").sigmoid()
+        box = self.head(self.fuse(crossing(self.text(b["phrases"])), patches, b["items"])[:, 0], "bbp").sigmoid()
         spoken, hidden = b["texts"]
         return {
             "mlm": self.words(self.text(spoken), b["spoken"], hidden, "mlm", "language.word"),
@@ -211,8 +214,9 @@ class Twin:
     def mim(self, b: dict[str, Any], patches: Tensor, guidance: str) -> Tensor:
         found, hidden = self.image(b["pixels"], b["hidden"]), b["hidden"]
         if guidance == "pixels":
-            variance, mean = torch.var_mean(b["pixels"], -1, correction=0, keepdim=True)
-            target = (b["pixels"] - mean) / (variance + 1e-6).sqrt()
+            coarse = b["pixels"].unflatten(-1, (4, 2, 4, 2, 3)).mean((3, 5)).flatten(2)
+            variance, mean = torch.var_mean(coarse, -1, correction=0, keepdim=True)
+            target = (coarse - mean) / (variance + 1e-6).sqrt()
             return (self.linear(found, "mim") - target)[hidden].square().mean()
         target = patches if guidance == "self" else self.image(b["pixels"], p=self.frozen)
         return (found - target)[hidden].square().mean() + (found.mean(1) - target.mean(1)).square().mean()
@@ -226,10 +230,6 @@ class Twin:
 
         return draw(similarity.T), draw(similarity)
 
-    @staticmethod
-    def total(losses: dict[str, Tensor]) -> Tensor:
-        return sum((LOSS_WEIGHTS.get(name, 1) * loss for name, loss in losses.items()), torch.zeros(()))
-
     def gradients(self, loss: Tensor) -> dict[str, np.ndarray | None]:
         found = torch.autograd.grad(loss, [*self.p.values()], retain_graph=True, allow_unused=True)
         return {name: None if g is None else g.numpy() for name, g in zip(self.p, found, strict=True)}
@@ -237,7 +237,7 @@ class Twin:
     def step(self, stopped: bool, guidance: str, losses: tuple[str, ...]) -> dict[str, float]:
         values = {n: loss for n, loss in self.losses(stopped, guidance).items() if n in losses}
         self.adam.zero_grad(set_to_none=True)
-        self.total(values).backward()
+        sum(values.values(), torch.zeros(())).backward()
         self.adam.param_groups[0]["lr"] = 2e-3 * min(1, (self.done + 1) / 20)
         self.adam.step()
         self.done += 1

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import xfm
 from xfm import recipes, tasks
@@ -21,7 +19,6 @@ from xfm.config import (
     PAPER,
     ConfigError,
     FusionGradient,
-    ObjectiveConfig,
     RunConfig,
     TrainConfig,
     from_dict,
@@ -59,8 +56,7 @@ NUMBERS = [name for name, kind in KINDS.items() if kind in (int, float)]
 
 def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
     tree = json.loads(BASE.to_json())
-    assert from_dict(tree) == BASE
-    assert set(leaves(BASE)) == set(KINDS) and len(KINDS) > 60
+    assert from_dict(tree) == BASE and set(leaves(BASE)) == set(KINDS) and len(KINDS) > 60
     tree["train"]["stepz"] = 3
     with pytest.raises(ConfigError, match=r"train\.stepz: no such field; did you mean 'steps'\?"):
         from_dict(tree)
@@ -86,6 +82,7 @@ def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
     ("data.single_until", 0.5, "in [0, data.full_from = 0.0]"),
     ("data.mask.image_patches", 196, "between 1 and 195 (patches - 1)"),
     ("model.text.positions", 100, "at least 130 (longest text + 2)"),
+    ("data.weights", (1.0,), "positive, one for each of the 0 data.sources"),
 ])  # fmt: skip
 def test_a_wrong_value_is_refused_with_the_field_the_value_and_what_is_allowed(name, value, allowed) -> None:
     with pytest.raises(ConfigError) as error:
@@ -93,34 +90,14 @@ def test_a_wrong_value_is_refused_with_the_field_the_value_and_what_is_allowed(n
     assert str(error.value) == f"{name} = {value!r}: must be {allowed}"
 
 
-WRONG = ("many", 1.5, True, None, [], {}, b"x", float("nan"))
-
-
-def fits(kind: Any, value: Any) -> bool:
-    if get_origin(kind) is Literal:
-        return False
-    if get_origin(kind) is tuple:
-        return value == []
-    return (type(value) is kind or (kind is float and type(value) is int)) and value == value
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_every_field_refuses_what_is_not_of_its_type_and_says_so(name: str) -> None:
-    kind, *group = KINDS[name], *name.split(".")[:-1]
-    words = list(map(repr, get_args(kind))) if get_origin(kind) is Literal else [kind.__name__]
-    for value in (value for value in WRONG if not fits(kind, value)):
-        with pytest.raises(ConfigError) as error:
+def test_every_field_refuses_what_is_not_of_its_type() -> None:
+    wrong = {str: 1.5, bool: 1, int: "many", float: True, tuple: "x"}
+    for name, kind in KINDS.items():
+        value = wrong.get(get_origin(kind) or kind, "no such choice")
+        with pytest.raises(ConfigError, match=f"^{re.escape(f'{name} = {value!r}: must be ')}"):
             BASE.replace({name: value})
-        said = str(error.value)
-        assert said.startswith(f"{name} = {value!r}: must be ")
-        assert all(word in said for word in words) or (kind is float and "finite" in said)
-        config: Any = BASE
-        for part in group:
-            config = config[part] if isinstance(config, Mapping) else getattr(config, part)
-        if dataclasses.is_dataclass(config) and not isinstance(config, ObjectiveConfig):  # that does not know its name
-            with pytest.raises(ConfigError) as direct:
-                dataclasses.replace(config, **{name.split(".")[-1]: value})
-            assert str(direct.value) == said, "also where the dataclass is made by hand"
+    with pytest.raises(ConfigError, match=r"^train\.lr = None: must be of type float"):
+        dataclasses.replace(BASE.train, lr=None)  # also where the dataclass is made by hand
 
 
 BOUNDS = {  # the least and the most that a field may be, where it has a most
@@ -154,20 +131,6 @@ def test_every_number_has_its_range(name: str) -> None:
             assert leaves(BASE.replace({name: kind(value)}))[name] == kind(value)
 
 
-@given(st.sampled_from([*KINDS]), st.integers(0, 30), st.sampled_from("xq_7"))
-def test_a_slip_in_a_name_is_mended_at_every_depth(name: str, place: int, letter: str) -> None:
-    """One letter too many, anywhere in the last part."""
-    *path, last = name.split(".")
-    wrong = last[: place % (len(last) + 1)] + letter + last[place % (len(last) + 1) :]
-    siblings = {n.split(".")[len(path)] for n in KINDS if n.split(".")[: len(path)] == path}
-    if wrong in siblings:
-        return
-    with pytest.raises(ConfigError) as error:
-        BASE.replace({".".join((*path, wrong)): 1})
-    said = re.match(rf"{re.escape('.'.join((*path, wrong)))}: no such field; did you mean '(\w+)'\? ", str(error.value))
-    assert said and said[1] in siblings
-
-
 def test_what_is_no_config_at_all() -> None:
     for tree in ([], 3, None, "seed"):
         said = rf"^config = {re.escape(repr(tree))}: must be a mapping of name, seed, "
@@ -178,30 +141,23 @@ def test_what_is_no_config_at_all() -> None:
 
 
 @pytest.mark.parametrize(("mistake", "said"), [
-    (lambda: recipes.get("dmo"), r"'dmo'.*did you mean 'demo'\?.*demo, pretrained, small, base, smoke"),
-    (lambda: recipes.get("demo+no_guidence"), r"'no_guidence'.*did you mean 'no_guidance'\?.*no_itm"),
     (lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
      r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$"),
     (lambda: tasks.select_tasks("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
     (lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
      r"^split = 'tset': must be one of .*test.*did you mean 'test'\?"),
     (lambda: dataset(BASE.replace({"data.concepts": 5000})), r"^data.concepts = 5000: must be from \d+ to \d+"),
-], ids=["recipe", "change", "dataset", "task", "split", "concepts"])  # fmt: skip
-def test_a_wrong_name_elsewhere_is_refused_with_what_there_is_and_the_nearest(mistake, said: str) -> None:
+    *((lambda changes=changes: BASE.replace({"flow.mim_target": changes.pop("target"), **changes}), said)
+      for changes, said in (
+        ({"target": "frozen"}, r"flow.mim_target = 'frozen': .*\+stage1.*init_from"),
+        ({"target": "frozen", "init_from": "roberta:a"}, r"flow.mim_target = 'frozen': .*vision encoder"),
+        ({"target": "teacher"}, "flow.teacher = '': must be an open_clip model name"),
+        ({"target": "teacher", "flow.teacher": "ViT-B-32"}, "flow.teacher_weights = '': .* the path"),
+        ({"target": "teacher", "flow.teacher": "run"}, "flow.teacher_weights = '': .* ./NAME"))),
+])  # fmt: skip
+def test_what_is_not_there_or_needs_more_is_refused_with_what_there_is_and_the_nearest(mistake, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         mistake()
-
-
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"flow.mim_target": "frozen"}, r"flow.mim_target = 'frozen': .*\+stage1.*init_from"),
-    ({"flow.mim_target": "frozen", "init_from": "roberta:a"}, r"flow.mim_target = 'frozen': .*vision encoder"),
-    ({"flow.mim_target": "teacher"}, "flow.teacher = '': must be an open_clip model name"),
-    ({"flow.mim_target": "teacher", "flow.teacher": "ViT-B-32"}, "flow.teacher_weights = '': .* the path"),
-    ({"flow.mim_target": "teacher", "flow.teacher": "run"}, "flow.teacher_weights = '': .* ./NAME"),
-])  # fmt: skip
-def test_a_target_that_needs_more_says_what(changes: dict, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        BASE.replace(changes)
 
 
 def other(name: str) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """A loss whose declaration is wrong is refused in one sentence: when the model is built, or at its first step."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -77,19 +75,13 @@ AT_BUILD = {
     "streams, a string": ({"streams": "pairs"}, r".streams = 'pairs': must be a tuple of names"),
     "streams, not there": ({"streams": ()}, r".streams = \(\): must be a tuple of names"),
     "no title": ({"title": ""}, ".title = '': must be a name for figures"),
-    "fused, without pairing": (
-        {"reads": ("fused",)},
-        r': reads "fused" without pairing\(flow\); add one that returns a',
-    ),
-    "text on images": (
-        {"streams": ("pairs", "images")},
-        ': reads "text", which stream "images" does not have; leave "images" out of streams',
-    ),
-    "hidden patches of regions": (
-        {"streams": ("regions",), "reads": ("masked_image",)},
-        ': reads "masked_image", which stream "regions" does not have',
-    ),
-}
+    "fused, without pairing": ({"reads": ("fused",)},
+        r': reads "fused" without pairing\(flow\); add one that returns a'),
+    "text on images": ({"streams": ("pairs", "images")},
+        ': reads "text", which stream "images" does not have; leave "images" out of streams'),
+    "hidden patches of regions": ({"streams": ("regions",), "reads": ("masked_image",)},
+        ': reads "masked_image", which stream "regions" does not have'),
+}  # fmt: skip
 UNDECLARED = ': uses flow.text without declaring it; add "text" to reads'
 NO_GRADIENT = ': sends no gradient into an encoder, though it reads "{}"'
 FUSED = {"reads": ("text", "fused"), "pairing": lambda self, flow: own(flow)}
@@ -106,48 +98,30 @@ def head_of(states: Callable[[Any], torch.Tensor]) -> dict[str, Any]:
 AT_FIRST_STEP = {
     "another text": ({"reads": ("masked_text",)}, UNDECLARED),
     "text, declared as image": ({"reads": ("image",)}, UNDECLARED),
-    "patches": (
-        head_of(lambda flow: flow.patches[:, 0]),
-        ': uses flow.patches without declaring it; add "image" to reads',
-    ),
+    "patches": (head_of(lambda flow: flow.patches[:, 0]),
+        ': uses flow.patches without declaring it; add "image" to reads'),
     "in its pairing": (FUSED | {"reads": ("image", "fused"), "forward": of_fused}, UNDECLARED),
-    "no pairing": (
-        FUSED | {"pairing": lambda self, flow: (flow.text, 1), "forward": of_fused},
-        ": pairing returns a tuple; return a FusionBatch",
-    ),
-    "under another name": (
-        FUSED | head_of(lambda flow: flow.fused["add"][:, 0]),
-        r": uses flow.fused\['add'\], which no loss has paired; take the name under which",
-    ),
-    "no such tensor": (
-        head_of(lambda flow: flow.txt[:, 0]),
-        ": uses flow.txt, which a flow does not have; did you mean 'text'",
-    ),
-    "what it declares is called otherwise": (
-        {"reads": ("masked_image",)} | head_of(lambda flow: flow.masked_image[:, 0]),
-        ": uses flow.masked_image, which a flow does not have; it is flow.masked_patches",
-    ),
-    "detached": (
-        head_of(lambda flow: flow.text[:, 0].detach()),
-        f"{NO_GRADIENT.format('text')}; compute the loss from",
-    ),
+    "no pairing": (FUSED | {"pairing": lambda self, flow: (flow.text, 1), "forward": of_fused},
+        ": pairing returns a tuple; return a FusionBatch"),
+    "under another name": (FUSED | head_of(lambda flow: flow.fused["add"][:, 0]),
+        r": uses flow.fused\['add'\], which no loss has paired; take the name under which"),
+    "no such tensor": (head_of(lambda flow: flow.txt[:, 0]),
+        ": uses flow.txt, which a flow does not have; did you mean 'text'"),
+    "what it declares is called otherwise": ({"reads": ("masked_image",)} | head_of(lambda flow: flow.masked_image[:,
+        0]), ": uses flow.masked_image, which a flow does not have; it is flow.masked_patches"),
+    "detached": (head_of(lambda flow: flow.text[:, 0].detach()),
+        f"{NO_GRADIENT.format('text')}; compute the loss from"),
     "never read": (head_of(lambda flow: flow.batch.image.flatten(1)), NO_GRADIENT.format("text")),
     "read without a graph": ({"reads": ("image",), "forward": without_graph}, NO_GRADIENT.format("image")),
     "a tensor": (by(lambda flow: flow.text.mean()), r": forward returns a Tensor; return LossOut\(loss\)"),
-    "a vector": (
-        by(lambda flow: LossOut(flow.text.mean((1, 2)))),
-        r": LossOut.loss is of shape \(4,\); make it a tensor without dimensions, as by .mean\(\)",
-    ),
+    "a vector": (by(lambda flow: LossOut(flow.text.mean((1, 2)))),
+        r": LossOut.loss is of shape \(4,\); make it a tensor without dimensions, as by .mean\(\)"),
     "a number": (by(lambda flow: LossOut(1.0)), ": LossOut.loss is a float; make it a tensor"),
-    "a number in the report": (
-        by(lambda flow: LossOut(flow.text.mean(), {"share": 0.5})),
-        r': LossOut.report\["share"\] is a float; make it a tensor',
-    ),
-    "an accuracy that is not reported": (
-        {"accuracy_key": "accuracy"},
-        ': accuracy_key = "accuracy" is not in the report; add it to LossOut',
-    ),
-}
+    "a number in the report": (by(lambda flow: LossOut(flow.text.mean(), {"share": 0.5})),
+        r': LossOut.report\["share"\] is a float; make it a tensor'),
+    "an accuracy that is not reported": ({"accuracy_key": "accuracy"},
+        ': accuracy_key = "accuracy" is not in the report; add it to LossOut'),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", [*AT_BUILD, *AT_FIRST_STEP])
@@ -194,5 +168,4 @@ def test_the_graph_is_looked_through_once_and_a_frozen_encoder_needs_no_gradient
     monkeypatch.setattr("xfm.objectives.declared._reaches", lambda *_: asked.append(1) or True)
     forward(pretraining)
     forward(pretraining)
-    assert asked == [1]
-    assert {name: type(stream) for name, stream in batches.batch(batches.config()).items()} == BATCHES
+    assert asked == [1] and {name: type(stream) for name, stream in batches.batch(batches.config()).items()} == BATCHES

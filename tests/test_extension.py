@@ -12,8 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import xfm_widgets as xw
-from xfm import cli, plots, pretrain, recipes
+from xfm import plots, pretrain, recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
@@ -117,32 +116,13 @@ def test_it_trains_is_ablated_by_name_and_has_its_curve(added: str, tmp_path) ->
     config = with_loss(added, name="added", **{"train.steps": 3, "train.validate_every": 3})
     records = list(pretrain(config, tmp_path))
     stream = ADDED[added].streams[0]
-    assert all(f"{stream}/{added}" in record for record in records)
-    assert f"validation/{stream}/{added}" in records[-1]
+    assert all(f"{stream}/{added}" in record for record in records) and f"validation/{stream}/{added}" in records[-1]
     drawn = [axes.get_title(loc="left") for axes in plots.learning_curves(records, config).axes]
     titles = [" ".join(title.split()) for title in drawn]  # long ones are wrapped
     assert any(title.startswith(added.upper()) and ADDED[added].title in title for title in titles), titles
     ablated = config.replace({**recipes.ablations()[f"no_{added}"], "name": "ablated"})
     assert f"{stream}/{added}" not in next(pretrain(ablated, tmp_path))
     assert Run.open(tmp_path / "added" / "seed0").model().objectives[added] is not None
-
-
-def test_it_has_its_arrow_in_the_gradient_flow(added: str) -> None:
-    encoders = {"uniformity": "vision", "length": "language layer 0", "which_of_two": "fusion"}
-    record = {"step": 0, "norm": {added: {encoders[added]: 1.5}, "mlm": {"language layer 0": 2.0}}, "held_back": {}}
-    view = xw.GradientFlow([record])
-    shown = {loss["name"]: loss for loss in view.payload["objectives"]}
-    assert set(shown) == {added, "mlm"} and shown[added]["title"] == ADDED[added].title
-    flowing = view.flowing()[added]
-    assert {encoder for encoder, norm in flowing.items() if norm} == {encoders[added].split()[0]}
-
-
-def test_it_is_switched_on_from_a_shell(added: str) -> None:
-    options = [f"--objectives.{added}.weight", "0.25", "--train.steps", "7"]
-    scale = ["--flow.text-gradient.which_of_two", "0.5"] if added == "which_of_two" else []
-    config = cli.parse(["pretrain", "smoke", *options, *scale]).config  # type: ignore[union-attr]
-    assert config.objectives[added].weight == 0.25 and config.train.steps == 7
-    assert config.flow.text_gradient.get(added) == (0.5 if scale else None)
 
 
 def test_losses_that_cannot_be_are_refused_before_anything_is_made(tmp_path) -> None:

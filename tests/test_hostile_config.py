@@ -1,15 +1,13 @@
 """A config of somebody else: any JSON value at any place is a config or an error that names the field, at once."""
 
 import json
-import re
-import time
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from xfm import cli, recipes
+from xfm import recipes
 from xfm.base.fields import leaves
 from xfm.config import ConfigError, RunConfig, from_dict, from_json
 from xfm.recipes import prior_runs
@@ -77,20 +75,6 @@ def test_any_key_in_any_group_is_a_config_or_refused(group: str, key: str, value
     refused_or_a_config(lambda: from_dict(put(group, key, value)), group.split(".")[0] if group else "")
 
 
-@pytest.mark.parametrize("value", [LONG, [LONG], {LONG: LONG}, 10**4000], ids=["text", "list", "dict", "number"])
-def test_a_huge_value_is_refused_at_once_and_not_echoed(value: Any) -> None:
-    texts = ("init_from", "data.dataset", "data.styles", "data.tokenizer", "flow.teacher", "flow.teacher_weights",
-             "model.vision.encoder", "model.text.encoder")  # fmt: skip
-    for place in PLACES:
-        if (place in texts and isinstance(value, str)) or (place == "data.sources" and isinstance(value, list)):
-            assert leaves(recipes.smoke().replace({place: value}).to_dict())[place] == value
-            continue
-        began = time.perf_counter()
-        with pytest.raises(ConfigError, match=rf"^{re.escape(place)}\b") as error:
-            recipes.smoke().replace({place: value})
-        assert len(str(error.value)) < 1500 and time.perf_counter() - began < 1
-
-
 @pytest.mark.parametrize("place", ["train.lr", "objectives"])
 def test_a_config_that_is_nested_too_deeply_names_its_file(place: str, tmp_path) -> None:
     depth, value, (group, _, key) = 100_000, dict[str, Any](), place.rpartition(".")
@@ -133,11 +117,3 @@ def test_a_name_that_a_folder_may_have_makes_one(name: str, tmp_path) -> None:
     run.claim()
     assert Run.open(tmp_path / name / "seed0").config == config
     (tmp_path / prior_runs.stage1(config).name).mkdir()
-
-
-@pytest.mark.parametrize("option", [["--train.steps", str(HUGE)], ["--train.lr", "nan"], ["--name", "x" * 300]])
-def test_the_command_says_so_in_a_line(option: list[str], capsys) -> None:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["pretrain", "smoke", *option, "--dry-run"])
-    said = " ".join(f"{ended.value} {capsys.readouterr().err}".split())
-    assert f"{option[0].removeprefix('--')} = " in said and "must be" in said

@@ -1,7 +1,5 @@
 """docs/many-machines.md: its examples run; scripts/slurm.sh does what it says, with Slurm's commands played."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
@@ -169,6 +167,5 @@ def test_a_warning_ends_every_task_and_queues_the_job_again(number, status, queu
     for each in ready:
         each.read_text("utf-8")  # waits until the task is there
     job.send_signal(number)
-    assert job.wait(60) == status
-    assert (tmp_path / "tasks").read_text("utf-8").count("saved") == 2
+    assert job.wait(60) == status and (tmp_path / "tasks").read_text("utf-8").count("saved") == 2
     assert ("requeue 77\n" in (tmp_path / "scontrol").read_text("utf-8")) == queued

@@ -55,12 +55,8 @@ def test_each_parameter_is_in_one_group_and_the_exceptions_are_where_they_are_do
         assert g["scale"] == (2.0 if new else 1.0), name
         kept = name.endswith("bias") or ".relative_bias." in name or (".norm" in name or "_norm." in name)
         assert where[name] == (NO_DECAY if kept else DECAY), name
-    for name in ("objectives.itm.head.1.weight", "objectives.bbp.head.1.weight", "objectives.itc.temperature",
-                 "vision.cls_token", "vision.mask_token", "vision.blocks.0.gamma1", "text.word.weight"):  # fmt: skip
-        assert where[name] == DECAY
-    for name in ("vision.relative_bias.0", "vision.norm.weight", "fusion.layers.0.cross_norm.weight",
-                 "objectives.mlm.head.norm.weight", "objectives.imlm.head.bias"):  # fmt: skip
-        assert where[name] == NO_DECAY
+    decayed = {"objectives.itc.temperature", "vision.cls_token", "vision.mask_token", "vision.blocks.0.gamma1"}
+    assert {where[name] for name in decayed} == {DECAY}
 
 
 def by_name(model: XFM, groups: list[dict]) -> list[tuple[str, dict]]:
@@ -92,7 +88,10 @@ def test_every_group_gets_its_share_of_the_rate() -> None:
     train = TrainConfig(steps=10, warmup=4, lr=1e-2, head_lr_scale=3.0)
     adamw = make_optimizer(batches.model(batches.config()), train)
     assert set_rate(adamw, train, 1) == pytest.approx(1e-2 * 2 / 5)
-    assert all(g["lr"] == pytest.approx(4e-3 * g["scale"]) and g["betas"] == (0.9, 0.98) for g in adamw.param_groups)
+    assert all(
+        g["lr"] == pytest.approx(4e-3 * g["scale"]) and (g["betas"], g["eps"]) == ((0.9, 0.98), train.eps)
+        for g in adamw.param_groups
+    )
     assert {g["scale"] for g in adamw.param_groups} == {1.0, 3.0}
 
 
@@ -158,31 +157,6 @@ def test_sgd_decays_weights_as_adamw_does() -> None:
         for name, p in model.text.named_parameters():
             kept = before[name] * (1.0 if "bias" in name or "norm" in name else left)
             torch.testing.assert_close(p, kept, rtol=1e-9, atol=0.0, msg=name)
-
-
-def test_two_steps_are_those_of_the_formula_and_what_has_no_gradient_stays() -> None:
-    """Decoupled decay before the update, eps after the bias correction: torch's order."""
-    train = TrainConfig(steps=10, warmup=0, lr=1e-2, weight_decay=0.1, eps=1e-3)
-    model = batches.model(batches.config())
-    adamw = make_optimizer(model, train)
-    groups = {id(p): g for g in adamw.param_groups for p in g["params"]}
-    expected = {n: p.detach().clone() for n, p in model.named_parameters()}
-    moments = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in expected.items()}
-    for step in range(2):
-        set_rate(adamw, train, step)
-        for name, p in model.named_parameters():
-            if name.startswith("fusion."):
-                continue
-            p.grad = torch.randn_like(p)
-            group, (m, v) = groups[id(p)], moments[name]
-            m.mul_(0.9).add_(0.1 * p.grad)
-            v.mul_(0.98).add_(0.02 * p.grad**2)
-            m_hat, v_hat = m / (1 - 0.9 ** (step + 1)), v / (1 - 0.98 ** (step + 1))
-            expected[name] -= group["lr"] * group["weight_decay"] * expected[name]
-            expected[name] -= group["lr"] * m_hat / (v_hat.sqrt() + 1e-3)
-        adamw.step()
-    for name, p in model.named_parameters():
-        torch.testing.assert_close(p.detach(), expected[name], rtol=1e-9, atol=1e-11, msg=name)
 
 
 MUON = TrainConfig(steps=9, warmup=2, lr=1e-3, weight_decay=0.1, muon_lr=5e-3)

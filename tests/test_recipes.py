@@ -39,15 +39,13 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "ewc": {"flow.ewc": 1.0},
     "mlm_distilled": {"flow.mlm_distillation": 1.0},
     **{f"guide_{target}": {"flow.mim_target": target, "flow.standardise_target": True} for target in TARGETS},
-    **{
-        n: {"flow.mim_target": "teacher", "flow.standardise_target": True, "flow.teacher": t}
-        for n, t in TEACHERS.items()
-    },
+    **{n: {"flow.mim_target": "teacher", "flow.standardise_target": True, "flow.teacher": t} for n,
+        t in TEACHERS.items()},
     "images_64": {"data.images": 64},
     **{f"vary_{one}": {f"seed_of.{source}": 1000 for source in SOURCES if source != one} for one in SOURCES},
     "stage1": {"init_from": "stage1"},
     "text_stage1": {"init_from": "stage1:text"},
-}
+}  # fmt: skip
 
 NEED_A_START = ("no_guidance", "neither", "guide_frozen", "l2sp", "ewc", "mlm_distilled")
 
@@ -192,6 +190,5 @@ def test_an_objective_joins_at_its_share_of_the_steps_and_is_off_at_weight_zero(
     fields = {"itm.start": 0.35, "mim.start": 0.5, "mlm.weight": 0.0, "bbp.weight": 4.0}
     changes = {"train.steps": 10} | {f"objectives.{name}": value for name, value in fields.items()}
     on = [weights_at(recipes.base().replace(changes), step) for step in range(10)]
-    assert ["itm" in w for w in on] == [False] * 3 + [True] * 7
-    assert ["mim" in w for w in on] == [False] * 5 + [True] * 5
+    assert ["itm" in w for w in on] == [False] * 3 + [True] * 7 and ["mim" in w for w in on] == [False] * 5 + [True] * 5
     assert not any("mlm" in w for w in on) and on[0]["bbp"] == 4.0

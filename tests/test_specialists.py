@@ -1,7 +1,5 @@
 """Baselines beside X-FM: how large they are, what of them is trained, and that the loop trains them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

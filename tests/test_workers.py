@@ -1,7 +1,5 @@
 """Calls side by side: in forked processes, in threads, or in this one; what they raise, and what ends them."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -53,8 +51,7 @@ def test_forks_take_the_next_call_when_they_are_free(two_cores: None) -> None:
     assert [*ended] == [1, 2, 3, 4, 0]  # the other four, while one waits
     assert gather([lambda i=i: i * i for i in range(7)]) == [i * i for i in range(7)]
     first, *others = (answer[0] for _, answer in sorted(ended.items()))
-    assert len({HERE, first, *others}) == 3 and first not in others
-    assert all(answer[2] == 1 for answer in ended.values())
+    assert len({HERE, first, *others}) == 3 and first not in others and all(answer[2] == 1 for answer in ended.values())
     assert children() == before and torch.equal(torch.random.get_rng_state(), drawn)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from notebook_cells import code_cells, in_notebooks, needed, run
 
 from xfm.base.fields import ConfigError
-from xfm_widgets.pages import page_of
+from xfm_widgets.pages import page_of, script_text
 from xfm_widgets.site import MODEL, write_site
 
 # Calls whose views are live on the site, by notebook: those that train nothing before.
@@ -28,8 +28,8 @@ LIVE = {
     "06": ("TraceExplorer",),
     "07": ("AttributionLab.of",),
 }  # fmt: skip
-WEIGHTS = re.compile(r'(?<=<script type="text/plain" id="xfm-weights">)[A-Za-z0-9+/=]+(?=</script>)')
-BROUGHT = re.compile(r'await (\S+\("xfm-model", "xfm-weights"\))')  # reads them
+WEIGHTS = re.compile(r'(?<=<script type="text/plain" class="xfm-weights">)[^<]+(?=</script>)')
+BROUGHT = re.compile(r'await (\S+\("xfm-model", "\.xfm-weights"\))')  # reads them
 FIGURE = re.compile(r"xfm-figure-[0-9a-f]{8}")  # a name that is drawn for each view
 ASKING = """<script>
 const told = new Promise((tell) => addEventListener("message", ({ data }) => {
@@ -40,7 +40,7 @@ const whole = new Promise((ready) => addEventListener("DOMContentLoaded", ready)
 const weights = async () => {
   parent.postMessage({ want: "weights" }, "*");
   const [text] = await Promise.all([told, whole]);
-  document.getElementById("xfm-weights").textContent = text;
+  document.querySelector(".xfm-weights").textContent = text;
 };
 addEventListener("load", () => new ResizeObserver(() => {
   parent.postMessage({ height: document.documentElement.scrollHeight }, "*");
@@ -83,10 +83,11 @@ def write(folder: Path) -> None:
 def light(page: str, model: str) -> str:
     """A page that asks the page around it for its weights, which the script `model` holds. ValueError for others."""
     page = FIGURE.sub("xfm-figure", page).replace('<main id="view">', f'{ASKING}<main id="view">')
-    for weights in WEIGHTS.findall(page):
+    if weights := "".join(WEIGHTS.findall(page)):
         page, count = BROUGHT.subn(r"await weights().then(() => \1)", WEIGHTS.sub("", page))
-        if count != 1 or weights not in model:
-            raise ValueError(f"a page reads its weights {count} times, not once; in {MODEL}: {weights in model}")
+        known = script_text(json.dumps(weights))[1:-1] in model
+        if count != 1 or not known:
+            raise ValueError(f"a page reads its weights {count} times, not once; in {MODEL}: {known}")
     return page
 
 

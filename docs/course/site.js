@@ -2,10 +2,10 @@
 const MODEL = new URL("../start/model.js", document.currentScript.src);
 let loading;
 
-/** The weights, base64: model.js calls xfmModel. */
+/** The weights, as text: model.js calls xfmModel. */
 function weights() {
   loading ??= new Promise((done, failed) => {
-    window.xfmModel = (payload) => done(payload.weights.$bytes);
+    window.xfmModel = (payload) => done(payload.weights.$dense);
     document.head.append(Object.assign(document.createElement("script"), { src: MODEL, onerror: failed }));
   });
   return loading;

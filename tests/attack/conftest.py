@@ -56,7 +56,7 @@ class Attack:
 
 
 @pytest.fixture
-def attack(request: pytest.FixtureRequest) -> Iterator[Attack]:
+def attack(request):
     """Named after the test: `test_kills` -> "kills". Fails at the end, with everything that did not hold."""
     made = Attack(request.node.name.removeprefix("test_").replace("_", " "))
     yield made

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attack.conftest import Attack
 from study.conftest import made_up
 from train.conftest import equal, vouch
 
 from xfm.base.files import FileError
-from xfm.config import ConfigError, RunConfig
+from xfm.config import ConfigError
 from xfm.runs.manifest import MANIFEST
 from xfm.runs.run import WEIGHTS
 from xfm.study import Study, StudyError
@@ -91,7 +90,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.fixture(scope="module")
-def runs(config: RunConfig, trained: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def runs(config, trained, tmp_path_factory):
     """A finished one with its evaluation, and one left after 10 of 12 steps."""
     root = tmp_path_factory.mktemp("left")
     list(islice(pretrain(config, root), 10))
@@ -111,7 +110,7 @@ READERS: dict[str, Callable[[Run], Any]] = {
 }
 
 
-def test_damaged_runs(attack: Attack, runs: list[Run], tmp_path: Path) -> None:
+def test_damaged_runs(attack, runs, tmp_path):
     """Of every file: what is read is what was saved, unless somebody forges the manifest as well; then it is still
     refused by name, or read. A resume of a damaged run changes nothing."""
     saved = [{name: read(run) for name, read in READERS.items()} for run in runs]
@@ -147,7 +146,7 @@ def test_damaged_runs(attack: Attack, runs: list[Run], tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def study(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
     return made_up(Study("s", "smoke+stage1", ["xfm", "no_mim"], range(3), root=root, runs=root / "runs"), {})
 
@@ -161,7 +160,7 @@ def used(study: Study) -> None:
     study.probes()
 
 
-def test_damaged_studies(attack: Attack, study: Study) -> None:
+def test_damaged_studies(attack, study):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         used(study)

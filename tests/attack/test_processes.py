@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attack.conftest import Attack
 from train import drive
 from train.conftest import plain
-from train.process import process, received
+from train.drive import process, received
 
 from xfm.base.files import TEMPORARY
 from xfm.config import RunConfig
@@ -32,7 +31,7 @@ def finish(config: RunConfig, root: Path) -> Run:
     return Run.of(config, root)
 
 
-def test_kills(attack: Attack, config, trained, tmp_path, processes, assert_same) -> None:
+def test_kills(attack, config, trained, tmp_path, processes, assert_same):
     """At a random write or after a random time, one to three times; then it goes on to the same weights."""
     for draw in attack:
         root = tmp_path / str(attack.tried)
@@ -57,7 +56,7 @@ def test_kills(attack: Attack, config, trained, tmp_path, processes, assert_same
         shutil.rmtree(root, ignore_errors=True)
 
 
-def test_signals(attack: Attack, config, trained, tmp_path, processes, assert_same) -> None:
+def test_signals(attack, config, trained, tmp_path, processes, assert_same):
     """To end, several and of several kinds, at random moments, to the process or to its group with its loaders."""
     for draw in attack:
         root, sent = tmp_path / str(attack.tried), [draw.choice(ENDINGS[1:]) for _ in range(draw.randint(1, 4))]
@@ -80,7 +79,7 @@ def test_signals(attack: Attack, config, trained, tmp_path, processes, assert_sa
         shutil.rmtree(root, ignore_errors=True)
 
 
-def test_races(attack: Attack, config, tmp_path, processes) -> None:
+def test_races(attack, config, tmp_path, processes):
     """Two or three processes, one name, of equal or of other configs, at about one moment."""
     for draw in attack:
         root = tmp_path / str(attack.tried)
@@ -110,7 +109,7 @@ def together(processes: Any, configs: list[RunConfig], root: Path, draw: random.
         return [received(reports), *others]
 
 
-def test_loaders(attack: Attack, config, trained, tmp_path, processes, assert_same) -> None:
+def test_loaders(attack, config, trained, tmp_path, processes, assert_same):
     """A loader process killed at a random moment, by a signal that it cannot refuse or by itself."""
     for draw in attack:
         root, changed = tmp_path / str(attack.tried), config.replace({"data.workers": draw.choice([1, 2])})

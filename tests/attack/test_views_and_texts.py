@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from attack.conftest import Attack
 from html_page import Page
 from PIL import Image
 
@@ -36,7 +35,6 @@ NAMED = (ConfigError, FileError, ValueError)  # ValueError: of a source
 
 
 def value(draw: random.Random, deep: int = 3) -> Any:
-    """JSON, as a page can send it."""
     kind = draw.randrange(8 if deep else 6)
     if kind < 2:
         return draw.choice(views.JSON)
@@ -54,7 +52,7 @@ def text(draw: random.Random) -> str:
     return joined if draw.random() < 0.9 else "".join(chr(draw.randrange(0x110000)) for _ in range(20))
 
 
-def test_messages(attack: Attack) -> None:
+def test_messages(attack):
     """To every view, as traits and as messages of its own; it says what it holds, and its memory does not grow."""
     made, process = {name: make("lion") for name, make in views.MAKE.items()}, psutil.Process()
     before = 0
@@ -78,7 +76,6 @@ def test_messages(attack: Attack) -> None:
 
 
 def scripts(view: Any, folder: Path) -> list[str]:
-    """Scripts, and what loads or handles something, of a view's page."""
     page = view.to_html(folder / "page.html").read_text("utf-8")
     return [tag for tag in Page(page).tags if tag in ("script", "iframe", "img", "object")]
 
@@ -127,7 +124,7 @@ def as_argument(said: str, folder: Path) -> None:
 PLACES = (as_page, as_figure, as_name, as_label, as_word, as_caption, as_argument)
 
 
-def test_texts(attack: Attack, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_texts(attack, tmp_path, capsys, monkeypatch):
     """Wherever a text comes in: taken as it is, or refused by name; and only as text in what is written."""
     monkeypatch.chdir(tmp_path)
     for draw in attack:
@@ -167,8 +164,7 @@ def picture(draw: random.Random) -> Any:
     return draw.choice([None, 5, [], {}, "", text(draw), Path(text(draw).replace("\0", "")), b"", object(), [[1, 2]]])
 
 
-def test_pictures(attack: Attack) -> None:
-    """Of every type, mode and format, damaged or not: RGB bytes, or refused by name."""
+def test_pictures(attack):
     for draw in attack:
         given = picture(draw)
         with attack.attempt(f"{type(given).__name__} {getattr(given, 'shape', '')} {getattr(given, 'dtype', '')}"):

@@ -1,7 +1,5 @@
 """A JupyterLab and a Chromium for all browser tests of a process; a notebook a test, driven with mouse and keyboard."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets
@@ -215,5 +213,4 @@ def offline(alone: BrowserContext) -> Iterator[Any]:
     for page in pages:
         harmless(page)
         page.close()
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    assert errors == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == [] and errors == []

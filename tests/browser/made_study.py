@@ -1,7 +1,5 @@
 """A small study with made results and probes, so that its view needs no training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

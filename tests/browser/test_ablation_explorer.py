@@ -1,7 +1,5 @@
 """The ablation explorer in a real JupyterLab: effects by mouse and keyboard, pairs, bands, copying."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -9,9 +7,6 @@ import pytest
 from made_study import PRIMARY, made
 from playwright.sync_api import expect
 from views import HOSTILE, accessible, press, says
-
-import xfm_widgets as xw
-from xfm.study import Study
 
 pytestmark = pytest.mark.browser
 CELL = """
@@ -104,13 +99,3 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     search.fill("")
     page.get_by_text("The same as a table").click()
     expect(page.locator("td:text-is('neither')")).to_have_count(3)
-
-
-@pytest.mark.full
-def test_an_empty_study_says_so(offline, tmp_path: Path):
-    empty = Study("empty", "smoke+stage1", ["xfm", "neither"], seeds=[0], root=tmp_path)
-    empty.folder.mkdir()
-    (empty.folder / "spec.json").write_text(empty.spec.to_json(), "utf-8")
-    page = offline(xw.AblationExplorer(empty).to_html(tmp_path / "empty.html"))
-    expect(page.get_by_role("alert").first).to_have_text("No results yet: study.run() trains and measures.")
-    expect(page.get_by_text("nothing to compare yet")).to_be_visible()

@@ -1,7 +1,5 @@
 """The attribution lab in a real JupyterLab: objects and words go with a click or a key, and scores change."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -95,17 +93,3 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     for width, abreast, share in ((1900, 3, 0.7), (1024, 2, 0.7), (320, 1, 0.8)):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(WIDE, arg=[abreast, share * width - 60 * abreast])  # once it is laid out anew
-
-
-@pytest.mark.full
-def test_one_word_one_patch_no_object_and_no_callable(offline, tmp_path):
-    made: dict[str, Any] = {}
-    exec(CELL, made)
-    axis, one = made["TokenAxis"](("lion",), (0,), ("lion",)), made["torch"].zeros(1)
-    zero = made["Attribution"]("zero", "itm", one, one, axis, made["PatchAxis"](1, 8), True, 0, 1, 2.0)
-    view = made["xw"].AttributionLab(made["image"], axis, [zero])
-    page = offline(view.to_html(tmp_path / "one.html"))
-    page.get_by_role("group", name="zero, for itm").locator("canvas[role=application]").click()
-    says(page.locator(".xfm-scores"), "Scores after a removal need Python")
-    page.get_by_text("The same as a table").click()
-    expect(page.locator("details td")).to_have_text(["word", "lion", "0", "patch", "row 1, column 1", "0"])

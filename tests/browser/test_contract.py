@@ -1,7 +1,5 @@
 """What every view promises on a phone, on a projector and to a screen reader, as pages of the bundled checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +9,7 @@ import make_screenshots
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+from views import CHECKS
 
 pytestmark = pytest.mark.browser
 FEW = ("GradientFlow", "GroundingPad")
@@ -19,35 +18,6 @@ FULL = ("AttributionLab", "AblationExplorer", "MaskPlayground", "TraceExplorer",
 CASES = [*FEW, *(pytest.param(name, marks=pytest.mark.full) for name in FULL)]
 SMALLEST = 43.5  # CSS pixels of what a finger is to meet, as they are laid out
 SETTLED = "() => new Promise((done) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 300))"
-# What a finger meets: a control, or the label that answers for it
-TARGETS = """(least) => [...document.querySelectorAll('.xfm-view *')]
-  .filter((e) => e.matches('button, select, summary, input:not([type=file]), [role=option]') && e.checkVisibility())
-  .map((e) => (e.matches('input[type=checkbox]') && e.closest('label')) || e)
-  .map((e) => ({ e, box: e.getBoundingClientRect() }))
-  .filter(({ box }) => box.width && box.height && (box.height < least || box.width < least))
-  .map(({ e, box }) => `${Math.round(box.width)} x ${Math.round(box.height)}: ${e.outerHTML.slice(0, 120)}`)"""
-# Of the presented view: what lies below the screen or is cut by what holds it, and type under 16 px
-PRESENTED = """() => {
-  const root = document.querySelector('.xfm-view'), wrong = [];
-  if (root.scrollHeight > root.clientHeight + 1) wrong.push(`scrolls: ${root.scrollHeight} of ${root.clientHeight}`);
-  const lists = '[role=listbox], .xfm-guesses'; // which may be longer than the screen
-  for (const e of root.querySelectorAll('*')) {
-    if (!e.checkVisibility() || e.closest('.xfm-unseen, style') || e.closest(lists)) continue;
-    const box = e.getBoundingClientRect();
-    if (box.height && box.bottom > innerHeight + 1) wrong.push(`below the screen: ${e.outerHTML.slice(0, 100)}`);
-    const cut = getComputedStyle(e).overflowY !== 'visible' && e.scrollHeight > e.clientHeight + 4 && e.clientHeight;
-    if (cut && !e.matches('input, select, .xfm-sentence, .xfm-answers'))
-      wrong.push(`cut: ${e.className} ${e.scrollHeight} of ${e.clientHeight}`);
-  }
-  const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  for (let text; (text = texts.nextNode()); ) {
-    const e = text.parentElement, svg = e.closest('svg');
-    if (!text.data.trim() || !e.checkVisibility() || e.closest('.xfm-unseen, style, title, option')) continue;
-    const size = parseFloat(getComputedStyle(e).fontSize) * (svg ? svg.getScreenCTM().a : 1);
-    if (size < 15.9) wrong.push(`${size} px: ${text.data.slice(0, 60)}`);
-  }
-  return wrong;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +55,10 @@ def shown(pages: Callable[[str], Path], browser: Browser) -> Iterator[Any]:
 @pytest.mark.parametrize("name", CASES)
 def test_on_a_phone_nothing_is_cut_controls_fit_a_finger_and_a_swipe_scrolls(name, shown):
     page = shown(name, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate(TARGETS, SMALLEST) == []
+    assert (
+        page.evaluate("document.documentElement.scrollWidth") <= 390
+        and page.evaluate(CHECKS + "targets", SMALLEST) == []
+    )
     actions = "[...document.querySelectorAll('.xfm-view *')].map((e) => getComputedStyle(e).touchAction)"
     assert set(page.evaluate(actions)) <= {"auto", "manipulation"}, (
         "a finger that moves scrolls the page, wherever it began"
@@ -102,7 +74,7 @@ def test_presented_a_view_fits_a_projector(name, shown):
     page.get_by_role("button", name="Present").click()
     page.locator(".xfm-present").wait_for()
     page.evaluate(SETTLED)
-    assert page.evaluate(PRESENTED) == []
+    assert page.evaluate(CHECKS + "presented") == []
 
 
 @pytest.mark.parametrize("name", CASES)

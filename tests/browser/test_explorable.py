@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,11 +25,12 @@ STATES = [
     "#pair?loss=bbp", "#pair?loss=imlm&word=7", "#pair?loss=mim", "#pair?loss=itc", "#pair?loss=itm",
     "#zoom?enc=fusion&layer=1", "#zoom?enc=vision&layer=2&head=1&query=14",
     "#zoom?enc=language&layer=1&query=2", "#zoom?enc=fusion&layer=1&query=2&key=14",
-    "#losses?word=4", "#routing?stop=off&step=2", "#stop?step=20&seed=103", "#seeds?seed=110", "#price?row=boxes",
-    "#guidance?map=mean+patch&hidden=0.7.14", "#try?gone=crab", "#try?text=the+snake", "#try?word=1",
+    "#losses?word=4", "#routing?stop=off&step=2", "#stop?step=5", "#seeds?seed=110",
+    "#price?row=boxes", "#guidance?step=3&patch=14", "#guidance?map=yours&hidden=0.7.14",
+    "#try?gone=crab", "#try?text=the+snake", "#try?word=1",
     "#try?text=a+crab+to+the+right+of+a+snake", "#quiz?q=4&a=1---2-",
 ]  # fmt: skip
-FEW = {8, 11, 14, 18}  # that `make test` opens
+FEW = {8, 11, 14, 19}  # that `make test` opens
 SAID = "() => [document.querySelector('h1').textContent, document.querySelector('.ex-now').textContent]"
 SMALL = """() => {
   const small = new Set(), root = document.querySelector('.xfm-explorable');
@@ -40,6 +42,12 @@ SMALL = """() => {
   }
   return [...small];
 }"""
+
+
+TOUCHED = """() => [...document.querySelectorAll('.xfm-explorable :is(button, select, input:not([type=file]))')]
+  .filter((e) => e.checkVisibility()).map((e) => [e.getBoundingClientRect(), e.textContent])
+  .filter(([box]) => Math.min(box.width, box.height) < 43.5)
+  .map(([box, text]) => `${text} ${box.width} x ${box.height}`)"""
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +111,11 @@ def test_arrow_keys_walk_from_the_first_screen_to_the_last_and_each_says_what_is
 
 
 def test_a_slider_keeps_its_arrow_keys_and_its_state_goes_into_the_address(opened: Any) -> None:
-    page = opened("#stop?step=20")
+    page = opened("#stop?step=3")
     before = page.evaluate(SAID)[1]
     page.get_by_role("slider").focus()
     press(page, "ArrowRight")
-    assert page.evaluate("location.hash") == "#stop?step=21"
+    assert page.evaluate("location.hash") == "#stop?step=4"
     assert page.evaluate(SAID)[1] != before
 
 
@@ -126,7 +134,7 @@ def test_an_address_restores_its_state(opened: Any, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", ["#nowhere", "#stop?step=x&seed=7", "#zoom?enc=<b>&query=999", "#try?gone=lion", "#%E0%A4%A"]
+    "state", ["#nowhere", "#stop?step=x", "#zoom?enc=<b>&query=999", "#try?gone=lion", "#%E0%A4%A"]
 )
 def test_an_address_that_means_nothing_is_the_default(opened: Any, state: str) -> None:
     page = opened(state)
@@ -166,9 +174,9 @@ def test_a_picture_of_the_reader_s_own_is_looked_at(opened: Any, tmp_path: Path)
 
 
 def test_hidden_patches_and_quiz_answers_are_chosen_by_hand(opened: Any) -> None:
-    page = opened("#guidance?hidden=0.7")
+    page = opened("#guidance?map=yours&hidden=0.7")
     page.locator("[data-target='14']").click()
-    assert page.evaluate("location.hash") == "#guidance?hidden=0.7.14"
+    assert page.evaluate("location.hash") == "#guidance?map=yours&hidden=0.7.14"
     assert page.locator("[data-agreement]").count() == 3
     at(page, "#quiz")
     page.get_by_role("button", name="As much as ITC").click()
@@ -180,12 +188,12 @@ def test_hidden_patches_and_quiz_answers_are_chosen_by_hand(opened: Any) -> None
 
 
 def test_what_a_hand_can_choose_in_a_picture_the_keys_can_and_the_focus_stays(opened: Any) -> None:
-    page = opened("#guidance?hidden=0.7")
+    page = opened("#guidance?map=yours&hidden=0.7")
     page.locator(".ex-scene").focus()
     press(page, "Home", "ArrowRight", "ArrowDown", "Enter")
-    assert page.evaluate("location.hash") == "#guidance?hidden=0", "7 was hidden: it is shown again"
+    assert page.evaluate("location.hash") == "#guidance?map=yours&hidden=0", "7 was hidden: it is shown again"
     press(page, "ArrowRight", "Enter")
-    assert page.evaluate("location.hash") == "#guidance?hidden=0.8", "the focus has outlived the drawing"
+    assert page.evaluate("location.hash") == "#guidance?map=yours&hidden=0.8", "the focus has outlived the drawing"
     at(page, "#losses")
     page.get_by_role("button", name="hide “left”").focus()
     press(page, "Enter")
@@ -193,6 +201,99 @@ def test_what_a_hand_can_choose_in_a_picture_the_keys_can_and_the_focus_stays(op
     assert page.evaluate("document.activeElement.closest('.ex-caption') !== null")
     press(page, "ArrowRight")
     expect(page.locator(".xfm-explorable")).to_have_attribute("data-screen", "routing")
+
+
+STORY: dict[str, Any] = json.loads(site.NUMBERS.read_text("utf-8"))
+WATCH_MOTION = """() => {
+  const animate = Element.prototype.animate;
+  window.moved = [];
+  Element.prototype.animate = function (frames, options) {
+    if (options.iterations === undefined) window.moved.push(options.duration);
+    return animate.call(this, frames, options);
+  };
+}"""
+
+
+def test_arrows_losses_and_boxes_move_together_over_the_training(opened: Any) -> None:
+    """At every measured step the screen has the two runs' numbers of the committed table."""
+    watched = STORY["watched"]
+    page = opened("#stop", ready=False)
+    for i in (1, len(watched["steps"]) // 2, len(watched["steps"]) - 1):
+        said = at(page, f"#stop?step={i}")[1]
+        assert said.startswith(f"Step {watched['steps'][i]} of {watched['of']}:")
+        stopped, free = (watched["arms"][arm] for arm in ("xfm", "no stop"))
+        shown = page.locator(".ex-plots strong").all_inner_texts()
+        expected = [f"{arm['language'][i][0]:.2f}" for arm in (stopped, free)]
+        assert shown == [*expected, *(f"{100 * arm['boxes'][i][0]:.0f}\u00a0%" for arm in (stopped, free))]
+        joined = watched["steps"][i] >= watched["joins"]
+        for name, arm in (("held", stopped), ("flows", free)):
+            found = page.locator(f"[data-{name}]").evaluate_all(f"(all) => all.map((e) => +e.dataset.{name})")
+            norms = [arm["records"][i]["norm"][loss]["language"] if joined else 0 for loss in ("itm", "imlm", "bbp")]
+            assert found == pytest.approx(norms)
+
+
+def test_guidance_is_a_map_before_and_after(opened: Any) -> None:
+    watched = STORY["watched"]
+    page = opened("#guidance", ready=False)
+    cells = page.locator("[data-cosine]").evaluate_all("(all) => all.map((e) => +e.dataset.cosine)")
+    before = max(i for i, step in enumerate(watched["steps"]) if step <= watched["guided"])
+    prediction, mean = watched["guidance"]["prediction"], watched["guidance"]["mean"]
+    assert cells == [*prediction[before], *prediction[-1], *mean[-1]]
+    large = page.locator(".ex-map strong").all_inner_texts()
+    assert large == [written(np.mean(cells[k : k + 36])) for k in (0, 36, 72)]
+    page.locator(".ex-map").nth(1).locator("[data-target='14']").click()
+    assert page.evaluate("location.hash") == "#guidance?patch=14"
+    assert page.locator(".ex-map strong").all_inner_texts() == [written(cells[k + 14]) for k in (0, 36, 72)]
+    expect(page.locator(".ex-now")).to_contain_text("row 3, column 3")
+
+
+def written(cosine: float) -> str:
+    return f"{cosine:.2f}".replace("-", "−")
+
+
+def test_a_switch_moves_what_it_changes_and_nothing_where_motion_is_unwanted(opened: Any) -> None:
+    page = opened("#routing", ready=False)
+    page.evaluate(WATCH_MOTION)
+    on, off = (page.get_by_role("button", name=f"stop {state}") for state in ("on", "off"))
+    itc = page.get_by_role("button", name="R@1 by ITC", exact=True)
+    for state, button in (("#routing", off), ("#price", itc)):
+        at(page, state)
+        page.evaluate("window.moved.length = 0")
+        button.click()
+        moved = page.evaluate("window.moved")
+        assert moved and all(150 <= duration <= 250 for duration in moved), state
+    page.emulate_media(reduced_motion="reduce")
+    at(page, "#routing")
+    page.evaluate("window.moved.length = 0")
+    for button in (on, off):
+        button.click()
+    assert page.evaluate("window.moved") == []
+
+
+COVERED = """() => {
+  const inside = (e) => e.getBoundingClientRect(), svg = document.querySelector('.ex-routing svg');
+  const boxes = [...svg.querySelectorAll('rect')], texts = [...svg.querySelectorAll('text')];
+  const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+  const within = (a, b) => a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom;
+  return texts.flatMap((text, i) => [
+    ...boxes.filter((box) => !apart(inside(text), inside(box)) && !within(inside(text), inside(box))),
+    ...texts.slice(i + 1).filter((other) => Math.abs(inside(text).top - inside(other).top) > 1 &&
+      inside(text).bottom - 4 > inside(other).top && !apart(inside(text), inside(other))),
+  ].map(() => text.textContent));
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 390, 1024])
+def test_no_box_of_figure_1_covers_a_word(opened: Any, width: int) -> None:
+    page = opened("#routing", ready=False)
+    page.set_viewport_size({"width": width, "height": 800})
+    for stop in ("on", "off"):
+        at(page, f"#routing?stop={stop}")
+        assert page.evaluate(COVERED) == [], stop
+    page.get_by_role("button", name="Present").click()
+    assert page.evaluate(COVERED) == []
+    page.locator("[data-loss=mlm] rect").evaluate("(box) => box.setAttribute('y', +box.getAttribute('y') + 40)")
+    assert width > 400 or "stop-gradient:" in page.evaluate(COVERED), "a box that is moved there would be seen"
 
 
 SWIPE = """(by) => {
@@ -303,6 +404,8 @@ def test_every_screen_fits_and_can_be_read(opened: Any, width: int, scheme: Any)
             )
             box = page.locator(".ex-place").bounding_box()
             assert box and box["width"] * box["height"] >= 0.6 * width * page.viewport_size["height"], state
+        else:
+            assert page.evaluate(TOUCHED) == [], state
         assert page.evaluate(SMALL.replace("LEAST", "16" if width == 1920 else "11.9")) == [], state
         if state in {f"#{name}" for name in SCREENS}:
             accessible(page)

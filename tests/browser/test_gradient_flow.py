@@ -1,7 +1,5 @@
 """Gradient flow in a real JupyterLab: the stopped edge dies before one's eyes, and its ghost stays."""
 
-from __future__ import annotations
-
 import pytest
 from playwright.sync_api import expect
 from views import press

@@ -1,7 +1,5 @@
 """The grounding pad in a real JupyterLab: phrases picked and typed, boxes and attention by mouse and keyboard."""
 
-from __future__ import annotations
-
 import pytest
 from playwright.sync_api import expect
 from views import HOSTILE, press, says

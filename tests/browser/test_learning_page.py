@@ -16,6 +16,8 @@ from xfm_widgets.learning_page import MEASURED, learning_page
 
 pytestmark = pytest.mark.browser
 ENOUGH, LIMIT = 0.8, 60  # R@1 of 16, and seconds of one core in which it must be reached
+BOXES = 1.5  # IoU, as a multiple of that of the best constant box, in the same time
+SHOWN = ("recall", "iou", "constant")
 NO_WORKER = "delete globalThis.Worker;"
 NO_WASM = "if (globalThis.document) delete globalThis.WebAssembly;"
 
@@ -68,14 +70,15 @@ def work() -> float:
 
 
 @pytest.mark.full
-def test_it_learns_to_find_the_pictures(page: Page, file: Path) -> None:
+def test_it_learns_to_find_pictures_and_drawings(page: Page, file: Path) -> None:
     opened(page, file)
-    begin, best = work(), 0.0
+    begin, recall, iou = work(), 0.0, 0.0
     named(page, "Start")
-    while best < ENOUGH and work() < begin + LIMIT:
+    while (recall < ENOUGH or iou < BOXES) and work() < begin + LIMIT:
         page.wait_for_timeout(500)
-        best = max(best, float(page.locator("#page").get_attribute("data-recall") or 0))
-    assert best >= ENOUGH, f"R@1 {best} after {steps(page)} steps"
+        found, own, constant = (float(page.locator("#page").get_attribute(f"data-{n}") or 0) for n in SHOWN)
+        recall, iou = max(recall, found), max(iou, own / constant)
+    assert recall >= ENOUGH and iou >= BOXES, f"R@1 {recall}, {iou} times the IoU after {steps(page)} steps"
 
 
 def test_every_screen_answers_keys_and_is_accessible(page: Page, file: Path) -> None:
@@ -101,8 +104,7 @@ def test_the_stop_lets_nothing_through(page: Page, file: Path) -> None:
         page.locator("[data-ghost=itm-language]").count() == 1 and page.locator("[data-edge=itm-language]").count() == 0
     )
     page.get_by_role("switch").click()
-    named(page, "Step")
-    expect(page.locator(".xfm-now")).to_contain_text("nothing stops it")
+    expect(page.locator(".xfm-now")).to_contain_text("nothing stops it")  # at once, without another step
     assert float(page.locator("[data-edge=itm-language]").get_attribute("data-norm") or 0) > 0
 
 

@@ -1,7 +1,5 @@
 """The mask playground in a real JupyterLab: painted with the mouse and with keys; words go with a click."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A sentence of the reader's and a finger, in pages that hold the model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

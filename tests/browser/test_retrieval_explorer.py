@@ -1,7 +1,5 @@
 """The retrieval view in a real JupyterLab: a query by mouse and keyboard, its ranks, the map and its brush."""
 
-from __future__ import annotations
-
 import io
 
 import pytest

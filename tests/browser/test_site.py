@@ -1,7 +1,5 @@
 """What `make site` builds: without a warning, light, whole, from disk, without a request."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

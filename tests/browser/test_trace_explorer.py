@@ -1,7 +1,5 @@
 """The attention view in a real JupyterLab: brush one side and the other answers."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The training monitor in a real JupyterLab: clicks reach a training that runs, and its curves reach the page."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import time
@@ -89,8 +87,7 @@ def test_clicks_pause_resume_and_stop_a_training(notebook):
     )
     before = state.text_content()
     time.sleep(2)
-    assert state.text_content() != before
-    assert book.page.evaluate(f"{KERNEL}.status") == "busy"
+    assert state.text_content() != before and book.page.evaluate(f"{KERNEL}.status") == "busy"
     book.page.evaluate("() => window.busy")
     shown.get_by_role("button", name="Stop").click()
     book.until("view.running", False, wait=30)

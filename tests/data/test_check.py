@@ -42,19 +42,13 @@ def planted(folder: Path) -> dict[str, str]:
         photograph(number).save(folder / f"{name}.png")
     (folder / "cut.jpg").write_bytes(BAD["half.jpg"])
     return {
-        "equal.png,a copy,,": "duplicate",
-        "again.bmp,other bytes of the same pixels,,": "duplicate",
-        "resized.jpg,the same smaller,,": "near duplicate",
-        "tiny.png,so small,,": "small picture",
-        "long.png,so long,,": "long picture",
-        "boxed.png,with a box,thing,50 30 20 20": "box outside",
+        "equal.png,a copy,,": "duplicate", "again.bmp,other bytes of the same pixels,,": "duplicate",
+        "resized.jpg,the same smaller,,": "near duplicate", "tiny.png,so small,,": "small picture",
+        "long.png,so long,,": "long picture", "boxed.png,with a box,thing,50 30 20 20": "box outside",
         "shares.png,a box in shares of the sides,thing,25 15 0.4 0.3": "tiny box",
-        "cut.jpg,half of it,,": "unreadable",
-        "0.png,,,": "empty caption",
-        "nowhere.png,lost,,": "no such file",
-        "../../etc/hostname,outside,,": "outside the folder",
-        "0.png,no number,thing,a b c d": "no box",
-    }
+        "cut.jpg,half of it,,": "unreadable", "0.png,,,": "empty caption", "nowhere.png,lost,,": "no such file",
+        "../../etc/hostname,outside,,": "outside the folder", "0.png,no number,thing,a b c d": "no box",
+    }  # fmt: skip
 
 
 def test_every_fault_is_found_with_its_line(tmp_path: Path) -> None:
@@ -82,16 +76,6 @@ def test_a_near_copy_in_another_split_is_said(tmp_path: Path) -> None:
     assert finding.what == "near.jpg (train) and 2.png (test)"
 
 
-@pytest.mark.parametrize(("broken", "usable"), [(0, True), (2, True), (9, False)])
-def test_too_much_that_is_unreadable_is_not_usable(broken: int, usable: bool, tmp_path: Path) -> None:
-    spec = captions(tmp_path, 120)
-    for i in range(broken):
-        (tmp_path / f"{i}.png").write_bytes(b"damaged" + bytes([i]))
-    found = check(spec, progress=False)
-    assert found.usable == usable and found.kinds["unreadable"] == broken
-    assert ("not usable: 9 of 120 pictures cannot be read" in found.verdict) == (not usable)
-
-
 def test_the_page_shows_text_as_text_and_needs_nothing_else(tmp_path: Path) -> None:
     names = photographs(tmp_path, 12)
     evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -109,14 +93,14 @@ def test_the_command_prints_a_verdict_and_says_by_its_status(tmp_path: Path, cap
     spec, out = captions(tmp_path / "a", 20), tmp_path / "page.html"
     main(["data", "check", spec, "--out", str(out)])
     assert "usable: no problem found" in capsys.readouterr().out and out.exists()
-    for i in range(5):
-        (tmp_path / f"a/{i}.png").unlink()
+    for i in range(2):
+        (tmp_path / f"a/{i}.png").write_bytes(b"damaged" + bytes([i]))
     good = captions(tmp_path / "b", 20)
     with pytest.raises(SystemExit, match="2 of 3 cannot be trained on"):
         main(["data", "check", spec, str(tmp_path / "nowhere.csv"), good, "--out", str(out)])
     said = capsys.readouterr()
     assert "nowhere.csv: not usable: " in said.err and "no such file or folder" in said.err
-    assert "not usable: " in said.out
+    assert "not usable: 2 of 20 pictures cannot be read" in said.out
     assert "usable: no problem found" in said.out, "those that follow are read, too"
     with pytest.raises(SystemExit, match="PATH = '': must be at least one"):
         main(["data", "check", "--out", str(out)])
@@ -138,6 +122,9 @@ def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_trainin
         warnings.simplefilter("error")
         drawn = [source.regions(ItemKey("train", 0, step, i)) for step in range(3) for i in range(20)]
     assert all(example.regions for example in drawn) and not source.skipped
+    fresh = FileSource(spec, 48, 0.0)  # whether a process has met one as a region changes nothing: a resume is exact
+    keys = [ItemKey("train", 0, step, i) for step in range(4) for i in range(16)]
+    assert all((source.image(key) == fresh.image(key)).all() for key in keys) and source.missed() == {}
     for split in ("train", "validation", "test"):  # an evaluation has each once: one in another's place counts twice
         shown = [rows[i]["phrase"] for i in source.splits[split] if i % 4]
         asked = [example.regions[0].text for example in source.with_boxes().examples(split, 99)]

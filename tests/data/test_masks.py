@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,7 @@ BOX = (20, 10, 16, 12)
 SQUARE = [20, 10, 36, 10, 36, 22, 20, 22]
 
 
-def library() -> Any:
-    return pytest.importorskip("pycocotools.mask")
+library = partial(pytest.importorskip, "pycocotools.mask")
 
 
 def runs(mask: np.ndarray) -> list[int]:
@@ -156,7 +156,6 @@ def test_masks_are_decoded_when_they_are_asked_for_and_never_in_training(tmp_pat
 
 
 def test_a_mask_of_another_size_than_its_picture_is_found_and_refused(tmp_path: Path) -> None:
-    """The file does not say how large the picture is."""
     spec = coco(tmp_path, *[rle(np.ones((30, 50), bool))] * 12)
     with pytest.raises(ConfigError, match="a mask of 50 x 30 pixels in a picture of 60 x 40"):
         _ = FileSource(spec, 48).example("test", 0).regions[0].mask

@@ -37,19 +37,14 @@ def edges(o: Object) -> tuple[int, int, int, int]:
 
 
 def stands(scene: Scene, a: Object, word: str, b: Object) -> bool:
-    """The relation by the pixels."""
     (al, at, ar, ab), (bl, bt, br, bb) = edges(a), edges(b)
     hidden, order = bool((a.silhouette & b.silhouette).any()), scene.objects.index(a) - scene.objects.index(b)
     wide, tall = max(bl - ar, al - br, 0), max(bt - ab, at - bb, 0)
     return {
-        "to the left of": ar <= bl,
-        "to the right of": br <= al,
-        "above": ab <= bt,
-        "below": bb <= at,
-        "next to": np.hypot(wide, tall) <= 0.15 * a.side,
-        "in front of": hidden and order > 0,
+        "to the left of": ar <= bl, "to the right of": br <= al, "above": ab <= bt, "below": bb <= at,
+        "next to": np.hypot(wide, tall) <= 0.15 * a.side, "in front of": hidden and order > 0,
         "behind": hidden and order < 0,
-    }[word]
+    }[word]  # fmt: skip
 
 
 WORDS = "to the left of|to the right of|above|below|next to|in front of|behind"
@@ -124,16 +119,12 @@ def test_statements_are_as_true_as_they_say(world: World, split: Split) -> None:
 
 @pytest.mark.parametrize(("world", "asked"), [(WORLD, "fb65ccddb7007e6b"), (HARD, "21afa5eb21949fd3")])
 def test_what_is_asked_is_what_committed_results_are_of(world: World, asked: str) -> None:
-    """Texts, answers and scenes: each a function of its index, none drawn otherwise nor with another frequency."""
     digest = hashlib.blake2b(digest_size=8)
     for split, i in product(SPLITS, range(12)):
         q, s = visual_question(world, split, i), statement(world, split, i)
         of_statement = s.text, s.is_true, s.left.caption.text, s.right.caption.text
         digest.update(repr((q.text, q.answer, q.scene.caption.text, *of_statement)).encode())
     assert digest.hexdigest() == asked
-    for one in (visual_question, statement):
-        texts = [one(world, *of).text for of in (("test", 4), ("test", 4, 1), ("validation", 4, 1), ("test", 6))]
-        assert len({*texts}) > 2
 
 
 def test_who_reads_the_text_alone_is_at_chance() -> None:

@@ -108,7 +108,6 @@ def shards(folder: Path) -> str:
 
 
 def of_pictures(folder: Path, first: int, count: int) -> Any:
-    """A Hugging Face dataset of photographs with captions."""
     datasets = pytest.importorskip("datasets")
     names = photographs(folder, first + count)[first:]
     pictures = [{"bytes": (folder / name).read_bytes(), "path": None} for name in names]
@@ -125,26 +124,21 @@ def saved(folder: Path) -> str:
 
 EVERYTHING, PAIRS = {"pairs", "regions", "boxes", "images", "texts"}, {"pairs", "images", "texts"}
 FORMATS: dict[str, tuple[Callable[[Path], str], set[str]]] = {
-    "csv": (sheet("captions.csv"), EVERYTHING),
-    "tsv": (sheet("captions.tsv", "\t", "6 4 30 20"), EVERYTHING),
-    "jsonl": (jsonl, EVERYTHING),
-    "txt": (texts, {"texts"}),
-    "folder": (labels, PAIRS),
-    "coco": (coco, EVERYTHING),
-    "refcoco": (refcoco, {"regions", "boxes", "images"}),
-    "vg": (visual_genome, {"regions", "boxes", "images"}),
-    "karpathy": (karpathy, PAIRS),
-    "hf": (saved, PAIRS),
-    "shards": (shards, PAIRS),
-}
+    "csv": (sheet("captions.csv"), EVERYTHING), "tsv": (sheet("captions.tsv", "\t", "6 4 30 20"), EVERYTHING),
+    "jsonl": (jsonl, EVERYTHING), "txt": (texts, {"texts"}), "folder": (labels, PAIRS), "coco": (coco, EVERYTHING),
+    "refcoco": (refcoco, {"regions", "boxes", "images"}), "vg": (visual_genome, {"regions", "boxes", "images"}),
+    "karpathy": (karpathy, PAIRS), "hf": (saved, PAIRS), "shards": (shards, PAIRS),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_format_gives_its_pictures_texts_boxes_and_splits(name: str, tmp_path: Path) -> None:
+def test_a_format_gives_its_pictures_texts_boxes_and_splits_wherever_it_lies(name: str, tmp_path: Path) -> None:
+    """Also in a folder whose name has braces, as patterns of shards do, and with its suffixes in capitals."""
     make, provides = FORMATS[name]
-    spec = make(tmp_path)
+    folders = tmp_path / "a", tmp_path / "a{b}" / "{0..2}" / "x{}" / "a{b,c}" / "{"
+    spec, other = (make(folder) for folder in folders if not folder.mkdir(parents=True))
     source = FileSource(spec, 48)
-    assert source.provides == provides
+    assert source.provides == provides and set(FORMATS) == set(READERS)
     records, problems = collected(spec)
     assert len(records) == 12 and problems == []
     assert sorted(i for part in source.splits.values() for i in part) == list(range(12))
@@ -163,22 +157,15 @@ def test_a_format_gives_its_pictures_texts_boxes_and_splits(name: str, tmp_path:
         assert region.box == pytest.approx((0.325, 0.35, 0.65, 0.5))
     if name in ("karpathy", "refcoco"):
         assert {s: len(part) for s, part in source.splits.items()} == {"train": 8, "validation": 2, "test": 2}
-    assert FileSource(spec, 48).fingerprint == source.fingerprint and set(FORMATS) == set(READERS)
-
-
-@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
-def test_a_format_is_the_same_wherever_it_lies_and_whatever_the_case_of_its_suffixes(name: str, tmp_path: Path) -> None:
-    """Also in a folder whose name has braces, as patterns of shards do."""
-    folders = tmp_path / "a", tmp_path / "a{b}" / "{0..2}" / "x{}" / "a{b,c}" / "{"
-    specs = [FORMATS[name][0](folder) for folder in folders if not folder.mkdir(parents=True)]
-    first, second = (FileSource(spec, 48) for spec in specs)
-    assert first.fingerprint == second.fingerprint and first.splits == second.splits
-    shout(folders[0])
-    spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), specs[0])
-    after, problems = collected(spec.removeprefix(f"{name}:"))
-    assert not problems and len(after) == 12 and all(r.picture is None or r.picture.read() for r in after)
-    seen, before = ([(r.captions, r.phrases, r.split) for r in records] for records in (after, first.records))
-    assert seen == before
+    elsewhere = FileSource(spec if name == "hf" else other, 48)
+    assert elsewhere.fingerprint == source.fingerprint and elsewhere.splits == source.splits
+    if name != "hf":
+        shout(folders[0])
+        spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), spec)
+        after, problems = collected(spec.removeprefix(f"{name}:"))
+        assert not problems and all(r.picture is None or r.picture.read() for r in after)
+        seen, before = ([(r.captions, r.phrases, r.split) for r in some] for some in (after, records))
+        assert seen == before
 
 
 ROWS = {  # row -> what is said of it
@@ -217,7 +204,6 @@ def test_each_bad_row_is_named_with_its_line_and_not_used(tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module", params=[n for n in FORMATS if n != "hf"])
 def intact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A source of each format, and its folder."""
     folder = tmp_path_factory.mktemp(request.param)
     return FORMATS[request.param][0](folder), folder
 
@@ -283,40 +269,29 @@ LATIN = "image,caption\nx.png,caf\xe9\n".encode("latin-1")
     ("a.jsonl", b"{}\n\n" + b'{"caption": "\xc3"}\n', "a.jsonl:3: byte 0xc3 is not UTF-8"),
     ("a.txt", b"a dog\n" * 5000 + b"caf\xe9", "a.txt:5001: byte 0xe9 is not UTF-8"),
     ("a.json", b'[\n{"caption": "caf\xe9"}]', "a.json:2: byte 0xe9 is not UTF-8"),
-    ("a.json", b"{", "no JSON"), ("a.json", b"[" * 100_000, "no JSON"), ("a.json", b"{}", "cannot detect the format"),
-    ("a.parquet", b"PAR1", "cannot detect the format. Give it explicitly, e.g. csv:PATH"),
+    ("a.json", b"[" * 100_000, "no JSON"), ("a.json", b"{}", "cannot detect the format. Give it explicitly, e.g. csv:"),
     ("a.tar", b"\x1f\x8b rest", "no whole tar file"), ("a.tar", b"", "no whole tar file"),
+    ("nowhere.csv", None, "no such file or folder"), ("cooc:.", None, "did you mean 'coco'"),
+    ("coco:.", None, "has no captions_"), ("vg:.", None, "region_descriptions.json: cannot be read"),
+    (".", None, "has no pictures"), ("x" * 5000, None, "no such file"), ("a\0b", None, "no such file"),
+    ("s-{5..1}.tar", None, "ranges that go up, as {000..031}"), ("shards:{a,b}-{001..000}.tar", None, "that go up"),
 ])  # fmt: skip
-def test_a_file_that_is_not_of_its_format_is_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ConfigError) as error:
-        FileSource(str(tmp_path / name), 48)
-    assert name in str(error.value) and said in str(error.value)
-
-
-@pytest.mark.parametrize(("spec", "said"), [
-    ("nowhere.csv", "no such file or folder"), ("cooc:.", "format = 'cooc': must be one of .*did you mean 'coco'"),
-    ("coco:.", "has no captions_"), ("vg:.", "region_descriptions.json: cannot be read"), (".", "has no pictures"),
-    ("x" * 5000, "no such file"), ("a\0b", "no such file"), ("", "has no pictures"),
-    ("s-{5..1}.tar", r"data.sources = '.*\.tar': must be .*ranges that go up, as \{000\.\.031\}"),
-    ("shards:{a,b}-{001..000}.tar", "ranges that go up"),
-])  # fmt: skip
-def test_a_path_that_leads_nowhere_is_named(spec: str, said: str, tmp_path: Path, monkeypatch) -> None:
+def test_what_is_not_of_its_format_or_nowhere_is_named(name: str, content, said: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=said) as error:
-        FileSource(spec, 48)
-    assert len(str(error.value)) < 1500
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError) as error:
+        FileSource(name, 48)
+    assert said in str(error.value) and (content is None or name in str(error.value)) and len(str(error.value)) < 1500
 
 
 REGIONS, REFS, ENTRIES = "region_descriptions.json", "refs.json", "instances_train2017.json"
 FAULTS = [  # format, file, what of its JSON becomes what -> the one problem
     ("vg", REGIONS, "0.regions", 7, f"{REGIONS}[0]: no regions: regions = 7: must be a list"),
     ("vg", REGIONS, "3.regions.0.width", 0, f"{REGIONS}[3].regions[0]: no box"),
-    ("vg", REGIONS, "3.regions.0.x", None, f"{REGIONS}[3].regions[0]: no box"),
     ("vg", REGIONS, "3.regions.0.phrase", " ", f"{REGIONS}[3].regions[0]: empty phrase"),
     ("karpathy", "dataset.json", "images.0.sentences", "a", "dataset.json[0]: no sentences: sentences = 'a': must"),
     ("karpathy", "dataset.json", "images.1.filename", 5, "dataset.json[1]: no such file: image = 'val2014/5' is"),
-    ("refcoco", REFS, "0.sentences", None, f"{REFS}[0]: no sentences: sentences = None: must be a list"),
     ("refcoco", REFS, "2.sentences", [], f"{REFS}[2]: no sentences: sentences = []: must have one or more"),
     ("refcoco", REFS, "2.split", "later", f"{REFS}[2]: unknown split: split = 'later': must be one of train,"),
     *(("coco", ENTRIES, "annotations.4.image_id", i, f"{ENTRIES}[4]: ") for i in ([1], None, 1.5, "x", 99)),
@@ -468,7 +443,7 @@ def scans(folder: Path, suffix: str, middle: int = 0) -> str:
 
 @pytest.mark.parametrize("suffix", [".bmp", ".tga"])
 def test_plain_margins_do_not_make_pictures_equal(suffix: str, tmp_path: Path) -> None:
-    """Nor do one size and one time; a compressed picture is told by its ends, so that large data are not read whole."""
+    """Nor do one size and one time."""
     spec = scans(tmp_path, suffix)
     before = FileSource(spec, 48)
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
@@ -478,16 +453,6 @@ def test_plain_margins_do_not_make_pictures_equal(suffix: str, tmp_path: Path) -
     assert FileSource(spec, 48).fingerprint == before.fingerprint
     scans(tmp_path, suffix, middle=100)
     assert not {*FileSource(spec, 48)._identities} & {*before._identities}
-    names = photographs(tmp_path)
-    spec = table(tmp_path, [f"{name},picture {i}" for i, name in enumerate(names)])
-    whole = []
-    for middle in (b"", b"not looked at"):
-        for i, name in enumerate(names):
-            photograph(i).save(tmp_path / name)
-            with open(tmp_path / name, "ab") as file:
-                file.write(bytes([i]) + bytes(200_000) + middle.ljust(200_000, b"\0") + b"the end")
-        whole.append(FileSource(spec, 48)._identities)
-    assert whole[0] == whole[1]
 
 
 def test_a_split_of_a_saved_dataset_has_its_name_in_any_spelling_or_its_rows_are_named(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations, islice, product
@@ -13,30 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm import recipes
-from xfm.base import seeding
 from xfm.config import CaptionConfig, SceneConfig
 from xfm.data import dataset
 from xfm.data.source import SPLITS, Split
-from xfm.data.world import openmoji
-from xfm.data.world.colours import TERMS
-from xfm.data.world.grammar import (
-    CONJUNCTIONS,
-    COUNTS,
-    NEGATIONS,
-    OPENINGS,
-    RELATION_WORDINGS,
-    Caption,
-    Relation,
-    Thing,
-    article,
-    compose,
-    interpretations,
-    is_true,
-    matching_objects,
-    plural,
-    templates,
-)
-from xfm.data.world.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
+from xfm.data.world import grammar, openmoji
+from xfm.data.world.grammar import Caption, Relation, Thing, is_true, plural
 from xfm.data.world.objects import HIDES, MIDDLE, VISIBLE, Object
 from xfm.data.world.scenes import SIZES, Scene, World
 from xfm.data.world.styles import STYLES
@@ -45,8 +25,12 @@ LEVEL = recipes.get("demo+hard+rich").data
 WORLD, HARD = World(), World(100, 48, LEVEL.scenes, LEVEL.captions)
 RICH = World(100, 48, SceneConfig(), CaptionConfig(colours=1, negation=1, paraphrase=1))
 STYLED = World(100, 48, LEVEL.scenes, CaptionConfig(colours=1), styles=tuple(STYLES))
-PAIRS = (("to the left of", "to the right of"), ("above", "below"), ("in front of", "behind"))
-OPPOSITE = {word: other for pair in PAIRS for word, other in (pair, pair[::-1])}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _rendered() -> None:
+    """The pictures of all styles take longer than hypothesis waits for an example."""
+    STYLED.scene("test", 0)
 
 
 @st.composite
@@ -104,8 +88,7 @@ def holds(caption: Caption, scene: Scene) -> bool:
 
 
 def referents(phrase: Caption, scene: Scene) -> list[int]:
-    """The objects that the phrase's first thing can be."""
-    return sorted({choice[0] for choice in interpretations(phrase, scene.objects)})
+    return sorted({choice[0] for choice in grammar.interpretations(phrase, scene.objects)})
 
 
 def drawn(o: Object) -> np.ndarray:
@@ -123,65 +106,17 @@ def test_captions_hold_and_phrases_name_one_object(scene: Scene) -> None:
         assert phrase.things[0].name == scene.objects[i].name and phrase.text.startswith("the ")
 
 
-@given(scenes(worlds=(WORLD, HARD, RICH)))
-def test_text_spans_and_claims_agree(scene: Scene) -> None:
-    """Of captions, phrases, and captions with one thing changed."""
-    changed = (hard_negative(scene.caption, scene, kind, HARD, seeding.rng(kind)) for kind in HARD_NEGATIVE_KINDS)
-    for caption in (scene.caption, *scene.phrases, *filter(None, changed)):
-        said: dict[str, list[str]] = {}
-        for start, end, kind in caption.spans:
-            said.setdefault(kind, []).append(caption.text[start:end])
-        assert Counter(said.pop("noun")) == Counter(plural(t.name) if t.count > 1 else t.name for t in caption.things)
-        assert Counter(said.pop("size", [])) == Counter(t.size for t in caption.things if t.size)
-        assert Counter(said.pop("colour", [])) == Counter(t.colour for t in caption.things if t.colour)
-        counts = [t.count for t in caption.things if t.count > 1]
-        assert sorted(n for words in said.pop("count", []) for n in COUNTS if words in COUNTS[n]) == sorted(counts)
-        for words, relation in zip(said.pop("relation", []), caption.relations, strict=True):
-            assert words in RELATION_WORDINGS[relation.word]
-        absent = caption.absent
-        assert said.pop("absent", []) == ([absent.name] if absent else [])
-        assert len(said.get("negation", [])) == bool(absent) and set(said.pop("negation", [])) <= {"no", "without"}
-        assert not said
-        wrong = r"\ba (?!euro|uni|one)[aeio]|\ban [^aeiou]|there are an?\b|there is (two|three)"
-        rest = caption.text
-        assert not re.search(wrong, rest)
-        for start, end, _ in sorted(caption.spans, reverse=True):
-            rest = rest[:start] + rest[end:]
-        others = " ".join((*OPENINGS, *NEGATIONS, *(way for ways in CONJUNCTIONS.values() for way in ways)))
-        assert set(rest.replace(",", "").split()) <= {*"a an the a picture of some are".split(), *others.split()}
-
-
-def test_rich_captions_have_it_all_and_move_no_picture() -> None:
-    sample = [RICH.scene("train", i) for i in range(400)]
-    for i, scene in enumerate(sample[:150]):
-        plain = WORLD.scene("train", i)
-        assert scene.objects == plain.objects and np.array_equal(scene.image, plain.image)
-        assert [r.word for r in scene.caption.relations] == [r.word for r in plain.caption.relations]
-        assert [replace(thing, colour=None) for thing in scene.caption.things] == list(plain.caption.things)
-    for scene in sample:
-        assert all(t.colour == o.colour for p in scene.phrases for t in p.things for o in found(t.name, scene))
-    text = " ".join(t.text for s in sample for t in (s.caption, *s.phrases))
-    every = {*OPENINGS, *NEGATIONS[1:], *(way for n in (2, 3) for way in COUNTS[n][1:]), *TERMS[2:9]}
-    every |= {way for word, ways in RELATION_WORDINGS.items() if word not in PAIRS[2] for way in ways[1:]}
-    assert not {words for words in every if words.strip() not in text}
-
-
 def test_words_and_verbs_agree() -> None:
-    forms = (
-        "apple apples, cherry cherries, mouse mice, bus buses, potato potatoes, key keys, jeans jeans, glass glasses,"
-    )
-    forms += "fish fish, fox foxes, octopus octopuses, snowman snowmen"
+    forms = "apple apples, cherry cherries, mouse mice, bus buses, potato potatoes, key keys, jeans jeans, fox foxes"
+    forms += ", fish fish, octopus octopuses, snowman snowmen, glass glasses"
     assert all(plural(one) == many for one, many in map(str.split, forms.split(",")))
     assert plural("polar bear") == "polar bears"
     words = ["apple", "unicorn", "umbrella", "egg", "dog", "jeans", "ufo"]
-    assert [article(word, word) for word in words] == ["an", "a", "an", "an", "a", "some", "a"]
-    assert templates("apple")[:3] == ("an apple", "a big apple", "a small apple")
-    for i in range(30):
-        scene = WORLD.scene("train", i, 1)
-        assert scene.caption.text in templates(scene.objects[0].name)
+    assert [grammar.article(word, word) for word in words] == ["an", "a", "an", "an", "a", "some", "a"]
+    assert grammar.templates("apple")[:3] == ("an apple", "a big apple", "a small apple")
 
     def text(*things: Thing, **said: object) -> str:
-        return compose(things, [], "there is ", **said).text
+        return grammar.compose(things, [], "there is ", **said).text
 
     assert text(Thing("cat"), Thing("dog", count=2)) == "there is a cat and two dogs"
     assert text(Thing("dog", count=2), Thing("cat")) == "there are two dogs and a cat"
@@ -189,43 +124,17 @@ def test_words_and_verbs_agree() -> None:
     assert text(Thing("dog", count=2), choose_wording=lambda ways: ways[-1]) == "there is a couple of dogs"
 
 
-def found(name: str, scene: Scene) -> list[Object]:
-    return [o for o in scene.objects if o.name == name]
-
-
 @given(scenes(worlds=(RICH, HARD)))
 def test_what_is_absent_is_plausible_and_no_leak(scene: Scene) -> None:
     absent, shown = scene.caption.absent, [o.concept for o in scene.objects]
     if absent:
-        assert not matching_objects(absent, scene.objects)
+        assert not grammar.matching_objects(absent, scene.objects)
         there = replace(scene.caption, absent=Thing(scene.objects[0].name))
         assert not holds(there, scene)
         place = next(i for i, c in enumerate(openmoji.concepts()) if c.name == absent.name)
         assert (place < 100) == (shown[0] < 100)  # seen with seen, unseen with unseen
         together = {tuple(sorted((place, c))) for c in shown} & WORLD.held_out
         assert not together or set(combinations(sorted({*shown}), 2)) & WORLD.held_out  # in unseen_combinations alone
-
-
-@given(scenes(("train", "test")), st.data())
-def test_a_perturbed_caption_is_false(scene: Scene, data: st.DataObject) -> None:
-    things, relations = scene.caption.things, scene.caption.relations
-    i = data.draw(st.integers(0, len(things) - 1))
-
-    def changed(**fields: object) -> Caption:
-        return replace(scene.caption, things=(*things[:i], replace(things[i], **fields), *things[i + 1 :]))
-
-    absent = next(n for n in WORLD.names if all(o.name != n for o in scene.objects))
-    assert not holds(changed(name=absent), scene)
-    assert not holds(changed(count=things[i].count + 1), scene)
-    colour = found(things[i].name, scene)[0].colour
-    assert all(holds(changed(colour=term), scene) == (term == colour) for term in TERMS)
-    if things[i].size and sum(o.name == things[i].name for o in scene.objects) == 1:
-        assert not holds(changed(size="big" if things[i].size == "small" else "small"), scene)
-    for relation in relations:
-        pair = {things[relation.subject].name, things[relation.object].name}
-        if relation.word in OPPOSITE and len(pair) == 2:
-            other = replace(relation, word=OPPOSITE[relation.word])
-            assert not holds(replace(scene.caption, relations=(other,)), scene)
 
 
 def test_meaning_on_a_scene_made_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Pictures that a training cannot use are counted in its records: each once, over its processes and its resumes."""
+"""Pictures that cannot be used: each hostile one is shown right, or refused by name and counted once."""
 
 import multiprocessing
 import warnings
@@ -7,14 +7,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from photographs import captions, photographs, table
+from hostile_pictures import BAD, BASE, GOOD
+from photographs import photographs, table
 
 from xfm import recipes
+from xfm.base.images import prepare
 from xfm.cli import main
 from xfm.config import ConfigError, RunConfig
-from xfm.data import dataset
 from xfm.data.skipped_items import count_skipped, skipped_items
 from xfm.data.source import ItemKey
 from xfm.files.file_source import FileSource
@@ -68,10 +70,9 @@ def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec
     assert f"; {said}" in capsys.readouterr().out
     assert "5 pictures could not be used (first: " in write_report(run).read_text("utf-8")
     weights = run.model().state_dict()
-    for name, workers, left_at in (("two", 2, None), ("resumed", 0, 3), ("resumed by two", 2, 1)):
+    for name, workers, left_at in (("resumed", 0, 3), ("resumed by two", 2, 1)):
         root, changed = tmp_path / name, config(spec, **{"data.workers": workers})
-        records = [] if left_at is None else list(islice(pretrain(changed, root), left_at))
-        records += list(pretrain(changed, root))
+        records = [*islice(pretrain(changed, root), left_at), *pretrain(changed, root)]
         assert counted(records) == counted(whole), name
         again = Run.of(changed, root).model().state_dict()
         assert all(torch.equal(t, weights[key]) for key, t in again.items()), name
@@ -109,34 +110,57 @@ def test_the_trainer_warns_and_stops_of_what_all_processes_have_missed(workers: 
         assert Run.open(Run.of(more, tmp_path / "runs").folder).config == more, "and so it is evaluated"
 
 
-def test_what_regions_cannot_use_other_streams_can(tmp_path: Path, quiet) -> None:
-    """And whether a process has met it as a region before changes nothing: a resume is exact. Nothing is wrong with a
-    picture whose box the middle square hides, so it is none of those left out."""
-    rows = [f'{name},,thing {i},"0, 0, 4, 4"' for i, name in enumerate(photographs(tmp_path, 20))]  # left of the square
-    rows[4:] = [row.replace('"0, 0, 4, 4"', '"20, 10, 9, 9"') for row in rows[4:]]
-    made = table(tmp_path, rows, "image,caption,phrase,box")
-    met, fresh = FileSource(made, 48, 0.5), FileSource(made, 48, 0.5)
-    keys = [ItemKey("train", 0, step, i) for step in range(4) for i in range(16)]
-    first = [met.regions(key) for key in keys]
-    assert all((met.image(key) == fresh.image(key)).all() for key in keys)
-    assert all((met.regions(key).image == before.image).all() for key, before in zip(keys, first, strict=True))
-    shown = {region.text for example in first for region in example.regions}
-    assert len(shown) > 5 and not shown & {f"thing {i}" for i in range(4)}
-    assert met.missed() == met.skipped == {}
+SIDE = 48
+WANTED = prepare(BASE, SIDE).astype(int)
 
 
-def test_a_source_without_faults_has_nothing_to_tell_and_one_with_tells_again(tmp_path: Path, quiet) -> None:
-    """What is known to be unreadable is told by the process that meets it next: another one counts."""
-    spec = captions(tmp_path / "data", 20)
-    keys = [ItemKey("train", 0, step, i) for step in range(4) for i in range(16)]
-    data = dataset(config(spec, **{"data.sources": [spec, "openmoji"]}))
-    for source in data.sources:
-        source.pair(keys[0])
-    assert data.missed() == {} and data.skipped == {spec: {}}
-    for i in range(4):
-        (tmp_path / f"data/{i}.png").write_bytes(b"no picture %d" % i)
-    source = FileSource(spec, 48, 0.5)
-    for _ in range(2):
-        for key in keys:
-            source.pair(key)
-        assert source.missed() == source.skipped != {}
+GREYS = ("L.png", "L.jpg", "LA.png", "1.png", "I;16.png", "I;16.tif", "F.tif")
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_strange_picture_is_shown_right(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(GOOD[name])
+    image = prepare(tmp_path / name, SIDE)
+    assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.uint8
+    if name.startswith("exif"):
+        turn = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
+                5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1),
+                7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: np.rot90}[int(name[4])]  # fmt: skip
+        assert np.abs(image.astype(int) - turn(WANTED)).mean() < 12
+    elif name.startswith("mode") and name.split()[1] in GREYS:
+        assert np.ptp(image.astype(int), axis=-1).max() <= 1  # grey
+        if not name.startswith("mode 1"):
+            assert np.abs(image.mean(-1) - WANTED @ [0.299, 0.587, 0.114]).mean() < 12
+    elif "x" not in name.split(".")[0].split() and not name.startswith(("mode LAB", "mode 1")):
+        far = 45 if ".gif" in name or "P" in name or "palette" in name or name == "mode YCbCr.jpg" else 12
+        assert np.abs(image.astype(int) - WANTED).mean() < far, name
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_whole_picture_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(BAD[name])
+    with pytest.raises(ConfigError, match=r"^image") as error, warnings.catch_warnings():
+        warnings.simplefilter("error")  # a decoder that only warns would be quietly wrong
+        prepare(tmp_path / name, SIDE)
+    assert len(str(error.value)) < 600
+
+
+def test_a_source_leaves_out_what_is_no_picture_and_counts_it(tmp_path: Path) -> None:
+    names = photographs(tmp_path, 12)
+    for name, content in (GOOD | BAD).items():
+        (tmp_path / name).write_bytes(content)
+        names.append(name)
+    rows = [f'"{name}",what {i} shows' for i, name in enumerate(names)]
+    source = FileSource(table(tmp_path, rows), SIDE, unreadable=0.9)
+    with pytest.warns(UserWarning, match=r"\d+ of \d+ pictures cannot be used so far, the last: captions.csv:\d+: im"):
+        shown = [source.pair(ItemKey("train", 0, step, i)) for step in range(12) for i in range(12)]
+    bad = {f"what {names.index(name)} shows" for name in BAD}
+    assert not {e.text for e in shown} & bad and len({e.text for e in shown}) > 30
+    for example in shown[::9]:
+        own = prepare(tmp_path / names[int(example.text.split()[1])], SIDE)
+        assert np.array_equal(example.image, own)  # its own picture, not another's
+    again = FileSource(table(tmp_path, rows), SIDE, unreadable=0.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        later = again.pair(ItemKey("train", 0, 11, 11))  # without what came before: a resume is exact
+    assert later.text == shown[-1].text and np.array_equal(later.image, shown[-1].image)

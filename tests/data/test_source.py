@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from xfm import recipes
 from xfm.base.images import prepare
 from xfm.config import ConfigError, RunConfig
 from xfm.data import DATASETS, Dataset, dataset
@@ -40,7 +39,6 @@ def pairs(**changes) -> PairSource:
 
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch, config: RunConfig) -> Callable[..., RunConfig]:
-    """A config whose dataset has these sources."""
 
     def add(*sources: Source, weights: tuple[float, ...] = ()) -> RunConfig:
         monkeypatch.setitem(DATASETS, "mine", lambda config: Dataset(config, sources, weights))
@@ -86,16 +84,12 @@ def test_equal_pictures_are_in_one_split() -> None:
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"captions": CAPTIONS[:19]}, r"\{'images': 20, 'captions': 19, 'regions': 20\}: must be as many of each"),
-    ({"regions": BOXES[:3]}, r"'regions': 3\}: must be as many"),
     ({"captions": [*CAPTIONS[:19], " \n"]}, r"captions\[19\] = ' \\n': must be a text"),
-    ({"captions": [None, *CAPTIONS[1:]]}, r"captions\[0\] = None: must be a text that is not empty"),
     ({"images": [IMAGES[0].astype(float), *IMAGES[1:]]}, r"images\[0\]: .*float64 with values from 0 to 255"),
     ({"images": [np.zeros((0, 9, 3), np.uint8), *IMAGES[1:]]}, r"images\[0\]: .*give one that is not empty"),
     ({"images": [*IMAGES[:19], "cat.jpg"]}, r"images\[19\]: image = 'cat.jpg': no such file"),
     ({"images": [*IMAGES[:19], None]}, r"images\[19\]: image: of type NoneType"),
-    ({"images": IMAGES[:5], "captions": CAPTIONS[:5]}, r"5 different pictures are too few: 2 each"),
-    ({"images": IMAGES[:1] * 20}, r"1 different pictures are too few"),
-    ({"images": [], "captions": []}, r"0 different pictures are too few"),
+    ({"images": IMAGES[:1] * 20}, r"1 different pictures are too few"), ({"images": [], "captions": []}, "0 different"),
     ({"regions": [[Region("", (0.5, 0.5, 1, 1))], *BOXES[1:]]}, r"regions\[0\]\[0\].text = ''"),
     *(({"regions": [[Region("x", box)], *BOXES[1:]]}, r"regions\[0\]\[0\].box = .*: must be \(cx, cy, w, h\) .*shares")
       for box in ((0.5, 0.5, 1.1, 1), (0.5, 0.5, 0, 1), (float("nan"), 0.5, 1, 1), (5, 5, 30, 40), (0.5, 0.5, 1))),
@@ -206,7 +200,6 @@ def test_the_tokenizer_is_of_the_sources_and_cached_by_content(
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """0.png to 59.png, all different."""
     folder = tmp_path_factory.mktemp("photos")
     for i in range(60):
         Image.new("RGB", (8, 8), (i, 90, 3 * i)).save(folder / f"{i}.png")
@@ -245,14 +238,3 @@ def test_whatever_sources_name_nothing_is_in_two_splits_unless_two_name_it_so(
     assert torn <= {name for name, splits in given_by.items() if len(splits) > 1}
     said = [str(each.message) for each in heard]
     assert any(f"{len(torn)} pictures or texts are in one split by one" in each for each in said) == bool(torn)
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-@pytest.mark.parametrize("first", ["", "train"])
-def test_what_one_source_tests_on_no_other_trains_on(first: str, order: tuple[int, int], photos: Path) -> None:
-    """One that names no split, or a training split alone, is split as the one that names all."""
-    for i, splits in enumerate(([first] * 3, ["train", "validation", "test"])):
-        listed(photos / f"{i}.jsonl", [(k, splits[k % 3]) for k in range(60)])
-    config = recipes.smoke().replace({"data.sources": tuple(str(photos / f"{i}.jsonl") for i in order)})
-    one, other = (source.splits for source in dataset(config).sources)
-    assert one == other and len(one["test"]) == 20

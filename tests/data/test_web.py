@@ -51,7 +51,6 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
-    """The address of two shards on this machine."""
     Quiet.asked.clear()
     for shard in range(2):
         numbers = range(30 * shard, 30 * shard + 30)
@@ -106,7 +105,6 @@ def test_several_processes_share_them(served: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_more_loader_processes_than_shards_make_no_batch_twice(served: str, tmp_path: Path) -> None:
-    """Of at least 15 pictures to train on, five each, none comes twice in the first pass."""
     allow([url := served.replace("{0..1}", "0")])
     changes = {"data.sources": [url], "data.workers": 3, "data.unreadable": 0.1, "data.pairs": 5, "data.images": 0,
                "data.tokenizer": str(tmp_path / "tokenizer.json"), "train.steps": 3}  # fmt: skip

@@ -1,18 +1,24 @@
-"""GLUE from its files as published, and what is said of broken ones."""
+"""GLUE from its files as published; its metrics against sklearn and scipy, their intervals against resampling."""
 
 import re
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from downstream.conftest import RUN, opened
+from hypothesis import given
+from hypothesis import strategies as st
 from own_data import ROWS, glue, said
 
+from xfm.base import seeding
 from xfm.base.fields import ConfigError
 from xfm.data.source import Split
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.task import Item
-from xfm.tasks.own.glue import GLUE, STSB
+from xfm.tasks.own.glue import GLUE, STSB, mean_of_both
+from xfm.tasks.result import RESAMPLES, Measure, binary_f1, bootstrap_interval, matthews, pearson
 
 TASKS = [task.name for task in GLUE]
 
@@ -33,8 +39,8 @@ def test_the_files_are_read_as_published(name: str, tmp_path: Path) -> None:
     assert not {i.texts[0] for i in validation} & {i.texts[0] for i in train}
     assert all(number(item) >= 500 for item in test), "test is dev, validation is train"
     first = next(item for item in train + validation if number(item) == 1)
-    right = {"cola": 1, "sst2": 1, "mrpc": 1, "stsb": 1.0, "qqp": 1, "mnli": "neutral"}
-    assert first.target == right.get(name, "not_entailment")
+    right = {"mnli": "neutral", "rte": "not_entailment", "qnli": "not_entailment"}
+    assert first.target == right.get(name, 1)
     texts = ("which film is number 1?", said(1)) if name == "qnli" else (said(1), said(2 if name == "mrpc" else 1))
     assert [*map(str.strip, first.texts)] == [*texts[: len(first.texts)]] or name in ("stsb", "mnli", "rte", "qqp")
 
@@ -57,12 +63,9 @@ def test_a_thousandth_of_the_training_rows_may_be_broken(tmp_path: Path) -> None
     many = [row.replace("number", f"number {n}") for n in range(60) for row in rows]
     for broken, fits in ((1, True), (2, False)):
         (folder / "train.tsv").write_text("\n".join([header, *many[:1000], *["1\t2"] * broken]), "utf-8")
-        if fits:
-            with pytest.warns(UserWarning, match=r"1 of 1,001 rows are left out.*train\.tsv:1002: has 2 cells"):
-                assert (opened("qqp", folder).size("train") or 0) > 900
-        else:
-            with pytest.raises(ConfigError, match=r"train\.tsv:1002: has 2 cells"):
-                opened("qqp", folder).size("train")
+        warned = pytest.warns(UserWarning, match=r"1 of 1,001 rows are left out.*train\.tsv:1002: has 2 cells")
+        with warned if fits else pytest.raises(ConfigError, match=r"train\.tsv:1002: has 2 cells"):
+            assert (opened("qqp", folder).size("train") or 0) > 900
 
 
 def test_an_empty_text_of_two_is_asked_and_counted(tmp_path: Path) -> None:
@@ -104,3 +107,66 @@ def test_a_number_is_right_by_how_near_it_is() -> None:
     scores = STSB.scores(object.__new__(STSB), [1.0, 9.0, 2.5], [1.0, 2.0, 5.0])
     assert np.allclose(scores, [1, 0, 0.5])
     assert STSB.prior(object.__new__(STSB), [1.0, 2.0]) == (1.5, "mean")
+
+
+labels = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=40)
+values = st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=40)
+
+
+@given(labels)
+def test_labels_are_measured_as_sklearn_does(pairs: list[tuple[int, int]]) -> None:
+    from sklearn.metrics import f1_score, matthews_corrcoef
+
+    said, true = (list(each) for each in zip(*pairs, strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is not defined, which is 0 there as well
+        assert matthews.value(said, true) == pytest.approx(matthews_corrcoef(true, said), abs=1e-12)
+        f1 = f1_score(true, said, zero_division=0)
+        assert binary_f1.value(said, true) == pytest.approx(f1, abs=1e-12)
+        assert mean_of_both.value(said, true) == pytest.approx((np.equal(said, true).mean() + f1) / 2, abs=1e-12)
+
+
+@given(values)
+def test_a_correlation_is_scipys(pairs: list[tuple[float, float]]) -> None:
+    from scipy.stats import pearsonr
+
+    said, true = (np.array(each) for each in zip(*pairs, strict=True))
+    if min(np.ptp(said), np.ptp(true)) < 1e-3:
+        return  # scipy has none
+    assert pearson.value([2.0] * len(true), list(true)) == 0, "who says one thing of all"
+    assert pearson.value(list(said), list(true)) == pytest.approx(pearsonr(said, true)[0], abs=1e-6)
+
+
+def interval(measure: Measure, said: Any, true: Any, groups: np.ndarray | None, key: object) -> tuple[float, float]:
+    result = measure.result(("", ""), said, true, groups, (key,), seed=0, split="test")
+    assert result.value == measure.value(said, true)
+    return result.low, result.high
+
+
+@pytest.mark.parametrize("metric", [matthews, binary_f1, pearson])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_an_interval_is_of_resampled_items(metric: Measure, grouped: bool) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 2, 30)
+    said = np.where(rng.random(30) < 0.8, true, 1 - true)
+    groups = np.arange(30) // 2 if grouped else None
+    found = interval(metric, list(said), list(true), groups, "key")
+    each = [np.flatnonzero(np.arange(30) // 2 == g) for g in range(15)] if grouped else [[i] for i in range(30)]
+    drawn = seeding.rng("bootstrap", "key").integers(len(each), size=(RESAMPLES, len(each)))
+    again = [(np.concatenate([each[g] for g in row])).astype(int) for row in drawn]
+    naive = np.quantile([metric.value(list(said[i]), list(true[i])) for i in again], (0.025, 0.975))
+    assert found == pytest.approx(tuple(naive), abs=1e-12)
+
+
+def test_of_what_a_metric_is_not_about_it_says_nothing() -> None:
+    """One item of a part, and a hit: a resample without it has no number, and is not a miss."""
+    scores = np.random.default_rng(1).random(50)
+    mean = Measure("mean", lambda said, true: scores)
+    assert interval(mean, [0] * 50, [0] * 50, None, 3) == bootstrap_interval(scores, None, 3)
+    about = Measure("one", lambda said, true: np.array(said, float), about=lambda true: np.array(true) == "here")
+    said, true = [1] + [0] * 9, ["here"] + ["there"] * 9
+    assert about.value(said, true) == 1
+    assert interval(about, said, true, None, 3) == pytest.approx((0.025, 1))  # as of one hit, not of ten items
+    several = [1, 0, 1, 0], ["here", "here", "here", "there"]
+    expected = bootstrap_interval([1, 0, 1], [0, 0, 1], 3)
+    assert interval(about, *several, np.array([0, 0, 1, 1]), 3) == expected, "groups of the others are none of it"

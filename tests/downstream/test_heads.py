@@ -46,9 +46,8 @@ def test_it_answers_as_its_results_say(task: str, most: int, lab: Lab) -> None:
     told, tuned = run.answers()[:most], run.tuned()
     items = tuned.task.items("test", most)
     with torch.inference_mode():
-        said = [
-            a.value for i in range(0, most, 50) for a in tuned.task.answers(tuned.model, tuned.head, items[i : i + 50])
-        ]
+        parts = (items[i : i + 50] for i in range(0, most, 50))
+        said = [a.value for part in parts for a in tuned.task.answers(tuned.model, tuned.head, part)]
     agree = sum(a == row["answer"] for a, row in zip(said, told, strict=True))
     assert agree >= 0.99 * most, "another CPU may round otherwise"
     first = run.results()[0]
@@ -75,15 +74,19 @@ def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab)
     assert judged.value == lab.task("nlvr2").answers()[0]["answer"] and 0.5 <= judged.confidence <= 1
 
 
-def test_a_task_or_head_that_there_is_not_is_named(lab: Lab) -> None:
+def test_a_task_or_head_that_there_is_not_is_named(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"task = 'vqq'.*'captioning', 'vqa', 'nlvr2'.*did you mean 'vqa'"):
         lab.task("vqq")
     with pytest.raises(ConfigError, match=r"has no head of this task \(it has captioning, nlvr2, vqa\)\. Train it: "):
         lab.task("lexname")
+    run = Run(tmp_path, lab.config.replace({"data.sources": [captions(tmp_path)]}))
+    with pytest.raises(ConfigError, match=r"Train it: xfm finetune captioning .* --data PATH, where PATH is COCO's"):
+        Lab(run).task("captioning")
+    with pytest.raises(ConfigError, match=r"No data can train it: it needs objects, which .* does not provide"):
+        Lab(run).task("concept")
 
 
-@pytest.mark.parametrize(("root", "option"), [("runs", ""), ("of mine", " --root 'of mine'")])
-def test_the_command_of_a_missing_head_makes_it(root: str, option: str, tmp_path: Path, monkeypatch, lab: Lab) -> None:
+def test_the_command_of_a_missing_head_makes_it(tmp_path: Path, monkeypatch, lab: Lab, root: str = "of mine") -> None:
     """Whichever root the run is in, and not for another run of that name."""
     monkeypatch.chdir(tmp_path)
     folder, other = Path(root, lab.config.name, "seed0"), Path("other", lab.config.name, "seed0")
@@ -95,7 +98,7 @@ def test_the_command_of_a_missing_head_makes_it(root: str, option: str, tmp_path
         with pytest.raises(ConfigError, match=said) as error:
             ask()
     command = str(error.value).partition("Train it: ")[2]
-    assert command == f"xfm finetune lexname {shlex.quote(str(folder))}{option}"
+    assert command == f"xfm finetune lexname {shlex.quote(str(folder))} --root 'of mine'"
     monkeypatch.setattr(finetune, "VALIDATED", 20)
     monkeypatch.setattr(Lexname, "tested", 20)
     cli.main([*shlex.split(command)[1:], *"--train.steps 2 --train.warmup 0".split()])
@@ -103,14 +106,6 @@ def test_the_command_of_a_missing_head_makes_it(root: str, option: str, tmp_path
     shutil.copytree(own.task("lexname").folder, Path("other", f"{lab.config.name}@lexname", "seed0"))
     with pytest.raises(ConfigError, match=said):
         xfm.load(other).task("lexname")
-
-
-def test_a_head_of_user_data_is_asked_for_with_the_data(tmp_path: Path, lab: Lab) -> None:
-    run = Run(tmp_path, lab.config.replace({"data.sources": [captions(tmp_path)]}))
-    with pytest.raises(ConfigError, match=r"Train it: xfm finetune captioning .* --data PATH, where PATH is COCO's"):
-        Lab(run).task("captioning")
-    with pytest.raises(ConfigError, match=r"No data can train it: it needs objects, which .* does not provide"):
-        Lab(run).task("concept")
 
 
 def test_each_is_above_its_controls(lab: Lab) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from downstream.conftest import RUN, cut, short
-from own_data import glue
-from photographs import photograph, photographs, write_json
+from own_data import glue, karpathy
+from photographs import photograph
 
 from xfm.base.fields import ConfigError
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
@@ -16,45 +16,34 @@ from xfm.tasks.finetuning.task_run import TaskRun, contents
 from xfm.train import RunError
 
 
-def karpathy(folder: Path) -> Path:
-    names = photographs(folder / "images", 8)
-    images = [{"filename": name, "sentences": [{"raw": f"picture {name}"}], "split": "train"} for name in names]
-    write_json(folder / "dataset.json", {"images": images})
-    return folder / "dataset.json"
-
-
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_picture_that_changes_makes_other_data(whole: bool, tmp_path: Path) -> None:
-    file = karpathy(tmp_path / "a")
-    data = file.parent if whole else file
+    file, kept = karpathy(tmp_path / "a"), tmp_path / "b"
+    data, picture = file.parent if whole else file, tmp_path / "a/images/3.png"
     before = contents(data)
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert contents(tmp_path / "b" / data.relative_to(tmp_path / "a")) == before
-    picture = tmp_path / "a/images/3.png"
-    photograph(3).resize((30, 20)).save(picture)
-    assert contents(data) != before
-    shutil.copy(tmp_path / "b/images/3.png", picture)
+    shutil.copytree(tmp_path / "a", kept)
+    assert contents(kept / data.relative_to(tmp_path / "a")) == before
+    changes = {
+        "resized": lambda: photograph(3).resize((30, 20)).save(picture),
+        "renamed": lambda: picture.rename(picture.with_name("other.png")),
+        "added": lambda: photograph(20).save(picture.with_name("stranger.png")),  # a file that the data do not name
+        "said": lambda: file.write_text(file.read_text("utf-8").replace("Caption one of 0", "another"), "utf-8"),
+    }
+    for name, change in changes.items():
+        change()
+        assert (contents(data) != before) == (whole or name != "added"), name
+        shutil.rmtree(tmp_path / "a")
+        shutil.copytree(kept, tmp_path / "a")
     assert contents(data) == before
-    picture.rename(picture.with_name("other.png"))
-    assert contents(data) != before
-    picture.with_name("other.png").rename(picture)
-    photograph(20).save(picture.with_name("stranger.png"))
-    assert (contents(data) == before) is not whole, "a file that the data do not name"
-    picture.with_name("stranger.png").unlink()
-    file.write_text(file.read_text("utf-8").replace("picture 0.png", "another"), "utf-8")
-    assert contents(data) != before
 
 
 def test_what_is_hidden_or_a_run_is_no_part_of_the_data(tmp_path: Path) -> None:
     data = karpathy(tmp_path).parent
     before = contents(data)
     (data / ".#dataset.json").symlink_to("somebody@somewhere.123")
-    (data / ".cache").mkdir()
-    (data / ".cache" / "a.txt").write_text("a", "utf-8")
-    run = data / "runs" / "pretrained@rte" / "seed0"
-    run.mkdir(parents=True)
-    for name in ("finetune.json", "metrics.jsonl"):
-        (run / name).write_text("{}", "utf-8")
+    for name in (".cache/a.txt", "runs/pretrained@rte/seed0/finetune.json", "runs/pretrained@rte/seed0/metrics.jsonl"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text("{}", "utf-8")
     assert contents(data) == before
     (data / "notes.txt").write_text("a", "utf-8")
     assert contents(data) != before
@@ -75,10 +64,8 @@ def test_a_finished_one_is_opened_without_its_data(tmp_path: Path) -> None:
     [*finetune(asked, tmp_path)]
     run = TaskRun.of(asked, tmp_path)
     results, answers = run.results(), run.answers()
-    (tmp_path / "data" / "train.tsv").write_text("another", "utf-8")
-    for there in (True, False):
-        if not there:
-            shutil.rmtree(tmp_path / "data")
+    for change in (lambda data: (data / "train.tsv").write_text("another", "utf-8"), shutil.rmtree):
+        change(tmp_path / "data")
         opened = TaskRun.open(run.folder)
         assert opened.results() == results and opened.answers() == answers and not opened.tuned().training
 
@@ -106,11 +93,9 @@ def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path)
 def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
     data = Path(glue("rte", tmp_path / "data"))
     cut, whole = data / "train.tsv", (data / "train.tsv").read_bytes()
-    refused = {
-        "has no embedded data; --data takes": config(""),
-        "has no column 'sentence1'": config(glue("sst2", tmp_path / "of another task")),
-        r"train\.tsv:2: has 1 cells": config(data),
-    }
+    folder = glue("sst2", tmp_path / "of another task")
+    refused = {r"train\.tsv:2: has 1 cells": config(data), "has no column 'sentence1'": config(folder),
+               "has no embedded data; --data takes": config("")}  # fmt: skip
     for said, asked in refused.items():
         cut.write_bytes(b"index\tsentence1\tsentence2\tlabel\ntorn\n" if "cells" in said else whole)
         with pytest.raises(ConfigError, match=said):

@@ -19,19 +19,9 @@ from xfm.model.batch import IGNORE, PAD
 from xfm.model.blocks import two_layer_head
 from xfm.objectives import build
 from xfm.objectives.bbp import overlap
+from xfm.tasks.finetuning import task_heads as heads
 from xfm.tasks.finetuning.decoder import Decoder, beam_search, next_tokens, smoothed_cross_entropy
 from xfm.tasks.finetuning.protocol import caption_text, inclusive_iou, question_text
-from xfm.tasks.finetuning.task_heads import (
-    ImageClassifier,
-    TextClassifier,
-    TwoPictureClassifier,
-    candidates,
-    contrastive_loss,
-    fused_token,
-    negatives_elsewhere,
-    rescored,
-    two_way_ranks,
-)
 from xfm.tasks.own.vqa import nll, question_states, rank
 from xfm.tasks.pairings import of_pairings
 
@@ -76,23 +66,18 @@ def agrees(record: dict[str, Any], task: str, loss: Tensor, *modules: torch.nn.M
     """Whether a loss, and the norm of its gradients by all parameters that have a path, are the recorded ones."""
     parameters = [p for m in modules for p in m.parameters()]
     grads = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
-    norm, wanted = (
-        sum(float(n) ** 2 for n in norms) ** 0.5
-        for norms in ([g.norm() for g in grads if g is not None], record["gradnorm_per_param"][task].values())
-    )
-    return close(loss, record["losses"][task]) and norm == pytest.approx(wanted, rel=1e-9)
+    squares = [float(g.norm()) ** 2 for g in grads if g is not None]
+    wanted = [float(n) ** 2 for n in record["gradnorm_per_param"][task].values()]
+    return close(loss, record["losses"][task]) and sum(squares) ** 0.5 == pytest.approx(sum(wanted) ** 0.5, rel=1e-9)
 
 
 def words(given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     return given["text_ids"], given["text_atts"].bool()
 
 
-# ---- labels
-
-
 @pytest.mark.parametrize("task, classes", [("glue_cls", 3), ("glue_reg", 1)])
 def test_labels_of_texts(task: str, classes: int, model: Any, given: dict, expected: dict, record: dict) -> None:
-    head = filled(TextClassifier(64, classes))
+    head = filled(heads.TextClassifier(64, classes))
     logits = head(model, *words(given))
     assert close(logits, expected[f"{task}.logits"])
     target = given["glue.labels"] if classes > 1 else given["glue.scores"].double()
@@ -102,13 +87,13 @@ def test_labels_of_texts(task: str, classes: int, model: Any, given: dict, expec
 
 def test_labels_of_texts_about_a_picture(model: Any, given: dict, expected: dict, record: dict) -> None:
     head, (ids, mask) = filled(two_layer_head(64, 3)), words(given)
-    logits = head(fused_token(model, model.text(ids, mask), mask, model.vision(given["image"].double())))
+    logits = head(heads.fused_token(model, model.text(ids, mask), mask, model.vision(given["image"].double())))
     loss = F.cross_entropy(logits, given["glue.labels"])
     assert close(logits, expected["image_text_cls.logits"]) and agrees(record, "image_text_cls", loss, model, head)
 
 
 def test_statements_about_two_pictures(model: Any, given: dict, expected: dict, record: dict) -> None:
-    head, (ids, mask), image = filled(TwoPictureClassifier(64)), words(given), given["image"].double()
+    head, (ids, mask), image = filled(heads.TwoPictureClassifier(64)), words(given), given["image"].double()
     logits = head(model, ids[:2], mask[:2], image[:2], image[2:])
     loss = F.cross_entropy(logits, given["nlvr.targets"])
     assert close(logits, expected["nlvr.logits"]) and agrees(record, "nlvr", loss, model, head)
@@ -119,46 +104,32 @@ def test_statements_about_two_pictures(model: Any, given: dict, expected: dict, 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_labels_of_pictures(frozen: bool, model: Any, given: dict, expected: dict, record: dict) -> None:
     task = "imagenet_lp" if frozen else "imagenet_ft"
-    head = filled(ImageClassifier(64, 10, published=True))
+    head = filled(heads.ImageClassifier(64, 10, published=True))
     with torch.set_grad_enabled(not frozen):
         features = model.vision(given["image"].double())
     mean = features.mean(1)
     logits = head.head(torch.cat([mean, mean], 1))
     assert close(head(model, given["image"].double()), expected[f"{task}.logits"])
     assert close(logits, expected[f"{task}.logits"])
-    if frozen:
-        loss = F.cross_entropy(logits, given["imagenet.labels"], label_smoothing=0.1)
-    else:
-        loss = F.cross_entropy(logits, given["imagenet.soft_targets"].double())
+    target = given["imagenet.labels"] if frozen else given["imagenet.soft_targets"].double()
+    loss = F.cross_entropy(logits, target, label_smoothing=0.1 * frozen)
     assert agrees(record, task, loss, model, head)
-
-
-# ---- answers and captions
 
 
 def decoder_of(model: Any, captioning: bool) -> Decoder:
     decoder = Decoder.of(model, model.config.vision.width)
-    ours = {
-        "word.weight": "word_embeddings.weight",
-        "position.weight": "position_embeddings.weight",
-        "token_type": "token_type_embeddings.weight",
-        "norm.weight": "LayerNorm.weight",
-        "norm.bias": "LayerNorm.bias",
-    }
-    prefix = "text_decoder" if captioning else "fusion_encoder"
-    state = decoder.state_dict()
+    ours = {"word.weight": "word_embeddings.weight", "position.weight": "position_embeddings.weight",
+            "token_type": "token_type_embeddings.weight", "norm.weight": "LayerNorm.weight",
+            "norm.bias": "LayerNorm.bias"}  # fmt: skip
+    prefix, state = "text_decoder" if captioning else "fusion_encoder", decoder.state_dict()
     for name, theirs in ours.items():
         shape = state[name].shape if name != "token_type" else torch.Size([1, 64])
         state[name] = tiny.fill(f"{prefix}.roberta.embeddings.{theirs}", shape).view_as(state[name])
-    if captioning:
-        for name in state:
-            if name.startswith("layers."):
-                state[name] = tiny.fill(
-                    published_name(f"fusion.{name}").replace("fusion_encoder", prefix), state[name].shape
-                )
-            elif name.startswith("head."):
-                theirs = published_name(f"objectives.imlm.{name}").replace("fusion_encoder", prefix)
-                state[name] = tiny.fill(theirs, state[name].shape)
+    for name in state if captioning else ():
+        own = f"fusion.{name}" if name.startswith("layers.") else f"objectives.imlm.{name}"
+        if name.startswith(("layers.", "head.")):
+            theirs = published_name(own).replace("fusion_encoder", prefix)
+            state[name] = tiny.fill(theirs, state[name].shape)
     decoder.load_state_dict(state)
     return decoder.double().eval()
 
@@ -220,9 +191,6 @@ def test_captions_are_written(model: Any, given: dict, expected: dict) -> None:
         torch.testing.assert_close(said.scores, expected[f"caption.{name}_score"], rtol=1e-5, atol=1e-6)
 
 
-# ---- boxes
-
-
 def test_boxes_of_a_larger_picture(model: Any, given: dict, expected: dict, record: dict) -> None:
     c = tiny.CONFIG.replace({"model.vision.image_size": 96})
     larger: Any = build(c).double().eval()
@@ -233,7 +201,7 @@ def test_boxes_of_a_larger_picture(model: Any, given: dict, expected: dict, reco
         assert torch.equal(state[name].float(), expected[f"grounding.relpos_block{i}"])
     larger.load_state_dict(state)
     ids, mask = words(given)
-    token = fused_token(larger, larger.text(ids, mask), mask, larger.vision(given["grounding.image"].double()))
+    token = heads.fused_token(larger, larger.text(ids, mask), mask, larger.vision(given["grounding.image"].double()))
     boxes = larger.objectives["bbp"].boxes(token[:, None])
     target = given["grounding.target_bbox"].double()
     l1, giou = (boxes - target).abs().sum(-1).mean(), (1 - overlap(boxes, target)[1]).mean()
@@ -241,17 +209,14 @@ def test_boxes_of_a_larger_picture(model: Any, given: dict, expected: dict, reco
     assert agrees(record, "grounding.l1", l1, larger)
 
 
-# ---- retrieval
-
-
 def test_several_texts_of_a_picture_are_no_negatives(model: Any, given: dict, record: dict) -> None:
     (ids, mask), picture = words(given), given["retrieval.idx"]
     itc, itm = model.objectives["itc"], model.objectives["itm"]
     text, image = model.text(ids, mask), ImageTokens.of_pictures(model.vision(given["image"].double()))
     features = itc.embed_image(image.pooled), itc.embed_text(text[:, 0])
-    loss = contrastive_loss(*features, itc.temperature, picture)
+    loss = heads.contrastive_loss(*features, itc.temperature, picture)
     assert agrees(record, "retrieval.itc", loss, model)
-    weights = negatives_elsewhere(features[0] @ features[1].T / itc.temperature, picture)
+    weights = heads.negatives_elsewhere(features[0] @ features[1].T / itc.temperature, picture)
     drawn = torch.tensor(record["retrieval"]["text_neg_idx"])
     assert (weights.gather(1, drawn[:, None]) > 0).all() and (weights.diagonal() == 0).all()
     other_image, other_text = torch.tensor(record["retrieval"]["image_neg_idx"]), drawn
@@ -273,28 +238,22 @@ def test_candidates_are_scored_by_matching(model: Any, given: dict, expected: di
         head = model.objectives["itm"].head
         return of_pairings(model.fusion, text, mask, image, texts, pictures, lambda hidden, _: head(hidden[:, 0])[:, 1])
 
-    rows, columns = candidates(similarity, 3)
+    rows, columns = heads.candidates(similarity, 3)
     assert torch.equal(columns.view(4, 3), expected["retrieval.topk_i2t"])
-    scores = rescored(similarity, rows, columns, matched(rows, columns))
+    scores = heads.rescored(similarity, rows, columns, matched(rows, columns))
     assert close(scores, expected["retrieval.score_i2t"])
-    back_rows, back_columns = candidates(similarity.T, 3)
+    back_rows, back_columns = heads.candidates(similarity.T, 3)
     assert torch.equal(back_columns.view(8, 3), expected["retrieval.topk_t2i"])
-    back = rescored(similarity.T, back_rows, back_columns, matched(back_columns, back_rows))
+    back = heads.rescored(similarity.T, back_rows, back_columns, matched(back_columns, back_rows))
     assert close(back, expected["retrieval.score_t2i"])
-    to_texts, to_pictures = two_way_ranks(scores, torch.arange(8) // 2, back)
+    to_texts, to_pictures = heads.two_way_ranks(scores, torch.arange(8) // 2, back)
     assert 100 * (to_texts == 0).double().mean() == record["retrieval"]["metrics"]["txt_r1"]
     assert 100 * (to_pictures == 0).double().mean() == record["retrieval"]["metrics"]["img_r1"]
 
 
-# ---- what is around the models
-
-
-def test_texts_as_the_tasks_read_them(record: dict) -> None:
+def test_texts_as_the_tasks_read_them_and_overlaps(record: dict) -> None:
     for case in record["text_prep"]:
         assert caption_text(case["raw"]) == case["pre_caption"]
         assert question_text(case["raw"]) == case["pre_question"]
-
-
-def test_overlaps(record: dict) -> None:
     for a, b, share in record["iou_metric"]:
         assert inclusive_iou(a, b) == pytest.approx(share, rel=1e-12)

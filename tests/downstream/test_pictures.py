@@ -1,4 +1,4 @@
-"""Vision: folders of pictures, a few shots of each label, other concepts and styles, and raw pixels as the control."""
+"""Vision: folders of pictures, crops and mirror images, few shots, other concepts and styles, and the control."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_data import COLOURS, classes, glue, images
 from photographs import photographs
+from PIL import Image
 
 from xfm.base.fields import ConfigError
 from xfm.data.world import openmoji
 from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import recipe
-from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Trainable
-from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.own.both import around, changed, mirrors, part
 from xfm.tasks.own.picture_tasks import DrawnPictures, UnseenConcept
 
 
@@ -74,27 +74,8 @@ def test_what_is_no_folder_of_classes_says_so(said: str, tmp_path: Path) -> None
         opened("images", tmp_path / "data").size("train")
 
 
-def test_a_published_head_on_a_frozen_model_is_fine_tuned(tmp_path: Path) -> None:
-    more: dict[str, Any] = {"frozen": "model", "published": True, "data": str(images(tmp_path / "data")), "batch": 4}
-    config = recipe("images", RUN.folder, **more).replace({"train.steps": 2, "train.validate_every": 2})
-    [*finetune(config, tmp_path)]
-    run = TaskRun.of(config, tmp_path)
-    own, control = run.results()
-    assert own.n == control.n == 12 and own.baseline == control.value
-    assert own.baseline_name == control.condition == "raw pixels"
-    assert control.baseline_name == "most frequent" and len([*run.tuned().head.parameters()]) == 18
-    assert run.folder.parent.name == "pretrained@images+frozen+published"
-
-
-# ---- a few shots
-
-
 @settings(max_examples=8, deadline=None)
-@given(
-    st.sampled_from(["concept", "subcategory", "category", "unseen_concept"]),
-    st.sampled_from([1, 2, 4, 8, 16]),
-    st.integers(0, 3),
-)
+@given(st.sampled_from(["concept", "category", "unseen_concept"]), st.sampled_from([1, 4, 16]), st.integers(0, 3))
 def test_shots_are_so_many_of_each_label(name: str, shots: int, seed: int) -> None:
     task = opened(name, shots=shots, seed=seed)
     labels = Counter(task.label_of("train", place) for place in task.few)
@@ -111,16 +92,11 @@ def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
     classes(tmp_path / "val", 5, 100)
     few = opened("images", tmp_path, shots=2)
     assert Counter(i.target for i in few.items("train")) == dict.fromkeys(COLOURS, 2)
-    assert Counter(i.target for i in few.drawn(0, 0, 6)) == dict.fromkeys(COLOURS, 2), (
-        "none comes again before all have"
-    )
+    assert Counter(i.target for i in few.drawn(0, 0, 6)) == dict.fromkeys(COLOURS, 2), "all once first"
     with pytest.raises(ConfigError, match=r"shots = 16: label '.*' has \d training items; ask for no more"):
         opened("images", tmp_path, shots=16).size("train")
     mrpc = opened("mrpc", glue("mrpc", tmp_path / "mrpc"), shots=2)
     assert Counter(i.target for i in mrpc.items("train")) == {0: 2, 1: 2}
-
-
-# ---- other concepts and styles
 
 
 @pytest.fixture
@@ -149,15 +125,12 @@ def test_unseen_concepts_are_learnt_from_other_pictures_of_them() -> None:
     assert task.labels == tuple(sorted(task.world.unseen_names)) and not {*task.labels} & {*task.world.names}
     seen = {split: {i.images[0].tobytes() for i in task.items(split, 60)} for split in SPLITS}
     assert not seen["train"] & seen["test"] and not seen["train"] & seen["validation"]
-    contents = {
-        split: {task._of_part(task.world, split, i, task.concept(split, i)).content for i in range(100)}
-        for split in SPLITS
-    }
-    assert not contents["train"] & contents["test"] and not contents["validation"] & contents["test"]
+    train, validation, test = (
+        {task._of_part(task.world, split, i, task.concept(split, i)).content for i in range(100)} for split in SPLITS
+    )
+    assert not train & test and not validation & test
     assert list(task.tests()) == [""]
 
-
-def test_a_world_that_has_shown_all_has_no_unseen_concepts() -> None:
     with pytest.raises(ConfigError, match="task = 'unseen_concept': the run's world of 853 concepts has seen them all"):
         UnseenConcept(RUN.config.replace({"data.concepts": 853}), TOKENIZER)
 
@@ -189,3 +162,45 @@ def test_heads_are_as_asked() -> None:
     assert a.ids[0, : a.mask[0].sum()].tolist() == pair.encode(items[0].texts[:1])
     assert a.ids[3, : a.mask[3].sum()].tolist() == pair.encode(items[0].texts[1:])
     assert pair.head(model)(model, a.ids, a.mask).shape == single.head(model)(model, b.ids, b.mask).shape == (3, 2)
+
+
+sides = st.integers(2, 300)
+seeds = st.integers(0, 999)
+
+
+@given(sides, sides, seeds)
+def test_a_crop_is_half_of_the_picture_or_more(width: int, height: int, seed: int) -> None:
+    left, upper, right, lower = part((width, height), np.random.default_rng(seed))
+    w, h = right - left, lower - upper
+    assert 0 <= left < right <= width + 1e-9 and 0 <= upper < lower <= height + 1e-9
+    assert w * h >= 0.5 * width * height * (1 - 1e-9)
+    assert 3 / 4 - 1e-9 <= w / h <= 4 / 3 + 1e-9 or (w, h) == (width, height)
+
+
+@given(sides, sides, st.tuples(*[st.floats(0, 1)] * 4), seeds)
+def test_a_crop_around_a_box_has_it_whole(width: int, height: int, at: tuple, seed: int) -> None:
+    (x0, x1), (y0, y1) = sorted(at[:2]), sorted(at[2:])
+    box = (x0 * width, y0 * height, x1 * width, y1 * height)
+    left, upper, right, lower = around((width, height), box, np.random.default_rng(seed))
+    assert 0 <= left <= box[0] and 0 <= upper <= box[1] and box[2] <= right <= width and box[3] <= lower <= height
+
+
+@pytest.mark.parametrize("texts, ever", [(("the Left dog",), False), (("a dog", "upright"), False), (("a dog",), True)])
+def test_what_a_text_calls_left_is_not_mirrored(texts: tuple[str, ...], ever: bool) -> None:
+    rng = np.random.default_rng(0)
+    assert any(mirrors(texts, rng) for _ in range(50)) == ever
+
+
+@given(seeds, st.booleans(), st.integers(0, 2))
+def test_a_changed_picture_is_the_window_in_other_colours(seed: int, mirrored: bool, blank: int) -> None:
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, 20:] = (200, 40, 90)
+    if blank:
+        pixels[:] = 255 * (blank - 1)
+    made = changed(Image.fromarray(pixels), (10, 0, 30, 20), mirrored, 16, np.random.default_rng(seed))
+    assert made.shape == (16, 16, 3) and made.dtype == np.uint8
+    if not blank:
+        left, right = made[:, 2].mean(), made[:, -3].mean()
+        assert (left > right) == mirrored
+    again = changed(Image.fromarray(pixels), (10, 0, 30, 20), mirrored, 16, np.random.default_rng(seed))
+    assert (made == again).all()

@@ -59,7 +59,6 @@ def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PairSource]:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer questions: for tests of what does not depend on their number."""
     ask_few(monkeypatch.setattr)
 
 

@@ -63,5 +63,5 @@ def direction(text: str) -> Tensor:
     return torch.nn.functional.normalize(torch.randn(64, generator=seeding.generator(text)), dim=0)
 
 
-def oracle(context: EvalContext, kind: type[EvalContext] = Oracle) -> EvalContext:
-    return kind(context.model, context.config, context.tokenizer, context.split, context.seed)
+def oracle(context: EvalContext, kind: type[EvalContext] = Oracle, **more) -> EvalContext:
+    return kind(context.model, context.config, context.tokenizer, context.split, context.seed, **more)

@@ -1,6 +1,7 @@
-"""Single answers: what is called right or wrong is so by ground truth, in the order of the questions."""
+"""Single answers are right by ground truth; a retrieval set has the ranks of its task."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,18 +10,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.decomposition import PCA
 from torchvision.ops import box_iou
 
-from xfm.config import RunConfig
+from xfm.config import ConfigError, RunConfig
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.grammar import plural
 from xfm.data.world.scenes import Scene
 from xfm.model import XFM
 from xfm.objectives.bbp import corners
-from xfm.tasks import EvalContext, examples
+from xfm.tasks import EvalContext, examples, find_result
 from xfm.tasks.failure_examples import right_and_wrong
+from xfm.tasks.retrieval_set import RetrievalSet, query_scorer, retrieval_set
+from xfm.tasks.world import retrieval
 
-N = 12
+SHOWN = 12
 
 
 @given(st.lists(st.booleans()), st.integers(0, 5))
@@ -55,14 +59,13 @@ def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
     few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, scene_of: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def boxes(self: EvalContext, scenes: list[Scene], phrases: list[str], owner: torch.Tensor) -> torch.Tensor:
-        """True in every other picture, one and a half objects aside in the others."""
         true = torch.tensor([o.box for s in scenes for o in s.objects])
         aside = torch.stack([1.5 * true[:, 2], *torch.zeros(3, len(true))], 1) * (owner % 2)[:, None]
         return true + aside
 
     monkeypatch.setattr(EvalContext, "boxes", boxes)
-    shown = examples(model, config, tokenizer, n=N).grounding
-    assert [g.right for g in shown] == [i % 2 == 0 for i in range(N)]
+    shown = examples(model, config, tokenizer, n=SHOWN).grounding
+    assert [g.right for g in shown] == [i % 2 == 0 for i in range(SHOWN)]
     for g in shown:
         scene = scene_of(g.image, "grounding")
         named = scene.objects[[p.text for p in scene.phrases].index(g.phrase)]
@@ -84,10 +87,96 @@ def test_a_name_is_right_where_the_likeliest_word_stood_there(few, model, config
         return tokens, probabilities
 
     monkeypatch.setattr(EvalContext, "top_tokens", guesses)
-    shown = examples(model, config, tokenizer, n=N).words
+    shown = examples(model, config, tokenizer, n=SHOWN).words
     assert {w.right for w in shown} == {True, False}
     for w in shown:
         scene = scene_of(w.image, "imlm")
         assert w.caption.replace("____", w.word) == scene.caption.text
         assert w.right == (w.guesses[0][0].strip() == w.word)
         assert w.word in {word for thing in scene.caption.things for word in (thing.name, plural(thing.name))}
+
+
+N = 24
+
+
+@pytest.fixture(scope="module")
+def small(model, config, tokenizer) -> RetrievalSet:
+    torch.set_num_threads(1)
+    return retrieval_set(model, config, tokenizer, N)
+
+
+def test_it_has_the_arrays_and_recalls_of_the_retrieval_task(context, small, few) -> None:
+    results = retrieval.score(context)
+    for direction in retrieval.DIRECTIONS:
+        for condition in ("ITC", "ITM re-ranked"):
+            itm = [None if condition == "ITC" else small.row(small.odds, direction, i) for i in range(N)]
+            ranks = [small.ranking(direction, i, scores).tolist().index(i) for i, scores in enumerate(itm)]
+            for k in retrieval.RECALLS:
+                wanted = find_result(results, direction, f"R@{k}", condition).value
+                assert (np.array(ranks) < k).mean() == pytest.approx(wanted), (direction, condition, k)
+    scenes = retrieval.distinct_pairs(context.examples("retrieval", 999), N)
+    assert small.texts == tuple(s.caption.text for s in scenes)
+    assert np.array_equal(small.images, [s.image for s in scenes])
+    assert (small.truth == np.eye(N, dtype=bool)).all()
+    assert np.allclose(small.image_features @ small.text_features.T, small.similarity, atol=1e-6)
+    best = np.argsort(-small.similarity, 1)[:, : small.reranked]
+    assert np.isfinite(np.take_along_axis(small.odds, best, 1)).all()
+
+
+def test_of_equals_the_true_one_comes_last_and_nan_behind_all(small: RetrievalSet) -> None:
+    scores = np.zeros((N, N))
+    scores[0, 3] = np.nan
+    scores[0, 5:7] = 1
+    equal = replace(small, similarity=scores, reranked=3)
+    assert equal.ranking("image to text", 0).tolist() == [5, 6, 1, 2, 4, *range(7, N), 0, 3]
+    odds = np.full(N, 9.0)
+    odds[5], odds[1] = np.nan, 10
+    assert equal.ranking("image to text", 0, odds).tolist()[:4] == [1, 6, 5, 2]
+    assert equal.ranking("text to image", 5).tolist()[0] == 0
+
+
+def test_the_plane_is_sklearns_pca(small: RetrievalSet) -> None:
+    features = np.concatenate([small.image_features, small.text_features]).astype(float)
+    places, shares = small.plane()
+    pca = PCA(2).fit(features)
+    assert np.allclose(np.abs(places), np.abs(pca.transform(features)), atol=1e-6)
+    assert shares == pytest.approx(pca.explained_variance_ratio_)
+    apart, _ = small.plane(apart=True)
+    assert np.allclose(apart[:N].mean(0), 0) and np.allclose(apart[N:].mean(0), 0)
+    broken = small.text_features.copy()
+    broken[2, 0] = np.nan
+    places, _ = replace(small, text_features=broken).plane()
+    assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [N + 2]
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"images": np.zeros((3, 8, 8, 3), np.uint8)}, r"images = 'uint8 \(3, 8, 8, 3\)'"),
+    ({"reranked": 0}, "reranked = 0"), ({"truth": np.ones((2, N), bool)}, r"truth.shape = \(2, 24\)"),
+    ({"text_features": np.ones((N, 3))}, "image_features, text_features"),
+])  # fmt: skip
+def test_other_shapes_are_refused_by_name(small: RetrievalSet, change, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        replace(small, **change)
+
+
+def test_a_query_of_ones_own_is_scored_as_one_of_the_sets(model, config, tokenizer, small: RetrievalSet) -> None:
+    mode, score = model.training, query_scorer(model, config, tokenizer, small)
+    for direction, query in (("text to image", small.texts[3]), ("image to text", small.images[3])):
+        itc, itm = score(query, direction)
+        np.testing.assert_allclose(itc, small.row(small.similarity, direction, 3), atol=1e-5)
+        known = np.isfinite(itm)
+        assert known.sum() == min(small.reranked, N)
+        np.testing.assert_allclose(itm[known], small.row(small.odds, direction, 3)[known], atol=1e-3)
+    large = np.kron(small.images[3], np.ones((3, 3, 1), np.uint8))  # any size
+    np.testing.assert_allclose(score(large, "image to text").itc, small.similarity[3], atol=0.05)
+    assert model.training is mode
+
+
+def test_what_is_no_query_is_refused(model, config, tokenizer, small) -> None:
+    score = query_scorer(model, config, tokenizer, small)
+    texts = {"some words": " \n", "UTF-8": "a\ud800", r"tokens\)': must be of at most \d+ tokens": "cat " * 500}
+    asked = [(said, query, "text to image") for said, query in texts.items()]
+    asked += [("no picture that can be read", b"no picture", "image to text"), ("direction", "a cat", "sideways")]
+    for said, query, direction in asked:
+        with pytest.raises(ConfigError, match=said):
+            score(query, direction)

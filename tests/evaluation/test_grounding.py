@@ -31,18 +31,6 @@ def test_phrases_are_split_by_size_and_number(few: None, context: EvalContext) -
     assert find_result(results, "grounding", "mean IoU").value == pytest.approx(1)
 
 
-def test_the_control_conditions(context: EvalContext) -> None:
-    scenes = context.scenes("grounding", 60)
-    _, owner, true, _ = grounding.predict(context, scenes)
-    each = torch.tensor([len(s.objects) for s in scenes])[owner]
-    assert torch.allclose(grounding.any_object_box(owner, true), 1 / each)
-    thing, number = grounding.objects(owner, true)
-    assert torch.equal(number, each) and thing.unique().numel() == len(owner)
-    other = grounding.swap(owner, thing)
-    assert (owner[other] == owner).all() and sorted(other.tolist()) == list(range(len(owner)))
-    assert ((other == torch.arange(len(owner))) == (each == 1)).all()
-
-
 def test_phrases_of_one_box_are_of_one_object() -> None:
     """As RefCOCO's three sentences an object: of a picture with one object nothing can be swapped."""
     one, two, far = (0.2, 0.2, 0.2, 0.2), (0.7, 0.7, 0.2, 0.2), (0.2, 0.7, 0.2, 0.2)

@@ -24,10 +24,8 @@ pytestmark = pytest.mark.usefixtures("few")
 
 
 @pytest.mark.parametrize("task", [lexnames, sentence_pairs])
-def test_rows_their_controls_and_the_same_again(task, context: EvalContext) -> None:
+def test_rows_and_their_controls(task, context: EvalContext) -> None:
     results = task.score(context)
-    torch.manual_seed(1)
-    assert task.score(context) == results
     assert task.score(replace(context, split="unseen_concepts")) == []
     by_task = {t: {r.condition: r for r in results if r.task == t} for t in {r.task for r in results}}
     assert by_task.keys() == ({"lexicographer files"} if task is lexnames else KINDS.keys())

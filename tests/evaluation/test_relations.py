@@ -131,25 +131,3 @@ def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pyte
     several = plots.probe_layers(pd.concat([asked, asked.assign(value=asked["value"] + 0.1)]))
     line, band = several.axes[0].lines[0].get_ydata(), several.axes[0].collections[0].get_paths()[0]
     assert line[0] == pytest.approx(100 * asked["value"].iloc[0] + 5) and len(band.vertices) > 4
-    with pytest.raises(ValueError, match="nothing to draw"):
-        plots.probe_layers(asked[:0])
-
-
-def test_choices_are_a_line_each_full_where_they_beat_chance() -> None:
-    """ITM's and a head's share of right answers, of three runs of each of two groups: their mean and interval."""
-    where = [("ITM as it is, caption", "", 0.0), ("linear head", "<s>", 0.2)]
-    rows = [(g, c, p, v + more) for g, v in (("a", 0.5), ("a", 0.52), ("a", 0.54), ("b", 0.8)) for c, p, more in where]
-    table = pd.DataFrame(rows, columns=["group", "condition", "position", "value"])
-    table = table.assign(low=table["value"] - 0.04, high=table["value"] + 0.04)
-    (axes,) = plots.forced_choices(table[table["value"].isin([0.52, 0.72])], "title").axes
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["ITM as it is, caption", "linear head at <s>"]
-    dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
-    assert [float(dot.get_xdata()[0]) for dot in dots] == pytest.approx([52, 72])
-    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, False]
-    figure = plots.forced_choices(table)
-    widths = [np.ptp(line.get_xdata()) for line in figure.axes[0].lines if line.get_linewidth() == 2]
-    half = 4.3027 * 2 / 3**0.5  # t of two degrees of freedom
-    assert sorted(widths)[-2:] == pytest.approx([2 * half] * 2, rel=1e-3)
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "b"]
-    with pytest.raises(ValueError, match="nothing to draw"):
-        plots.forced_choices(table[:0])

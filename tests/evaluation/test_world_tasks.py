@@ -25,14 +25,13 @@ from xfm.tasks.world import drawing_styles, exchanged_words, language, masked_wo
 
 WAYS = tuple(retrieval.DIRECTIONS)
 NAMES = ("naming", "naming (unseen concepts)")
+PARTS = ("several objects", "by size and number", "harder pictures")
+SIZED = dict.fromkeys(("big object", "small object", "hard", "alone", "one of 4"), 1.0)
 SURE: dict[str, tuple[set[str], dict[str, float]]] = {  # a task's rows, and by condition what who knows has
     "retrieval": ({*WAYS, *(f"{way} (random gallery)" for way in WAYS)}, {"ITM re-ranked": 1, "ITC + ITM": 1}),
     "matching": ({*exchanged_words.TASKS.values()}, {"ITM": 1, "ITC": 1, "ITM, another picture": 0.5}),
     "naming": ({*NAMES}, {"": 1}),
-    "grounding": (
-        {"grounding", *(f"grounding ({of})" for of in ("several objects", "by size and number", "harder pictures"))},
-        {"": 1, "swapped phrase": 0, "big object": 1, "small object": 1, "hard": 1, "alone": 1, "one of 4": 1},
-    ),
+    "grounding": ({"grounding", *(f"grounding ({of})" for of in PARTS)}, {"": 1, "swapped phrase": 0, **SIZED}),
     "imlm": ({*masked_words.KINDS.values()}, {"right picture": 1}),
 }
 
@@ -150,10 +149,8 @@ def test_every_caption_of_distinct_pairs_is_true_of_one_picture_only(start: int,
 def test_pairs_that_cannot_be_told_apart_are_left_out_or_an_error() -> None:
     with pytest.raises(RuntimeError, match="in 9 draws captions tell only 1 of 2 pictures apart"):
         retrieval.distinct_pairs([WORLD.scene("test", 0)] * 9, 2)
-    image = np.zeros((48, 48, 3), np.uint8)  # without ground truth by their captions
-    pairs = [CaptionedImage(image, text) for text in ("a", "b", "a", "c", "b")]
-    assert [p.text for p in retrieval.distinct_pairs(pairs, 2)] == ["a", "b"]
-    assert [p.text for p in retrieval.distinct_pairs(pairs)] == ["a", "b", "c"]  # all that there are
+    pairs = [CaptionedImage(np.zeros((48, 48, 3), np.uint8), text) for text in "abacb"]  # without ground truth
+    assert [[p.text for p in retrieval.distinct_pairs(pairs, n)] for n in (2, None)] == [["a", "b"], ["a", "b", "c"]]
     with pytest.raises(NothingToAsk, match="all 2 captions are equal"):
         retrieval.distinct_pairs([pairs[0], pairs[2]])
 

@@ -1,6 +1,7 @@
 """Every method against a closed form on a linear model, or its published formulas; new methods are checked."""
 
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -25,8 +26,6 @@ CONTRIBUTING = ("integrated gradients", "gradient shap", "ablation", "shapley")
 
 @dataclass(frozen=True, eq=False)
 class Linear(AttributionInputs):
-    """A weighted sum of everything, instead of the model's target."""
-
     by_patch: Tensor | None = None  # (P, D)
     by_piece: Tensor | None = None  # (L, D)
 
@@ -77,10 +76,9 @@ def test_objects_are_taken_away_whole(linear):
     for i, mask in enumerate(linear.object_patches().values(), 1):
         owners[mask] = i
     for own in owners.unique():
-        assert attribution.patches[owners == own].sum().item() == pytest.approx(
-            patches[owners == own].sum().item(), abs=1e-3
-        )
-        assert attribution.patches[owners == own].std(correction=0) < 1e-6
+        found = attribution.patches[owners == own]
+        assert found.sum().item() == pytest.approx(patches[owners == own].sum().item(), abs=1e-3)
+        assert found.std(correction=0) < 1e-6
     with pytest.raises(ConfigError, match=r"objects = .*given"):
         attribute(replace(linear, objects={}), "object ablation")
 
@@ -114,17 +112,15 @@ def test_generic_attention_is_what_the_paper_says(inputs):
     relevance, (10) R_sq += norm(R_ss)' A norm(R_qq)."""
     seen = {name: np.maximum(w * g, 0).mean(1) for name, (w, g) in numbers(inputs).items()}
     rii, rtt = np.eye(seen["vision"].shape[-1]), np.eye(seen["language"].shape[-1])
-    for a in seen["vision"]:
-        rii += a @ rii
-    for a in seen["language"]:
-        rtt += a @ rtt
+    for relevance, layers in ((rii, seen["vision"]), (rtt, seen["language"])):
+        for a in layers:
+            relevance += a @ relevance
     rti = np.zeros((len(rtt), len(rii)))
 
     def norm(r: np.ndarray) -> np.ndarray:
         hat = r - np.eye(len(r))
-        return np.divide(
-            hat, hat.sum(1, keepdims=True), out=np.zeros_like(hat), where=hat.sum(1, keepdims=True) > 0
-        ) + np.eye(len(r))
+        whole = hat.sum(1, keepdims=True)
+        return np.divide(hat, whole, out=np.zeros_like(hat), where=whole > 0) + np.eye(len(r))
 
     for own, cross in zip(seen["fusion"], seen["cross"], strict=True):
         rtt, rti = rtt + own @ rtt, rti + own @ rti
@@ -138,14 +134,12 @@ def test_generic_attention_is_what_the_paper_says(inputs):
 def test_rollout_follows_every_token_of_both(inputs):
     mean = {name: w.mean(1) for name, (w, _) in numbers(inputs).items()}
     images, words = mean["vision"].shape[-1], mean["language"].shape[-1]
-    vision = np.eye(images)
-    for a in mean["vision"]:
-        vision = (np.eye(images) + a) / 2 @ vision
-    text = np.eye(words)
-    for a in mean["language"]:
-        text = (np.eye(words) + a) / 2 @ text
-    both = np.zeros((words, words + images))
-    both[:, :words] = text
+
+    def rolled(size: int, layers: np.ndarray) -> np.ndarray:
+        return reduce(lambda below, a: (np.eye(size) + a) / 2 @ below, layers, np.eye(size))
+
+    vision, both = rolled(images, mean["vision"]), np.zeros((words, words + images))
+    both[:, :words] = rolled(words, mean["language"])
     with eval_mode(inputs.model):
         steps = attention_methods.bimodal_rollout(capture_attention(inputs)[0])
     assert len(steps) == 1 + CONFIG.model.fusion_depth and steps[0][1].sum() == 0
@@ -165,16 +159,12 @@ def test_attention_of_the_last_layers(inputs):
     seen = numbers(inputs)
     for method, of in (("raw attention", lambda w, g: w), ("attention x gradient", lambda w, g: np.maximum(w * g, 0))):
         text, cross = (of(*seen[name])[-1].mean(0)[0] for name in ("fusion", "cross"))
-        attribution = attribute(inputs, method)
-        np.testing.assert_allclose(attribution.text.numpy(), text, rtol=1e-3, atol=1e-9)
-        np.testing.assert_allclose(
-            attribution.patches.numpy(), cross[1:] + cross[0] / (len(cross) - 1), rtol=1e-3, atol=1e-9
-        )
+        found, patches = attribute(inputs, method), cross[1:] + cross[0] / (len(cross) - 1)
+        np.testing.assert_allclose(found.text.numpy(), text, rtol=1e-3, atol=1e-9)
+        np.testing.assert_allclose(found.patches.numpy(), patches, rtol=1e-3, atol=1e-9)
     gradients = {name: np.maximum(g, 0).mean((1, 2)).sum(0) for name, (_, g) in seen.items()}
-    attribution = attribute(inputs, "layer gradients")
-    np.testing.assert_allclose(
-        attribution.text.numpy(), gradients["language"] + gradients["fusion"], rtol=1e-3, atol=1e-9
-    )
+    found = attribute(inputs, "layer gradients").text.numpy()
+    np.testing.assert_allclose(found, gradients["language"] + gradients["fusion"], rtol=1e-3, atol=1e-9)
 
 
 def test_grad_cam_weighs_channels_by_their_mean_gradient(inputs):

@@ -40,21 +40,14 @@ def test_each_is_one_screen_of_escaped_html_and_one_line(objects):
 
 def test_each_says_what_it_is_of(objects):
     inputs, hostile, credited, traced, _, attribution, other = objects
-    text = " ".join(Page(inputs._repr_html_()).texts)
-    assert all(part in text for part in (clipped(inputs.text), "itm", "score", *list(inputs.objects)[:1]))
-    assert (
-        "alert('x')" in " ".join(Page(hostile._repr_html_()).texts)
-        and "<i>it</i>" in Page(credited._repr_html_()).texts
-    )
-    shown = Page(traced._repr_html_()).texts
-    assert {*traced.maps, *traced.states} <= {*shown} and any(text.startswith("itm ") for text in shown[0].split(": "))
-    assert " × ".join(map(str, traced.maps["cross"].weights.shape)) in shown
-    strongest = max(attribution.by_word(), key=lambda word: abs(attribution.by_word()[word]))
-    patch = int(attribution.patches.abs().argmax())
-    shown = Page(attribution._repr_html_()).texts
-    assert shown[0].startswith("input x gradient of itm, score ") and strongest in shown
-    assert f"row {patch // 6}, column {patch % 6}" in shown
-    assert "<b>me</b>" in Page(other._repr_html_()).texts
+    said = [Page(each._repr_html_()).texts for each in (inputs, hostile, credited, traced, attribution, other)]
+    assert all(part in " ".join(said[0]) for part in (clipped(inputs.text), "itm", "score", *list(inputs.objects)[:1]))
+    assert "alert('x')" in " ".join(said[1]) and "<i>it</i>" in said[2] and "<b>me</b>" in said[5]
+    assert {*traced.maps, *traced.states, " × ".join(map(str, traced.maps["cross"].weights.shape))} <= {*said[3]}
+    strongest, patch = max(attribution.by_word().items(), key=lambda pair: abs(pair[1]))[0], attribution.patches.abs()
+    row, column = divmod(int(patch.argmax()), 6)
+    assert said[4][0].startswith("input x gradient of itm, score ")
+    assert strongest in said[4] and f"row {row}, column {column}" in said[4]
     both = attribution, replace(attribution, patches=-attribution.patches)
     images = [re.findall(r"base64,([\w+/=]+)", each._repr_html_())[0] for each in both]
     assert images[0] != images[1], "the sign has a colour"
@@ -69,10 +62,8 @@ def test_cards_cut_what_is_long():
 
 def test_every_name_of_the_face_is_there_and_of_its_module() -> None:
     assert {"trace", "attribute", "METHODS", "faithfulness_report", "head_stats"} <= {*dir(explain)}
-    for name in explain.__all__:
-        assert getattr(explain, name) is not None
+    assert all(getattr(explain, name) is not None for name in explain.__all__)
     modules = {module.name for module in pkgutil.iter_modules(explain.__path__)}
     assert modules & {*explain.__all__} == {"head_stats"}, "a module of a function's name would hide the function"
-    assert callable(explain.trace) and callable(explain.capture) and callable(explain.leaderboard)
     with pytest.raises(AttributeError, match="no attribute 'atribute'"):
         explain.atribute  # noqa: B018

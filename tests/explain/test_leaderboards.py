@@ -5,18 +5,10 @@ import pytest
 import torch
 from explain.conftest import DATA, SCENE, TOKENIZER
 
-from xfm.base.fields import ConfigError
+from xfm.explain import leaderboards as module
 from xfm.explain.attribution import SCORES
 from xfm.explain.faithfulness import faithfulness_report
-from xfm.explain.leaderboards import (
-    CHECK,
-    Leaderboard,
-    asked_about,
-    leaderboard,
-    leaderboard_scenes,
-    model_parts,
-    randomise_weights,
-)
+from xfm.explain.leaderboards import CHECK, Leaderboard, leaderboard, leaderboard_scenes, model_parts
 from xfm.explain.method_table import attribute
 from xfm.explain.prepare_inputs import said_once, scene_inputs
 
@@ -33,11 +25,14 @@ def value(board: Leaderboard, method: str, score: str) -> pd.Series:
     return table.loc[(method, score)]
 
 
+def saliency(model, i: int, scene, target: str, about: int) -> dict[str, float]:
+    assert module.asked_about(scene, i, target) == about
+    asked = scene_inputs(model, TOKENIZER, scene, target, about)
+    return faithfulness_report(asked, attribute(asked, "saliency")).scores
+
+
 def test_means_are_those_of_the_single_questions(model, board):
-    found = []
-    for i, scene in enumerate(SCENES):
-        asked = scene_inputs(model, TOKENIZER, scene, about=i % len(scene.objects))
-        found.append(faithfulness_report(asked, attribute(asked, "saliency")).scores)
+    found = [saliency(model, i, scene, "itm", i % len(scene.objects)) for i, scene in enumerate(SCENES)]
     for score in SCORES:
         row = value(board, "saliency", score)
         own = [scores[score] for scores in found]
@@ -47,12 +42,9 @@ def test_means_are_those_of_the_single_questions(model, board):
 
 def test_a_board_of_masked_names_asks_for_objects_that_the_caption_names_once(model):
     board = leaderboard(model, TOKENIZER, SCENES, ["saliency"], "name")
-    found = []
-    for i, scene in enumerate(SCENES):
-        once = [*said_once(scene)]
-        assert asked_about(scene, i, "name") == once[i % len(once)] and asked_about(scene, i) == i % len(scene.objects)
-        asked = scene_inputs(model, TOKENIZER, scene, "name", once[i % len(once)])
-        found.append(faithfulness_report(asked, attribute(asked, "saliency")).scores["mass in mask"])
+    once = [[*said_once(scene)] for scene in SCENES]
+    scores = [saliency(model, i, scene, "name", once[i][i % len(once[i])]) for i, scene in enumerate(SCENES)]
+    found = [each["mass in mask"] for each in scores]
     assert value(board, "saliency", "mass in mask")["mean"] == pytest.approx(sum(found) / len(found), rel=1e-4)
     assert "mass on name" not in set(board.rows.score)
 
@@ -80,21 +72,13 @@ def test_baselines_do_not_know_the_weights_and_methods_do(board):
 
 
 def test_markdown_has_every_method_once_and_the_best_in_bold():
-    rows = [
-        (s, m, "mass in mask", v) for s in (0, 1) for m, v in (("random", 0.2), ("saliency", 0.6), ("rollout", 0.4))
-    ]
-    rows += [(s, m, "infidelity", v) for s in (0, 1) for m, v in (("random", 0.9), ("saliency", 0.5), ("rollout", 0.3))]
+    scores = {"mass in mask": {"random": 0.2, "saliency": 0.6, "rollout": 0.4},
+              "infidelity": {"random": 0.9, "saliency": 0.5, "rollout": 0.3}}  # fmt: skip
+    rows = [(s, m, score, v) for score, values in scores.items() for s in (0, 1) for m, v in values.items()]
     made = Leaderboard(pd.DataFrame(rows, columns=["scene", "method", "score", "value"]))
     lines = made.markdown().splitlines()
     assert lines[0] == "| method | mass in mask | infidelity |"
     assert lines[2:] == ["| random | 0.20 | 0.90 |", "| saliency | **0.60** | 0.50 |", "| rollout | 0.40 | **0.30** |"]
-
-
-def test_what_cannot_be_scored_is_refused(model):
-    with pytest.raises(ConfigError, match=r"method = 'saliencey'.*did you mean 'saliency'"):
-        leaderboard(model, TOKENIZER, SCENES, ["saliencey"])
-    with pytest.raises(ConfigError, match="scenes = "):
-        leaderboard(model, TOKENIZER, [])
 
 
 def test_parts_are_all_of_the_model_from_the_target_down(model):
@@ -109,9 +93,9 @@ def test_attributions_change_with_the_weights_that_they_are_of(model):
         return scene_inputs(other, TOKENIZER, SCENE, about=0)
 
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    rows = randomise_weights(make, model, "rollout")
+    rows = module.randomise_weights(make, model, "rollout")
     assert rows[0].image == pytest.approx(1) and rows[0].text == pytest.approx(1)  # attention does not know the heads
     assert rows[-1].image < 0.9
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    for row in randomise_weights(make, model, "edges"):
+    for row in module.randomise_weights(make, model, "edges"):
         assert row.image == pytest.approx(1)  # it does not know the model at all

@@ -1,7 +1,5 @@
 """Each test here runs on a CPU, so that it is known to run, and on a GPU (`make gpu`), which it is for."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -11,7 +9,7 @@ CUDA = pytest.param("cuda", marks=pytest.mark.cuda)
 
 
 @pytest.fixture(params=[CPU, CUDA])
-def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+def device(request, monkeypatch):
     """Where the test, and a run that it trains, computes; without TF32."""
     if request.param == "cuda":
         monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)  # another folder's tests set it

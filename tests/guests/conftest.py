@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import small_guests
 
@@ -31,6 +32,17 @@ def guest(files: dict[str, Path], hugging_face: Path) -> Callable[[str], GuestLa
         return xfm.load(f"open_clip:{name}", pretrained=files[name])
 
     return opened
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("something would be fetched")
+
+    for name in ("download_pretrained", "download_pretrained_from_hf", "_get_hf_config"):
+        monkeypatch.setattr(open_clip.factory, name, refused)
+    for name in ("socket.connect", "getaddrinfo"):
+        monkeypatch.setattr(f"socket.{name}", refused)
 
 
 @pytest.fixture(scope="session")

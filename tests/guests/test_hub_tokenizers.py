@@ -12,12 +12,14 @@ import pytest
 import small_guests
 import torch
 import torch.nn.functional as F
+import transformers
 
 import xfm
 from xfm import explain
 from xfm.base.fields import ConfigError
 from xfm.guests.handle import GuestLab
 
+pytestmark = pytest.mark.usefixtures("offline")
 TEXT = "A photo of a RED lion!"
 
 
@@ -29,15 +31,6 @@ def siglip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def lab(siglip: tuple[Path, Path]) -> GuestLab:
     return xfm.load("open_clip:small-siglip", pretrained=siglip[0], tokenizer=siglip[1])
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise AssertionError("something would be fetched")
-
-    monkeypatch.setattr("socket.socket.connect", refused)
-    monkeypatch.setattr("socket.getaddrinfo", refused)
 
 
 def test_a_folders_tokenizer_reads_texts_as_open_clip_cleans_them(lab: GuestLab, picture: np.ndarray) -> None:
@@ -85,30 +78,19 @@ def test_a_tokenizer_that_is_not_there_says_which_files_and_where_to_put_them(si
 
 
 def test_a_folder_that_holds_no_tokenizer_of_the_model_is_refused(siglip: tuple[Path, Path], tmp_path: Path) -> None:
-    weights, words = siglip
-    empty, broken = tmp_path / "empty", tmp_path / "broken"
+    (weights, words), (empty, broken, larger) = siglip, (tmp_path / name for name in ("empty", "broken", "larger"))
     empty.mkdir()
     shutil.copytree(words, broken)
     (broken / "tokenizer.json").write_text("{")
-    wanted = {
-        tmp_path / "nothing": "no such folder; fetch tokenizer.json",
-        words / "tokenizer.json": "no such folder",
-        empty: "holds none that can be read",
-        broken: "holds none that can be read",
-    }
-    for folder, message in wanted.items():
-        with pytest.raises(ConfigError, match=rf"^tokenizer = {re.escape(repr(str(folder)))}: {message}"):
+    more = transformers.AutoTokenizer.from_pretrained(words)
+    more.add_tokens(["zebra"])
+    more.save_pretrained(larger)
+    refused = {tmp_path / "nothing": "no such folder; fetch tokenizer.json", words / "tokenizer.json": "no such folder",
+               empty: "holds none that can be read", broken: "holds none that can be read",
+               larger: r"it has ids to (\d+), the table \1 rows"}  # fmt: skip
+    for folder, message in refused.items():
+        with pytest.raises(ConfigError, match=rf"^tokenizer = {re.escape(repr(str(folder)))}: .*{message}"):
             xfm.load("open_clip:small-siglip", pretrained=weights, tokenizer=folder)
-
-
-def test_ids_beyond_the_models_table_are_refused(siglip: tuple[Path, Path], tmp_path: Path) -> None:
-    import transformers
-
-    larger = transformers.AutoTokenizer.from_pretrained(siglip[1])
-    larger.add_tokens(["zebra"])
-    larger.save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"^tokenizer = .*it has ids to (\d+), the table \1 rows"):
-        xfm.load("open_clip:small-siglip", pretrained=siglip[0], tokenizer=tmp_path)
 
 
 def test_a_model_with_a_tokenizer_of_its_own_takes_none(files: dict[str, Path], tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """What ties the language encoder to its warm start, against naive versions: L2-SP, EWC, distillation of MLM."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest
@@ -23,7 +21,6 @@ CONFIG = batches.config(**PLAIN)
 
 
 def moved(model, by: float = 0.1):
-    """A copy of a model, its weights elsewhere."""
     other, g = copy.deepcopy(model), torch.Generator().manual_seed(9)
     for p in other.parameters():
         p.data += by * torch.randn(p.shape, generator=g, dtype=p.dtype)
@@ -31,29 +28,26 @@ def moved(model, by: float = 0.1):
 
 
 @pytest.mark.parametrize("by_fisher", [False, True])
-def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alone(by_fisher: bool) -> None:
+def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alone(by_fisher):
     start = batches.model(CONFIG)
-    model = moved(start)
-    information = [torch.rand_like(p) for p in start.text.parameters()] if by_fisher else None
-    anchor = Anchor([*model.text.parameters()], [*start.text.parameters()], 0.7, information)
-    batch = batches.batch(CONFIG)
-    losses, _ = Pretraining(model, CONFIG)(batch, ("mlm", "bbp"), KEY)
+    model, own = moved(start), [*start.text.parameters()]
+    information = [torch.rand_like(p) for p in own] if by_fisher else None
+    anchor = Anchor([*model.text.parameters()], own, 0.7, information)
+    losses, _ = Pretraining(model, CONFIG)(batches.batch(CONFIG), ("mlm", "bbp"), KEY)
     total = torch.stack([*losses.values()]).sum()
-    pairs = [*zip(model.text.parameters(), start.text.parameters(), strict=True)]
-    weights = information or [1.0] * len(pairs)
-    penalty = 0.35 * sum((f * (w - w0.detach()) ** 2).sum() for f, (w, w0) in zip(weights, pairs, strict=True))
+    pairs = zip(information or [1.0] * len(own), model.text.parameters(), own, strict=True)
+    penalty = 0.35 * sum((f * (w - w0.detach()) ** 2).sum() for f, w, w0 in pairs)
     named = dict(model.named_parameters())
-    wanted = dict(zip(named, torch.autograd.grad(total + penalty, list(named.values()), retain_graph=True,
-                                                 allow_unused=True), strict=True))  # fmt: skip
+    wanted = torch.autograd.grad(total + penalty, [*named.values()], retain_graph=True, allow_unused=True)
     total.backward()
     anchor.pull()
-    for name, p in named.items():
-        assert (p.grad is None) == (wanted[name] is None), name
-        if p.grad is not None:
-            torch.testing.assert_close(p.grad, wanted[name], rtol=1e-9, atol=1e-12, msg=name)
+    for (name, p), grad in zip(named.items(), wanted, strict=True):
+        assert (p.grad is None) == (grad is None), name
+        if grad is not None:
+            torch.testing.assert_close(p.grad, grad, rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_an_anchor_stays_where_the_weights_began() -> None:
+def test_an_anchor_stays_where_the_weights_began_and_no_teacher_is_trained():
     text = batches.model(CONFIG).text
     anchor = Anchor([*text.parameters()], [*text.parameters()], 1.0)
     for moved_by in (0, 1):
@@ -62,9 +56,20 @@ def test_an_anchor_stays_where_the_weights_began() -> None:
             p.grad = None
         anchor.pull()
         assert all(torch.allclose(p.grad, torch.full_like(p, moved_by)) for p in text.parameters())
+    config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
+    model = batches.model(config)
+    steering = Steering.of(model, config, lambda: copy.deepcopy(model), None)  # type: ignore[arg-type]
+    tokens = batches.texts(config).tokens
+    assert steering.mlm_teacher is not None and len(steering.anchors) == 1
+    before = steering.mlm_teacher(tokens, lambda states: states[:, 0])
+    for p in model.parameters():
+        p.data += 1
+    assert torch.equal(steering.mlm_teacher(tokens, lambda states: states[:, 0]), before)
+    taught = Pretraining(model, config, None, steering.mlm_teacher)
+    assert {n for n, _ in taught.named_parameters()} == {f"model.{n}" for n, _ in model.named_parameters()}
 
 
-def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_model_would_draw() -> None:
+def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_model_would_draw():
     """Text by text; and its mean over draws is the Fisher information, by the sum over all answers."""
     model, tokens = batches.model(CONFIG), batches.texts(CONFIG).tokens
     found = fisher(model, [tokens], KEY)
@@ -84,7 +89,7 @@ def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_mode
     assert model.training is False and all(w.grad is None for w in weights)
 
 
-def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is() -> None:
+def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is():
     config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6)
     start = batches.model(config)
     model, batch = moved(start), batches.batch(config)
@@ -114,22 +119,8 @@ def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is(
     assert same(batch, ("mlm",), KEY)[1]["texts/mlm/distillation"].item() == pytest.approx(0, abs=1e-6)
 
 
-def test_the_teachers_weights_are_its_own_and_are_never_trained() -> None:
-    config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
-    model = batches.model(config)
-    steering = Steering.of(model, config, lambda: copy.deepcopy(model), None)  # type: ignore[arg-type]
-    tokens = batches.texts(config).tokens
-    assert steering.mlm_teacher is not None and len(steering.anchors) == 1
-    before = steering.mlm_teacher(tokens, lambda states: states[:, 0])
-    for p in model.parameters():
-        p.data += 1
-    assert torch.equal(steering.mlm_teacher(tokens, lambda states: states[:, 0]), before)
-    taught = Pretraining(model, config, None, steering.mlm_teacher)
-    assert {n for n, _ in taught.named_parameters()} == {f"model.{n}" for n, _ in model.named_parameters()}
-
-
 @pytest.mark.parametrize("field", ["l2sp", "ewc", "mlm_distillation"])
-def test_without_a_warm_start_there_is_nothing_to_be_tied_to(field: str) -> None:
+def test_without_a_warm_start_there_is_nothing_to_be_tied_to(field):
     def config(init_from: str, **changes) -> RunConfig:
         return batches.config(**{f"flow__{field}": 0.5, "init_from": init_from} | changes)
 

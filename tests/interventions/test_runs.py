@@ -1,9 +1,8 @@
-"""Whole runs with interventions: each goes on bit for bit, and off they leave no trace."""
-
-from __future__ import annotations
+"""Whole runs with interventions go on bit for bit, and off they leave no trace; the page's examples run."""
 
 import itertools
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ SMALL = {
 
 
 def plain(record: dict[str, Any]) -> dict[str, Any]:
-    """Without what it took, and the run's name."""
     return {name: value for name, value in record.items() if name not in ("seconds", "waited", "run")}
 
 
@@ -45,12 +43,12 @@ def config(names: str, **changes: Any) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_that_was_left_goes_on_bit_for_bit(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_left_goes_on_bit_for_bit(name, root, monkeypatch):
     monkeypatch.setattr("xfm.train.gradient_interventions.FISHER_TEXTS", 8)
     c = config(name, **RUNS[name])
     straight = [r for r in pretrain(c, root) if r["run"] == c.name]
@@ -66,7 +64,7 @@ def test_a_run_that_was_left_goes_on_bit_for_bit(name: str, root: Path, monkeypa
 
 
 @pytest.mark.parametrize("name", ["gradient_gradvac", "gradient_masked"])
-def test_a_step_that_ends_before_it_moved_a_weight_is_not_remembered(name: str, root: Path, monkeypatch) -> None:
+def test_a_step_that_ends_before_it_moved_a_weight_is_not_remembered(name, root, monkeypatch):
     whole, cut = (config(name).replace({"name": f"{how}-{name}"}) for how in ("whole", "cut"))
     straight = [*map(plain, pretrain(whole, root))]
     told, calls = loop.means_on_host, itertools.count()
@@ -82,7 +80,7 @@ def test_a_step_that_ends_before_it_moved_a_weight_is_not_remembered(name: str, 
     assert [*map(plain, pretrain(cut, root))] == straight[1:]
 
 
-def test_every_intervention_is_in_one_of_these_runs() -> None:
+def test_every_intervention_is_in_one_of_these_runs():
     tried = {part for name in RUNS for part in name.split("+")}
     new = {n for n in recipes.ablations() if n.startswith(("gradient_", "guide_", "text_")) or n.endswith("_stop")}
     new |= {"l2sp", "ewc", "mlm_distilled"}
@@ -91,8 +89,7 @@ def test_every_intervention_is_in_one_of_these_runs() -> None:
     assert new - tried == elsewhere
 
 
-def test_off_a_run_is_what_it_was(root: Path) -> None:
-    """No field of the interventions' moves a bit while they are off, and the optimizer's state has no more in it."""
+def test_off_a_run_is_what_it_was_and_several_processes_keep_no_losses_apart(root, monkeypatch):
     base = config("no_stop_gradient", **{"train.steps": 3, "name": "base"})
     idle = {"flow.stopped_share": 0.9, "flow.masked_share": 0.1, "flow.ema_momentum": 0.5, "flow.top_layers": 1,
             "flow.prototypes": 3, "flow.gradvac_decay": 0.5, "train.text_momentum": 0.1, "name": "idle"}  # fmt: skip
@@ -100,10 +97,15 @@ def test_off_a_run_is_what_it_was(root: Path) -> None:
     assert made[0] == made[1]
     state = torch.load(root / "base" / "seed0" / "state.pt", weights_only=True)
     assert state["optimizer"].keys() == {"state", "param_groups"}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run = Run.of(config("gradient_pcgrad", name="several"), root)
+    with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'pcgrad': .* several processes.*train.accumulate"):
+        require_startable(run)
+    assert not run.folder.exists()
 
 
 @pytest.mark.parametrize("target", ["self", "ibot"])
-def test_collapse_is_recorded_at_every_probe(target: str, root: Path) -> None:
+def test_collapse_is_recorded_at_every_probe(target, root):
     c = config(f"guide_{target}", **{"train.steps": 2, "train.probe_every": 1, "name": f"probed-{target}"})
     [*pretrain(c, root)]
     probes = Run.of(c, root).probes()
@@ -114,9 +116,15 @@ def test_collapse_is_recorded_at_every_probe(target: str, root: Path) -> None:
             assert guidance[f"{what}_std"] > 0 and 1 <= guidance[f"{what}_rank"] <= width
 
 
-def test_several_processes_are_refused_where_losses_are_kept_apart(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    run = Run.of(config("gradient_pcgrad", name="several"), root)
-    with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'pcgrad': .* several processes.*train.accumulate"):
-        require_startable(run)
-    assert not run.folder.exists()
+PAGE = (Path(__file__).parents[2] / "docs" / "interventions.md").read_text("utf-8")
+
+
+def test_its_names_are_ablations_and_its_examples_run(tmp_path, monkeypatch, capsys):
+    cells = " ".join(re.findall(r"^\|(.*?[^\\])\|", PAGE, re.M))
+    assert len(named := {*re.findall(r"`([\w.]+)`", cells)}) > 20 and named <= recipes.ablations().keys()
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S):
+        exec(compile(code, "docs/interventions.md", "exec"), names)
+    assert len(capsys.readouterr().out.split()) == 4 and len(names["records"]) == 2
+    assert len(names["study"].spec.variants) == 6

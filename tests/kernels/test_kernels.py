@@ -1,24 +1,27 @@
-"""Each kernel is what plain operations of torch's make, forward and backward: to the bit where numbers only move."""
+"""Each kernel is what plain operations of torch's make, forward and backward; what dropout drops."""
+
+import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from xfm.model.attention import Shared, explicit
-from xfm.model.kernels import Mix, take
+from xfm.model.kernels import LEVELS, Dropout, Mix, dropout, noise, take
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 
 
 def gradients(out: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """Of a weighted sum, the weights the same for the same shape."""
     weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(3)).to(out.dtype)
     return torch.autograd.grad((out * weight).sum(), inputs)
 
 
 @DTYPES
 @pytest.mark.parametrize("contiguous", [True, False], ids=["", "strided"])
-def test_rows_are_taken_as_by_indexing(dtype: torch.dtype, contiguous: bool) -> None:
+def test_rows_are_taken_as_by_indexing(dtype, contiguous):
     x, index = torch.randn(9, 4, 6).to(dtype).requires_grad_(), torch.tensor([3, 3, 0, 8, 3, 1])
     part = (lambda y: y) if contiguous else lambda y: torch.cat([y, y], 1)[:, 2:5]  # its gradient then is a strided one
     ours, theirs = part(take(x, index)), part(x[index])
@@ -37,7 +40,7 @@ def shared(dtype: torch.dtype, pictures: int = 5, items: int = 7, queries: int =
 
 @DTYPES
 @pytest.mark.parametrize("heads", [1, 3, 6])
-def test_keys_and_values_by_head_are_those_that_are_spread(heads: int, dtype: torch.dtype) -> None:
+def test_keys_and_values_by_head_are_those_that_are_spread(heads, dtype):
     memory = shared(dtype)
     ours = memory.heads(heads)
     theirs = memory.spread().unflatten(-1, (2, heads, -1)).permute(2, 0, 3, 1, 4)
@@ -57,9 +60,7 @@ def reference(bias: Tensor | None, heads: int, kept: Tensor | None, q: Tensor, k
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("of", ["itself", "a memory", "a shared memory"])
 @pytest.mark.parametrize("biased", [True, False], ids=["bias", ""])
-def test_attention_by_hand_is_the_plain_form(
-    of: str, biased: bool, dropout: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attention_by_hand_is_the_plain_form(of, biased, dropout, monkeypatch):
     heads, batch, queries, keys = 3, 11, 4, 4 if of == "itself" else 10
     bias = torch.randn(heads, queries, keys).double().requires_grad_() if biased else None
     kept = (torch.rand(batch, heads, queries, keys) > dropout).double() / (1 - dropout) if dropout else None
@@ -79,8 +80,7 @@ def test_attention_by_hand_is_the_plain_form(
     torch.testing.assert_close(gradients(ours, *inputs), gradients(theirs, *inputs), rtol=1e-11, atol=1e-11)
 
 
-def test_the_gradient_of_what_is_dropped_is_of_the_same_draw() -> None:
-    """Numerically, the draw held by its seed."""
+def test_the_gradient_is_dropped_where_the_value_is():
     x = torch.randn(2, 3, 18).double().requires_grad_()
 
     def mixed(x: Tensor) -> Tensor:
@@ -89,3 +89,50 @@ def test_the_gradient_of_what_is_dropped_is_of_the_same_draw() -> None:
 
     assert torch.autograd.gradcheck(mixed, (x,))
     assert not torch.equal(mixed(x), Mix.apply(None, 2, 0.5, x)), "and without the seed another"
+    x, layer = torch.randn(100, 30, requires_grad=True), Dropout(0.5)
+    out = dropout(x, 0.4)
+    out.sum().backward()
+    assert torch.equal(out == 0, x.grad == 0)
+    torch.testing.assert_close(out, x * x.grad)
+    assert (layer(x) == 0).any() and layer.eval()(x) is x and Dropout(0.0)(x) is x
+
+
+MANY = 400_000
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
+def test_a_share_of_p_is_dropped_and_the_others_keep_the_mean(p):
+    factor = noise(torch.empty(MANY), p)
+    dropped = factor == 0
+    assert abs(dropped.float().mean() - p) < 4 * math.sqrt(p * (1 - p) / MANY)
+    (kept,) = factor[~dropped].unique()
+    assert kept.item() == pytest.approx(1 / (1 - p), rel=1e-3)
+    assert abs(factor.mean() - 1) < 4 * math.sqrt(p / (1 - p) / MANY)
+
+
+def test_values_of_one_draw_are_dropped_independently():
+    """Four of them share sixty-four bits. Of pairs at any distance up to eight, a share of p² is dropped together."""
+    dropped, p = noise(torch.empty(MANY), 0.3) == 0, 0.3
+    for apart in range(1, 9):
+        both = (dropped[apart:] & dropped[:-apart]).float().mean()
+        assert abs(both - p * p) < 5 * math.sqrt(p * p * (1 - p * p) / MANY), apart
+    for place in range(4):  # and no part of a draw is another's: each has its share
+        assert abs(dropped[place::4].float().mean() - p) < 5 * math.sqrt(p * (1 - p) / (MANY / 4)), place
+
+
+@given(p=st.floats(0, 1, exclude_max=True), shape=st.lists(st.integers(0, 7), max_size=3))
+def test_any_rate_and_shape_is_a_factor_that_is_zero_or_what_keeps_the_mean(p, shape):
+    factor = noise(torch.empty(shape), p)
+    assert factor.shape == torch.Size(shape) and factor.isfinite().all()
+    rounded = min(round(p * LEVELS), LEVELS - 1) / LEVELS
+    assert {*factor.flatten().tolist()} <= {0.0, torch.tensor(1 / (1 - rounded)).item()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_generator_alone_decides_and_in_every_precision_alike(dtype):
+    made = []
+    for seed, of in ((1, torch.float32), (1, dtype), (2, dtype)):
+        torch.manual_seed(seed)
+        made.append(noise(torch.empty(50, 30, dtype=of), 0.2))
+    assert made[1].dtype == dtype and torch.equal(made[0] == 0, made[1] == 0)
+    assert not torch.equal(made[1], made[2])

@@ -1,90 +1,62 @@
-"""One attention, two kernels: both are a naive loop's, hide what must be hidden, and drop what is documented."""
+"""One attention, two kernels, four functions: each is a naive loop, hides what must be hidden, drops what it should."""
 
 import math
+import re
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reference import batches, naive
 from torch import Tensor
 
-from xfm.model import ImageTokens, attention
-from xfm.model.attention import HIDDEN, Attention, additive
+from xfm import recipes
+from xfm.base import seeding
+from xfm.config import AttentionFunction, ConfigError
+from xfm.explain import capture
+from xfm.explain.attention_capture import attentions
+from xfm.model import ImageTokens, attention, initialise
+from xfm.model.attention import FUNCTIONS, HIDDEN, Attention, Cosine, additive
+from xfm.objectives import build
+from xfm.recipes import prior_runs
+from xfm.recipes.specialists import parameters
+from xfm.train.optimizer import parameter_groups
 
 KERNELS = pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "SDPA"])
-GRID = [(1, 1, 1, 8, 0), (2, 3, 5, 12, 7), (4, 6, 6, 16, 0), (3, 1, 4, 12, 12)]  # heads, queries, keys, width, memory
 
 
-def through(a: Attention, explicit: bool, *inputs) -> Tensor:
-    """The attention by one of its kernels; both draw nothing here."""
-    a.tap, tap = (lambda weights: weights) if explicit else None, a.tap
-    try:
-        return a(*inputs)
-    finally:
-        a.tap = tap
-
-
-@pytest.mark.parametrize(("heads", "queries", "keys", "width", "memory"), GRID)
-@pytest.mark.parametrize("bias", ["none", "learnt", "mask"])
-@KERNELS
-def test_it_is_a_loop_over_heads_and_queries(heads, queries, keys, width, memory, bias, explicit) -> None:
-    a = Attention(width, heads, memory, key_bias=memory > 0).double().eval()
-    x = torch.randn(2, queries, width).double()
-    m = torch.randn(2, keys, memory).double() if memory else x
-    added = None
-    if bias == "learnt":
-        added = torch.randn(heads, queries, m.shape[1]).double()
-    if bias == "mask":
-        seen = torch.arange(m.shape[1]) < torch.tensor([[m.shape[1]], [1]])
-        added = additive(seen)
-    ours = through(a, explicit, x, added, a.project(m) if memory else None)
-    for b in range(2):
-        one = added if bias == "learnt" else None
-        kept = m[b][seen[b]] if bias == "mask" else m[b]
-        torch.testing.assert_close(ours[b], naive.attend(a, x[b], kept, one), rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-@KERNELS
-def test_a_hidden_key_has_no_weight_and_no_gradient_and_a_row_of_hidden_keys_stays_finite(dtype, explicit) -> None:
-    a = Attention(8, 2).to(dtype).eval()
-    x = torch.randn(3, 4, 8).to(dtype).requires_grad_()
-    seen = torch.tensor([[True, True, False, False], [True] * 4, [False] * 4])
-    out = through(a, explicit, x, additive(seen))
-    other = x.detach().clone()
-    other[0, 2:] = 1e5  # however large its logit
-    assert torch.equal(through(a, explicit, other, additive(seen))[0, :2], out[0, :2])  # exactly
-    out[0, :2].sum().backward(retain_graph=True)
-    assert not x.grad[0, 2:].any() and x.grad[0, :2].any()
-    out.sum().backward()
-    assert out.isfinite().all() and x.grad.isfinite().all()
-
-
-def test_the_mask_is_a_finite_number_and_only_the_vision_encoders_keys_have_no_bias() -> None:
-    mask = additive(torch.tensor([[True, False]]))
-    assert mask.tolist() == [[[[0.0, HIDDEN]]]] and math.isfinite(HIDDEN)
-    names = {n for n, _ in batches.model(batches.config()).named_parameters() if n.endswith(("key.weight", "key.bias"))}
+def test_only_the_vision_encoders_keys_have_no_bias_and_only_the_cross_attention_another_function():
+    assert additive(torch.tensor([[True, False]])).tolist() == [[[[0.0, HIDDEN]]]] and math.isfinite(HIDDEN)
+    plain = batches.model(batches.config())
+    names = {n for n, _ in plain.named_parameters() if n.endswith(("key.weight", "key.bias"))}
     weights = {n.replace("weight", "bias") for n in names if n.endswith("weight")}
     assert {n for n in weights if n not in names} == {f"vision.blocks.{i}.attention.key.bias" for i in range(2)}
+    assert not any("score" in name for name, _ in plain.named_parameters())
+    for function in FUNCTIONS:
+        found = attentions(build(batches.config(model__cross_attention=function)))
+        assert {name for name, a in found.items() if type(a.score) is FUNCTIONS[function]} == {*CROSS}
+        assert sum(a.score is None for a in found.values()) == len(found) - 2
 
 
-def test_a_tap_sees_probabilities_and_may_replace_them() -> None:
+def test_a_tap_sees_probabilities_and_may_replace_them():
     a, x, seen = Attention(8, 2).eval(), torch.randn(3, 5, 8), []
+    mask = additive(torch.arange(5) < torch.tensor([[5], [3], [1]]))
     a.tap = lambda weights: seen.append(weights) or weights
-    tapped = a(x, additive(torch.arange(5) < torch.tensor([[5], [3], [1]])))
+    tapped = a(x, mask)
     (weights,) = seen
     assert weights.shape == (3, 2, 5, 5) and (weights >= 0).all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 5))
-    assert not weights[2, :, :, 1:].any()
     a.tap = None
-    torch.testing.assert_close(a(x, additive(torch.arange(5) < torch.tensor([[5], [3], [1]]))), tapped)
+    torch.testing.assert_close(a(x, mask), tapped)
     a.tap = lambda weights: torch.full_like(weights, 1 / 5)
-    mean = a.out(a.value(x).mean(1, keepdim=True).expand_as(x))
-    torch.testing.assert_close(a(x), mean)
+    torch.testing.assert_close(a(x), a.out(a.value(x).mean(1, keepdim=True).expand_as(x)))
 
 
 @KERNELS
 @pytest.mark.parametrize("training", [True, False])
-def test_probabilities_are_dropped_in_training_alone(explicit, training, monkeypatch) -> None:
+def test_probabilities_are_dropped_in_training_alone(explicit, training, monkeypatch):
     """One key: its weight is 1, so an output is either 0 or 1 / .9 of the undropped one."""
     monkeypatch.setattr(attention, "prefers_explicit", lambda q: explicit)
     a = Attention(8, 1, memory_width=8, dropout=0.1).train(training)
@@ -102,24 +74,18 @@ NOISE = "xfm.model.kernels.noise"  # in a branch and in the attention, which mul
 
 
 @pytest.fixture
-def dropped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, tuple[int, ...]]]:
+def dropped(monkeypatch):
     """(rate, shape) of every dropout that draws."""
     calls: list[tuple[float, tuple[int, ...]]] = []
     monkeypatch.setattr(NOISE, lambda x, p: calls.append((p, tuple(x.shape))) or torch.ones_like(x))
     return calls
 
 
-def test_nothing_is_dropped_in_eval_mode(dropped) -> None:
-    p = batches.pretraining()
-    batch = batches.batch(p.config)
-    losses, again = (p(batch, batches.ALL, (0, step))[0] for step in (0, 1))
-    assert not dropped
+def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does_and_eval_mode_nothing(dropped):
+    p, config = batches.pretraining(), batches.config()
+    losses, again = (p(batches.batch(p.config), batches.ALL, (0, step))[0] for step in (0, 1))
     differ = {n for n in losses if not torch.equal(losses[n], again[n])}
-    assert differ <= {"pairs/itm", "regions/itm"}  # the negatives are another step's
-
-
-def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does(dropped) -> None:
-    config = batches.config()
+    assert not dropped and differ <= {"pairs/itm", "regions/itm"}  # the negatives are another step's
     model, batch = batches.model(config).train(), {"texts": batches.texts(config), "pairs": batches.pairs(config)}
     words, heads, width = batch["texts"].tokens, config.model.text.heads, config.model.text.width
     b, length = words.ids.shape
@@ -128,20 +94,18 @@ def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_h
     assert dropped == [(0.1, (b, length, width))] + layer * 2
     dropped.clear()
     model.objectives["mlm"].head(hidden, model.text.word.weight)
-    model.objectives["imlm"].logits(hidden)
-    model.objectives["itm"].head(hidden)
-    model.objectives["bbp"].head(hidden)
+    for head in (model.objectives["imlm"].logits, model.objectives["itm"].head, model.objectives["bbp"].head):
+        head(hidden)
     patches = model.vision(batch["pairs"].image.double())
     assert dropped == []
-    image = ImageTokens.of_pictures(patches)
-    model.fusion(hidden, words.mask, image, torch.arange(b))
+    model.fusion(hidden, words.mask, ImageTokens.of_pictures(patches), torch.arange(b))
     tokens = config.model.vision.patches + 1
     cross = [(0.1, (b, heads, length, tokens)), (0.1, (b, length, width))]
     assert dropped == (layer[:2] + cross + layer[2:]) * 2
 
 
 @torch.no_grad()
-def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypatch) -> None:
+def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypatch):
     """With all of it dropped, a layer is its norms alone, and the embeddings are zero."""
     monkeypatch.setattr(NOISE, lambda x, p: torch.zeros_like(x))
     model, words = batches.model(batches.config()).train(), batches.words(3, 7, 1)
@@ -153,3 +117,158 @@ def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypa
     torch.testing.assert_close(
         layer(x, bias, lambda cross: cross.project(memory)), layer.norm2(layer.cross_norm(layer.norm1(x)))
     )
+
+
+EACH = pytest.mark.parametrize("function", FUNCTIONS)
+CROSS = [f"fusion.layers.{i}.cross" for i in range(2)]
+
+
+def away_from_its_start(function: str, width: int, heads: int, memory: int = 0, seed: int = 0) -> Attention:
+    a = Attention(width, heads, memory, key_bias=memory > 0, function=function).double().eval()
+    g = torch.Generator().manual_seed(seed)
+    for name, p in a.named_parameters():
+        scale = 1 if name.startswith("score") else p.shape[-1] ** -0.5
+        p.data = scale * torch.randn(p.shape, generator=g, dtype=p.dtype)
+    return a
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([*FUNCTIONS, "scaled_dot", "scaled_dot", "scaled_dot"]),
+    st.tuples(*(st.integers(1, n) for n in (3, 4, 5, 5))),
+    *[st.booleans()] * 3,
+    st.integers(0, 99),
+)
+def test_it_is_a_loop_over_heads_queries_and_keys(function, sizes, of_memory, relative, explicit, seed):
+    heads, size, queries, keys = sizes
+    a = away_from_its_start(function, heads * size, heads, memory := 7 * of_memory, seed)
+    a.tap = (lambda weights: weights) if explicit else None  # by one of its kernels; both draw nothing here
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, queries, heads * size, generator=g).double()
+    m = torch.randn(2, keys, memory, generator=g).double() if memory else x
+    seen = torch.rand(2, m.shape[1], generator=g) < 0.7
+    seen[:, 0] = True
+    bias = torch.randn(heads, queries, m.shape[1], generator=g).double() if relative else None
+    added = additive(seen) if bias is None else additive(seen) + bias
+    ours = a(x, added, a.project(m) if memory else None)
+    a.tap = None
+    for b in range(2):
+        kept = None if bias is None else bias[..., seen[b]]
+        torch.testing.assert_close(ours[b], naive.attend(a, x[b], m[b][seen[b]], kept), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("function", [*FUNCTIONS, "explicit", "SDPA"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_hidden_key_has_no_weight_and_no_gradient(function, dtype, training):
+    a = Attention(8, 2, function=function if function in FUNCTIONS else "scaled_dot").to(dtype).train(training)
+    weights: list[Tensor] = []
+    a.tap = (lambda w: weights.append(w) or w) if function != "SDPA" else None
+    x = torch.randn(3, 4, 8).to(dtype).requires_grad_()
+    seen = torch.tensor([[True, True, False, False], [True] * 4, [False] * 4])
+    out = a(x, additive(seen))
+    assert all(not w[0, :, :, 2:].any() and w.dtype == dtype for w in weights)
+    other = x.detach().clone()
+    other[0, 2:] = 1e5  # however large its logit
+    assert torch.equal(a(other, additive(seen))[0, :2], out[0, :2])  # exactly
+    out[0, :2].sum().backward(retain_graph=True)
+    assert not x.grad[0, 2:].any() and x.grad[0, :2].any()
+    out.sum().backward()
+    assert out.isfinite().all() and all(p.grad.isfinite().all() for p in [x, *a.parameters()])
+
+
+@EACH
+def test_its_gradients_are_those_of_finite_differences_and_finite_for_long_rows_of_any_size(function):
+    a = away_from_its_start(function, 6, 2)
+    a.score.double()
+    if function == "cosine":
+        a.score.log_temperature.data.copy_(torch.tensor([-2.0, -1.0]))  # within its range
+    x, names = torch.randn(2, 3, 6).double().requires_grad_(), [n for n, _ in a.named_parameters()]
+
+    def run(x: Tensor, *parameters: Tensor) -> Tensor:
+        return torch.func.functional_call(a, dict(zip(names, parameters, strict=True)), (x,))
+
+    torch.autograd.gradcheck(run, (x, *a.parameters()))
+    for scale in (0.0, 1e-20, 1.0, 1e4):
+        a = Attention(16, 2, memory_width=8, function=function).train()
+        x, m = ((scale * torch.randn(1, n, w)).requires_grad_() for n, w in ((3, 16), (4096, 8)))
+        out = a(x, additive(torch.arange(4096)[None] < 4000), a.project(m))
+        out.square().sum().backward()
+        assert out.isfinite().all() and all(p.grad.isfinite().all() for p in [x, m, *a.parameters()])
+
+
+def test_a_temperature_is_clamped_and_can_leave_its_bounds_again():
+    score = Cosine(2, 4)
+    q, k = torch.randn(2, 1, 2, 3, 4).unbind()
+    for low in (True, False):
+        bound = Cosine.RANGE[0 if low else 1]
+        score.log_temperature.data.fill_(math.log(bound) + (-3 if low else 3))
+        score.zero_grad()
+        logits = score(q, k)
+        torch.testing.assert_close(logits, torch.cosine_similarity(q[..., None, :], k[..., None, :, :], -1) / bound)
+        logits.sum().backward()
+        assert score.log_temperature.grad.all()
+
+
+@EACH
+def test_parameters_are_as_many_as_documented_start_as_documented_and_never_decay(function):
+    config = batches.config(model__cross_attention=function)
+    heads, size = config.model.text.heads, config.model.text.width // config.model.text.heads
+    model, plain = build(config), dict(build(batches.config()).named_parameters())
+    added = {name: p for name, p in model.named_parameters() if name not in plain}
+    counts = {"dot": 0, "general": heads * size**2, "additive": heads * size, "cosine": heads}
+    assert sum(p.numel() for p in added.values()) == 2 * counts[function]
+    assert all(torch.equal(p, plain[name]) for name, p in model.named_parameters() if name in plain)
+    starts = {
+        "general": lambda p: torch.equal(p, torch.eye(size).expand(heads, -1, -1)),
+        "additive": lambda p: p.abs().max() <= size**-0.5 and p.std() > 0.3 * size**-0.5,
+        "cosine": lambda p: torch.allclose(p.exp(), torch.full((heads,), 0.1)),
+    }
+    assert all(starts[function](p) for p in added.values())
+    own = {*map(id, added.values())}
+    groups = [g for g in parameter_groups(model, config.train) if own & {id(p) for p in g["params"]}]
+    assert {(g["weight_decay"], g["scale"]) for g in groups} <= {(0.0, 1.0)}
+    drawn = {name: p.detach().clone() for name, p in added.items()}
+    for p in added.values():
+        p.data.zero_()
+    initialise(model, config.seed)
+    assert all(torch.equal(p, drawn[name]) for name, p in added.items())
+
+
+def test_an_ablation_has_its_name_the_pages_count_of_parameters_and_the_same_warm_start():
+    page = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text("utf-8")
+    assert get_args(AttentionFunction) == ("scaled_dot", *FUNCTIONS)
+    with pytest.raises(ConfigError, match=r"model\.cross_attention = 'cosin': .*did you mean 'cosine'"):
+        batches.config(model__cross_attention="cosin")
+    plain = recipes.get("demo+stage1")
+    for function in FUNCTIONS:
+        config = recipes.get(f"demo+stage1+{function}")
+        assert config.model.cross_attention == function and config.fingerprint != plain.fingerprint
+        assert prior_runs.stage1(config).fingerprint == prior_runs.stage1(plain).fingerprint
+        (row,) = re.findall(rf"^\| `{function}` \|.* ([\d,]+) \| ([\d,]+) \|$", page, re.M)
+        added = [parameters(recipes.get(f"{r}+{function}")) - parameters(recipes.get(r)) for r in ("demo", "base")]
+        assert tuple(f"{count:,}" for count in added) == row
+    q, k = torch.randn(2, 3, 2, 5, 4, generator=seeding.generator("starts")).unbind()
+    assert torch.equal(FUNCTIONS["general"](2, 4)(q, k), FUNCTIONS["dot"](2, 4)(q, k)), "the bilinear form starts as it"
+
+
+@EACH
+def test_its_weights_and_their_gradients_are_captured_and_a_step_in_bf16_learns_it(function):
+    model = batches.model(batches.config(model__cross_attention=function))
+    text, grids = torch.randn(2, 5, 24).double(), torch.randn(2, 16, 32).double()
+    mask, run = torch.ones(2, 5).bool(), ImageTokens.of_pictures(grids)
+    plain = model.fusion(text, mask, run, torch.arange(2))
+    with capture(model, "fusion.layers.*.cross", gradients=True) as captured:
+        out = model.fusion(text, mask, run, torch.arange(2))
+        captured.differentiate(out[:, 0].square().sum())
+    assert list(captured.weights) == CROSS
+    torch.testing.assert_close(out, plain)
+    p = batches.pretraining(model__cross_attention=function, model__text__dropout=0.0).float().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses, _ = p(batches.batch(p.config), batches.ALL, (0, 0))
+    sum(losses.values()).backward()
+    for name in CROSS:
+        assert captured.weights[name].shape == (2, 2, 5, 17) and captured.gradients[name].any()
+        torch.testing.assert_close(captured.weights[name].sum(-1), torch.ones(2, 2, 5).double())
+        for parameter in p.model.get_submodule(name).parameters():
+            assert parameter.grad.isfinite().all() and parameter.grad.any()

@@ -1,17 +1,25 @@
-"""Initial weights: the paper's scheme, and each a function of (seed, its name) alone."""
+"""Initial weights, and open_clip's towers as encoders."""
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
+import open_clip
 import pytest
 import torch
 from reference import batches
 from torch import Tensor
+from torch.nn.attention import SDPBackend
 
-from xfm.model import XFM, initialise
+from xfm.flow import Flow
+from xfm.interop.clip import to_open_clip
+from xfm.model import XFM, initialise, openclip_towers
 from xfm.model.batch import PAD
 from xfm.model.vision import sine_cosine
 from xfm.objectives import OBJECTIVES, build
 
+TOWERS: Any = {"model__vision__encoder": "open_clip", "model__text__encoder": "open_clip"}
 WIDE = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
 
 
@@ -25,7 +33,7 @@ def std_is(tensor: Tensor, std: float) -> bool:
     return abs(tensor.std().item() / std - 1) < 5 / math.sqrt(2 * tensor.numel())
 
 
-def test_the_scheme() -> None:
+def test_the_scheme():
     made = weights(**WIDE)
     for name, p in made.items():
         last, kind = name.rsplit(".", 1)[-1], name.split(".")
@@ -54,7 +62,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> set[str]:
     return {n for n in a.keys() & b.keys() if torch.equal(a[n], b[n])}
 
 
-def test_another_head_or_another_objective_changes_no_other_weight() -> None:
+def test_another_head_or_another_objective_changes_no_other_weight_nor_does_a_dtype():
     plain, pixels = weights(), weights(flow__mim_target="pixels")
     assert pixels.keys() - plain.keys() == {"objectives.mim.head.weight", "objectives.mim.head.bias"}
     assert same(plain, pixels) == set(plain)
@@ -66,19 +74,144 @@ def test_another_head_or_another_objective_changes_no_other_weight() -> None:
         assert same(plain, fewer) == set(fewer) and not any(n.startswith(f"objectives.{gone}.") for n in fewer)
 
 
-def test_another_seed_draws_everything_anew_and_the_same_seed_the_same() -> None:
-    first, again, other = weights(0), weights(0), weights(1)
+@pytest.mark.parametrize("encoders", [{}, TOWERS], ids=["own", "open_clip"])
+def test_another_seed_draws_everything_anew_and_the_same_seed_the_same(encoders):
+    first, again, other = (weights(seed, **encoders) for seed in (0, 0, 1))
     assert same(first, again) == set(first)
     drawn = {n for n, p in first.items() if p.min() < p.max() and not n.endswith("positions")}
     assert not drawn & same(first, other)
     assert len({p.flatten()[:3].sum().item() for n, p in first.items() if n in drawn}) == len(drawn)  # no two alike
+    deeper = weights(model__vision__depth=3, **encoders)
+    assert same(deeper, first) >= {n for n in first if n.startswith("vision.")} - {"vision.relative_index"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype: torch.dtype) -> None:
+def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype):
     model = build(batches.config(model__init_std=0.05)).to(dtype)
     initialise(model, 0)
     for name, p in weights().items():
         torch.testing.assert_close(model.get_parameter(name).float(), p, rtol=1e-2, atol=1e-3, msg=name)
     table = weights(model__vision__absolute_positions=True)["vision.positions"]
     torch.testing.assert_close(table, sine_cosine(4, 32))
+
+
+def theirs(model: XFM, folder: Path) -> Any:
+    config, state = to_open_clip(model.config, model.state_dict())
+    (folder / "xfm-same.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+    made: Any = open_clip.create_model("xfm-same").double().eval()
+    made.load_state_dict(state)
+    return made
+
+
+@pytest.mark.parametrize("intermediate", [40, 41, 24, 97])
+def test_states_and_embeddings_are_open_clips_of_the_same_weights(intermediate, tmp_path):
+    config = batches.config(**TOWERS, model__text__intermediate=intermediate)
+    model = batches.model(config)
+    clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
+    flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
+    ids, length = batch.tokens.ids, config.model.text.positions - 2
+    padded = torch.nn.functional.pad(ids, (0, length - ids.shape[1]), value=1)
+    assert not batch.tokens.mask.all(), "texts of different lengths"
+    with torch.no_grad():
+        seen = clip.forward_intermediates(
+            flow.pictures, padded, normalize_intermediates=True, image_indices=1, text_indices=1
+        )
+        image, text, scale = clip(flow.pictures, padded)
+        patches, states, features = flow.patches, flow.text, flow.features
+        loss = model.contrastive(flow).loss
+    grid = seen["image_intermediates"][0].flatten(2).mT
+    close: Any = {"rtol": 0, "atol": 1e-9}
+    torch.testing.assert_close(patches, grid, **close)
+    here = batch.tokens.mask
+    torch.testing.assert_close(states[here], seen["text_intermediates"][0][:, : ids.shape[1]][here], **close)
+    torch.testing.assert_close(features, (image, text), **close)
+    torch.testing.assert_close(loss, open_clip.loss.ClipLoss()(image, text, scale), **close)
+
+
+def test_gradients_are_open_clips(tmp_path):
+    config = batches.config(**TOWERS)
+    model = batches.model(config).train()
+    clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
+    flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
+    model.contrastive(flow).loss.backward()
+    ids = torch.nn.functional.pad(batch.tokens.ids, (0, clip.context_length - batch.tokens.ids.shape[1]), value=1)
+    open_clip.loss.ClipLoss()(*clip(flow.pictures, ids)).backward()
+    for name, p in clip.visual.named_parameters():
+        if name != "proj":
+            torch.testing.assert_close(model.get_parameter(f"vision.tower.{name}").grad, p.grad, rtol=0, atol=1e-9)
+    table = model.text.word.weight.grad
+    assert table is not None
+    torch.testing.assert_close(table, clip.token_embedding.weight.grad, rtol=0, atol=1e-9)
+
+
+def test_a_text_is_read_at_its_end_and_a_hidden_patch_starts_as_the_mean_colour():
+    model = batches.model(batches.config(**TOWERS))
+    ids = torch.tensor([[0, 7, 9, 2, 1, 1], [0, 7, 9, 2, 33, 8]])
+    mask = torch.tensor([[True] * 4 + [False] * 2] * 2)
+    states = model.text(ids, mask)
+    sentence = model.text.sentence(states, mask)
+    assert torch.equal(sentence, states[:, 3])
+    torch.testing.assert_close(sentence[0], sentence[1], rtol=0, atol=1e-12)
+    assert (sentence - model.text.sentence(model.text(ids + (ids == 7), mask), mask)).abs().max() > 1e-6
+    model.vision.mask_token.data.zero_()
+    picture = torch.randn(1, 3, 16, 16, dtype=torch.float64)
+    hidden = torch.arange(16)[None] < 5
+    pale = picture.clone()
+    pale[:, :, :4] = 0  # the first row of four patches, and the next row's first
+    pale[:, :, 4:8, :4] = 0
+    torch.testing.assert_close(model.vision(picture, hidden), model.vision(pale), rtol=0, atol=1e-12)
+
+
+def test_the_start_is_open_clips():
+    """Every tensor has the mean and the deviation that open_clip's own has, to what so many numbers can tell."""
+    wide: Any = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
+    wide |= {"model__embed_dim": 96, "model__vision__patch_size": 8, "data__mask__image_patches": 2}
+    model = build(batches.config(**TOWERS, **wide))
+    torch.manual_seed(0)
+    own: Any = to_open_clip(model.config, model.state_dict())[0]
+    reference = open_clip.CLIP(own["embed_dim"], own["vision_cfg"], own["text_cfg"])
+    names = {f"vision.tower.{n.removeprefix('visual.')}" if n.startswith("visual.") else f"text.tower.{n}": p
+             for n, p in reference.named_parameters()}  # fmt: skip
+    names["objectives.itc.image.weight"] = names.pop("vision.tower.proj").T
+    names["objectives.itc.text.weight"] = names.pop("text.tower.text_projection").T
+    del names["text.tower.logit_scale"]
+    ours = dict(model.named_parameters())
+    towers = {n for n in ours if ".tower." in n}
+    assert towers == {n for n in names if ".tower." in n}
+    for name, their in names.items():
+        mine = ours[name]
+        assert mine.shape == their.shape, name
+        if their.min() == their.max():
+            assert torch.equal(mine, their), name
+            continue
+        error = 6 / math.sqrt(2 * mine.numel())
+        assert abs(mine.std() / their.std() - 1) < error, name
+        assert mine.mean().abs() < 6 * their.std() / mine.numel() ** 0.5, name
+        kurtosis = [((t - t.mean()) ** 4).mean() / t.var() ** 2 for t in (mine, their)]  # 3 normal, 1.8 uniform
+        assert mine.numel() < 1000 or abs(kurtosis[0] - kurtosis[1]) < 0.6, name
+    assert not ours["vision.mask_token"].any()
+
+
+def test_in_training_in_bf16_on_a_cpu_the_plain_kernel_gives_the_same(monkeypatch):
+    config = batches.config(**TOWERS)
+    model, batch = batches.model(config).float().train(), batches.batch(config)["pairs"]
+
+    def states() -> list[Tensor]:
+        flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
+        return [flow.patches.detach(), flow.text.detach()]
+
+    asked: list[object] = []
+    kernel = openclip_towers.sdpa_kernel
+    monkeypatch.setattr(openclip_towers, "sdpa_kernel", lambda backend: asked.append(backend) or kernel(backend))
+    whole = states()
+    assert not asked, "in float32"
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = states()
+        assert asked == [SDPBackend.MATH] * 2
+        model.eval()
+        fused = states()
+    assert len(asked) == 2
+    for exact, one, other in zip(whole, plain, fused, strict=True):
+        assert 0 < (one - other).abs().max() < 0.05
+        assert (one - exact).abs().mean() < 1.2 * (other - exact).abs().mean()

@@ -1,4 +1,4 @@
-"""BBP: boxes against torchvision's, and what the published code gets wrong (degenerate boxes, no box at all)."""
+"""BBP and MIM are loops over regions and hidden patches; boxes are torchvision's."""
 
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reference import batches, naive
 from torch import Tensor
 
+from xfm.model.batch import Images
 from xfm.objectives.bbp import corners, overlap
 
 SHARE = st.floats(0.01, 1)
@@ -21,7 +22,7 @@ def boxes(*rows) -> Tensor:
 
 
 @given(st.lists(st.tuples(BOX, BOX), min_size=1, max_size=8))
-def test_overlap_is_torchvisions(pairs) -> None:
+def test_overlap_is_torchvisions(pairs):
     a, b = (boxes(*rows) for rows in zip(*pairs, strict=True))
     xyxy = [ops.box_convert(t, "cxcywh", "xyxy") for t in (a, b)]
     torch.testing.assert_close(corners(a), xyxy[0])
@@ -31,7 +32,7 @@ def test_overlap_is_torchvisions(pairs) -> None:
     assert (giou <= iou + 1e-12).all() and (giou >= -1).all()
 
 
-def test_boxes_apart_share_nothing_and_are_told_how_far() -> None:
+def test_boxes_apart_and_degenerate_ones_spoil_no_other_and_without_a_box_there_is_no_loss():
     """Apart on both sides the shared sides are both negative: their product, unclamped, would be an overlap."""
     still, near, far = boxes([0.1, 0.1, 0.2, 0.2])[0], [0.5, 0.5, 0.2, 0.2], [0.9, 0.9, 0.2, 0.2]
     moving = boxes(near, far, [0.5, 0.1, 0.2, 0.2]).requires_grad_()
@@ -40,9 +41,6 @@ def test_boxes_apart_share_nothing_and_are_told_how_far() -> None:
     assert giou.tolist() == pytest.approx([0.08 / 0.36 - 1, 0.08 / 1 - 1, 0.08 / 0.12 - 1])
     giou[1].backward()
     assert (moving.grad[1, :2] < 0).all()  # nearer is better
-
-
-def test_a_degenerate_box_spoils_no_other() -> None:
     good = boxes([0.4, 0.4, 0.4, 0.4], [0.5, 0.5, 0.3, 0.6])
     target = boxes([0.5, 0.5, 0.4, 0.4], [0.5, 0.5, 0.3, 0.6])
     alone = overlap(good, target)
@@ -59,11 +57,17 @@ def test_a_degenerate_box_spoils_no_other() -> None:
     giou = overlap(point, boxes([0.5, 0.5, 0.0, 0.0]))[1]
     giou.sum().backward()
     assert giou.isfinite().all() and point.grad.isfinite().all()
+    p = batches.pretraining()
+    batch = replace(batches.regions(p.config, 3), is_image=torch.ones(3).bool())
+    loss = p({"regions": batch}, ("bbp",), (0, 0))[0]["regions/bbp"]
+    loss.backward()
+    assert loss.item() == 0
+    assert not any(q.grad.any() for q in p.model.objectives["bbp"].parameters())
 
 
 @pytest.mark.parametrize(("count", "pictures", "tokens"), [(2, 1, 4), (5, 3, 7), (7, 2, 9)])
 @torch.no_grad()
-def test_it_is_a_loop_over_regions_that_are_no_whole_pictures(count: int, pictures: int, tokens: int) -> None:
+def test_it_is_a_loop_over_regions_that_are_no_whole_pictures(count, pictures, tokens):
     p = batches.pretraining()
     batch, bbp = batches.regions(p.config, count, pictures, tokens), p.model.objectives["bbp"]
     out = bbp(p.flow({"regions": batch}, "regions", ("bbp",), (0, 0)))
@@ -83,10 +87,48 @@ def test_it_is_a_loop_over_regions_that_are_no_whole_pictures(count: int, pictur
     torch.testing.assert_close(out.loss, out.report["l1"] + out.report["giou"])
 
 
-def test_without_a_box_the_loss_and_its_gradient_are_zero() -> None:
-    p = batches.pretraining()
-    batch = replace(batches.regions(p.config, 3), is_image=torch.ones(3).bool())
-    loss = p({"regions": batch}, ("bbp",), (0, 0))[0]["regions/bbp"]
-    loss.backward()
-    assert loss.item() == 0
-    assert not any(q.grad.any() for q in p.model.objectives["bbp"].parameters())
+IMAGES = [(1, 16, 4, 6), (3, 16, 4, 15), (2, 24, 8, 1)]  # pictures, pixels, patch, hidden
+
+
+@pytest.mark.parametrize(("count", "size", "patch", "hidden"), IMAGES)
+@pytest.mark.parametrize("target", ["self", "pixels", "teacher"])
+@pytest.mark.parametrize("stream", ["pairs", "images"])
+@torch.no_grad()
+def test_it_is_a_loop(count, size, patch, hidden, target, stream):
+    sizes = {"model__vision__image_size": size, "model__vision__patch_size": patch, "data__mask__image_patches": hidden}
+    p = batches.pretraining(**sizes, flow__mim_target="self" if target == "teacher" else target)
+    if target == "teacher":
+        p.mim_teacher = lambda pictures: torch.stack([naive.picture(p.model, image).sin() for image in pictures])
+    batch, mim = getattr(batches, stream)(p.config, count), p.model.objectives["mim"]
+    out = mim(p.flow({stream: batch}, stream, ("mim",), (0, 0)))
+    patches, pooled = [], []
+    for image, mask in zip(batch.image.double(), batch.image_mask, strict=True):
+        predicted = mim.head(naive.picture(p.model, image, mask))
+        whole = naive.picture(p.model, image)
+        wanted = whole.sin() if target == "teacher" else whole
+        if target == "pixels":
+            rows = image.unfold(1, patch, patch).unfold(2, patch, patch).permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
+            wanted = (rows - rows.mean(1, keepdim=True)) / (rows.var(1, keepdim=True) + 1e-6).sqrt()
+        else:
+            pooled.append((predicted.mean(0) - wanted.mean(0)).square().mean())
+        patches += [(predicted[j] - wanted[j]).square().mean() for j in mask.nonzero()[:, 0].tolist()]
+    assert len(patches) == count * hidden
+    terms = {"patch": sum(patches) / len(patches)} | ({"pooled": sum(pooled) / count} if pooled else {})
+    torch.testing.assert_close(out.report["patch"], terms["patch"], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(out.loss, sum(terms.values()), rtol=1e-9, atol=1e-11)
+    assert {*out.report} == {"constant", *terms}
+
+
+def test_pictures_of_bytes_are_normalised_as_the_published_code_does():
+    """Also where the target is pixels: those of the normalised picture, and one linear layer is the head."""
+    p = batches.pretraining(flow__mim_target="pixels")
+    heads = [q.model.objectives["mim"].named_parameters() for q in (p, batches.pretraining(flow__mim_target="self"))]
+    shapes = [{n: tuple(w.shape) for n, w in head} for head in heads]
+    assert shapes == [{"head.weight": (48, 32), "head.bias": (48,)}, {}]
+    batch = batches.images(p.config, 2)
+    image = torch.randint(0, 256, batch.image.shape).to(torch.uint8)
+    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
+    std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+    both = [Images(i, batch.image_mask) for i in (image, (image / 255 - mean) / std)]
+    losses = [p({"images": images}, ("mim",), (0, 0))[0]["images/mim"].item() for images in both]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)

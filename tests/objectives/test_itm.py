@@ -1,33 +1,40 @@
-"""ITM: hard negatives by their weights and never the own pair; the loss is a loop over true and false pairs."""
+"""ITC and ITM against loops, and ClipLoss; hard negatives by their weights, never the own pair."""
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from open_clip.loss import ClipLoss
 from reference import batches, naive
 
 from xfm.base import seeding
-from xfm.model.batch import END, PAD
+from xfm.model.batch import END, PAD, tree_map
+from xfm.objectives import build
 from xfm.objectives.itm import draw, negative_weights
+
+
+def seen(p, batch, stream: str) -> tuple[list, list]:
+    grids = [naive.picture(p.model, image) for image in batch.image]
+    if stream == "pairs":
+        items = [naive.tokens(g) for g in grids]
+    else:
+        items = [naive.tokens(grids[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
+    return items, [naive.text(p.model, naive.unpadded(batch.tokens, b)) for b in range(len(batch.tokens.ids))]
 
 
 @pytest.mark.parametrize(("count", "fused", "tokens"), [(2, 0, 4), (3, 2, 8), (5, 0, 6), (3, 9, 5)])
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
 @torch.no_grad()
-def test_it_is_a_loop(count: int, fused: int, tokens: int, stream: str) -> None:
+def test_it_is_a_loop(count, fused, tokens, stream):
     p = batches.pretraining(data__fusion_batch=fused)
-    make = batches.pairs if stream == "pairs" else batches.regions
-    batch, itm = make(p.config, count, tokens=tokens), p.model.objectives["itm"]
+    batch, itm = getattr(batches, stream)(p.config, count, tokens=tokens), p.model.objectives["itm"]
     flow = p.flow({stream: batch}, stream, ("itm",), (0, 0))
     out, (other_image, other_text) = itm(flow), itm.negatives(flow)
     n = min(fused or count, count) if stream == "pairs" else count
     assert len(other_image) == len(other_text) == n
-    grids = [naive.picture(p.model, image) for image in batch.image]
-    items = [naive.tokens(g) for g in grids]
-    if stream == "regions":
-        items = [naive.tokens(grids[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
-    texts = [naive.text(p.model, naive.unpadded(batch.tokens, b)) for b in range(count)]
+    items, texts = seen(p, batch, stream)
     triples = [(b, b, 1) for b in range(n)]
     triples += [(b, int(other_image[b]), 0) for b in range(n)] + [(int(other_text[b]), b, 0) for b in range(n)]
     assert all(text != image for text, image, label in triples if not label)
@@ -38,18 +45,38 @@ def test_it_is_a_loop(count: int, fused: int, tokens: int, stream: str) -> None:
     assert out.report["accuracy"].item() == pytest.approx(sum(right) / len(right))
 
 
-def test_weights_are_a_softmax_with_a_floor_and_without_the_own_pair() -> None:
+def test_negatives_are_drawn_by_weights_without_the_own_pair_keyed_and_without_a_gradient():
     similarity = torch.tensor([[5.0, 1.0, 2.0], [0.0, 0.0, 0.0], [90.0, -90.0, 90.0]], dtype=torch.float64)
     weights = negative_weights(similarity)
     for i in range(3):
         row = [v.exp().item() for v in similarity[i]]
         expected = [0.0 if i == j else v / sum(row) + 1e-5 for j, v in enumerate(row)]
         assert weights[i].tolist() == pytest.approx(expected, rel=1e-9, abs=0)
+    similarity = torch.tensor([[0.0, 1, 8, 0], [7, 0, 0, 0], [0, 0, 0, 6], [0, 5, 0, 0]])  # pictures x texts
+    p = batches.pretraining()
+    flow = SimpleNamespace(features=(similarity, torch.eye(4)), fusion_count=None, key=(0, 0), model=p.model)
+    p.model.objectives["itc"].temperature.data.fill_(0.01)
+    pictures, texts = p.model.objectives["itm"].negatives(flow)
+    assert pictures.tolist() == [1, 3, 0, 2]  # of each text: the largest of its column but its own
+    assert texts.tolist() == [2, 0, 3, 1]  # of each picture: the largest of its row but its own
+    itm = p.model.objectives["itm"]
+    batch = {"pairs": batches.pairs(p.config, 30), "regions": batches.regions(p.config, 30)}
+
+    def negatives(stream: str, step: int, of=batch) -> list[list[int]]:
+        torch.manual_seed(torch.seed())  # the global generator has no part in it
+        return [v.tolist() for v in itm.negatives(p.flow(of, stream, ("itm",), (0, step)))]
+
+    assert negatives("pairs", 5) == negatives("pairs", 5) != negatives("pairs", 6)
+    assert negatives("regions", 5) == negatives("regions", 5)
+    assert negatives("pairs", 0, {"pairs": batches.pairs(p.config, 2)}) == [[1, 0], [1, 0]], "each is the other's"
+    loss = itm(p.flow(batch, "pairs", ("itm",), (0, 5))).loss
+    heads = list(p.model.objectives["itc"].parameters())
+    assert torch.autograd.grad(loss, heads, allow_unused=True) == (None,) * len(heads)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["spread", "nearly certain", "own pair certain"])
-def test_draws_follow_the_weights(dtype: torch.dtype, kind: str) -> None:
+def test_draws_follow_the_weights(dtype, kind):
     g, draws = torch.Generator().manual_seed(3), 3000
     scale = {"spread": 1.0, "nearly certain": 30.0, "own pair certain": 0.0}[kind]
     similarity = scale * torch.randn(6, 6, generator=g) + (200 * torch.eye(6) if scale == 0 else 0)
@@ -69,7 +96,7 @@ def test_draws_follow_the_weights(dtype: torch.dtype, kind: str) -> None:
 
 @pytest.mark.parametrize("point", [0.0, 1 - 2**-24, 1.0])
 @pytest.mark.parametrize("size", [2, 3, 50])
-def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(point, size, monkeypatch) -> None:
+def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(point, size, monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *shape, **options: torch.full(shape, point))
     weights = negative_weights(torch.zeros(size, size))
     drawn = draw(weights, torch.Generator())
@@ -78,35 +105,8 @@ def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(poin
     assert drawn.tolist() == (first if point == 0 else last)
 
 
-def test_each_text_gets_the_picture_most_like_it_and_each_picture_the_text() -> None:
-    similarity = torch.tensor([[0.0, 1, 8, 0], [7, 0, 0, 0], [0, 0, 0, 6], [0, 5, 0, 0]])  # pictures x texts
-    p = batches.pretraining()
-    flow = SimpleNamespace(features=(similarity, torch.eye(4)), fusion_count=None, key=(0, 0), model=p.model)
-    p.model.objectives["itc"].temperature.data.fill_(0.01)
-    pictures, texts = p.model.objectives["itm"].negatives(flow)
-    assert pictures.tolist() == [1, 3, 0, 2]  # of each text: the largest of its column but its own
-    assert texts.tolist() == [2, 0, 3, 1]  # of each picture: the largest of its row but its own
-
-
-def test_negatives_are_keyed_by_step_and_stream_and_send_no_gradient() -> None:
-    p = batches.pretraining()
-    itm = p.model.objectives["itm"]
-    batch = {"pairs": batches.pairs(p.config, 30), "regions": batches.regions(p.config, 30)}
-
-    def negatives(stream: str, step: int, of=batch) -> list[list[int]]:
-        torch.manual_seed(torch.seed())  # the global generator has no part in it
-        return [v.tolist() for v in itm.negatives(p.flow(of, stream, ("itm",), (0, step)))]
-
-    assert negatives("pairs", 5) == negatives("pairs", 5) != negatives("pairs", 6)
-    assert negatives("regions", 5) == negatives("regions", 5)
-    assert negatives("pairs", 0, {"pairs": batches.pairs(p.config, 2)}) == [[1, 0], [1, 0]], "each is the other's"
-    loss = itm(p.flow(batch, "pairs", ("itm",), (0, 5))).loss
-    heads = list(p.model.objectives["itc"].parameters())
-    assert torch.autograd.grad(loss, heads, allow_unused=True) == (None,) * len(heads)
-
-
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
-def test_drawing_negatives_first_cuts_no_path_to_the_encoders(stream: str) -> None:
+def test_drawing_negatives_first_cuts_no_path_to_the_encoders(stream):
     """Without ITC they are the first to ask for both encoders' outputs, which the losses then share."""
     p = batches.pretraining(flow__text_gradient__itm=1.0)
     flow = p.flow(batches.batch(p.config), stream, ("itm",), (0, 0))
@@ -131,19 +131,17 @@ def with_false(p, count: int, changed: list[int]):
 
 @pytest.mark.parametrize(("count", "fused", "changed"), [(4, 0, [0, 2]), (5, 3, [1, 4]), (3, 0, []), (3, 0, [0, 1, 2])])
 @torch.no_grad()
-def test_a_false_caption_takes_the_place_of_the_negative_text(count: int, fused: int, changed: list[int]) -> None:
+def test_a_false_caption_takes_the_place_of_the_negative_text(count, fused, changed):
     p = batches.pretraining(data__fusion_batch=fused)
-    pairs = with_false(p, count, changed)
+    pairs, itm, n = with_false(p, count, changed), p.model.objectives["itm"], fused or count
     flow = p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))
-    itm, n = p.model.objectives["itm"], fused or count
     loss, (other_image, other_text) = itm(flow).loss, itm.negatives(flow)
-    grids = [naive.tokens(naive.picture(p.model, image)) for image in pairs.image]
-    texts = [naive.text(p.model, naive.unpadded(pairs.tokens, b)) for b in range(count)]
+    items, texts = seen(p, pairs, "pairs")
     false = [naive.text(p.model, row[row != PAD]) for row in pairs.false_ids]
     negatives = [false[b] if b in changed else texts[int(other_text[b])] for b in range(n)]
-    triples = [(texts[b], grids[b], 1) for b in range(n)]
-    triples += [(texts[b], grids[int(other_image[b])], 0) for b in range(n)]
-    triples += [(negatives[b], grids[b], 0) for b in range(n)]
+    triples = [(texts[b], items[b], 1) for b in range(n)]
+    triples += [(texts[b], items[int(other_image[b])], 0) for b in range(n)]
+    triples += [(negatives[b], items[b], 0) for b in range(n)]
     losses = [naive.cross_entropy(itm.head(naive.fuse(p.model, t, i)[0]), label) for t, i, label in triples]
     torch.testing.assert_close(loss, sum(losses) / len(losses), rtol=1e-9, atol=1e-11)
     without = itm(p.flow({"pairs": replace(pairs, false_ids=None)}, "pairs", ("itm",), (0, 0))).loss
@@ -151,18 +149,71 @@ def test_a_false_caption_takes_the_place_of_the_negative_text(count: int, fused:
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3, 1.0])
-def test_false_captions_cross_through_the_stop(scale: float) -> None:
+def test_false_captions_cross_through_the_stop(scale):
     """Of a batch in which nothing but false captions holds a token, its embedding has `scale` times the gradient."""
-    p = batches.pretraining(flow__text_gradient__itm=scale)
-    pairs = with_false(p, 4, [0, 1, 2, 3])
-    pairs.false_ids[:, 1] = 49  # in no other text
-    loss = p.model.objectives["itm"](p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))).loss
-    table = p.model.text.word.weight
-    (gradient,) = torch.autograd.grad(loss, [table], allow_unused=True)
-    assert (gradient is None) == (scale == 0)
-    if gradient is not None:
-        whole = batches.pretraining(flow__text_gradient__itm=1.0)
-        other = whole.model.objectives["itm"](whole.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))).loss
-        (expected,) = torch.autograd.grad(other, [whole.model.text.word.weight])
-        assert expected[49].any()
-        torch.testing.assert_close(gradient, scale * expected, rtol=1e-9, atol=1e-12)
+
+    def gradient(scale: float):
+        p = batches.pretraining(flow__text_gradient__itm=scale)
+        pairs = with_false(p, 4, [0, 1, 2, 3])
+        pairs.false_ids[:, 1] = 49  # in no other text
+        loss = p.model.objectives["itm"](p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))).loss
+        return torch.autograd.grad(loss, [p.model.text.word.weight], allow_unused=True)[0]
+
+    found, whole = gradient(scale), gradient(1.0)
+    assert whole[49].any() and (found is None) == (scale == 0)
+    if found is not None:
+        torch.testing.assert_close(found, scale * whole, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "tokens"), [(2, 4), (3, 7), (7, 10)])
+@pytest.mark.parametrize("stream", ["pairs", "regions"])
+def test_it_is_two_loops(count, tokens, stream):
+    p = batches.pretraining(data__fusion_batch=2)  # ITC sees all pairs, however many are fused
+    batch, itc = getattr(batches, stream)(p.config, count, tokens=tokens), p.model.objectives["itc"]
+    out = itc(p.flow({stream: batch}, stream, ("itc",), (0, 0)))
+    with torch.no_grad():
+        items, texts = seen(p, batch, stream)
+    pooled, first = [item[0] for item in items], [text[0] for text in texts]
+    image, text = ([f(v) / f(v).norm() for v in vs] for f, vs in ((itc.image, pooled), (itc.text, first)))
+    logits = torch.stack([torch.stack([i @ t / itc.temperature for t in text]) for i in image])
+    wanted = sum(naive.cross_entropy(m[b], b) for m in (logits, logits.T) for b in range(count)) / (2 * count)
+    torch.testing.assert_close(out.loss, wanted, rtol=1e-9, atol=1e-11)
+    right = (logits.argmax(1) == torch.arange(count)).double().mean().item()
+    assert out.report["accuracy"].item() == pytest.approx(right)
+    for name in ("temperature", "image.weight", "text.weight"):
+        ours, theirs = (
+            torch.autograd.grad(v, itc.get_parameter(name), retain_graph=True)[0] for v in (out.loss, wanted)
+        )
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("count", [2, 7, 48])
+def test_it_is_open_clips_bit_for_bit(count):
+    itc, g = batches.pretraining().model.objectives["itc"].float(), torch.Generator().manual_seed(count)
+    drawn = torch.nn.functional.normalize(torch.randn(2, count, 40, generator=g), dim=-1)
+
+    def found(loss: Any) -> list[torch.Tensor]:
+        features = drawn.clone().requires_grad_()
+        value = loss(*features)
+        return [value, *torch.autograd.grad(value, (features, itc.temperature))]
+
+    ours = found(lambda image, text: itc(SimpleNamespace(features=(image, text))).loss)
+    theirs = found(lambda image, text: ClipLoss()(image, text, 1 / itc.temperature))
+    assert all(map(torch.equal, ours, theirs))
+
+
+def test_the_temperature_is_clamped_before_every_step_and_no_size_is_kept_for_another_device():
+    p = batches.pretraining()
+    temperature = p.model.objectives["itc"].temperature
+    for before, after in ((0.0, 0.001), (-1.0, 0.001), (0.07, 0.07), (0.5, 0.5), (3.0, 0.5)):
+        temperature.data.fill_(before)
+        p(batches.batch(p.config), (), (0, 0))
+        assert temperature.item() == pytest.approx(after, abs=0)
+        assert temperature.is_leaf and temperature.requires_grad
+    started = build(batches.config(model__temperature=0.2)).objectives["itc"].temperature
+    assert started.item() == pytest.approx(0.2)
+    cpu, meta = batches.pretraining(), batches.pretraining().to("meta")
+    for count in (3, 4):
+        for p in (cpu, meta):
+            batch = tree_map(lambda t, p=p: t.to(p.model.device), batches.pairs(p.config, count))
+            assert p({"pairs": batch}, ("itc",), (0, 0))[0]["pairs/itc"].shape == ()

@@ -1,35 +1,36 @@
-"""MLM and IMLM are a loop over texts and their hidden tokens, without padding anywhere."""
+"""MLM and IMLM are loops over hidden tokens; what a constant prediction reaches."""
 
 import math
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from reference import batches, naive
 from torch import Tensor
 
-from xfm.model.batch import IGNORE, TokenBatch
+from xfm.model.batch import IGNORE, MimTarget, Texts, TokenBatch
 from xfm.model.kernels import chosen
-from xfm.objectives import base
+from xfm.model.replicas import Threads, use_group
+from xfm.objectives import OBJECTIVES, base
 from xfm.objectives.base import hidden_tokens, masked_language_loss
+from xfm.objectives.bbp import constant_box, overlap
+from xfm.objectives.mim import constant_loss
 
 
 def hidden_places(words: TokenBatch, b: int) -> list[tuple[int, int]]:
-    """(position, token) of what is hidden in a text."""
     return [(p, t) for p, t in zip(words.masked_at[b].tolist(), words.labels[b].tolist(), strict=True) if t != IGNORE]
-
-
-def naive_head(head, hidden: Tensor, table: Tensor) -> Tensor:
-    h = torch.nn.functional.gelu(head.dense.weight @ hidden + head.dense.bias)
-    h = (h - h.mean()) / (h.var(unbiased=False) + 1e-5).sqrt() * head.norm.weight + head.norm.bias
-    return table @ h + head.bias
 
 
 def check(out, head, table: Tensor, states: list[Tensor], words: TokenBatch) -> None:
     losses, right = [], 0
     for b, state in enumerate(states):
         for place, token in hidden_places(words, b):
-            logits = naive_head(head, state[place], table)
+            h = torch.nn.functional.gelu(head.dense.weight @ state[place] + head.dense.bias)
+            h = (h - h.mean()) / (h.var(unbiased=False) + 1e-5).sqrt() * head.norm.weight + head.norm.bias
+            logits = table @ h + head.bias
             losses.append(naive.cross_entropy(logits, token))
             right += int(logits.argmax() == token)
     torch.testing.assert_close(out.loss, sum(losses) / len(losses), rtol=1e-9, atol=1e-11)
@@ -41,7 +42,7 @@ GRID = [(1, 5, 1), (2, 6, 4), (5, 12, 3)]  # texts, tokens, hidden
 
 @pytest.mark.parametrize(("texts", "tokens", "hidden"), GRID)
 @torch.no_grad()
-def test_mlm_is_a_loop(texts: int, tokens: int, hidden: int) -> None:
+def test_mlm_is_a_loop(texts, tokens, hidden):
     p = batches.pretraining()
     batch = batches.texts(p.config, texts, tokens, hidden)
     mlm, words = p.model.objectives["mlm"], batch.tokens
@@ -53,25 +54,22 @@ def test_mlm_is_a_loop(texts: int, tokens: int, hidden: int) -> None:
 @pytest.mark.parametrize(("texts", "tokens", "hidden"), GRID)
 @pytest.mark.parametrize("stream", ["pairs", "2 of the pairs", "regions"])
 @torch.no_grad()
-def test_imlm_is_a_loop(texts: int, tokens: int, hidden: int, stream: str) -> None:
+def test_imlm_is_a_loop(texts, tokens, hidden, stream):
     p = batches.pretraining(data__fusion_batch=2 if "2" in stream else 0)
     stream, imlm = stream.split()[-1], p.model.objectives["imlm"]
+    batch = getattr(batches, stream)(p.config, texts, tokens=tokens, hidden=hidden)
+    pictures = [naive.picture(p.model, image) for image in batch.image]
     if stream == "pairs":
-        batch = batches.pairs(p.config, texts, tokens, hidden)
-        fused = batch.image[: p.config.data.fusion_batch or None]
-        grids = [naive.tokens(naive.picture(p.model, image)) for image in fused]
+        grids = [naive.tokens(picture) for picture in pictures[: p.config.data.fusion_batch or None]]
     else:
-        batch = batches.regions(p.config, texts, 2, tokens, hidden)
-        pictures = [naive.picture(p.model, image) for image in batch.image]
         grids = [naive.tokens(pictures[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
     out = imlm(p.flow({stream: batch}, stream, ("imlm",), (0, 0)))
-    words = batch.tokens
-    texts_seen = [naive.text(p.model, naive.unpadded(words, b, masked=True)) for b in range(len(grids))]
-    states = [naive.fuse(p.model, t, g) for t, g in zip(texts_seen, grids, strict=True)]
-    check(out, imlm.head, imlm.word.weight, states, words)
+    words = [naive.text(p.model, naive.unpadded(batch.tokens, b, masked=True)) for b in range(len(grids))]
+    states = [naive.fuse(p.model, t, g) for t, g in zip(words, grids, strict=True)]
+    check(out, imlm.head, imlm.word.weight, states, batch.tokens)
 
 
-def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_number(monkeypatch) -> None:
+def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_number(monkeypatch):
     monkeypatch.setattr(base, "chosen", lambda mask: chosen(mask, 4))
     words = batches.words(4, 9, 5)
     hidden = torch.arange(4 * 9.0).view(4, 9, 1)  # each state is its own place
@@ -85,16 +83,13 @@ def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_numbe
     assert torch.equal(first[:kept], states[:kept]) and torch.equal(few[:kept], labels[:kept])
 
 
-def test_narrow_logits_are_widened_before_the_softmax_and_nothing_hidden_is_a_loss_of_zero() -> None:
+def test_narrow_logits_are_widened_and_each_decoder_is_tied_to_its_own_table():
     logits = torch.full((2, 40000), -8.0, dtype=torch.bfloat16)
     out = masked_language_loss(logits, torch.tensor([0, 1]))
     assert out.loss.dtype == torch.float32 and out.loss.item() == pytest.approx(math.log(40000), rel=1e-5)
     out = masked_language_loss(torch.zeros(0, 7, requires_grad=True), torch.zeros(0).long())
     out.loss.backward()
     assert out.loss.item() == 0 == out.report["accuracy"].item()
-
-
-def test_each_decoder_is_tied_to_its_own_table() -> None:
     p = batches.pretraining()
     tables = SimpleNamespace(text=p.model.text.word.weight, fusion=p.model.objectives["imlm"].word.weight)
     batch = batches.batch(p.config)
@@ -102,3 +97,87 @@ def test_each_decoder_is_tied_to_its_own_table() -> None:
         loss = p.model.objectives[objective](p.flow(batch, stream, (objective,), (0, 0))).loss
         grads = torch.autograd.grad(loss, [getattr(tables, own), getattr(tables, other)], allow_unused=True)
         assert grads[0].any(1).all() and grads[1] is None  # every word is in the softmax
+
+
+def hide_all(texts: list[list[int]], most: int = 99) -> Texts:
+    longest = max(map(len, texts)) + 2
+    ids = torch.tensor([[0, *text, 2, *[1] * (longest - 2 - len(text))] for text in texts])
+    labels = torch.tensor([[*text[:most], *[IGNORE] * (longest - len(text[:most]))] for text in texts])
+    return Texts(SimpleNamespace(ids=ids, mask=ids != 1, labels=labels))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["mlm", "imlm"])
+def test_who_predicts_the_frequencies_has_the_unigram_loss(name):
+    texts = [[5, 6, 5, 7], [6], [5, 5, 8, 9, 9], [7, 6, 6]]
+    count = Counter(token for text in texts for token in text)
+    total = sum(count.values())
+    naive = -sum(n / total * math.log(n / total) for n in count.values())
+    level = OBJECTIVES[name].constant([hide_all(texts[:2]), hide_all(texts[2:])])
+    assert level == (pytest.approx(naive, rel=1e-12), "unigram")
+    logits = torch.tensor([count.get(i, 1e-9) / total for i in range(10)]).double().log()
+    labels = hide_all(texts).tokens.labels.flatten()
+    labels = labels[labels != IGNORE]
+    assert masked_language_loss(logits.expand(len(labels), 10), labels).loss.item() == pytest.approx(naive)
+
+
+def test_constants_are_of_all_that_might_be_hidden_and_of_all_peers():
+    texts = [[5, 6, 3, 7], [6, 6, 8, 9]]  # 3 is <unk>, which is never hidden
+    counts = Counter({5: 2 / 3, 6: 2 / 3 + 1, 7: 2 / 3, 8: 0.5, 9: 0.5})
+    naive = -sum(n / 4 * math.log(n / 4) for n in counts.values())
+    assert OBJECTIVES["mlm"].constant([hide_all(texts, most=2)])[0] == pytest.approx(naive)
+    assert OBJECTIVES["mlm"].constant([hide_all([[3], [3, 3]], most=0)]) is None
+    patches, hidden = torch.randn(6, 9, 5) + 3, torch.rand(6, 9) < 0.4
+    whole = constant_loss(MimTarget(patches, patches.mean(1)), hidden)
+    naive = patches[hidden].var(0, correction=0).mean() + patches.mean(1).var(0, correction=0).mean()
+    assert whole.item() == pytest.approx(naive.item(), rel=1e-5)
+    assert constant_loss(MimTarget(patches, None), hidden & False).item() == 0
+
+    def part(peers: Threads, rows: slice) -> float:
+        with use_group(peers):
+            return constant_loss(MimTarget(patches[rows], patches[rows].mean(1)), hidden[rows]).item()
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [*pool.map(part, Threads.of(2), (slice(0, 2), slice(2, 6)))]
+    assert found == [pytest.approx(whole.item(), rel=1e-5)] * 2
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_box_of_a_grid_is_better_than_the_constant_box(seed):
+    rng = np.random.default_rng(seed)
+    size = rng.uniform(0.2, 0.6, (60, 2))
+    boxes = torch.tensor(np.concatenate([rng.uniform(size / 2, 1 - size / 2), size], 1))
+
+    def naive(box: Tensor) -> float:
+        box = box.expand_as(boxes)
+        return ((box - boxes).abs().sum(-1) + 1 - overlap(box, boxes)[1]).mean().item()
+
+    box, loss = constant_box(boxes)
+    assert loss == pytest.approx(naive(box), rel=1e-9) and constant_box(boxes)[1] == loss, "the same each time"
+    places, sizes = torch.linspace(0.3, 0.7, 9).double(), torch.linspace(0.2, 0.9, 8).double()
+    assert loss <= min(map(naive, torch.cartesian_prod(places, places, sizes, sizes))) + 2e-3
+    assert constant_box(boxes[:1].expand(9, 4))[1] == pytest.approx(0, abs=1e-6)
+    p = batches.pretraining()
+    bbp, batch = p.model.objectives["bbp"], batches.regions(p.config)
+    box, level = constant_box(batch.box[~batch.is_image].double())
+    bbp.boxes = lambda fused: box.expand(len(fused), 4)  # a model that predicts it has that loss
+    loss = bbp(p.flow({"regions": batch}, "regions", ("bbp",), (0, 0))).loss
+    assert loss.item() == pytest.approx(level, rel=1e-6)
+    assert OBJECTIVES["bbp"].constant([batch, batch]) == (pytest.approx(level, rel=1e-6), "best constant box")
+
+
+@pytest.mark.parametrize("target", ["self", "pixels"])
+def test_a_model_that_predicts_the_mean_target_has_the_constant_loss_of_mim(target):
+    p = batches.pretraining(flow__mim_target=target)
+    batch, mim = batches.images(p.config, 3), p.model.objectives["mim"]
+    flow = p.flow({"images": batch}, "images", ("mim",), (0, 0))
+    wanted, hidden = flow.mim_target, batch.image_mask
+    mean = torch.stack([wanted.patches[b, i] for b in range(3) for i in range(hidden.shape[1]) if hidden[b, i]]).mean(0)
+    predicted = mean.expand_as(wanted.patches).clone()
+    if wanted.pooled is not None:  # the mean over all patches is the pooled prediction: the visible ones make it so
+        shown = int((~hidden[0]).sum())
+        predicted[~hidden] = (wanted.pooled.mean(0) * hidden.shape[1] - mean * (hidden.shape[1] - shown)) / shown
+    flow.masked_patches = predicted
+    mim.head = torch.nn.Identity()
+    out = mim(flow)
+    torch.testing.assert_close(out.loss, out.report["constant"].to(out.loss.dtype), rtol=1e-5, atol=1e-7)
+    assert out.report["constant"] > 0.01 and not out.report["constant"].requires_grad

@@ -10,27 +10,13 @@ from xfm.model import XFM
 from xfm.model.batch import END, IGNORE, PAD, START, Batch, Images, Pairs, Regions, Texts, TokenBatch
 from xfm.objectives import Pretraining, build
 
-TINY = {
-    "name": "tiny",
-    "model.vision.image_size": 16,
-    "model.vision.patch_size": 4,
-    "model.vision.width": 32,
-    "model.vision.depth": 2,
-    "model.vision.heads": 4,
-    "model.text.vocabulary": 50,
-    "model.text.positions": 20,
-    "model.text.width": 24,  # not the vision encoder's: a mix-up is an error of shapes
-    "model.text.depth": 2,
-    "model.text.heads": 2,
-    "model.text.intermediate": 40,
-    "model.fusion_depth": 2,
-    "model.embed_dim": 12,
-    "model.init_std": 0.2,
-    "data.caption_tokens": 10,
-    "data.text_tokens": 12,
-    "data.mask.image_patches": 6,
-    "data.mask.smallest_block": 2,
-}
+TINY = {  # the text encoder's width is not the vision encoder's: a mix-up is an error of shapes
+    "name": "tiny", "model.vision.image_size": 16, "model.vision.patch_size": 4, "model.vision.width": 32,
+    "model.vision.depth": 2, "model.vision.heads": 4, "model.text.vocabulary": 50, "model.text.positions": 20,
+    "model.text.width": 24, "model.text.depth": 2, "model.text.heads": 2, "model.text.intermediate": 40,
+    "model.fusion_depth": 2, "model.embed_dim": 12, "model.init_std": 0.2, "data.caption_tokens": 10,
+    "data.text_tokens": 12, "data.mask.image_patches": 6, "data.mask.smallest_block": 2,
+}  # fmt: skip
 STILL = {"model.vision.drop_path": 0.0, "model.text.dropout": 0.0}  # nothing is dropped, in train mode either
 NO_STOP = {f"flow.text_gradient.{o}": 1.0 for o in ("itm", "imlm", "bbp")}
 ALL = ("mlm", "itc", "itm", "imlm", "mim", "bbp")

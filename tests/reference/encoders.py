@@ -5,17 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from reference import published_file
-from transformers import (
-    BeitConfig,
-    BeitForMaskedImageModeling,
-    BertConfig,
-    BertForMaskedLM,
-    BertModel,
-    RobertaConfig,
-    RobertaForMaskedLM,
-    RobertaModel,
-)
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 BEIT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128, "patch_size": 8,
@@ -41,20 +32,20 @@ def wordpieces(folder: Path) -> int:
 
 def bert(folder: Path, head: bool = True, **changes: Any) -> Path:
     size = wordpieces(folder)
-    config = BertConfig(vocab_size=size, **(SIZES | {"max_position_embeddings": 30} | changes))
-    scattered((BertForMaskedLM if head else BertModel)(config)).save_pretrained(folder)
+    config = transformers.BertConfig(vocab_size=size, **(SIZES | {"max_position_embeddings": 30} | changes))
+    scattered((transformers.BertForMaskedLM if head else transformers.BertModel)(config)).save_pretrained(folder)
     return folder
 
 
 def roberta(folder: Path, head: bool = True, **changes: Any) -> Path:
     published_file.tokenizer(folder, 200)
     own = {"max_position_embeddings": 30, "layer_norm_eps": 1e-5, "type_vocab_size": 1}
-    config = RobertaConfig(vocab_size=200, **(SIZES | own | changes))
-    scattered((RobertaForMaskedLM if head else RobertaModel)(config)).save_pretrained(folder)
+    config = transformers.RobertaConfig(vocab_size=200, **(SIZES | own | changes))
+    scattered((transformers.RobertaForMaskedLM if head else transformers.RobertaModel)(config)).save_pretrained(folder)
     return folder
 
 
-def beit(folder: Path, kind: Callable = BeitForMaskedImageModeling, **changes: Any) -> Path:
+def beit(folder: Path, kind: Callable = transformers.BeitForMaskedImageModeling, **changes: Any) -> Path:
     shared = {"use_shared_relative_position_bias": True}
-    scattered(kind(BeitConfig(**(BEIT | (changes or shared))))).save_pretrained(folder)
+    scattered(kind(transformers.BeitConfig(**(BEIT | (changes or shared))))).save_pretrained(folder)
     return folder / "model.safetensors"

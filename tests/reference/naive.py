@@ -1,6 +1,7 @@
 """The model one text, one picture, one pairing at a time, from a layer's weights: no batches, no padding, no masks."""
 
 import math
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -68,11 +69,8 @@ def text(model: XFM, ids: Tensor) -> Tensor:
 def picture(model: XFM, image: Tensor, hidden: Tensor | None = None) -> Tensor:
     """(3, H, W) -> (P, D)"""
     v, size, grid = model.vision, model.vision.config.patch_size, model.vision.config.grid
-    patches = [
-        image[:, y * size : (y + 1) * size, x * size : (x + 1) * size].flatten()
-        for y in range(grid)
-        for x in range(grid)
-    ]
+    corners = [(y * size, x * size) for y in range(grid) for x in range(grid)]
+    patches = [image[:, y : y + size, x : x + size].flatten() for y, x in corners]
     x = v.patch_embed(torch.stack(patches).to(v.mask_token.dtype))
     if hidden is not None:
         x = torch.stack([v.mask_token if h else row for row, h in zip(x, hidden.tolist(), strict=True)])
@@ -92,12 +90,9 @@ def relative_index(grid: int) -> Tensor:
     rows = (2 * grid - 1) ** 2 + 3
     index = torch.empty(grid**2 + 1, grid**2 + 1, dtype=torch.long)
     index[0, :], index[:, 0], index[0, 0] = rows - 3, rows - 2, rows - 1
-    for ya in range(grid):
-        for xa in range(grid):
-            for yb in range(grid):
-                for xb in range(grid):
-                    row = (ya - yb + grid - 1) * (2 * grid - 1) + (xa - xb + grid - 1)
-                    index[1 + ya * grid + xa, 1 + yb * grid + xb] = row
+    for ya, xa, yb, xb in product(range(grid), repeat=4):
+        row = (ya - yb + grid - 1) * (2 * grid - 1) + (xa - xb + grid - 1)
+        index[1 + ya * grid + xa, 1 + yb * grid + xb] = row
     return index
 
 

@@ -43,15 +43,9 @@ def lm_head(name: str, s: Sizes) -> Shapes:
 
 def roberta(name: str, cross: bool, s: Sizes) -> Shapes:
     at, d = f"{name}.roberta.embeddings", s.width
-    keys: Shapes = {
-        f"{at}.position_ids": (1, s.positions),
-        f"{at}.word_embeddings.weight": (s.vocabulary, d),
-        f"{at}.position_embeddings.weight": (s.positions, d),
-        f"{at}.token_type_embeddings.weight": (1, d),
-        **linear(f"{at}.LayerNorm", d),
-        **lm_head(f"{name}.lm_head", s),
-        **lm_head(f"{name}.lm_cap_head", s),
-    }
+    keys: Shapes = {f"{at}.position_ids": (1, s.positions), f"{at}.word_embeddings.weight": (s.vocabulary, d)}
+    keys |= {f"{at}.position_embeddings.weight": (s.positions, d), f"{at}.token_type_embeddings.weight": (1, d)}
+    keys |= linear(f"{at}.LayerNorm", d) | lm_head(f"{name}.lm_head", s) | lm_head(f"{name}.lm_cap_head", s)
     for i in range(s.depth):
         layer = f"{name}.roberta.encoder.layer.{i}"
         for attention in ("attention", "crossattention") if cross else ("attention",):
@@ -74,10 +68,9 @@ def vision(s: Sizes, at: str = "vision_encoder.") -> Shapes:
         block = f"{at}blocks.{i}"
         keys |= {f"{block}.gamma_{n}": (d,) for n in (1, 2)} | linear(f"{block}.norm1", d) | linear(f"{block}.norm2", d)
         keys |= {f"{block}.attn.{b}_bias": (d,) for b in "qv"} | {f"{block}.attn.qkv.weight": (3 * d, d)}
-        keys |= {
-            f"{block}.attn.relative_position_bias_table": ((2 * s.grid - 1) ** 2 + 3, s.vision_heads),
-            f"{block}.attn.relative_position_index": (s.grid**2 + 1,) * 2,
-        }
+        at_relative = f"{block}.attn.relative_position"
+        keys |= {f"{at_relative}_bias_table": ((2 * s.grid - 1) ** 2 + 3, s.vision_heads)}
+        keys |= {f"{at_relative}_index": (s.grid**2 + 1,) * 2}
         keys |= linear(f"{block}.attn.proj", d, d)
         keys |= linear(f"{block}.mlp.fc1", 4 * d, d) | linear(f"{block}.mlp.fc2", d, 4 * d)
     return keys | linear(f"{at}fc_norm", d)

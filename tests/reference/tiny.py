@@ -16,19 +16,12 @@ from xfm.model.batch import Batch, Pairs, Regions, Texts, TokenBatch
 from xfm.objectives import Pretraining, build
 
 HERE = Path(__file__).parent
-CONFIG = RunConfig().replace(
-    {
-        "name": "tiny",
-        "model.vision": VisionConfig(64, 16, width=64, depth=2, heads=4),
-        "model.text": TextConfig(200, positions=40, width=64, depth=2, heads=4, intermediate=128),
-        "model.fusion_depth": 2,
-        "model.embed_dim": 32,
-        "data.caption_tokens": 12,
-        "data.text_tokens": 12,
-        "data.mask.image_patches": 6,
-        "data.mask.smallest_block": 2,
-    }
-)
+CONFIG = RunConfig().replace({
+    "name": "tiny", "model.vision": VisionConfig(64, 16, width=64, depth=2, heads=4),
+    "model.text": TextConfig(200, positions=40, width=64, depth=2, heads=4, intermediate=128),
+    "model.fusion_depth": 2, "model.embed_dim": 32, "data.caption_tokens": 12, "data.text_tokens": 12,
+    "data.mask.image_patches": 6, "data.mask.smallest_block": 2,
+})  # fmt: skip
 
 
 def fill(name: str, shape: torch.Size) -> Tensor:
@@ -55,11 +48,8 @@ def batch(x: dict[str, Tensor]) -> Batch:
     words = TokenBatch(x["text_ids"], x["text_atts"].bool(), x["text_ids_masked"], x["masked_pos"], x["masked_ids"])
     owner, inside = x["idx_to_group_img"], x["region_image_atts"][:, 1:].bool()
     box, is_image = x["target_bbox"].double(), x["is_image"].bool()
-    return {
-        "texts": Texts(words),
-        "pairs": Pairs(x["image"].double(), words, x["image_mask"]),
-        "regions": Regions(x["region_image"].double(), owner, inside, words, box, is_image),
-    }
+    regions = Regions(x["region_image"].double(), owner, inside, words, box, is_image)
+    return {"texts": Texts(words), "pairs": Pairs(x["image"].double(), words, x["image_mask"]), "regions": regions}
 
 
 def pretraining(config: RunConfig = CONFIG) -> Pretraining:

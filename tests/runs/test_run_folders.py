@@ -1,13 +1,12 @@
 """Folders of runs and of fine-tunings alike: of one config, trained by one process at a time in whole steps, and read
 as they were saved or refused by name."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any
@@ -37,7 +36,7 @@ IN_PLACE = settings(max_examples=20, deadline=None, suppress_health_check=[Healt
 
 
 @pytest.fixture(params=["run", "fine-tuning"])
-def kind(request: pytest.FixtureRequest) -> str:
+def kind(request):
     return request.param
 
 
@@ -57,7 +56,7 @@ def save(folder: Folder[Any], step: int, start: int = 0, **changes: Any) -> None
 
 
 @pytest.fixture
-def left(kind: str, tmp_path: Path) -> Folder[Any]:
+def left(kind, tmp_path):
     """Left after 2 of 4 steps."""
     folder = of(kind, tmp_path)
     with folder.lock():
@@ -78,19 +77,7 @@ def refused(folder: Folder[Any], said: str) -> None:
     assert contents(folder) == before
 
 
-def flip(path: Path, at: float, bit: int) -> bytes:
-    """What it was."""
-    good = path.read_bytes()
-    bad = bytearray(good)
-    bad[int(at * len(bad))] ^= 1 << bit
-    path.write_bytes(bad)
-    return good
-
-
-# ---- what is there
-
-
-def test_what_is_saved_is_named_and_comes_back(left: Folder[Any]) -> None:
+def test_what_is_saved_is_named_and_comes_back(left):
     named = json.loads((left.folder / MANIFEST).read_text("utf-8"))
     assert {*contents(left)} == {*named["files"], MANIFEST} and named["run"] == left.config.fingerprint
     opened, states = left.open(left.folder), list[Any]()
@@ -108,33 +95,31 @@ def test_what_is_saved_is_named_and_comes_back(left: Folder[Any]) -> None:
 @IN_PLACE
 @given(name=st.sampled_from([METRICS, WEIGHTS, STATE, "environment.json"]), at=st.floats(0, 1, exclude_max=True),
        bit=st.integers(0, 7))  # fmt: skip
-def test_every_flipped_bit_is_found(left: Folder[Any], name: str, at: float, bit: int) -> None:
-    good = flip(left.folder / name, at, bit)
+def test_every_flipped_bit_is_found(left, name, at, bit):
+    path, good = left.folder / name, (left.folder / name).read_bytes()
     try:
-        assert [str(left.folder / name) in str(error) for error in left.damaged()] == [True]
+        path.write_bytes(bytes(byte ^ (1 << bit) * (i == int(at * len(good))) for i, byte in enumerate(good)))
+        assert [str(path) in str(error) for error in left.damaged()] == [True]
         refused(left, rf"{name}: is not the file that was saved here.* Put a good copy back, or ")
         with pytest.raises(RunError, match=name):
             left.read(name)
     finally:
-        (left.folder / name).write_bytes(good)
+        path.write_bytes(good)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"run": 1}', '{"run": "", "files": {"a": 3}}', "[" * 100_000, None])
-def test_a_manifest_that_is_none(left: Folder[Any], text: str | None) -> None:
+def test_a_manifest_that_is_none(left, text):
     path = left.folder / MANIFEST
     path.unlink() if text is None else path.write_text(text)
     refused(left, rf"{MANIFEST}: .* Put a good copy back, or delete the folder and train again")
 
 
-def test_a_config_that_is_none(left: Folder[Any]) -> None:
+def test_a_config_that_is_none_or_anothers_is_refused_even_if_the_manifest_names_it(left, kind):
     for text in ("{", "[]", '{"seed": "x"}', '{"sead": 1}', '{"train": {"steps": 0}}', "\xff"):
         (left.folder / left.CONFIG).write_text(text, encoding="latin-1")
         refused(left, rf"{left.CONFIG}: no readable config .* delete the folder")
     with pytest.raises(RunError, match=rf"no {left.KIND} here \(no {left.CONFIG}\)"):
         left.open(left.folder.parent)
-
-
-def test_the_config_of_another_is_refused_even_if_the_manifest_names_it(left: Folder[Any], kind: str) -> None:
     other = of(kind, left.root / "elsewhere", lr=0.5)
     (left.folder / left.CONFIG).write_text(other.first_files()[left.CONFIG])
     refused(left, rf"{left.CONFIG}: is not the file that was saved here")
@@ -143,8 +128,6 @@ def test_the_config_of_another_is_refused_even_if_the_manifest_names_it(left: Fo
 
 
 class Hostile:
-    """Unpickled, it would make a folder."""
-
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("hacked",)
 
@@ -161,7 +144,7 @@ STATES: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("state", STATES)
-def test_a_state_that_is_none(left: Folder[Any], state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_that_is_none(left, state, monkeypatch):
     content, said = STATES[state]
     monkeypatch.chdir(left.root)
     if isinstance(content, bytes):
@@ -178,7 +161,7 @@ def test_a_state_that_is_none(left: Folder[Any], state: str, monkeypatch: pytest
     assert left.load_state(dict) == 0
 
 
-def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left: Folder[Any]) -> None:
+def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left):
     path = left.folder / METRICS
     whole = path.read_bytes()
     for torn in (b"[]\n{}\n", b"\0\0\xff\n7\n", b'{"run": "smoke", "st'):
@@ -191,10 +174,7 @@ def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left: Folder
     assert left.metrics() == records(1) and left.damaged() == []
 
 
-# ---- whose it is
-
-
-def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left: Folder[Any], kind: str) -> None:
+def test_a_folder_belongs_to_the_config_that_has_begun_in_it_and_before_to_nobody(left, kind, tmp_path):
     other = type(left)(left.folder, of(kind, left.root / "elsewhere", lr=0.5).config)
     before = contents(left)
     for look in (other.require_own, other.claim, lambda: of(kind, left.root, lr=0.5)):
@@ -208,9 +188,6 @@ def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left: Folder[Any], 
         with pytest.raises(RunError, match=rf"has state.pt and no {left.CONFIG}, so nothing says what was trained"):
             folder.claim()
     assert left.has(STATE) and not left.done
-
-
-def test_before_anything_is_trained_it_belongs_to_nobody(kind: str, tmp_path: Path) -> None:
     first, second = (of(kind, tmp_path / name, lr) for name, lr in (("a", 1e-3), ("b", 0.5)))
     second = type(first)(first.folder, second.config)
     for folder in (first, second):
@@ -223,18 +200,14 @@ def test_before_anything_is_trained_it_belongs_to_nobody(kind: str, tmp_path: Pa
     assert not second.has("tokenizer.json"), "what a refused start has left"
 
 
-# ---- kills, locks and signals
-
-
 class Killed(BaseException):
     pass
 
 
-def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left: Folder[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left, monkeypatch):
     """Before each fsync and each replacement of a file."""
-    good, real = left.folder.with_name("good"), (os.fsync, os.replace)
+    good, steps, kill = left.folder.with_name("good"), list[int](), 0
     shutil.copytree(left.folder, good)
-    steps, kill = list[int](), 0
     while not steps or kill:
         kill, calls = kill + 1, iter(range(kill, -1, -1))
 
@@ -246,14 +219,11 @@ def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left: Folder[Any], monk
 
             return call
 
-        monkeypatch.setattr(os, "fsync", counted(real[0]))
-        monkeypatch.setattr(os, "replace", counted(real[1]))
-        try:
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr(os, "fsync", counted(os.fsync))
+            patch.setattr(os, "replace", counted(os.replace))
             save(left, 3, start=2)
             kill = 0
-        except Killed:
-            pass
-        monkeypatch.undo()
         assert left.damaged() == []
         steps.append(left.load_state(dict))
         assert left.metrics()[: steps[-1]] == records(steps[-1])
@@ -262,7 +232,7 @@ def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left: Folder[Any], monk
     assert steps == sorted(steps) and {*steps} == {2, 3} and len(steps) > 8
 
 
-def test_one_process_at_a_time(left: Folder[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_at_a_time_and_a_later_call_takes_over(left, monkeypatch):
     with left.lock():
         assert json.loads((left.folder / HOLDER).read_text("utf-8"))["pid"] == os.getpid()
     assert not left.has(HOLDER)
@@ -276,9 +246,6 @@ def test_one_process_at_a_time(left: Folder[Any], monkeypatch: pytest.MonkeyPatc
         next(train())
     monkeypatch.setattr(run_lock.time, "sleep", lambda _: elsewhere.release())
     assert [*when_free(train)] == records(2)  # type: ignore[arg-type]
-
-
-def test_a_later_call_takes_over_and_the_first_one_saves(left: Folder[Any]) -> None:
     with left.lock() as first:
         first.save = lambda: save(left, 3, start=2)
         with left.lock() as second, second.step():
@@ -288,7 +255,7 @@ def test_a_later_call_takes_over_and_the_first_one_saves(left: Folder[Any]) -> N
 
 
 @pytest.fixture
-def heard() -> Iterator[None]:
+def heard():
     """Signals at their defaults: under nohup, or behind a shell's &, they would be ignored, and rightly left alone."""
     defaults = {SIGTERM: signal.SIG_DFL, SIGHUP: signal.SIG_DFL, SIGINT: signal.default_int_handler}
     before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
@@ -298,7 +265,7 @@ def heard() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM, SIGHUP], ids=lambda n: n.name)
-def test_a_signal_waits_for_the_end_of_its_step(left: Folder[Any], number: signal.Signals, heard: None) -> None:
+def test_a_signal_waits_for_the_end_of_its_step(left, number, heard):
     with left.lock() as lock:
         with lock.step():
             os.kill(os.getpid(), number)
@@ -313,7 +280,7 @@ def test_a_signal_waits_for_the_end_of_its_step(left: Folder[Any], number: signa
         pytest.fail("a second one does not wait")
 
 
-def test_a_signal_that_must_not_cut_arrives_at_the_end(left: Folder[Any], heard: None) -> None:
+def test_a_signal_that_must_not_cut_arrives_at_the_end_and_processes_stop_together(left, heard):
     done = False
     with left.lock(), pytest.raises((KeyboardInterrupt, Terminated)):
         with uncut():
@@ -322,10 +289,6 @@ def test_a_signal_that_must_not_cut_arrives_at_the_end(left: Folder[Any], heard:
             done = True
         pytest.fail("it has arrived")
     assert done
-
-
-def test_processes_stop_together(heard: None) -> None:
-    """Once a step has told all of them; a signal that comes later, or between two steps, waits for the next step."""
     stop = StopRequest(together=True)
     with stop.between_steps():
         os.kill(os.getpid(), SIGINT)

@@ -24,9 +24,7 @@ def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypat
         return SimpleNamespace(config=config, model=None, tokenizer=None)
 
     monkeypatch.setattr(script, "measure_relations", measure)
-    monkeypatch.setattr(
-        script, "EvalContext", lambda _, config, words, split: SimpleNamespace(config=config, split=split)
-    )
+    monkeypatch.setattr(script, "EvalContext", lambda _, config, __, split: SimpleNamespace(config=config, split=split))
     monkeypatch.setattr(script.xfm, "load", load)
     monkeypatch.setattr(script.plots.Figure, "bytes", lambda self, kind: kind.encode())  # drawn, and not rendered
 
@@ -42,14 +40,13 @@ def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypat
     table = pd.read_csv(tmp_path / "results.csv")
     assert len(table) == 4 and {*table.columns} == {"run", "seed", "relation_negatives", "split", *Row._fields}
     assert {*zip(table["run"], table["relation_negatives"], strict=True)} == {("a", 0.0), ("b", 0.5)}
-    figures = {
-        f"{name}-test.{kind}" for name in ("probes", "probes-negatives-0.5", "choices") for kind in ("png", "pdf")
-    }
+    names = "probes", "probes-negatives-0.5", "choices"
+    figures = {f"{name}-test.{kind}" for name in names for kind in ("png", "pdf")}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == figures
     run("b", "--split", "validation")
     assert asked.pop() == (1, "validation", 600) and len(pd.read_csv(tmp_path / "results.csv")) == 6
     run("of/a", "of/b", "--split", "validation")
-    drawn = {f"{name}-runs-validation.pdf" for name in ("probes", "probes-negatives-0.5", "choices")}
+    drawn = {f"{name}-runs-validation.pdf" for name in names}
     assert {*(tmp_path / "figures").glob("*-runs-*.pdf")} == {tmp_path / "figures" / name for name in drawn}
     assert [asked.pop(), asked.pop()] == [(len("of/a"), "validation", 600)] * 2
     monkeypatch.setitem(print_of, "a", "other weights")

@@ -1,7 +1,5 @@
 """Studies of seconds: a tiny recipe, few steps, one cheap task. And studies whose numbers are made up."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,19 +12,14 @@ import pytest
 from xfm.study import Spec, Study, growing_csv, store
 from xfm.study.measurements import Measurements
 from xfm.study.study_metrics import Measured, Metric
+from xfm.study.worker import Outcome
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
 ROOT = Path(__file__).parents[2]
 TINY = {
-    "data.pairs": 4,
-    "data.regions": 4,
-    "data.region_images": 2,
-    "data.images": 2,
-    "data.texts": 4,
+    **{"data.pairs": 4, "data.regions": 4, "data.region_images": 2, "data.images": 2, "data.texts": 4},
     **{f"objectives.{objective}.start": 0.0 for objective in ("itm", "imlm", "bbp", "mim")},
-    "train.steps": 4,
-    "train.warmup": 1,
-    "stage1_steps": 2,
+    **{"train.steps": 4, "train.warmup": 1, "stage1_steps": 2},
 }
 METRICS = {  # metric -> family, mean, standard deviation over the seeds
     "language, loss (nats)": ("language", 4.0, 0.05),
@@ -86,16 +79,20 @@ def without(study: Study, variant: str, metric: str = "", seed: int | None = Non
     edited(study, change)
 
 
+def outcome(*_: Any) -> Outcome:
+    found = Measured("language", "m", 1.0, 5, Metric("lower", "nats", 9.0, "untrained"))
+    return Outcome([found], 1.0, [], [])
+
+
 def measurements(
     spec: Spec, results: pd.DataFrame, metrics: Mapping[str, Metric], levels: pd.DataFrame | None = None
 ) -> Measurements:
-    """What a study would read from its folder."""
     empty = pd.DataFrame({"variant": [], "seed": [], "metric": [], "level": [], "value": []})
     return Measurements(spec, results, empty if levels is None else levels, metrics, {})
 
 
 @pytest.fixture(scope="session")
-def measured(once: Callable[..., Path]) -> Study:
+def measured(once):
     """A study trained and measured in this process. Not to be changed."""
     variants = ["xfm", "no_stop_gradient", "no_guidance"]
     root = once("measured", lambda root: tiny("measured", root, variants=variants).run())
@@ -103,7 +100,7 @@ def measured(once: Callable[..., Path]) -> Study:
 
 
 @pytest.fixture
-def invented(tmp_path: Path) -> Callable[..., Study]:
+def invented(tmp_path):
     """A study of ten seeds with made-up results."""
 
     def make(shift: Mapping[str, float], noise: float = 0.2, lost: tuple = (), **other: Any) -> Study:
@@ -114,6 +111,5 @@ def invented(tmp_path: Path) -> Callable[..., Study]:
 
 
 def numbers(study: Study) -> pd.DataFrame:
-    """Everything but what a run took, in one order."""
     keys = ["variant", "seed", "metric"]
     return study.results().drop(columns="seconds").sort_values(keys, ignore_index=True)

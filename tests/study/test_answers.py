@@ -1,14 +1,11 @@
 """What is written before and after a study: metrics that explorations admit, and answers to its hypotheses."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re
 from html import unescape
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from scipy import stats
 from study.conftest import METRICS, PRIMARY, made_up, without
@@ -28,7 +25,7 @@ SUM = "The stop helps language & nothing else."
 
 
 @pytest.fixture
-def confirmed(invented) -> Study:
+def confirmed(invented):
     shift = {"no_stop_gradient": 1.0}
     return invented(shift, seeds=range(12), hypotheses=ASKED, question="Does it help?", confirmatory=True)
 
@@ -38,7 +35,7 @@ def report(study: Study) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
-def test_the_report_says_what_became_of_each_hypothesis(confirmed) -> None:
+def test_the_report_says_what_became_of_each_hypothesis_and_a_broken_file_is_named(confirmed):
     assert "No answers yet: study.answer" in report(confirmed) and not len(confirmed.answers())
     confirmed.answer(SUM, WORDS)
     again = Study.load(confirmed.folder)
@@ -53,33 +50,6 @@ def test_the_report_says_what_became_of_each_hypothesis(confirmed) -> None:
     text, value = confirmed.table.read_text("utf-8"), float(results["value"].iloc[0])
     confirmed.table.write_text(text.replace(repr(value), repr(value + 1e-9), 1), "utf-8")
     assert "The results have changed since this was written" in report(confirmed)
-
-
-def test_what_confirms_is_read_when_it_is_whole(invented) -> None:
-    lost = (("no_stop_gradient", 7),)
-    study = invented({"no_stop_gradient": 1.0}, seeds=range(12), lost=lost, hypotheses=ASKED, confirmatory=True)
-    with pytest.raises(StudyError, match=r"runs to do: 1\. A study that confirms is read when it is whole"):
-        study.answer(SUM, WORDS)
-    assert not (study.folder / "answers.json").exists()
-    assert "No answers yet: a confirmatory study is read when it is whole (1 run to do)." in report(study)
-    store.write_failed(study.folder, study.spec, {lost[0]: "diverged"})
-    study.answer(SUM, WORDS)  # a run that failed twice is a result
-    assert len(study.answers()) == 2
-
-
-@pytest.mark.parametrize(("question", "words", "named"), [
-    ("", WORDS, "question"), ("two\nlines", WORDS, "question"), (SUM, WORDS[:1], "hypotheses"),
-    (SUM, [*WORDS, WORDS[0]], "hypotheses"), (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
-    (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
-])  # fmt: skip
-def test_anything_else_is_refused(confirmed, question, words, named) -> None:
-    with pytest.raises(ConfigError, match=named):
-        confirmed.answer(question, words)
-    assert not (confirmed.folder / "answers.json").exists()
-
-
-def test_a_file_of_another_content_is_named(confirmed) -> None:
-    confirmed.answer(SUM, WORDS)
     path = confirmed.folder / "answers.json"
     tree = json.loads(path.read_text("utf-8"))
     for field, value in [("hypotheses", tree["hypotheses"][:1]), ("hypotheses", [{"held": HELD[0]}] * 2),
@@ -93,8 +63,33 @@ def test_a_file_of_another_content_is_named(confirmed) -> None:
         confirmed.answer(SUM, WORDS)
 
 
+def test_what_confirms_is_read_when_it_is_whole(invented):
+    lost = (("no_stop_gradient", 7),)
+    study = invented({"no_stop_gradient": 1.0}, seeds=range(12), lost=lost, hypotheses=ASKED, confirmatory=True)
+    with pytest.raises(StudyError, match=r"runs to do: 1\. A study that confirms is read when it is whole"):
+        study.answer(SUM, WORDS)
+    assert not (study.folder / "answers.json").exists()
+    text = report(study)
+    assert "No answers yet: a confirmatory study is read when it is whole (1 run to do)." in text
+    assert "confirmatory study of X-FM, incomplete ·" in text and text.count("Incomplete: 23 of 24 runs.") == 2
+    store.write_failed(study.folder, study.spec, {lost[0]: "diverged"})
+    study.answer(SUM, WORDS)  # a run that failed twice is a result
+    assert len(study.answers()) == 2 and "ncomplete" not in report(study)
+
+
+@pytest.mark.parametrize(("question", "words", "named"), [
+    ("", WORDS, "question"), ("two\nlines", WORDS, "question"), (SUM, WORDS[:1], "hypotheses"),
+    (SUM, [*WORDS, WORDS[0]], "hypotheses"), (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
+    (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
+])  # fmt: skip
+def test_anything_else_is_refused(confirmed, question, words, named):
+    with pytest.raises(ConfigError, match=named):
+        confirmed.answer(question, words)
+    assert not (confirmed.folder / "answers.json").exists()
+
+
 @pytest.mark.parametrize("path", ASKING, ids=lambda path: path.parent.name)
-def test_shipped_studies_that_confirm_say_what_came_of_their_hypotheses(path) -> None:
+def test_shipped_studies_that_confirm_say_what_came_of_their_hypotheses(path):
     study = Study.load(path)
     if len(study.missing()):
         assert not (study.folder / "answers.json").exists(), "read before it is whole"
@@ -143,8 +138,34 @@ def refused(study: Study, message: str) -> None:
     assert not study.table.exists(), "before anything is trained"
 
 
+REFUSED = {  # explored arms, the study to confirm, the error
+    "two seeds": ({"seeds": [3, 4]}, {}, "xfm has 2 seeds in look; an interval needs 3"),
+    "test": ({"split": "test"}, {}, r"no study explored it \(of look, longer none has split = 'validation'\)"),
+    "no exploration": ({}, {"explored": ()}, r"no study explored it \(there is none\)"),
+    "another regime": ({"changes": {"train.lr": 1e-5}}, {}, "no run of xfm's config in look and longer"),
+    "no baseline": ({}, {"primary": "grounding, acc@0.5"}, "has no baseline, or no better direction"),
+    "unknown": ({}, {"primary": "naming, acuracy"}, "was not measured in look"),
+    "one length": ({"lengths": ({},)}, {"explored": ["look"]}, "xfm: ends at 12 steps; show the effect at 2 numbers"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_no_exploration_has_shown_is_refused(case, look, confirm):
+    explored, asked, said = REFUSED[case]
+    look(**explored)
+    refused(confirm(**asked), said)
+    assert admission.require_admitted(confirm(**asked | {"confirmatory": False}).spec, Path()) is None
+
+
 def test_a_metric_that_was_learnt_is_admitted(look, confirm):
-    values = look().results().query("metric == @NAMING and variant == 'xfm'")["value"]
+    """Of an arm that no exploration has, the study's own runs are judged."""
+    explored = look()
+    checks = admission.admissions(
+        dataclasses.replace(explored.spec, explored=()), explored.folder.parent, explored.measurements
+    )
+    assert all(check.part == "horizons" and "ends at 12 steps" in check.why for check in checks if not check.admitted)
+    assert [check.n for check in checks if check.part == "learnt"] == [5, 5]
+    values = explored.results().query("metric == @NAMING and variant == 'xfm'")["value"]
     study = confirm()
     row, *arms = study.admission().itertuples()
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
@@ -167,28 +188,6 @@ def test_a_metric_at_its_baseline_is_refused_with_its_numbers(look, confirm):
     confirm(NAMING).run()
 
 
-def test_two_seeds_are_too_few(look, confirm):
-    look(seeds=[3, 4])
-    refused(confirm(), "xfm has 2 seeds in look; an interval needs 3")
-
-
-def test_the_test_split_is_no_exploration(look, confirm):
-    look(split="test")
-    refused(confirm(), r"no study explored it \(of look, longer none has split = 'validation'\)")
-    refused(confirm(explored=()), r"no study explored it \(there is none\)")
-
-
-def test_another_regime_admits_nothing(look, confirm):
-    look(changes={"train.lr": 1e-5})
-    refused(confirm(), "no run of xfm's config in look and longer")
-
-
-def test_what_has_no_baseline_or_was_not_measured_is_refused(look, confirm):
-    look()
-    refused(confirm("grounding, acc@0.5"), "has no baseline, or no better direction")
-    refused(confirm("naming, acuracy"), "was not measured in look")
-
-
 def test_the_strongest_baseline_counts_and_must_be_known(look, confirm):
     study = look({"xfm": -4})
     store.write_ngram(study.folder, {LOSS: 3.7})
@@ -204,17 +203,10 @@ def test_the_strongest_baseline_counts_and_must_be_known(look, confirm):
 def test_each_arm_must_have_learnt_what_it_trains(look, confirm, monkeypatch):
     look({"no_mim": 5})
     monkeypatch.setattr(admission, "_ASKED", {"mlm": LOSS})
-    refused(
-        confirm(), rf"variants = .*no_mim: {re.escape(LOSS)}: no_mim has 4.2.* nats .* baseline \(unigram\) is 4.05"
-    )
+    said = rf"{re.escape(LOSS)}: no_mim has 4.2.* nats .* baseline \(unigram\) is 4.05"
+    refused(confirm(), rf"variants = .*no_mim: {said}")
     monkeypatch.setattr(admission, "_ASKED", {})
     refused(confirm(), "no_mim: no run of its config has measured what it trains")
-
-
-def test_an_effect_is_shown_at_two_numbers_of_steps(look, confirm):
-    look(lengths=({},))
-    refused(confirm(explored=["look"]), "xfm: ends at 12 steps; show the effect at 2 numbers of steps")
-    assert admission.require_admitted(confirm(confirmatory=False, explored=["look"]).spec, Path()) is None
 
 
 def test_a_plan_says_what_fails_before_anything_is_trained(look, confirm, monkeypatch):
@@ -225,13 +217,10 @@ def test_a_plan_says_what_fails_before_anything_is_trained(look, confirm, monkey
     assert re.search(r"admission +3 of 5 checks fail", text) and "not admitted by" in text
     assert [check.part for check in made.admission if not check.admitted] == ["baseline", "horizons", "horizons"]
     assert "show the effect at 2 numbers of steps" in text and "(unigram) is 4.0500" in made._repr_html_()
-
-
-def test_an_arm_that_no_exploration_has_is_judged_by_the_studys_own_runs(look, confirm):
-    study = look()
-    checks = admission.admissions(dataclasses.replace(study.spec, explored=()), study.folder.parent, study.measurements)
-    assert all(check.part == "horizons" and "ends at 12 steps" in check.why for check in checks if not check.admitted)
-    assert [check.n for check in checks if check.part == "learnt"] == [5, 5]
+    rows = made.tables()[-1]
+    assert rows["not admitted by"].tolist() == ["baseline", "horizons"] and rows["variant"].tolist()[1] == "2 arms"
+    text = str(confirm(LOSS, explored=[]).plan())  # which no exploration precedes: nothing has failed
+    assert re.search(r"admission +none of 5 checks fails, 5 cannot be made before an exploration", text)
 
 
 def test_a_run_that_failed_counts_as_the_worst(look, confirm):
@@ -268,4 +257,3 @@ def test_an_admitted_report_shows_mean_interval_and_baseline(look, confirm):
     order = [page.index(f'id="{name}"') for name in
              ("question", "design", "admission", "effects", "change", "limits")]  # fmt: skip
     assert order == sorted(order)
-    assert isinstance(study.admission(), pd.DataFrame)

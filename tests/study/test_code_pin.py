@@ -1,24 +1,24 @@
-"""The code of a study is pinned with its first result; another package is refused, or accepted for a reason."""
-
-from __future__ import annotations
+"""What a study pins: the code of its first result, and the precision in which its runs were trained."""
 
 import json
 import multiprocessing
-import sys
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import pytest
-from study.conftest import ROOT, tiny, without
-
-from xfm.config import ConfigError
-from xfm.study import StudyError, code_pin, command, runner
-from xfm.study.code_pin import CodeChanged
-from xfm.study.study_metrics import Measured, Metric
-from xfm.study.worker import Outcome, measure
-
-sys.path.insert(0, str(ROOT / "scripts"))
 import house
+import pytest
+import torch
+from study.conftest import ROOT, TINY, outcome, tiny, without
+
+from xfm import recipes
+from xfm.config import ConfigError
+from xfm.runs import precision
+from xfm.runs.precision import reached
+from xfm.study import Study, StudyError, code_pin, command, run_records, runner, worker
+from xfm.study.code_pin import CodeChanged
+from xfm.study.study_metrics import Ask
+from xfm.study.worker import measure
 
 SMALL = {"flow.py": "the stop\n", "train/loop.py": "steps\n", "objectives/mlm.py": "a loss\n", ".hidden.py": "x",
          "study/worker.py": "measures\n", "study/spec.py": "plans\n", "plots/charts.py": "bars\n",
@@ -29,26 +29,15 @@ BROKEN = ["", "[]", "{}", '{"files": 3}', '{"files": {"a": 1}}', '{"files": {}, 
           '{"files": {}, "found": [["xfm", "1"]]}', '{"files": {}, "spec": {"hash": 1}}']  # fmt: skip
 
 
-def outcome(*_: object) -> Outcome:
-    known = Metric("lower", "nats", 9.0, "untrained")
-    return Outcome([Measured("language", "m", 1.0, 5, known)], 1.0, [], [])
-
-
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package of a few files, as this process has imported it."""
     root = tmp_path / "xfm"
     for name, text in SMALL.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     monkeypatch.setattr(code_pin, "_ROOT", root)
-    reload(monkeypatch)
-    return root
-
-
-def reload(monkeypatch) -> None:
-    """As a new process would have it."""
     monkeypatch.setattr(code_pin, "_IMPORTED", code_pin.package_files())
+    return root
 
 
 @pytest.fixture
@@ -81,18 +70,10 @@ def test_what_pinned_files_import_is_pinned():
     root, missing = code_pin._ROOT, set()
     for path in files:
         for _, name in house.imports((root / path).read_text("utf-8"), ("xfm", *Path(path).parent.parts)):
-            module = name.split(".")
-            while module and not (found := _source(root.parent, module)):
-                module.pop()
-            if module[1:] and found not in files:
-                missing.add(found)
+            parts = name.split(".")[1:]
+            names = [f"{'/'.join(parts[:n])}{end}" for n in range(len(parts), 0, -1) for end in (".py", "/__init__.py")]
+            missing |= {*[found for found in names if (root / found).is_file()][:1]} - files
     assert missing <= without, "pin these, or say why not"
-
-
-def _source(parent: Path, module: list[str]) -> str:
-    """The file of a module, named from xfm/ on; "" where there is none."""
-    places = parent.joinpath(*module).with_suffix(".py"), parent.joinpath(*module, "__init__.py")
-    return next((str(place.relative_to(parent / "xfm")) for place in places if place.is_file()), "")
 
 
 def test_it_is_pinned_with_the_first_result_and_the_command_accepts_and_goes_on(study, package, monkeypatch, capsys):
@@ -119,7 +100,7 @@ def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study,
     (package / "flow.py").write_text("no stop\n")
     (package / "model").mkdir()
     (package / "model/xfm.py").write_text("new\n")
-    reload(monkeypatch)
+    monkeypatch.setattr(code_pin, "_IMPORTED", code_pin.package_files())  # as a new process would have it
     grown = tiny("pinned", tmp_path, seeds=[0, 1, 2])
     with pytest.raises(CodeChanged, match=r"xfm/flow.py and xfm/model/xfm.py\. Put the files back.*--accept-code"):
         grown.run()
@@ -176,3 +157,47 @@ def test_a_broken_pin_is_named_with_the_way_out(tmp_path, text):
     (tmp_path / "code.json").write_text(text)
     with pytest.raises(StudyError, match=r"code.json: must have files.*Put a good copy back"):
         code_pin.read(tmp_path)
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """Trains a study on a machine of this precision, and returns its report. `warning`: what it warns of."""
+
+    def of(study: Study, here: str, warning: str = "") -> str:
+        machine = {"torch": "2", "device": "cpu", "precision": here}
+        monkeypatch.setattr(runner, "measure", lambda *_: outcome()._replace(machine=[machine]))
+        monkeypatch.setattr(code_pin, "reached", lambda asked: asked if asked in ("fp32", "bf16") else here)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            study.run()
+        assert [warning in str(w.message) for w in heard] == [True] * bool(warning)
+        return study.report().read_text()
+
+    return of
+
+
+def test_a_run_says_which_precision_it_had_and_a_job_returns_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for has, native in ((False, "fp32"), (True, "bf16")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"avx2": True, "avx512_bf16": has})
+        assert [*map(reached, ("auto", "native", "fp32", "bf16"))] == ["fp32", native, "fp32", "bf16"]
+    assert recipes.get("study").train.precision in precision.BY_MACHINE
+    config = tiny("one", tmp_path).spec.config("xfm", 3).replace({"init_from": "", "train.precision": "native"})
+    asks = [Ask("naming", "evaluate")]
+    (machine,) = worker.measure(config.to_json(), str(tmp_path / "runs"), asks, str(tmp_path / "told")).machine
+    assert machine["precision"] == "bf16" and machine["torch"] == torch.__version__
+
+
+def test_seeds_that_two_machines_share_are_named_but_for_a_precision_that_a_variant_asks_for(tmp_path, train):
+    native = {"seeds": [0, 1], "changes": TINY | {"train.precision": "native"}}
+    study = tiny("moved", tmp_path, **native)
+    page = train(study, "bf16")
+    assert "Trained in bf16: 4 runs." in page and "another precision" not in page
+    without(study, "no_stop_gradient", seed=1)
+    page = train(study, "fp32", "of seed 1 are in another precision")
+    assert "Trained in bf16: 3 runs and fp32: 1 run." in page
+    assert "Some runs of seed 1 are in another precision" in page
+    study = tiny("asks", tmp_path, **native, variants={"xfm": {}, "narrow": {"train.precision": "fp32"}})
+    assert "another precision" not in train(study, "bf16")
+    assert [line["precision"] for line in run_records.read_records(study.folder / "machines.csv")] == ["bf16"] * 4
+    assert code_pin.precisions(study.spec, study.folder, [("xfm", 0), ("narrow", 0)]) == ["Trained in bf16: 1 run."]

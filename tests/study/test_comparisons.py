@@ -1,25 +1,29 @@
-"""Pareto fronts, mean ranks, contrasts: against what they say word by word, and over simulated studies."""
-
-from __future__ import annotations
+"""Pareto fronts and their figures, mean ranks, contrasts: word by word, and over simulated studies."""
 
 import itertools
+import json
 import math
-import warnings
+import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from matplotlib.text import Annotation, Text
 from scipy import stats
 from study.conftest import METRICS, PRIMARY, without
 
 from xfm.config import ConfigError
+from xfm.plots.effect_labels import far
+from xfm.plots.pareto import pareto
 from xfm.report import sentences
 from xfm.study import StudyError, store
 from xfm.study.comparisons import front, on_front
 from xfm.study.contrasts import ratio
-from xfm.study.statistics import mean_interval, paired
+from xfm.study.statistics import paired
 
 MEANS = arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 3)), elements=st.integers(0, 3).map(float))
 TWO = {"no_stop_gradient": 0.7, "no_guidance": 0.0, "neither": 1.4}
@@ -44,14 +48,6 @@ def test_probabilities_say_how_sure_the_front_is_and_dominance_is_that_of_paired
         assert dominated[b, a] == all(low > 0 for low in lows)
     _, probability, dominated = front(values[:2])
     assert np.isnan(probability).all() and not dominated.any()
-
-
-def test_intervals_are_scipys() -> None:
-    x = np.random.default_rng(3).normal(0.7, 2, (7, 20))
-    expected = stats.ttest_1samp(x, 0).confidence_interval(0.95)
-    assert mean_interval(x)[1:] == (pytest.approx(expected.low), pytest.approx(expected.high))
-    with warnings.catch_warnings(action="error"):
-        assert np.isnan(mean_interval(np.zeros((0, 2)))).all()
 
 
 def values_of(study, metric: str = "naming, accuracy"):
@@ -81,15 +77,11 @@ def test_a_ratios_interval_is_what_a_t_test_does_not_refuse(values):
     for r, inside in ((low, True), (high, True), (low - 1e-3, False), (high + 1e-3, False)):
         t = stats.t.ppf(0.975, 5) * stats.sem(own := above - r * below)
         assert (abs(own.mean()) <= t + 1e-9) == inside or own.std() < 1e-9
-
-
-def test_a_ratio_has_no_ends_where_nothing_is_divided_by():
-    assert ratio(np.ones(4), np.array([1.0, -1, 2, -1]))[1:] == (-math.inf, math.inf)
+    assert ratio(np.ones(4), np.array([1.0, -1, 2, -1]))[1:] == (-math.inf, math.inf), "nothing is divided by"
     assert np.isnan(ratio(np.ones(2), np.ones(2))[1:]).all()
 
 
 def test_what_is_recovered_of_a_difference_and_the_share_of_one_contrast_in_another(invented):
-    """The latter as what lifting the stop does without guidance, of what it does with it."""
     study = invented(TWO | {"no_guidance": 0.35})
     table = study.recovered("xfm", "no_stop_gradient", "naming, accuracy").set_index("variant")
     assert table.index.tolist() == ["no_guidance", "neither"]
@@ -121,14 +113,12 @@ def test_what_mends_an_ablation_is_told_by_how_much_it_gives_back(invented):
     study = invented({"no_stop_gradient": 1.0, mend: 0.4, "no_guidance": 0.0}, primary=[PRIMARY[0]])
     (said,) = sentences.gaps_closed(study.measurements)
     row = study.recovered("no_stop_gradient", "xfm", PRIMARY[0]).set_index("variant").loc[mend]
-    assert 0.3 < row["low"] < 0.6 < row["high"] < 0.9
     share, low, high = (f"{100 * row[name]:.0f}\u00a0%" for name in ("share", "low", "high"))
     assert said.startswith(f"{mend} on {PRIMARY[0]}: closes {share} of the gap from no_stop_gradient to xfm")
     assert f"{low} to {high}, Fieller" in said and said in study.report().read_text("utf-8")
     assert not sentences.gaps_closed(invented(TWO, root=study.folder).measurements), "they share nothing"
     harmless = invented({"no_stop_gradient": 0.0, mend: 0.4}, primary=[PRIMARY[0]], root=study.folder / "harmless")
-    told = f"no_stop_gradient is not shown to differ from xfm on {PRIMARY[0]}: there is no gap to close."
-    assert sentences.gaps_closed(harmless.measurements) == [told]
+    assert "there is no gap to close" in sentences.gaps_closed(harmless.measurements)[0]
 
 
 def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):
@@ -159,9 +149,7 @@ def test_on_what_a_specialist_is_not_asked_it_stands_at_the_baseline(invented):
     lines = [line for axes in study.figure("pareto", [PRIMARY[0], naming]).axes for line in axes.lines]
     (square,) = (line for line in lines if line.get_marker() == "s")
     assert square.get_ydata()[0] == pytest.approx(100 * effect)
-    rows = study.effects()
-    assert ("neither", naming) not in {*rows[["variant", "metric"]].itertuples(index=False, name=None)}
-    assert len(rows) == 3 * len(METRICS) - 1
+    assert len(study.effects()) == 3 * len(METRICS) - 1, "no effect of theirs"
     study.table.write_text(whole)
     without(study, "neither", grounding)
     with pytest.raises(StudyError, match="at no seed have all variants"):
@@ -181,3 +169,90 @@ def test_mean_ranks_of_a_study_are_by_family(invented):
     without(study, "neither", seed=3)
     failed = study.mean_ranks("naming, accuracy").set_index("variant").loc["neither", "rank"]
     assert failed == pytest.approx((9 * means["neither"] + 4) / 10, abs=0.2), "a failed run is last"
+
+
+AXES = [("language", "higher"), ("vision", "lower"), ("both", "higher")]
+
+
+def drawn(places: list[tuple[float, ...]], metrics: int):
+    """A figure of variants whose differences on `metrics` axes are `places`."""
+    same = {"unit": "", "lacking": False, "baseline": np.nan, "probability": 0.5, "dominated_by": ""}
+    rows = [
+        {"variant": f"v{i}", "metric": name, "better": better, "front": not i % 2, "effect": at, "mean": at,
+         "effect_low": at - 0.3, "effect_high": at + 0.3} | same
+        for i, place in enumerate(places)
+        for (name, better), at in zip(AXES[:metrics], place, strict=False)
+    ]  # fmt: skip
+    return pareto(pd.DataFrame(rows), "v0", "crowded")
+
+
+def check(figure, variants: int) -> None:
+    figure.draw_without_rendering()
+    scale = 72 / figure.dpi
+    for axes in figure.axes:
+        texts = [t for t in axes.texts if isinstance(t, Annotation) and re.fullmatch(r"\d+", t.get_text())]
+        assert [text.get_text() for text in texts] == [str(i + 1) for i in range(variants)]
+        marks = np.array([axes.transData.transform(text.xy) for text in texts]) * scale
+        middles = np.array([Text.get_window_extent(text).get_points().mean(0) for text in texts]) * scale
+        assert all(axes.get_window_extent().contains(*middle / scale) for middle in middles), "a number is in its panel"
+        for i, (text, mark, middle) in enumerate(zip(texts, marks, middles, strict=True)):
+            near = [np.hypot(*(np.delete(of, i, axis=0) - middle).T).min(initial=99) for of in (middles, marks)]
+            assert near[0] > 7 and near[1] > 5, "no number covers another, or a mark"
+            if text.arrow_patch is None:
+                assert np.hypot(*(mark - middle)) < near[1], "without a line it is the nearest mark's"
+
+
+CROWD = [(0.0, 0.0), (-0.67, 0.93), (0.48, -0.4), (-0.43, 0.93), (-1.26, 0.3), (-0.5, 0.05), (-0.85, 0.05),
+         (-0.75, 0.62), (-0.47, 0.62), (-5.1, -6.9)]  # fmt: skip
+
+
+@pytest.mark.parametrize("metrics", [2, 3])
+def test_marks_that_a_far_one_presses_together_keep_their_numbers(metrics):
+    """It is far beyond the panel on every metric: a triangle at the edge stands for it, its number inside."""
+    check(drawn(CROWD, 2), len(CROWD))
+    places = [tuple(0.3 * np.cos([i, i + 1, i + 2])) for i in range(6)]
+    figure = drawn([*places, (60.0, 60.0, 60.0)], metrics)
+    assert all(markers(axes) for axes in figure.axes)
+    check(figure, 7)
+
+
+@pytest.mark.parametrize("metrics", [2, 3])
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=1, max_size=6, unique_by=lambda p: (round(p[0]), p[1])))
+def test_numbers_are_apart_wherever_marks_are(metrics, places):
+    places = [(0.0, 0.0, 0.0), *places]
+    check(drawn(places, metrics), len(places))
+
+
+CASES = json.loads((Path(__file__).parents[2] / "widgets/tests/far.json").read_text("utf-8"))
+SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0, "neither": -0.3, "pixels": 60.0}
+NAMING = PRIMARY[2]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["what"])
+def test_what_is_far_is_the_same_here_and_in_a_page(case):
+    assert far({str(i): tuple(span) for i, span in enumerate(case["spans"])}) == {str(i) for i in case["far"]}
+
+
+def markers(axes) -> list[str]:
+    return [line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">", "v", "^")]
+
+
+def test_effects_seeds_and_the_front_have_an_arrow_and_the_numbers(invented):
+    study = invented(SHIFT)
+    row = study.effects().set_index(["variant", "metric"]).loc[("pixels", NAMING)]
+    near = study.pairs().query("metric == @NAMING and variant != 'pixels'")["difference"].abs().max()
+    axes = study.figure("effects", NAMING).axes[0]
+    assert max(map(abs, axes.get_xlim())) < 100 * 2 * near < 100 * row["effect"]
+    assert markers(axes) == [">"] and axes.get_xlim()[1] in axes.lines[-1].get_xdata()
+    told = "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * row[end] for end in ("effect", "low", "high")))
+    assert [text.get_text() for text in axes.texts] == [told]
+    assert not markers(invented(SHIFT | {"pixels": 0.9}, root=study.folder).figure("effects", NAMING).axes[0])
+    values = study.results().query("metric == @NAMING and variant != 'pixels'")["value"] * 100
+    axes, reach = study.figure("seeds", NAMING).axes[0], values.max() - values.min()
+    low, high = axes.get_xlim()
+    assert markers(axes) == [">"] and values.min() - reach < low < high < values.max() + reach
+    assert [text.get_text() for text in axes.texts] == [f"{100 * row['mean']:.3g}"]
+    front = study.figure("pareto", [PRIMARY[0], NAMING]).axes[0]
+    assert front.xaxis_inverted() and markers(front) == ["<"], "a loss that is far higher: worse, so to the left"
+    assert "5" in [text.get_text() for text in front.texts], "it has its number"

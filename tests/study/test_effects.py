@@ -1,6 +1,4 @@
-"""Effects of made-up studies, whose truth is known; their tables and figures."""
-
-from __future__ import annotations
+"""Effects of made-up studies, whose truth is known; their tables, figures, sentences and page."""
 
 import math
 import re
@@ -9,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from study.conftest import KNOWN, METRICS, PRIMARY, edited, without
+from study.conftest import KNOWN, METRICS, PRIMARY, TINY, edited, tiny, without
 
 from xfm.base.numbers import number
 from xfm.config import ConfigError
@@ -25,7 +23,7 @@ def row(table, variant, metric):
     return table[(table["variant"] == variant) & (table["metric"] == metric)].iloc[0]
 
 
-def test_a_planted_effect_is_found_although_the_seeds_differ_by_more(invented):
+def test_a_planted_effect_is_found_and_stands_in_tables_and_figures_beside_its_baseline(invented):
     study = invented(SHIFT)
     table = study.effects()
     for metric in PRIMARY:
@@ -48,15 +46,44 @@ def test_a_planted_effect_is_found_although_the_seeds_differ_by_more(invented):
         study.pairs("xmf")
     with pytest.raises(ConfigError, match=r"primary = 'naming, acuracy'.*did you mean 'naming, accuracy'"):
         invented(SHIFT, primary=["naming, acuracy"], root=study.folder).effects()
-
-
-def test_a_missing_run_costs_its_pairs_alone_and_the_table_says_so(invented):
-    study = invented(SHIFT, lost=(("no_guidance", 4), ("no_guidance", 5)))
-    table, missing = study.effects(), study.missing()[["variant", "seed", "why"]]
-    assert row(table, "no_guidance", NAMING)[["n", "note"]].tolist() == [8, "2 of 10 pairs missing"]
-    assert row(table, "no_stop_gradient", NAMING)[["n", "note"]].tolist() == [10, ""]
-    assert missing.to_numpy().tolist() == [["no_guidance", seed, "not run yet"] for seed in (4, 5)]
-    assert set(study.pairs().query("variant == 'no_guidance'")["seed"]) == {0, 1, 2, 3, 6, 7, 8, 9}
+    head, _, *lines = study.to_markdown("all").splitlines()
+    columns = [cell.strip() for cell in head.strip("|").split("|")]
+    assert columns[4:9] == ["baseline", "xfm", "value", "effect", "95 % interval"]
+    assert [line.startswith("| **") for line in lines] == [True] * 6 + [False] * 2
+    assert len(study.to_markdown().splitlines()) == 2 + 6, "primary ones, where there are any"
+    found = row(study.effects(), "no_stop_gradient", NAMING)
+    line = next(line for line in lines if "naming" in line and "no_stop" in line)
+    assert f"| {100 * found['effect']:+.2f} " in line and "%, higher is better" in line and "1.00 chance" in line
+    text = study.to_latex("all")
+    for word in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{naming, accuracy}", r"no\_stop\_gradient", r"\%"):
+        assert word in text
+    assert r"\textbf{grounding" not in text
+    assert "−" not in text and text.isascii(), "pdflatex knows no Unicode minus"
+    columns = text.split("{", 2)[2].split("}")[0]
+    assert {line.count("&") + 1 for line in text.splitlines() if line.endswith(r"\\")} == {len(columns)}
+    figure, table = study.figure(), study.effects()
+    axes = figure.axes[2]
+    lines = [line.get_xdata() for line in axes.lines]
+    for variant in SHIFT:
+        found = row(table, variant, "naming, accuracy")
+        differences = study.pairs().query("metric == 'naming, accuracy' and variant == @variant")["difference"]
+        assert any(len(x) == 10 and np.allclose(x, 100 * differences) for x in lines)
+        assert any(len(x) == 2 and np.allclose(x, [100 * found["low"], 100 * found["high"]]) for x in lines)
+    full = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+    assert [line.get_markerfacecolor() != "white" for line in full] == [True, False]
+    assert axes.get_xlabel().splitlines()[0] == "percentage points, right is better"
+    assert axes.get_xlabel().endswith("baseline 1.00 % (chance)")
+    found = row(study.effects(), "no_stop_gradient", LOSS)
+    assert (found["baseline"], found["baseline_name"]) == (4.05, "unigram")
+    level = 4.05 - found["mean_against"]
+    lines = [line.get_xdata() for line in study.figure("effects", LOSS).axes[0].lines]
+    assert sum(len(x) == 2 and np.allclose(x, level) for x in lines) == len(SHIFT)
+    assert any(np.allclose(line.get_xdata(), 4.05) for line in study.figure("seeds", LOSS).axes[0].lines)
+    panels = [[text.get_text() for text in axes.texts] for axes in study.figure().axes]
+    assert not any("baseline" in text for texts in panels for text in texts)
+    edited(study, lambda row: row | {LOSS: float(row[LOSS]) + 1.0})
+    axes = next(axes for axes in study.figure().axes if axes.get_title(loc="left") == LOSS)
+    assert "xfm: at or above baseline" in [text.get_text() for text in axes.texts]
 
 
 def test_a_table_is_the_callers_own_and_of_what_the_files_hold_now(invented):
@@ -122,99 +149,31 @@ def test_a_value_that_is_not_finite_counts_as_the_worst(invented):
     assert pair["failed"] and pair["value"] == min(worst, KNOWN[NAMING].baseline) == 0.01
 
 
-def test_the_baseline_is_in_the_table_and_where_it_lies_in_the_figures(invented):
-    study = invented(SHIFT)
-    found = row(study.effects(), "no_stop_gradient", LOSS)
-    assert (found["baseline"], found["baseline_name"]) == (4.05, "unigram")
-    level = 4.05 - found["mean_against"]
-    lines = [line.get_xdata() for line in study.figure("effects", LOSS).axes[0].lines]
-    assert sum(len(x) == 2 and np.allclose(x, level) for x in lines) == len(SHIFT)
-    assert any(np.allclose(line.get_xdata(), 4.05) for line in study.figure("seeds", LOSS).axes[0].lines)
-    panels = [[text.get_text() for text in axes.texts] for axes in study.figure().axes]
-    assert not any("baseline" in text for texts in panels for text in texts)
-    edited(study, lambda row: row | {LOSS: float(row[LOSS]) + 1.0})
-    axes = next(axes for axes in study.figure().axes if axes.get_title(loc="left") == LOSS)
-    assert "xfm: at or above baseline" in [text.get_text() for text in axes.texts]
-
-
 def test_the_verdict_on_a_primary_metric_is_that_of_holm(invented):
     table = invented({"no_stop_gradient": 0.25, "no_guidance": 0.3}, noise=0.2).effects()
     first, other = table[table["role"] == "primary"], table[table["role"] == "secondary"]
     shown = first["verdict"] != "no difference shown"
     assert (shown == (first["p_holm"] <= 0.05)).all() and set(first["judged_by"]) == {"Holm"}
-    excluded = (first["low"] > 0) | (first["high"] < 0)
-    assert (excluded & ~shown).any(), "an uncorrected interval alone is no verdict"
+    assert (((first["low"] > 0) | (first["high"] < 0)) & ~shown).any(), "an uncorrected interval alone is no verdict"
     assert set(other["judged_by"]) == {"interval"}
 
 
 def test_a_baseline_that_differs_between_runs_is_none():
-    one, other = (
-        Measured("vision", "m", 0.5, 9, Metric("higher", "%", level, "wrong picture")) for level in (0.1, 0.2)
-    )
+    one, other = (Measured("vision", "m", 0.5, 9, Metric("higher", "%", at, "wrong picture")) for at in (0.1, 0.2))
     once = store.merge({}, [one])
     assert store.merge(once, [one]) == once and once["m"][:4] == one.known[:4] and once["m"].n == 9
     assert store.merge(once, [other])["m"] == Metric("higher", "%", None, "differs between runs", "vision", 9)
     assert store.merge(once, [one._replace(n=8)])["m"].n is None
 
 
-def test_markdown_and_latex_have_primary_metrics_bold_and_units(invented):
-    study = invented(SHIFT)
-    head, _, *lines = study.to_markdown("all").splitlines()
-    columns = [cell.strip() for cell in head.strip("|").split("|")]
-    assert columns[4:9] == ["baseline", "xfm", "value", "effect", "95 % interval"]
-    assert [line.startswith("| **") for line in lines] == [True] * 6 + [False] * 2
-    assert len(study.to_markdown().splitlines()) == 2 + 6, "primary ones, where there are any"
-    found = row(study.effects(), "no_stop_gradient", NAMING)
-    line = next(line for line in lines if "naming" in line and "no_stop" in line)
-    assert f"| {100 * found['effect']:+.2f} " in line and "%, higher is better" in line and "1.00 chance" in line
-    text = study.to_latex("all")
-    for word in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{naming, accuracy}", r"no\_stop\_gradient", r"\%"):
-        assert word in text
-    assert r"\textbf{grounding" not in text
-    assert "−" not in text and text.isascii(), "pdflatex knows no Unicode minus"
-    columns = text.split("{", 2)[2].split("}")[0]
-    assert {line.count("&") + 1 for line in text.splitlines() if line.endswith(r"\\")} == {len(columns)}
-
-
-def test_the_forest_shows_every_pair_and_the_interval(invented):
-    study = invented(SHIFT)
-    figure, table = study.figure(), study.effects()
-    axes = figure.axes[2]
-    lines = [line.get_xdata() for line in axes.lines]
-    for variant in SHIFT:
-        found = row(table, variant, "naming, accuracy")
-        differences = study.pairs().query("metric == 'naming, accuracy' and variant == @variant")["difference"]
-        assert any(len(x) == 10 and np.allclose(x, 100 * differences) for x in lines)
-        assert any(len(x) == 2 and np.allclose(x, [100 * found["low"], 100 * found["high"]]) for x in lines)
-    full = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
-    assert [line.get_markerfacecolor() != "white" for line in full] == [True, False]
-    assert axes.get_xlabel().splitlines()[0] == "percentage points, right is better"
-    assert axes.get_xlabel().endswith("baseline 1.00 % (chance)")
-
-
 def test_a_notebook_shows_six_columns_of_the_effects(invented):
-    study = invented({"<b>": 0.7}, variants={"xfm": {}, "<b>": {"train.lr": 1e-3}})
-    table = study.effects()
-    page = table._repr_html_()
+    table = invented({"<b>": 0.7}, variants={"xfm": {}, "<b>": {"train.lr": 1e-3}}).effects()
+    page, found = table._repr_html_(), table.iloc[0]
     head = re.findall("<th>(.*?)</th>", page[: page.index("</thead>")])
     assert [name for name in head if name] == ["variant", "metric", "effect", "95 % CI", "p", "verdict"]
-    found = table.iloc[0]
     assert f"{number(found['effect'], sign=True)} nats" in page and "<b>" not in page and "&lt;b&gt;" in page
-    assert len(table.columns) == 30 and f"Six of {len(table.columns)} columns" in page
+    assert f"Six of {len(table.columns)} columns" in page
     assert type(table.query("n > 0")) is type(table[["n"]]) is pd.DataFrame and "p_holm" in table[["p_holm"]].to_html()
-
-
-def test_a_panel_says_where_the_reference_does_not_beat_the_baseline(invented):
-    study, (loss, _, naming) = invented(SHIFT), PRIMARY
-    for metric, change, corner in (
-        (loss, 1.0, "xfm: at or above baseline"),
-        (naming, -0.9, "xfm: at or below baseline"),
-    ):
-        before = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
-        assert not any("or" in text for text in before[metric]) and corner not in str(before)
-        edited(study, lambda row, metric=metric, change=change: row | {metric: float(row[metric]) + change})
-        after = {axes.get_title(loc="left"): [t.get_text() for t in axes.texts] for axes in study.figure().axes}
-        assert corner in after[metric]
 
 
 def test_the_command_leaves_tables_and_figures(invented, capsys):
@@ -246,10 +205,7 @@ def test_effects_against_the_step_are_paired_means_of_windows(invented):
     figure = study.figure("steps")
     assert [axes.get_title(loc="left") for axes in figure.axes if axes.axison] == [*SHIFT]
     assert figure.axes[0].lines[0].get_xydata().ravel().tolist() == pytest.approx([100, 0.2, 140, 0.55])
-    assert "MLM loss of texts, nats" in [axes.get_ylabel() for axes in figure.axes]
     assert "Effects against the step" in study.report().read_text("utf-8")
-    words = " ".join(text.get_text() for text in study.figure("steps", PRIMARY[2]).texts)
-    assert "no training loss belongs" in words.replace("\n", " ")
 
 
 def test_an_ngram_stands_beside_the_baseline(invented):
@@ -261,3 +217,68 @@ def test_an_ngram_stands_beside_the_baseline(invented):
     said = "An n-gram of the two visible neighbours reaches 3.0000 nats: no variant beats it."
     assert sentences.baselines(table)[0].endswith(said) and said in study.report().read_text("utf-8")
     assert "unigram, 3.0000 n-gram" in study.to_markdown() and "(n-gram)" in study.by_field()["baseline"].iloc[0]
+
+
+NAMING = "naming, accuracy"
+
+
+def test_a_sentence_says_the_way_the_size_and_the_interval(invented, tmp_path):
+    """Conclusions are of the primary metrics, and count the rest."""
+    table = invented(SHIFT).effects()
+    rows = {key: rows.iloc[0] for key, rows in table.groupby(["variant", "metric"])}
+    found = rows["no_stop_gradient", NAMING]
+    size, low, high = (f"{100 * found[name]:+.2f}" for name in ("effect", "low", "high"))
+    start = f"no_stop_gradient is better than xfm on {NAMING}: {size} points (95 % CI {low} to {high}, 10 seeds); p = "
+    assert sentences.effect(found).startswith(start)
+    assert " is worse than xfm on " in sentences.effect(rows["no_stop_gradient", LOSS]), "a loss that grows"
+    found = rows["no_guidance", NAMING]
+    detectable = f"{100 * found['detectable']:.2f} points would be detected in 80 % of such studies."
+    assert found["low"] < 0 < found["high"] and ": no difference shown, " in sentences.effect(found)
+    assert sentences.effect(found).endswith(f". {detectable}")
+    said = sentences.conclusions(table)
+    assert said[0].endswith("the baseline (unigram) is 4.0500 nats.") and len(said) == 2 + 6 + 1, "baselines come first"
+    assert " of 2 secondary effects have an uncorrected interval without zero; about 0 would by chance" in said[-1]
+    explored = sentences.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
+    assert all("no difference" not in one for one in explored), "of an exploration what stands out"
+
+
+def test_the_page_has_everything_and_needs_no_other(invented):
+    variants = {"xfm": "xfm", "<b>evil</b>": "no_stop_gradient"}
+    study = invented({"<b>evil</b>": 0.7}, variants=variants, lost=(("xfm", 2),))
+    page = study.report().read_text("utf-8")
+    assert "<b>evil" not in page and "&lt;b&gt;evil" in page
+    for text in (*sentences.design(study.spec), *sentences.conclusions(study.effects())):
+        assert text.replace("<", "&lt;").replace(">", "&gt;") in page
+    assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 4
+    assert not re.search(r"(src|href)=[\"'](?!#|https://(openmoji|creativecommons|wordnet|doi))", page)
+    assert "What happened inside" not in page, "nothing was probed"
+    assert page.count("<h1") == 1 and not re.search(r"<th[^>]*></th>", page)
+    assert "<table" not in page[: page.index("<details>")] and page.count("<details>") == page.count("<table"), "folded"
+
+
+def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):
+    study = invented(SHIFT)
+    path = study.folder / "probes.csv"
+    record = {"step": 5, "drift": {"language": 0.123456789, "vision": None}, "cka": {"language": [1.0, 0.98765432]}}
+    run_records.add_records(path, ("xfm", 3), [{**record, "step": 0}, record])
+    with path.open("a") as file:
+        file.write("xfm,4,")
+    run_records.add_records(path, ("xfm", 4), [record])
+    run_records.add_records(path, ("no_guidance", 4), [])
+    found = study.probes()
+    assert found.keys() == {"xfm"} and [[r["step"] for r in seed] for seed in found["xfm"]] == [[0, 5], [5]]
+    assert found["xfm"][1][0]["drift"] == {"language": 0.1235, "vision": None}
+    head = "variant,seed,step,drift/language,drift/vision,cka/language"
+    assert path.read_text().startswith(f"{head}\nxfm,3,0,0.1235,null,")
+
+
+def test_a_probed_study_shows_what_happened_inside(tmp_path):
+    study = tiny("probed", tmp_path, changes=TINY | {"train.probe_every": 2})
+    study.run()
+    records = study.probes()
+    steps = {v: [[r["step"] for r in seed] for seed in seeds] for v, seeds in records.items()}
+    assert steps == {"xfm": [[0, 2, 4]], "no_stop_gradient": [[0, 2, 4]]}
+    held = [records[v][0][-1]["held_back"]["itm"] for v in records]
+    assert held[0] > 0 == held[1]
+    page = study.report().read_text("utf-8")
+    assert "What happened inside" in page and 'id="figure-probes"' in page

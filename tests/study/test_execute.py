@@ -1,24 +1,26 @@
-"""The order of jobs, second tries, and what a failure leaves undone; progress, as jobs note it."""
-
-from __future__ import annotations
+"""Jobs: their order, second tries, failures and progress; on a cluster, through submitit."""
 
 import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from study import victim
+from study.conftest import tiny
 
-from xfm.study import Study, live_progress, runner
+from xfm.cli import main
+from xfm.config import ConfigError
+from xfm.study import Study, code_pin, command, live_progress, runner
 from xfm.study.code_pin import CodeChanged
-from xfm.study.execute import InProcess, Job, execute
-
-from .conftest import tiny
+from xfm.study.command import slurm_options as options
+from xfm.study.execute import InProcess, Job, Slurm, _Call, execute
 
 LOG: list[str] = []
 
@@ -34,12 +36,10 @@ ORDER = itertools.count()
 
 
 def made(name: str, failures: int = 0, then: tuple[Job, ...] = ()) -> Job:
-    """A job that is in order after those that were made before it."""
     return Job(name, (work, name, failures), Path(name), 10, list(then), order=next(ORDER))
 
 
 def run(*first: Job, executor=None, slots: float = 1) -> tuple[list[str], dict[str, str]]:
-    """The outcomes in their order, and what failed and why."""
     LOG.clear()
     results = [*execute(first, executor or InProcess(), slots)]
     why = {job.name: str(outcome) for job, outcome in results if isinstance(outcome, Exception)}
@@ -59,8 +59,7 @@ def test_a_warm_start_of_several_seeds_does_not_bring_their_runs_before_the_next
     assert [seed for _, seed in filter(None, trained)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
-def test_a_failure_has_a_second_try_and_the_rest_goes_on():
-    """What waits for a failed job fails with its reason, and is not tried."""
+def test_a_failure_has_a_second_try_and_changed_code_is_none():
     outcomes, why = run(made("a", failures=1), made("b", failures=2), made("c"))
     assert outcomes == ["A", "C"] and why == {"b": "b does not work"}
     assert LOG == ["a", "a", "b", "b", "c"]
@@ -68,8 +67,6 @@ def test_a_failure_has_a_second_try_and_the_rest_goes_on():
     assert outcomes == ["C"] and why.keys() == {"start", "a", "b"}
     assert why["b"] == "start failed: ValueError: start does not work" and LOG == ["start", "start", "c"]
 
-
-def test_changed_code_is_no_failure_of_a_run_and_ends_it_all():
     def changed() -> None:
         LOG.append("changed")
         raise CodeChanged("worker: ...")
@@ -127,39 +124,32 @@ def test_a_study_that_is_terminated_or_one_worker_of_it_ends_when_all_have_saved
     assert len([*study.runs.glob("*/seed3/state.pt")]) == 2
 
 
-def records(run: str, steps: int):
-    return [{"run": run, "step": i} for i in range(steps)]
-
-
 def test_progress_is_reported_once_a_second_at_most_and_a_job_stops_when_its_study_is_gone(tmp_path, monkeypatch):
     now, folder = iter(range(0, 100)), tmp_path / "notes"
     with monkeypatch.context() as patch:
         patch.setattr(live_progress.time, "monotonic", lambda: next(now) * 0.25)
         noted: list[int] = []
         patch.setattr(Path, "write_text", lambda path, text, encoding: noted.append(int(text)))
-        live_progress.report([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
+        steps = [*({"run": "stage1", "step": i} for i in range(2)), *({"run": "run", "step": i} for i in range(10))]
+        live_progress.report(steps, "run", tmp_path / "note")
     assert noted == [0, 3, 7], "a warm start's steps are not the run's"
     monkeypatch.setattr(live_progress, "_EVERY", 0)
-    live_progress.report(records("run", 3), "run", folder / "note")  # which it never saw
+    live_progress.report(steps[-3:], "run", folder / "note")  # which it never saw
     folder.mkdir()
 
     def train():
-        yield from records("run", 2)
+        yield from steps[2:4]
         assert live_progress.read(folder / "note") == 2
         (folder / "note").unlink()
         folder.rmdir()
-        yield from records("run", 2)
+        yield from steps[2:4]
 
     with pytest.raises(live_progress.Stopped, match="goes on from step 1"):
         live_progress.report(train(), "run", folder / "note")
 
 
-def jobs_of(folder: Path, *names: str) -> list[Job]:
-    return [Job(name, (), folder / name, 10) for name in names]
-
-
 def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
-    start, a, b = jobs_of(tmp_path, "start", "a", "b")
+    start, a, b = (Job(name, (), tmp_path / name, 10) for name in ("start", "a", "b"))
     with live_progress.Progress("stop", [start, a, b], runs=5, ready=3, show=True) as view:
         view.ended(start, of_run=False, found=False)
         a.progress_file.write_text("4")
@@ -173,3 +163,80 @@ def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
     with live_progress.Progress("stop", [a], runs=5, ready=3) as view:
         view.ended(a, of_run=True, found=False)
     assert capsys.readouterr().err == "", "nothing in a file, unless asked for"
+
+
+@pytest.fixture
+def submitit():
+    pytest.importorskip("submitit")
+
+
+def double(value: int) -> tuple[int, int]:
+    return 2 * value, os.getpid()
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"workers": 0}, "workers = 0: must be 1 or more with --slurm"),
+    ({"tell": "plan"}, r"slurm = \['partition=gpu'\]: must be left out with --plan"),
+    ({"tell": "metrics"}, r"slurm = \['partition=gpu'\]: must be left out with --metrics"),
+    *(({"tell": tell, "slurm": [], "accept_code": "a typo"}, f"accept_code = 'a typo': must be left out with --{tell}")
+      for tell in ("plan", "metrics")),
+
+])  # fmt: skip
+def test_what_trains_nothing_takes_no_cluster_and_accepts_no_code(given, said, tmp_path):
+    with pytest.raises(ConfigError, match=said):
+        command(str(tmp_path), **{"slurm": ["partition=gpu"]} | given)
+    read = {"partition": "gpu", "timeout_min": 240, "mem_gb": 3.5, "constraint": "a=b"}
+    assert options([f"{name}={value}" for name, value in read.items()]) == read and options([]) == {}
+    for bad in ("partition", "=gpu", ""):
+        with pytest.raises(ConfigError, match="must be key=value, as partition=gpu"):
+            options([bad])
+
+
+def test_a_job_is_a_process_with_its_own_look_at_the_package_and_its_error_is_the_error_itself(
+    tmp_path, submitit, monkeypatch
+):
+    with Slurm(tmp_path, 2, cluster="local", timeout_min=2) as cluster:
+        future = cluster.submit(code_pin.checked, {"flow.py": "of another machine"}, os.getpid)
+        with pytest.raises(CodeChanged, match=r"worker: .*xfm/"):
+            future.result()
+    assert [*tmp_path.glob("*_log.out")]
+    with pytest.raises(ConfigError, match="slurm cluster"):
+        Slurm(tmp_path, partition="gpu")
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(ConfigError, match=r'pip install "xfm-lab\[slurm\]"'):
+        Slurm(tmp_path)
+
+
+def test_its_end_cancels_what_is_left_and_a_preempted_job_is_the_same_call_again(tmp_path, monkeypatch, submitit):
+    cancelled = []
+
+    class Job:
+        def result(self):
+            while not cancelled:
+                threading.Event().wait(0.01)
+            raise RuntimeError("cancelled")
+
+        def cancel(self, check=True):
+            cancelled.append(self)
+
+    cluster = Slurm(tmp_path, 1, cluster="debug")
+    monkeypatch.setattr(cluster._cluster, "submit", lambda *_, **__: Job())
+    running, waiting = cluster.submit(double, 1), cluster.submit(double, 2)
+    while not running.running() or not cluster._jobs:
+        threading.Event().wait(0.01)
+    cluster.shutdown()
+    assert len(cancelled) == 1 and waiting.cancelled() and str(running.exception()) == "cancelled"
+    again = _Call(double).checkpoint(3)
+    assert again.function(*again.args) == ((6, os.getpid()), None)
+
+
+def test_the_command_runs_a_study_on_it(tmp_path, monkeypatch, capsys, submitit):
+    monkeypatch.setattr(runner, "measure", victim.quick)
+    study = tiny("cluster", tmp_path, seeds=[1, 2])
+    study.folder.mkdir(parents=True)
+    (study.folder / "spec.json").write_text(study.spec.to_json())
+    main(["study", str(study.folder), "--runs", str(study.runs), "--slurm", "cluster=debug", "timeout_min=3"])
+    said = capsys.readouterr()
+    assert len(study.missing()) == 0 and "about" in said.err and "report.html" in said.out
+    assert [*(study.runs / ".slurm").iterdir()], "submitit's files lie beside the runs"
+    assert command(str(study.folder), runs=study.runs, slurm=["cluster=debug"]).spec == study.spec

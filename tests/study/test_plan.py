@@ -1,7 +1,5 @@
 """A plan: its arithmetic, its detectable effects against statsmodels and simulation, its words."""
 
-from __future__ import annotations
-
 import math
 import re
 import shutil
@@ -37,7 +35,6 @@ def frame(differences, metric: str = LOSS, variant: str = "no_stop_gradient", ag
 
 
 def pilot(pairs: pd.DataFrame, known=KNOWN, of=None) -> Measurements:
-    """What an exploration with these pairs has measured."""
     labels = {v: {"train.lr": 1e-3 + i * 1e-4} for i, v in enumerate(pairs["variant"].unique()) if len(v) == 1}
     of = of or (spec(variants={"xfm": "xfm", "no_stop_gradient": "no_stop_gradient"} | labels))
     theirs = pairs.assign(variant=pairs["against"], value=pairs["value_against"])
@@ -55,10 +52,7 @@ def row(table: pd.DataFrame, metric: str = LOSS):
     return table[table["metric"] == metric].iloc[0]
 
 
-# ---- detectable effects
-
-
-def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level():
+def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level_and_what_is_not_known_is_told():
     differences = [0.1, 0.3, 0.2, 0.6]
     found = row(detectable_effects(spec(), {"before": pilot(frame(differences))}))
     sd = np.std(differences, ddof=1)
@@ -69,9 +63,14 @@ def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level():
     assert alone["alpha"] == 0.05 and alone["detectable"] < found["detectable"]
     too_few = spec(primary=PRIMARY, seeds=range(6))  # 3 x 2 / 2^6 > .05: judged by intervals
     assert row(detectable_effects(too_few, {"before": pilot(frame(differences))}))["alpha"] == 0.05
+    one = detectable_effects(spec(), {"before": pilot(frame([0.1]))})
+    assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
+    assert row(one, PRIMARY[1])["note"] == "no exploration has a pair of runs that measured it"
+    two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": pilot(frame([0.1, 0.3]))})
+    assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
 
 
-def test_the_spread_is_of_the_own_pairs_or_lent_by_another_comparison():
+def test_the_spread_is_of_the_own_pairs_and_of_the_same_configs_or_lent():
     a, b = frame([1.0, 2.0, 4.0], variant="a"), frame([0.0, 5.0], variant="b")
     found = row(detectable_effects(spec(), {"before": pilot(pd.concat([a, b]))}))
     pooled = math.sqrt((2 * np.var([1, 2, 4], ddof=1) + np.var([0, 5], ddof=1)) / 3)
@@ -82,17 +81,6 @@ def test_the_spread_is_of_the_own_pairs_or_lent_by_another_comparison():
     many.loc[3, "failed"] = True  # which does not count; the exploration with the most pairs does
     found = row(detectable_effects(spec(), {"few": pilot(few), "many": pilot(many)}))
     assert (found["from"], found["pairs"], found["sd"]) == ("many", 3, pytest.approx(2.0))
-
-
-def test_what_is_not_known_and_a_reference_at_the_baseline_are_told():
-    one = detectable_effects(spec(), {"before": pilot(frame([0.1]))})
-    assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
-    assert row(one, PRIMARY[1])["note"] == "no exploration has a pair of runs that measured it"
-    two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": pilot(frame([0.1, 0.3]))})
-    assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
-
-
-def test_the_spread_is_of_the_same_configs_where_an_exploration_has_them():
     long, short = spec(primary=[LOSS]), spec(changes={"train.lr": 1e-5})
     few, many = frame([0.1, 0.3, 0.2, 0.6]), frame([1.0, 3.0, 2.0, 6.0, 4.0])
     pilots = {"short": pilot(many, of=short), "same": pilot(few, of=long)}
@@ -103,9 +91,6 @@ def test_the_spread_is_of_the_same_configs_where_an_exploration_has_them():
     assert (found["from"], found["pairs"], found["note"]) == ("named", 2, ""), "whatever it is called there"
     found = row(detectable_effects(long, {"short": pilots["short"]}))
     assert (found["from"], found["pairs"]) == ("short", 5) and "of other configs" in found["note"]
-
-
-# ---- the whole
 
 
 @pytest.fixture
@@ -140,6 +125,9 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     rates = {f"lr {rate}": {"train.lr": rate} for rate in (1e-4, 2e-4, 4e-4)}
     tiny("rates", tmp_path, variants=rates | {"more": {"data.texts": 8}}, changes=TINY | {"init_from": ""}).plan()
     assert len(timed) == 4 + 2, "arms that take as long are timed once"
+    taught = tiny("taught", tmp_path, variants=["xfm", "guide_clip"], seeds=[3, 4]).plan()
+    assert taught.first == {"warm start": 2, "teacher": 2}
+    assert "before them 2 warm starts and 2 teachers, each shared by the arms of its seed" in str(taught)
 
 
 def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(measured, tmp_path, timed):
@@ -157,7 +145,7 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
     assert len(timed) == 1, "the warm start of the new seed"
 
 
-def test_words_and_tables(tmp_path, timed, invented):
+def test_words_and_tables_and_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed, invented):
     explored = invented({"no_stop_gradient": 1.0})
     settings = {"variants": ["xfm", "no_stop_gradient"], "primary": PRIMARY, "confirmatory": True, "runs": tmp_path}
     study = Study("next", seeds=range(20, 28), explored=["invented"], root=explored.folder.parent, **settings)
@@ -173,9 +161,6 @@ def test_words_and_tables(tmp_path, timed, invented):
     assert row(made.detectable)["detectable"] == pytest.approx(size)
     assert f"{size:.4f}" in text and f"{size:.4f}" in page and page.count("<table") == 4
     assert not (study.folder / "results.csv").exists()
-
-
-def test_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed):
     variants = ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"]
     given = {"variants": variants, "seeds": range(6), "primary": PRIMARY[:2], "confirmatory": True}
     text = str(tiny("few", tmp_path, **given).plan())

@@ -1,7 +1,5 @@
 """What a study says where things are not as usual: before its first pair, and of odd metrics, labels, arguments."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest
@@ -19,7 +17,6 @@ LOSS, NAMING = PRIMARY[0], PRIMARY[2]
 
 
 def test_a_primary_metric_of_which_no_direction_is_better_has_no_front_and_the_page_is_made(tmp_path, monkeypatch):
-    """MIM's loss is against each run's own targets."""
     mim = "validation/images/mim"
     monkeypatch.setitem(METRICS, mim, ("vision", 0.5, 0.02))
     monkeypatch.setitem(KNOWN, mim, Metric("lower", "MSE", 1.0, "constant", "vision", 400))

@@ -1,7 +1,5 @@
 """The statistics against scipy, enumeration and closed forms; then what they promise, over simulated studies."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -36,15 +34,12 @@ def test_the_interval_is_the_paired_t_interval_and_p_not_below_the_smallest(x):
         assert found.d == pytest.approx(expected.statistic / math.sqrt(len(x)))
 
 
-def test_many_pairs_are_drawn_from_and_agree_with_t():
+def test_many_pairs_are_drawn_from_and_few_or_equal_ones_have_no_interval():
     x = np.random.default_rng(0).normal(0.3, 1, 40)
     found = paired(x)
     assert found.p == pytest.approx(stats.ttest_1samp(x, 0).pvalue, abs=0.01)
     assert found == paired(x), "the draws are keyed"
     assert paired(np.linspace(1, 2, 40)).p == pytest.approx(found.p_min)
-
-
-def test_few_or_equal_differences_have_no_interval_or_one_without_width_and_no_d():
     for n in range(3):
         found = paired([0.5] * n)
         assert found.n == n and (found.effect == 0.5 if n else math.isnan(found.effect))
@@ -54,6 +49,9 @@ def test_few_or_equal_differences_have_no_interval_or_one_without_width_and_no_d
         assert (found.effect, found.low, found.high) == pytest.approx((value,) * 3)
         assert (found.p, found.detectable) == (p, 0) and math.isnan(found.d)
     assert math.isnan(paired([0.3 - 0.1, 0.2 - 0.0, 0.7 - 0.5]).d), "equal but for rounding"
+    assert detectable(5, 0.05, "sign flips") == math.inf == detectable(8, 0.05 / 8, "sign flips")
+    for x in (np.full(5, 3.0), np.arange(5.0)):
+        assert paired(x, "sign flips").detectable == math.inf
 
 
 @pytest.mark.parametrize(("d", "n"), [(0.2, 199), (0.5, 34), (0.8, 15)])
@@ -74,12 +72,6 @@ def test_the_detectable_effect_is_found_in_80_of_100_studies(tests, n):
         size = detectable(n, level, "sign flips")
         found = np.mean(sign_flip(rng.normal(size, 1, (n, 2000))) <= level)
         assert found == pytest.approx(0.8, abs=0.03) and (size > detectable(n, level) or n >= 15)
-
-
-def test_where_no_p_can_reach_the_level_nothing_is_detectable():
-    assert detectable(5, 0.05, "sign flips") == math.inf == detectable(8, 0.05 / 8, "sign flips")
-    for x in (np.full(5, 3.0), np.arange(5.0)):
-        assert paired(x, "sign flips").detectable == math.inf
 
 
 @given(DIFFERENCES, st.floats(0.01, 20))
@@ -105,35 +97,28 @@ def test_holm_is_statsmodels(p):
 P = st.floats(1e-6, 1)
 
 
-@given(st.lists(P, min_size=1, max_size=6))
-def test_of_one_metric_gates_are_holm_and_of_one_comparison_a_fixed_sequence(p):
-    assert gatekeeping([[x] for x in p])[:, 0] == pytest.approx(holm(p))
-    assert gatekeeping([p])[0] == pytest.approx(np.maximum.accumulate(p))
+def by_hand(p: np.ndarray, alpha: float) -> np.ndarray:
+    """Two metrics. Of comparisons that have passed both gates the level goes to the others, as Holm's would."""
+    k, rejected, before = len(p), np.zeros(p.shape, bool), None
+    while before is None or (rejected != before).any():
+        done, before = rejected.all(1).sum(), rejected.copy()
+        each = alpha / (k - done) if done < k else 0
+        for i, m in itertools.product(range(k), range(2)):
+            if rejected[i, :m].all():
+                rejected[i, m] |= p[i, m] <= each
+    return rejected
 
 
 @given(st.lists(st.lists(P, min_size=2, max_size=2), min_size=2, max_size=3), st.floats(0.01, 0.2))
 def test_gates_reject_what_steps_by_hand_reject(p, alpha):
     """The procedure as it is told: every comparison has alpha / k; what rejects passes it on."""
-    p = np.array(p)
-    assert (gatekeeping(p) <= alpha).tolist() == by_hand(p, alpha).tolist()
+    assert (gatekeeping(np.array(p)) <= alpha).tolist() == by_hand(np.array(p), alpha).tolist()
 
 
-def by_hand(p: np.ndarray, alpha: float) -> np.ndarray:
-    """Two metrics. Of comparisons that have passed both gates the level goes to the others, as Holm's would."""
-    k = len(p)
-    rejected = np.zeros(p.shape, bool)
-    while True:
-        done = rejected.all(1).sum()
-        each = alpha / (k - done) if done < k else 0
-        before = rejected.copy()
-        for i, m in itertools.product(range(k), range(2)):
-            if not rejected[i, m] and rejected[i, :m].all():
-                rejected[i, m] = p[i, m] <= each
-        if (rejected == before).all():
-            return rejected
-
-
-def test_a_gate_that_stays_shut_shuts_what_is_behind_it():
-    adjusted = gatekeeping([[0.2, 0.0001, 0.0001], [0.001, math.nan, 0.0001]])
+@given(st.lists(P, min_size=1, max_size=6))
+def test_of_one_metric_gates_are_holm_and_of_one_comparison_a_fixed_sequence(p):
+    assert gatekeeping([[x] for x in p])[:, 0] == pytest.approx(holm(p))
+    assert gatekeeping([p])[0] == pytest.approx(np.maximum.accumulate(p))
+    adjusted = gatekeeping([[0.2, 0.0001, 0.0001], [0.001, math.nan, 0.0001]])  # one that stays shut
     assert (adjusted[0] >= 0.2).all() and adjusted[1, 0] == pytest.approx(0.002)
     assert math.isnan(adjusted[1, 1]) and adjusted[1, 2] == 1

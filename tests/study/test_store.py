@@ -1,8 +1,9 @@
-"""results.csv and curves.csv: what a kill leaves of them, what pandas reads in them, and what is refused."""
+"""results.csv and curves.csv: what a kill leaves, what is read in them, what is refused; committed tables."""
 
-from __future__ import annotations
-
+import hashlib
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xfm.study import Spec, StudyError, growing_csv, store, worker
+from xfm.study import Spec, Study, StudyError, growing_csv, store, worker
 from xfm.study.study_metrics import Measured, Metric
 
 SPEC = Spec("s", "smoke", {"xfm": {}, "a, b=1": {"train.lr": 1e-3}}, (0, 1, 2))
@@ -111,7 +112,7 @@ def test_what_is_not_of_this_spec_is_refused(old, new, message, tmp_path):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 59, 60, 61, 119, 240, 1000, 7919])
-def test_a_curve_has_at_most_60_points_each_the_mean_of_its_steps(steps: int):
+def test_a_curve_has_at_most_60_points_each_the_mean_of_its_steps(steps):
     rng = np.random.default_rng(steps)
     losses = rng.normal(size=steps)
     records = [{"step": i, "loss": float(losses[i]), "texts/mlm": 1.0, "texts/mlm/accuracy": 0.5} for i in range(steps)]
@@ -146,3 +147,34 @@ def test_a_trained_study_has_the_curves_of_its_runs(measured):
         own = [(r["step"] + 1, r[key]) for r in records if key in r]
         assert steps.tolist() == [step for step, _ in own]
         assert values == pytest.approx([value for _, value in own], rel=1e-3)
+
+
+STUDIES_FOLDER = Path(__file__).parents[2] / "studies"
+GOLDEN = Path(__file__).with_name("committed_tables.json")
+STUDIES = sorted(
+    spec.parent.name for spec in STUDIES_FOLDER.glob("*/spec.json") if (spec.parent / "results.csv").exists()
+)
+TABLES = ("effects", "pairs", "learnt", "mean_ranks", "spread", "median_shares", "admission", "pareto", "by_field")
+
+
+def fingerprint(values: pd.Series):
+    if values.dtype.kind not in "if":
+        return hashlib.blake2b(repr([str(v) for v in values]).encode(), digest_size=8).hexdigest()
+    x = values.to_numpy(float)
+    known = np.where(np.isfinite(x), x, 0.0)
+    return [int((~np.isfinite(x)).sum()), float(known.sum()), float(known @ np.cos(np.arange(len(x))))]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_committed_study_gives_the_same_tables(name):
+    """`committed_tables.json` has of each table and column a hash of its texts, or sums of its numbers, to 1e-9."""
+    study, golden = Study.load(STUDIES_FOLDER / name), json.loads(GOLDEN.read_text("utf-8"))[name]
+    made = {title: getattr(study, title)() for title in TABLES if title != "pareto"}
+    made |= {"pareto": study.pareto() if len(study.spec.primary) in (2, 3) else pd.DataFrame()}
+    assert made.keys() == golden.keys()
+    for title, columns in golden.items():
+        assert [*made[title]] == [*columns], title
+        for column, before in columns.items():
+            now = fingerprint(made[title][column])
+            same = now == before if isinstance(before, str) else np.allclose(now, before, rtol=1e-9, atol=1e-9)
+            assert same, f"{title}, {column}: {now}, not {before}"

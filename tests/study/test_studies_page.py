@@ -1,6 +1,4 @@
-"""docs/studies.md: its examples run in the order of the page, with trainings played; its numbers are the studies'."""
-
-from __future__ import annotations
+"""docs/studies.md and studies/README.md: examples run, with trainings played; what they say is in the studies' data."""
 
 import json
 import re
@@ -72,7 +70,7 @@ def test_its_examples_run(world, capsys):
     assert "by 2 workers" in said and "nothing to accept" in said and "report.html" in said
 
 
-def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored_gap() -> None:
+def test_what_the_page_says_of_recipes_margins_and_baselines_is_in_the_studies():
     runs = json.loads((ROOT / "studies/warm_start.json").read_text("utf-8"))["runs"]
     assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])
     (regime,) = (run["changes"] for run in runs if run["changes"].get("train.steps") == 1500)
@@ -83,17 +81,10 @@ def test_recipes_are_what_was_tried_last_and_a_margin_is_a_fifth_of_the_explored
     checks = insulation.admission().query("part == 'baseline'").set_index("metric")
     assert checks["admitted"].tolist() == [False, True, True], "its encoders read worse than an n-gram"
     assert checks.loc[LOSS, "baseline_name"] == "n-gram" and checks.loc[LOSS, "baseline"] < 4 < checks.loc[LOSS, "low"]
-
-
-def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
     study = Study.load(ROOT / "studies/general")
     found = [each for each in admissions(study.spec, study.folder.parent) if each.part == "baseline"]
     assert [each.admitted for each in found] == [True] * 3 and len(study.spec.seeds) == 12
     assert [each.variant for each in found] == ["bert_like", "beit_like", "xfm"]
-
-
-def test_the_committed_ngram_is_the_one_that_studies_compare_with() -> None:
-    """It takes half a minute to make, `python studies/make_ngram.py`: here its files are held against each other."""
     made = json.loads((ROOT / "studies/ngram.json").read_text("utf-8"))
     folders = [path.parent for path in (ROOT / "studies").glob("*/baselines.json")]
     assert len(folders) == 13
@@ -101,3 +92,21 @@ def test_the_committed_ngram_is_the_one_that_studies_compare_with() -> None:
         levels = read_ngram(folder)
         assert {*levels} == {*filter(has_ngram, read_metrics(folder))}
         assert levels == pytest.approx({key: made[read_spec(folder).split][key] for key in levels}, abs=1e-4)
+
+
+STUDIES = Path(__file__).parents[2] / "studies"
+INDEX = (STUDIES / "README.md").read_text("utf-8")
+CONFIRM = {"insulation", "general", "negatives", "guidance", "mends", "elsewhere"}
+
+
+def test_the_index_has_every_study_with_its_seeds_and_a_section_for_every_question():
+    specs = {path.parent.name: Study.load(path.parent).spec for path in STUDIES.glob("*/spec.json")}
+    assert {name for name, spec in specs.items() if spec.kind == "confirmatory"} == CONFIRM
+    for name, spec in specs.items():
+        seeds = f"{min(spec.seeds)}–{max(spec.seeds)}"
+        assert re.search(rf"^\| \[`{name}`\]\({name}\) \| {spec.kind} \| {seeds}\W", INDEX, re.M), name
+    headings = re.findall(r"^#+ (.+)$", INDEX, re.M)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert {*re.findall(r"\]\(#([^)]+)\)", INDEX)} <= anchors
+    answered = {*re.findall(r"^\*\*\[`[\w-]+`\]\(([\w-]+)\)", INDEX, re.M)}
+    assert answered >= CONFIRM

@@ -1,7 +1,5 @@
 """Studies that train: their rows, resuming, sharing, failing; in this process, in others, and on Dask."""
 
-from __future__ import annotations
-
 import json
 import math
 import multiprocessing
@@ -13,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from study.conftest import numbers, tiny
+from train.conftest import plain
 
 from xfm.config import ConfigError
 from xfm.recipes import prior_runs
@@ -26,28 +25,11 @@ LOSSES = ["texts/mlm", "pairs/itc", "pairs/itm", "pairs/imlm", "pairs/mim", "reg
           "regions/imlm", "regions/bbp", "images/mim"]  # fmt: skip
 
 
-@pytest.fixture
-def no_training(monkeypatch):
-    def refuse(*args):
-        raise AssertionError("nothing is to be trained")
-
-    monkeypatch.setattr(worker, "train_to_end", refuse)
-
-
-def plain(records):
-    return [{k: v for k, v in record.items() if k not in ("seconds", "waited")} for record in records]
-
-
 def fake(rows_of):
-    """Stands in for training and measuring: a function of the config."""
-
-    def measure(config: str, root: str, tasks, progress: str, *more):
-        return Outcome(rows_of(json.loads(config)), 1.0, [], [])
-
-    return measure
+    return lambda config, *_: Outcome(rows_of(json.loads(config)), 1.0, [], [])
 
 
-def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
+def test_rows_are_the_evaluation_and_the_held_out_losses_of_runs_that_share_a_stage_1(measured):
     frame, run = measured.results(), measured.run_of("no_stop_gradient", 3)
     runs = [*frame[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)]
     assert runs == [("xfm", 3), ("no_stop_gradient", 3), ("no_guidance", 3)]
@@ -68,14 +50,11 @@ def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
     for loss, family in {"texts/mlm": "language", "pairs/mim": "vision", "pairs/itm": "vision-language"}.items():
         assert own.loc[f"validation/{loss}", "family"] == family
     assert own["seconds"].iloc[0] == pytest.approx(sum(r["seconds"] for r in run.metrics()), abs=0.01)
-
-
-def test_variants_share_a_stage_1_and_differ_from_the_first_gradient_on(measured):
     (start,) = (path for path in measured.runs.iterdir() if ".stage1-" in path.name)
     assert start.name == prior_runs.stage1(measured.spec.configs["xfm"].replace({"seed": 3})).name
     runs = [measured.run_of(variant, 3) for variant in measured.spec.variants]
     assert len({(run.folder / "init.safetensors").read_bytes() for run in runs}) == 1
-    records = [plain(run.metrics()) for run in runs]
+    records = [[*map(plain, run.metrics())] for run in runs]
     losses = [{k: v for k, v in record[0].items() if k.count("/") == 1} for record in records]
     assert losses[0] == losses[1] and len(losses[0]) == len(LOSSES), "same data, masks, weights; only gradients differ"
     moved = {k for k in losses[0] if losses[0][k] != losses[2][k]}
@@ -83,7 +62,8 @@ def test_variants_share_a_stage_1_and_differ_from_the_first_gradient_on(measured
     assert records[0][1] != records[1][1] != records[2][1]
 
 
-def test_a_study_resumes_from_its_table_without_run_folders(measured, tmp_path, no_training):
+def test_a_study_resumes_from_its_table_without_run_folders(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "train_to_end", None)
     shutil.copytree(measured.folder, tmp_path / "measured")
     study = Study.load(tmp_path / "measured" / "spec.json", runs=tmp_path / "nowhere")
     assert study.spec == measured.spec

@@ -1,7 +1,5 @@
 """One trained run for all tests of the trainer, real processes that start at once, and what the same run means."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import multiprocessing.forkserver
@@ -9,7 +7,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +20,26 @@ from xfm.train import Run, pretrain
 
 os.environ["ACCELERATE_USE_CPU"] = "true"  # bit for bit is a promise of the CPU
 SETTINGS = {  # what the tests count on, however recipes are tuned; with dropout, so that its draws matter
-    "model.text.dropout": 0.1,
-    "model.vision.drop_path": 0.1,
+    **{"model.text.dropout": 0.1, "model.vision.drop_path": 0.1, "objectives.mim.start": 0.5, "train.lr": 1e-3},
     **{f"objectives.{objective}.start": 0.25 for objective in ("itm", "imlm", "bbp")},
-    "objectives.mim.start": 0.5,
-    "train.steps": 12,
-    "train.save_every": 5,
-    "train.validate_every": 6,
-    "train.lr": 1e-3,
+    **{"train.steps": 12, "train.save_every": 5, "train.validate_every": 6},
 }
 TIMING = ("seconds", "waited")
 
 
 @pytest.fixture(scope="session")
-def config() -> RunConfig:
+def config():
     return recipes.get("smoke").replace(SETTINGS)
 
 
 @pytest.fixture(scope="session")
-def trained(config: RunConfig, once: Callable[..., Path]) -> Run:
+def trained(config, once):
     """The uninterrupted run of `config`. Not to be changed."""
     return Run.of(config, once("trained", lambda root: list(pretrain(config, root))))
 
 
 @pytest.fixture(scope="session")
-def processes(trained: Run) -> Any:
+def processes(trained):
     """A multiprocessing context whose processes begin with everything imported and the data in memory."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["train.ready"])
@@ -65,7 +57,6 @@ def plain(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Bit by bit, through dicts and lists."""
     if isinstance(a, torch.Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, dict):
@@ -83,7 +74,6 @@ def vouch(run: Run) -> None:
 
 
 def left(config: RunConfig, root: Path, step: int) -> Run:
-    """The run, trained until after this step, or whole, and left."""
     for record in pretrain(config, root):
         if record["step"] == step and record["run"] == config.name:
             break
@@ -91,35 +81,34 @@ def left(config: RunConfig, root: Path, step: int) -> Run:
 
 
 @pytest.fixture(scope="session")
-def stopped_once(config: RunConfig, once: Callable[..., Path]) -> Run:
+def stopped_once(config, once):
     """A run that was left after 10 of 12 steps. Not to be changed."""
     return Run.of(config, once("stopped", lambda root: left(config, root, 9)))
 
 
 def copied(run: Run, root: Path) -> Run:
-    """A run, to spoil."""
     shutil.copytree(run.root, root, dirs_exist_ok=True)
     return Run.of(run.config, root)
 
 
 @pytest.fixture
-def copy(trained: Run, tmp_path: Path) -> Run:
+def copy(trained, tmp_path):
     return copied(trained, tmp_path)
 
 
 @pytest.fixture
-def unfinished(stopped_once: Run, tmp_path: Path) -> Run:
+def unfinished(stopped_once, tmp_path):
     return copied(stopped_once, tmp_path)
 
 
 @pytest.fixture
-def goes_on(config: RunConfig, trained: Run, tmp_path: Path, assert_same: Any) -> Callable[..., None]:
+def goes_on(config, trained, tmp_path, assert_same):
     """A run that was left after so many steps goes on with the next one, and ends as if nothing had been."""
 
-    def check(done: int, root: Path = tmp_path, first: int | None = None) -> None:
-        run, first = Run.of(config, root), done if first is None else first
+    def check(done: int) -> None:
+        run = Run.of(config, tmp_path)
         assert steps_done(run) == len(run.metrics()) == done
-        assert [r["step"] for r in pretrain(config, root)] == [*range(first, 12)]
+        assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(done, 12)]
         assert_same(run.folder, trained.folder)
 
     return check
@@ -130,7 +119,7 @@ def steps_done(run: Run) -> int:
 
 
 @pytest.fixture(scope="session")
-def assert_same() -> Callable[[Path, Path], None]:
+def assert_same():
     def check(a: Path, b: Path) -> None:
         """Two run folders hold the same run: weights, optimizer state, records apart from what they took."""
         assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()

@@ -1,11 +1,10 @@
 """What the tests' processes do. Each sends its steps through `reports`, or what ended it."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -106,7 +105,6 @@ def lock_unsigned(path: Path, reports: Connection) -> None:
 
 
 def train_and_say(config: RunConfig, root: Path, reports: Connection) -> None:
-    """Trains, and sends whatever error ends it."""
     torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.5  # s; else 5
     try:
         train(config, root, reports)
@@ -124,3 +122,25 @@ def children_of(pid: int) -> list[int]:
 def kill(pid: int, number: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+@contextmanager
+def process(processes, function, *args) -> Iterator[tuple]:
+    ours, theirs = processes.Pipe()
+    child = processes.Process(target=function, args=(*args, theirs))
+    child.start()
+    theirs.close()
+    try:
+        yield child, ours
+    finally:
+        child.kill()
+        child.join()
+
+
+def received(reports: Connection) -> list:
+    sent = []
+    while True:
+        try:
+            sent.append(reports.recv())
+        except EOFError:
+            return sent

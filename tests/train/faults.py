@@ -1,8 +1,6 @@
 """What is done to the machine under a process of the tests: a small disk, no rights, little memory. The process is
 started for it and ends with it. Nothing is simulated: it is the kernel that refuses."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import resource
@@ -82,7 +80,6 @@ def protect(folder: Path, on: bool = True) -> None:
 
 
 def steps(records: Iterator[dict]) -> tuple[list[int], str]:
-    """The steps of the records, and what ended them."""
     done = []
     try:
         for record in records:
@@ -159,7 +156,6 @@ def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connecti
 
 
 def forget_data() -> None:
-    """As in a process that has just been started."""
     for function in (styles.pictures, wordnet.sentences, wordnet.definitions):
         function.cache_clear()
 

@@ -1,14 +1,15 @@
 """What each of several processes does: `torchrun ... ranks.py TASK FOLDER`. The tests read FOLDER."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def ids(texts: Any) -> Tensor:
 
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
-    seen, models, written = [], [], []
+    seen, models, written, records = [], [], [], []
     to_device, build_model = batch.on_device, prepare.build
     write, append = manifest.write_atomically, run_folder.append_json_lines
 
@@ -78,40 +79,46 @@ def train(root: Path) -> dict:
         seen.append(ids(first["texts"]))
         return to_device(batch, device)
 
-    step.on_device = step_gradient.on_device = spy
-    prepare.build = lambda config: models.append(build_model(config)) or models[-1]
-    manifest.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
-    run_folder.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}
-    config, records = recipes.get("smoke+stage1+no_guidance").replace(changes), []
-    for record in pretrain(config, root):
-        records.append(record)
-        if (record["run"], record["step"]) == (config.name, 1):
-            break
-    records += pretrain(config, root)
-    step.on_device = step_gradient.on_device = to_device
-    prepare.build = build_model
-    manifest.write_atomically, run_folder.append_json_lines = write, append
+    config = recipes.get("smoke+stage1+no_guidance").replace(changes)
+    with ExitStack() as patches:
+        for module, name, own in (
+            (step, "on_device", spy),
+            (step_gradient, "on_device", spy),
+            (prepare, "build", lambda config: models.append(build_model(config)) or models[-1]),
+            (manifest, "write_atomically", lambda path, data: written.append(path.name) or write(path, data)),
+            (run_folder, "append_json_lines", lambda path, rows: written.append(path.name) or append(path, rows)),
+        ):
+            patches.enter_context(patch.object(module, name, own))
+        for record in pretrain(config, root):
+            records.append(record)
+            if (record["run"], record["step"]) == (config.name, 1):
+                break
+        records += pretrain(config, root)
     return {"seen": seen, "weights": models[-1].state_dict(), "written": written, "records": records}
 
 
-def terminate_at(step: int, config: RunConfig, root: Path, rank: int) -> str:
-    """Trains; the last process alone is told to end, in a step. What this process was told."""
+@contextmanager
+def signal_at(step: int, number: int, rank: int) -> Iterator[None]:
+    """In that step, the last process alone gets a signal."""
     weights_at = loop.weights_at
 
     def patched(config: RunConfig, now: int):
         if now == step and rank == int(os.environ["WORLD_SIZE"]) - 1:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return weights_at(config, now)
 
-    loop.weights_at = patched
-    try:
-        for _ in pretrain(config, root):
-            pass
-    except SystemExit as ended:
-        return f"{ended.code}: {ended.said}"  # type: ignore[attr-defined]
-    finally:
-        loop.weights_at = weights_at
+    with patch.object(loop, "weights_at", patched):
+        yield
+
+
+def terminate_at(step: int, config: RunConfig, root: Path, rank: int) -> str:
+    """Trains; the last process alone is told to end, in a step. What this process was told."""
+    with signal_at(step, signal.SIGTERM, rank):
+        try:
+            list(pretrain(config, root))
+        except SystemExit as ended:
+            return f"{ended.code}: {ended.said}"  # type: ignore[attr-defined]
     return "went on"
 
 
@@ -120,7 +127,6 @@ def plain(records: Any) -> list[dict]:
 
 
 def two(folder: Path, rank: int) -> dict:
-    """Of two processes: gradients in all ways, runs that are left and gone on with."""
     words = Tokenizer.load(folder / "tokenizer.json")
     found: dict[str, Any] = {way: gradients(words, way) for way in WAYS}
     found["train"] = train(folder / "runs")
@@ -134,7 +140,6 @@ def two(folder: Path, rank: int) -> dict:
 
 
 def four(folder: Path, rank: int) -> dict:
-    """Of four processes: gradients, and a run that two have begun."""
     found: dict[str, Any] = {way: gradients(Tokenizer.load(folder / "tokenizer.json"), way) for way in ("ddp", "fsdp")}
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -143,16 +148,8 @@ def four(folder: Path, rank: int) -> dict:
 
 
 def killed(folder: Path, rank: int) -> dict:
-    """The last process is killed in step 2."""
-    weights_at = loop.weights_at
-
-    def patched(config: RunConfig, now: int):
-        if now == 2 and rank:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return weights_at(config, now)
-
-    loop.weights_at = patched
-    return {"records": plain(pretrain(left_config("killed"), folder / "left"))}
+    with signal_at(2, signal.SIGKILL, rank):
+        return {"records": plain(pretrain(left_config("killed"), folder / "left"))}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The authors' file becomes a run folder and comes back bit for bit; what does not fit is refused."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from reference.published_file import TINY
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from train.conftest import equal
 
 import xfm
 from xfm.base.files import FileError
@@ -31,28 +30,28 @@ State = dict[str, Tensor]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory):
     return tmp_path_factory.mktemp("published")
 
 
 @pytest.fixture(scope="module")
-def words(place: Path) -> Path:
+def words(place):
     return published_file.tokenizer(place / "roberta")
 
 
 @pytest.fixture(scope="module")
-def state() -> State:
+def state():
     return published_file.state()
 
 
 @pytest.fixture(scope="module")
-def file(place: Path, state: State) -> Path:
+def file(place, state):
     torch.save({"model": state, **BESIDE}, place / "xfm.th")
     return place / "xfm.th"
 
 
 @pytest.fixture(scope="module")
-def run(place: Path, file: Path, words: Path) -> Run:
+def run(place, file, words):
     return import_checkpoint(file, words, place / "runs" / "tiny" / "seed7", text_heads=4).run
 
 
@@ -61,10 +60,7 @@ def saved(folder: Path, content: object, name: str = "file.pt") -> Path:
     return folder / name
 
 
-# ---- what is imported
-
-
-def test_it_is_the_published_model(run: Run) -> None:
+def test_it_is_the_published_model_and_a_run_like_any_other(run, place):
     """Its outputs are those that were recorded from the published code."""
     model = Run.open(run.folder).model().double()
     assert (model.config, run.config.name, run.config.seed) == (tiny.CONFIG.model, "tiny", 7)
@@ -76,9 +72,6 @@ def test_it_is_the_published_model(run: Run) -> None:
     torch.testing.assert_close(image, expected["vision_embeds"][:, 1:], rtol=1e-9, atol=1e-12)
     own = dict(tiny.pretraining().model.named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in model.named_parameters())
-
-
-def test_a_run_like_any_other(run: Run, place: Path) -> None:
     lab = xfm.load(run.folder)
     assert lab.run.done and lab.tokenizer.vocabulary == TINY.vocabulary and run.damaged() == []
     scene = lab.scene(0)
@@ -89,7 +82,7 @@ def test_a_run_like_any_other(run: Run, place: Path) -> None:
     assert len([*xfm.pretrain(onwards, place / "runs")]) == 1
 
 
-def test_nothing_is_dropped_unsaid(place: Path, words: Path, state: State) -> None:
+def test_nothing_is_dropped_unsaid_and_the_command_says_what_it_did(place, words, state, file, tmp_path, capsys):
     file = saved(place, {"model": state, "optimizer": {"state": {0: torch.zeros(2)}}}, "again.pt")
     report = import_checkpoint(file, words, place / "again", text_heads=4)
     unused = {fate: {n for n, f in report.unused.items() if f == fate} for fate in report.unused.values()}
@@ -100,9 +93,6 @@ def test_nothing_is_dropped_unsaid(place: Path, words: Path, state: State) -> No
     assert said.count("captioning") == 1 and "of another shape: none" in said
     assert "fusion_encoder.roberta.embeddings.position_embeddings.weight" in said
     assert "vision_encoder.blocks.*.attn.relative_position_index (2)" in said and "left out: optimizer" in said
-
-
-def test_the_command_says_what_it_did(file: Path, words: Path, tmp_path: Path, capsys) -> None:
     out, back = str(tmp_path / "cli"), tmp_path / "back.th"
     main(["import-checkpoint", str(file), "--tokenizer", str(words), "--out", out, "--text-heads", "4"])
     assert "unused, captioning: text_encoder.lm_cap_head." in capsys.readouterr().out
@@ -112,16 +102,14 @@ def test_the_command_says_what_it_did(file: Path, words: Path, tmp_path: Path, c
     assert all(torch.equal(tensor, before[name]) for name, tensor in torch.load(back)["model"].items())
 
 
-# ---- and back
-
-
 def without(*parts: str) -> Callable[[State], State]:
     return lambda state: {n: t for n, t in state.items() if not any(p in n for p in parts)}
 
 
 INDEX = "vision_encoder.blocks.1.attn.relative_position_index"
 EXTRAS = {"vqkd.weight": torch.arange(6.0).view(2, 3), "steps": torch.tensor(5), "empty": torch.zeros(0, 3)}
-DECODER = "text_encoder.lm_head.decoder.weight"
+DECODER, FUSED = "text_encoder.lm_head.decoder.weight", "fusion_encoder.lm_head.decoder.bias"
+PLACES = "text_encoder.roberta.embeddings.position_ids"
 
 
 def each(floats: Callable[[Tensor], Tensor], others: Callable[[Tensor], Tensor] = lambda t: t) -> Callable:
@@ -139,12 +127,8 @@ FORMS: dict[str, Callable[[State], object]] = {
     "several processes": lambda state: {f"module.{n}": t for n, t in state.items()},
     "older names": lambda state: {n.replace("vision_encoder", "visual_encoder"): t for n, t in state.items()},
     "more": lambda state: state | EXTRAS,
-    "untied": lambda state: (
-        state | {DECODER: state[DECODER] + 1, "fusion_encoder.lm_head.decoder.bias": torch.ones(TINY.vocabulary)}
-    ),
-    "other buffers": lambda state: (
-        state | {INDEX: state[INDEX].T.contiguous(), "text_encoder.roberta.embeddings.position_ids": torch.arange(3)}
-    ),
+    "untied": lambda state: state | {DECODER: state[DECODER] + 1, FUSED: torch.ones(TINY.vocabulary)},
+    "other buffers": lambda state: state | {INDEX: state[INDEX].T.contiguous(), PLACES: torch.arange(3)},
     "no aliases": without("decoder.weight", "decoder.bias"),
     "no captioning": without("lm_cap_head"),
     "no buffers": without("position_ids", "_index"),
@@ -152,7 +136,7 @@ FORMS: dict[str, Callable[[State], object]] = {
 
 
 @pytest.mark.parametrize("form", [*FORMS, "safetensors"])
-def test_every_form_brings_the_same_weights(form: str, run: Run, state: State, words: Path, tmp_path: Path) -> None:
+def test_every_form_brings_the_same_weights(form, run, state, words, tmp_path):
     file = saved(tmp_path, FORMS[form](state)) if form != "safetensors" else tmp_path / "xfm.safetensors"
     if form == "safetensors":
         save_file({name: tensor.clone() for name, tensor in state.items()}, file)
@@ -162,15 +146,13 @@ def test_every_form_brings_the_same_weights(form: str, run: Run, state: State, w
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights.items())
 
 
-def test_a_run_of_this_toolkit_goes_out_and_comes_back(run: Run, words: Path, tmp_path: Path) -> None:
-    own = Run(tmp_path / "own", run.config)
-    shutil.copytree(run.folder, own.folder)
-    export_checkpoint(own.folder, tmp_path / "own.th")
+def test_a_run_of_this_toolkit_goes_out_and_comes_back(run, words, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "own")
+    export_checkpoint(tmp_path / "own", tmp_path / "own.th")
     report = import_checkpoint(tmp_path / "own.th", words, tmp_path / "back")
     assert report.run.config.model.text.heads == run.config.model.text.heads == 4, "which no shape tells"
     assert not report.missing and {*report.unused.values()} == {"alias", "derived"}
-    a, b = (load_file(folder / "model.safetensors") for folder in (own.folder, tmp_path / "back"))
-    assert a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+    assert equal(*(load_file(tmp_path / name / "model.safetensors") for name in ("own", "back")))
 
 
 @pytest.mark.parametrize(("field", "value", "said"), [
@@ -178,7 +160,7 @@ def test_a_run_of_this_toolkit_goes_out_and_comes_back(run: Run, words: Path, tm
     ("model.cross_attention", "dot", r"model\.cross_attention = 'dot': must be one of 'scaled_dot'"),  # same names
     ("model.text.encoder", "bert", r"model\.text\.encoder = 'bert': must be one of 'roberta'"),  # another epsilon
 ])  # fmt: skip
-def test_what_the_published_model_cannot_be_is_not_exported(field, value, said, run: Run, tmp_path: Path) -> None:
+def test_what_the_published_model_cannot_be_is_not_exported(field, value, said, run, tmp_path):
     other = Run(tmp_path / "run", run.config.replace({field: value}))
     other.make()
     weights = packed(build(other.config).state_dict())
@@ -190,10 +172,7 @@ def test_what_the_published_model_cannot_be_is_not_exported(field, value, said, 
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-# ---- fine-tuned files, another resolution, another tokenizer
-
-
-def test_heads_that_a_fine_tuned_file_lacks_start_fresh(state: State, words: Path, tmp_path: Path) -> None:
+def test_heads_that_a_fine_tuned_file_lacks_start_fresh(state, words, tmp_path):
     tuned = without("text_encoder.lm", "bbox_head", "itm_head")(state)
     tuned = {name.replace("text_encoder.roberta.", "text_encoder."): t for name, t in tuned.items()}
     report = import_checkpoint(saved(tmp_path, tuned), words, tmp_path / "run", text_heads=4)
@@ -207,7 +186,7 @@ def test_heads_that_a_fine_tuned_file_lacks_start_fresh(state: State, words: Pat
 
 
 @pytest.mark.parametrize("pixels", [96, 48])
-def test_tables_are_interpolated_to_another_resolution(pixels: int, state: State, words: Path, tmp_path: Path) -> None:
+def test_tables_are_interpolated_to_another_resolution(pixels, state, words, tmp_path):
     report = import_checkpoint(saved(tmp_path, state), words, tmp_path / "run", pixels, text_heads=4)
     assert "interpolated: vision_encoder.blocks.*.attn.relative_position_bias_table (2)" in str(report)
     model = report.run.model()
@@ -219,15 +198,12 @@ def test_tables_are_interpolated_to_another_resolution(pixels: int, state: State
     assert not again.resized and again.run.config.model == report.run.config.model
 
 
-def test_both_forms_of_a_tokenizer_are_one(words: Path, file: Path, run: Run, tmp_path: Path) -> None:
+def test_both_forms_of_a_tokenizer_are_one_and_load_opens_the_file_itself(words, file, run, tmp_path):
     files = published_file.tokenizer(tmp_path / "files", form="vocab.json")
     other = import_checkpoint(file, files, tmp_path / "run", text_heads=4).run.tokenizer()
     for text in ("A small black cat.", "a cat and a dog", " or qxq"):
         assert other.encode(text, 99) == run.tokenizer().encode(text, 99)
         assert other.decode(other.encode(text, 99)) == text.strip()
-
-
-def test_load_opens_the_file_itself(file: Path, words: Path, run: Run, tmp_path: Path) -> None:
     lab = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
     own = dict(run.model().named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in lab.model.named_parameters())
@@ -242,12 +218,7 @@ def test_load_opens_the_file_itself(file: Path, words: Path, run: Run, tmp_path:
         xfm.load(f"xfm:{tmp_path / 'nowhere.th'}", tokenizer=words)
 
 
-# ---- what is refused
-
-
 class Code:
-    """Unpickled, it would make a file."""
-
     made: str = ""
 
     def __reduce__(self) -> tuple:
@@ -263,7 +234,7 @@ def refused(file: Path, words: Path, folder: Path, said: str, kind: type = Check
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_code_is_not_run(zipped: bool, state: State, words: Path, tmp_path: Path) -> None:
+def test_code_is_not_run(zipped, state, words, tmp_path):
     Code.made = str(tmp_path / "executed")
     torch.save({"model": state, "config": Code()}, tmp_path / "bad.th", _use_new_zipfile_serialization=zipped)
     refused(tmp_path / "bad.th", words, tmp_path, r"bad\.th: refused, and nothing of it was run: it asks for .*open")
@@ -272,7 +243,7 @@ def test_code_is_not_run(zipped: bool, state: State, words: Path, tmp_path: Path
 
 @pytest.mark.parametrize("share", [0.0, 1e-5, 0.999])
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
-def test_a_truncated_file_is_refused(form: str, share: float, state: State, words: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(form, share, state, words, tmp_path):
     path = tmp_path / "cut.th"
     if form == "safetensors":
         save_file({name: tensor.clone() for name, tensor in state.items()}, path)
@@ -286,19 +257,16 @@ FOREIGN: dict[str, dict[str, tuple[int, ...]]] = {
     "CLIP": {"visual.transformer.resblocks.0.attn.in_proj_weight": (6, 2), "token_embedding.weight": (9, 2)},
     "BERT": {"bert.embeddings.word_embeddings.weight": (9, 2), "cls.predictions.bias": (9,)},
     "RoBERTa": {"roberta.embeddings.word_embeddings.weight": (9, 2), "lm_head.bias": (9,)},
-    "DistilBERT": {"distilbert.embeddings.word_embeddings.weight": (9, 2)},
+    "DistilBERT": {"distilbert.embeddings.word_embeddings.weight": (9, 2)}, "ConvNeXt": {"stages.0.0.gamma": (2,)},
     "BEiT": {"cls_token": (1, 1, 2), "blocks.0.attn.q_bias": (2,), "blocks.0.attn.qkv.weight": (6, 2)},
     "ViT, DeiT": {"cls_token": (1, 1, 2), "pos_embed": (1, 5, 2), "blocks.0.attn.qkv.weight": (6, 2)},
-    "Swin": {"layers.0.blocks.0.attn.qkv.weight": (6, 2)},
+    "Swin": {"layers.0.blocks.0.attn.qkv.weight": (6, 2)}, "GPT-2": {"h.0.attn.c_attn.weight": (2, 6)},
     "ResNet": {"conv1.weight": (2, 3, 7, 7), "layer1.0.conv1.weight": (2, 2, 1, 1), "fc.weight": (9, 2)},
-    "ConvNeXt": {"stages.0.0.gamma": (2,)},
     "X-VLM or ALBEF": {"text_encoder.bert.encoder.layer.6.crossattention.self.key.weight": (2, 2)},
     "BLIP": {"text_decoder.bert.embeddings.word_embeddings.weight": (9, 2)},
-    "GPT-2": {"h.0.attn.c_attn.weight": (2, 6)},
     "T5": {"encoder.block.0.layer.0.SelfAttention.q.weight": (2, 2)},
-    "a run of this toolkit": {"objectives.itc.temperature": ()},
-    "is no model that is known": {"w1": (2, 2)},
-}
+    "a run of this toolkit": {"objectives.itc.temperature": ()}, "is no model that is known": {"w1": (2, 2)},
+}  # fmt: skip
 
 
 def changed(name: str, tensor: Tensor) -> Callable[[State], object]:
@@ -312,14 +280,8 @@ BIAS = "vision_proj.bias"
 WRONG: dict[str, tuple[Callable[[State], object], str]] = {
     "a layer lacks": (without(LAYER), r"lacks text_encoder\.\S+\.layer\.\*\.output\.dense\.weight;"),
     "vision lacks": (without("patch_embed"), r"lacks vision_encoder\.patch_embed\.proj\.weight"),
-    "another width": (
-        changed(WIDTH, torch.ones(32)),
-        r"of another shape .*LayerNorm\.weight has \(32,\), not \(64,\)",
-    ),
-    "another head": (
-        changed("itm_head.3.weight", torch.ones(3, 128)),
-        r"of another shape .*itm_head\.3\.weight has \(3, 128\), not \(2, 128\)",
-    ),
+    "width": (changed(WIDTH, torch.ones(32)), r"of another shape .*LayerNorm\.weight has \(32,\), not \(64,\)"),
+    "head": (changed("itm_head.3.weight", torch.ones(3, 128)), r"itm_head\.3\.weight has \(3, 128\), not \(2, 128\)"),
     "another grid": (lambda state: state | TABLES, "no square grid"),
     "not finite": (changed(BIAS, torch.full((32,), torch.nan)), r"'vision_proj\.bias' is not finite"),
     "infinite": (changed(BIAS, torch.full((32,), -torch.inf)), r"'vision_proj\.bias' is not finite"),
@@ -329,23 +291,19 @@ WRONG: dict[str, tuple[Callable[[State], object], str]] = {
     "twice": (lambda state: state | {"module.temp": state["temp"]}, "has temp twice"),
     "a list": (lambda state: [*state.values()], "holds a list"),
     "nothing": (lambda state: {"model": {}}, "holds no tensors"),
-    **{
-        f"of {model}": (
-            lambda _, of=of: {"state_dict": {f"module.{n}": torch.zeros(shape) for n, shape in of.items()}},
-            rf"is .*{model.removeprefix('is ')}.*not X-FM's",
-        )
-        for model, of in FOREIGN.items()
-    },
-}
+    **{f"of {model}": (
+        lambda _, of=of: {"state_dict": {f"module.{n}": torch.zeros(shape) for n, shape in of.items()}},
+        rf"is .*{model.removeprefix('is ')}.*not X-FM's") for model, of in FOREIGN.items()},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_file_that_is_not_whole_is_refused_with_every_name(wrong: str, state, words: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_whole_is_refused_with_every_name(wrong, state, words, tmp_path):
     change, said = WRONG[wrong]
     refused(saved(tmp_path, change(state)), words, tmp_path, rf"file\.pt: .*{said}")
 
 
-def test_tokenizers_sizes_and_places_that_do_not_fit_are_refused(file: Path, words: Path, run: Run, tmp_path) -> None:
+def test_tokenizers_sizes_and_places_that_do_not_fit_are_refused(file, words, run, tmp_path):
     short, none = published_file.tokenizer(tmp_path / "short", 199), tmp_path / "none"
     refused(file, short, tmp_path, r"short: has 199 tokens, and .*xfm\.th a word table of 200", ConfigError)
     none.mkdir()
@@ -363,9 +321,7 @@ def test_tokenizers_sizes_and_places_that_do_not_fit_are_refused(file: Path, wor
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left")])
-def test_a_write_that_fails_leaves_no_folder(
-    error, file: Path, words: Path, run: Run, tmp_path: Path, monkeypatch
-) -> None:
+def test_a_write_that_fails_leaves_no_folder(error, file, words, run, tmp_path, monkeypatch):
     """safetensors and torch raise kinds of their own."""
 
     def full(tensors, path) -> None:
@@ -378,7 +334,7 @@ def test_a_write_that_fails_leaves_no_folder(
         export_checkpoint(run.folder, tmp_path / "nowhere" / "pub.th")
 
 
-def test_a_model_that_is_not_drawn_has_its_buffers() -> None:
+def test_a_model_that_is_not_drawn_has_its_buffers():
     """An encoder of one's own may keep what its state dict does not: only parameters are left as memory is."""
 
     class Encoder(torch.nn.Module):

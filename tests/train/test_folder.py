@@ -1,10 +1,7 @@
 """Run folders: opened at once when finished, refused with the file's name and the way out when they cannot be used."""
 
-from __future__ import annotations
-
 import json
 import re
-import resource
 import warnings
 from pathlib import Path
 
@@ -13,11 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from train import drive
 from train.conftest import vouch
-from train.process import process, received
+from train.drive import process, received
 
 from xfm import recipes
 from xfm.base.fields import differences
-from xfm.base.files import FileError
 from xfm.config import ConfigError
 from xfm.data.streams import Streams
 from xfm.model import batch
@@ -32,21 +28,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def refused(run: Run, *said: str) -> None:
-    """`pretrain` raises a RunError that says all this, and changes no file."""
     before = contents(run.folder)
     with pytest.raises(RunError) as error:
         next(pretrain(run.config, run.root))
     assert [s for s in said if s not in str(error.value)] == [], str(error.value)
     assert contents(run.folder) == before
-
-
-def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    for room, name in [(requirements, "dataset"), (loop, "make_accelerator"), (loop, "prepare"), (torch, "load")]:
-        monkeypatch.setattr(room, name, None)
-    before = contents(trained.folder)
-    assert [*pretrain(trained.config, trained.root)] == trained.metrics()
-    assert [r["step"] for r in trained.metrics()] == [*range(12)]
-    assert contents(trained.folder) == before
 
 
 @pytest.mark.parametrize("field", ["probe_every", "keep"])
@@ -60,7 +46,7 @@ def test_what_a_finished_run_did_not_keep_is_said(field, trained):
         assert [*pretrain(trained.config.replace(others), trained.root)] == records
 
 
-def test_what_a_finished_run_offers(trained, config):
+def test_what_a_finished_run_offers_it_opens_without_model_or_data(trained, config, monkeypatch):
     assert Run.open(str(trained.folder)) == Run(trained.folder, config)
     named = json.loads((trained.folder / MANIFEST).read_text("utf-8"))
     assert sorted(named["files"]) == sorted(FILES) and named["run"] == config.fingerprint and trained.damaged() == []
@@ -71,6 +57,12 @@ def test_what_a_finished_run_offers(trained, config):
     assert words.decode(words.encode("two red apples", 30)) == "two red apples"
     kept = json.loads((trained.folder / "environment.json").read_text())
     assert (kept["torch"], kept["precision"]) == (torch.__version__, "fp32")
+    for room, name in [(requirements, "dataset"), (loop, "make_accelerator"), (loop, "prepare"), (torch, "load")]:
+        monkeypatch.setattr(room, name, None)
+    before = contents(trained.folder)
+    assert [*pretrain(trained.config, trained.root)] == trained.metrics()
+    assert [r["step"] for r in trained.metrics()] == [*range(12)]
+    assert contents(trained.folder) == before
 
 
 def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):
@@ -141,18 +133,10 @@ def test_a_tokenizer_that_is_none(damage, said, unfinished):
     refused(unfinished, str(path), said, "Put")
 
 
-def test_a_folder_that_cannot_be_made_or_written(config, tmp_path):
+def test_a_folder_that_cannot_be_made(config, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"file/smoke/seed0: cannot be made \(Not a directory\); choose another --root"):
         next(pretrain(config, tmp_path / "file"))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
-        with pytest.raises(FileError, match=r"seed0/manifest.json: cannot be written \(File too large\)"):
-            next(pretrain(config, tmp_path))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert next(pretrain(config, tmp_path))["step"] == 0
 
 
 def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, assert_same):
@@ -165,11 +149,8 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
         return batch.Images(pixels, clean.image_mask) if step == 11 else clean
 
     monkeypatch.setattr(Streams, "images", images)
-    said = (
-        "step 11: the loss of images/mim is not finite (images pictures [2]). "
-        f"The steps before it are saved in {unfinished.folder}. Lower train.lr"
-    )
-    with pytest.raises(NonFiniteLoss, match=re.escape(said)):
+    said = "step 11: the loss of images/mim is not finite (images pictures [2]). The steps before it are saved in "
+    with pytest.raises(NonFiniteLoss, match=re.escape(f"{said}{unfinished.folder}. Lower train.lr")):
         list(pretrain(unfinished.config, unfinished.root))
     assert [r["step"] for r in unfinished.metrics()] == [*range(11)], "with the step that led there"
     monkeypatch.undo()
@@ -178,20 +159,16 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
 
 
 @pytest.mark.parametrize("fused", [0.0, 0.3])
-def test_training_that_diverges_says_so(fused, tmp_path):
-    """Also where negatives are drawn by similarities that are not finite."""
+def test_training_that_diverges_says_so(fused, config, tmp_path, monkeypatch):
     starts = {f"objectives.{objective}.start": fused for objective in ("itm", "imlm", "bbp")}
-    still = {"train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0}
-    config = recipes.get("smoke").replace(still | starts)
+    still = {"name": "away", "train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0}
+    away = recipes.get("smoke").replace(still | starts)
     with pytest.raises(NonFiniteLoss) as error:
-        list(pretrain(config, tmp_path))
+        list(pretrain(away, tmp_path))
     said = str(error.value)
     assert said.startswith("step 1: the loss of pairs/itc")
     assert "pairs pictures 0-7 (all); pairs texts 0-7 (all); texts texts 0-3 (all)" in said
-    assert [r["step"] for r in Run.of(config, tmp_path).metrics()] == [0]
-
-
-def test_a_gradient_that_is_not_finite_is_told_from_a_loss(config, tmp_path, monkeypatch):
+    assert [r["step"] for r in Run.of(away, tmp_path).metrics()] == [0]
     steep = lambda losses, _: torch.stack([*losses.values()]).sum().sqrt() * 1e38  # noqa: E731
     monkeypatch.setattr(gradient_interventions, "weighted_sum", steep)
     with pytest.raises(NonFiniteLoss, match=r"step 0: every loss is finite, the gradient is not \(no single sample"):

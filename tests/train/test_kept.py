@@ -1,22 +1,29 @@
-"""`train.keep`: the weights of earlier steps stay in the run's folder, for views that slide through a run."""
+"""What a run keeps beside its weights: those of earlier steps, probes, levels of constant predictions."""
 
-from __future__ import annotations
+import json
+import math
+from collections import Counter
 
 import pytest
 import torch
-from train.conftest import left
+from train.conftest import left, plain
 
-import xfm
 import xfm_widgets as xw
-from xfm.config import ConfigError, RunConfig
+from xfm import recipes
+from xfm.config import ConfigError
+from xfm.data import dataset
+from xfm.data.streams import Streams
 from xfm.lab import Lab
-from xfm.train import Run, RunError, pretrain
+from xfm.model.batch import IGNORE
+from xfm.plots.curve_records import constant_levels as told
+from xfm.train import Run, RunError, pretrain, step
+from xfm.train.step import constant_levels
 
 KEEP = {"train.steps": 5, "train.save_every": 5, "train.validate_every": 0, "train.keep": 2}
 
 
 @pytest.fixture(scope="module")
-def kept(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def kept(config, tmp_path_factory):
     return left(config.replace(KEEP), tmp_path_factory.mktemp("kept"), 5)
 
 
@@ -32,28 +39,21 @@ def test_weights_are_kept_from_the_start_to_the_end(kept, config, tmp_path):
     assert torch.equal(weights(stopped), weights(kept, 2)) and stopped.kept() == []
 
 
-def test_a_resumed_run_keeps_the_same(kept, tmp_path):
+def test_a_resumed_run_keeps_the_same_and_a_damaged_copy_is_refused(kept, tmp_path):
     again = left(kept.config, tmp_path, 2)
     assert again.kept() == [0, 2]
     again.keep_weights({"later": torch.zeros(1)}, 4)  # as a kill between two saves leaves it, of steps to be done again
     assert len([*pretrain(kept.config, tmp_path)]) == 2
     assert again.kept() == [0, 2, 4, 5] and again.damaged() == []
     assert all(torch.equal(weights(again, step), weights(kept, step)) for step in kept.kept())
-    again.tidy(again.model(0), 1)
-    assert again.kept() == [0], "what is kept after the last save goes"
-
-
-def test_a_step_that_is_not_there_and_a_damaged_copy_are_refused(kept, tmp_path):
     with pytest.raises(ConfigError, match=r"step = 3: must be one of 0, 2, 4, 5"):
-        kept.model(3)
-    one = Run.of(kept.config, tmp_path)
-    one.make()
-    one.claim()
-    one.keep_weights(kept.model(0).state_dict(), 2)
-    path = one.folder / "step000002.safetensors"
+        again.model(3)
+    path = again.folder / "step000002.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.raises(RunError, match="step000002"):
-        one.model(2)
+        again.model(2)
+    again.tidy(again.model(0), 1)
+    assert again.kept() == [0], "what is kept after the last save goes"
 
 
 def test_the_attention_view_slides_through_the_kept_steps(kept):
@@ -70,5 +70,77 @@ def test_the_attention_view_slides_through_the_kept_steps(kept):
         Lab(Run(kept.folder / "none", kept.config.replace({"train.keep": 0}))).traces(scene.image, scene.text)
 
 
-def test_it_is_off_by_default():
-    assert xfm.recipes.get("demo").train.keep == 0
+EVERY = {"train.probe_every": 5}
+
+
+@pytest.fixture(scope="module")
+def probed(config, tmp_path_factory):
+    return left(config.replace(EVERY), tmp_path_factory.mktemp("probed"), 12)
+
+
+def test_probing_changes_nothing_and_is_at_the_start_every_so_often_and_at_the_end(probed, trained):
+    for name in ("model.safetensors", "tokenizer.json"):
+        assert (probed.folder / name).read_bytes() == (trained.folder / name).read_bytes(), name
+    assert [*map(plain, probed.metrics())] == [*map(plain, trained.metrics())]
+    assert probed.config.replace(EVERY).fingerprint == trained.config.fingerprint
+    records = probed.probes()
+    assert [r["step"] for r in records] == [0, 5, 10, 12]
+    first, *rest = records
+    assert first["drift"] == {"language": 0, "vision": 0} and all(
+        c == pytest.approx(1) for c in first["cka"]["language"]
+    )
+    drifts = [r["drift"]["language"] for r in rest]
+    assert drifts == sorted(drifts) and drifts[0] > 0, "twelve steps of warm-up and decay lead away from the start"
+    assert not trained.probes() and not trained.has("probes.jsonl")
+
+
+@pytest.mark.parametrize("step", [6, 10])
+def test_interrupted_it_leaves_the_same_file(probed, config, tmp_path, step):
+    run = config.replace(EVERY)
+    path = left(run, tmp_path, step).folder / "probes.jsonl"
+    if step == 6:
+        with path.open("a") as file:  # as a kill between the two files of a save leaves it
+            file.write(json.dumps({"step": 10, "drift": "of steps that are not saved"}) + '\n{"step": 11, "dri')
+    assert left(run, tmp_path, 12).probes() == probed.probes()
+
+
+def test_drift_is_counted_from_the_warm_start_also_after_a_resume(tmp_path):
+    changes = {"train.steps": 4, "train.warmup": 1, "train.save_every": 2, "train.probe_every": 2}
+    config = recipes.get("smoke+stage1").replace(changes)
+    left(config, tmp_path, 1)
+    drifts = [r["drift"]["vision"] for r in left(config, tmp_path, 4).probes()]
+    assert len(drifts) == 3 and drifts[0] == 0 and 0 < drifts[1] < 0.5 and 0 < drifts[2] < 0.5
+
+
+KEYS = {"texts/mlm", "pairs/imlm", "regions/imlm", "regions/bbp"}
+
+
+def test_the_first_record_tells_the_level_of_each_loss_of_its_own_stream(config, trained):
+    first, *rest = trained.metrics()
+    assert first["levels"].keys() == KEYS and not any("levels" in record for record in rest)
+    assert told(trained.metrics()) == {key: (level["value"], level["name"]) for key, level in first["levels"].items()}
+    assert all(r["images/mim/constant"] > 0 for r in rest if "images/mim" in r)
+    before = torch.get_rng_state()
+    assert constant_levels(config, trained.tokenizer()) == first["levels"]
+    assert torch.equal(before, torch.get_rng_state())
+    streams, counts = Streams(config, trained.tokenizer(), source=dataset(config)), Counter[int]()
+    for i in range(config.train.steps):  # so few that all of them are counted
+        tokens = streams.texts(i).tokens
+        for ids, labels in zip(tokens.ids.tolist(), tokens.labels.tolist(), strict=True):
+            words = [token for token in ids if token > 3]
+            for word in words:
+                counts[word] += sum(label != IGNORE for label in labels) / len(words)
+    total = sum(counts.values())
+    naive = -sum(n / total * math.log(n / total) for n in counts.values())
+    assert abs(trained.metrics()[0]["levels"]["texts/mlm"]["value"] - naive) < 1e-9
+
+
+def test_what_is_no_level_is_none_nor_are_losses_that_are_off_and_remote_shards_asked(config, trained, monkeypatch):
+    wrong = [None, [], 1, {"texts/mlm": None}, {"texts/mlm": {"value": "1", "name": "x"}}, {"texts/mlm": [1, "x"]},
+             {"texts/mlm": {"value": math.nan, "name": "x"}}, {"texts/mlm": {"value": 1.0}}]  # fmt: skip
+    assert told([{"levels": one} for one in wrong] + [{}]) == {}
+    off = config.replace({"objectives.mlm.weight": 0.0, "objectives.bbp.weight": 0.0})
+    assert constant_levels(off, trained.tokenizer()).keys() == {"pairs/imlm", "regions/imlm"}
+    monkeypatch.setattr(step, "dataset", lambda _: 1 / 0)
+    remote = config.replace({"data.sources": ("https://example.org/{0..3}.tar",)})
+    assert constant_levels(remote, trained.tokenizer()) == {}

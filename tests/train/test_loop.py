@@ -1,9 +1,8 @@
-"""One step: its rate, its record, what is due after it; and precision, compiling and quiet."""
-
-from __future__ import annotations
+"""One step: its rate, its record, what is due after it, what it costs (--dry-run); precision, compiling and quiet."""
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,20 +11,22 @@ import pytest
 import torch
 from accelerate.utils import DistributedType
 
-from xfm import recipes
+from xfm import cli, recipes
 from xfm.config import ConfigError
+from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, weights_at
 from xfm.runs import run
 from xfm.train import Run, accelerator, pretrain
+from xfm.train import estimate as estimating
 from xfm.train import step as module
+from xfm.train.estimate import _affordable, _count, _full_batch, _phases, estimate, timed_steps
 from xfm.train.optimizer import make_optimizer, rate
 
 FUSED = {"pairs/itm", "pairs/imlm", "regions/itm", "regions/imlm", "regions/bbp"}
 
 
 def test_a_step_is_the_weighted_sum_clipped_and_the_optimizers(config, trained, tmp_path):
-    """The first steps done by hand."""
     config = config.replace(
         {"objectives.itm.start": 0.0, "objectives.itm.weight": 0.5, "train.clip": 0.3, "train.shards": 1}
     )
@@ -49,7 +50,7 @@ def test_a_step_is_the_weighted_sum_clipped_and_the_optimizers(config, trained, 
     assert all(torch.equal(t, model.state_dict()[name]) for name, t in state["model"].items())
 
 
-def test_records(trained, config):
+def test_records_and_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, config):
     records = trained.metrics()
     for step, record in enumerate(records):
         assert (record["run"], record["step"], record["of"]) == ("smoke", step, 12)
@@ -61,9 +62,6 @@ def test_records(trained, config):
         assert record["loss"] == pytest.approx(sum(weights[n.split("/")[1]] * record[n] for n in losses), rel=1e-5)
         assert all(math.isfinite(v) for v in record.values() if isinstance(v, float))
     assert 0 <= records[-1]["regions/bbp/iou"] <= 1
-
-
-def test_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, config):
     held_out = [r["step"] for r in trained.metrics() if any(name.startswith("validation/") for name in r)]
     assert held_out == [5, 11], "after every 6 steps"
     model, streams = trained.model(), Streams(config, trained.tokenizer(), "validation")
@@ -79,9 +77,13 @@ def test_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, c
 
 
 def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypatch):
-    """What is done to a record does not reach the file."""
     saved, real = [], run.Run.save
     monkeypatch.setattr(run.Run, "save", lambda self, *args: saved.append(args[2]) or real(self, *args))
+    with pytest.raises(
+        ConfigError, match=r"smoke\+text_only\+no_mlm: nothing to train; the streams \['texts'\] serve n"
+    ):
+        next(pretrain(recipes.get("smoke+text_only+no_mlm"), tmp_path))
+    assert not [*tmp_path.iterdir()]
     changes = {"train.steps": 7, "train.save_every": 3, "train.validate_every": 0}
     for step, record in enumerate(pretrain(config.replace(changes), tmp_path)):
         metrics = Run.open(tmp_path / "smoke" / "seed0").metrics()
@@ -92,16 +94,7 @@ def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypat
     assert saved == [3, 6, 7]
 
 
-def test_nothing_to_train_is_said_before_a_folder_is_made(tmp_path):
-    said = r"smoke\+text_only\+no_mlm: nothing to train; the streams \['texts'\] serve none"
-    with pytest.raises(ConfigError, match=said):
-        next(pretrain(recipes.get("smoke+text_only+no_mlm"), tmp_path))
-    assert not [*tmp_path.iterdir()]
-
-
 def test_bf16_and_fp32_in_one_process(tmp_path):
-    """Also of steps before any objective has joined."""
-
     def train(name: str, precision: str) -> list[dict]:
         changes = {"name": name, "train.precision": precision, "train.steps": 4, "objectives.mim.start": 0.25}
         return [*pretrain(recipes.get("smoke+image_only").replace(changes), tmp_path)]
@@ -114,16 +107,6 @@ def test_bf16_and_fp32_in_one_process(tmp_path):
         assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=0.1)
     model = Run.open(tmp_path / "second" / "seed0").model()
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-
-
-def test_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
-    seen = []
-    monkeypatch.setattr(accelerator, "Accelerator", lambda **given: seen.append(given["mixed_precision"]))
-    for cuda, native in [(False, False), (True, False), (True, True)]:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
-        accelerator.make_accelerator(config.train)
-    assert seen == ["no", "no", "bf16"]
 
 
 def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
@@ -147,9 +130,9 @@ def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
     assert state["distributed_type"] == DistributedType.MULTI_GPU
 
 
-def test_threads_are_set_where_the_config_says(config, monkeypatch):
+def test_threads_are_set_where_the_config_says_and_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
     """And `accelerate launch`'s accumulation divides no gradient: how a batch is split is the config's."""
-    counts = []
+    counts, seen = [], []
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1] if counts else 7)
     monkeypatch.setattr(accelerator, "_BEFORE", [])
@@ -158,6 +141,12 @@ def test_threads_are_set_where_the_config_says(config, monkeypatch):
         made = accelerator.make_accelerator(config.replace({"train.threads": threads}).train)
     assert counts == [2, 3, 7], "0: as before any run asked"
     assert made.gradient_accumulation_steps == 1
+    monkeypatch.setattr(accelerator, "Accelerator", lambda **given: seen.append(given["mixed_precision"]))
+    for cuda, native in [(False, False), (True, False), (True, True)]:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
+        accelerator.make_accelerator(config.train)
+    assert seen == ["no", "no", "bf16"]
 
 
 def test_the_end_of_the_process_saves_and_nothing_is_printed(tmp_path):
@@ -187,3 +176,87 @@ def test_compiled_equals_eager(tmp_path, monkeypatch):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert len(compiled) == 3
     torch.compiler.reset()
+
+
+SMOKE = recipes.get("smoke")
+
+
+def counted(config, step=11):
+    batch = _full_batch(config, dataset(config).tokenizer())
+    return _count(build(config), config, batch, step, dict.fromkeys(batch, 1.0), "no")
+
+
+def computed(mask, multiple):
+    """Of what a mask shows, little more: up to a round number."""
+    return min(-(-int(mask.sum()) // multiple) * multiple, mask.numel())
+
+
+def test_flops_are_the_closed_form_streams_add_up_and_what_joins_later_costs_nothing_before():
+    """Every product of the language encoder and of the head; the backward pass does each twice."""
+    config = recipes.get("smoke+text_only")
+    text = config.model.text
+    words = _full_batch(config, dataset(config).tokenizer())["texts"].tokens
+    texts, length = words.ids.shape
+    tokens, width = computed(words.mask, 64), text.width
+    hidden = computed(words.labels != -100, 32)
+    layer = tokens * (4 * width**2 + 2 * width * text.intermediate) + 2 * texts * length * length * width
+    head = hidden * (width**2 + width * text.vocabulary)
+    assert counted(config)[0] == 3 * 2 * (text.depth * layer + head)
+    config = SMOKE.replace({"data.regions": 0})
+    batch, model = _full_batch(config, dataset(config).tokenizer()), build(config)
+    alone = [_count(model, config, {n: s}, 11, {n: 1.0}, "no") for n, s in batch.items()]
+    total = [sum(column) for column in zip(*alone, strict=True)]
+    assert counted(config) == pytest.approx(total)
+    assert _count(model, config, batch, 11, dict.fromkeys(batch, 2.0), "no") == pytest.approx([2 * n for n in total])
+    assert all(p.grad is None for p in model.parameters())
+    narrow = _count(model, config, batch, 11, dict.fromkeys(batch, 1.0), "bf16")
+    assert 0.4 < narrow[1] / total[1] < 1
+    config = recipes.get("demo").replace({"train.steps": 100})
+    assert _phases(config) == [30, 50, 100]
+    assert counted(SMOKE, step=0)[0] < counted(SMOKE, step=5)[0] < counted(SMOKE, step=11)[0]
+
+
+def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    cli.main(["pretrain", "smoke+stage1", "--dry-run", "--flow.mim-target", "frozen", "--train.keep", "5"])
+    printed = capsys.readouterr().out
+    assert f"{sum(p.numel() for p in build(SMOKE).parameters()):,}: vision " in printed
+    said = ("tokens: pairs ", "FLOPs ", "activations ", "on this machine (fp32): ", "stage 1, 4 steps",
+            "the mean of 20 but for those that warm up, at ",
+            f"B for the weights of {-(-SMOKE.train.steps // 5)} earlier steps")  # fmt: skip
+    assert not [one for one in said if one not in printed], printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_step_is_timed_that_may_compile(tmp_path):
+    records, run = timed_steps(SMOKE, tmp_path, steps=6)
+    joins = {step for step in range(1, 6) if weights_at(run.config, step) != weights_at(run.config, step - 1)}
+    assert joins and [r["step"] for r in records] == [step for step in range(1, 6) if step not in joins]
+
+
+def test_a_part_of_the_batch_stands_for_the_whole_and_keeps_its_own_activations(monkeypatch):
+    config = SMOKE.replace({f"data.{s}": 16 for s in ("pairs", "regions", "images", "texts")})
+    config = config.replace({"data.region_images": 8, "data.fusion_batch": 0})
+    monkeypatch.setattr(estimating, "_timing_run", lambda some: 0.5)
+    whole = estimate(config)
+    assert whole.share == 1 and _affordable(config, 1.0) is config
+    in_two = estimate(config.replace({"train.accumulate": 2})).memory["activations"]
+    assert in_two == pytest.approx(whole.memory["activations"] / 2)
+    shuffled = recipes.get("base+gradient_shuffled")  # needs two pictures of regions
+    assert _affordable(shuffled, 1e20).data.region_images == 2
+    monkeypatch.setattr(estimating, "AFFORDABLE", 6 * sum(whole.parameters.values()) * sum(whole.tokens.values()) / 3.9)
+    some = estimate(config)
+    assert some.share == 1 / 4 and some.step_seconds == 4 * whole.step_seconds == 2
+    assert some.tokens == whole.tokens and some.parameters == whole.parameters
+    assert some.run_flops == pytest.approx(whole.run_flops, rel=0.15)
+    assert some.memory == pytest.approx(whole.memory, rel=0.15)
+
+
+def test_what_is_trained_first_is_not_counted_and_an_estimate_is_one_processs(monkeypatch):
+    monkeypatch.setattr(estimating, "_timing_run", lambda some: 0.5)
+    plain, taught = (str(estimate(recipes.get(name))) for name in ("smoke", "smoke+text_stage1+guide_clip"))
+    first = "stage 1, 4 steps and the teacher, 12 steps, where not there yet: not counted here"
+    assert "before" not in plain and re.search(rf"^before +{first}$", taught, re.M)
+    monkeypatch.setenv("RANK", "1"), monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match=r"processes = 2: must be 1 with --dry-run: run it without torchrun"):
+        cli.main(["pretrain", "smoke", "--dry-run"])

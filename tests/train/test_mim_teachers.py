@@ -1,7 +1,5 @@
 """A run's vision encoder as MIM's frozen teacher: a finished run's, or one of the config's own, trained first."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from train.conftest import copied, left
+from train.conftest import copied, equal, left
 
 from xfm import Run, pretrain, recipes
 from xfm.config import ConfigError, RunConfig
@@ -40,13 +38,13 @@ def by_own(teacher: str = "+clip_like", recipe: str = "smoke+guide_clip", **chan
 
 
 @pytest.fixture(scope="module", params=["smoke+clip_like", "smoke+beit_like"])
-def teacher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def teacher(request, tmp_path_factory):
     same = {"model__vision": recipes.smoke().model.vision} if "beit" in request.param else {}  # else it is wider
     config = short(request.param, **same)
     return left(config, tmp_path_factory.mktemp("teachers"), config.train.steps)
 
 
-def test_masked_patches_predict_the_runs_own_tokens(teacher: Run, tmp_path: Path) -> None:
+def test_masked_patches_predict_the_runs_own_tokens(teacher, tmp_path):
     config = taught(teacher.folder)
     batch = Streams(config, teacher.tokenizer(), "validation")[2]
     tokens = mim_teacher(Run(tmp_path, config), CPU)
@@ -62,7 +60,7 @@ def test_masked_patches_predict_the_runs_own_tokens(teacher: Run, tmp_path: Path
     assert norms["MIM head"] and norms["vision"]
 
 
-def test_a_taught_run_trains_resumes_and_opens_without_its_teacher(teacher: Run, tmp_path: Path) -> None:
+def test_a_taught_run_trains_resumes_and_opens_without_its_teacher(teacher, tmp_path):
     own = copied(teacher, tmp_path / "own")
     config = taught(own.folder, train__steps=4)
     runs = [left(config, tmp_path / "stopped", 0), left(config, tmp_path / "whole", 4)]
@@ -70,14 +68,12 @@ def test_a_taught_run_trains_resumes_and_opens_without_its_teacher(teacher: Run,
     left(config, tmp_path / "stopped", 4)
     assert (own.folder / "model.safetensors").read_bytes() == (teacher.folder / "model.safetensors").read_bytes()
     shutil.rmtree(own.folder)
-    one, other = (run.model().state_dict() for run in runs)
-    assert all(torch.equal(t, other[n]) for n, t in one.items())
+    assert equal(*(run.model().state_dict() for run in runs))
 
 
-def test_a_run_that_cannot_teach_says_why(teacher: Run, tmp_path: Path) -> None:
-    unfinished = copied(teacher, tmp_path / "unfinished")
+def test_a_run_that_cannot_teach_says_why(teacher, tmp_path):
+    unfinished, words = copied(teacher, tmp_path / "unfinished"), left(short("smoke+bert_like"), tmp_path, 3)
     (unfinished.folder / "DONE").unlink()
-    words = left(short("smoke+bert_like"), tmp_path, 3)
     masks = {"data__mask__image_patches": 3}
     for folder, why, changes in (
         (tmp_path / "nothing", "no run here", {}),
@@ -92,10 +88,7 @@ def test_a_run_that_cannot_teach_says_why(teacher: Run, tmp_path: Path) -> None:
         assert not (tmp_path / "students").exists()
 
 
-# ---- one of the config's own
-
-
-def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_path: Path) -> None:
+def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_path):
     """On the same batches; its outputs are the target."""
     config = by_own(recipe="smoke+stage1+guide_clip")
     names = [record["run"] for record in pretrain(config, tmp_path)]
@@ -105,26 +98,24 @@ def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_pa
     assert teacher.config.model.vision.encoder == "open_clip" and {*teacher.config.objectives} == {"itc"}
     tokens, pictures = mim_teacher(Run.of(config, tmp_path), CPU), torch.rand(2, 3, 48, 48)
     with torch.no_grad():
-        assert tokens is not None and torch.equal(tokens(pictures), teacher.model().vision(pictures))
+        assert torch.equal(tokens(pictures), teacher.model().vision(pictures))
     theirs, ours = (Streams(each, Run.of(each, tmp_path).tokenizer())[1]["pairs"] for each in (teacher.config, config))
     assert torch.equal(theirs.image, ours.image) and torch.equal(theirs.tokens.ids, ours.tokens.ids)
     stamp = weights.stat().st_mtime_ns
     left(by_own(recipe="smoke+stage1+guide_clip", objectives__mim__weight=2.0, name="heavier"), tmp_path, 0)
     assert weights.stat().st_mtime_ns == stamp
-
     resumed = config.replace({"name": "smoke+resumed"})
     left(resumed, tmp_path, 0)
     shutil.rmtree(tmp_path / name)
     assert [record["run"] for record in pretrain(resumed, tmp_path)] == [name] * 3 + ["smoke+resumed"] * 2
-    whole, in_two = (Run.of(each, tmp_path).model().state_dict() for each in (config, resumed))
-    assert all(torch.equal(tensor, in_two[n]) for n, tensor in whole.items())
+    assert equal(*(Run.of(each, tmp_path).model().state_dict() for each in (config, resumed)))
 
 
 SAME = ({"objectives__mim__weight": 3.0}, {"objectives__mim__start": 0.5}, {"flow__standardise_target": False},
         {"flow__text_gradient__itm": 1.0}, {"init_from": "stage1"}, {"train__probe_every": 1})  # fmt: skip
 
 
-def test_what_tells_targets_and_warm_starts_apart_does_not_change_it() -> None:
+def test_what_tells_targets_and_warm_starts_apart_does_not_change_it():
     for name in ("+clip_like", "+image_only+images_64"):
         made = [prior_runs.teacher(by_own(name, **changes)) for changes in ({}, *SAME)]
         assert len({(config.name, config.fingerprint) for config in made}) == 1
@@ -138,13 +129,13 @@ def test_what_tells_targets_and_warm_starts_apart_does_not_change_it() -> None:
     ("+bert_like", r"flow\.teacher = '\+bert_like': its vision encoder was never trained; its losses are mlm"),
     ("+guide_frozen", "flow.mim_target = 'frozen': must be used with a warm start"),
 ])  # fmt: skip
-def test_what_cannot_teach_is_refused_before_there_is_a_folder(teacher: str, why: str, tmp_path: Path) -> None:
+def test_what_cannot_teach_is_refused_before_there_is_a_folder(teacher, why, tmp_path):
     with pytest.raises(ConfigError, match=why):
         list(pretrain(by_own(teacher), tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
 
 
-def test_without_mim_there_is_no_teacher_and_an_unfinished_one_is_none(tmp_path: Path) -> None:
+def test_without_mim_there_is_no_teacher_and_an_unfinished_one_is_none(tmp_path):
     config = by_own("+clip_lik", objectives__mim__weight=0.0)
     assert {record["run"] for record in pretrain(config, tmp_path)} == {config.name}
     left(prior_runs.teacher(by_own()), tmp_path, 0)

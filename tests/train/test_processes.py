@@ -1,7 +1,5 @@
 """Two and four processes (gloo, on the CPU) do what one does with the samples of all."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import re
@@ -26,7 +24,6 @@ from xfm.train.step_gradient import split
 
 
 def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`ranks.<task>` in so many processes."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     if not torch.cuda.is_available():
         environment.pop("ACCELERATE_USE_CPU", None)
@@ -36,44 +33,41 @@ def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[s
 
 
 def of_each(task: str, world: int, folder: Path) -> list[dict]:
-    """What each process found."""
     done = launch(task, world, folder)
     assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{task}{rank}.pt", weights_only=True) for rank in range(world)]
 
 
 @pytest.fixture(scope="module")
-def folder(trained, tmp_path_factory) -> Path:
+def folder(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "tokenizer.json").write_bytes((trained.folder / "tokenizer.json").read_bytes())
     return folder
 
 
 @pytest.fixture(scope="module")
-def two(folder) -> list[dict]:
+def two(folder):
     return of_each("two", 2, folder)
 
 
 @pytest.fixture(scope="module")
-def four(two, folder) -> list[dict]:
+def four(two, folder):
     return of_each("four", 4, folder)
 
 
-def padded(parts: Sequence[Tensor], value: int | bool) -> Tensor:
-    longest = max(part.shape[1] for part in parts)
-    return torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=value) for t in parts])
-
-
 def joined(parts: Sequence[Any]) -> Stream:
-    """The batch of all."""
-
     def all_of(field: str) -> Tensor:
         return torch.cat([getattr(part, field) for part in parts])
+
+    def padded(field: str, value: int | bool) -> Tensor:
+        found = [getattr(part.tokens, field) for part in parts]
+        longest = max(t.shape[1] for t in found)
+        return torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=value) for t in found])
 
     if isinstance(parts[0], Images):
         return Images(all_of("image"), all_of("image_mask"))
     fill = {"ids": PAD, "mask": False, "masked_ids": PAD, "masked_at": 0, "labels": IGNORE}
-    words = TokenBatch(**{f: padded([getattr(p.tokens, f) for p in parts], value) for f, value in fill.items()})
+    words = TokenBatch(**{field: padded(field, value) for field, value in fill.items()})
     if isinstance(parts[0], Texts):
         return Texts(words)
     if isinstance(parts[0], Pairs):
@@ -89,7 +83,6 @@ CASES += [(4, way, o) for way in ("ddp", "fsdp") for o in ranks.OBJECTIVES]
 
 @pytest.mark.parametrize(("world", "way", "objective"), CASES)
 def test_the_gradients_of_several_are_those_of_one_with_all_samples(world, way, objective, two, four, trained):
-    """With a batch at once, in two parts, and with sharded weights. ITC gathers with its gradient."""
     config, words = ranks.gradient_config(), trained.tokenizer()
     parts: list[Any] = [Streams(config, words, rank=rank)[ranks.STEP] for rank in range(world)]
     if objective in ("mlm", "imlm"):
@@ -111,23 +104,29 @@ def test_the_gradients_of_several_are_those_of_one_with_all_samples(world, way, 
         assert any(g.abs().max() > 1e-4 for g in expected.values())
 
 
-def test_two_processes_train_one_model(two, folder):
+def test_two_processes_train_one_model_also_with_sharded_weights(two, folder):
     first, second = (rank["train"] for rank in two)
     assert len(first["seen"]) == len(second["seen"]) > 8
     assert not any(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first["seen"], second["seen"], strict=True))
-    assert all(torch.equal(t, second["weights"][name]) for name, t in first["weights"].items())
-    config = Run.open(folder / "runs" / "smoke+stage1+no_guidance" / "seed0").config
-    run = Run.of(config, folder / "runs")
-    assert run.done
-    saved = run.model().state_dict()
-    assert all(torch.equal(t, saved[name]) for name, t in first["weights"].items())
-
+    run = Run.of(Run.open(folder / "runs" / "smoke+stage1+no_guidance" / "seed0").config, folder / "runs")
+    assert run.done and equal(first["weights"], second["weights"])
+    assert all(torch.equal(t, first["weights"][name]) for name, t in run.model().state_dict().items())
     assert second["written"] == [], "the main process alone writes"
     assert {"config.json", "tokenizer.json", "init.safetensors", "state.pt", "DONE"} <= set(first["written"])
     plain = [ranks.plain(rank["records"]) for rank in (first, second)]
     assert plain[0] == plain[1], "means over both"
     assert [r["step"] for r in plain[0]] == [0, 1, 0, 1, 2, 3]
     assert [r["step"] for r in run.metrics()] == [0, 1, 2, 3]
+    runs = [Run.open(folder / "straight" / way / "seed0") for way in ("ddp", "fsdp")]
+    assert runs[0].config.replace({"name": "fsdp"}).fingerprint == runs[1].config.fingerprint
+    for one, other in zip(*(run.metrics() for run in runs), strict=True):
+        assert one.get("levels") == other.get("levels")
+        for name in one.keys() - {"run", "levels", *ranks.TIMES}:
+            assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
+    whole, sharded = (torch.load(run.folder / "state.pt", weights_only=True) for run in runs)
+    assert {n: t.shape for n, t in whole["model"].items()} == {n: t.shape for n, t in sharded["model"].items()}
+    moments = [state["optimizer"]["state"] for state in (whole, sharded)]
+    torch.testing.assert_close(moments[1], moments[0], rtol=1e-3, atol=1e-6)
 
 
 def test_in_parts_itc_contrasts_with_the_same_part_of_the_others(two, trained):
@@ -154,10 +153,9 @@ def test_in_parts_itc_contrasts_with_the_same_part_of_the_others(two, trained):
 @pytest.mark.parametrize("way", ["ddp", "fsdp"])
 def test_a_signal_to_one_of_them_ends_all_after_its_step_and_the_run_goes_on_bit_for_bit(way, two, folder):
     name = Path(way) / "seed0"
+    said = f"143: saved after step 2 of 4, in {folder / 'left' / name}: the same call goes on from there"
     for rank in two:
-        assert rank[f"{way} said"] == (
-            f"143: saved after step 2 of 4, in {folder / 'left' / name}: the same call goes on from there"
-        )
+        assert rank[f"{way} said"] == said
         assert [r["step"] for r in rank[f"{way} resumed"]] == [2, 3]
         assert rank[f"{way} resumed"] == rank[f"{way} straight"][2:]
     assert [r.get("processes") for r in Run.open(folder / "left" / name).metrics()] == [2, None, None, None]
@@ -165,34 +163,13 @@ def test_a_signal_to_one_of_them_ends_all_after_its_step_and_the_run_goes_on_bit
     assert left["optimizer"]["state"] and equal(left, straight)
 
 
-def test_sharded_weights_train_what_whole_ones_do(two, folder):
-    runs = [Run.open(folder / "straight" / way / "seed0") for way in ("ddp", "fsdp")]
-    assert runs[0].config.replace({"name": "fsdp"}).fingerprint == runs[1].config.fingerprint
-    for one, other in zip(*(run.metrics() for run in runs), strict=True):
-        assert one.get("levels") == other.get("levels")
-        for name in one.keys() - {"run", "levels", *ranks.TIMES}:
-            assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
-    whole, sharded = (torch.load(run.folder / "state.pt", weights_only=True) for run in runs)
-    shapes = [{name: tensor.shape for name, tensor in state["model"].items()} for state in (whole, sharded)]
-    assert shapes[0] == shapes[1]
-    moments = [state["optimizer"]["state"] for state in (whole, sharded)]
-    assert moments[0].keys() == moments[1].keys()
-    for i, own in moments[0].items():
-        for name, tensor in own.items():
-            torch.testing.assert_close(moments[1][i][name], tensor, rtol=1e-3, atol=1e-6)
-
-
-def test_four_processes_go_on_where_two_were(four, folder):
-    """With a warning, and told in the records."""
+def test_four_processes_go_on_where_two_were_and_so_does_one(four, folder, two):
     records = Run.open(folder / "left" / "ddp-others" / "seed0").metrics()
     assert [r.get("processes") for r in records] == [2, None, 4, None]
     for rank in four:
         assert [r["step"] for r in rank["resumed"]] == [2, 3]
     assert [len(rank["heard"]) for rank in four] == [1, 0, 0, 0], "the main process says so"
     assert re.search(r"trained by 2 processes and goes on with 4\b.* 4/2 of the samples", four[0]["heard"][0])
-
-
-def test_one_process_goes_on_with_what_two_had_sharded(two, folder):
     config = ranks.left_config("fsdp-others")
     with pytest.warns(UserWarning, match=r"was trained by 2 processes and goes on with 1\b.* 1/2 of the samples"):
         assert [r["step"] for r in pretrain(config, folder / "left")] == [2, 3]

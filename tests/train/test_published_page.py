@@ -1,7 +1,5 @@
 """Every example of docs/published-model.md runs: on files of the names it has, at a small size."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path
@@ -24,7 +22,7 @@ EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"model": published_file.state(), "config": {}}, "xfm_1b3.th")
     published_file.tokenizer(Path("roberta-base"))
@@ -35,7 +33,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("language", "code"), EXAMPLES)
-def test_an_example_runs(language: str, code: str, files: Path, capsys: pytest.CaptureFixture) -> None:
+def test_an_example_runs(language, code, files, capsys):
     if language == "python":
         exec(code.replace('"base"', '"smoke"'), {})
         assert capsys.readouterr().out
@@ -51,7 +49,7 @@ def test_an_example_runs(language: str, code: str, files: Path, capsys: pytest.C
     assert "import-checkpoint" not in code or torch.load("again.th").keys() == {"model", "config"}
 
 
-def test_the_control_asks_the_probes_of_another_encoder(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_control_asks_the_probes_of_another_encoder(files, monkeypatch):
     for module in (lexnames, sentence_pairs):
         monkeypatch.setattr(module, "TRAIN", 120)
         monkeypatch.setattr(module, "TEST", 30)

@@ -1,19 +1,22 @@
-"""Sources of randomness with a seed of their own: one is varied, and what the others draw stays."""
+"""Every draw is a function of seed, step and purpose: what an ablation or another seed leaves in place stays."""
 
-from __future__ import annotations
-
+import dataclasses
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from xfm import recipes
 from xfm.config import SOURCES, ConfigError, RunConfig
-from xfm.data import dataset
+from xfm.data import Dataset, dataset
+from xfm.data.pair_source import PairSource
 from xfm.data.streams import Streams
-from xfm.objectives.pretraining import Pretraining, build
+from xfm.objectives import Pretraining, build, itm, weights_at
 from xfm.recipes import prior_runs
 from xfm.recipes.ablations import FIXED
 from xfm.train import Run, pretrain
@@ -54,7 +57,6 @@ def fixed(config: RunConfig) -> Pretraining:
 
 
 def negatives(config: RunConfig, seed: int, train: bool = True) -> torch.Tensor:
-    """Of one batch and one model, as training with this config and seed draws them."""
     made = fixed(config).train(train)
     flow = made.flow(streams(plain(FIXED))[1], "pairs", ["itc", "itm"], (seed, 1))
     return torch.cat(made.model.objectives["itm"].negatives(flow))
@@ -72,7 +74,7 @@ OWN = {"data": ("data", "data of texts"), "masks": ("masks",), "weights": ("weig
 
 
 @pytest.mark.parametrize("source", OWN)
-def test_a_source_that_is_varied_moves_its_own_draws_alone(source: str) -> None:
+def test_a_source_that_is_varied_moves_its_own_draws_alone(source):
     here, held, other = drawn(varied(source)), drawn(plain(FIXED)), drawn(plain(OTHER), OTHER)
     for name, tensor in here.items():
         own = name in OWN[source]
@@ -80,12 +82,10 @@ def test_a_source_that_is_varied_moves_its_own_draws_alone(source: str) -> None:
         assert held[name].shape != other[name].shape or not torch.equal(held[name], other[name]), "or nothing is told"
 
 
-def test_negatives_have_the_seed_of_the_step_unless_they_have_their_own() -> None:
+def test_negatives_and_the_warm_start_have_the_seed_that_is_theirs():
     assert {*OWN, "warm_start"} == {*SOURCES}
     assert torch.equal(negatives(varied("rest"), OTHER), negatives(plain(FIXED), FIXED))
 
-
-def test_the_warm_start_has_a_seed_of_its_own() -> None:
     def start(recipe: str, seed: int) -> RunConfig:
         return prior_runs.stage1(recipes.get(recipe).replace({"seed": seed}))
 
@@ -94,9 +94,12 @@ def test_the_warm_start_has_a_seed_of_its_own() -> None:
     assert [run.seed for run in each] == [0, 1, 2] and len({run.fingerprint for run in each}) == 3
     shared = {start("smoke+stage1+vary_data", n).fingerprint for n in range(3)}
     assert shared == {start("smoke+stage1", FIXED).fingerprint}
+    assert plain(3).replace({"seed_of.data": 3}).fingerprint == plain(3).fingerprint
+    assert plain(3).replace({"seed_of.data": 4}).fingerprint != plain(3).fingerprint
+    assert RunConfig.replace(plain(3), {"seed_of": {"data": 4}}).to_dict()["seed_of"] == {"data": 4}
 
 
-def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path: Path) -> None:
+def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path):
     """To the bit, warm start included: there is no source that has been forgotten."""
     own = recipes.get("smoke+stage1").replace({"seed": 7, "train.steps": 8})
     all_of = own.replace({"seed": 0, "name": "all", **{f"seed_of.{source}": 7 for source in SOURCES}})
@@ -106,17 +109,116 @@ def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path: Path) ->
     assert len(a) > 50 and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
 
 
-def test_a_seed_that_changes_nothing_is_no_other_run() -> None:
-    assert plain(3).replace({"seed_of.data": 3}).fingerprint == plain(3).fingerprint
-    assert plain(3).replace({"seed_of.data": 4}).fingerprint != plain(3).fingerprint
-    assert RunConfig.replace(plain(3), {"seed_of": {"data": 4}}).to_dict()["seed_of"] == {"data": 4}
-
-
 @pytest.mark.parametrize(("field", "value", "said"), [
-    ("seed_of.mask", 1, r"seed_of = 'mask': must be one of .*did you mean 'masks'\?"),
-    ("seed_of.masks", -1, r"seed_of\.masks = -1: must be in \[0, 2\*\*63\)"),
-    ("seed_of.masks", 1.5, r"seed_of\.masks = 1\.5: must be of type int"),
+    ("mask", 1, r"seed_of = 'mask': must be one of .*did you mean 'masks'\?"),
+    ("masks", -1, r"seed_of\.masks = -1: must be in \[0, 2\*\*63\)"),
+    ("masks", 1.5, r"seed_of\.masks = 1\.5: must be of type int"),
 ])  # fmt: skip
-def test_broken_seeds_are_refused(field: str, value: float, said: str) -> None:
+def test_broken_seeds_are_refused(field, value, said):
     with pytest.raises(ConfigError, match=said):
-        plain(0).replace({field: value})
+        plain(0).replace({f"seed_of.{field}": value})
+
+
+STEPS = (0, 50)
+DRAW = itm.draw
+# All objectives from the first step; dropout, whose draws must not move either.
+CHANGES = {f"objectives.{o}.start": 0.0 for o in ("mim", "itm", "imlm", "bbp")} | {
+    "model.text.dropout": 0.1, "model.vision.drop_path": 0.1, "train.steps": 100}  # fmt: skip
+FUSED = ("itm", "imlm", "bbp")  # share one pass of the fusion encoder, and so its dropout
+LOSSES = {"mlm", "mim", "itc", *FUSED}
+ABLATIONS = [*(f"no_{o}" for o in sorted(LOSSES)), "no_stop_gradient", "pixels", "text_only", "image_only",
+             "pairs_only"]  # fmt: skip
+
+
+def get(name: str) -> RunConfig:
+    return recipes.get(name).replace(CHANGES)
+
+
+def flat(batch: Any, path: str = "") -> dict[str, Tensor]:
+    if batch is None or isinstance(batch, Tensor):
+        return {} if batch is None else {path: batch}
+    items = batch if isinstance(batch, dict) else {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
+    return {k: v for name, value in items.items() for k, v in flat(value, f"{path}.{name}").items()}
+
+
+class Seen:
+    def __init__(self, config: RunConfig, words):
+        self.weights = dict(build(config).named_parameters())
+        self.batches, self.losses, self.negatives = {}, {}, {}
+        for step in STEPS:
+            batch = Streams(config, words)[step]
+            self.batches |= {f"{step}{k}": v for k, v in flat(batch).items()}
+            drawn = self.negatives[step] = []
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(itm, "draw", lambda w, g, drawn=drawn: drawn.append(DRAW(w, g)) or drawn[-1])
+                training = Pretraining(build(config), config)
+                losses, report = training(batch, weights_at(config, step), (config.seed, step))
+            self.losses |= {f"{step} {name}": value for name, value in {**losses, **report}.items()}
+
+
+@pytest.fixture(scope="module")
+def words(trained):
+    return trained.tokenizer()
+
+
+@pytest.fixture(scope="module")
+def whole(words):
+    return Seen(get("smoke"), words)
+
+
+def assert_shared_equal(part: Mapping[str, Tensor], whole: Mapping[str, Tensor], least: int) -> None:
+    shared = part.keys() & whole.keys()
+    assert len(shared) >= least
+    assert [name for name in shared if not torch.equal(part[name], whole[name])] == []
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_an_ablation_leaves_the_rest_identical(ablation, whole, words):
+    keys = {name.removeprefix("50 ") for name in whole.losses if name.startswith("50 ") and name.count("/") == 1}
+    of_pairs = {f"{stream}/{o}" for stream in ("pairs", "regions") for o in ("itc", "itm", "imlm")}
+    assert keys == of_pairs | {"pairs/mim", "images/mim", "regions/bbp", "texts/mlm"}, "they are there to compare"
+    part = Seen(get(f"smoke+{ablation}"), words)
+    assert_shared_equal(part.batches, whole.batches, 2 * 2)
+    assert part.batches.keys() <= whole.batches.keys()
+    assert_shared_equal(part.weights, whole.weights, len(whole.weights))
+    moved = {"pixels": ("mim",), "no_itm": FUSED, "no_imlm": FUSED, "no_bbp": FUSED}.get(ablation, ())
+    kept = {name: value for name, value in part.losses.items() if name.split("/")[1] not in moved}
+    assert_shared_equal(kept, whole.losses, 2)
+    assert all(
+        torch.equal(*two) for step in STEPS for two in zip(part.negatives[step], whole.negatives[step], strict=False)
+    )
+    assert len(whole.negatives[50]) == 4, "of texts and of pictures, in two streams"
+    assert not ablation.startswith("no_") or ablation == "no_itm" or len(part.negatives[50]) == 4
+
+
+CONFIG = recipes.get("smoke").replace({"data.regions": 0, "data.pairs": 4, "data.images": 4, "train.steps": 8})
+
+
+@pytest.fixture(scope="module")
+def own():
+    """A source of a finite size: forty pictures, each of one grey."""
+    greys = [np.full((48, 48, 3), 5 * i, np.uint8) for i in range(40)]
+    return Dataset(CONFIG, (PairSource(greys, [f"grey number {i}" for i in range(40)], 48),))
+
+
+def texts_of(batch: Any) -> list[list[int]]:
+    tokens = batch["texts"].tokens
+    return [row[mask].tolist() for row, mask in zip(tokens.ids, tokens.mask, strict=True)]
+
+
+@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("drawn", [True, False], ids=["drawn", "finite"])
+def test_processes_share_no_item_and_have_those_of_one_with_the_larger_batch(world, drawn, own):
+    source = dataset(CONFIG) if drawn else own
+    words = dataset(CONFIG).tokenizer()
+    sizes = {"data.pairs": 4 * world, "data.images": 4 * world, "data.texts": 4 * world}
+    whole = Streams(CONFIG.replace(sizes), words, source=source)
+    for step in (0, 7):
+        ranks = [Streams(CONFIG, words, source=source, rank=rank)[step] for rank in range(world)]
+        for stream in ("pairs", "images"):
+            pictures = torch.cat([rank[stream].image for rank in ranks])
+            assert torch.equal(pictures, whole[step][stream].image)
+            assert len({p.numpy().tobytes() for p in pictures}) == 4 * world
+        assert [text for rank in ranks for text in texts_of(rank)] == texts_of(whole[step])
+        masks = [rank["images"].image_mask for rank in ranks]
+        assert not any(torch.equal(masks[0], other) for other in masks[1:]), "draws of its own"

@@ -3,10 +3,7 @@
 On the `meta` device there are shapes and no values: what would have to wait for one raises.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,8 +47,6 @@ class NoWaiting(TorchDispatchMode):
 
 
 class ToTheHost(TorchFunctionMode):
-    """Notes what brings values to the host."""
-
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[str] = []
@@ -64,22 +59,18 @@ class ToTheHost(TorchFunctionMode):
 
 HERE = torch.arange(4.0)
 WAITS: dict[str, Callable[[], object]] = {
-    "item": lambda: HERE[0].item(),
-    "bool": lambda: bool(HERE[0] > 0),
-    "nonzero": lambda: HERE.nonzero(),
-    "where": lambda: torch.where(HERE > 1),
-    "mask": lambda: HERE[HERE > 1],
+    "item": lambda: HERE[0].item(), "bool": lambda: bool(HERE[0] > 0), "nonzero": lambda: HERE.nonzero(),
+    "where": lambda: torch.where(HERE > 1), "mask": lambda: HERE[HERE > 1],
     "put by a mask": lambda: HERE.clone().index_put_((HERE > 1,), HERE[2:]),
-    "unique": lambda: HERE.unique_consecutive(),
-    "to the device": lambda: HERE.to("meta"),
+    "unique": lambda: HERE.unique_consecutive(), "to the device": lambda: HERE.to("meta"),
     "index from the host": lambda: torch.ones(4, device="meta")[torch.tensor([0, 1])],
-}
+}  # fmt: skip
 
 
-def test_what_waits_is_noticed() -> None:
-    for wait in WAITS.values():
-        with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), NoWaiting():
-            wait()
+@pytest.mark.parametrize("what", WAITS)
+def test_what_waits_is_noticed(what):
+    with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), NoWaiting():
+        WAITS[what]()
 
 
 STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
@@ -95,7 +86,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_no_loss_nor_its_gradient_waits(change: str) -> None:
+def test_no_loss_nor_its_gradient_waits(change):
     p = batches.pretraining(**CHANGES[change]).train()
     weights = dict.fromkeys(p.model.objectives, 1.0)
     batch = tree_map(lambda t: t.to("meta"), batches.batch(p.config))
@@ -108,7 +99,7 @@ def test_no_loss_nor_its_gradient_waits(change: str) -> None:
     assert all(value.device.type == "meta" for value in (losses | report).values())
 
 
-def test_neither_what_steers_gradients_nor_a_frozen_target_of_pictures_of_bytes_waits() -> None:
+def test_neither_what_steers_gradients_nor_a_frozen_target_of_pictures_of_bytes_waits():
     with torch.device("meta"):
         grads = {name: torch.empty(12) for name in ("mlm", "itc", "itm")}
     p = batches.pretraining().train().to("meta")
@@ -124,16 +115,14 @@ def test_neither_what_steers_gradients_nor_a_frozen_target_of_pictures_of_bytes_
 
 
 @pytest.fixture
-def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def as_a_gpu(monkeypatch):
     """The CPU takes a GPU's branches."""
     for module in (kernels, attention):
         monkeypatch.setattr(module, "waits", lambda device: True)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
-    parts: int, as_a_gpu: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_step_of_the_loop_brings_its_values_to_the_host_once(parts, as_a_gpu, monkeypatch, tmp_path):
     """From the batch's transfer to the record, the optimizer and all."""
     to_device, record = step_gradient.on_device, SkippedItems.record
     seen: list[list[str]] = []
@@ -161,7 +150,7 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
     assert {o.split("/")[1] for o in records[-1] if o.count("/") == 1} == set(batches.ALL)
 
 
-def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu: None) -> None:
+def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu):
     """No break in a graph, with two shapes, forward and backward."""
     plain, compiled = (batches.pretraining(**STILL).train() for _ in range(2))
     c = plain.config
@@ -180,7 +169,7 @@ def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu: None) -> None:
             torch.testing.assert_close(found[1][name], value, rtol=1e-9, atol=1e-11, msg=name)
 
 
-def test_a_gpus_branches_give_the_losses_and_gradients_of_a_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpus_branches_give_the_losses_and_gradients_of_a_cpus(monkeypatch):
     found = []
     for gpu in (False, True):
         for module in (kernels, attention) if gpu else ():

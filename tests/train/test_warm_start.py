@@ -1,16 +1,12 @@
 """Warm starts: stage 1 trained once for all variants of a seed, or another run; a frozen target that stays."""
 
-from __future__ import annotations
-
 import json
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from train.conftest import left, vouch
+from train.conftest import equal, left, vouch
 
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
@@ -27,21 +23,30 @@ def get(recipe: str, **changes) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def root(once: Callable[..., Path]) -> Path:
-    """Where the first variant has been trained."""
+def root(once):
     return once(
         "warm", lambda root: (root / "records.json").write_text(json.dumps([*pretrain(get("smoke+stage1"), root)]))
     )
 
 
 @pytest.fixture(scope="module")
-def run(root) -> Run:
+def run(root):
     return Run.of(get("smoke+stage1"), root)
 
 
 @pytest.fixture(scope="module")
-def stage1(root) -> Run:
+def stage1(root):
     return Run.of(prior_runs.stage1(get("smoke+stage1")), root)
+
+
+def starts_from(run: Run, source: Run, brought: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """The run's first weights: those of the source where it brings them, else as they are drawn."""
+    init, weights = load_file(run.folder / "init.safetensors"), load_file(source.folder / "model.safetensors")
+    fresh = build(run.config).state_dict()
+    assert init.keys() == fresh.keys() and any(name.startswith(brought) for name in init)
+    assert all(torch.equal(t, weights[n] if n.startswith(brought) else fresh[n]) for n, t in init.items())
+    assert not torch.equal(init["text.word.weight"], fresh["text.word.weight"]), "the source has learnt"
+    return init
 
 
 def test_stage_1_comes_first_and_the_run_starts_from_it_and_a_fresh_rest(root, run, stage1):
@@ -49,12 +54,7 @@ def test_stage_1_comes_first_and_the_run_starts_from_it_and_a_fresh_rest(root, r
     steps = [(r["run"], r["step"], r["of"]) for r in json.loads((root / "records.json").read_text("utf-8"))]
     assert steps == [*((stage1.config.name, i, 2) for i in range(2)), *(("smoke+stage1", i, 6) for i in range(6))]
     assert {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1} == {"mlm", "mim"}
-    init, source = load_file(run.folder / "init.safetensors"), load_file(stage1.folder / "model.safetensors")
-    fresh = build(run.config).state_dict()
-    brought = {name for name in init if name.startswith(STAGE1)}
-    assert all(torch.equal(t, source[n] if n in brought else fresh[n]) for n, t in init.items())
-    assert init.keys() == fresh.keys() and {n.split(".")[0] for n in init.keys() - brought} == {"fusion", "objectives"}
-    assert not torch.equal(init["text.word.weight"], fresh["text.word.weight"]), "stage 1 has learnt"
+    init = starts_from(run, stage1, STAGE1)
     assert (run.folder / "tokenizer.json").read_bytes() == (stage1.folder / "tokenizer.json").read_bytes()
     model = build(run.config)
     model.load_state_dict(init)
@@ -78,11 +78,7 @@ def test_a_stage_1_of_texts_trains_the_language_encoder_alone(tmp_path):
     stage1 = Run.of(prior_runs.stage1(config), tmp_path)
     assert {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1} == {"mlm"}
     assert [r["run"] for r in records] == [stage1.config.name] * 2 + [config.name]
-    init = load_file(Run.of(config, tmp_path).folder / "init.safetensors")
-    source, fresh = load_file(stage1.folder / "model.safetensors"), build(config).state_dict()
-    brought = ("text.", "objectives.mlm.")
-    assert all(torch.equal(init[n], source[n] if n.startswith(brought) else fresh[n]) for n in init)
-    assert not torch.equal(init["text.word.weight"], fresh["text.word.weight"])
+    starts_from(Run.of(config, tmp_path), stage1, ("text.", "objectives.mlm."))
     with pytest.raises(ConfigError, match="frozen"):
         recipes.get("smoke+text_stage1+no_guidance")  # a vision encoder that nothing has trained
 
@@ -148,7 +144,7 @@ def test_a_frozen_target_without_its_weights_is_refused(tmp_path):
     assert (folder / "state.pt").read_bytes() == state
 
 
-def test_a_run_brings_everything_and_its_tokenizer(run, tmp_path):
+def test_a_run_brings_everything_and_its_tokenizer_and_only_another_targets_head_starts_fresh(run, tmp_path):
     source = tmp_path / "source" / "seed0"
     shutil.copytree(run.folder, source)
     tree = json.loads((source / "tokenizer.json").read_text())
@@ -160,19 +156,14 @@ def test_a_run_brings_everything_and_its_tokenizer(run, tmp_path):
     config = get("smoke", name="onwards", init_from=str(source))
     onwards = left(config, tmp_path, 1)
     shutil.rmtree(source)
-    init, weights = load_file(onwards.folder / "init.safetensors"), load_file(run.folder / "model.safetensors")
-    assert init.keys() == weights.keys()
-    assert all(torch.equal(init[n], weights[n]) for n in weights)
+    weights = load_file(run.folder / "model.safetensors")
+    assert equal(load_file(onwards.folder / "init.safetensors"), weights)
     assert [r["step"] for r in pretrain(config, tmp_path)] == [2, 3, 4, 5]
     theirs, ours = run.tokenizer().backend, onwards.tokenizer().backend
     assert [theirs.token_to_id(a), theirs.token_to_id(b)] == [ours.token_to_id(b), ours.token_to_id(a)]
-
-
-def test_only_the_head_of_another_target_starts_fresh(run, tmp_path):
     config = get("smoke+pixels", init_from=str(run.folder))
     next(pretrain(config, tmp_path))
     init, fresh = load_file(Run.of(config, tmp_path).folder / "init.safetensors"), build(config).state_dict()
-    weights = load_file(run.folder / "model.safetensors")
     assert {n for n in init if n not in weights} == {"objectives.mim.head.weight", "objectives.mim.head.bias"}
     assert all(torch.equal(t, weights[n] if n in weights else fresh[n]) for n, t in init.items())
 

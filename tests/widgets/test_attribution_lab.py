@@ -10,16 +10,13 @@ import torch
 from explain.conftest import DATA, SCENE, TOKENIZER
 
 import xfm_widgets as xw
-from xfm import plots
 from xfm.config import ConfigError
 from xfm.explain.attribution import Attribution
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.method_table import attribute
 from xfm.explain.prepare_inputs import make_inputs, scene_inputs
-from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
-from xfm_widgets.attributions import IN_PAGE
 
 WORDS = TokenAxis(("<s>", "li", "on", "here", "</s>"), (-1, 0, 0, 1, -1), ("lion", "here"))
 IMAGE = np.full((8, 8, 3), 200, np.uint8)
@@ -61,21 +58,6 @@ def test_a_removal_takes_all_pieces_of_a_word_and_the_patches_an_object_covers()
         view.removed_objects = ["a lien"]
 
 
-def test_what_a_callable_raises_or_cannot_say_stands_in_the_view():
-    def failing(patches: np.ndarray, pieces: np.ndarray) -> dict[str, float]:
-        if patches.any():
-            raise RuntimeError("no memory")
-        return {"itm": float("nan") if pieces.any() else 1.0}
-
-    view = xw.AttributionLab(IMAGE, WORDS, [found("a")], objects={"a lion": MASK}, rescore=failing)
-    view.removed_objects = ["a lion"]
-    assert view.message == "RuntimeError: no memory" and view.scores["after"] == {}
-    view.figure()
-    view.removed_objects = []
-    view.removed_words = [1]
-    assert view.message == "" and view.scores["after"] == {"itm": None}
-
-
 def test_an_export_knows_each_single_removal(tmp_path: Path):
     page = lab(removed_words=[1]).to_html(tmp_path / "a.html").read_text("utf-8")
     state = offline_pages.state(page)
@@ -84,11 +66,6 @@ def test_an_export_knows_each_single_removal(tmp_path: Path):
         "objects": {"a lion": {"itm": 1.0, "itc": 1.0}},
     }
     assert state["scores"]["after"] == {"itm": -98.0, "itc": 0.0}
-    assert len(page.encode()) < 145_000
-    many = {f"object {i}": MASK for i in range(60)}
-    wide = xw.AttributionLab(IMAGE, WORDS, [found("a")], objects=many, rescore=rescore)
-    wide.to_html(tmp_path / "b.html")
-    assert wide.singles == {}
 
 
 def test_what_is_missing_or_not_finite_is_said_and_what_does_not_fit_refused(tmp_path: Path):
@@ -110,6 +87,8 @@ def test_what_is_missing_or_not_finite_is_said_and_what_does_not_fit_refused(tmp
         xw.AttributionLab(IMAGE, WORDS, [found("a")], [None, None])
     with pytest.raises(ConfigError, match=r"\(8, 8\)"):
         xw.AttributionLab(IMAGE, WORDS, [found("a")], objects={"a lion": MASK[:4]})
+    with pytest.raises(ConfigError, match=r"add = 'mine': must be called on what AttributionLab.of has made"):
+        lab().add("mine", lambda inputs: None)
 
 
 def test_of_questions_it_scores_as_they_do(model):
@@ -142,12 +121,6 @@ def test_begun_without_methods_it_has_all_of_those_that_are_added(inputs):
     assert view.scores == whole.scores and view.scores["after"] != view.scores["before"]
 
 
-def test_a_page_knows_what_its_methods_say_of_their_numbers(inputs):
-    for name, facts in IN_PAGE.items():
-        made = attribute(inputs, name)
-        assert facts == {"signed": made.signed, "unit": made.unit, "complete": made.complete}, name
-
-
 def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     """Methods are added in place: of METHODS from the page or by name, and of one's own, which are checked."""
 
@@ -177,31 +150,6 @@ def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     for i in range(4):
         view.add(f"number {i}", bright)
     assert len(view.methods) == 6 and view.methods[-1] == "number 3"
-
-
-def test_a_figure_outlines_what_each_question_is_about(model, monkeypatch):
-    first = scene_inputs(model, TOKENIZER, SCENE, about=0)
-    other = replace(first, target=ITC, truth=scene_inputs(model, TOKENIZER, SCENE, about=1).truth)
-    outlined = []
-    draw = plots.attributions
-    monkeypatch.setattr(plots, "attributions", lambda *given, **more: outlined.extend(given[2]) or draw(*given, **more))
-    unknown = replace(first, target=TARGETS["box x"], truth=None)
-    view = xw.AttributionLab.of([first, other, unknown], ["edges", "centre"])
-    view.figure()
-    assert [t is None or t.tolist() for t in outlined] == [
-        t is None or t.tolist() for t in (first.truth, first.truth, other.truth, other.truth, None, None)
-    ]
-    assert not (first.truth == other.truth).all()
-    outlined.clear()
-    view.removed_patches = [0]
-    view.figure()
-    assert outlined == [None] * 6, "of what is removed nothing is outlined"
-
-
-def test_a_lab_without_questions_says_who_can_add():
-    assert lab().payload["more"] == []
-    with pytest.raises(ConfigError, match=r"add = 'mine': must be called on what AttributionLab.of has made"):
-        lab().add("mine", lambda inputs: None)
 
 
 def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one(model):

@@ -13,6 +13,7 @@ from typing import Any
 
 import javascript
 import make_explorable
+import make_watched_runs
 import numpy as np
 import page_values
 import pytest
@@ -65,32 +66,51 @@ def test_an_effect_is_its_row_of_the_study_and_its_seeds_are_the_table_s(effect:
     assert effect["effect"] == pytest.approx(fmean(ours - theirs for _, ours, theirs in effect["seeds"]))
 
 
-@pytest.mark.parametrize("arm", make_explorable.ARMS)
-def test_gradients_are_the_probes(arm: str) -> None:
-    probes = [row for row in rows("insulation", "probes") if row["variant"] == arm]
-    assert sum(map(len, STORY["records"][arm].values())) == len(probes)
-    for row in probes:
-        (record,) = (r for r in STORY["records"][arm][row["seed"]] if r["step"] == int(row["step"]))
+def test_gradients_are_the_probes() -> None:
+    probes = [row for row in rows("insulation", "probes") if row["variant"] == "xfm" and row["seed"] == "100"]
+    assert [record["step"] for record in STORY["records"]] == [int(row["step"]) for row in probes]
+    for row, record in zip(probes, STORY["records"], strict=True):
         for loss, norms in record["norm"].items():
             for encoder, norm in norms.items():
                 parts = [value(row[key]) for key in row if key.startswith(f"norm/{loss}/{encoder}")]
-                masks = [part for part in parts if part is not None]
-                flows = math.hypot(*masks) if masks else None
+                expected = flows([part for part in parts if part is not None])
                 if encoder == "language" and (held := value(row.get(f"held_back/{loss}", ""))):
-                    flows = (flows or 0) + held
-                assert norm == (pytest.approx(flows) if flows is not None else None), (loss, encoder)
+                    expected = (expected or 0) + held
+                assert norm == (pytest.approx(expected) if expected is not None else None), (loss, encoder)
 
 
-def test_curves_are_the_training_s() -> None:
-    expected: dict[tuple[str, str, str], list[list[float]]] = {}
-    for row in rows("insulation", "curves"):
-        for name, stream in make_explorable.CURVES.items():
-            if (loss := value(row[stream])) is not None:
-                expected.setdefault((row["variant"], row["seed"], name), []).append([int(row["step"]), loss])
-    for arm, seeds in STORY["curves"].items():
-        for seed, curves in seeds.items():
-            for name, points in curves.items():
-                assert np.array(points) == pytest.approx(np.array(expected[arm, seed, name]), abs=1e-4)
+def flows(norms: list[float]) -> float | None:
+    return math.hypot(*norms) if norms else None
+
+
+def test_the_watched_runs_are_the_committed_ones_and_differ_by_the_stop_alone() -> None:
+    committed = json.loads((ROOT / "studies" / "watched_runs.json").read_text("utf-8"))
+    shown, configs = STORY["watched"], make_watched_runs.configs()
+    assert {*shown["arms"]} == {*committed["arms"]} == {*configs}
+    stopped, free = (configs[arm].replace({"name": "pair"}) for arm in ("xfm", "no stop"))
+    assert stopped != free
+    assert stopped.replace({"flow": free.flow}) == free
+    assert all(
+        stopped.objectives[loss].start == shown["joins"] / stopped.train.steps for loss in ("itm", "imlm", "bbp")
+    )
+    assert shown["of"] == stopped.train.steps >= max(shown["steps"])
+    assert stopped.objectives["mim"].start == shown["guided"] / stopped.train.steps
+    for arm, run in committed["arms"].items():
+        assert run["seed"] == shown["seed"]
+        assert [one["step"] for one in run["measured"]] == [one["step"] for one in run["probes"]] == shown["steps"]
+        for name in ("language", "boxes"):
+            assert shown["arms"][arm][name] == [one[name] for one in run["measured"]]
+            assert all(low <= mean <= high for mean, low, high in shown["arms"][arm][name])
+        for probe, record in zip(run["probes"], shown["arms"][arm]["records"], strict=True):
+            for loss, norms in probe["norm"].items():
+                arrives = [n for module, n in norms.items() if module.startswith("language") and n is not None]
+                held = probe["held_back"].get(loss, 0)
+                assert record["norm"][loss]["language"] == pytest.approx((flows(arrives) or 0) + held or None)
+                if arm == "xfm" and loss in ("itm", "imlm", "bbp"):
+                    assert not any(arrives), "the stop lets nothing through"
+    for name, maps in shown["guidance"].items():
+        assert maps == [one["guidance"][name] for one in committed["arms"]["xfm"]["measured"]]
+        assert {len(cosines) for cosines in maps} == {36}
 
 
 def test_levels_agreement_and_the_checkpoint_are_what_was_committed() -> None:

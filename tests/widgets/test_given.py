@@ -14,9 +14,7 @@ from test_plots_hostile import NUMBERS, PICTURE, found, pairs, traced
 import xfm_widgets as xw
 from xfm import plots
 from xfm.base.fields import ConfigError
-from xfm.base.files import FileError
-from xfm.explain.token_axes import PatchAxis, TokenAxis
-from xfm.explain.tracing import AttentionMap, Trace
+from xfm.explain.token_axes import TokenAxis
 from xfm.tasks.failure_examples import Grounded, Masked, Retrieved
 from xfm_widgets import figures
 from xfm_widgets.json_values import compact
@@ -28,7 +26,7 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
     "GroundingPad": lambda image: xw.GroundingPad(image, {"a": (0, 0, 1, 1)}, lambda _: BOX),
     "MaskPlayground": lambda image: xw.MaskPlayground(image, WORDS, 2, None),
     "TraceExplorer": lambda image: xw.TraceExplorer(replace(traced("a"), image=image)),
-}
+}  # fmt: skip
 
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
@@ -53,15 +51,13 @@ TAKES: dict[str, Callable[[Any], Any]] = {
     "attributions": lambda image: plots.attributions(image, [found("a")]),
     "patch_maps": lambda image: plots.patch_maps(image, {"a": np.eye(8)}),
     "retrieval_examples": lambda image: plots.retrieval_examples([Retrieved(image, "a", 0, (("a", 0.5, True),))]),
-    "grounding_examples": lambda image: plots.grounding_examples(
-        [Grounded(image, "a", (0.5, 0.5, 0.2, 0.2), (0.4, 0.4, 0.2, 0.2), 0.4)]
-    ),
-    "masked_word_examples": lambda image: plots.masked_word_examples(
-        [Masked(image, image, "a", "a", (("a", 0.5),), (("a", 0.5),))]
-    ),
+    "grounding_examples": lambda image: plots.grounding_examples([Grounded(image, "a", (0.5, 0.5, 0.2, 0.2), (0.4, 0.4,
+        0.2, 0.2), 0.4)]),
+    "masked_word_examples": lambda image: plots.masked_word_examples([Masked(image, image, "a", "a", (("a", 0.5),),
+        (("a", 0.5),))]),
     "grounding": lambda image: figures.grounding(image, "a", attention=np.eye(2)),
     "masked_prediction": lambda image: figures.masked_prediction(image, np.arange(4) > 2, None, image, []),
-}
+}  # fmt: skip
 GREYS = (GREY, GREY[..., None], np.dstack([GREY, np.full((8, 8), 255, np.uint8)]))
 
 
@@ -190,23 +186,3 @@ def test_a_trace_is_of_its_words_and_patches() -> None:
         xw.TraceExplorer({"a": 5})  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match="labels"):
         xw.TraceExplorer({1: one, "1": one})
-    assert isinstance(one, Trace) and isinstance(cross, AttentionMap) and PatchAxis(2, 4) == one.patches
-
-
-# ---- files
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_an_old_export_stays_where_a_new_one_cannot_be_written(name, tmp_path, monkeypatch) -> None:
-    view, path = VIEWS[name](PICTURE), tmp_path / "view.html"
-    path.write_text("old", "utf-8")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("xfm.base.files.os.fsync", full)
-    with pytest.raises(FileError, match=r"view.html: cannot be written \(No space left on device\)"):
-        view.to_html(path)
-    assert path.read_text("utf-8") == "old" and [p.name for p in tmp_path.iterdir()] == ["view.html"]
-    monkeypatch.undo()
-    assert view.to_html(path) == path and path.read_text("utf-8").startswith("<!doctype html>")

@@ -74,21 +74,6 @@ def test_a_random_mask_hides_as_pretraining_does_and_asks_once():
 
 
 def test_what_fails_or_is_not_given_is_said(tmp_path: Path):
-    def failing(patches: np.ndarray, pieces: np.ndarray) -> dict[str, Any]:
-        if patches.any():
-            raise RuntimeError("diverged")
-        alone = {"guesses": [("x", float("nan"))], "truth": float("nan")}
-        return {"words": [{"place": 2, "piece": "lion", "without": alone}]}
-
-    view = xw.MaskPlayground(IMAGE, WORDS, 2, failing)
-    assert view.answer["words"][0]["without"] == {"guesses": [["x", None]], "truth": None}
-    assert view.answer["words"][0]["with"] is None and view.pixels == b""
-    view.figure()
-    view.hidden_patches = [0]
-    assert view.message == "RuntimeError: diverged" and view.answer["of"]["patches"] == [0]
-    view.figure()
-    view.hidden_patches = []
-    assert view.message == ""
     wrong = xw.MaskPlayground(IMAGE, WORDS, 2, Predict(agreement=np.zeros(9)))
     assert "agreement.shape = (9,): must be (4,)" in wrong.message
     alone = xw.MaskPlayground(IMAGE, TokenAxis(("x",), (0,), ("x",)), 1, None)

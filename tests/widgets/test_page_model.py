@@ -36,7 +36,8 @@ from xfm.model.modes import eval_mode
 from xfm.model.vision import patchify
 from xfm.study import Study
 from xfm_widgets import attributions
-from xfm_widgets.page_model import as_in_page, page_model
+from xfm_widgets.page_model import as_in_page, page_model, with_heads
+from xfm_widgets.pages import MARIMO_MOST, Embedded, dense
 from xfm_widgets.traces import packed
 
 AXIS = TokenAxis(("<s>", "a", "</s>"), (-1, 0, -1), ("a",))
@@ -464,12 +465,37 @@ def test_views_are_told_what_python_tells_them() -> None:
 # ---- files that hold the model
 
 
+def test_bytes_are_read_from_the_text_that_stands_in_a_page() -> None:
+    contents = [np.random.default_rng(n).bytes(n) for n in (0, 1, 2, 12, 13, 26, 1000)] + [bytes(range(256)) * 3]
+    script = """import { fromDense } from "./byte_text.js";
+    answer(data.map((texts) => Buffer.from(fromDense(...texts)).toString("base64")));"""
+    texts = [dense(content) for content in contents]
+    found = javascript.run(script, [[text[:32], text[32:]] for text in texts])
+    assert [base64.b64decode(read)[: len(c)] for read, c in zip(found, contents, strict=True)] == contents
+    assert not {*"".join(texts)} & {*'<&"'} and texts[6].startswith(dense(contents[6][: 13 * 40]))
+
+
+def test_a_page_has_the_heads_that_its_view_asks() -> None:
+    lab = xfm.load("demo")
+    whole = page_model(lab.model, lab.tokenizer)
+    part = with_heads(whole, ("itc", "itm"))
+    heads = {name.split(".")[1] for name in part["tensors"] if name.startswith("objectives.")}
+    assert heads == {*part["config"]["heads"]} == {"itc", "itm"}
+    assert whole["weights"].startswith(part["weights"]) and len(part["weights"]) < 0.85 * len(whole["weights"])
+    scene, match = lab.scene(0), []
+    for payload in (whole, part):
+        pairs = [(coded(scene.image.tobytes()), scene.caption.text)]
+        match.append(javascript.run(MATCH, {"payload": sent(payload), "pairs": pairs}))
+    assert match[0] == match[1]
+
+
 def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None:
     for view in alive(xfm.load("demo")).values():
         path = tmp_path / "view.html"
         without, living = (view.to_html(path, model=model).read_text("utf-8") for model in (False, True))
         assert "createModel" not in without and len(without) < 500_000
-        assert 7_500_000 < len(living) < 9_500_000 and "$page_kernel." in living
+        assert 6_000_000 < len(living.encode()) < MARIMO_MOST and "$page_kernel." in living
+        assert len(str(Embedded(living, "a view", 600))) < MARIMO_MOST
 
 
 def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:

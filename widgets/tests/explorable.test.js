@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { readHash, writeHash } from "../xfm_widgets/static/explorable/deck.js";
+import { mapsAt, stepBefore } from "../xfm_widgets/static/explorable/guidance_maps.js";
 import { hiddenOf } from "../xfm_widgets/static/explorable/guidance_screen.js";
+import { change } from "../xfm_widgets/static/explorable/motion.js";
 import { boxLoss, meanOf } from "../xfm_widgets/static/explorable/pair_answers.js";
 import { standing } from "../xfm_widgets/static/explorable/price_screen.js";
 import { pick, place } from "../xfm_widgets/static/explorable/story_parts.js";
-import { at, spreadOut } from "../xfm_widgets/static/explorable/story_plot.js";
+import { spreadOut } from "../xfm_widgets/static/explorable/story_plot.js";
 import { turned } from "../xfm_widgets/static/explorable/try_screen.js";
 
 const IDS = ["pair", "stop"];
@@ -47,7 +49,7 @@ test("hidden patches of an address are patches of the picture, each once", () =>
   assert.deepEqual(hiddenOf({ hidden: "9" }, story), [1]);
 });
 
-test("a relation is turned round, and a text without one is not", () => {
+test("a relation is reversed, and a text without one is not", () => {
   assert.equal(turned("a crab to the left of a snake"), "a crab to the right of a snake");
   assert.equal(turned("a crab below a snake"), "a crab above a snake");
   assert.equal(turned("a cleft and a belowed"), "");
@@ -73,28 +75,32 @@ test("a result is shown only where it stands over all studies", () => {
   assert.deepEqual(standing({ p_holm: null, p_family: null }).isShown, false);
 });
 
-test("labels keep their order and a gap; a series has the value of its last point", () => {
+test("labels keep their order and a gap", () => {
   const found = spreadOut([10, 11, 50], 8);
   assert.ok(found[1] - found[0] >= 8 && found[2] - found[1] >= 8);
   assert.deepEqual(spreadOut([], 8), []);
-  assert.equal(
-    at(
-      [
-        [0, 1],
-        [10, 2],
-      ],
-      9,
-    ),
-    1,
-  );
-  assert.equal(
-    at(
-      [
-        [0, 1],
-        [10, 2],
-      ],
-      10,
-    ),
-    2,
+});
+
+test("what moves is what differs, from the state before to the one after", () => {
+  assert.equal(change({ x: "1px", fill: "rgb(0,0,0)" }, { x: "1px", fill: "rgb(0,0,0)" }), null);
+  assert.deepEqual(change({ x: "1px", width: "5px", r: "3px" }, { x: "1px", width: "8px", opacity: "1" }), [
+    { width: "5px" },
+    { width: "8px" },
+  ]);
+});
+
+test("before MIM is the last measured step at which it has not trained", () => {
+  const watched = { steps: [0, 50, 100, 150], guided: 120 };
+  const story = (/** @type {object} */ w) => /** @type {any} */ ({ numbers: { watched: w } });
+  assert.equal(stepBefore(story(watched)), 2);
+  assert.equal(stepBefore(story({ ...watched, guided: 100 })), 2, "weights after 100 steps: step 100 comes next");
+  const guidance = { prediction: [[0], [1], [2], [3]], mean: [[4], [5], [6], [7]] };
+  assert.deepEqual(
+    mapsAt(story({ ...watched, guidance }), 3).map(({ step, values: [value] }) => [step, value]),
+    [
+      [100, 2],
+      [150, 3],
+      [150, 7],
+    ],
   );
 });

@@ -44,7 +44,7 @@ test("a batch is a function of seed and step, and its captions are of its pictur
   batch.scenes.forEach(({ things }, i) => {
     const caption = words(batch.captions.slice(i * LENGTH, (i + 1) * LENGTH), drawings.names);
     for (const { concept, size } of things)
-      assert.ok(caption.includes(`a ${["big", "small"][size]} thing ${concept}`), caption);
+      assert.ok(caption.includes(`${["big", "small"][size]} thing ${concept}`), caption);
     for (const { x, y, width, height } of things)
       assert.ok(x >= 0 && y >= 0 && x + width <= 32 && y + height <= 32, "inside the picture");
   });

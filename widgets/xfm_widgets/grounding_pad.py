@@ -50,6 +50,7 @@ class GroundingPad(LivePage):
     phrases are predicted at once, so that they work in a file too; others need Python.
     """
 
+    _heads = ("itm", "bbp")
     scene = Place(0, of=lambda view: len(view._pictures))  # which of the pictures
     phrase = Text()
     typed = Texts()  # phrases of the reader's own that are listed with every picture

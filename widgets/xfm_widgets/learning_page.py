@@ -49,7 +49,7 @@ def learning_page() -> str:
     measured = json.loads(MEASURED.read_text("utf-8"))
     given = {"drawings": drawings(), "pictures": [shown(name) for name in CONCEPTS], "losses": losses,
              "credit": styles.licence(("openmoji",)),
-             "measured": {name: measured[name] for name in ("joint", "two_phases")}}  # fmt: skip
+             "measured": {name: measured[name] for name in ("joint", "two_phases", "learnt")}}  # fmt: skip
     return PAGE.format(
         title=TITLE,
         css=styles_of("gradient_flow") + (LEARN.parent / "learn.css").read_text("utf-8"),

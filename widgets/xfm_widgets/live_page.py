@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xfm.base.fields import ConfigError
 from xfm.base.images import ImageLike
@@ -20,7 +20,7 @@ from xfm.base.images import ImageLike
 from . import esm
 from .choices import Flag, Text
 from .json_values import decoded_picture, encodable
-from .page_model import page_model
+from .page_model import HEADS, page_model, with_heads
 from .pages import PAGE_KERNEL, STATIC
 from .view import View
 
@@ -54,6 +54,7 @@ class LivePage(View, abstract=True):
     """A view that has its model where `of` made it, and then takes the reader's pictures. page_kernel.js has a function
     of each one's name, which is told what `_given` returns."""
 
+    _heads: ClassVar[tuple[str, ...]] = HEADS  # that the view asks, in a page of its own
     as_seen = Flag(False)  # pictures are shown in the pixels that the model is given
     _model: tuple[XFM, Tokenizer, Any] | None = None  # the third is the view's own
     _parcel: Parcel | None = None
@@ -93,7 +94,9 @@ class LivePage(View, abstract=True):
         return f"{modules}\nexport default {live}({esm.export(cls._script)}, '{cls._answers()}');\n"
 
     def _brings(self) -> tuple[str, dict[str, Any], Any] | None:
-        return self._model and (self._answers(), page_model(*self._model[:2]), self._given())
+        if self._model is None:
+            return None
+        return self._answers(), with_heads(page_model(*self._model[:2]), self._heads), self._given()
 
     # ---- beside a kernel
 

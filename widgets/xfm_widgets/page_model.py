@@ -4,7 +4,8 @@ browser's side, and why weights have sixteen bits."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from xfm.base.strings import parse_json
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import XFM
 
-HEADS = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # that the page knows
+HEADS = ("itc", "itm", "bbp", "mim", "mlm", "imlm")  # that the page knows; tables of the vocabulary come last
 SPLITS = {"type": "ByteLevel", "use_regex": True}  # how a tokenizer that the page knows splits texts
 SEEDS: dict[str, tuple[object, ...]] = {
     name: (name, 0) for name in ("shapley", "ties", "infidelity", "smoothgrad", "gradient shap")
@@ -34,9 +35,9 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
     one_of("model.text.encoder", text.encoder, ("roberta", "bert"))
     one_of("model.cross_attention", model.config.cross_attention, ("scaled_dot",))
     tensors, parts, size = {}, [], 0
-    for name, weight in model.state_dict().items():
-        if name.startswith("objectives.") and name.split(".")[1] not in HEADS:
-            continue
+    state = model.state_dict()
+    for name in sorted((name for name in state if _head(name) in (None, *HEADS)), key=_place):
+        weight = state[name]
         shape, at = list(weight.shape), size
         values = _quantised(name, weight) if _is_matrix(name, weight) else (weight.float().cpu(),)
         packed = [v.contiguous().numpy().astype("<i2" if v.dtype == torch.int16 else "<f4").tobytes() for v in values]
@@ -56,6 +57,24 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
     return {"config": config, "tensors": tensors, "weights": b"".join(parts),
             "tokenizer": _tokenizer(tokenizer),
             "seeds": {name: seeding.seed(*key) % 2**32 for name, key in SEEDS.items()}}  # fmt: skip
+
+
+def with_heads(payload: dict[str, Any], heads: Iterable[str]) -> dict[str, Any]:
+    """The same without the other heads, and with the weights up to the last that is left."""
+    tensors = {name: one for name, one in payload["tensors"].items() if _head(name) in (None, *heads)}
+    end = max(one["at"] + math.prod(one["shape"]) * (2 if "scales" in one else 4) for one in tensors.values())
+    config = payload["config"] | {"heads": [name for name in payload["config"]["heads"] if name in heads]}
+    # 13 bytes are whole letters of a page's text, which is then the beginning of that of all heads
+    return payload | {"config": config, "tensors": tensors, "weights": payload["weights"][: end + -end % 13]}
+
+
+def _head(name: str) -> str | None:
+    return name.split(".")[1] if name.startswith("objectives.") else None
+
+
+def _place(name: str) -> int:
+    head = _head(name)
+    return HEADS.index(head) if head else -1
 
 
 def _restored(name: str, weight: Tensor) -> Tensor:

@@ -11,20 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from xfm.base.fields import ConfigError
-from xfm.plots import palette
-from xfm.plots.palette import PALETTE
+from xfm.plots.palette import PALETTE, TOKENS
 
 from . import esm
 from .choices import Choice
 from .json_values import encodable
 
 STATIC = Path(__file__).parent / "static"
-TOKENS = Path(palette.__file__).with_name("tokens.css")  # the measures of views, reports and pages
+MEASURES = re.sub(r":root \{.*?\n\}\n", "", TOKENS, flags=re.S)  # in a page of others a view names no colour of its own
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
            **{name: name for name in ("blue", "orange", "green", "purple", "gold", "grey")}}  # fmt: skip
+
+# Of `dense`: no letter ends a script or needs an escape in JSON but the backslash. The last, which an attribute
+# spells out, is in hardly any upper digit.
+LETTERS = np.frombuffer(bytes(sorted({*range(32, 127)} - {*b"<&\"'>"})) + b">'", np.uint8)
+LOW = 90  # letters of a lower digit
+SCRIPT = 2**17  # letters of one
 
 MARIMO_MOST = 8_000_000  # bytes of one output that marimo shows, unless it is configured to show more
 
@@ -41,16 +48,24 @@ body > header {{ position: absolute; width: 1px; height: 1px; overflow: hidden; 
 {css}</style>
 <header><h1>{title}</h1></header>
 <main id="view"></main>
-<script type="module" async>
+<script>
+"use strict"; {{
 {modules}
 {call}({view}, {state}, {limits}, document.getElementById("view"){kernel});
+}}
 </script>{behind}
 </html>
 """
-# the model, behind the view: inert, so that the view is there before it
+# the model, behind the view, which waits neither for its bytes nor for its code
 BEHIND = """
 <script type="application/json" id="xfm-model">{rest}</script>
-<script type="text/plain" id="xfm-weights">{weights}</script>"""
+{weights}
+<script>
+"use strict"; {{
+{modules}
+globalThis.xfmKernel = {answers};
+}}
+</script>"""
 MODULE = """// {title}, for: import {{ mount }} from "./{name}"; see docs/hosts.md of X-FM Lab
 {modules}
 export const mount = (element, state = {{}}) =>
@@ -67,9 +82,11 @@ class Embedded:
     height: int  # pixels
 
     def __str__(self) -> str:
+        # all that an attribute in single quotes must spell out; `"` is frequent in a page
+        page = self.page.replace("&", "&amp;").replace("'", "&#x27;")
         text = (
             f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" width="100%" height="{self.height}" '
-            f'style="border: 0" srcdoc="{html.escape(self.page)}"></iframe>'
+            f"style=\"border: 0\" srcdoc='{page}'></iframe>"
         )
         # marimo counts Python's bytes, which are two or four for every character where one is not Latin
         return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
@@ -83,8 +100,8 @@ def styles_of(name: str) -> str:
     light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
     page = f"body:has(> main > .xfm-view.xfm-dark) {{ background: {PALETTE['paper'][1]}; }}"
     colours = f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
-    sheets = [TOKENS, *(STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name))]
-    return colours + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
+    sheets = (STATIC / f"{sheet}.css" for sheet in ("shared", "tools", name))
+    return colours + MEASURES + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
 
 
 def page_of(view: Any, model: bool = False) -> str:
@@ -93,11 +110,13 @@ def page_of(view: Any, model: bool = False) -> str:
     if model:
         name, payload, given = view._brings()
         rest = script_text(json.dumps([payload | {"weights": None}, given], default=encoded, ensure_ascii=False))
-        behind = BEHIND.format(rest=rest, weights=base64.b64encode(payload["weights"]).decode())
-        brought, answers = esm.export(OFFLINE, "brought"), esm.export(PAGE_KERNEL, name)
-        kernel = f', async () => {answers}(...(await {brought}("xfm-model", "xfm-weights")))'
+        code = {"modules": esm.join(PAGE_KERNEL), "answers": esm.export(PAGE_KERNEL, name)}
+        behind = BEHIND.format(rest=rest, weights=_in_scripts(dense(payload["weights"])), **code)
+        brought = esm.export(OFFLINE, "brought")
+        parts = f'const parts = await {brought}("xfm-model", ".xfm-weights");'  # the kernel's code comes with them
+        kernel = f", async () => {{ {parts} return globalThis.xfmKernel(...parts); }}"
     wasm = " 'wasm-unsafe-eval'" if model else ""
-    return PAGE.format(css=str(view._css), kernel=kernel, behind=behind, wasm=wasm, **fields)
+    return PAGE.format(css=str(view._css), kernel=kernel, behind=behind, wasm=wasm, modules=_modules(view), **fields)
 
 
 def module_of(view: Any, name: str, model: bool = False) -> str:
@@ -107,7 +126,12 @@ def module_of(view: Any, name: str, model: bool = False) -> str:
         answers, *brought = view._brings()
         decoded = (f"{esm.export(OFFLINE, 'decoded')}({script_json(part)})" for part in brought)
         kernel = f", () => {esm.export(PAGE_KERNEL, answers)}({', '.join(decoded)})"
-    return MODULE.format(name=name, css=script_json(view._css), kernel=kernel, **fields)
+    modules = _modules(view, *([PAGE_KERNEL] if model else []))
+    return MODULE.format(name=name, css=script_json(view._css), kernel=kernel, modules=modules, **fields)
+
+
+def _modules(view: Any, *more: Path) -> str:
+    return esm.join(view._script, OFFLINE, *more)
 
 
 def _parts(view: Any, function: str, model: bool) -> dict[str, str]:
@@ -120,7 +144,6 @@ def _parts(view: Any, function: str, model: bool) -> dict[str, str]:
     limits = {name: cast(Choice, traits[name]).limit(view) for name in view.choices()}
     return {
         "title": html.escape(type(view).__name__),
-        "modules": esm.join(view._script, OFFLINE, *([PAGE_KERNEL] if model else [])),
         "call": esm.export(OFFLINE, function),
         "view": esm.export(view._script),
         "state": script_json(state),
@@ -144,6 +167,20 @@ def script_json(value: Any) -> str:
     """JSON as an expression in a <script>; bytes as {"$bytes": base64}."""
     text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
     return script_text(PROTOTYPE.sub('["__proto__"]:', text))
+
+
+def dense(content: bytes) -> str:
+    """Thirteen bits in two letters, the lower digit first: a twelfth shorter than base64. byte_text.js reads it."""
+    bits = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
+    bits = np.pad(bits, (0, -len(bits) % 13)).reshape(-1, 13)
+    values = np.packbits(bits, axis=1, bitorder="little").view("<u2").ravel()
+    return LETTERS[np.stack([values % LOW, values // LOW], 1)].tobytes().decode("ascii")
+
+
+def _in_scripts(letters: str) -> str:
+    """In several: a browser that reads a long one copies it again and again."""
+    texts = (letters[i : i + SCRIPT] for i in range(0, len(letters), SCRIPT))
+    return "".join(f'<script type="text/plain" class="xfm-weights">{text}</script>' for text in texts)
 
 
 def script_text(text: str) -> str:

@@ -45,6 +45,7 @@ class RetrievalExplorer(LivePage):
     RetrievalExplorer(pairs, score=query_scorer(...))    # score(sentence or picture, direction) -> OwnScores
     """
 
+    _heads = ("itc", "itm")
     direction = Option(DIRECTIONS, DIRECTIONS[0])
     query = Place(0, of=lambda view: len(view._pairs.texts))  # which sentence, or picture
     own = Flag(False)  # the query is the user's: `typed`, or the picture that `ask_with` was given last

@@ -26,7 +26,7 @@ from . import esm
 from .gradient_flow import described
 from .learning_page import learning_page
 from .page_model import as_in_page, page_model
-from .pages import STATIC, script_json, styles_of
+from .pages import STATIC, dense, script_json, styles_of
 
 if TYPE_CHECKING:
     from xfm import Lab
@@ -63,7 +63,9 @@ def write_site(folder: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "learn.html", learning_page())
     write_atomically(folder / "index.html", explorable_page(lab))
-    write_atomically(folder / MODEL, f"xfmModel({script_json(page_model(lab.model, lab.tokenizer))});\n")
+    payload = page_model(lab.model, lab.tokenizer)
+    sent = payload | {"weights": {"$dense": dense(payload["weights"])}}
+    write_atomically(folder / MODEL, f"xfmModel({script_json(sent)});\n")
     return folder / "index.html"
 
 

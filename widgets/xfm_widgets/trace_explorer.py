@@ -49,6 +49,7 @@ class TraceExplorer(LivePage):
     8 MB are sent when they are chosen.
     """
 
+    _heads = ("itc", "itm", "bbp")
     map = Option(MAPS, "cross")
     layer = Place(0)  # beyond a map's last layer: the last
     head = Place(0)

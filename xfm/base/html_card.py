@@ -48,7 +48,7 @@ def curve(values: Sequence[float], caption: str) -> str:
     low, high = heights.min(), max(heights.max(), heights.min() + 1e-12)
     x, y = np.linspace(2, 298, len(heights)), 78 - 76 * (heights - low) / (high - low)
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-    line = f"<polyline points='{points}' fill='none' stroke='#0072b2' stroke-width='1.5'/>"
+    line = f"<polyline points='{points}' fill='none' stroke='currentColor' stroke-width='1.5'/>"
     return f"<svg width='300' height='80' role='img'>{line}</svg><div style='font-size:smaller'>{escape(caption)}</div>"
 
 

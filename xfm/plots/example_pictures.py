@@ -19,7 +19,7 @@ from ..base.strings import shown
 from ..data.world.scenes import Scene
 from ..tasks.failure_examples import Grounded, Guess, Masked, Retrieved
 from .arrays import numbers
-from .palette import BLUE, FIXED, GREY, ORANGE
+from .palette import AXIS, BLUE, FIXED, GREY, ORANGE
 from .preview import scene_card
 from .style import SIZE, Card, Figure, Line, key, require, sheet, styled
 
@@ -91,7 +91,7 @@ def cover_patches(axes: Axes, side: int, mask: np.ndarray, colours: Sequence[Any
     step = side / grid
     for i in np.flatnonzero(mask).tolist():
         corner = i % grid * step - 0.5, i // grid * step - 0.5
-        colour = "#8a8a8a" if colours is None else colours[i]
+        colour = AXIS if colours is None else colours[i]
         axes.add_patch(Rectangle(corner, step, step, facecolor=colour, edgecolor="white", linewidth=0.5, gid=FIXED))
 
 

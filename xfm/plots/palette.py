@@ -1,44 +1,28 @@
 """The palette of figures, reports and views, and a figure as SVG in the colours of the page that it stands in.
 
-A colour has a CSS name and a value on a light and on a dark page. One drawing serves both: each colour of PALETTE
-becomes a CSS variable that falls back to itself. What has FIXED as its gid keeps its colours, as it lies on something
-that keeps its own: a picture, a colour scale.
+A colour of tokens.css has a name and a value on a light and on a dark page. One drawing serves both: each colour of
+PALETTE becomes a CSS variable that falls back to itself. What has FIXED as its gid keeps its colours, as it lies on
+something that keeps its own: a picture, a colour scale.
 """
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
-PALETTE = {
-    "ink": ("#000000", "#e8e6e1"),
-    "paper": ("#ffffff", "#15181c"),
-    "text": ("#1b1b1b", "#dedbd5"),
-    "blue": ("#0072b2", "#5fb4e8"),
-    "orange": ("#c25400", "#f0914d"),
-    "green": ("#007f5c", "#3fc59b"),
-    "purple": ("#a3428b", "#db8fc8"),
-    "gold": ("#ad8f00", "#f0e442"),  # of lines and marks, too pale for text
-    "grey": ("#5f5f5f", "#a3a29d"),  # text; the other greys from dark to light
-    "dark": ("#555555", "#b5b4af"),
-    "axis": ("#888888", "#83838a"),
-    "light": ("#c4c4c4", "#55585e"),
-    "grid": ("#e4e4e4", "#30343a"),
-    "shade": ("#f1f1f1", "#22262b"),
-    "tint": ("#eef4f9", "#1d2733"),
-}
+TOKENS = Path(__file__).with_name("tokens.css").read_text("utf-8")
+_COLOUR = re.compile(r"--(\w+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);")
+PALETTE = {name: (light, dark) for name, light, dark in _COLOUR.findall(TOKENS)}
 # Numbers around 0: positive is blue, negative orange, in figures and in views.
 BLUE, ORANGE, GREEN, PURPLE, GOLD, INK, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
     PALETTE[name][0] for name in "blue orange green purple gold text grey dark axis light grid shade tint".split()
 )
-# Of signed numbers: orange below zero, blue above it, as bars and words are; the views' colour.js has the same.
-DIVERGING = LinearSegmentedColormap.from_list(
-    "xfm_diverging", ["#963700", "#d7641e", "#f0a569", "#fadcc3", "#f6f6f6", "#cde1ed", "#82b4d7", "#327db4", "#054682"]
-)
+_SIGNED = re.findall("#[0-9a-f]{6}", TOKENS[TOKENS.index("--diverging") :].partition(";")[0])
+DIVERGING = LinearSegmentedColormap.from_list("xfm_diverging", _SIGNED)
 STRONGEST = 0.75  # opacity of the largest weight over a picture, in figures and, at first, in views
 
 
@@ -47,6 +31,11 @@ def opacity(weights: np.ndarray, most: float, strength: float = STRONGEST) -> np
     or more, in between in proportion, whatever the sign; the views' overlay.js has the same."""
     shares = np.abs(np.where(np.isfinite(weights), weights, 0)) / (most if most > 0 else np.inf)
     return strength * np.minimum(shares, 1)
+
+
+def type_size(size: str) -> float:
+    """A type size of tokens.css, such as "caption", in points."""
+    return float(re.findall(rf"--{size}: calc\((\d+)px", TOKENS)[0]) * 72 / 96
 
 
 FIXED = "fixed"
@@ -77,9 +66,10 @@ def themed(drawn: bytes, name: str, label: str) -> str:
         if identifier in referenced:
             element.set("id", f"{name}-{identifier}")
     readable = _NOT_XML.sub("�", label)
+    ink = _VARIABLES[PALETTE["ink"][0]]
     root.attrib = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": root.attrib["viewBox"], "width": f"{width:.0f}",
                    "height": f"{height:.0f}", "preserveAspectRatio": "xMinYMin", "role": "img", "aria-label": readable,
-                   "style": f"--width:{width:.0f}px;stroke-linejoin:round;fill:{_VARIABLES['#000000']}"}  # fmt: skip
+                   "style": f"--width:{width:.0f}px;stroke-linejoin:round;fill:{ink}"}  # fmt: skip
     return ElementTree.tostring(root, "unicode")
 
 
@@ -91,7 +81,7 @@ def _local(name: str) -> str:
 def _colour(element: ElementTree.Element) -> None:
     """Variables for the colours of an element and of all within it."""
     if element.get("id") == FIXED:
-        element.set("style", "fill: #000000")  # which matplotlib does not write, as the default
+        element.set("style", f"fill: {PALETTE['ink'][0]}")  # which matplotlib does not write, as the default
         return
     for key in ("style", "fill", "stroke"):
         if value := element.get(key):

@@ -16,10 +16,10 @@ from ..data.source import SPLITS, Split
 from ..data.world import styles
 from ..data.world.objects import Object
 from ..data.world.scenes import Scene, World
+from .palette import BLUE, GREEN, ORANGE, PURPLE
 from .style import Card, Figure, Line, sheet, styled
 
-# Okabe and Ito's colours, which stay apart for colour-blind eyes; each box has a line style and a number as well.
-COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE)  # each box has a line style and a number as well
 STYLES = ("-", "--", "-.", ":")
 KINDS = (".png", ".pdf", ".svg")
 ONE_SPLIT = (1, 1, 1, 1, 2, 3, 4, 2, 3, 4, 2, 4)  # objects of the scenes of one split, four a row ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import builtins
 import functools
 import os
 from collections.abc import Callable, Sequence, Sized
@@ -22,7 +24,7 @@ from ..base.fields import ConfigError, one_of
 from ..base.files import write_atomically
 from .labels import SIZE as SIZE  # figures have it from here
 from .labels import make_legible, wrap
-from .palette import AXIS, BLUE, GREY, GRID, themed
+from .palette import AXIS, BLUE, GREY, GRID, themed, type_size
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,14 +35,19 @@ LINE_HEIGHT = 11.2  # points from a line of text to the next, below a picture
 _CSS, _SHARP = 96, 1.6  # pixels per inch on the page; image pixels per page pixel, for high-resolution screens
 _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # the $ and _ of a caption are characters
-    "font.size": 9.5, "legend.fontsize": 9, "legend.frameon": False, "hatch.linewidth": 0.6,
-    "figure.titlesize": 11.5, "figure.titleweight": "bold",
-    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "font.size": type_size("caption"), "legend.fontsize": 9, "legend.frameon": False,
+    "figure.titlesize": type_size("text-size"), "figure.titleweight": "bold", "hatch.linewidth": 0.6,
+    "axes.titlesize": type_size("caption"), "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": AXIS,
     "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID,
 }  # fmt: skip
 # of every file: TrueType fonts, which journals ask for, and names in an SVG that are the same each time
 _FILES = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": "xfm"}
+# Behind a figure: a dark JupyterLab inverts its lightness, keeps its hues; at 0.93 paper is as dark as the page
+FOLLOWS = (
+    '<style class="xfm-follows">[data-jp-theme-light=false] .jp-OutputArea-child:has(+ .jp-OutputArea-child '
+    ".xfm-follows) img { filter: invert(0.93) hue-rotate(180deg) }</style>"
+)
 _PAPER, _TEXT, _LEAST = {"column": 85, "page": 178}, 8, 1.2  # mm; points of text; inches of a panel, at least
 
 
@@ -114,6 +121,15 @@ class Figure(matplotlib.figure.Figure):
     def _repr_png_(self) -> tuple[Content, dict[str, int]]:
         width, height = (round(_CSS * inches) for inches in self.get_size_inches())
         return self.bytes(), {"width": width, "height": height}
+
+    def _ipython_display_(self) -> None:
+        """The picture, and behind it, where it shows no picture of the data, what makes it follow a dark notebook."""
+        display: Callable[..., None] = vars(builtins)["display"]  # IPython's, who calls this: xfm imports no notebook
+        content, size = self._repr_png_()
+        bundle = {"image/png": base64.b64encode(content).decode(), "text/plain": repr(self)}
+        display(bundle, metadata={"image/png": size}, raw=True)
+        if all(cast(Any, image.get_array()).ndim == 2 for axes in self.axes for image in axes.images):
+            display({"text/html": FOLLOWS, "text/plain": ""}, raw=True)
 
 
 def new_figure(width: float, height: float, title: str = "", credit: str = "") -> Figure:

@@ -20,7 +20,7 @@ from ..data import dataset
 from ..data.skipped_items import count_skipped
 from ..diagnostics.gradient_table import GradientTable, module_names
 from ..model import XFM
-from ..plots.palette import PALETTE
+from ..plots.palette import TOKENS
 from ..runs.run import Record
 from ..tasks import Result
 from ..tasks.evaluation import headline, shortfall
@@ -46,7 +46,7 @@ def page(
     script = (_HERE / "report.js").read_text("utf-8")
     order = [figure.name for section in figures.values() for figure in section]
     values |= {"title": title, "abstract": abstract, "figures": figures, "version": version("xfm-lab"),
-               "palette": PALETTE, "style": (_HERE / "report.css").read_text("utf-8"), "script": script,
+               "style": TOKENS + (_HERE / "report.css").read_text("utf-8"), "script": script,
                "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
                "sections": {name: (i, title) for i, (name, title) in enumerate(sections.items(), 1)},
                "number": {name: i for i, name in enumerate(order, 1)}}  # fmt: skip

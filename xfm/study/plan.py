@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..base.fields import require
-from ..base.numbers import count, duration, number
+from ..base.numbers import count, duration, listed, number
 from ..base.strings import printable
 from ..config import SCRATCH, RunConfig
 from ..objectives import build
@@ -72,8 +72,10 @@ class Plan:
             "all runs": f"about {duration(3600 * self.hours)} {by} ({shares or 'nothing to do'})",
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }
-        failed = sum(not check.admitted for check in self.admission)
+        unknown = sum(not (check.n or check.admitted) for check in self.admission)
+        failed = sum(not check.admitted for check in self.admission) - unknown
         rule = f"{failed or 'none'} of {count(len(self.admission), 'check')} {'fails' if failed < 2 else 'fail'}"
+        rule += f", {unknown} cannot be made before an exploration" * bool(unknown)
         return rows | ({"tests": _tests(spec)} if spec.tests else {}) | ({"admission": rule} if self.admission else {})
 
     def tables(self) -> list[pd.DataFrame]:
@@ -89,10 +91,25 @@ class Plan:
         for name in ("sd", "detectable", "at most", "reference", "baseline"):
             effects[name] = [number(value, unit) for value, unit in zip(effects[name], effects["unit"], strict=True)]
         names = {"step_seconds": "s a step", "to_do": "to do", "to_train": "to train"}
-        failed = [(each.part, each.variant, each.metric, each.why) for each in self.admission if not each.admitted]
-        refused = pd.DataFrame(failed, columns=["not admitted by", "variant", "of", "why"])
+        refused = pd.DataFrame(self._refused(), columns=["not admitted by", "variant", "of", "why"])
         tables = arms.rename(columns=names), effects.drop(columns=["against", "alpha"]), refused
         return [table.map(printable) for table in tables if len(table)]
+
+    def _refused(self) -> list[tuple[str, str, str, str]]:
+        """Checks that are not passed; those that are for one reason in one row, with the variants' number."""
+        rows: dict[tuple[str, str], list[Admission]] = {}
+        for check in self.admission:
+            if not check.admitted:
+                rows.setdefault((check.part, check.why), []).append(check)
+        return [
+            (
+                part,
+                same[0].variant if len(arms := {check.variant for check in same}) == 1 else count(len(arms), "arm"),
+                listed([*dict.fromkeys(check.metric for check in same)]),
+                why,
+            )
+            for (part, why), same in rows.items()
+        ]
 
     def notes(self) -> list[str]:
         """What the second table means, or why there is none."""

@@ -121,11 +121,12 @@ export function outline(brush, box, strokes) {
 export function bitmap(rgb, width, height) {
   const element = node("canvas", { width, height });
   const pixels = new ImageData(width, height);
+  const { data } = pixels; // asked for each time, it takes ten times as long
   for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
-    pixels.data[to] = rgb[from];
-    pixels.data[to + 1] = rgb[from + 1];
-    pixels.data[to + 2] = rgb[from + 2];
-    pixels.data[to + 3] = 255;
+    data[to] = rgb[from];
+    data[to + 1] = rgb[from + 1];
+    data[to + 2] = rgb[from + 2];
+    data[to + 3] = 255;
   }
   pen(element).putImageData(pixels, 0, 0);
   return element;
@@ -137,7 +138,12 @@ export function bitmap(rgb, width, height) {
  */
 export function greyscale(rgb) {
   const grey = new Uint8Array(rgb.length);
-  for (let i = 0; i < rgb.length; i += 3) grey.fill(Math.round((rgb[i] + rgb[i + 1] + rgb[i + 2]) / 3), i, i + 3);
+  for (let i = 0; i < rgb.length; i += 3) {
+    const mean = Math.round((rgb[i] + rgb[i + 1] + rgb[i + 2]) / 3);
+    grey[i] = mean;
+    grey[i + 1] = mean;
+    grey[i + 2] = mean;
+  }
   return grey;
 }
 

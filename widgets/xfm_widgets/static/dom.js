@@ -94,3 +94,12 @@ export const prefersCalm = () => matchMedia("(prefers-reduced-motion: reduce)").
  * @param {T} table
  */
 export const keysOf = (table) => /** @type {(keyof T & string)[]} */ (Object.keys(table));
+
+const PATIENCE = 300; // ms that a first paint is waited for
+
+/** When the page is painted; one that is hidden never is @returns {Promise<void>} */
+export const painted = () =>
+  new Promise((done) => {
+    setTimeout(done, PATIENCE);
+    if ("requestAnimationFrame" in globalThis) requestAnimationFrame(() => setTimeout(done));
+  });

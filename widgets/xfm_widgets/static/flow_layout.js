@@ -210,8 +210,8 @@ const NARROW = {
         x: CENTRE,
         y,
         strands: {
-          vision: bundled([CENTRE - 16, y - 16], [152 - end, 105], [CENTRE - 4, y + 31], 0, "end"),
-          language: bundled([CENTRE + 16, y - 16], [260 + end, 105], [CENTRE + 4, y + 31], 0, "start"),
+          vision: bundled([CENTRE - 16, y - 16], [152 - end, 105], [CENTRE - 4, y + 33], 0, "end"),
+          language: bundled([CENTRE + 16, y - 16], [260 + end, 105], [CENTRE + 4, y + 33], 0, "start"),
         },
       };
     },

@@ -192,8 +192,8 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
     const length = Math.hypot(to[0] - from[0], to[1] - from[1]) || 1;
     const half = 3 + 0.8 * width;
     const [across, down] = [(-half * (to[1] - from[1])) / length, (half * (to[0] - from[0])) / length];
-    const points = [to, [x + across, y + down], [x - across, y - down]].join(" ");
-    svg.append(svgNode("polygon", { points, fill }));
+    const d = `M${to} L${[x + across, y + down]} L${[x - across, y - down]}Z`;
+    svg.append(svgNode("path", { d, fill }));
   }
 
   /**

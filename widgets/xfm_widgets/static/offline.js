@@ -1,7 +1,8 @@
 // @ts-check
 // The same view in a page of its own, or in anyone's page: no Jupyter, no kernel, no network.
 
-import { node } from "./dom.js";
+import { fromBase64, fromDense } from "./byte_text.js";
+import { node, painted } from "./dom.js";
 import { emitter } from "./events.js";
 import { checked, chosen, readState } from "./view_state.js";
 
@@ -13,7 +14,6 @@ import { checked, chosen, readState } from "./view_state.js";
 /** @typedef {() => Kernel<any> | Promise<Kernel<any>>} Start of a kernel that answers in Python's place */
 
 const HASH = "#xfm=";
-const PATIENCE = 300; // ms that a first paint is waited for
 const HASH_DELAY = 300; // ms after a choice: browsers refuse an address that changes with each pixel of a drag
 
 /**
@@ -197,25 +197,20 @@ function remembering(traits, more, start) {
   return { model, answer };
 }
 
-/** When the page is painted; one that is hidden never is */
-const painted = () =>
-  new Promise((done) => {
-    setTimeout(done, PATIENCE);
-    if ("requestAnimationFrame" in globalThis) requestAnimationFrame(() => setTimeout(done));
-  });
-
 /**
  * What stands in inert scripts behind the view, once the browser has read them: the payload of a model, with its weights, and
  * what else its kernel needs.
  * @param {string} rest the id of the JSON
- * @param {string} weights the id of the base64
+ * @param {string} weights selects the scripts of the letters of `dense`
  */
 export async function brought(rest, weights) {
   if (document.readyState === "loading")
     await new Promise((done) => document.addEventListener("DOMContentLoaded", done, { once: true }));
-  const text = (/** @type {string} */ id) => document.getElementById(id)?.textContent ?? "";
-  const [payload, given] = JSON.parse(text(rest));
-  return [{ ...payload, weights: bytes(text(weights)) }, decoded(given)];
+  const texts = [...document.querySelectorAll(weights)].map((script) => script.textContent ?? "");
+  const dense = viewOf(fromDense(...texts));
+  await new Promise((done) => setTimeout(done)); // what the reader did meanwhile comes first
+  const [payload, given] = JSON.parse(document.getElementById(rest)?.textContent ?? "");
+  return [{ ...payload, weights: dense }, decoded(given)];
 }
 
 /**
@@ -225,17 +220,10 @@ export async function brought(rest, weights) {
 export function decoded(value) {
   if (Array.isArray(value)) return value.map(decoded);
   if (!value || typeof value !== "object") return value;
-  if ("$bytes" in value) return bytes(String(value.$bytes));
+  if ("$bytes" in value) return viewOf(fromBase64(String(value.$bytes)));
+  if ("$dense" in value) return viewOf(fromDense(String(value.$dense)));
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, decoded(inner)]));
 }
 
-/** @param {string} base64 */
-function bytes(base64) {
-  const quick = /** @type {any} */ (Uint8Array).fromBase64;
-  if (quick) return new DataView(quick(base64).buffer);
-  const text = atob(base64);
-  const values = new Uint8Array(text.length);
-  // from() with a function takes a second for 6 MB
-  for (let i = 0; i < text.length; i++) values[i] = text.charCodeAt(i);
-  return new DataView(values.buffer);
-}
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+const viewOf = ({ buffer }) => new DataView(buffer);

@@ -73,8 +73,13 @@ function withGrey(original) {
   const { width, height } = original;
   const grey = node("canvas", { width, height });
   const pixels = pen(original).getImageData(0, 0, width, height);
-  for (let i = 0; i < pixels.data.length; i += 4)
-    pixels.data.fill((pixels.data[i] + pixels.data[i + 1] + pixels.data[i + 2]) / 3, i, i + 3);
+  const { data } = pixels;
+  for (let i = 0; i < data.length; i += 4) {
+    const mean = (data[i] + data[i + 1] + data[i + 2]) / 3;
+    data[i] = mean;
+    data[i + 1] = mean;
+    data[i + 2] = mean;
+  }
   pen(grey).putImageData(pixels, 0, 0);
   return { original, grey };
 }

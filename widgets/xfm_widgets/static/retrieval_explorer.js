@@ -3,7 +3,7 @@
 import { bitmap, canvas, outline, pointerAt } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { arrowKeys, select, textBox, toggle } from "./controls.js";
-import { node } from "./dom.js";
+import { node, painted } from "./dom.js";
 import { noneBelongs, wordDoubts } from "./doubts.js";
 import { frame } from "./frame.js";
 import { countOf, fixed, percent, shorter } from "./number_text.js";
@@ -48,13 +48,15 @@ function render({ model, el }) {
   let crisp = [];
   const decode = (/** @type {DataView} */ file) =>
     file.byteLength ? createImageBitmap(new Blob([/** @type {DataView<ArrayBuffer>} */ (file)])) : undefined;
-  Promise.all(payload.crisp.map(decode)).then(
-    (decoded) => {
-      crisp = decoded;
-      redraw();
-    },
-    () => {}, // the pixels are there
-  );
+  painted() // the pixels first
+    .then(() => Promise.all(payload.crisp.map(decode)))
+    .then(
+      (decoded) => {
+        crisp = decoded;
+        redraw();
+      },
+      () => {}, // the pixels are there
+    );
 
   let redraw = () => {};
 
@@ -112,13 +114,15 @@ function render({ model, el }) {
    */
   const recall = (d, order) =>
     Array.from({ length: n }, (_, q) => firstTrueRank(d, q, order)).filter((rank) => rank === 1).length / n;
-  /** @type {Map<Direction, [Order, number][]>} */
-  const recalls = new Map(
-    DIRECTIONS.map((d) => [
-      d,
-      ORDERS.filter((order) => order === "ITC" || itm).map((order) => [order, recall(d, order)]),
-    ]),
-  );
+  /** @type {Map<Direction, [Order, number][]>} of the directions that were shown */
+  const recalls = new Map();
+  /** @param {Direction} d */
+  function recallsOf(d) {
+    const orders = ORDERS.filter((order) => order === "ITC" || itm);
+    const found = recalls.get(d) ?? orders.map((order) => [order, recall(d, order)]);
+    recalls.set(d, found);
+    return found;
+  }
 
   const ui = frame(model, el, {
     view: "xfm-retrieval-explorer",
@@ -303,7 +307,7 @@ function render({ model, el }) {
   }
   /** @param {Direction} d */
   function recallText(d) {
-    const parts = (recalls.get(d) ?? []).map(([order, share]) => `${order} ${percent(share, 0)}`);
+    const parts = recallsOf(d).map(([order, share]) => `${order} ${percent(share, 0)}`);
     return `R@1 over all ${n}: ${parts.join(", ")}; by chance ${shorter(100 / n)}\u00a0%.`;
   }
   /**

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
+from weakref import ref
 
 import numpy as np
 from PIL import Image
@@ -16,26 +17,26 @@ from .objects import VISIBLE, Object
 from .scenes import World
 
 SIDE = 384  # pixels of a crisp picture
-MOST = 1024  # pictures whose objects are remembered: those of a view have just been drawn
-_objects: OrderedDict[int, tuple[Object, ...]] = OrderedDict()  # of each picture, by the hash of its pixels
+MOST = 1024  # pictures that are remembered though nobody holds them: a view's, stacked, have just been drawn
+_drawn: OrderedDict[int, tuple[tuple[Object, ...], ref[np.ndarray]]] = OrderedDict()  # by the hash of their pixels
 
 
 @dataclass(frozen=True)
 class RememberingWorld(World):
-    """The world, with the objects of its last pictures for `crisp`."""
+    """The world, with the objects of its last pictures, and of all that are still held, for `crisp`."""
 
     def _render(self, placed: list[Object], rng: np.random.Generator) -> np.ndarray:
         image = super()._render(placed, rng)
-        _objects[hash(image.tobytes())] = tuple(placed)
-        if len(_objects) > MOST:
-            _objects.popitem(last=False)
+        _drawn[hash(image.tobytes())] = tuple(placed), ref(image)
+        if len(_drawn) > MOST and (key := next((k for k, (_, held) in _drawn.items() if held() is None), None)):
+            del _drawn[key]
         return image
 
 
 def crisp(image: np.ndarray, side: int = SIDE) -> bytes:
     """A WebP of the scene with these pixels (S, S, 3) uint8, its drawings rendered anew at `side` pixels; b"" for a
-    picture that no world of this process has drawn lately."""
-    objects = _objects.get(hash(image.tobytes()))
+    picture that no world of this process has drawn lately or whose scene is gone."""
+    objects, _ = _drawn.get(hash(image.tobytes()), ((), None))
     if not objects or image.shape != (objects[0].side, objects[0].side, 3) or len(image) >= side:
         return b""
     return rendered(image, objects, side)

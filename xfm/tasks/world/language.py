@@ -39,10 +39,14 @@ def score(context: EvalContext) -> list[Result]:
     """
     if context.unseen:
         return []
-    masked = _masked(context, _sample(context, context.split, SENTENCES, "language"))
     unigram = log_unigram(context)
-    masked_tokens = _results(context, "", _predict(context, masked), ("higher", "lower"), unigram)
-    return masked_tokens + by_neighbours(context, unigram)
+    return by_model(context, unigram, SENTENCES) + by_neighbours(context, unigram)
+
+
+def by_model(context: EvalContext, unigram: np.ndarray, sentences: int) -> list[Result]:
+    """The model's own results on at most so many texts. `unigram`: as `log_unigram`."""
+    masked = _masked(context, _sample(context, context.split, sentences, "language"))
+    return _results(context, "", _predict(context, masked), ("higher", "lower"), unigram)
 
 
 def by_neighbours(context: EvalContext, unigram: np.ndarray) -> list[Result]:

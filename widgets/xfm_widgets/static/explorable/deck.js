@@ -4,6 +4,7 @@ import { isDark, onThemeChange } from "../colour.js";
 import { button } from "../controls.js";
 import { node, prefersCalm } from "../dom.js";
 import { presenting } from "../present.js";
+import { looksOf, moveFrom } from "./motion.js";
 
 /** @import { PageModel } from "../page_model/page_xfm.js" */
 /** @import { InnerNumbers } from "./inner_numbers.js" */
@@ -127,7 +128,9 @@ export function deck(el, screens, story) {
   function set(changes) {
     state = Object.fromEntries(Object.entries({ ...state, ...changes }).filter(([, value]) => value !== ""));
     tell("replaceState");
+    const before = looksOf(place);
     draw();
+    moveFrom(place, before);
   }
 
   /** @param {string} id @param {State} [to] */

@@ -1,14 +1,17 @@
 // @ts-check
 // Guidance as a map: how well the prediction of each hidden patch agrees with the encoder's own output; and what it buys.
+import { css, readableOn, sequential } from "../colour.js";
+import { player } from "../controls.js";
 import { node, refill, svgNode } from "../dom.js";
 import { fixed, interval, number } from "../number_text.js";
+import { mapsAt, mapsRow, meanCosine, scale } from "./guidance_maps.js";
 import { answersOf, maskedPatches, meanOf } from "./pair_answers.js";
-import { choice, pick, scenePicture, WAITING } from "./story_parts.js";
+import { choice, large, pick, place, scenePicture, WAITING } from "./story_parts.js";
 import { axesOf, canvasOf } from "./story_plot.js";
 
 /** @import { Effect, Screen, State, Story } from "./story.d.ts" */
 
-const MAPS = /** @type {const} */ (["prediction", "mean patch"]);
+const MAPS = /** @type {const} */ (["trained", "yours"]);
 const INKS = { agreement: "var(--blue)", agreement_of_mean: "var(--soft)" };
 
 /** @type {(story: Story, arm: string, metric: string) => Effect} */
@@ -35,8 +38,19 @@ export const guidanceScreen = {
   id: "guidance",
   title: "Does guidance teach the vision encoder anything?",
   make({ story, picture, controls, model, set }) {
-    const maps = choice("Map", MAPS, (map) => set({ map }));
-    controls.append(maps.element, node("span", { className: "ex-hint" }, "A click hides a patch, or shows it."));
+    const { steps } = story.numbers.watched;
+    const last = steps.length - 1;
+    const maps = choice(
+      "Map",
+      MAPS,
+      (map) => set({ map, step: "", patch: "", hidden: "" }),
+      (map) => (map === "trained" ? "before and after" : "hide patches yourself"),
+    );
+    const time = player("training step", { count: steps.length, value: last, format: (i) => String(steps[i]) }, (i) =>
+      set({ step: String(i) }),
+    );
+    const hint = node("span", { className: "ex-hint" });
+    controls.append(maps.element, time.element, hint);
     const [neighbours, boxes, early] = [
       ["none", "concept"],
       ["none", "grounding"],
@@ -44,53 +58,79 @@ export const guidanceScreen = {
     ].map(([arm, metric]) => effectOn(story, arm, metric));
     return (state) => {
       const shown = pick(state, "map", MAPS);
-      const hidden = hiddenOf(state, story);
       maps.value(shown);
+      time.element.hidden = shown !== "trained";
+      hint.textContent = shown === "trained" ? "A click reads one patch." : "A click hides a patch, or shows it.";
+      return shown === "trained" ? trained(state) : yours(state);
+    };
+
+    /** Maps of the run that was watched @param {State} state */
+    function trained(state) {
+      const now = place(state, "step", steps.length, last);
+      const patch = place(state, "patch", story.scene.grid ** 2, -1);
+      time.value(now);
+      const all = mapsAt(story, now);
+      const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
+      const row = mapsRow(story, all, patch, (i) => set({ patch: i === patch ? "" : String(i) }));
+      const plots = node("div", { className: "ex-plots" });
+      refill(picture, node("div", { className: "ex-guided" }, row, plots));
+      const isNarrow = picture.clientWidth < 50 * unit;
+      const width = Math.max(260, isNarrow ? picture.clientWidth : (picture.clientWidth - 24) / 2);
+      plots.append(training(story, width, 13 * unit, unit), benefits([neighbours, boxes, early], width, unit));
+      const [before, after, mean] = all.map(({ values }) => fixed(patch < 0 ? meanCosine(values) : values[patch], 2));
+      const { grid } = story.scene;
+      const where = patch < 0 ? "" : ` at row ${Math.floor(patch / grid) + 1}, column ${(patch % grid) + 1}`;
+      return `Cosine of predictions${where} with the encoder’s own outputs: ${before} before MIM, ${after} at step ${steps[now]}; mean patch: ${mean}.${patch < 0 ? ` ${benefit()}` : ""}`;
+    }
+
+    /** The bundled checkpoint asked for patches that a hand hides @param {State} state */
+    function yours(state) {
+      const hidden = hiddenOf(state, story);
       const page = model();
       const answers = page && answersOf(page, story);
       const found = page && answers && maskedPatches(page, answers.given, answers.whole.patches, hidden);
-      const values = found && (shown === "prediction" ? found.agreement : found.ofMean);
-      const flip = (/** @type {number} */ patch) => {
-        const next = hidden.includes(patch) ? hidden.filter((each) => each !== patch) : [...hidden, patch];
-        set({ hidden: next.join(".") });
-      };
       const left = scenePicture(story, {
-        label: `Hidden patches, by how well the ${shown} agrees with the encoder’s output`,
+        label: "Hidden patches, by how well the prediction agrees with the encoder’s output",
         hidden,
-        onpatch: flip,
+        onpatch(patch) {
+          const next = hidden.includes(patch) ? hidden.filter((each) => each !== patch) : [...hidden, patch];
+          set({ hidden: next.join(".") });
+        },
       });
-      const size = 600 / story.scene.grid;
-      for (const patch of values ? hidden : []) {
-        const value = values?.[patch] ?? 0;
-        const [x, y] = [(patch % story.scene.grid) * size, Math.floor(patch / story.scene.grid) * size];
-        left.querySelector(".ex-target")?.before(
-          svgNode("rect", {
-            x,
-            y,
-            width: size,
-            height: size,
-            fill: "var(--blue)",
-            opacity: 0.85 * Math.max(0, value),
-            "data-agreement": value,
-          }),
-          svgNode(
-            "text",
-            { x: x + size / 2, y: y + size / 2 + 8, "text-anchor": "middle", class: "ex-on-patch" },
-            fixed(value, 2),
-          ),
-        );
-      }
-      const side = node("div", { className: "ex-side" });
+      if (found) label(left, hidden, found.agreement);
+      const side = node("div", { className: "ex-side" }, scale());
       refill(picture, node("div", { className: "ex-two" }, left, side));
-      const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
-      const width = Math.max(260, side.clientWidth);
-      side.append(training(story, width, 15 * unit, unit), benefits([neighbours, boxes, early], width, unit));
-      const is =
-        neighbours.margin !== null && neighbours.low > -neighbours.margin && neighbours.high < neighbours.margin;
-      const none = `Without MIM, k-NN of concepts changes by ${number(neighbours.effect, "%", { digits: 1, sign: true })} points (${interval(neighbours.low, neighbours.high, "%", { digits: 1, sign: true })})${is ? `, within the margin of ${number(neighbours.margin ?? 0, "%", { digits: 0 })} points: no measurable benefit` : ""}.`;
-      if (!found) return `${none} ${WAITING}`;
-      return `Cosine with the encoder’s own outputs: prediction ${fixed(meanOf(found.agreement), 2)}, mean patch ${fixed(meanOf(found.ofMean), 2)}. ${none}`;
-    };
+      if (!found) return WAITING;
+      side.prepend(
+        large(fixed(meanOf(found.agreement), 2), "mean cosine of the predictions"),
+        large(fixed(meanOf(found.ofMean), 2), "that of the mean patch, the same everywhere"),
+      );
+      return `The bundled checkpoint predicts its own outputs at the ${hidden.length} hidden patches with cosine ${fixed(meanOf(found.agreement), 2)}; the mean patch reaches ${fixed(meanOf(found.ofMean), 2)}.`;
+    }
+
+    /** @param {SVGElement} svg @param {number[]} hidden @param {Float32Array} values */
+    function label(svg, hidden, values) {
+      const size = 600 / story.scene.grid;
+      for (const patch of hidden) {
+        const colour = sequential(values[patch]);
+        const [x, y] = [(patch % story.scene.grid) * size, Math.floor(patch / story.scene.grid) * size];
+        const look = { x, y, width: size, height: size, fill: css(colour), "data-agreement": values[patch] };
+        const at = {
+          x: x + size / 2,
+          y: y + size / 2 + 8,
+          "text-anchor": "middle",
+          style: { fill: readableOn(colour) },
+        };
+        svg.querySelector(".ex-target")?.before(svgNode("rect", look), svgNode("text", at, fixed(values[patch], 2)));
+      }
+    }
+
+    function benefit() {
+      const { margin, low, high, effect } = neighbours;
+      const isNone = margin !== null && low > -margin && high < margin;
+      const change = `${number(effect, "%", { digits: 1, sign: true })} points (${interval(low, high, "%", { digits: 1, sign: true })})`;
+      return `Without MIM, concepts by nearest neighbours change by ${change}${isNone ? ": no measurable benefit" : ""}.`;
+    }
   },
 };
 
@@ -131,10 +171,10 @@ const SAID = ["no MIM: concepts", "no MIM: boxes", "MIM from step 1: boxes"];
 
 /** @param {Effect[]} effects @param {number} width @param {number} unit */
 function benefits(effects, width, unit) {
-  const height = (6.5 + 3.4 * effects.length) * unit;
+  const height = (5.4 + 2.7 * effects.length) * unit;
   const svg = canvasOf(width, height, "What leaving MIM out, or starting it at once, changes, in points");
   const most = 108 * Math.max(...effects.flatMap(({ low, high }) => [Math.abs(low), Math.abs(high)]));
-  const area = { x: unit, y: 2.6 * unit, width: width - 2 * unit, height: 3.4 * unit * effects.length };
+  const area = { x: unit, y: 2.6 * unit, width: width - 2 * unit, height: 2.7 * unit * effects.length };
   const plot = axesOf(svg, area, {
     xs: [-most, most / 2],
     ys: [0, effects.length],
@@ -157,10 +197,10 @@ function benefits(effects, width, unit) {
     );
   plot.upright(0);
   effects.forEach(({ effect, low, high }, i) => {
-    const y = plot.y(effects.length - i - 0.7);
+    const y = plot.y(effects.length - i - 0.75);
     const percents = { low: 100 * low, mean: 100 * effect, high: 100 * high };
     svg.append(...plot.interval(percents, y, "var(--blue)", { "data-effect": effect }));
-    plot.text(area.x, y - 1.1 * unit, SAID[i], { class: "ex-tick" });
+    plot.text(area.x, y - 0.8 * unit, SAID[i], { class: "ex-tick" });
   });
   return svg;
 }

@@ -25,7 +25,7 @@ const text = (value) => (value < TINY ? `<${TINY}` : short(value));
 /** @type {Screen} */
 export const lossesScreen = {
   id: "losses",
-  title: "How much better than not looking is it?",
+  title: "How far is each loss below its baseline?",
   make({ story, picture, controls, model, set }) {
     const words = story.scene.caption.split(" ");
     const first = words.indexOf(story.scene.names[0]);
@@ -96,7 +96,10 @@ export const lossesScreen = {
           }),
         );
         const words_ = `${text(value)} of ${text(baseline)}`;
-        if (isNarrow) plot.text(area.x, middle - thick / 2 - 4, `${words_} (${against})`, { class: "ex-tick" });
+        if (isNarrow)
+          plot.text(area.x, middle - thick / 2 - 4, `${words_} (${against})`, {
+            class: "ex-tick ex-haloed",
+          });
         else {
           plot.text(area.x + area.width + unit, middle - 0.15 * unit, words_, { class: "ex-value" });
           plot.text(area.x + area.width + unit, middle + 1.15 * unit, `${of}; ${against}`, { class: "ex-tick" });
@@ -104,14 +107,7 @@ export const lossesScreen = {
       });
       refill(picture, svg);
       const { mlm, imlm } = losses;
-      const saved = mlm.value - imlm.value;
-      const verdict =
-        saved > 0.05
-          ? `the picture saves ${short(saved)} nats`
-          : saved < -0.05
-            ? `the picture costs ${short(-saved)} nats`
-            : "the picture changes nothing";
-      return `“${words[word]}” hidden: MLM pays ${text(mlm.value)} nats, IMLM ${text(imlm.value)}; ${verdict}. The word’s frequency alone would pay ${short(mlm.baseline)}.`;
+      return `“${words[word]}” hidden: the loss is ${text(mlm.value)} nats without the picture (MLM) and ${text(imlm.value)} with it (IMLM). The word’s frequency alone gives ${short(mlm.baseline)}.`;
     };
   },
 };

@@ -103,7 +103,7 @@ function pairAnswers(model, { scene, numbers }) {
         value: negatives.reduce((sum, odds) => sum + Math.log1p(Math.exp(odds)), 0) / negatives.length,
         baseline: always,
         unit: "nats",
-        against: "always one third",
+        against: "the constant answer 1/3",
       },
       imlm: { value: nats(guesses.with?.truth), baseline: unigram, unit: "nats", against: "the word’s frequency" },
       bbp: {

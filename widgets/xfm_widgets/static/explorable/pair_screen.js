@@ -11,12 +11,12 @@ import { bars, captionWords, choice, large, pick, place, scenePicture, WAITING }
 
 const LOSSES = /** @type {const} */ (["mlm", "imlm", "mim", "itc", "itm", "bbp"]);
 const HIDES = {
-  mlm: "MLM hides a word and has only the other words to predict it",
-  imlm: "IMLM hides the same word and has the picture, too",
-  mim: "MIM hides patches and predicts what the vision encoder says of them",
-  itc: "ITC hides nothing: among many captions it must find this picture’s own",
-  itm: "ITM hides nothing: it decides whether picture and caption belong together",
-  bbp: "BBP hides where things are: it draws the box that a phrase names",
+  mlm: "MLM, masked language modelling, hides a word and predicts it from the other words",
+  imlm: "IMLM, image-conditioned MLM, predicts the same word from the other words and the picture",
+  mim: "MIM, masked image modelling, hides patches and predicts the vision encoder’s outputs there",
+  itc: "ITC, image–text contrast, must find this picture’s caption among many",
+  itm: "ITM, image–text matching, decides whether picture and caption belong together",
+  bbp: "BBP, bounding-box prediction, draws the box that a phrase names",
 };
 /** What is read off the answers, once there is a model @type {Record<Loss, (answers: PairAnswers, story: Story, word: number) => string>} */
 const SAYS = {
@@ -25,7 +25,7 @@ const SAYS = {
   imlm: (answers, _, word) =>
     guessed(answers.hiddenWord(word).guesses.with?.guesses, answers.hiddenWord(word).guesses.with?.truth),
   mim: ({ masked }, { scene }) =>
-    `On ${scene.mask.length} of ${scene.grid ** 2} patches its error is ${percent(masked.loss / masked.constant, 0)} of the mean patch’s.`,
+    `On ${scene.mask.length} of ${scene.grid ** 2} patches its squared error is ${percent(masked.loss / masked.constant, 0)} of the mean patch’s.`,
   itc: ({ ranking }) => {
     const rank = ranking.ofImage.filter((cosine) => cosine > ranking.ofImage[0]).length + 1;
     return `The true caption is number ${rank} of ${ranking.count}.`;
@@ -131,7 +131,9 @@ export const pairScreen = {
           return [bars(rows, "Cosine of the picture with captions")];
         }
         if (loss === "mim")
-          return [large(percent(answers.masked.loss / answers.masked.constant, 0), "of the error of the mean patch")];
+          return [
+            large(percent(answers.masked.loss / answers.masked.constant, 0), "of the mean patch’s squared error"),
+          ];
         return [large(fixed(boxLoss(answers.box, scene.boxes[0]).iou, 2), "overlap of both boxes (IoU)")];
       }
     };

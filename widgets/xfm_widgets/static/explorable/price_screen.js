@@ -19,7 +19,7 @@ const LEVEL = 0.05;
 
 /** What the tests say of a row, and the same where there is little room @param {Effect} effect */
 export function standing({ p_holm, p_family }) {
-  if (p_holm === null) return { isShown: false, text: "secondary, not corrected", brief: "secondary" };
+  if (p_holm === null) return { isShown: false, text: "secondary, not corrected", brief: "secondary metric" };
   const over = pValue(p_family ?? p_holm);
   if (p_family !== null && p_family > LEVEL)
     return {
@@ -68,7 +68,7 @@ export const priceScreen = {
         ys: [0, rows.length],
         yTicks: 0,
         unit,
-        xName: `X-FM − no stop, points, 95 % CI${isNarrow ? "" : " of twelve seeds; R@1: image to text of 256"}`,
+        xName: `with − without the stop, points, 95 % CI${isNarrow ? "" : " of twelve seeds; R@1: image to text of 256"}`,
       });
       plot.upright(0);
       plot.text(plot.x(0) - unit, area.y - unit, "← the stop costs", { "text-anchor": "end", class: "ex-name" });
@@ -98,7 +98,7 @@ export const priceScreen = {
           svgNode(
             "text",
             isNarrow
-              ? { x: area.x, y: y - 2.6 * unit, class: "ex-name" }
+              ? { x: area.x, y: y - 3.1 * unit, class: "ex-name" }
               : { x: left - unit, y: y + unit / 3, "text-anchor": "end", class: "ex-name" },
             name,
           ),
@@ -117,7 +117,7 @@ export const priceScreen = {
         const [itc, itm, , boxes] = rows;
         const points = (/** @type {number} */ mean) =>
           `${mean > 0 ? "gains" : "loses"} ${number(Math.abs(mean), "%", { digits: 1 })} points`;
-        return `It depends on who ranks: the stop ${points(itc.mean)} of R@1 by ITC and ${points(itm.mean)} where ITM re-ranks. In grounding it ${points(boxes.mean)}${boxes.isShown ? "" : ", which Holm’s correction over all studies does not show"}.`;
+        return `It depends on the ranking: the stop ${points(itc.mean)} of R@1 by ITC and ${points(itm.mean)} where ITM re-ranks. In grounding it ${points(boxes.mean)}${boxes.isShown ? "" : ", not significant after Holm’s correction over all studies"}.`;
       }
       const { effect } = one;
       return `${one.name}: ${percent(effect.mean_against)} with the stop, ${percent(effect.mean)} without (${effect.baseline_name}: ${amount(effect.baseline, effect.unit)}). Status: ${one.text}.`;

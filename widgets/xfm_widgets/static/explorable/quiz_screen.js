@@ -19,12 +19,11 @@ const deviation = (values) => {
 const QUESTIONS = [
   {
     ask: "With the stop on, how much gradient do ITM, IMLM and BBP send into the language encoder?",
-    options: ["As much as ITC", "None", "Half of it"],
+    options: ["As much as ITC", "None", "Half of what they would without it"],
     right: 1,
     see: "routing",
     why: ({ numbers }) => {
-      const [run] = Object.values(numbers.records.xfm);
-      const { norm, step } = run[run.length - 1];
+      const { norm, step } = numbers.records[numbers.records.length - 1];
       const held = Math.hypot(...["itm", "imlm", "bbp"].map((name) => norm[name]?.language ?? 0));
       return `The stop cuts that path: 0 arrives, ${short(held)} is held back at step ${step}. ITC still sends ${short(norm.itc?.language)}.`;
     },
@@ -33,7 +32,7 @@ const QUESTIONS = [
     ask: "Does the stop keep the language encoder’s loss where the warm start left it?",
     options: ["Yes, exactly there", "No, the loss falls", "No, the loss rises, by less than without the stop"],
     right: 2,
-    see: "stop",
+    see: "seeds",
     why: (story) => {
       const { step_0, mean_against, mean } = effectOf(story, "language, loss");
       return `From ${fixed(step_0 ?? 0, 2)} nats to ${fixed(mean_against, 2)} with the stop and ${fixed(mean, 2)} without: the stop avoids a part of what joint training costs.`;
@@ -80,7 +79,7 @@ const QUESTIONS = [
     ask: "Does any of these language encoders beat a count of neighbouring words?",
     options: ["Yes, with the stop", "Yes, both", "No"],
     right: 2,
-    see: "stop",
+    see: "seeds",
     why: (story) => {
       const { mean_against, mean } = effectOf(story, "language, loss");
       return `An n-gram of the two neighbours reaches ${fixed(story.numbers.ngram, 2)} nats; the arms end at ${fixed(mean_against, 2)} and ${fixed(mean, 2)}.`;
@@ -91,7 +90,7 @@ const QUESTIONS = [
 /** @type {Screen} */
 export const quizScreen = {
   id: "quiz",
-  title: "What do you take with you?",
+  title: "What do you remember?",
   make({ story, picture, controls, set, go }) {
     const count = QUESTIONS.length;
     const buttons = QUESTIONS.map((_, i) => button(`Question ${i + 1}`, () => set({ q: String(i) })));

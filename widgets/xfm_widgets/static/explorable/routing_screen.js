@@ -9,7 +9,7 @@ import { choice, pick, place } from "./story_parts.js";
 /** @import { Encoder, FlowLoss } from "../payloads.d.ts" */
 /** @import { Screen } from "./story.d.ts" */
 
-const NARROW = 640; // pixels below which the encoders stand above each other
+const NARROW = 760; // pixels below which the encoders stand above each other
 const FUSION = ["itm", "imlm", "bbp"];
 
 /** @type {Screen} */
@@ -17,8 +17,7 @@ export const routingScreen = {
   id: "routing",
   title: "Where does each loss’s gradient go?",
   make({ story, picture, controls, set }) {
-    const [seed] = Object.keys(story.numbers.records.xfm);
-    const records = story.numbers.records.xfm[seed];
+    const { records } = story.numbers;
     const stop = choice(
       "Stop-gradient",
       /** @type {const} */ (["on", "off"]),
@@ -45,7 +44,7 @@ export const routingScreen = {
       const share = (/** @type {FlowLoss} */ loss, /** @type {Encoder} */ encoder) =>
         isOn && encoder === "language" && crossesFromText(loss) && loss.kind === "fusion" ? 0 : 1;
       const into = Math.hypot(...FUSION.map((name) => record.norm[name]?.language ?? 0));
-      const sentence = `Step ${record.step}: ITM, IMLM and BBP ${isOn ? `would send the language encoder ${short(into)}; the stop lets through 0` : `send the language encoder ${short(into)}`}. MLM sends ${short(record.norm.mlm?.language)}, ITC ${short(record.norm.itc?.language)}.`;
+      const sentence = `Step ${record.step}, gradient norms into the language encoder: ITM, IMLM and BBP ${isOn ? `0, for the stop holds back ${short(into)} (root of the squares’ sum)` : short(into)}; MLM ${short(record.norm.mlm?.language)}, ITC ${short(record.norm.itc?.language)}.`;
       const svg = flowPicture({ layout, most, isOn: () => true, norm, share, target: "self", label: sentence });
       picture.replaceChildren(svg);
       const { width, height } = picture.getBoundingClientRect();

@@ -42,11 +42,22 @@ export interface Measured {
   n: number;
   unit: string;
 }
+export type Estimate = [value: number, low: number, high: number]; // with its 95 % interval
+/** Two runs of one seed: what their weights of each step answer on the validation split */
+export interface Watched {
+  seed: number;
+  steps: number[]; // measured, of:
+  of: number;
+  joins: number; // the step from which the fusion losses train
+  guided: number; // that from which MIM does
+  arms: Record<Arm, { language: Estimate[]; boxes: Estimate[]; records: GradientRecord[] }>;
+  guidance: Record<"prediction" | "mean", number[][]>; // by step and patch: cosine with the output of the whole picture
+}
 /** explorable.json, which scripts/make_explorable.py writes */
 export interface Numbers {
   pair: { concepts: number[]; caption: string; unigram: number[]; constant_box: Box };
-  records: Record<Arm, Record<string, GradientRecord[]>>; // by seed
-  curves: Record<Arm, Record<string, Record<"mlm" | "bbp", Series>>>;
+  records: GradientRecord[]; // of X-FM at the studies' first seed
+  watched: Watched;
   effects: Effect[];
   guidance: Record<"agreement" | "agreement_of_mean", Series>;
   ngram: number;

@@ -26,13 +26,13 @@ export const canvasOf = (width, height, label) =>
  * Axes in an area of an SVG
  * @param {SVGElement} svg
  * @param {Area} area
- * @param {{ xs: Range, ys: Range, title?: string, unit?: number, xName?: string, yTicks?: number, xTicks?: number, format?: (value: number) => string }} axes
+ * @param {{ xs: Range, ys: Range, title?: string, unit?: number, xName?: string, yTicks?: number, xTicks?: number, format?: (value: number) => string, xFormat?: (value: number) => string }} axes
  *   `unit`: pixels of the smallest type
  */
 export function axesOf(
   svg,
   area,
-  { xs, ys, title = "", unit = 13, xName = "", yTicks = 4, xTicks = 5, format = short },
+  { xs, ys, title = "", unit = 13, xName = "", yTicks = 4, xTicks = 5, format = short, xFormat = format },
 ) {
   /** @param {number} value */
   const x = (value) => area.x + ((value - xs[0]) / (xs[1] - xs[0])) * area.width;
@@ -48,7 +48,7 @@ export function axesOf(
     }
   if (xTicks)
     for (const tick of roundTicks(...xs, xTicks))
-      text(x(tick), area.y + area.height + 1.5 * unit, withMinus(format(tick)), {
+      text(x(tick), area.y + area.height + 1.5 * unit, withMinus(xFormat(tick)), {
         "text-anchor": "middle",
         class: "ex-tick",
       });
@@ -89,13 +89,6 @@ export function axesOf(
   ];
   return { x, y, text, line, point, upright, interval, area };
 }
-
-/**
- * The value of a series at a step: of the last point until there
- * @param {readonly (readonly [number, number])[]} series
- * @param {number} step
- */
-export const at = (series, step) => (series.findLast(([s]) => s <= step) ?? series[0])[1];
 
 /**
  * Heights at which labels stand without touching, as near to their places as they can

@@ -19,7 +19,7 @@ const RELATIONS = /** @type {const} */ ([
 const NEXT = "Hide a word, remove an object, change the caption, or type your own.";
 const LONGEST = 120; // characters of a sentence
 
-/** The text with its relation turned round; "" where it names none @param {string} text */
+/** The text with its relation reversed; "" where it names none @param {string} text */
 export function turned(text) {
   for (const pair of RELATIONS)
     for (const [from, to] of [pair, [...pair].reverse()])
@@ -41,12 +41,12 @@ export const tryScreen = {
     const texts = {
       "true caption": scene.caption,
       "another name": scene.caption.replace(scene.names[1], scene.foil),
-      "relation turned round": turned(scene.caption),
+      "relation reversed": turned(scene.caption),
       ...Object.fromEntries(scene.names.map((name) => [`the ${name}`, `the ${name}`])),
     };
     const kinds = Object.keys(texts);
     /** @type {Record<string, string>} */
-    const measured = { "another name": "name", "relation turned round": "relation" };
+    const measured = { "another name": "name", "relation reversed": "relation" };
     const exchanged = ["name", "count", "size", "relation"].map((what) => ({
       what,
       ...checkpoint[`matching (${what} exchanged), ITM, accuracy`],

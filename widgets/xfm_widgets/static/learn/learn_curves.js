@@ -6,10 +6,11 @@ import { node } from "../dom.js";
 import { flowLayout } from "../flow_layout.js";
 import { countOf, short } from "../number_text.js";
 import { runningMean } from "../smoothing.js";
+import { jointly } from "./learn_stop.js";
 
 /** @import { Inks } from "../colour.js" */
 /** @import { FlowLoss } from "../payloads.d.ts" */
-/** @import { Page } from "./learn_page.js" */
+/** @import { Measured, Page } from "./learn_page.js" */
 
 const SPAN = 40; // steps of the running mean
 const MARGIN = 0.97; // of its level: what is above has not been learnt
@@ -19,8 +20,9 @@ const MOVING = "target's variance";
 /**
  * @param {Page} page
  * @param {FlowLoss[]} losses
+ * @param {Measured} measured by benchmarks/learning_page.py
  */
-export function curvesScreen(page, losses) {
+export function curvesScreen(page, losses, measured) {
   const panels = flowLayout(losses).losses.map(({ loss, ink, mark }) => {
     const [surface, value, level] = [canvas(...SIZE, { "aria-hidden": "true" }), node("span"), node("span")];
     const name = node(
@@ -33,7 +35,16 @@ export function curvesScreen(page, losses) {
     const head = node("p", { className: "learn-head" }, name, value, level);
     return { loss, ink, surface, value, level, element: node("div", {}, head, surface) };
   });
-  const element = node("div", { className: "learn-panels" }, ...panels.map((panel) => panel.element));
+  const element = node(
+    "div",
+    {},
+    node("div", { className: "learn-panels" }, ...panels.map((panel) => panel.element)),
+    node(
+      "p",
+      { className: "xfm-soft" },
+      `The stop-gradient acts on gradients at once: see Gradients. On these curves it was measured beforehand. ${jointly(measured.joint)}`,
+    ),
+  );
 
   /** Smoothed curve and level at each point @param {string} name */
   function curve(name) {

@@ -7,23 +7,22 @@ export const PATCH = 8;
 export const PATCHES = (SIDE / PATCH) ** 2;
 export const PIXELS = 3 * PATCH * PATCH; // of a patch
 export const BATCH = 16;
-export const LENGTH = 8; // tokens of a caption, the first for the whole
-export const PHRASE = 4; // tokens of a phrase
+export const LENGTH = 6; // tokens of a caption, the first for the whole
+export const PHRASE = 3; // tokens of a phrase
 export const CONCEPTS = 20;
 export const GROUP = 5; // concepts that occur together
-export const HIDDEN_WORDS = 2; // of a text
+export const HIDDEN_WORDS = [1, 2]; // of a text of one drawing, and of two
 export const HIDDEN_PATCHES = 6; // of a picture
 export const ALONE = 1 / 2; // how often a picture has one drawing: boxes are learnt from these first
 const COMPANY = 3 / 4; // how often the second concept is of the first one's group
-const RASTER = 4; // pixels from one possible place to the next: a few hundred steps suffice to learn
+const RASTER = PATCH; // pixels from one possible place to the next: a few hundred steps suffice to learn
 const PASTEL = 60; // levels of 256 that a background is below white, at most
 
-const WORDS = ["", "[text]", "[hidden]", "a", "big", "small", "left of", "right of", "above", "below"];
-const [WHOLE, MASK, BIG, LEFT] = [1, 2, 4, 6];
-export const ARTICLE = 3;
+const WORDS = ["", "[text]", "[hidden]", "big", "small", "left of", "right of", "above", "below"];
+const [WHOLE, MASK, BIG, LEFT] = [1, 2, 3, 5];
 export const FIRST_CONCEPT = WORDS.length;
-export const VOCABULARY = 32; // with two that are never used: a multiple of 8
-export const PURPOSES = { weights: 1, pairs: 2, texts: 3, words: 4, patches: 5, phrases: 6, negatives: 7 };
+export const VOCABULARY = 32; // with three that are never used: a multiple of 8
+export const PURPOSES = { weights: 1, pairs: 2, texts: 3, words: 4, patches: 5, negatives: 6 };
 export const HELD_OUT = 1 << 30; // a step that no training reaches
 
 /** @typedef {{ width: number, height: number, rgba: Uint8Array }} Sprite colours premultiplied by alpha */
@@ -34,8 +33,8 @@ export const HELD_OUT = 1 << 30; // a step that no training reaches
 /**
  * @typedef {{
  *   scenes: Scene[], pixels: Float32Array, captions: number[], masked: Hidden, phrases: number[],
- *   boxes: Float32Array, hidden: number[], texts: Hidden, negative: () => number,
- * }} Batch `boxes`: (cx, cy, w, h) in [0, 1]; `hidden`: patches, row numbers of all; `negative`: numbers in [0, 1)
+ *   boxes: Float32Array, items: number[], hidden: number[], texts: Hidden, negative: () => number,
+ * }} Batch `phrases`, `boxes`, `items`: of each drawing, what names it, (cx, cy, w, h) in [0, 1], and its picture; `hidden`: patches, row numbers of all; `negative`: numbers in [0, 1)
  */
 
 /** @param {any} given `learning_page.drawings`, whose bytes are base64 @returns {Drawings} */
@@ -115,7 +114,7 @@ function drawScene(below, { sprites }) {
 }
 
 /** @param {Thing} thing */
-const nounPhrase = ({ concept, size }) => [ARTICLE, BIG + size, FIRST_CONCEPT + concept];
+const nounPhrase = ({ concept, size }) => [BIG + size, FIRST_CONCEPT + concept];
 
 /** @param {Scene} scene */
 function captionOf({ things: [a, b], relation }) {
@@ -175,7 +174,7 @@ function placeOf(row, column) {
 }
 
 /**
- * Two words of each text hidden
+ * One or two words of each text hidden
  * @param {number[]} ids
  * @param {(bound: number) => number} below
  * @returns {Hidden}
@@ -183,7 +182,7 @@ function placeOf(row, column) {
 function hide(ids, below) {
   const places = Array.from({ length: ids.length / LENGTH }, (_, text) => {
     const count = ids.slice(text * LENGTH, (text + 1) * LENGTH).filter((id) => id > WHOLE).length;
-    return several(below, HIDDEN_WORDS, count).map((i) => text * LENGTH + 1 + i);
+    return several(below, HIDDEN_WORDS[Number(count > PHRASE)], count).map((i) => text * LENGTH + 1 + i);
   }).flat();
   return { ids: ids.map((id, i) => (places.includes(i) ? MASK : id)), places, labels: places.map((i) => ids[i]) };
 }
@@ -233,16 +232,17 @@ export function drawBatch(seed, step, drawings) {
   });
   const captions = scenes.flatMap(captionOf);
   const of = (/** @type {number} */ purpose) => generator(seed, step, purpose);
-  const [patches, phrases, negatives] = [of(PURPOSES.patches), of(PURPOSES.phrases), of(PURPOSES.negatives)];
-  const meant = scenes.map(({ things }) => things[phrases(things.length)]);
+  const [patches, negatives] = [of(PURPOSES.patches), of(PURPOSES.negatives)];
+  const things = scenes.flatMap((scene) => scene.things);
   const hidden = scenes.flatMap((_, i) => several(patches, HIDDEN_PATCHES, PATCHES).map((p) => i * PATCHES + p));
   return {
     scenes,
     pixels,
     captions,
     masked: hide(captions, of(PURPOSES.words)),
-    phrases: meant.flatMap(phraseOf),
-    boxes: Float32Array.from(meant.flatMap(boxOf)),
+    phrases: things.flatMap(phraseOf),
+    boxes: Float32Array.from(things.flatMap(boxOf)),
+    items: scenes.flatMap((scene, i) => scene.things.map(() => i)),
     hidden,
     texts: drawTexts(seed, step, drawings),
     negative: () => negatives(2 ** 24) / 2 ** 24,

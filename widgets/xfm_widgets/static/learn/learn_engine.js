@@ -9,13 +9,13 @@ import { twoPhases } from "./learn_two_phases.js";
 /** @import { Ability, Report, Trainer } from "./learn_trainer.js" */
 /** @import { Pair, Progress } from "./learn_two_phases.js" */
 /** @typedef {{ step: number, losses: Record<string, number>, level?: number }} Point */
-/** @typedef {{ kind: "start", seed: number, kernels: string, levels: Record<string, { value: number, name: string }>, scenes: Scene[], captions: number[] }} Start */
+/** @typedef {{ kind: "start", seed: number, kernels: string, levels: Record<string, { value: number, name: string }>, iou: number, scenes: Scene[], captions: number[] }} Start */
 /** @typedef {{ kind: "frame", points: Point[], report: Report | null, ability: Ability, done: number, time: number }} Frame `time`: ms a step */
 /** @typedef {Start | Frame | { kind: "progress", points: Progress[] } | { kind: "pair", pair: Pair } | { kind: "rest" }} News */
-/** @typedef {{ act: "settings", settings: Settings } | { act: "run", wait: number } | { act: "pause" } | { act: "step" } | { act: "reset", seed: number } | { act: "experiment", seeds: number[] }} Order `wait`: ms between two steps */
+/** @typedef {{ act: "settings", settings: Settings, measures: boolean } | { act: "run", wait: number } | { act: "pause" } | { act: "step" } | { act: "reset", seed: number } | { act: "experiment", seeds: number[] }} Order `measures`: each loss's gradient is shown; `wait`: ms between two steps */
 
 const FRAME = 120; // ms between two pictures of the training, at least
-const SHARE = 8; // and so many times what a step takes: measuring each loss's gradient costs more than a step
+const SHARE = 8; // and, where each loss's gradient is measured, which costs more than a step, so many times what a step takes
 
 /**
  * @param {Drawings} drawings
@@ -26,6 +26,8 @@ export function createEngine(drawings, post) {
   /** @type {Trainer | undefined} */
   let second; // the experiment's, so that it leaves the training as it is
   let settings = PAPER;
+  let measures = false;
+  let isReady = false; // a seed has been set
   /** @type {"rest" | "train" | "experiment"} */
   let mode = "rest";
   let wait = 0;
@@ -52,19 +54,27 @@ export function createEngine(drawings, post) {
   function start(seed) {
     trainer.reset(seed);
     const { scenes, captions } = trainer.heldOut();
-    post({ kind: "start", seed, kernels: trainer.kernels.name, levels: trainer.levels(), scenes, captions });
+    const [kernels, levels, iou] = [trainer.kernels.name, trainer.levels(), trainer.constantIou()];
+    post({ kind: "start", seed, kernels, levels, iou, scenes, captions });
     points = [];
-    frame(null);
+    isReady = true;
+    frame(measures ? trainer.observe(settings, true) : null);
   }
 
-  /** @param {boolean} isMeasured */
-  function step(isMeasured) {
+  /** @param {boolean} isMeasured @param {boolean} isShown */
+  function step(isMeasured, isShown) {
     const begin = performance.now();
     const report = trainer.step(settings, isMeasured);
     stepped = performance.now();
     if (!isMeasured) time = time ? 0.9 * time + 0.1 * (stepped - begin) : stepped - begin;
     points.push({ step: report.step, losses: report.losses, level: report.level });
-    if (isMeasured) frame(report);
+    if (isShown) frame(isMeasured ? report : null);
+  }
+
+  /** @param {Extract<Order, { act: "settings" }>} order */
+  function set(order) {
+    ({ settings, measures } = order);
+    if (measures && mode === "rest" && isReady) frame(trainer.observe(settings, true)); // a switch answers at once
   }
 
   function tryOut() {
@@ -95,7 +105,7 @@ export function createEngine(drawings, post) {
   return {
     /** @param {Order} order */
     take(order) {
-      if (order.act === "settings") settings = order.settings;
+      if (order.act === "settings") set(order);
       else if (order.act === "run") {
         rest();
         [mode, wait] = ["train", order.wait];
@@ -103,7 +113,7 @@ export function createEngine(drawings, post) {
       else if (order.act === "reset") start(order.seed);
       else {
         rest();
-        if (order.act === "step") step(true);
+        if (order.act === "step") step(true, true);
       }
     },
 
@@ -114,7 +124,8 @@ export function createEngine(drawings, post) {
       else {
         const early = stepped + wait - performance.now();
         if (early > 1) return early;
-        step(wait > FRAME || performance.now() - framed > Math.max(FRAME, SHARE * time));
+        const isShown = wait > FRAME || performance.now() - framed > Math.max(FRAME, measures ? SHARE * time : 0);
+        step(isShown && measures, isShown);
       }
       return 0;
     },

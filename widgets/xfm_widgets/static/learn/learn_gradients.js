@@ -4,7 +4,6 @@ import { node } from "../dom.js";
 import { crossesFromText, flowLayout } from "../flow_layout.js";
 import { flowPicture, scaleLegend } from "../flow_picture.js";
 import { short } from "../number_text.js";
-import { BOX_WEIGHT } from "./learn_losses.js";
 
 /** @import { Encoder, FlowLoss } from "../payloads.d.ts" */
 /** @import { Page } from "./learn_page.js" */
@@ -41,8 +40,7 @@ export function gradientsScreen(page, losses) {
 
     now() {
       const { choices } = page;
-      if (!report)
-        return "No step has been made yet. Press Step: each arrow is the gradient norm of one loss in one encoder.";
+      if (!report) return "Each arrow will be the gradient norm of one loss in one encoder.";
       const joint = short(report.norms["itm+imlm"].language);
       const own = `MLM sends ${short(report.norms.mlm.language)}.`;
       const step = `In step ${report.step + 1}`;
@@ -76,7 +74,7 @@ export function gradientsScreen(page, losses) {
       drawing.replaceChildren(
         flowPicture({ layout, most, isOn: () => true, norm, share, target, label: `Gradient norms. ${label}` }),
       );
-      scale.replaceChildren(...scaleLegend(most), `BBP's gradient counts ${BOX_WEIGHT} times.`);
+      scale.replaceChildren(...scaleLegend(most));
     },
   };
 }

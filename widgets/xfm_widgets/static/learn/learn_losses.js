@@ -1,6 +1,7 @@
 // @ts-check
 // Which tensor feeds which loss (as xfm/flow.py), and the six losses. What a loss does not need is not computed.
-import { ALONE, BATCH, PATCHES, PHRASE, PIXELS, upTo } from "./learn_draws.js";
+import { ALONE, BATCH, HIDDEN_WORDS, LENGTH, PATCH, PATCHES, PHRASE, PIXELS, upTo } from "./learn_draws.js";
+import { COARSE } from "./learn_model.js";
 
 /** @import { Batch, Hidden } from "./learn_draws.js" */
 /** @import { Model } from "./learn_model.js" */
@@ -11,9 +12,6 @@ import { ALONE, BATCH, PATCHES, PHRASE, PIXELS, upTo } from "./learn_draws.js";
 /** @typedef {{ value: number, back: () => void, level?: number }} Loss `back`: begins its gradient; `level`: without learning, where it moves */
 
 export const LOSSES = /** @type {LossName[]} */ (["mlm", "mim", "itc", "itm", "imlm", "bbp"]);
-
-// Of BBP beside the other losses: with weight 1 no box was learnt within 1,200 steps of all six losses.
-export const BOX_WEIGHT = 10;
 
 /** @template T @param {() => T} make @returns {() => T} what is made once, when it is asked for */
 function once(make) {
@@ -38,16 +36,21 @@ export function createFlow(tape, model, batch, guidance, passes) {
   const { parameters } = model;
 
   const pixels = once(() => tape.data(batch.pixels, PIXELS));
-  const patches = once(() => model.encodeImage(pixels()));
+  const embedded = once(() => model.embedded(pixels()));
+  const patches = once(() => model.encodeImage(embedded()));
   const pooled = once(() => model.pooled(patches()));
-  const text = once(() => model.encodeText(batch.captions));
-  const masked = once(() => model.encodeText(batch.masked.ids));
-  const memory = once(() => model.memory(patches(), pooled()));
+  const text = once(() => model.encodeText(batch.captions, LENGTH));
+  const memory = once(() => model.memory(patches()));
+  const firsts = (/** @type {number} */ n, /** @type {number} */ length) =>
+    model.choose(
+      upTo(n).map((i) => i * length),
+      length,
+    );
   /** THE STOP-GRADIENT: every crossing of text into a fusion loss @param {Tensor} states */
   const cross = (states) => tape.crossing(states, passes);
   const features = once(() => ({
     image: tape.unit(model.mapped(pooled(), "itc.image")),
-    text: tape.unit(model.mapped(model.first(text(), BATCH), "itc.text")),
+    text: tape.unit(model.mapped(model.first(text(), LENGTH), "itc.text")),
   }));
 
   /**
@@ -65,13 +68,12 @@ export function createFlow(tape, model, batch, guidance, passes) {
   }
 
   /**
-   * @param {Tensor} states
+   * @param {Tensor} states of the hidden words
    * @param {Hidden} hidden
    * @param {string} name
    * @param {Tensor} table
    */
-  const guessed = (states, { places, labels }, name, table) =>
-    classified(model.guesses(tape.gathered([[states, tape.index(places)]], places.length), name, table), labels);
+  const guessed = (states, { labels }, name, table) => classified(model.guesses(states, name, table), labels);
 
   /** Image-text similarity over the temperature (B, B) */
   const similarity = once(() => {
@@ -90,8 +92,8 @@ export function createFlow(tape, model, batch, guidance, passes) {
         slope -= s * s * cosines[i] * floats[out.grad + i];
       }
       floats[tape.gradOf(temperature)] += slope;
-      tape.product(dy, texts.at, tape.gradOf(image), texts.cols, false, true);
-      tape.product(dy, image.at, tape.gradOf(texts), texts.cols, true, true);
+      tape.product(dy, texts.at, tape.gradOf(image), texts.cols, true);
+      tape.turnedProduct(dy, image.at, tape.gradOf(texts), texts.cols);
     });
   });
   const turned = once(() => {
@@ -126,16 +128,13 @@ export function createFlow(tape, model, batch, guidance, passes) {
   /** What hidden patches are to predict: its place, floats a patch, and whether the mean is predicted, too */
   const target = once(() => {
     if (guidance !== "pixels")
-      return { at: (guidance === "self" ? patches() : model.encodeImage(pixels(), [], true)).at, isPooled: true };
-    const at = tape.room(BATCH * PATCHES * PIXELS);
-    for (let from = 0; from < BATCH * PATCHES * PIXELS; from += PIXELS) {
-      const patch = batch.pixels.subarray(from, from + PIXELS);
-      const mean = patch.reduce((sum, v) => sum + v, 0) / PIXELS;
-      const variance = patch.reduce((sum, v) => sum + (v - mean) ** 2, 0) / PIXELS;
-      patch.forEach((v, i) => {
-        floats[at + from + i] = (v - mean) / Math.sqrt(variance + 1e-6);
-      });
-    }
+      return {
+        at: (guidance === "self" ? patches() : model.encodeImage(model.embedded(pixels(), true), [], true)).at,
+        isPooled: true,
+      };
+    const at = tape.room(BATCH * PATCHES * COARSE);
+    for (const i of upTo(BATCH * PATCHES))
+      floats.set(coarse(batch.pixels.subarray(i * PIXELS, (i + 1) * PIXELS)), at + i * COARSE);
     return { at, isPooled: false };
   });
 
@@ -167,10 +166,18 @@ export function createFlow(tape, model, batch, guidance, passes) {
 
   /** @type {Record<LossName, () => Loss>} */
   const losses = {
-    mlm: () => guessed(model.encodeText(batch.texts.ids), batch.texts, "mlm", parameters["language.word"]),
+    mlm() {
+      const hidden = model.choose(batch.texts.places, LENGTH);
+      return guessed(
+        model.encodeText(batch.texts.ids, LENGTH, hidden),
+        batch.texts,
+        "mlm",
+        parameters["language.word"],
+      );
+    },
 
     mim() {
-      const hidden = model.encodeImage(pixels(), batch.hidden);
+      const hidden = model.encodeImage(embedded(), batch.hidden);
       const { at, isPooled } = target();
       if (!isPooled) return squared(model.mapped(hidden, "mim"), at, batch.hidden);
       const patch = squared(hidden, at, batch.hidden);
@@ -199,11 +206,10 @@ export function createFlow(tape, model, batch, guidance, passes) {
       const own = upTo(BATCH);
       const [otherImage, otherText] = [negatives(turned()), negatives(similarity())];
       const order = [...own, ...own, ...otherText];
-      const length = text().rows / BATCH;
-      const states = order.flatMap((i) => Array.from({ length }, (_, j) => i * length + j));
-      const texts = tape.gathered([[cross(text()), tape.index(states)]], states.length);
-      const fused = model.fuse(texts, memory(), [...own, ...otherImage, ...own]);
-      const logits = model.twoLayers(model.first(fused, order.length), "itm");
+      const texts = model.read(cross(text()), BATCH, firsts(BATCH, LENGTH));
+      const paired = tape.gathered([[texts, tape.index(order)]], order.length);
+      const seen = model.look(paired, memory(), tape.index([...own, ...otherImage, ...own]));
+      const logits = model.twoLayers(seen, "itm");
       return classified(
         logits,
         order.map((_, i) => (i < BATCH ? 1 : 0)),
@@ -211,17 +217,25 @@ export function createFlow(tape, model, batch, guidance, passes) {
     },
 
     imlm() {
-      const own = upTo(BATCH);
-      const fused = model.fuse(cross(masked()), memory(), own);
-      return guessed(fused, batch.masked, "imlm", parameters["imlm.word"]);
+      const hidden = model.choose(batch.masked.places, LENGTH);
+      const read = model.read(cross(model.encodeText(batch.masked.ids, LENGTH)), BATCH, hidden);
+      return guessed(model.look(read, memory(), hidden.texts), batch.masked, "imlm", parameters["imlm.word"]);
     },
 
     bbp() {
-      const own = upTo(BATCH);
-      const fused = model.fuse(cross(model.encodeText(batch.phrases, PHRASE)), memory(), own);
-      return boxLoss(model.twoLayers(model.first(fused, BATCH), "bbp"));
+      return boxLoss(boxLogits(batch.phrases, batch.items));
     },
   };
+
+  /**
+   * Where each phrase's picture shows what it names: (n 3) ids, (n) pictures -> (n, 4)
+   * @param {number[]} phrases
+   * @param {number[]} items
+   */
+  function boxLogits(phrases, items) {
+    const read = model.read(cross(model.encodeText(phrases, PHRASE)), items.length, firsts(items.length, PHRASE));
+    return model.twoLayers(model.look(read, memory(), tape.index(items)), "bbp");
+  }
 
   /** @param {Tensor} logits (n, 4) @returns {Loss} */
   function boxLoss(logits) {
@@ -231,7 +245,7 @@ export function createFlow(tape, model, batch, guidance, passes) {
     const slopes = boxes.map((box, i) => {
       const { loss, slope } = boxError(box, Array.from(batch.boxes.subarray(4 * i, 4 * i + 4)));
       value += loss / rows;
-      return slope.map((d, c) => (BOX_WEIGHT * d * box[c] * (1 - box[c])) / rows);
+      return slope.map((d, c) => (d * box[c] * (1 - box[c])) / rows);
     });
     const back = () => {
       const dx = tape.gradOf(logits);
@@ -244,7 +258,22 @@ export function createFlow(tape, model, batch, guidance, passes) {
   const boxesOf = ({ at, rows }) =>
     upTo(rows).map((i) => upTo(4).map((c) => 1 / (1 + kernels.exp(-floats[at + 4 * i + c]))));
 
-  return { losses, similarity, boxesOf, patches, pooled, memory };
+  return { losses, similarity, boxesOf, boxLogits };
+}
+
+/**
+ * A patch's pixels at half their resolution, of mean 0 and variance 1
+ * @param {Float32Array} patch
+ */
+function coarse(patch) {
+  const small = new Float64Array(COARSE);
+  patch.forEach((v, i) => {
+    const [row, column, colour] = [Math.floor(i / (3 * PATCH)), Math.floor(i / 3) % PATCH, i % 3];
+    small[((row >> 1) * (PATCH / 2) + (column >> 1)) * 3 + colour] += v / 4;
+  });
+  const mean = small.reduce((sum, v) => sum + v, 0) / COARSE;
+  const variance = small.reduce((sum, v) => sum + (v - mean) ** 2, 0) / COARSE;
+  return small.map((v) => (v - mean) / Math.sqrt(variance + 1e-6));
 }
 
 /**
@@ -298,9 +327,10 @@ export function boxError(box, truth) {
  * @returns {Record<string, { value: number, name: string }>}
  */
 export function levels(log, boxes) {
-  const noun = ALONE * (1 / 3) + (1 - ALONE) * (2 / 7); // of hidden words: articles, as many sizes, as many concepts
-  const relation = (1 - ALONE) * (1 / 7);
-  const shares = [noun, ...Array(2).fill(noun / 2), ...Array(4).fill(relation / 4), ...Array(20).fill(noun / 20)];
+  const single = (ALONE * HIDDEN_WORDS[0]) / (ALONE * HIDDEN_WORDS[0] + (1 - ALONE) * HIDDEN_WORDS[1]); // of hidden words
+  const noun = single / 2 + ((1 - single) * 2) / 5; // sizes, and as many concepts
+  const relation = (1 - single) / 5;
+  const shares = [...Array(2).fill(noun / 2), ...Array(4).fill(relation / 4), ...Array(20).fill(noun / 20)];
   const words = { value: -shares.reduce((sum, p) => sum + p * log(p), 0), name: "words by frequency" };
   const third = 1 / 3;
   return {
@@ -308,14 +338,17 @@ export function levels(log, boxes) {
     imlm: words,
     itc: { value: log(BATCH), name: `chance, ln ${BATCH}` },
     itm: { value: -(third * log(third) + (1 - third) * log(1 - third)), name: "entropy of the labels" },
-    bbp: { value: constantBox(boxes), name: "one box for all" },
+    bbp: { value: constantBox(boxes, ({ loss }) => loss).error, name: "one box for all" },
   };
 }
 
-/** The loss of the best constant box: a search along one axis at a time @param {number[][]} boxes */
-function constantBox(boxes) {
-  const error = (/** @type {number[]} */ box) =>
-    boxes.reduce((sum, t) => sum + boxError(box, t).loss, 0) / boxes.length;
+/**
+ * The constant box of the least mean error: a search along one axis at a time
+ * @param {number[][]} boxes
+ * @param {(error: ReturnType<typeof boxError>) => number} by
+ */
+export function constantBox(boxes, by) {
+  const error = (/** @type {number[]} */ box) => boxes.reduce((sum, t) => sum + by(boxError(box, t)), 0) / boxes.length;
   let [best, step] = [[0.5, 0.5, 0.35, 0.35], 0.1];
   let least = error(best);
   while (step > 1e-3) {
@@ -325,5 +358,5 @@ function constantBox(boxes) {
     if (errors[at] < least) [best, least] = [around[at], errors[at]];
     else step /= 2;
   }
-  return least;
+  return { box: best, error: least };
 }

@@ -1,17 +1,21 @@
 // @ts-check
 // A micro X-FM: vision and language encoder of two blocks each, a fusion encoder of one, and the heads of six losses.
-import { generator, LENGTH, PATCHES, PIXELS, PURPOSES, upTo, VOCABULARY } from "./learn_draws.js";
+import { generator, LENGTH, PATCHES, PHRASE, PIXELS, PURPOSES, upTo, VOCABULARY } from "./learn_draws.js";
 
 /** @import { Encoder } from "../payloads.d.ts" */
 /** @import { Part, Tape, Tensor } from "./learn_tape.js" */
 /** @typedef {Encoder | "heads"} Module */
 /** @typedef {Tensor & { name: string, module: Module, moments: number, powers: [number, number] }} Parameter
  *   `moments`: where Adam's two averages stand; `powers`: of its two rates, to the number of steps it has made */
+/** @typedef {{ rows: number, texts: number, count: number }} Chosen places of `count` row numbers among the tokens of all texts, and
+ *   of the text that each is of */
 /** @typedef {ReturnType<typeof createModel>} Model */
 
 export const WIDTH = 48;
-const HIDDEN = 96; // of an MLP
-const EMBEDDING = 32; // of the contrastive space
+const HIDDEN = 80; // of an MLP
+const EMBEDDING = 24; // of the contrastive space
+export const COARSE = 48; // numbers of a patch's pixels at half their resolution
+const MOST = 256; // texts of one pass
 const DEPTH = 2;
 export const TEMPERATURE = 0.07;
 
@@ -39,7 +43,8 @@ const norm = (name, width = WIDTH) => [
 
 /** @param {string} name @returns {Spec[]} */
 const block = (name) => [
-  [`${name}.qkv`, WIDTH, 3 * WIDTH, deviation(WIDTH)],
+  [`${name}.query`, WIDTH, WIDTH, deviation(WIDTH)],
+  [`${name}.memory`, WIDTH, 2 * WIDTH, deviation(WIDTH)],
   ...linear(`${name}.out`, WIDTH, WIDTH),
   ...norm(`${name}.norm1`),
   ...linear(`${name}.fc1`, WIDTH, HIDDEN),
@@ -49,9 +54,9 @@ const block = (name) => [
 
 /** @param {string} name @param {number} outputs @returns {Spec[]} */
 const twoLayers = (name, outputs) => [
-  ...linear(`${name}.fc1`, WIDTH, HIDDEN),
-  ...norm(`${name}.norm`, HIDDEN),
-  ...linear(`${name}.fc2`, HIDDEN, outputs),
+  ...linear(`${name}.fc1`, WIDTH, WIDTH),
+  ...norm(`${name}.norm`),
+  ...linear(`${name}.fc2`, WIDTH, outputs),
 ];
 
 /** @param {string} name @returns {Spec[]} */
@@ -66,14 +71,13 @@ const LAYERS = upTo(DEPTH);
 const SPECS = {
   vision: [
     ...linear("vision.embed", PIXELS, WIDTH),
-    ["vision.positions", PATCHES, WIDTH, 0.3],
-    ["vision.class", 1, WIDTH, 0.3],
+    ["vision.positions", PATCHES, WIDTH, 1],
     ["vision.mask", 1, WIDTH, 0.3],
     ...LAYERS.flatMap((i) => block(`vision.${i}`)),
     ...norm("vision.norm"),
   ],
   language: [
-    ["language.word", VOCABULARY, WIDTH, 0.1],
+    ["language.word", VOCABULARY, WIDTH, 0.5],
     ["language.positions", LENGTH, WIDTH, 0.1],
     ...norm("language.norm"),
     ...LAYERS.flatMap((i) => block(`language.${i}`)),
@@ -81,13 +85,15 @@ const SPECS = {
   fusion: [
     ...block("fusion.0"),
     ["fusion.query", WIDTH, WIDTH, deviation(WIDTH)],
-    ["fusion.memory", WIDTH, 2 * WIDTH, deviation(WIDTH)],
+    ["fusion.positions", PATCHES, WIDTH, 2],
+    ["fusion.key", WIDTH, WIDTH, deviation(WIDTH)],
+    ["fusion.value", WIDTH, WIDTH, deviation(WIDTH)],
     ...linear("fusion.cross", WIDTH, WIDTH),
     ...norm("fusion.cross_norm"),
   ],
   heads: [
     ...wordHead("mlm"),
-    ...linear("mim", WIDTH, PIXELS),
+    ...linear("mim", WIDTH, COARSE),
     ...linear("itc.image", WIDTH, EMBEDDING),
     ...linear("itc.text", WIDTH, EMBEDDING),
     ["itc.temperature", 1, 1, TEMPERATURE],
@@ -118,6 +124,10 @@ export function createModel(tape, seed) {
     p.moments = moments + 2 * (p.at - first);
   }
   const copy = Object.fromEntries(SPECS.vision.map(([name, n, cols]) => [name, tape.tensor(n, cols)]));
+  const numbers = tape.index(upTo(MOST)); // 0, 1, 2, ... and, by length, each token's place in its text or picture
+  const places = Object.fromEntries(
+    [PATCHES, LENGTH, PHRASE].map((size) => [size, tape.index(upTo(MOST * size).map((i) => i % size))]),
+  );
   tape.settle();
 
   /** Draws the weights: uniform, of the deviation that their spec names */
@@ -142,15 +152,30 @@ export function createModel(tape, seed) {
   const mapped = (x, name, from = parameters) => tape.linear(x, from[name], from[`${name}.bias`]);
   /** @param {Tensor} x @param {string} name @param {Record<string, Tensor>} from */
   const mlp = (x, name, from = parameters) => mapped(tape.gelu(mapped(x, `${name}.fc1`, from)), `${name}.fc2`, from);
-  /** @param {Tensor} x @param {string} name @param {number} n texts or pictures @param {Record<string, Tensor>} from */
-  function attention(x, name, n, from = parameters) {
-    const qkv = tape.linear(x, from[`${name}.qkv`]);
+  /**
+   * Of the rows `own`, to the rows x of n texts or pictures: all to all of the same text, or each to those of its text
+   * @param {Tensor} own
+   * @param {Tensor} x
+   * @param {string} name
+   * @param {number} n
+   * @param {Chosen} [chosen]
+   * @param {Record<string, Tensor>} from
+   */
+  function attention(own, x, name, n, chosen, from = parameters) {
+    const [query, memory] = [tape.linear(own, from[`${name}.query`]), tape.linear(x, from[`${name}.memory`])];
     const length = x.rows / n;
-    const own = tape.index(upTo(n));
-    return mapped(tape.attend(qkv, qkv, own, [n, length, length, WIDTH]), `${name}.out`, from);
+    const seen = chosen
+      ? tape.attend(query, memory, memory, chosen.texts, [chosen.count, 1, length, WIDTH])
+      : tape.attend(query, memory, memory, numbers, [n, length, length, WIDTH]);
+    return mapped(seen, `${name}.out`, from);
   }
-  /** Repeats 0 to size - 1 @param {number} n @param {number} size @param {(i: number, j: number) => number} row */
-  const rows = (n, size, row) => tape.index(upTo(n * size).map((i) => row(Math.floor(i / size), i % size)));
+  /** First half of a post-norm layer: attention to the text itself @param {Tensor} x @param {string} name @param {number} n @param {Chosen} [chosen] */
+  function read(x, name, n, chosen) {
+    const own = chosen ? tape.gathered([[x, chosen.rows]], chosen.count) : x;
+    return normed(tape.sum(own, attention(own, x, name, n, chosen)), `${name}.norm1`);
+  }
+  /** Second half @param {Tensor} x @param {string} name */
+  const think = (x, name) => normed(tape.sum(x, mlp(x, name)), `${name}.norm2`);
 
   return {
     parameters,
@@ -181,107 +206,126 @@ export function createModel(tape, seed) {
     mapped,
 
     /**
-     * Pictures' patches (n 16, pixels), rows to hide -> patch tokens (n 16, D), by pre-norm blocks
+     * Pictures' patches (n 16, pixels) -> (n 16, D)
      * @param {Tensor} pixels
+     * @param {boolean} [isFrozen] by the encoder as it was drawn
+     */
+    embedded: (pixels, isFrozen = false) => mapped(pixels, "vision.embed", isFrozen ? copy : parameters),
+
+    /**
+     * Embedded patches (n 16, D), rows to hide -> (n 16, D), by pre-norm blocks
+     * @param {Tensor} embedded
      * @param {number[]} hidden
      * @param {boolean} [isFrozen] by the encoder as it was drawn
      */
-    encodeImage(pixels, hidden = [], isFrozen = false) {
+    encodeImage(embedded, hidden = [], isFrozen = false) {
       const from = isFrozen ? copy : parameters;
-      const n = pixels.rows / PATCHES;
-      const size = PATCHES + 1;
-      const isHidden = new Set(hidden);
-      const patch = (/** @type {number} */ i, /** @type {number} */ j) => (j ? i * PATCHES + j - 1 : -1);
-      const embedded = mapped(pixels, "vision.embed", from);
+      const { rows } = embedded;
+      const n = rows / PATCHES;
+      const [seen, masked] = [upTo(rows), Array(rows).fill(-1)];
+      for (const row of hidden) [seen[row], masked[row]] = [-1, 0];
       /** @type {Part[]} */
       const parts = [
-        [embedded, rows(n, size, (i, j) => (isHidden.has(patch(i, j)) ? -1 : patch(i, j)))],
-        [from["vision.positions"], rows(n, size, (_, j) => j - 1)],
-        [from["vision.class"], rows(n, size, (_, j) => (j ? -1 : 0))],
+        [embedded, tape.index(seen)],
+        [from["vision.positions"], places[PATCHES]],
       ];
-      if (hidden.length)
-        parts.push([from["vision.mask"], rows(n, size, (i, j) => (isHidden.has(patch(i, j)) ? 0 : -1))]);
-      let x = tape.gathered(parts, n * size);
+      if (hidden.length) parts.push([from["vision.mask"], tape.index(masked)]);
+      let x = tape.gathered(parts, rows);
       for (const name of LAYERS.map((i) => `vision.${i}`)) {
-        x = tape.sum(x, attention(normed(x, `${name}.norm1`, from), name, n, from));
+        const y = normed(x, `${name}.norm1`, from);
+        x = tape.sum(x, attention(y, y, name, n, undefined, from));
         x = tape.sum(x, mlp(normed(x, `${name}.norm2`, from), name, from));
       }
-      const patches = tape.gathered([[x, rows(n, PATCHES, (i, j) => i * size + j + 1)]], n * PATCHES);
-      return normed(patches, "vision.norm", from);
+      return normed(x, "vision.norm", from);
     },
 
     /**
      * Mean over each picture's patches: (n 16, D) -> (n, D)
      * @param {Tensor} patches
      */
-    pooled(patches) {
-      const n = patches.rows / PATCHES;
-      /** @type {Part[]} */
-      const parts = upTo(PATCHES).map((j) => [patches, rows(n, 1, (i) => i * PATCHES + j)]);
-      return tape.gathered(parts, n, 1 / PATCHES);
-    },
+    pooled: (patches) => tape.pooled(patches, PATCHES),
 
     /**
-     * Token ids of texts of `length` -> (n length, D), by post-norm layers
-     * @param {number[]} ids
-     * @param {number} [length]
+     * Some rows of texts of `length`
+     * @param {number[]} rows
+     * @param {number} length
+     * @returns {Chosen}
      */
-    encodeText(ids, length = LENGTH) {
+    choose: (rows, length) => ({
+      rows: tape.index(rows),
+      texts: tape.index(rows.map((row) => Math.floor(row / length))),
+      count: rows.length,
+    }),
+
+    /**
+     * Token ids of texts of `length` -> (n length, D), by post-norm layers; of the last layer only what is chosen
+     * @param {number[]} ids
+     * @param {number} length
+     * @param {Chosen} [chosen]
+     */
+    encodeText(ids, length, chosen) {
       const n = ids.length / length;
       const { "language.word": word, "language.positions": positions } = parameters;
       const embedded = tape.gathered(
         [
           [word, tape.index(ids)],
-          [positions, rows(n, length, (_, j) => j)],
+          [positions, places[length]],
         ],
         ids.length,
       );
       let x = normed(embedded, "language.norm");
-      for (const name of LAYERS.map((i) => `language.${i}`)) {
-        x = normed(tape.sum(x, attention(x, name, n)), `${name}.norm1`);
-        x = normed(tape.sum(x, mlp(x, name)), `${name}.norm2`);
-      }
+      for (const i of LAYERS)
+        x = think(read(x, `language.${i}`, n, i === DEPTH - 1 ? chosen : undefined), `language.${i}`);
       return x;
     },
 
     /**
-     * What texts look at: of each picture its mean and its 16 patches, as keys and values (n 17, 2 D)
+     * What texts look at: of each patch a key, and a value that has the patch's place, too (n 16, D). Without the place,
+     * which is not X-FM's but DETR's, no box was learnt in 400 steps.
      * @param {Tensor} patches
-     * @param {Tensor} pooled
      */
-    memory(patches, pooled) {
-      const n = pooled.rows;
-      const size = PATCHES + 1;
+    memory(patches) {
       /** @type {Part[]} */
       const parts = [
-        [pooled, rows(n, size, (i, j) => (j ? -1 : i))],
-        [patches, rows(n, size, (i, j) => (j ? i * PATCHES + j - 1 : -1))],
+        [patches, numbers],
+        [parameters["fusion.positions"], places[PATCHES]],
       ];
-      return tape.linear(tape.gathered(parts, n * size), parameters["fusion.memory"]);
+      const placed = tape.gathered(parts, patches.rows);
+      return {
+        keys: tape.linear(patches, parameters["fusion.key"]),
+        values: tape.linear(placed, parameters["fusion.value"]),
+      };
     },
 
     /**
-     * Texts' states (n length, D), each with the picture of its item -> (n length, D)
+     * The fusion encoder before it looks: the chosen rows of n texts (n length, D)
      * @param {Tensor} text
-     * @param {Tensor} memory
-     * @param {number[]} items
+     * @param {number} n
+     * @param {Chosen} chosen
      */
-    fuse(text, memory, items) {
-      const [n, name] = [items.length, "fusion.0"];
-      const length = text.rows / n;
-      let x = normed(tape.sum(text, attention(text, name, n)), `${name}.norm1`);
+    read: (text, n, chosen) => read(text, "fusion.0", n, chosen),
+
+    /**
+     * Rows that have been read, each with the picture of its item -> (rows, D)
+     * @param {Tensor} x
+     * @param {{ keys: Tensor, values: Tensor }} memory
+     * @param {number} items
+     */
+    look(x, { keys, values }, items) {
       const query = tape.linear(x, parameters["fusion.query"]);
-      const seen = tape.attend(query, memory, tape.index(items), [n, length, PATCHES + 1, WIDTH]);
-      x = normed(tape.sum(x, mapped(seen, "fusion.cross")), "fusion.cross_norm");
-      return normed(tape.sum(x, mlp(x, name)), `${name}.norm2`);
+      const seen = tape.attend(query, keys, values, items, [x.rows, 1, PATCHES, WIDTH]);
+      return think(normed(tape.sum(x, mapped(seen, "fusion.cross")), "fusion.cross_norm"), "fusion.0");
     },
 
     /**
      * Token 0 of each text
      * @param {Tensor} text
-     * @param {number} n
+     * @param {number} length
      */
-    first: (text, n) => tape.gathered([[text, rows(n, 1, (i) => (i * text.rows) / n)]], n),
+    first(text, length) {
+      const n = text.rows / length;
+      return tape.gathered([[text, tape.index(upTo(n).map((i) => i * length))]], n);
+    },
 
     /**
      * @param {Tensor} x

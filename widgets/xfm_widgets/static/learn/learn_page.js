@@ -9,7 +9,7 @@ import { readDrawings } from "./learn_draws.js";
 import { employ, work } from "./learn_engine.js";
 import { gradientsScreen } from "./learn_gradients.js";
 import { createPainter } from "./learn_pictures.js";
-import { retrievalScreen } from "./learn_retrieval.js";
+import { meanOf, retrievalScreen } from "./learn_retrieval.js";
 import { GUIDANCES, readChoices, SCREENS, SPEEDS, settingsOf, writeChoices } from "./learn_state.js";
 import { stopScreen } from "./learn_stop.js";
 
@@ -18,13 +18,14 @@ import { stopScreen } from "./learn_stop.js";
 /** @import { Choices } from "./learn_state.js" */
 /** @import { Ability, Report } from "./learn_trainer.js" */
 /** @typedef {{ mean: number, low: number, high: number, n: number }} Effect */
-/** @typedef {{ joint: { steps: number, losses: Record<string, Effect> }, two_phases: Effect }} Measured */
+/** @typedef {{ seeds: number, recall: number, iou: number }} Learnt */
+/** @typedef {{ joint: { steps: number, losses: Record<string, Effect> }, two_phases: Effect, learnt: Record<string, Learnt> }} Measured */
 /** @typedef {{ drawings: any, pictures: string[], credit: string, losses: FlowLoss[], measured: Measured }} Given */
 /**
  * @typedef {{
- *   choices: Choices, start: Start, report: Report | null, ability: Ability, points: Point[], recalls: number[],
+ *   choices: Choices, start: Start, report: Report | null, ability: Ability, points: Point[], recalls: number[], ious: number[],
  *   done: number, time: number, choose: (some: Partial<Choices>) => void, order: (order: Order) => void, redraw: () => void,
- * }} Page what the screens read; `recalls`: step, R@1, step, ...
+ * }} Page what the screens read; `recalls`: step, R@1, step, ...; `ious`: step, mean IoU, ...
  */
 
 const NAMES = { retrieval: "Retrieval", gradients: "Gradients", losses: "Losses", stop: "The stop" };
@@ -56,11 +57,12 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
   /** @type {Page} */
   const page = {
     choices: readChoices(location.hash),
-    start: { kind: "start", seed: 0, kernels: "", levels: {}, scenes: [], captions: [] },
+    start: { kind: "start", seed: 0, kernels: "", levels: {}, iou: 0, scenes: [], captions: [] },
     report: null,
     ability: { picked: [], recall: 0, boxes: [], ious: [] },
     points: [],
     recalls: [],
+    ious: [],
     done: 0,
     time: 0,
     choose,
@@ -73,9 +75,9 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
   let isRunning = false;
   const stop = stopScreen(page, measured);
   const screens = {
-    retrieval: retrievalScreen(page, painter, drawings.names),
+    retrieval: retrievalScreen(page, painter, drawings.names, measured),
     gradients: gradientsScreen(page, losses),
-    losses: curvesScreen(page, losses),
+    losses: curvesScreen(page, losses, measured),
     stop,
   };
 
@@ -135,10 +137,10 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     start,
     step,
     reset,
-    seedLabel,
-    speed.element,
     valve,
     guide.element,
+    seedLabel,
+    speed.element,
   );
   root.replaceChildren(
     node("div", { className: "xfm-head" }, node("h1", {}, "A small X-FM learns"), list),
@@ -178,13 +180,16 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     page.order({ act: "reset", seed: whole });
   }
 
+  const set = () =>
+    page.order({ act: "settings", settings: settingsOf(page.choices), measures: page.choices.screen === "gradients" });
+
   /** @param {Partial<Choices>} some */
   function choose(some) {
     Object.assign(page.choices, some);
     try {
       history.replaceState(null, "", writeChoices(page.choices));
     } catch {} // in a frame of its own origin there is no address to change
-    if ("stop" in some || "guidance" in some) page.order({ act: "settings", settings: settingsOf(page.choices) });
+    if ("stop" in some || "guidance" in some || "screen" in some) set();
     if ("speed" in some && isRunning) run(true);
     draw();
   }
@@ -214,6 +219,8 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     status.textContent = `step ${page.done} · ${page.time ? `${short(Math.round(page.time))} ms a step · ` : ""}${page.start.kernels} ${trainer.place}`;
     root.dataset.steps = String(page.done);
     root.dataset.recall = String(page.ability.recall);
+    root.dataset.iou = String(meanOf(page.ability.ious));
+    root.dataset.constant = String(page.start.iou);
     if (page.ability.picked.length) screen.draw(inks);
     now.textContent = screen.now();
   }
@@ -221,7 +228,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
   /** @param {News} news */
   function hear(news) {
     if (news.kind === "start") {
-      Object.assign(page, { start: news, report: null, points: [], recalls: [], done: 0 });
+      Object.assign(page, { start: news, report: null, points: [], recalls: [], ious: [], done: 0 });
       for (const screen of Object.values(screens)) screen.begin();
     } else if (news.kind === "frame") {
       const { points, report, ability, done, time } = news;
@@ -229,6 +236,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
       page.points.push(...points);
       if (page.points.length > POINTS) page.points = page.points.filter((_, i) => i % 2);
       page.recalls.push(done, ability.recall);
+      page.ious.push(done, meanOf(ability.ious));
     } else if (news.kind === "progress") stop.progress(news.points);
     else if (news.kind === "pair") stop.pair(news.pair);
     else stop.rest();
@@ -243,6 +251,6 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     if (page.choices.seed !== before) restart(page.choices.seed);
     else choose({ stop: page.choices.stop });
   });
-  page.order({ act: "settings", settings: settingsOf(page.choices) });
+  set();
   page.order({ act: "reset", seed: page.choices.seed });
 }

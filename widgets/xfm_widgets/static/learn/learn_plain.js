@@ -63,8 +63,10 @@ function ofRows(f, ints) {
   /** @type {any} */
   const kernels = {
     add,
-    product(/** @type {number[]} */ ...[x, w, y, n, k, m, adds, row, step]) {
-      if (!adds) f.fill(0, y, y + n * m);
+    product(/** @type {number[]} */ ...[x, w, y, n, k, m, start, startRow, row, step]) {
+      if (!start) f.fill(0, y, y + n * m);
+      else if (start !== y)
+        for (let r = 0; r < n; r++) f.copyWithin(y + r * m, start + r * startRow, start + r * startRow + m);
       for (let r = 0; r < n; r++)
         for (let o = 0; o < m; o += 4) {
           let a = 0; // beyond the last column they are not kept
@@ -95,17 +97,20 @@ function ofRows(f, ints) {
       for (let i = x; i < x + n; i++) sum += f[i] * f[i];
       return sum;
     },
-    addRow(/** @type {number[]} */ ...[b, y, n, m]) {
-      for (let r = 0; r < n; r++) add(b, y + r * m, m, 1);
-    },
     sumRows(/** @type {number[]} */ ...[x, b, n, m]) {
       for (let r = 0; r < n; r++) add(x + r * m, b, m, 1);
     },
-    gather(/** @type {number[]} */ ...[x, index, y, n, m, s]) {
-      for (let r = 0; r < n; r++) if (ints[index + r] >= 0) add(x + ints[index + r] * m, y + r * m, m, s);
+    pool(/** @type {number[]} */ ...[x, y, n, size, m, s]) {
+      for (let r = 0; r < n * size; r++) add(x + r * m, y + Math.floor(r / size) * m, m, s);
     },
-    scatter(/** @type {number[]} */ ...[y, index, x, n, m, s]) {
-      for (let r = 0; r < n; r++) if (ints[index + r] >= 0) add(y + r * m, x + ints[index + r] * m, m, s);
+    spread(/** @type {number[]} */ ...[y, x, n, size, m, s]) {
+      for (let r = 0; r < n * size; r++) add(y + Math.floor(r / size) * m, x + r * m, m, s);
+    },
+    gather(/** @type {number[]} */ ...[x, index, y, n, m]) {
+      for (let r = 0; r < n; r++) if (ints[index + r] >= 0) add(x + ints[index + r] * m, y + r * m, m, 1);
+    },
+    scatter(/** @type {number[]} */ ...[y, index, x, n, m]) {
+      for (let r = 0; r < n; r++) if (ints[index + r] >= 0) add(y + r * m, x + ints[index + r] * m, m, 1);
     },
   };
   return kernels;
@@ -143,14 +148,17 @@ function ofLayers(f) {
           f[dx + r * m + i] += f[scale + r] * (f[dy + r * m + i] * f[gain + i] - a - f[z + r * m + i] * b);
       }
     },
-    gelu(/** @type {number[]} */ ...[x, y, n]) {
-      for (let i = 0; i < n; i++) f[y + i] = f[x + i] * normal(f[x + i], exp(-0.5 * f[x + i] ** 2));
-    },
-    geluBack(/** @type {number[]} */ ...[x, dy, dx, n]) {
+    gelu(/** @type {number[]} */ ...[x, y, slope, n]) {
       for (let i = 0; i < n; i++) {
-        const [v, bell] = [f[x + i], exp(-0.5 * f[x + i] ** 2)];
-        f[dx + i] += f[dy + i] * (normal(v, bell) + v * bell * 0.3989422804014327);
+        const v = f[x + i];
+        const bell = exp(-0.5 * v * v);
+        const share = normal(v, bell);
+        f[y + i] = v * share;
+        f[slope + i] = share + v * bell * 0.3989422804014327;
       }
+    },
+    geluBack(/** @type {number[]} */ ...[slope, dy, dx, n]) {
+      for (let i = 0; i < n; i++) f[dx + i] += f[dy + i] * f[slope + i];
     },
     adam(/** @type {number[]} */ ...[p, g, m, v, n, rate, c1, c2]) {
       for (let i = 0; i < n; i++) {

@@ -5,22 +5,38 @@ import { lineChart } from "../chart.js";
 import { arrowKeys } from "../controls.js";
 import { node } from "../dom.js";
 import { countOf, fixed } from "../number_text.js";
-import { ARTICLE, BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js";
+import { BATCH, boxOf, LENGTH, phraseOf, words } from "./learn_draws.js";
 
 /** @import { Inks } from "../colour.js" */
 /** @import { Painter } from "./learn_pictures.js" */
-/** @import { Page } from "./learn_page.js" */
+/** @import { Measured, Page } from "./learn_page.js" */
 
 const TILE = 240; // CSS pixels of a picture, at most
 const LARGE = 480;
 const CHART = /** @type {const} */ ([320, 110]);
 
+/** @param {number[]} values */
+export const meanOf = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
+
+/** A line's name in its colour @param {string} ink @param {string} text */
+const named = (ink, text) => node("strong", { style: { color: `var(--${ink})` } }, text);
+
+/** What a teacher may expect @param {Measured} measured */
+const expected = ({ learnt }) =>
+  Object.entries(learnt)
+    .map(
+      ([steps, { recall, iou, seeds }]) =>
+        `after ${steps} steps R@1 ${fixed(recall)}, IoU ${fixed(iou)} (${countOf(seeds, "seed")})`,
+    )
+    .join("; ");
+
 /**
  * @param {Page} page
  * @param {Painter} painter
  * @param {string[]} names of the concepts
+ * @param {Measured} measured by benchmarks/learning_page.py
  */
-export function retrievalScreen(page, painter, names) {
+export function retrievalScreen(page, painter, names, measured) {
   const tiles = Array.from({ length: BATCH }, (_, i) => tile(i));
   const grid = node(
     "ul",
@@ -34,7 +50,8 @@ export function retrievalScreen(page, painter, names) {
   large.className = "learn-large";
   const asked = node("h3", {});
   const overlap = node("p", {});
-  const side = node("div", { className: "xfm-side" }, answer, share, chart, asked, large, overlap);
+  const before = node("p", { className: "xfm-soft" }, `Measured before: ${expected(measured)}.`);
+  const side = node("div", { className: "xfm-side" }, answer, share, chart, asked, large, overlap, before);
   const element = node("div", { className: "xfm-two" }, node("div", { className: "xfm-stage" }, grid), side);
 
   arrowKeys(grid, {
@@ -58,12 +75,8 @@ export function retrievalScreen(page, painter, names) {
   /** @param {number} i */
   const textOf = (i) => page.start.captions.slice(i * LENGTH, (i + 1) * LENGTH);
 
-  /** Without its articles, for a tile @param {number} i */
-  const captionOf = (i) =>
-    words(
-      textOf(i).filter((id) => id !== ARTICLE),
-      names,
-    );
+  /** @param {number} i */
+  const captionOf = (i) => words(textOf(i), names);
 
   return {
     element,
@@ -79,11 +92,7 @@ export function retrievalScreen(page, painter, names) {
 
     /** Another 16 pairs: a seed has its own */
     begin() {
-      tiles.forEach((made, i) => {
-        const ids = textOf(i);
-        made.shown = -1;
-        made.button.title = words(ids, names);
-      });
+      for (const made of tiles) made.shown = -1;
     },
 
     /** @param {Inks} inks */
@@ -102,20 +111,35 @@ export function retrievalScreen(page, painter, names) {
         );
       });
       answer.textContent = `${Math.round(ability.recall * BATCH)} of ${BATCH}`;
-      share.textContent = `R@1 ${fixed(ability.recall)} (chance ${fixed(1 / BATCH)})`;
-      resize(chart, chart.parentElement?.clientWidth || CHART[0], CHART[1]);
+      const mean = meanOf(ability.ious);
+      share.replaceChildren(
+        named("blue", `━ R@1 ${fixed(ability.recall)}`),
+        ` (chance ${fixed(1 / BATCH)}) · `,
+        named("orange", `━ box IoU ${fixed(mean)}`),
+        ` (best box for all ${fixed(start.iou)})`,
+      );
+      resize(chart, chart.parentElement?.clientWidth || CHART[0], Math.max(CHART[1], (innerHeight - 480) / 3.5));
       const last = Math.max(100, page.done);
-      const lines = [{ points: page.recalls, colour: inks.blue, width: 3 }];
-      lineChart(chart, inks, { x: [0, last], y: [0, 1], lines, levels: [1 / BATCH], label: "R@1 by training step" });
+      const lines = [
+        { points: page.ious, colour: inks.orange, width: 3 },
+        { points: page.recalls, colour: inks.blue, width: 3 },
+      ];
+      const levels = [1 / BATCH, start.iou];
+      lineChart(chart, inks, {
+        x: [0, last],
+        y: [0, 1],
+        lines,
+        levels,
+        label: "training step; dotted: without learning",
+      });
       const thing = start.scenes[choices.pair].things[0];
       const phrase = words(phraseOf(thing), names);
       asked.textContent = `Where is “${phrase}”?`;
       painter.paint(large, start.scenes[choices.pair], [
         { box: boxOf(thing), colour: inks.green, dash: [8, 5] },
-        { box: ability.boxes[choices.pair], colour: inks.blue, dash: [] },
+        { box: ability.boxes[choices.pair], colour: inks.orange, dash: [] },
       ]);
-      const mean = ability.ious.reduce((sum, iou) => sum + iou, 0) / BATCH;
-      overlap.textContent = `Solid: predicted box, dashed: true box. IoU ${fixed(ability.ious[choices.pair])}, mean of ${BATCH} ${fixed(mean)}.`;
+      overlap.textContent = `Solid: predicted box, dashed: true box. IoU ${fixed(ability.ious[choices.pair])}; one box for all pictures ${fixed(start.iou)} at best.`;
     },
   };
 }

@@ -26,14 +26,14 @@ const verdict = ({ low, high }) =>
   low > 0 ? "rises without the stop" : high < 0 ? "falls without the stop" : "shows no sure difference";
 
 /** What the stop changes in joint training from scratch @param {Measured["joint"]} joint */
-function jointly({ steps, losses }) {
+export function jointly({ steps, losses }) {
   const effects = Object.entries(losses);
   const means = effects.map(([, { mean }]) => mean);
   const sure = effects.filter(([, { low, high }]) => low > 0 || high < 0);
   const ends = interval(Math.min(...means), Math.max(...means), "", DIGITS);
   const some = sure.map(([name, effect]) => `${name.toUpperCase()} ${told(effect)}`).join(", ");
   const rest = some ? `Interval without 0: ${some}.` : "All six intervals include 0.";
-  return `All six losses from the first step, ${steps} steps: the six curves differ by ${ends} (without the stop minus with it). ${rest} You would not see it in the curves.`;
+  return `All six losses from the first step, ${steps} steps: the six curves differ by ${ends} (without the stop minus with it). ${rest}`;
 }
 
 /**
@@ -87,7 +87,7 @@ export function stopScreen(page, measured) {
         return `First ${FIRST} steps of MLM alone, then ${SECOND} of ITM, IMLM and MIM, once with the stop and once without. Run a seed.`;
       const effect = meanInterval(differences());
       if (effect.n < 2)
-        return `One seed: MLM's loss is ${number(effect.mean, "", DIGITS)} nats higher without the stop. Run more for an interval.`;
+        return `One seed: MLM's loss without the stop minus with it is ${number(effect.mean, "", DIGITS)} nats. Run more for an interval.`;
       return `After ${countOf(effect.n, "seed")} MLM ${verdict(effect)}: difference ${interval(effect.low, effect.high, "", DIGITS)} nats (95 % interval).`;
     },
 
@@ -135,10 +135,12 @@ export function stopScreen(page, measured) {
     resize(chart, wide, Math.max(220, Math.min(0.6 * wide, 0.52 * innerHeight)));
     const { language, stopped, open } = curves;
     const seen = [...language.slice(4), ...stopped, ...open].filter((v, i) => i % 2 && Number.isFinite(v));
-    const [low, high] = seen.length ? [Math.min(...seen), Math.max(...seen)] : [1, 2];
+    const level = page.start.levels.mlm.value;
+    const low = Math.min(level - 0.5, ...seen);
     lineChart(chart, inks, {
       x: [0, FIRST + SECOND],
-      y: [low - 0.05, Math.min(high, 2) + 0.05],
+      y: [low - 0.05, level + 0.05],
+      levels: [level],
       blank: !seen.length,
       lines: [
         { points: language, colour: inks.soft, width: 3 },
@@ -159,7 +161,10 @@ export function stopScreen(page, measured) {
         `${i ? " ┅ " : "━ "}${name} ${ends[i] === undefined ? "" : fixed(ends[i], 3)} `,
       ),
     );
-    key.replaceChildren(`Seed ${Number.isNaN(seed) ? "–" : seed}. Dashed line: fusion losses begin. `, ...names);
+    key.replaceChildren(
+      `Seed ${Number.isNaN(seed) ? "–" : seed}. Dashed line: fusion losses begin. Dotted: without learning ${fixed(level)}. `,
+      ...names,
+    );
   }
 
   /** A row a seed, and the interval below @param {Inks} inks */

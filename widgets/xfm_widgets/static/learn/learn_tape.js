@@ -76,17 +76,25 @@ export function createTape(kernels) {
   }
 
   /**
-   * x w -> out, or xᵀ w, or added to what is there
+   * x w -> out, or added to what is there, or to a bias
+   * @param {Tensor} x
+   * @param {number} w
+   * @param {number} out
+   * @param {number} cols of w
+   * @param {number} bias its place; 0: none
+   */
+  const product = ({ at, rows, cols: k }, w, out, cols, adds = false, bias = 0) =>
+    kernels.product(at, w, out, rows, k, cols, adds ? out : bias, adds ? cols : 0, k, 1);
+
+  /**
+   * xᵀ w, added to what is there
    * @param {Tensor} x
    * @param {number} w
    * @param {number} out
    * @param {number} cols of w
    */
-  function product(x, w, out, cols, isTurned = false, adds = false) {
-    const { at, rows: n, cols: k } = x;
-    if (isTurned) kernels.product(at, w, out, k, n, cols, adds, 1, k);
-    else kernels.product(at, w, out, n, k, cols, adds, k, 1);
-  }
+  const turnedProduct = ({ at, rows, cols: k }, w, out, cols) =>
+    kernels.product(at, w, out, k, rows, cols, out, cols, 1, k);
 
   /** @param {Tensor} x */
   function turned({ at, rows, cols }) {
@@ -107,6 +115,7 @@ export function createTape(kernels) {
     gradOf,
     record,
     product,
+    turnedProduct,
     turned,
 
     /** What is there now stays through every `clear` */
@@ -137,12 +146,11 @@ export function createTape(kernels) {
      */
     linear(x, w, b = null) {
       const out = tensor(x.rows, w.cols);
-      product(x, w.at, out.at, w.cols);
-      if (b) kernels.addRow(b.at, out.at, out.rows, out.cols);
+      product(x, w.at, out.at, w.cols, false, b?.at);
       return record(out, () => {
         if (b) kernels.sumRows(out.grad, gradOf(b), out.rows, out.cols);
-        product(x, out.grad, gradOf(w), w.cols, true, true);
-        if (!x.isFixed) product(gradientOf(out), turned(w), gradOf(x), x.cols, false, true);
+        turnedProduct(x, out.grad, gradOf(w), w.cols);
+        if (!x.isFixed) product(gradientOf(out), turned(w), gradOf(x), x.cols, true);
       });
     },
 
@@ -154,12 +162,11 @@ export function createTape(kernels) {
      */
     tied(x, table, b) {
       const out = tensor(x.rows, table.rows);
-      product(x, turned(table), out.at, table.rows);
-      kernels.addRow(b.at, out.at, out.rows, out.cols);
+      product(x, turned(table), out.at, table.rows, false, b.at);
       return record(out, () => {
         kernels.sumRows(out.grad, gradOf(b), out.rows, out.cols);
-        product(gradientOf(out), table.at, gradOf(x), x.cols, false, true);
-        product(gradientOf(out), x.at, gradOf(table), x.cols, true, true);
+        product(gradientOf(out), table.at, gradOf(x), x.cols, true);
+        turnedProduct(gradientOf(out), x.at, gradOf(table), x.cols);
       });
     },
 
@@ -178,17 +185,29 @@ export function createTape(kernels) {
     },
 
     /**
-     * Row r is the sum of the parts' rows index[r], times `scale`
+     * Row r is the sum of the parts' rows index[r]
      * @param {Part[]} parts
      * @param {number} rows
      */
-    gathered(parts, rows, scale = 1) {
+    gathered(parts, rows) {
       const { cols } = parts[0][0];
       const out = { at: zeros(rows * cols), rows, cols, grad: 0 };
-      for (const [x, at] of parts) kernels.gather(x.at, at, out.at, rows, cols, scale);
+      for (const [x, at] of parts) kernels.gather(x.at, at, out.at, rows, cols);
       return record(out, () => {
-        for (const [x, at] of parts) kernels.scatter(out.grad, at, gradOf(x), rows, cols, scale);
+        for (const [x, at] of parts) kernels.scatter(out.grad, at, gradOf(x), rows, cols);
       });
+    },
+
+    /**
+     * Mean of `size` rows after the other: (n size, k) -> (n, k)
+     * @param {Tensor} x
+     * @param {number} size
+     */
+    pooled(x, size) {
+      const { rows, cols } = x;
+      const out = { at: zeros((rows / size) * cols), rows: rows / size, cols, grad: 0 };
+      kernels.pool(x.at, out.at, out.rows, size, cols, 1 / size);
+      return record(out, () => kernels.spread(out.grad, gradOf(x), out.rows, size, cols, 1 / size));
     },
 
     /**
@@ -209,26 +228,26 @@ export function createTape(kernels) {
     /** @param {Tensor} x */
     gelu(x) {
       const [out, count] = [tensor(x.rows, x.cols), x.rows * x.cols];
-      kernels.gelu(x.at, out.at, count);
-      return record(out, () => kernels.geluBack(x.at, out.grad, gradOf(x), count));
+      const slope = room(count);
+      kernels.gelu(x.at, out.at, slope, count);
+      return record(out, () => kernels.geluBack(slope, out.grad, gradOf(x), count));
     },
 
     /**
-     * Queries are the first columns of q, keys and values the last of kv (which is q in self-attention)
-     * @param {Tensor} q (n lq, D) or (n lq, 3 D)
-     * @param {Tensor} kv (items lk, 2 D) or q
-     * @param {number} item for each of n its item of kv
+     * @param {Tensor} q queries (n lq, D)
+     * @param {Tensor} keys (items lk, D), or keys beside values (items lk, 2 D)
+     * @param {Tensor} values (items lk, D), or those of `keys`
+     * @param {number} item for each of n its item of keys and values
      * @param {[n: number, lq: number, lk: number, width: number]} size
      */
-    attend(q, kv, item, [n, lq, lk, width]) {
-      const heads = width / 16;
-      const key = kv.cols - 2 * width;
-      const [out, p] = [tensor(n * lq, width), room(n * heads * lq * ((lk + 3) & ~3))];
-      const places = [q.at, q.cols, kv.at + key, kv.at + key + width, kv.cols, item, p];
+    attend(q, keys, values, item, [n, lq, lk, width]) {
+      const [heads, wide, behind] = [width / 16, (lk + 3) & ~3, values === keys ? width : 0];
+      const [out, p] = [tensor(n * lq, width), room(n * heads * lq * wide)];
+      const places = [q.at, width, keys.at, values.at + behind, keys.cols, item, p];
       kernels.attend(...places, out.at, n, lq, lk, heads);
       return record(out, () => {
-        const [dq, dkv] = [gradOf(q), gradOf(kv)];
-        const grads = [out.grad, dq, dkv + key, dkv + key + width, room(lk)];
+        const [dq, dk, dv] = [gradOf(q), gradOf(keys), gradOf(values) + behind];
+        const grads = [out.grad, dq, dk, dv, room(lq * wide)];
         kernels.attendBack(...places, ...grads, n, lq, lk, heads);
       });
     },

@@ -1,7 +1,7 @@
 // @ts-check
 // Training steps of the micro X-FM, and what it can do after them.
-import { BATCH, boxOf, drawBatch, drawTexts, HELD_OUT, PHRASE, phraseOf, upTo } from "./learn_draws.js";
-import { boxError, createFlow, LOSSES, levels } from "./learn_losses.js";
+import { BATCH, boxOf, drawBatch, drawTexts, HELD_OUT, phraseOf, upTo } from "./learn_draws.js";
+import { boxError, constantBox, createFlow, LOSSES, levels } from "./learn_losses.js";
 import { createModel } from "./learn_model.js";
 import { createTape } from "./learn_tape.js";
 
@@ -93,10 +93,33 @@ export function createTrainer(kernels, drawings, firstSeed) {
     floats[at] = Math.min(TEMPERATURES[1], Math.max(TEMPERATURES[0], floats[at]));
   }
 
+  /**
+   * What the next step would do, without doing it
+   * @param {Settings} settings
+   * @param {boolean} measures the gradient of each loss, too
+   * @returns {Report}
+   */
+  function observe(settings, measures) {
+    /** @type {Norms} */
+    const norms = {};
+    const measure = (/** @type {string} */ name) => {
+      norms[name] = normsNow();
+    };
+    const values = differentiate(settings, measures ? measure : undefined);
+    return { step: done, ...values, norms };
+  }
+
+  /** Of every drawing in so many groups of pairs @param {number} groups */
+  const heldOutBoxes = (groups) =>
+    upTo(groups).flatMap((group) =>
+      drawBatch(seed, HELD_OUT + group, drawings).scenes.flatMap(({ things }) => things.map(boxOf)),
+    );
+
   return {
     kernels,
     model,
     differentiate,
+    observe,
     get done() {
       return done;
     },
@@ -113,14 +136,10 @@ export function createTrainer(kernels, drawings, firstSeed) {
      * @returns {Report}
      */
     step(settings, measures = false) {
-      /** @type {Norms} */
-      const norms = {};
-      const measure = (/** @type {string} */ name) => {
-        norms[name] = normsNow();
-      };
-      const values = differentiate(settings, measures ? measure : undefined);
+      const report = observe(settings, measures);
       update();
-      return { step: done++, ...values, norms };
+      done++;
+      return report;
     },
 
     /** Weights, optimizer and step as they are now, to come back to */
@@ -150,9 +169,7 @@ export function createTrainer(kernels, drawings, firstSeed) {
         const scores = upTo(BATCH).map((image) => floats[at + image * BATCH + caption]);
         return scores.indexOf(Math.max(...scores));
       });
-      const text = model.encodeText(things.flatMap(phraseOf), PHRASE);
-      const fused = model.fuse(text, flow.memory(), upTo(BATCH));
-      const boxes = flow.boxesOf(model.twoLayers(model.first(fused, BATCH), "bbp"));
+      const boxes = flow.boxesOf(flow.boxLogits(things.flatMap(phraseOf), upTo(BATCH)));
       const ious = boxes.map((box, i) => boxError(box, boxOf(things[i])).iou);
       return { picked, recall: picked.filter((image, caption) => image === caption).length / BATCH, boxes, ious };
     },
@@ -166,10 +183,13 @@ export function createTrainer(kernels, drawings, firstSeed) {
     },
 
     /** Levels without learning of all losses but MIM, whose own moves with its target */
-    levels() {
-      const boxes = upTo(16).map((i) => drawBatch(seed, HELD_OUT + i, drawings).boxes);
-      const each = boxes.flatMap((some) => upTo(BATCH).map((i) => [...some.subarray(4 * i, 4 * i + 4)]));
-      return levels(kernels.log, each);
+    levels: () => levels(kernels.log, heldOutBoxes(16)),
+
+    /** Mean IoU of one box for all pictures, the best one, with the boxes that `ability` asks for in the first groups */
+    constantIou(groups = 1) {
+      const { box } = constantBox(heldOutBoxes(16), ({ iou }) => 1 - iou);
+      const scenes = upTo(groups).flatMap((group) => drawBatch(seed, HELD_OUT + group, drawings).scenes);
+      return scenes.reduce((sum, { things }) => sum + boxError(box, boxOf(things[0])).iou, 0) / scenes.length;
     },
   };
 }
@@ -182,6 +202,7 @@ const EMPTY = {
   masked: { ids: [], places: [], labels: [] },
   phrases: [],
   boxes: new Float32Array(),
+  items: [],
   hidden: [],
   negative: () => 0,
 };

@@ -12,7 +12,7 @@ export { attributionLab };
 
 /** @import { Model } from "../host.d.ts" */
 /** @import { Memory } from "./page_network.js" */
-/** @import { PageModel } from "./page_xfm.js" */
+/** @import { Inputs, PageModel } from "./page_xfm.js" */
 /** @typedef {{ patches: Float32Array, memory: Memory }} EncodedImage */
 /** @import { Grounder } from "./page_grounding.js" */
 /** @import { GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "../payloads.d.ts" */
@@ -35,9 +35,14 @@ export function maskPlayground(payload, { text, mask }) {
   const page = createModel(payload);
   return (model) => {
     const inputsNow = () => page.inputs(bytesOf(model.get("payload").image), model.get("typed").trim() || text);
-    let inputs = inputsNow();
+    /** @type {Inputs | null} */
+    let known = null; // until something else is shown
+    const inputs = () => {
+      known ??= inputsNow();
+      return known;
+    };
     function answerNow() {
-      const found = guess(page, inputs, { patches: model.get("hidden_patches"), pieces: model.get("hidden_pieces") });
+      const found = guess(page, inputs(), { patches: model.get("hidden_patches"), pieces: model.get("hidden_pieces") });
       model.set("pixels", new DataView(found.pixels.buffer));
       model.set("answer", found.answer);
     }
@@ -45,7 +50,7 @@ export function maskPlayground(payload, { text, mask }) {
     model.on("change:hidden_patches", answer);
     model.on("change:hidden_pieces", answer);
     model.on("change:payload", () => {
-      inputs = inputsNow();
+      known = null;
     });
     model.on("change:typed", () =>
       reporting(model, () => {
@@ -59,7 +64,7 @@ export function maskPlayground(payload, { text, mask }) {
     return {
       "hide at random": () => {
         model.set("hidden_patches", blocks(page.grid, mask.patches, mask.smallest));
-        model.set("hidden_pieces", spans(inputs.tokens.ids.length, mask));
+        model.set("hidden_pieces", spans(inputs().tokens.ids.length, mask));
       },
       picture: (of, asked) =>
         taking(asked, page, of, (rgb) => {
@@ -101,7 +106,7 @@ export function groundingPad(payload, seen) {
         if (!isReady()) void ready.then(() => picture() === shown && model.get("phrase") === phrase && tell());
       });
     }
-    grounderOf(picture()); // which begins to compute
+    setTimeout(() => grounderOf(picture())); // which begins to compute
     model.on("change:phrase", ask);
     model.on("change:scene", () => {
       const { boxes, found } = picture();

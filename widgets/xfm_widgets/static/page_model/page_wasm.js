@@ -1,6 +1,7 @@
 // @ts-check
 // page_tensor.js's `plain` in WebAssembly: the kernels of assembly/kernel.ts, with the weights in their memory. Operands are
 // copied in and results out, which costs a tenth of the time.
+import { fromBase64 } from "../byte_text.js";
 import { kernel } from "../wasm/kernel.js";
 import { packed } from "./page_tensor.js";
 
@@ -10,16 +11,13 @@ import { packed } from "./page_tensor.js";
 
 const PAGE = 65536; // bytes by which a memory grows; the first one stays free
 
-/** @param {string} base64 */
-const decoded = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-
 /**
  * A memory and its kernels; null where the page forbids WebAssembly, or the browser has no SIMD
  * @returns {Record<string, any> | null}
  */
 function begun() {
   try {
-    return new WebAssembly.Instance(new WebAssembly.Module(decoded(kernel))).exports;
+    return new WebAssembly.Instance(new WebAssembly.Module(fromBase64(kernel))).exports;
   } catch {
     return null;
   }
