@@ -133,6 +133,7 @@ def test_an_address_restores_its_state(opened: Any, state: str) -> None:
     assert at(page, state) == said and page.locator(".ex-place").inner_html() == shown
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "state", ["#nowhere", "#stop?step=x", "#zoom?enc=<b>&query=999", "#try?gone=lion", "#%E0%A4%A"]
 )
@@ -283,6 +284,7 @@ COVERED = """() => {
 }"""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("width", [360, 390, 1024])
 def test_no_box_of_figure_1_covers_a_word(opened: Any, width: int) -> None:
     page = opened("#routing", ready=False)
@@ -370,6 +372,7 @@ def test_without_the_model_s_file_the_page_says_so(alone: BrowserContext, page_f
     page.close()
 
 
+@pytest.mark.full
 def test_a_static_host_serves_it_as_well(alone: BrowserContext, page_file: Path) -> None:
     """Both files come from one origin; the policy holds there, too."""
     page = alone.new_page()
