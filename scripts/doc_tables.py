@@ -44,7 +44,7 @@ CHECKPOINT = [ROWS["demo"][i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
 SEEN = "concept, pooled, linear probe, accuracy"
 ANSWERED = ("general", "insulation", "negatives", "guidance", "mends", "elsewhere")
 BESIDE = "validation/pairs/imlm"
-NOT_LEARNT = {
+NOT_LEARNT: dict[Any, str] = {
     "not measured": "MIM loss, not measured",
     "validation/images/mim, language, loss (nats)": "MIM loss and language, loss (nats)",
 }

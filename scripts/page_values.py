@@ -82,7 +82,7 @@ def _fields(source: str, first: str, second: str) -> Fields:
         p = family()
         return {"holm": p.loc[(first, second)]} if first else {"n": len(p), "shown": (p < 0.05).sum(), "least": p.min()}
     if "/" in first:
-        return _across(source, *first.split(" - "), second)
+        return _across(source, first, second)
     return _spread(source, first, second) if study(source).spec.of_spread else _effect(source, first, second)
 
 
@@ -107,8 +107,9 @@ def _effect(name: str, arms: str, metric: str) -> Fields:
     return fields
 
 
-def _across(name: str, arm: str, other: str, metric: str) -> Fields:
+def _across(name: str, arms: str, metric: str) -> Fields:
     """The paired difference of arms of two studies, the second "STUDY/ARM"."""
+    arm, _, other = arms.partition(" - ")
     values = []
     for place, variant in ((name, arm), other.split("/")):
         rows: Any = study(place).results().set_index(["variant", "metric", "seed"])["value"].sort_index()
