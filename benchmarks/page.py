@@ -160,15 +160,6 @@ def launched(playwright: Playwright, asked: Namespace) -> Browser:
 
 
 @contextmanager
-def on(cores: set[int]) -> Iterator[None]:
-    """What starts here runs on these cores."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    yield
-    os.sched_setaffinity(0, before)
-
-
-@contextmanager
 def beside(processes: int) -> Iterator[None]:
     """Others that want the same cores, all the time."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
@@ -231,7 +222,8 @@ def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
     empty.write_text("<!doctype html><meta charset=utf-8><title>Empty</title><p>Text", "utf-8")
     cores = os.sched_getaffinity(0)
     for load, others in (("quiet", 0), (f"beside {BUSY} busy processes", BUSY)):
-        with on({min(cores)}), beside(others), sync_playwright() as playwright:
+        os.sched_setaffinity(0, {min(cores)})  # of what is started here, too
+        with beside(others), sync_playwright() as playwright:
             browser = launched(playwright, asked)
             found["chromium"] = browser.version
             call = questions(lab, asked.repeats, plain=not others)
@@ -240,6 +232,7 @@ def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
             browser.close()
         of = {where: {question: {how: spread(all_of) for how, all_of in hows.items()} for question, hows in
               by.items()} for where, by in times.items()}  # fmt: skip
+        os.sched_setaffinity(0, cores)
         with beside(others), sync_playwright() as playwright:
             start = partial(launched, playwright, asked)
             opened = opening(start, {EMPTY: empty, **files}, asked.openings)
