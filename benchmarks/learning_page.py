@@ -3,21 +3,25 @@
     python benchmarks/learning_page.py [--first_seed 200] [--seeds 6] [--steps 400] [--longer 1000] [--phases 6]
 
 widgets/xfm_widgets/learning_page.json: milliseconds a step, of the processor, which other work on the machine hardly
-changes, and elapsed; R@1 of 16, mean over `groups` groups of held-out pairs, and the box IoU after `steps` and `longer`
-steps, beside the best constant box's; the last 100 steps' losses in joint training and MLM's held-out loss after two
-phases, without the stop minus with it, paired by seed, with 95 % intervals. The recipe was chosen on seeds 1000-1003.
+changes, and elapsed; seconds until `steps` in Chromium; R@1 of 16, mean over `groups` groups of held-out pairs, and
+the box IoU after `steps` and `longer` steps, beside the best constant box's; the last 100 steps' losses in joint
+training and MLM's held-out loss after two phases, without the stop minus with it, paired by seed, with 95 %
+intervals. The recipe was chosen on seeds 1000-1003.
 """
 
 from __future__ import annotations
 
 import statistics
+import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from measuring import options, spread, write
+from playwright.sync_api import sync_playwright
 
-from xfm_widgets.learning_page import MEASURED, drawings
+from xfm_widgets.learning_page import MEASURED, drawings, learning_page
 
 HEAD = """
 import { createKernels } from "./learn/learn_kernels.js";
@@ -66,6 +70,21 @@ def node(script: str, **data: Any) -> Any:
     return javascript.run(HEAD + script, {"drawings": DRAWINGS, "seed": 0, "plain": False, **data})
 
 
+def in_chromium(chromium: str, steps: int) -> float:
+    """Seconds from Start to this step, of the page opened from disk at full speed."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = Path(folder) / "learn.html"
+        path.write_text(learning_page(), "utf-8")
+        page = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        page.goto(path.as_uri())
+        page.locator("#page[data-steps='0']").wait_for()
+        began = time.perf_counter()
+        page.get_by_role("button", name="Start").click()
+        while int(page.locator("#page").get_attribute("data-steps") or 0) < steps:
+            time.sleep(0.05)
+        return round(time.perf_counter() - began, 2)
+
+
 def intervals(differences: list[list[float]]) -> list[dict[str, float]]:
     effects = node("answer(data.differences.map(meanInterval));", differences=differences)
     return [{name: round(v, 4) for name, v in effect.items()} for effect in effects]
@@ -86,9 +105,21 @@ if __name__ == "__main__":
     import sys
 
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # javascript.py
-    asked = options(__doc__, first_seed=200, seeds=6, steps=400, longer=1000, phases=6, groups=8, jobs=4, out=MEASURED)
+    asked = options(
+        __doc__,
+        first_seed=200,
+        seeds=6,
+        steps=400,
+        longer=1000,
+        phases=6,
+        groups=8,
+        jobs=2,
+        chromium="/usr/bin/chromium",
+        out=MEASURED,
+    )
     DRAWINGS = drawings()
     times = {"WebAssembly": speed(False, 80), "JavaScript": speed(True, 8)}
+    seconds = {str(asked.steps): spread([in_chromium(asked.chromium, asked.steps) for _ in range(3)])}
     sizes = {"steps": asked.steps, "groups": asked.groups, "longer": asked.longer}
     with ThreadPoolExecutor(asked.jobs) as pool:
         waiting = [[pool.submit(node, script, seed=asked.first_seed + i, **sizes) for i in range(count)]
@@ -99,6 +130,7 @@ if __name__ == "__main__":
     write(
         asked,
         milliseconds_a_step=times,
+        seconds_in_chromium=seconds,
         constant_box_iou=round(statistics.mean(run["constant"] for run in runs), 3),
         learnt={str(steps): learnt(runs, steps) for steps in (asked.steps, asked.longer)},
         joint={"steps": asked.steps, "losses": dict(zip(names, effects, strict=True))},

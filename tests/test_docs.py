@@ -133,6 +133,7 @@ def change(path: Path, diff: str) -> None:
     path.write_text(source.replace(old, new), "utf-8")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("section", EXTENSIONS, ids=[s.split("\n")[0] for s in EXTENSIONS])
 def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> None:
     code, prose = extended(section, copied(tmp_path)), BLOCKS.sub("", section)
@@ -156,7 +157,8 @@ assert all(("whole or half caption" in page, ("which of two images" in page) == 
 ON = {"objectives.uniformity.weight": 0.1, "objectives.which_of_two.weight": 0.5}
 
 
-@pytest.mark.parametrize("changes", [pytest.param({}, id="off", marks=pytest.mark.full), pytest.param(ON, id="on")])
+@pytest.mark.full
+@pytest.mark.parametrize("changes", [pytest.param({}, id="off"), pytest.param(ON, id="on")])
 def test_a_run_has_its_report_where_every_extension_of_the_page_is_there(changes: dict, tmp_path: Path) -> None:
     """All at once; a loss, an encoder, a source and an ablation are off until they are asked for."""
     copied(tmp_path)

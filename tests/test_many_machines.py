@@ -54,6 +54,7 @@ def command(tools: Path, name: str, body: str) -> None:
     (tools / name).chmod(0o755)
 
 
+@pytest.mark.full
 def test_the_notebooks_example_trains_one_run(tmp_path: Path) -> None:
     (code,) = examples("python", "run")
     (tmp_path / "example.py").write_text(code, "utf-8")

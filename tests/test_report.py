@@ -304,6 +304,7 @@ def test_bars_and_curve_are_on_the_first_screen(run: Run, html: str, chromium: B
     tab.close()
 
 
+@pytest.mark.full
 @pytest.mark.browser
 def test_it_prints_light_and_whole(run: Run, html: str, chromium: Browser) -> None:
     context = chromium.new_context(color_scheme="dark", offline=True, java_script_enabled=False)

@@ -32,6 +32,8 @@ STATES = [
 ]  # fmt: skip
 FEW = {8, 11, 14, 19}  # that `make test` opens
 SAID = "() => [document.querySelector('h1').textContent, document.querySelector('.ex-now').textContent]"
+CUT = """[...document.querySelectorAll("svg text")].filter((e) => e.getBoundingClientRect().right > innerWidth)
+    .map((e) => e.textContent)"""
 SMALL = """() => {
   const small = new Set(), root = document.querySelector('.xfm-explorable');
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
@@ -133,6 +135,7 @@ def test_an_address_restores_its_state(opened: Any, state: str) -> None:
     assert at(page, state) == said and page.locator(".ex-place").inner_html() == shown
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "state", ["#nowhere", "#stop?step=x", "#zoom?enc=<b>&query=999", "#try?gone=lion", "#%E0%A4%A"]
 )
@@ -283,6 +286,7 @@ COVERED = """() => {
 }"""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("width", [360, 390, 1024])
 def test_no_box_of_figure_1_covers_a_word(opened: Any, width: int) -> None:
     page = opened("#routing", ready=False)
@@ -370,6 +374,7 @@ def test_without_the_model_s_file_the_page_says_so(alone: BrowserContext, page_f
     page.close()
 
 
+@pytest.mark.full
 def test_a_static_host_serves_it_as_well(alone: BrowserContext, page_file: Path) -> None:
     """Both files come from one origin; the policy holds there, too."""
     page = alone.new_page()
@@ -388,15 +393,16 @@ def test_a_static_host_serves_it_as_well(alone: BrowserContext, page_file: Path)
 
 @pytest.mark.full
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1024, 1920])
+@pytest.mark.parametrize("width", [320, 390, 1024, 1920])
 def test_every_screen_fits_and_can_be_read(opened: Any, width: int, scheme: Any) -> None:
     page = opened()
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    page.set_viewport_size({"width": width, "height": {390: 844, 1024: 768, 1920: 1080}[width]})
+    page.set_viewport_size({"width": width, "height": {320: 640, 390: 844, 1024: 768, 1920: 1080}[width]})
     for state in [*(f"#{name}" for name in SCREENS), *STATES]:
         at(page, state)
         page.wait_for_timeout(50)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), state
+        assert page.evaluate(CUT) == [], state
         if width > 700:
             assert page.evaluate("document.documentElement.scrollHeight <= innerHeight"), state
             assert page.evaluate("(e => e.scrollHeight - e.clientHeight)(document.querySelector('.ex-place'))") <= 0, (
@@ -406,7 +412,7 @@ def test_every_screen_fits_and_can_be_read(opened: Any, width: int, scheme: Any)
             assert box and box["width"] * box["height"] >= 0.6 * width * page.viewport_size["height"], state
         else:
             assert page.evaluate(TOUCHED) == [], state
-        assert page.evaluate(SMALL.replace("LEAST", "16" if width == 1920 else "11.9")) == [], state
+        assert page.evaluate(SMALL.replace("LEAST", {320: "10", 1920: "16"}.get(width, "11.9"))) == [], state
         if state in {f"#{name}" for name in SCREENS}:
             accessible(page)
     dark = page.evaluate("getComputedStyle(document.querySelector('.xfm-explorable')).backgroundColor")

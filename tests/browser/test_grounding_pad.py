@@ -30,6 +30,7 @@ view
 """
 
 
+@pytest.mark.full
 def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     book = notebook(CELL)
     shown = book.view()

@@ -49,6 +49,7 @@ def test_a_saved_notebook_shows_its_figure_without_the_kernel_that_made_it(lab):
     again.shut()
 
 
+@pytest.mark.full
 def test_views_are_linked_by_traits_and_say_that_the_kernel_has_gone(lab):
     second = "import ipywidgets\nother = xw.GradientFlow(records)\nipywidgets.jslink((view, 'step'), (other, 'step'))"
     book = lab.notebook(MADE, second, "view", "other")

@@ -42,6 +42,7 @@ def cards(place) -> list[int]:
     return [int(c.get_attribute("data-item")) for c in place.locator("[data-item]").all()]
 
 
+@pytest.mark.full
 def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
     book = notebook(CELL + OWN + "view = xw.RetrievalExplorer(gallery, score=score)\nview")
     shown, plane = book.view(), book.view().locator(".xfm-map")

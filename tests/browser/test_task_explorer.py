@@ -33,6 +33,7 @@ xw.TaskExplorer("made", lambda i: Item(("a picture",), (image,), "lion"), models
 """
 
 
+@pytest.mark.full
 def test_examples_are_kept_chosen_asked_traced_and_attributed(notebook):
     book = notebook(CELL)
     shown = book.view()

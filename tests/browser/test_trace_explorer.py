@@ -47,6 +47,7 @@ def numbers(page: Any, which: int) -> list[str]:
     return page.locator(".xfm-tokens").nth(which).locator("small").all_text_contents()
 
 
+@pytest.mark.full
 def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     book = notebook(CELL)
     shown = book.view()

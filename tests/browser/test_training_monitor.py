@@ -100,6 +100,7 @@ def test_clicks_pause_resume_and_stop_a_training(notebook):
     assert book.python("[r['step'] for r in run.metrics()] == list(range(len(run.metrics())))")
 
 
+@pytest.mark.full
 def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     book = notebook(OPENED, OF)
     shown = book.view()

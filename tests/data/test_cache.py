@@ -97,6 +97,7 @@ def test_853_unique_concepts_in_five_categories() -> None:
     assert (by_name["dog"], by_name["apple"], by_name["car"]) == ("1F415", "1F34E", "1F697")
 
 
+@pytest.mark.full
 def test_two_processes_build_the_cache_at_once(tmp_path: Path) -> None:
     code = "from xfm.data.world import styles as s; print(hash(s.pictures(24).tobytes()), flush=True)"
     environment = {**os.environ, "XFM_CACHE": str(tmp_path), "PYTHONHASHSEED": "0"}

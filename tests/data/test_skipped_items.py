@@ -56,6 +56,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@pytest.mark.full
 def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec, tmp_path, capsys, quiet) -> None:
     whole = list(pretrain(config(spec), tmp_path / "whole"))
     found = skipped_items(whole)[spec]

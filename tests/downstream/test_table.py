@@ -86,6 +86,7 @@ def test_the_table_has_a_line_a_model_one_of_simple_models_and_what_they_must_be
     assert lines[3:] == [*models, "| bag of words, raw pixels | 50.0 | – |", "| baseline | 12.5 | 25.0 |"]
 
 
+@pytest.mark.full
 def test_an_exploration_reads_no_test_item(smallest: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = set[str]()
     items = Trainable.items
@@ -105,6 +106,7 @@ def test_what_a_study_cannot_fine_tune_is_refused() -> None:
         Spec("s", "smoke", {"xfm": {"specialist": "bert"}}, (0,))
 
 
+@pytest.mark.full
 def test_evaluate_prints_the_table_of_a_run(smallest: None, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     config = recipes.get("smoke+bert_like").replace({"train.steps": 2, "train.validate_every": 0})
     [*pretrain(config, tmp_path)]

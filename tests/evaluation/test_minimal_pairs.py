@@ -71,6 +71,7 @@ def test_as_many_pairs_lead_as_trail(leads: list[float], most: int, seed: int) -
     assert (chosen == 0).sum() == min(len(lead) - ahead - behind, most - 2 * both)
 
 
+@pytest.mark.full
 def test_frequency_is_right_in_half_of_each_phenomenon(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a model that knows the right sentences has all, one that cannot tell them apart half, without a width."""
     known = {p.right for pairs in draw_pairs(context, log_unigram(context)).values() for p in pairs}

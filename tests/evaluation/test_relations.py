@@ -112,6 +112,7 @@ def test_patching_restores_all_where_itm_reads_and_nothing_elsewhere(context, qu
     assert abs(difference.value) <= size.value and size.value > 0
 
 
+@pytest.mark.full
 def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SCENES", "COUNTED"):
         monkeypatch.setattr(masked, name, 40)

@@ -71,6 +71,7 @@ def test_the_same_model_gets_the_same_numbers(results: Evaluation, ask: Evaluate
     assert one == of(results, "grounding") and ask(seed=1, tasks=["grounding"]) != one
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("forks", "cores"), [(True, 2), (False, 2), (True, 1)])
 def test_processes_threads_and_one_core_find_the_same(forks, cores, ask, results, monkeypatch) -> None:
     monkeypatch.setattr(workers, "CONTEXT", workers.CONTEXT if forks else None)
@@ -89,6 +90,7 @@ def test_every_split_can_be_asked(split, results: Evaluation, ask: Evaluate) -> 
     assert ("language" in asked) == ("naming" in asked) == (not split.startswith("unseen"))
 
 
+@pytest.mark.full
 def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_process(folder, few, tmp_path, monkeypatch):
     """Whatever order Python hashes texts into, whatever threads there are, and whatever the process did before."""
     own = os.environ | {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}

@@ -28,6 +28,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, An
         return Run.of(config, root), script.watched(config, root)
 
 
+@pytest.mark.full
 def test_every_kept_step_is_measured_and_the_last_as_the_evaluation_does(watched: Any) -> None:
     run, arm = watched
     assert [one["step"] for one in arm["measured"]] == run.kept() == [0, 6, 12]

@@ -35,6 +35,7 @@ def report(study: Study) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
+@pytest.mark.full
 def test_the_report_says_what_became_of_each_hypothesis_and_a_broken_file_is_named(confirmed):
     assert "No answers yet: study.answer" in report(confirmed) and not len(confirmed.answers())
     confirmed.answer(SUM, WORDS)

@@ -185,6 +185,7 @@ def test_which_studies_ask_that(variants, asks, tmp_path):
     assert Study("sources", variants=variants, root=tmp_path, runs=tmp_path).spec.of_spread is asks
 
 
+@pytest.mark.full
 def test_a_study_of_sources_is_told_by_standard_deviations_and_compares_nothing(tmp_path):
     asked = {"variants": ["xfm", *ALONE], "split": "validation", "question": "By which?", "root": tmp_path}
     study = made_up(Study("sources", **asked, runs=tmp_path), dict.fromkeys(["xfm", *ALONE], 0.0), 1.0)

@@ -142,6 +142,7 @@ def test_a_package_that_changes_under_a_running_study_ends_it(study, package, mo
         study.run()
 
 
+@pytest.mark.full
 def test_workers_look_at_their_own_package(study, monkeypatch):
     """Here the parent's is made up; theirs is the real one."""
     monkeypatch.setattr(runner, "measure", measure)

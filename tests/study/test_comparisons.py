@@ -216,6 +216,7 @@ def test_marks_that_a_far_one_presses_together_keep_their_numbers(metrics):
     check(figure, 7)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("metrics", [2, 3])
 @settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=1, max_size=6, unique_by=lambda p: (round(p[0]), p[1])))

@@ -176,6 +176,7 @@ def test_a_notebook_shows_six_columns_of_the_effects(invented):
     assert type(table.query("n > 0")) is type(table[["n"]]) is pd.DataFrame and "p_holm" in table[["p_holm"]].to_html()
 
 
+@pytest.mark.full
 def test_the_command_leaves_tables_and_figures(invented, capsys):
     study = invented(SHIFT)
     command("invented", workers=0, root=study.folder.parent)
@@ -272,6 +273,7 @@ def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):
     assert path.read_text().startswith(f"{head}\nxfm,3,0,0.1235,null,")
 
 
+@pytest.mark.full
 def test_a_probed_study_shows_what_happened_inside(tmp_path):
     study = tiny("probed", tmp_path, changes=TINY | {"train.probe_every": 2})
     study.run()

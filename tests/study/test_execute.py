@@ -97,7 +97,8 @@ def test_workers_end_with_their_study_also_as_a_scripts_background_job(tmp_path)
     worker.wait(timeout=20)  # before the grace for a save is over
 
 
-@pytest.mark.parametrize("who", [pytest.param("study", marks=pytest.mark.full), "worker"])
+@pytest.mark.full
+@pytest.mark.parametrize("who", ["study", "worker"])
 def test_a_study_that_is_terminated_or_one_worker_of_it_ends_when_all_have_saved(who, tmp_path):
     places: dict[str, Any] = {"root": tmp_path / "studies", "runs": tmp_path / "runs"}
     long = {"train.steps": 100_000, "train.warmup": 1, "train.save_every": 100_000}

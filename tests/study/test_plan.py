@@ -130,6 +130,7 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     assert "before them 2 warm starts and 2 teachers, each shared by the arms of its seed" in str(taught)
 
 
+@pytest.mark.full
 def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(measured, tmp_path, timed):
     again = tiny("again", tmp_path, variants=["xfm", "no_guidance"], seeds=[3, 4], runs=measured.runs)
     made = again.plan()

@@ -165,6 +165,7 @@ def fingerprint(values: pd.Series):
     return [int((~np.isfinite(x)).sum()), float(known.sum()), float(known @ np.cos(np.arange(len(x))))]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_committed_study_gives_the_same_tables(name):
     """`committed_tables.json` has of each table and column a hash of its texts, or sums of its numbers, to 1e-9."""

@@ -47,6 +47,7 @@ def world(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.full
 def test_its_examples_run(world, capsys):
     names: dict = {}
     for language, block in BLOCKS:

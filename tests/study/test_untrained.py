@@ -60,6 +60,7 @@ def test_the_metrics_are_those_of_trained_runs(measured, monkeypatch):
     assert by_chance["validation/texts/mlm"] == pytest.approx(math.log(1024), abs=0.5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch, split):
     names, run = ["grounding", "concept"], measured.run_of("xfm", 3)
@@ -118,6 +119,7 @@ def test_a_specialist_is_asked_of_its_field_and_whom_no_picture_is_shown_of_text
     assert answerable(unseen) == answerable(recipes.get("smoke+bert_like"))
 
 
+@pytest.mark.full
 def test_a_study_asks_every_variant_what_it_can(tmp_path):
     """Of two specialists beside X-FM; what no variant can be asked is refused before a training."""
     alone = {name: {"specialist": name, "init_from": ""} for name in ("bert_like", "clip_like")}

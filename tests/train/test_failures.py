@@ -23,6 +23,8 @@ from xfm.data import batch_loader, streams
 from xfm.runs.errors import explain_failures
 from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.parametrize("mounted", [True, False], ids=["a small disk", "a file that may not grow"])
 def test_a_full_disk(mounted, config, trained, tmp_path, processes, assert_same):

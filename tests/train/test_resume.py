@@ -29,6 +29,7 @@ INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 ENDING = {TERM: 143, HUP: 129}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("workers", "kills"), [(0, 3), (1, 2)])
 def test_killed_at_random_moments(workers, kills, config, trained, tmp_path, processes, assert_same):
     config = config.replace({"data.workers": workers, "train.save_every": 1})
@@ -46,6 +47,7 @@ def test_killed_at_random_moments(workers, kills, config, trained, tmp_path, pro
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
+@pytest.mark.full
 def test_killed_at_every_write(config, tmp_path, processes, assert_same):
     """Before each fsync and each replacement of a file: config, tokenizer, records, weights, state, DONE."""
     config = config.replace({"train.steps": 4, "train.save_every": 2, "train.validate_every": 0, "train.warmup": 1})
@@ -73,6 +75,7 @@ SIGNALS = [  # where they come, which, the steps that are saved, and what ends t
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("place", "numbers", "saved", "said"), SIGNALS, ids=str)
 def test_signals_end_a_training_after_a_whole_step(place, numbers, saved, said, config, tmp_path, processes, goes_on):
     with process(processes, drive.signals, place, numbers, config, tmp_path) as (child, reports):
@@ -107,6 +110,7 @@ def test_signals_are_left_as_they_were_and_what_somebody_ignores_stays_ignored(c
     signal.signal(HUP, before)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("number", [INT, TERM], ids=lambda n: n.name)
 def test_a_signal_to_the_whole_group_reaches_no_loader(number, config, trained, tmp_path, processes, assert_same):
     """As Ctrl-C, Slurm and a closing terminal send it, at a random moment."""
@@ -195,6 +199,7 @@ def test_one_process_at_a_time_and_the_others_hear_who_but_not_of_who_was_killed
     goes_on(1)
 
 
+@pytest.mark.full
 def test_variants_that_start_at_once_train_their_stage_1_once(tmp_path, processes):
     names, short = ("smoke+stage1", "smoke+stage1+no_itm"), {"train.steps": 3, "stage1_steps": 2}
     one, other = (recipes.get(name).replace(short) for name in names)

@@ -150,6 +150,7 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(parts, as_a_gpu, 
     assert {o.split("/")[1] for o in records[-1] if o.count("/") == 1} == set(batches.ALL)
 
 
+@pytest.mark.full
 def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu):
     """No break in a graph, with two shapes, forward and backward."""
     plain, compiled = (batches.pretraining(**STILL).train() for _ in range(2))

@@ -130,6 +130,7 @@ LACKS = {  # what a view may say instead
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", VIEWS)
 def test_it_works_or_says_what_it_lacks(name: str, source: str, lab: xfm.Lab, tmp_path: Path) -> None:
     try:

@@ -59,6 +59,7 @@ def test_numbers_are_explained_themselves(task: str, names: list[str], tmp_path:
     assert {*units.values()} == {"share of the picture's side" if task == "grounding" else "points, 0 to 5"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("task", ["lexname", "concept", "stsb"])
 def test_every_method_that_is_offered_explains_an_answer(task: str, tmp_path: Path) -> None:
     tuned, item = tuned_for(task, tmp_path)

@@ -64,6 +64,7 @@ def own(text: str = "a lion", n: int = 4, **traits: Any) -> xw.TaskExplorer:
 # ---- of runs
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("task", KINDS)
 def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(task, made, tmp_path) -> None:
     run = made(task, **KINDS[task])

@@ -168,8 +168,8 @@ def presence(out: Outputs, boxes: Tensor) -> list[float]:
     (cx, cy, w, h) in shares of the sides.
 
     Phrases and parts of pictures are what ITM was trained on; a phrase beside the whole picture is not, and tells less
-    (`benchmarks/presence.py`). Of three pairings in training one was true and two were hard negatives, so a true phrase
-    gets about a half.
+    (`benchmarks/presence.py`). It is informative only for phrases that begin as those of training; true ones get about
+    a half.
     """
     vision, n = out.model.config.vision, len(boxes)
     (low, high) = corners(boxes.float()).clamp(0, 1).mul(vision.image_size).cpu().split(2, -1)

@@ -9,7 +9,7 @@ const [LIKELY, UNLIKELY] = [0.25, 0.05];
 const UNLIKE = "In pictures unlike those of training the model misses most of what is there, and may find what is not.";
 const SAME = 0.5; // IoU
 export const PRESENCE =
-  "Presence is ITM's probability that the phrase belongs to what is in the box. A true phrase gets about a half: of three pairings in training one was true.";
+  "Presence is ITM's probability that the phrase belongs to what is in the box. It is informative only for phrases that begin as those of training; true ones get about a half.";
 export const CANDIDATES =
   "Candidates: where the box falls when random 30 % of the patches are hidden, in 24 tries; how many agree, and each box's presence. What agrees with the predicted box is not drawn.";
 

@@ -38,7 +38,7 @@ function render({ model, el }) {
 
   const ui = frame(model, el, {
     view: "xfm-task-explorer",
-    title: `Task ${payload.title}: what does the model answer?`,
+    title: `${payload.title.slice(0, 1).toUpperCase()}${payload.title.slice(1)}: what does the model answer?`,
     about: "What is answered to each test example. Choose one; keep those that are right, wrong, or disagreed on.",
     table: () => {
       const columns = ["item", "texts", "truth", "model", "answer", "confidence", "right", "disagree"];
@@ -187,7 +187,7 @@ function render({ model, el }) {
   function nowText({ texts, said: [first], truth }) {
     const asked = texts.length ? `“${texts.join("” / “")}”: ` : "";
     const sure = first.confidence === null ? "" : `, with a confidence of ${percent(first.confidence, 0)}`;
-    return `${asked}${names[0]} answers “${first.answer}”${sure}. ${first.right ? "Right." : `Wrong: it is “${truth}”.`}`;
+    return `${asked}the model (${names[0]}) answers “${first.answer}”${sure}. ${first.right ? "Right." : `Wrong: it is “${truth}”.`}`;
   }
 
   ui.draws(["payload", "show", "search"], drawList);

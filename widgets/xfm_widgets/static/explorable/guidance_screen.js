@@ -180,7 +180,7 @@ function benefits(effects, width, unit) {
     ys: [0, effects.length],
     yTicks: 0,
     unit,
-    title: "change against X-FM, points, 95 % CI",
+    title: "against X-FM, points, 95 % CI",
     xTicks: 4,
   });
   const { margin } = effects[0];

@@ -97,7 +97,7 @@ export const lossesScreen = {
         );
         const words_ = `${text(value)} of ${text(baseline)}`;
         if (isNarrow)
-          plot.text(area.x, middle - thick / 2 - 4, `${words_} (${against})`, {
+          plot.text(0, middle - thick / 2 - 6, `${words_} (${against})`, {
             class: "ex-tick ex-haloed",
           });
         else {

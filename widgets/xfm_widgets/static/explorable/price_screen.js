@@ -2,7 +2,7 @@
 // What the stop costs and buys elsewhere: three rankings and grounding, and what is not shown.
 import { svgNode } from "../dom.js";
 import { amount, number, percent, pValue } from "../number_text.js";
-import { effectOf } from "./stop_screen.js";
+import { effectOf, LEVEL } from "./stop_screen.js";
 import { choice } from "./story_parts.js";
 import { axesOf, canvasOf, roomOf } from "./story_plot.js";
 
@@ -15,7 +15,6 @@ const ROWS = /** @type {const} */ ({
   boxes: { metric: "grounding (several objects), acc@0.5", name: "grounding accuracy" },
 });
 const NAMES = /** @type {(keyof typeof ROWS)[]} */ (Object.keys(ROWS));
-const LEVEL = 0.05;
 
 /** What the tests say of a row, and the same where there is little room @param {Effect} effect */
 export function standing({ p_holm, p_family }) {
@@ -117,7 +116,7 @@ export const priceScreen = {
         const [itc, itm, , boxes] = rows;
         const points = (/** @type {number} */ mean) =>
           `${mean > 0 ? "gains" : "loses"} ${number(Math.abs(mean), "%", { digits: 1 })} points`;
-        return `It depends on the ranking: the stop ${points(itc.mean)} of R@1 by ITC and ${points(itm.mean)} where ITM re-ranks. In grounding it ${points(boxes.mean)}${boxes.isShown ? "" : ", not significant after Holm’s correction over all studies"}.`;
+        return `It depends on the ranking: the stop ${points(itc.mean)} of R@1 by ITC and ${points(itm.mean)} where ITM re-ranks (${itm.text}). In grounding it ${points(boxes.mean)}${boxes.isShown ? "" : ", not significant after Holm’s correction over all studies"}.`;
       }
       const { effect } = one;
       return `${one.name}: ${percent(effect.mean_against)} with the stop, ${percent(effect.mean)} without (${effect.baseline_name}: ${amount(effect.baseline, effect.unit)}). Status: ${one.text}.`;

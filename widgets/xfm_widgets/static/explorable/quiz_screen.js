@@ -35,7 +35,7 @@ const QUESTIONS = [
     see: "seeds",
     why: (story) => {
       const { step_0, mean_against, mean } = effectOf(story, "language, loss");
-      return `From ${fixed(step_0 ?? 0, 2)} nats to ${fixed(mean_against, 2)} with the stop and ${fixed(mean, 2)} without: the stop avoids a part of what joint training costs.`;
+      return `From ${fixed(step_0 ?? 0, 2)} nats to ${fixed(mean_against, 2)} with the stop and ${fixed(mean, 2)} without: the stop avoids a part of the rise.`;
     },
   },
   {

@@ -96,7 +96,7 @@ export const seedsScreen = {
       const below = seeds.filter(({ difference }) => difference < 0).length;
       const start = effect.step_0 ?? Number.NaN;
       const arms = `${fixed(effect.mean_against, 2)} nats with the stop and ${fixed(effect.mean, 2)} without`;
-      return `In ${below} of ${seeds.length} seeds the loss is lower with the stop. After the warm start it was ${fixed(start, 2)} nats; joint training leaves ${arms}.`;
+      return `In ${below} of ${seeds.length} seeds the loss is lower with the stop. After the warm start it was ${fixed(start, 2)} nats; the runs end at ${arms}.`;
     };
   },
 };

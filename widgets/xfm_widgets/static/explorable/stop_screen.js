@@ -18,6 +18,7 @@ const LOOK = {
 };
 const FUSION = /** @type {const} */ (["itm", "imlm", "bbp"]);
 const LEAST = 220; // pixels that a plot is high
+export const LEVEL = 0.05;
 
 /** @type {(story: Story, metric: string) => Effect} */
 export function effectOf({ numbers }, metric) {
@@ -33,7 +34,7 @@ export const stopScreen = {
   make({ story, picture, controls, set }) {
     const { steps, arms, joins, seed, of } = story.numbers.watched;
     const last = steps.length - 1;
-    const { effect: boxes } = effectOf(story, "grounding (several objects), acc@0.5"); // of no stop
+    const { effect: boxes, p_family } = effectOf(story, "grounding (several objects), acc@0.5"); // of no stop
     const there = `${number(Math.abs(boxes), "%", { digits: 1 })} points ${boxes > 0 ? "fewer" : "more"}`;
     const time = player("training step", { count: steps.length, value: last, format: (i) => String(steps[i]) }, (i) =>
       set({ step: String(i) }),
@@ -43,7 +44,7 @@ export const stopScreen = {
       node(
         "span",
         { className: "ex-hint" },
-        `One seed (${seed}) of the demo, without a warm start; bands: 95 % CI over texts, over phrases. Screens 6 and 7 have twelve seeds after one: there the stop finds ${there} of the boxes.`,
+        `One seed (${seed}) of the demo, without a warm start; bands: 95 % CI over texts, over phrases. Screens 6 and 7 have twelve seeds after one: there the stop finds ${there} of the boxes${(p_family ?? 0) > LEVEL ? " (suggested, not shown)" : ""}.`,
       ),
     );
     const most = Math.max(

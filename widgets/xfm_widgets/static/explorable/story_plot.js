@@ -40,7 +40,7 @@ export function axesOf(
   const y = (value) => area.y + area.height - ((value - ys[0]) / (ys[1] - ys[0])) * area.height;
   /** @param {number} px @param {number} py @param {string} content @param {Record<string, any>} look */
   const text = (px, py, content, look = {}) => svg.append(svgNode("text", { x: px, y: py, ...look }, content));
-  if (title) text(area.x, area.y - 0.9 * unit, title, { class: "ex-plot-title" });
+  if (title) text(0, area.y - 0.9 * unit, title, { class: "ex-plot-title" });
   if (yTicks)
     for (const tick of roundTicks(...ys, yTicks)) {
       svg.append(svgNode("line", { x1: area.x, x2: area.x + area.width, y1: y(tick), y2: y(tick), class: "ex-grid" }));

@@ -156,10 +156,10 @@ export function productPlot({ q, k, products, sum, score, size }, [query, key], 
   svg.append(
     svgNode(
       "text",
-      { x: unit, y: height - 2.6 * unit, class: "ex-value" },
+      { x: 0, y: height - 2.6 * unit, class: "ex-value" },
       `sum ${fixed(sum, 2)} ÷ √${size}${bias} = score ${fixed(score, 2)}`,
     ),
-    svgNode("text", { x: unit, y: height - 0.8 * unit, class: "ex-value" }, `softmax over the row: ${percent(weight)}`),
+    svgNode("text", { x: 0, y: height - 0.8 * unit, class: "ex-value" }, `softmax of the row: ${percent(weight)}`),
   );
   svg.dataset.score = String(score);
   return svg;

@@ -147,7 +147,7 @@ export const zoomScreen = {
         isSquare: at.enc !== "fusion",
         hasWords: at.enc !== "vision",
         label: `Attention of head ${at.head + 1}: ${queries.length} rows look at ${keys.length} columns`,
-        below: at.enc === "language" ? "" : `whole picture, then ${grid ** 2} patches, row by row →`,
+        below: at.enc === "language" ? "" : `whole picture, then ${grid ** 2} patches →`,
         choose,
       });
       const chooser = scenePicture(story, {
