@@ -245,7 +245,6 @@ if __name__ == "__main__":
     lab = xfm.load("demo")
     with tempfile.TemporaryDirectory() as place:
         found = measured(asked, lab, Path(place))
-    versions = {"chromium": found.pop("chromium")}
-    size = sum(p.numel() for p in lab.model.parameters())
+    size, versions = sum(p.numel() for p in lab.model.parameters()), {"chromium": found.pop("chromium")}
     write(asked, versions, cores=len(os.sched_getaffinity(0)), parameters=size, precision=precision(lab, asked.pairs),
           milliseconds=found)  # fmt: skip

@@ -28,7 +28,6 @@ LIVE = {
     "06": ("TraceExplorer",),
     "07": ("AttributionLab.of",),
     "10": ('TaskExplorer.of(lab.task("vqa")',),
-    "13": ("AblationExplorer",),
 }  # fmt: skip
 WEIGHTS = re.compile(r'(?<=<script type="text/plain" class="xfm-weights">)[^<]+(?=</script>)')
 BROUGHT = re.compile(r'await (\S+\("xfm-model", "\.xfm-weights"\))')  # reads them
