@@ -67,7 +67,7 @@ const prepared = ({{ payload, rgb, sentence, all }}) => {{
     pad.hurry();
     return [name, {{
       "MaskPlayground: a patch and a word hidden": (i) =>
-        {questions}.guess(model, model.inputs(rgb, sentence), {{ patches: [i % 36], pieces: [2] }}),
+        {questions}.guess(model, model.inputs(rgb, sentence), {{ patches: [i % model.grid ** 2], pieces: [2] }}),
       "GroundingPad: a phrase": (i) => pad.find(`the ${{i % 2 ? "red" : "blue"}} lion on the left`),
       "GroundingPad: the box of a new picture's first phrase": (i) =>
         {grounding}.grounder(model, rgb.map((value) => value ^ (i % 8)), payload.seeds.candidates).find("the red lion"),
@@ -81,7 +81,7 @@ const prepared = ({{ payload, rgb, sentence, all }}) => {{
         {kernel}.ranked(model, 64, 16, (i) => [text, pictures[i]]);
       }},
       "TraceExplorer: a sentence": () => {questions}.trace(model, rgb, sentence),
-      "AttributionLab: parts removed": (i) => remove({{ words: [i % 3], objects: [], patches: [i % 36] }}),
+      "AttributionLab: parts removed": (i) => remove({{ words: [i % 3], objects: [], patches: [i % model.grid ** 2] }}),
       "AttributionLab: a gradient": () => {methods}.attributors(model, [], payload.seeds).saliency(itm),
     }}];
   }});

@@ -62,7 +62,7 @@ def phrases(lab: Any, world: Any, style: str) -> Iterator[Case]:
     for i, scene in enumerate(scenes):
         here = {o.name for o in scene.objects}
         false = next(p for s in scenes[i - 1 :: -1] + scenes for p in s.phrases if not is_true(p, scene.objects))
-        asked += [(scene, "the", scene.phrases[0].text, True), (scene, "the", false.text, False)]
+        asked += [(scene, form_of(p.text), p.text, there) for p, there in ((scene.phrases[0], True), (false, False))]
         for name in (min(here), rng.choice([name for name in world.names if name not in here])):
             worded = {form: text.format(name, article=article(name, name)) for form, text in FORMS.items()}
             asked += [(scene, form, phrase, name in here) for form, phrase in worded.items()]
@@ -76,6 +76,10 @@ def phrases(lab: Any, world: Any, style: str) -> Iterator[Case]:
             score = presence(out, out.head("bbp").boxes(out.fused))[0]
         answer = {"presence": score, "never_seen": seen.never(phrase), "begins": list(seen.begins(phrase))}
         yield f"{form}, {STYLES[style].family}", {"answer": answer, "phrase": phrase, "own": own}, there
+
+
+def form_of(phrase: str) -> str:
+    return {"the": "the", "a": "a", "an": "a", "some": "a"}.get(phrase.split()[0], "no article")
 
 
 def labs(lab: Any, world: Any) -> Iterator[Case]:

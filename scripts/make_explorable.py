@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from xfm_widgets.gradient_flow import whole
 
 TARGET = Path(__file__).resolve().parents[1] / "widgets" / "xfm_widgets" / "explorable.json"
 SHOWN = ("crab", "snake")  # concepts of the picture that all screens share
+EXCHANGED = "to the left of"
 BOXES = 200  # training scenes whose boxes the best constant box is chosen for
 RANKED = "image to text, {}, R@1"
 GROUNDING = "grounding (several objects), acc@0.5"
@@ -62,17 +63,19 @@ def numbers() -> dict[str, Any]:
 
 
 def pair() -> dict[str, Any]:
-    """Which scene is shown, and the baselines of its losses that no model makes: each token's unigram loss (nats), and
-    the best constant box (cx, cy, w, h as shares of the side) of training phrases."""
+    """Which scene is shown, the first whose caption a screen can change, and the baselines of its losses that no model
+    makes: each token's unigram loss (nats), and the best constant box (cx, cy, w, h as shares of the side)."""
     lab = xfm.load("demo")
     catalogue = [concept.name for concept in openmoji.concepts()]
     concepts = [catalogue.index(name) for name in SHOWN]
-    scene = lab.scene(0, concepts=tuple(concepts))
+    index = next(i for i in count() if EXCHANGED in lab.scene(i, concepts=tuple(concepts)).text)
+    scene = lab.scene(index, concepts=tuple(concepts))
     context = EvalContext(lab.model, lab.config, lab.tokenizer)
     unigram = -log_unigram(context)[lab.tokenizer.encode(scene.text, lab.config.data.text_tokens)]
     boxes = chain.from_iterable(lab.scene(i, "train").regions for i in range(BOXES))
     best, _ = constant_box(torch.tensor([region.box for region in boxes], dtype=torch.float64))
     return {
+        "index": index,
         "concepts": concepts,
         "caption": scene.text,
         "unigram": [round(loss, 4) for loss in unigram.tolist()],

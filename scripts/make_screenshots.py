@@ -40,16 +40,19 @@ def views() -> dict[str, Callable[[], xw.View]]:
     lab, study = xfm.load("demo"), Study.load(ROOT / "studies" / "insulation")
     scene, probes = lab.scene(3, objects=(2, 3)), study.probes()["xfm"][0]
     of, given = (lab.model, lab.tokenizer), (scene.image, scene.text)
-    hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2], "credit": scene.credit}
+    inputs, name = lab.inputs(scene), scene.caption.things[0].name
+    piece = inputs.words.owner.index(inputs.words.words.index(name))
+    covered = next(patches for phrase, patches in inputs.object_patches().items() if name in phrase)
+    hidden = {"hidden_patches": covered.nonzero().flatten().tolist(), "hidden_pieces": [piece], "credit": scene.credit}
     scenes, few = [scene, lab.scene(5), lab.scene(9)], (lab.model, lab.config, lab.tokenizer)
     return {
         "GradientFlow": lambda: xw.GradientFlow(probes, step=len(probes) - 1),
         "GroundingPad": lambda: xw.GroundingPad.of(*of, scenes, lab.data),
-        "AttributionLab": lambda: xw.AttributionLab.of(lab.inputs(scene)),
+        "AttributionLab": lambda: xw.AttributionLab.of(inputs),
         "AblationExplorer": lambda: xw.AblationExplorer(study, variant="no stop"),
         "MaskPlayground": lambda: xw.MaskPlayground.of(*of, *given, lab.config.data.mask, **hidden),
         "TraceExplorer": lambda: xw.TraceExplorer(
-            lab.trace(*given), layer=1, heads="mean", token=2, credit=scene.credit
+            lab.trace(*given), layer=1, heads="mean", token=piece, credit=scene.credit
         ),
         "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(*few, retrieval_set(*few, 48)),
         "TaskExplorer": lambda: xw.TaskExplorer.of(lab.task("vqa"), item=3),

@@ -6,7 +6,7 @@ import pkgutil
 import re
 import runpy
 import shutil
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import child
@@ -87,8 +87,10 @@ def test_firm_verdicts_of_views_are_true_where_they_are_given() -> None:
     found = doc_tables.benchmark("presence")
     rows = {(row["verdict"], row["where"]): row for row in found["verdicts"]}
     likely = {where for verdict, where in rows if verdict in ("likely there", "likely not there")}
-    assert likely == {"the, OpenMoji"}, "of other forms, words and pictures there is no firm verdict"
-    for key in (("likely there", *likely), ("likely not there", *likely), ("no verdict", "another's caption")):
+    forms = {f"{form}, OpenMoji" for form in ("the", "a", "no article")}
+    assert likely == forms, "of other words and pictures there is no firm verdict"
+    firm = product(("likely there", "likely not there"), forms)
+    for key in (*firm, ("no verdict", "another's caption")):
         assert rows[key]["low"] >= 0.95, key
     shows = rows["likely shows what the model used", "own caption"]
     assert shows["true"] >= 0.9 and shows["low"] > rows["with care", "own caption"]["high"], "soft words"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,10 +244,11 @@ def test_guidance_is_a_map_before_and_after(opened: Any) -> None:
     prediction, mean = watched["guidance"]["prediction"], watched["guidance"]["mean"]
     assert cells == [*prediction[before], *prediction[-1], *mean[-1]]
     large = page.locator(".ex-map strong").all_inner_texts()
-    assert large == [written(np.mean(cells[k : k + 36])) for k in (0, 36, 72)]
+    of_map = len(mean[-1])
+    assert large == [written(np.mean(cells[k * of_map : (k + 1) * of_map])) for k in range(3)]
     page.locator(".ex-map").nth(1).locator("[data-target='14']").click()
     assert page.evaluate("location.hash") == "#guidance?patch=14"
-    assert page.locator(".ex-map strong").all_inner_texts() == [written(cells[k + 14]) for k in (0, 36, 72)]
+    assert page.locator(".ex-map strong").all_inner_texts() == [written(cells[k * of_map + 14]) for k in range(3)]
     expect(page.locator(".ex-now")).to_contain_text("row 3, column 3")
 
 
@@ -325,18 +327,16 @@ def test_the_losses_of_the_pair_are_pytorch_s(opened: Any) -> None:
     found = {name: (value, baseline) for name, value, baseline in bars}
     lab = xfm.load("demo")
     model, scene = as_in_page(lab.model), site.story_of(lab)["scene"]
-    image = np.frombuffer(scene["image"], np.uint8).reshape(48, 48, 3)
-    hidden = np.eye(10, dtype=bool)[2]
-    (word,) = explain.masked_predictor(model, lab.tokenizer, image, scene["caption"])(np.zeros(36, bool), hidden)[
-        "words"
-    ]
+    image = pixels(scene["image"])
+    inputs = explain.make_inputs(model, lab.tokenizer, image, scene["caption"], "itm")
+    guess = explain.masked_predictor(model, lab.tokenizer, image, scene["caption"])
+    (word,) = guess(np.zeros(len(inputs.patches), bool), np.arange(len(inputs.pieces)) == 2)["words"]
     assert found["imlm"][0] == pytest.approx(-np.log(word["with"]["truth"]), abs=0.01)
     assert found["mlm"][0] == pytest.approx(-np.log(word["without"]["truth"]), abs=0.01)
     odds = [explain.make_inputs(model, lab.tokenizer, i, t, "itm").score() for i, t in pairings(scene, image)]
     expected = np.logaddexp(0, np.array(odds) * [-1, 1, 1]).mean()
     assert found["itm"] == pytest.approx((expected, -(np.log(1 / 3) / 3 + np.log(2 / 3) * 2 / 3)), abs=0.01)
-    inputs = explain.make_inputs(model, lab.tokenizer, image, scene["caption"], "itm")
-    mask = torch.isin(torch.arange(36), torch.tensor(scene["mask"]))
+    mask = torch.isin(torch.arange(len(inputs.patches)), torch.tensor(scene["mask"]))
     with torch.no_grad():
         whole, predicted = (
             model.vision.encode(p[None])[0][mask]
@@ -348,8 +348,14 @@ def test_the_losses_of_the_pair_are_pytorch_s(opened: Any) -> None:
     assert found["bbp"][0] < found["bbp"][1]
 
 
+def pixels(image: bytes) -> np.ndarray:
+    """(S, S, 3)"""
+    side = math.isqrt(len(image) // 3)
+    return np.frombuffer(image, np.uint8).reshape(side, side, 3)
+
+
 def pairings(scene: dict[str, Any], image: np.ndarray) -> list[tuple[np.ndarray, str]]:
-    other = np.frombuffer(scene["other"]["image"], np.uint8).reshape(48, 48, 3)
+    other = pixels(scene["other"]["image"])
     return [(image, scene["caption"]), (other, scene["caption"]), (image, scene["other"]["caption"])]
 
 

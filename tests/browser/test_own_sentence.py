@@ -36,7 +36,7 @@ def test_in_the_mask_playground_a_tap_paints_a_swipe_does_not_and_a_sentence_is_
     assert box
     x, y = box["x"] + box["width"] / 2 + 5, box["y"] + box["height"] / 2 + 5
     phone.touchscreen.tap(x, y)
-    said = phone.get_by_text("1 of 36 patches")
+    said = phone.get_by_text(f"1 of {lab.config.model.vision.patches} patches")
     said.first.wait_for()
     swipe = {"x": x, "y": y, "yDistance": -300, "gestureSourceType": "touch", "speed": 3000}
     expect(phone.locator(".xfm-controls").filter(has_text="asking")).to_have_count(0, timeout=LONG)

@@ -455,7 +455,7 @@ def test_views_are_told_what_python_tells_them() -> None:
     near(found["pixels"], view.pixels, "pixels")
     traced = explain.trace(model, lab.tokenizer, scene.image, text)
     near(found["trace"], {"trace": packed(traced), "scores": traced.scores}, "trace")
-    gone = torch.isin(torch.arange(36), torch.tensor([*patches, 3]))
+    gone = torch.isin(torch.arange(len(inputs.patches)), torch.tensor([*patches, 3]))
     effects = explain.removal_effects(inputs, gone, [inputs.words.words[1]])
     change = {name: found["removal"]["after"][name] - found["removal"]["before"][name] for name in effects}
     near(change, effects, "removal")

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xfm import recipes
 from xfm.base import seeding
 from xfm.base.files import write_atomically
 from xfm.base.strings import parse_json
+from xfm.data import dataset
 from xfm.data.masking import block_mask
 from xfm.data.world.crisp import rendered
 from xfm.objectives import OBJECTIVES
@@ -88,16 +90,16 @@ def story_of(lab: Lab) -> dict[str, Any]:
     numbers = parse_json(NUMBERS.read_text("utf-8"))
     return {
         "numbers": numbers,
-        "scene": scene_payload(lab, tuple(numbers["pair"]["concepts"])),
+        "scene": scene_payload(lab, numbers["pair"]["index"], tuple(numbers["pair"]["concepts"])),
         "objectives": [
             described(name, OBJECTIVES[name].title, OBJECTIVES[name].kind()) for name in lab.model.objectives
         ],
     }
 
 
-def scene_payload(lab: Lab, concepts: tuple[int, ...]) -> dict[str, Any]:
-    """A `StoryScene` of story.d.ts: the test scene of these concepts."""
-    scene, config = lab.scene(0, concepts=concepts), lab.model.config
+def scene_payload(lab: Lab, index: int, concepts: tuple[int, ...]) -> dict[str, Any]:
+    """A `StoryScene` of story.d.ts: the test scene of this index and these concepts."""
+    scene, config = lab.scene(index, concepts=concepts), lab.model.config
     others = [lab.scene(i, objects=2) for i in range(GALLERY)]
     context = EvalContext(as_in_page(lab.model), lab.config, lab.tokenizer)
     texts, images = context.text_features([s.text for s in (scene, *others)]), context.image_features([scene, *others])
@@ -114,6 +116,7 @@ def scene_payload(lab: Lab, concepts: tuple[int, ...]) -> dict[str, Any]:
         "phrases": [region.text for region in scene.regions],
         "boxes": [list(o.box) for o in scene.objects],
         "without": {o.name: shown(scene, o) for o in scene.objects},
+        "watched": shown(dataset(recipes.demo()).world.scene("test", 0, concepts=concepts))["picture"],
         "mask": np.flatnonzero(mask).tolist(),
         "grid": grid,
         "heads": config.text.heads,

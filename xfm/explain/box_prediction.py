@@ -29,6 +29,7 @@ from .prepare_inputs import make_inputs, prepare_image
 from .targets import Outputs, full_mask
 from .token_axes import TokenAxis
 
+_ARTICLES = ("the", "a", "an", "some")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
@@ -70,9 +71,14 @@ def seen_words(data: Dataset) -> SeenWords:
 
 @lru_cache(maxsize=8)
 def _words(source: Source) -> tuple[frozenset[str], Counter[str]]:
+    """Where some phrases have no article, what follows an article elsewhere counts as a first word, too."""
     words = frozenset(word for text in set(source.corpus()) for word in _WORD.findall(text.lower()))
     pictures = source.with_boxes().examples("train", PHRASED) if "regions" in source.provides else ()
-    return words, Counter(_first(region.text) for picture in pictures for region in picture.regions)
+    phrases = [_WORD.findall(region.text.lower()) for picture in pictures for region in picture.regions]
+    first = Counter(phrase[0] for phrase in phrases if phrase)
+    is_bare = any(word not in _ARTICLES for word in first)
+    after = [phrase[1] for phrase in phrases if is_bare and len(phrase) > 1 and phrase[0] in _ARTICLES]
+    return words, first + Counter(after)
 
 
 def _first(phrase: str) -> str:
@@ -81,7 +87,7 @@ def _first(phrase: str) -> str:
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 MASKED, HIDDEN = 24, 0.3  # pictures that are asked for candidates, and the share of patches hidden in each
-PHRASED, NAMED = 200, 3  # training pictures whose phrases are looked at; their first words that a view names, at most
+PHRASED, NAMED = 600, 3  # training pictures whose phrases are looked at; their first words that a view names, at most
 SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidates, at most
 
 

@@ -32,6 +32,9 @@ export function mapsAt(story, now) {
   ];
 }
 
+/** Patches a side of the run that was watched, whose pictures are smaller than the page's model's @param {Story} story */
+export const watchedGrid = ({ numbers: { watched } }) => Math.sqrt(watched.guidance.mean[0].length);
+
 /** @param {number[]} values */
 export const meanCosine = (values) => meanOf(Float32Array.from(values));
 
@@ -57,10 +60,10 @@ export const mapsRow = (story, maps, chosen, choose) =>
  * @param {string} which of the maps
  */
 function oneMap(story, { name, step, values }, chosen, onpatch, which) {
-  const { grid } = story.scene;
+  const grid = watchedGrid(story);
   const size = SIDE / grid;
   const label = `${name}, step ${step}: cosine of each hidden patch`;
-  const svg = scenePicture(story, { label, onpatch, chosen });
+  const svg = scenePicture(story, { label, picture: story.scene.watched, onpatch, chosen, grid });
   const cells = values.map((value, i) =>
     svgNode("rect", {
       ...{ x: (i % grid) * size, y: Math.floor(i / grid) * size, width: size, height: size },

@@ -4,7 +4,7 @@ import { css, readableOn, sequential } from "../colour.js";
 import { player } from "../controls.js";
 import { node, refill, svgNode } from "../dom.js";
 import { fixed, interval, number } from "../number_text.js";
-import { mapsAt, mapsRow, meanCosine, scale } from "./guidance_maps.js";
+import { mapsAt, mapsRow, meanCosine, scale, watchedGrid } from "./guidance_maps.js";
 import { answersOf, maskedPatches, meanOf } from "./pair_answers.js";
 import { choice, large, pick, place, scenePicture, WAITING } from "./story_parts.js";
 import { axesOf, canvasOf } from "./story_plot.js";
@@ -67,7 +67,8 @@ export const guidanceScreen = {
     /** Maps of the run that was watched @param {State} state */
     function trained(state) {
       const now = place(state, "step", steps.length, last);
-      const patch = place(state, "patch", story.scene.grid ** 2, -1);
+      const grid = watchedGrid(story);
+      const patch = place(state, "patch", grid ** 2, -1);
       time.value(now);
       const all = mapsAt(story, now);
       const unit = Number.parseFloat(getComputedStyle(picture).fontSize);
@@ -78,7 +79,6 @@ export const guidanceScreen = {
       const width = Math.max(260, isNarrow ? picture.clientWidth : (picture.clientWidth - 24) / 2);
       plots.append(training(story, width, 13 * unit, unit), benefits([neighbours, boxes, early], width, unit));
       const [before, after, mean] = all.map(({ values }) => fixed(patch < 0 ? meanCosine(values) : values[patch], 2));
-      const { grid } = story.scene;
       const where = patch < 0 ? "" : ` at row ${Math.floor(patch / grid) + 1}, column ${(patch % grid) + 1}`;
       return `Cosine of predictions${where} with the encoder’s own outputs: ${before} before MIM, ${after} at step ${steps[now]}; mean patch: ${mean}.${patch < 0 ? ` ${benefit()}` : ""}`;
     }

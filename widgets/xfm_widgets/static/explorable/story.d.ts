@@ -55,7 +55,7 @@ export interface Watched {
 }
 /** explorable.json, which scripts/make_explorable.py writes */
 export interface Numbers {
-  pair: { concepts: number[]; caption: string; unigram: number[]; constant_box: Box };
+  pair: { index: number; concepts: number[]; caption: string; unigram: number[]; constant_box: Box };
   records: GradientRecord[]; // of X-FM at the studies' first seed
   watched: Watched;
   effects: Effect[];
@@ -75,6 +75,7 @@ export interface StoryScene extends Shown {
   phrases: string[];
   boxes: Box[];
   without: Record<string, Shown>; // by the name of the object that is removed
+  watched: string; // data: URI, the picture that the watched runs were asked about
   mask: number[]; // patches that MIM hides
   grid: number; // patches a side
   heads: number; // of each attention

@@ -62,18 +62,19 @@ const SIDE = 600; // of the picture's own units
  * @param {{
  *   label: string, picture?: string, hidden?: Iterable<number>, boxes?: { box: Box, ink: string, name: string, dash?: string, isBelow?: boolean }[],
  *   map?: ArrayLike<number> | null, mapInk?: string, isPale?: boolean, onpatch?: (patch: number) => void, chosen?: number,
- * }} shown `map`: opacity of each patch, in [0, 1]
+ *   grid?: number,
+ * }} shown `map`: opacity of each patch, in [0, 1]; `grid`: patches a side, where another model's than the page's
  */
 export function scenePicture(
   { scene },
   { label, picture = scene.picture, hidden = [], boxes = [], map = null, ...more },
 ) {
-  const { mapInk = "var(--blue)", isPale = false, onpatch, chosen = -1 } = more;
-  const size = SIDE / scene.grid;
+  const { mapInk = "var(--blue)", isPale = false, onpatch, chosen = -1, grid = scene.grid } = more;
+  const size = SIDE / grid;
   /** @param {number} patch @param {Record<string, any>} look */
   const square = (patch, look) =>
     svgNode("rect", {
-      ...{ x: (patch % scene.grid) * size, y: Math.floor(patch / scene.grid) * size, width: size, height: size },
+      ...{ x: (patch % grid) * size, y: Math.floor(patch / grid) * size, width: size, height: size },
       "data-patch": patch,
       ...look,
     });
@@ -87,7 +88,7 @@ export function scenePicture(
   for (const patch of hidden)
     svg.append(square(patch, { fill: "var(--raised)", stroke: "var(--soft)", "stroke-width": 1.5, "data-hidden": "" }));
   if (chosen >= 0) svg.append(square(chosen, { fill: "none", stroke: "var(--orange)", "stroke-width": 5 }));
-  if (onpatch) choosing(svg, scene.grid, onpatch);
+  if (onpatch) choosing(svg, grid, onpatch);
   for (const { box, ink, name, dash, isBelow } of boxes) {
     const [cx, cy, w, h] = box.map((share) => share * SIDE);
     const [x, y] = [cx - w / 2, cy - h / 2];
