@@ -197,7 +197,7 @@ def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
     """Studies were trained before there were these fields, and are found by fingerprint; so was an older checkpoint."""
     folder = Path(xfm.__file__).parent / "pretrained" / "demo"
     shipped = from_json((folder / "config.json").read_text("utf-8"))
-    assert shipped.fingerprint == json.loads((folder / "manifest.json").read_text("utf-8"))["run"] == "ea07752f5ce3"
+    assert shipped.fingerprint == json.loads((folder / "manifest.json").read_text("utf-8"))["run"] == "af414763993c"
     text = (Path(__file__).parent / "reference" / "older_run.json").read_text("utf-8")
     config, older = from_json(text), leaves(from_json(text))
     assert config.fingerprint == "51b548823166"
@@ -206,7 +206,7 @@ def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
     assert Spec.from_json((study / "spec.json").read_text("utf-8")).config("xfm", 1).fingerprint in known
     now = leaves(RunConfig())
     later = [f"{group}.{field}" for group, names in LATER.items() for field in names]
-    for name in (name for name in older if ".".join(name.split(".")[:2]) in later):
+    for name in (name for name in older if any(f"{name}.".startswith(f"{field}.") for field in later)):
         assert now[name] == older[name]
         base = config.replace(started(name))
         assert base.replace(other(name)).fingerprint != base.fingerprint

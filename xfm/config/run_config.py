@@ -23,6 +23,7 @@ NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer 
 LATER = {
     "model": ("cross_attention",),
     "data": ("sources", "weights", "tokenizer", "augment", "styles", "relation_negatives"),
+    "data.captions": ("articles",),
     "flow": ("standardise_target", "ema_momentum", "top_layers", "prototypes", "fusion_gradient", "stopped_share",
              "masked_share", "gradvac_decay", "image_gradient", "l2sp", "ewc", "mlm_distillation"),
     "train": ("shards", "accumulate", "text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr"),
@@ -165,10 +166,13 @@ class RunConfig(Group):
             del tree["seed_of"]
         groups = {"model": ModelConfig, "flow": FlowConfig, "data": DataConfig, "train": TrainConfig}
         defaults = {name: to_tree(group()) for name, group in groups.items()}
-        for group, fields in LATER.items():
+        for path, fields in LATER.items():
+            group, default = tree, defaults
+            for part in path.split("."):
+                group, default = group[part], default[part]
             for later in fields:
-                if tree[group][later] == defaults[group][later]:
-                    del tree[group][later]
+                if group[later] == default[later]:
+                    del group[later]
         for same in ("save_every", "validate_every", "probe_every", "keep", "checkpoint_activations", "strategy"):
             del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
