@@ -39,7 +39,7 @@ from xfm_widgets.attributions import by_word, packed
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from javascript import run  # type: ignore[import-not-found]
 
-SCENES, STYLED, EXPLAINED, HALVES, DRAWS, LIKELY = 200, 80, 160, 20, 40, 0.25
+SCENES, STYLED, EXPLAINED, HALVES, DRAWS, LIKELY = 200, 80, 60, 20, 40, 0.25
 METHODS = "generic attention", "occlusion", "integrated gradients"
 FORMS = {"the": "the {}", "a": "{article} {}", "no article": "{}"}
 SENTENCES = """

@@ -50,6 +50,7 @@ def measured(name: str, model: XFM, words: Tokenizer, asked_of: Sequence[Scene],
         board = leaderboard(model, words, asked_of, target="name", workers=workers, progress=True)
         board.rows.to_csv(folder / "scores.csv", index=False, float_format="%.5g")
         cost = {"seconds": round(time.perf_counter() - began), "workers": workers, "scenes": len(asked_of)}
+        cost["pixels"] = model.config.vision.image_size
         (folder / "cost.json").write_text(json.dumps(cost) + "\n", encoding="utf-8")
     return Leaderboard(pd.read_csv(folder / "scores.csv"))
 
@@ -63,7 +64,7 @@ def write(name: str, board: Leaderboard, yes: int) -> pd.DataFrame:
     figure.savefig(folder / "figures" / "scores.png", dpi=110)
     said = README.format(
         title=f"Leaderboard: {name}",
-        what=MODELS[name].capitalize(),
+        what=f"{MODELS[name].capitalize()}, at {cost['pixels']} px",
         n=cost["scenes"],
         yes=yes,
         seconds=cost["seconds"],
@@ -136,6 +137,7 @@ if __name__ == "__main__":
     correlation = [f"{r:+.2f} ({low:+.2f} to {high:+.2f})" for r, low, high in found.iloc[:, 2:5].to_numpy()]
     shown = found.drop(columns=["low", "high"]).assign(**{"rank correlation": correlation})
     text = shown.to_markdown(index=False, floatfmt=".2f")
-    readme = OVERVIEW.format(n=asked.scenes, yes=yes[0], yes_untrained=yes[1], table=text)
+    pixels = json.loads((FOLDER / "pretrained" / "cost.json").read_text("utf-8"))["pixels"]
+    readme = OVERVIEW.format(n=asked.scenes, pixels=pixels, yes=yes[0], yes_untrained=yes[1], table=text)
     (FOLDER / "README.md").write_text(readme, encoding="utf-8")
     print(text)

@@ -23,7 +23,7 @@ SEEDS: dict[str, tuple[object, ...]] = {
     name: (name, 0) for name in ("shapley", "ties", "infidelity", "smoothgrad", "gradient shap")
 }
 SEEDS["candidates"] = ("candidates",)
-TABLES = ("word.weight", "position.weight")
+TABLES = ("word.weight", "position.weight", "vision.positions")
 MOST = 2**15 - 1  # of a code, either way
 
 
@@ -94,8 +94,8 @@ def as_in_page(model: XFM, rounding: Callable[[str, Tensor], Tensor] = _restored
 
 
 def _is_matrix(name: str, weight: Tensor) -> bool:
-    """Of a Linear or an Embedding; vectors and position biases stay as they are."""
-    return weight.ndim == 2 and name.endswith(".weight")
+    """Of a Linear, an Embedding or the places of patches; vectors and position biases stay as they are."""
+    return weight.ndim == 2 and name.endswith((".weight", "vision.positions"))
 
 
 def _quantised(name: str, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from . import figures
 from .choices import Flag, Option, Place, Places, Text, told
 from .json_values import float_bytes, table
 from .live_page import LivePage, seen_payload
-from .shown_pairs import LARGE, SIDE, checked_pairs, split_words, square_pictures, with_query
+from .shown_pairs import LARGE, PAIRS, SIDE, checked_pairs, split_words, square_pictures, with_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ class RetrievalExplorer(LivePage):
         data: Dataset | None = None,
         **traits: Any,
     ) -> RetrievalExplorer:
-        """Shows a set, by default the first 64 distinct test pairs, with the model to answer the user's queries.
+        """Shows a set, by default the first distinct test pairs that fit into a page with the model, with the model to answer the user's queries.
 
         Args:
             data: training data of the model, to name words of a query that it never saw.
@@ -100,7 +100,7 @@ class RetrievalExplorer(LivePage):
         from xfm.explain import seen_words
         from xfm.tasks.retrieval_set import query_scorer, retrieval_set
 
-        pairs = retrieval_set(model, config, tokenizer) if pairs is None else pairs
+        pairs = retrieval_set(model, config, tokenizer, PAIRS) if pairs is None else pairs
         view = cls(pairs, score=query_scorer(model, config, tokenizer, pairs), **traits)
         view._model = model, tokenizer, config.data.caption_tokens
         view._seen = None if data is None else seen_words(data)

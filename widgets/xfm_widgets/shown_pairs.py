@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
     from xfm.tasks.retrieval_set import RetrievalSet
 
-MOST = 256  # pairs
+MOST, PAIRS = 256, 24  # at most; by default: a page of them and the shipped model has less than 8 MB
 SIDE, LARGE = 48, 192  # pixels of a side: of a thumbnail, and of a drawing at a screen's resolution
 
 

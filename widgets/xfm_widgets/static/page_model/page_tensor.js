@@ -388,7 +388,7 @@ export function dot(a, b) {
  */
 export const cosine = (a, b) => dot(a, b) / Math.max(Math.sqrt(dot(a, a) * dot(b, b)), 1e-8);
 
-const LOOKED_UP = /(^|\.)(word|position)\.weight$/;
+const LOOKED_UP = /(^|\.)(word\.weight|position\.weight|positions)$/;
 
 /**
  * The numbers of a payload by name: float32, or codes of 16 bits and the scales of their rows, or of the columns of a `table`
