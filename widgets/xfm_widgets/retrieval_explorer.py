@@ -92,7 +92,7 @@ class RetrievalExplorer(LivePage):
         data: Dataset | None = None,
         **traits: Any,
     ) -> RetrievalExplorer:
-        """Shows a set, by default the first distinct test pairs that fit into a page with the model, with the model to answer the user's queries.
+        """Shows a set, by default the first 24 distinct test pairs, with the model to answer the user's queries.
 
         Args:
             data: training data of the model, to name words of a query that it never saw.
