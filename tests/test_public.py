@@ -9,10 +9,11 @@ import pytest
 from html_page import Page
 
 import xfm
+from xfm.base.numbers import amount
 from xfm.data.source import CaptionedImage
 from xfm.lab import CHECKPOINTS
 from xfm.study import Study
-from xfm.tasks import Evaluation, from_json
+from xfm.tasks import Evaluation, find_result, from_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,6 +53,7 @@ def test_what_ends_a_cell_is_one_screen_and_one_line() -> None:
         assert "\n" not in line and len(line) < 220 and line.startswith(type(each).__name__)
     assert "vqa" in shown[lab].text()
     assert scene.text in shown[scene].text() and scene.phrases[0].text in shown[scene].text()
-    assert shown[lab.run].tags.count("svg") == 1 and "99.0 %" in shown[lab.run].text()
+    named = amount(find_result(list(evaluation), "naming", "accuracy").value, "%", digits=1)
+    assert shown[lab.run].tags.count("svg") == 1 and named in shown[lab.run].text()
     assert "no stop" in shown[study].text() and "Why does the stop-gradient" in shown[study].text()
     assert table.text().count("chance") == 4 and "a coin" not in table.text() and "<b>no</b>" in table.text()

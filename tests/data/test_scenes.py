@@ -223,8 +223,8 @@ def test_clutter_moves_nothing_but_the_ground() -> None:
 
 
 ONE = "a9f050fc3d38fcf5"  # the same world
-DRAWN = {"demo": ONE, "study": ONE, "pretrained": ONE, "demo+rich": "42f02f01f635a803", "styles": "a0741d5577491f60",
-         "demo+hard+rich": "48607fe069d8f5a8"}  # fmt: skip
+DRAWN = {"demo": ONE, "study": ONE, "pretrained": "d0b9aca03a0e742e", "demo+rich": "56704712607f4f12",
+         "styles": "a0741d5577491f60", "demo+hard+rich": "20a484708336b606"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DRAWN)
