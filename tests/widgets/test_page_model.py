@@ -493,7 +493,7 @@ def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None
     for view in alive(xfm.load("demo")).values():
         path = tmp_path / "view.html"
         without, living = (view.to_html(path, model=model).read_text("utf-8") for model in (False, True))
-        assert "createModel" not in without and len(without) < 500_000
+        assert "createModel" not in without and len(without) < 1_300_000
         assert 6_000_000 < len(living.encode()) < MARIMO_MOST and "$page_kernel." in living
         assert len(str(Embedded(living, "a view", 600))) < MARIMO_MOST
 

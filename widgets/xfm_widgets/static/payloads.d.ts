@@ -472,8 +472,8 @@ export interface PackedTensor {
 }
 
 export interface PageTokenizer {
-  vocabulary: string[]; // by id
-  merges: string[]; // "a b", the first learnt first
+  vocabulary: string; // a line each, by id
+  merges: string; // a line each, "a b", the first learnt first
   special: [string, boolean][]; // found in any text; whether the white space before it is its own
   lower: boolean;
   space: boolean; // a text begins with a space

@@ -26,9 +26,10 @@ const LETTERS = (() => {
 const BYTES = new Map(LETTERS.map((letter, byte) => [letter, byte]));
 
 /** @param {PageTokenizer} payload */
-export function createTokenizer({ vocabulary, merges, special, lower, space }) {
+export function createTokenizer({ vocabulary: lines, merges, special, lower, space }) {
+  const vocabulary = lines.split("\n");
   const ids = new Map(vocabulary.map((token, id) => [token, id]));
-  const ranks = new Map(merges.map((pair, rank) => [pair, rank]));
+  const ranks = new Map(merges.split("\n").map((pair, rank) => [pair, rank]));
   const stripsLeft = new Map(special);
   const names = [...stripsLeft.keys()].sort((a, b) => b.length - a.length);
   const specials = new RegExp(names.map((name) => name.replace(/[^\w]/gu, "\\$&")).join("|"), "g");
