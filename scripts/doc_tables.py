@@ -89,7 +89,9 @@ def evaluation_table(results: Sequence[Result], keys: Sequence[Key]) -> str:
     for task, condition, metric in keys:
         r = find_result(results, task, metric, condition)
         interval = f"{100 * r.low:.1f} to {100 * r.high:.1f}"
-        rows.append([title((task, condition, metric)), f"{100 * r.value:.1f}", interval, baseline(r, results), str(r.n)])
+        rows.append(
+            [title((task, condition, metric)), f"{100 * r.value:.1f}", interval, baseline(r, results), str(r.n)]
+        )
     return table(["", "%", "95 % interval", "baseline", "n"], rows)
 
 
