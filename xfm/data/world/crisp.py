@@ -1,4 +1,4 @@
-"""Scenes at a screen's resolution: the drawings are vectors, the model's picture has fewer pixels.
+"""Scenes at a screen's resolution: the drawings are vectors, the model's picture has fewer pixels."""
 
 from __future__ import annotations
 
