@@ -120,7 +120,7 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     odd = [t["content"] for t in special if t["rstrip"] or t["single_word"] or (t["normalized"] and lower)]
     require(not odd, "tokenizer.added_tokens", odd, "stripped on the left alone, found in any text as it is")
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    tokens = [str(tokenizer.backend.id_to_token(i)) for i in range(tokenizer.vocabulary)]  # lines: quotes are long in HTML
+    tokens = [str(tokenizer.backend.id_to_token(i)) for i in range(tokenizer.vocabulary)]  # quotes are long in HTML
     return {"vocabulary": "\n".join(tokens), "merges": "\n".join(merges),
             "special": [[token["content"], token["lstrip"]] for token in special],
             "lower": lower is not None, "space": bool(splits["add_prefix_space"])}  # fmt: skip
