@@ -45,7 +45,7 @@ SEEN = "concept, pooled, linear probe, accuracy"
 ANSWERED = ("general", "insulation", "negatives", "guidance", "mends", "elsewhere")
 BESIDE = "validation/pairs/imlm"
 NOT_LEARNT: dict[Any, str] = {
-    "not measured": "MIM loss, not measured",
+    "validation/images/mim, not measured": "MIM loss, not measured",
     "validation/images/mim, language, loss (nats)": "MIM loss and language, loss (nats)",
 }
 WINDOWS = (200, 400, 600, 800, 1000, 1200)

@@ -83,6 +83,7 @@ def test_hints_name_the_command_as_it_was_started(tmp_path: Path, monkeypatch) -
     assert started_as() == "python -m xfm.cli"
 
 
+@pytest.mark.full
 def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(say.keywords, "file", sys.stderr)  # this test's
     ask_few(monkeypatch.setattr)

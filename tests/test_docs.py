@@ -31,6 +31,7 @@ NUMBER = r"[+−-]?\d+(?:\.\d+)?"
 INTERVAL = re.compile(rf"{NUMBER}(?:\s?%| [a-z]+)? \({NUMBER}(?:\s?%)? to {NUMBER}")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("path", doc_tables.PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_tables_and_numbers_are_those_of_the_results_and_recipes(path: Path) -> None:
     text = path.read_text("utf-8")
@@ -51,6 +52,7 @@ def test_a_number_keeps_its_digits_and_its_sign() -> None:
         page_values.valued(mark.format("", "1 of 2"))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", [name for name in doc_tables.ANSWERED if name != "negatives"])  # of another table
 def test_the_intervals_of_an_answer_are_those_of_its_study(name: str) -> None:
     """Of an arm's difference, of two arms', of the fraction of a gap, or of a ratio of differences."""

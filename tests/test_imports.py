@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 HELP = "from xfm.cli import main\ntry:\n    main({})\nexcept SystemExit as end:\n    assert not end.code"
 WITHOUT = {
     "import xfm.train": {"jinja2", "matplotlib", "pandas", "scipy", "sklearn", "statsmodels"},
@@ -23,6 +25,7 @@ for code in sys.argv[1:]:
 """
 
 
+@pytest.mark.full
 def test_an_import_brings_nothing_heavy_that_it_does_not_need() -> None:
     done = subprocess.run([sys.executable, "-c", EACH, *WITHOUT], capture_output=True, text=True, check=True)
     found = [{*line.split()} for line in re.findall("^imported (.+)$", done.stderr, re.M)]

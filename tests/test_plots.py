@@ -372,6 +372,7 @@ def test_a_figure_follows_a_dark_notebook_unless_it_shows_a_picture(monkeypatch)
     assert set(picture) == {"image/png", "text/plain"}
 
 
+@pytest.mark.full
 def test_a_figure_is_sharp_the_same_every_time_and_embeds_its_fonts(tmp_path) -> None:
     figure = plots.bars({"a": 0.5, "b": -0.25}, "share")
     png, size = figure._repr_png_()

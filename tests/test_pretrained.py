@@ -54,6 +54,7 @@ def test_its_language_encoder_passes_a_bag_of_words_in_two_tasks_of_three(run):
     assert passed == [True, True, False]
 
 
+@pytest.mark.full
 def test_a_part_of_its_evaluation_is_measured_again(run):
     """Another CPU may round otherwise, so a sample or two may fall on the other side."""
     stored = evaluate_run(run.folder)

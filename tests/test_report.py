@@ -273,6 +273,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.mark.full
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_opens_offline_in_the_readers_colours(run: Run, html: str, chromium: Browser, scheme: str) -> None:

@@ -37,6 +37,7 @@ def test_parameters_are_those_of_the_model() -> None:
         assert parameters(recipes.get(name)) == sum(counted)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("recipe", recipes.RECIPES)
 def test_sizes(recipe: str) -> None:
     whole = recipes.get(recipe)

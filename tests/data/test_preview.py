@@ -15,6 +15,7 @@ from xfm.data.world import styles
 from xfm.plots import preview as module
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "split"), [("demo+full_world+hard+rich", None), ("demo+hard+rich", SPLITS[4])])
 def test_texts_and_pictures_do_not_overlap(name: str, split: Split | None, tmp_path: Path, monkeypatch) -> None:
     drawn: list[Figure] = []

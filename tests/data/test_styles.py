@@ -45,6 +45,7 @@ def test_a_packed_style_has_every_concept_as_plain_svg(name: str) -> None:
         assert not re.search(r"<script|<image|<foreignObject|\bon\w+=|href=\"(?!#)", drawing)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ALL)
 def test_a_style_is_rendered_with_an_object_and_alpha(name: str) -> None:
     pictures = styles.pictures(32, name)

@@ -77,6 +77,7 @@ def test_a_resume_is_exact(tmp_path: Path) -> None:
     assert same([*finetune(short(), tmp_path / "a")]) == same(straight), "a finished one is opened"
 
 
+@pytest.mark.full
 def test_no_signal_cuts_an_update_from_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one ends a step at once, but not between its update and its validation; nor does it cut a save."""
     straight, validated = [*finetune(short(), tmp_path / "a")], module.validated
@@ -144,6 +145,7 @@ def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch
 FROZEN = {"vqa": "model", "nlvr2": "encoders", "retrieval": "encoders"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("task, frozen", FROZEN.items())
 def test_what_is_frozen_stays_and_is_not_kept(task: str, frozen: Frozen, tmp_path: Path) -> None:
     asked = short(task, frozen=frozen)

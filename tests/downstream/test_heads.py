@@ -40,6 +40,7 @@ def test_it_is_small_and_of_these_encoders(task: str, lab: Lab) -> None:
         assert torch.equal(tensor, pretrained[name]) or name.startswith("fusion."), name
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("task, most", [("vqa", 100), ("nlvr2", 100), ("captioning", 60)])
 def test_it_answers_as_its_results_say(task: str, most: int, lab: Lab) -> None:
     run = lab.task(task)

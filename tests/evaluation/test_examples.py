@@ -55,6 +55,7 @@ def test_a_caption_is_right_where_none_is_nearer(few, model, config, tokenizer, 
     assert not all(r.right for r in shown)  # untrained
 
 
+@pytest.mark.full
 def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
     few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, scene_of: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
         assert g.iou == pytest.approx(iou, abs=1e-5) and g.right == (iou >= 0.5)
 
 
+@pytest.mark.full
 def test_a_name_is_right_where_the_likeliest_word_stood_there(few, model, config, tokenizer, scene_of, monkeypatch):
     asked = EvalContext.top_tokens
 

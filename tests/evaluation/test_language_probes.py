@@ -61,6 +61,7 @@ def test_features_are_those_of_each_text_alone(context: EvalContext, texts: Text
     np.testing.assert_allclose(both, torch.cat([u, v, (u - v).abs(), u * v], 1).numpy(), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("of", [1, 2])
 def test_tuning_begins_at_the_probe_and_learns_more(of, context, texts, monkeypatch) -> None:
     train, test = texts(160, of), texts(300, of).samples
@@ -132,6 +133,7 @@ def test_who_knows_the_file_is_always_right(context: EvalContext, monkeypatch: p
     assert results["bag of words"].value > results["bag of words"].baseline + 0.1  # words do tell the file
 
 
+@pytest.mark.full
 def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(context, monkeypatch) -> None:
     sentences = {split: context.source.sentences(split) for split in ("train", "test")}
     true = {(a.text, b.text) for kind in KINDS.values() for some in sentences.values() for a, b in kind(some)}

@@ -32,6 +32,7 @@ def test_the_pseudo_log_likelihood_is_a_loop_over_single_texts(context: EvalCont
     assert found[0] == pytest.approx(found[-1], rel=1e-6)
 
 
+@pytest.mark.full
 def test_each_wrong_sentence_is_wrong_in_what_its_phenomenon_names(context: EvalContext) -> None:
     drawn = draw_pairs(context, log_unigram(context))
     validation = draw_pairs(replace(context, split="validation"), log_unigram(context))

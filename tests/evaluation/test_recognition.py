@@ -62,6 +62,7 @@ def code(place: int) -> Tensor:
     return torch.cat([torch.eye(n)[i] for n, i in rows])
 
 
+@pytest.mark.full
 def test_who_sees_is_always_right(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SCENES_TRAIN", 6)
     monkeypatch.setattr(module, "SCENES_PATCHES", 300)
@@ -75,6 +76,7 @@ def test_who_sees_is_always_right(context: EvalContext, monkeypatch: pytest.Monk
         assert r.upper_bound == (None if inferred else 1) and r.baseline is not None and r.baseline < 0.6
 
 
+@pytest.mark.full
 def test_who_guesses_is_at_chance(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TEST", 4)
     results = module.score(oracle(context, Guesser))
@@ -86,6 +88,7 @@ def test_who_guesses_is_at_chance(context: EvalContext, monkeypatch: pytest.Monk
         assert "pooled" in r.condition or r.baseline == pytest.approx(chance)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("split", ["test", "unseen_combinations", "unseen_concepts"])
 def test_the_rows_of_every_split(split, context: EvalContext) -> None:
     results = module.score(replace(context, split=split))

@@ -59,6 +59,7 @@ def of(results: list[Result], *tasks: str) -> list[Result]:
     return [r for r in results if r.task.startswith(tasks)]
 
 
+@pytest.mark.full
 def test_the_same_model_gets_the_same_numbers(results: Evaluation, ask: Evaluate, model: XFM) -> None:
     model.train()
     torch.manual_seed(2)
@@ -81,6 +82,7 @@ def test_processes_threads_and_one_core_find_the_same(forks, cores, ask, results
     assert again == [r for r in results if r.task in asked] and len(asked) > 4
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("split", ["test", "unseen_combinations", "unseen_concepts"])
 def test_every_split_can_be_asked(split, results: Evaluation, ask: Evaluate) -> None:
     results = results if split == "test" else ask(split)

@@ -59,6 +59,7 @@ def test_who_knows_everything_is_right(name: str, few: None, context: EvalContex
         assert rows["right - wrong"].value == rows["right - none"].value == 1 and rows["right - none"].low > 0.9
 
 
+@pytest.mark.full
 def test_who_guesses_is_at_chance(context: EvalContext) -> None:
     guesser = oracle(context, Guesser)
     for r in exchanged_words.score(guesser):  # a dozen: one in twenty intervals misses

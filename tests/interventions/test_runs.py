@@ -47,6 +47,7 @@ def root(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_that_was_left_goes_on_bit_for_bit(name, root, monkeypatch):
     monkeypatch.setattr("xfm.train.gradient_interventions.FISHER_TEXTS", 8)
@@ -63,6 +64,7 @@ def test_a_run_that_was_left_goes_on_bit_for_bit(name, root, monkeypatch):
     assert all(math.isfinite(r["loss"]) for r in straight)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["gradient_gradvac", "gradient_masked"])
 def test_a_step_that_ends_before_it_moved_a_weight_is_not_remembered(name, root, monkeypatch):
     whole, cut = (config(name).replace({"name": f"{how}-{name}"}) for how in ("whole", "cut"))
@@ -104,6 +106,7 @@ def test_off_a_run_is_what_it_was_and_several_processes_keep_no_losses_apart(roo
     assert not run.folder.exists()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("target", ["self", "ibot"])
 def test_collapse_is_recorded_at_every_probe(target, root):
     c = config(f"guide_{target}", **{"train.steps": 2, "train.probe_every": 1, "name": f"probed-{target}"})

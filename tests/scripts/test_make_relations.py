@@ -10,6 +10,7 @@ import pytest
 from relations import Row
 
 
+@pytest.mark.full
 def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, print_of = [], {"a": "f1", "b": "f2"}
 

@@ -64,6 +64,7 @@ def test_the_report_says_what_became_of_each_hypothesis_and_a_broken_file_is_nam
         confirmed.answer(SUM, WORDS)
 
 
+@pytest.mark.full
 def test_what_confirms_is_read_when_it_is_whole(invented):
     lost = (("no_stop_gradient", 7),)
     study = invented({"no_stop_gradient": 1.0}, seeds=range(12), lost=lost, hypotheses=ASKED, confirmatory=True)
@@ -89,6 +90,7 @@ def test_anything_else_is_refused(confirmed, question, words, named):
     assert not (confirmed.folder / "answers.json").exists()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("path", ASKING, ids=lambda path: path.parent.name)
 def test_shipped_studies_that_confirm_say_what_came_of_their_hypotheses(path):
     study = Study.load(path)
@@ -178,6 +180,7 @@ def test_a_metric_that_was_learnt_is_admitted(look, confirm):
     assert not len(study.missing())
 
 
+@pytest.mark.full
 def test_a_metric_at_its_baseline_is_refused_with_its_numbers(look, confirm):
     values = look({"xfm": 2}).results().query("metric == @LOSS and variant == 'xfm'")["value"]
     assert values.mean() > 4.05, "a loss above the unigram"

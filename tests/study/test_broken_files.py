@@ -68,6 +68,7 @@ def refused(study, *words: str) -> None:
     assert told and all(word in told for word in words), told
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_of_the_spec_may_be_anything(study, field):
     path = study.folder / "spec.json"
@@ -131,6 +132,7 @@ def test_a_file_of_another_content_is_refused(study, name, content, message):
     refused(study, name, message)
 
 
+@pytest.mark.full
 @given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 60))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("name", ["results.csv", "spec.json", "metrics.json"])

@@ -22,6 +22,7 @@ from xfm.study.study_metrics import Metric
 from xfm.study.variance import median_share, pairing, share, standard_deviation
 
 
+@pytest.mark.full
 def test_cells_are_means_with_t_intervals_beside_the_baseline_and_each_field_ends_with_its_mean_ranks(invented):
     study = invented({"no_stop_gradient": 0.7, "neither": -0.4})
     table, ranks = study.by_field(list(METRICS)), study.mean_ranks()

@@ -76,6 +76,7 @@ def test_what_pinned_files_import_is_pinned():
     assert missing <= without, "pin these, or say why not"
 
 
+@pytest.mark.full
 def test_it_is_pinned_with_the_first_result_and_the_command_accepts_and_goes_on(study, package, monkeypatch, capsys):
     monkeypatch.setattr(runner, "measure", lambda *_: 1 / 0)
     with pytest.warns(UserWarning, match="failed twice"):
@@ -177,6 +178,7 @@ def train(monkeypatch):
     return of
 
 
+@pytest.mark.full
 def test_a_run_says_which_precision_it_had_and_a_job_returns_it(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for has, native in ((False, "fp32"), (True, "bf16")):
@@ -189,6 +191,7 @@ def test_a_run_says_which_precision_it_had_and_a_job_returns_it(tmp_path, monkey
     assert machine["precision"] == "bf16" and machine["torch"] == torch.__version__
 
 
+@pytest.mark.full
 def test_seeds_that_two_machines_share_are_named_but_for_a_precision_that_a_variant_asks_for(tmp_path, train):
     native = {"seeds": [0, 1], "changes": TINY | {"train.precision": "native"}}
     study = tiny("moved", tmp_path, **native)

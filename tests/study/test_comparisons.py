@@ -107,6 +107,7 @@ def test_what_is_recovered_of_a_difference_and_the_share_of_one_contrast_in_anot
             wrong()
 
 
+@pytest.mark.full
 def test_what_mends_an_ablation_is_told_by_how_much_it_gives_back(invented):
     """ "mlm_x2" alone mends nothing; what changes the one and the other is a sum where both are there."""
     mend = "no_stop_gradient+mlm_x2"

@@ -193,6 +193,7 @@ def test_what_trains_nothing_takes_no_cluster_and_accepts_no_code(given, said, t
             options([bad])
 
 
+@pytest.mark.full
 def test_a_job_is_a_process_with_its_own_look_at_the_package_and_its_error_is_the_error_itself(
     tmp_path, submitit, monkeypatch
 ):
@@ -231,6 +232,7 @@ def test_its_end_cancels_what_is_left_and_a_preempted_job_is_the_same_call_again
     assert again.function(*again.args) == ((6, os.getpid()), None)
 
 
+@pytest.mark.full
 def test_the_command_runs_a_study_on_it(tmp_path, monkeypatch, capsys, submitit):
     monkeypatch.setattr(runner, "measure", victim.quick)
     study = tiny("cluster", tmp_path, seeds=[1, 2])

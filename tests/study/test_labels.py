@@ -114,6 +114,7 @@ def test_a_label_is_the_same_in_every_table(tmp_path_factory, label, metric):
         csv_round_trips(tmp_path_factory.getbasetemp(), made, metric)
 
 
+@pytest.mark.full
 def test_labels_of_markup_are_labels(tmp_path):
     nasty, plain = (page_of(tmp_path, "first", *names) for names in (NASTY, [f"plain {i}" for i in range(len(NASTY))]))
     assert nasty.tags == plain.tags, "nothing of a label is HTML"

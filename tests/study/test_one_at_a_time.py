@@ -118,6 +118,7 @@ def grown(study: Study, process, by: int) -> bool:
     return process.is_alive()
 
 
+@pytest.mark.full
 def test_killed_at_any_moment_it_goes_on_and_has_each_run_once(context, tmp_path):
     study, rng, kills = victim.many(tmp_path), np.random.default_rng(0), 0
     while True:

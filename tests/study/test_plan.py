@@ -52,6 +52,7 @@ def row(table: pd.DataFrame, metric: str = LOSS):
     return table[table["metric"] == metric].iloc[0]
 
 
+@pytest.mark.full
 def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level_and_what_is_not_known_is_told():
     differences = [0.1, 0.3, 0.2, 0.6]
     found = row(detectable_effects(spec(), {"before": pilot(frame(differences))}))
@@ -146,6 +147,7 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
     assert len(timed) == 1, "the warm start of the new seed"
 
 
+@pytest.mark.full
 def test_words_and_tables_and_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed, invented):
     explored = invented({"no_stop_gradient": 1.0})
     settings = {"variants": ["xfm", "no_stop_gradient"], "primary": PRIMARY, "confirmatory": True, "runs": tmp_path}

@@ -71,6 +71,7 @@ def test_its_examples_run(world, capsys):
     assert "by 2 workers" in said and "nothing to accept" in said and "report.html" in said
 
 
+@pytest.mark.full
 def test_what_the_page_says_of_recipes_margins_and_baselines_is_in_the_studies():
     runs = json.loads((ROOT / "studies/warm_start.json").read_text("utf-8"))["runs"]
     assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])

@@ -142,6 +142,7 @@ HEAVY = {"objectives.mim.weight": 2.0}
 ARMS = {"xfm": "xfm", "clip": "guide_clip", "clip, heavier": {**recipes.ablations()["guide_clip"], **HEAVY}}
 
 
+@pytest.mark.full
 def test_pupils_wait_for_their_teacher_and_one_that_failed_is_named(tmp_path, monkeypatch):
     study = tiny("waiting", tmp_path, variants=ARMS)
     todo = [(variant, 3) for variant in ARMS]

@@ -175,6 +175,7 @@ def test_training_that_diverges_says_so(fused, config, tmp_path, monkeypatch):
         next(pretrain(config, tmp_path))
 
 
+@pytest.mark.full
 def test_two_configs_at_one_moment_and_one_wins(config, tmp_path, processes):
     """Processes that start together under one name: what is there in the end is one run, whole."""
     asked = [config.replace({"train.lr": lr, "train.steps": 2}) for lr in (9e-4, 1e-4)]

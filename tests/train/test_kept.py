@@ -94,6 +94,7 @@ def test_probing_changes_nothing_and_is_at_the_start_every_so_often_and_at_the_e
     assert not trained.probes() and not trained.has("probes.jsonl")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("step", [6, 10])
 def test_interrupted_it_leaves_the_same_file(probed, config, tmp_path, step):
     run = config.replace(EVERY)

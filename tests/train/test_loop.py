@@ -149,6 +149,7 @@ def test_threads_are_set_where_the_config_says_and_auto_is_bf16_only_where_the_g
     assert seen == ["no", "no", "bf16"]
 
 
+@pytest.mark.full
 def test_the_end_of_the_process_saves_and_nothing_is_printed(tmp_path):
     """A script that stops in the middle of the loop, as one does with `next`."""
     script = f"""

@@ -88,6 +88,7 @@ def test_a_run_that_cannot_teach_says_why(teacher, tmp_path):
         assert not (tmp_path / "students").exists()
 
 
+@pytest.mark.full
 def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_path):
     """On the same batches; its outputs are the target."""
     config = by_own(recipe="smoke+stage1+guide_clip")

@@ -22,6 +22,8 @@ from xfm.objectives import Pretraining, build
 from xfm.train import Run, pretrain
 from xfm.train.step_gradient import split
 
+pytestmark = pytest.mark.full
+
 
 def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
@@ -177,7 +179,6 @@ def test_four_processes_go_on_where_two_were_and_so_does_one(four, folder, two):
     assert [r.get("processes") for r in records] == [2, None, 1, None]
 
 
-@pytest.mark.full
 def test_a_killed_process_ends_all_with_a_message_and_the_run_goes_on(folder, trained):
     began = time.monotonic()
     done = launch("killed", 2, folder)

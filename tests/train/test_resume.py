@@ -136,6 +136,7 @@ def test_breaking_out_saves_and_ends_the_loaders(config, tmp_path, goes_on):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("validate", 7), ("update", 5)])
 def test_an_error_in_a_step_saves_the_steps_before_it(where, saved, config, trained, tmp_path, monkeypatch):
     """And ends the loaders: before the update of the eighth, in what is measured after the seventh, and between the
@@ -173,6 +174,7 @@ def test_a_loop_that_an_error_left_hanging_is_saved_when_the_cell_runs_again(con
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
+@pytest.mark.full
 def test_one_process_at_a_time_and_the_others_hear_who_but_not_of_who_was_killed(config, tmp_path, processes, goes_on):
     started, run = datetime.now().astimezone(), Run.of(config, tmp_path)
     with process(processes, drive.hold, config, tmp_path) as (child, reports):

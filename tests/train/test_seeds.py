@@ -99,6 +99,7 @@ def test_negatives_and_the_warm_start_have_the_seed_that_is_theirs():
     assert RunConfig.replace(plain(3), {"seed_of": {"data": 4}}).to_dict()["seed_of"] == {"data": 4}
 
 
+@pytest.mark.full
 def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path):
     """To the bit, warm start included: there is no source that has been forgotten."""
     own = recipes.get("smoke+stage1").replace({"seed": 7, "train.steps": 8})

@@ -134,6 +134,7 @@ def test_layers_that_are_computed_again_change_no_gradient(recipe, dropout):
     same(found[1], found[0], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.full
 def test_layers_that_are_computed_again_keep_their_inputs_alone_and_are_no_other_run(batch):
     """Bytes at the end of the forward pass, which the estimate counts by saved_tensors_hooks."""
     deep = {"model__vision__depth": 6, "model__text__depth": 6, "model__fusion_depth": 4}
@@ -147,6 +148,7 @@ def test_layers_that_are_computed_again_keep_their_inputs_alone_and_are_no_other
     assert alone.replace({"train.accumulate": 2}).fingerprint != alone.fingerprint
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", ["shards", "accumulate", "checkpoint_activations"])
 def test_a_run_resumes_bit_for_bit(way, tmp_path):
     short = {"train__steps": 4, "train__save_every": 2, "train__validate_every": 0, "name": "parts"}

@@ -85,6 +85,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("change", CHANGES)
 def test_no_loss_nor_its_gradient_waits(change):
     p = batches.pretraining(**CHANGES[change]).train()

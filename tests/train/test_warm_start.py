@@ -95,6 +95,7 @@ def test_variants_of_a_seed_share_it(run, stage1, tmp_path):
     assert prior_runs.stage1(get("smoke+stage1", seed=1)).fingerprint != stage1.config.fingerprint
 
 
+@pytest.mark.full
 def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
     """Through a resume, and without the folder that it came from."""
     config = get("smoke+stage1+no_guidance", **{"model.vision.drop_path": 0.5, "objectives.mim.start": 0.0})
@@ -144,6 +145,7 @@ def test_a_frozen_target_without_its_weights_is_refused(tmp_path):
     assert (folder / "state.pt").read_bytes() == state
 
 
+@pytest.mark.full
 def test_a_run_brings_everything_and_its_tokenizer_and_only_another_targets_head_starts_fresh(run, tmp_path):
     source = tmp_path / "source" / "seed0"
     shutil.copytree(run.folder, source)

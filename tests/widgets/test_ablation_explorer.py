@@ -80,6 +80,7 @@ def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(
     assert "curves.csv" in (said := xw.AblationExplorer(study).message) and "Put a good copy back" in said
 
 
+@pytest.mark.full
 def test_the_first_curve_is_the_chosen_metrics_loss() -> None:
     first_curve = xfm_widgets.ablation_explorer.first_curve
     study = Study.load(STUDIES / "mends-strengths")

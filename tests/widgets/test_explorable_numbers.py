@@ -49,6 +49,7 @@ def value(cell: str) -> float | None:
 # ---- numbers
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("effect", STORY["effects"], ids=lambda e: f"{e['arm']}, {e['metric']}")
 def test_an_effect_is_its_row_of_the_study_and_its_seeds_are_the_table_s(effect: dict[str, Any]) -> None:
     row = effects(effect["study"]).loc[(effect["arm"], effect["metric"])]

@@ -124,6 +124,7 @@ def test_what_are_no_numbers_is_refused_or_said(form: str, tmp_path: Path) -> No
             xw.RetrievalExplorer(replace(pairs("a"), similarity=np.asarray(values)[:3, :3]))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_numbers_that_are_not_finite_leave_no_view_broken(value: float, tmp_path: Path) -> None:
     answer = {"box": (value, 1, 1, 1), "attention": np.full((2, 2, 4, 5), value)}

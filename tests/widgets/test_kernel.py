@@ -80,6 +80,7 @@ def opened(client: Any) -> Page:
     return page
 
 
+@pytest.mark.full
 def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: Any) -> None:
     page = opened(client)
     client.execute("order.append(view.wait())")

@@ -265,6 +265,7 @@ def test_every_output_and_attention_is_pytorchs(kind: str) -> None:
     assert max(largest.values()) < TOLERANCE, largest
 
 
+@pytest.mark.full
 def test_the_shipped_checkpoint_says_what_it_says_in_pytorch() -> None:
     lab = xfm.load("demo")
     largest = differences(lab.model, lab.tokenizer, 62)
@@ -311,6 +312,7 @@ answer(data.cases.map(({ rgb, text, objects, random, targets }) => targets.map((
 GRADIENTS = 1e-3  # of the largest number of an attribution
 
 
+@pytest.mark.full
 def test_every_attribution_in_the_page_is_pythons() -> None:
     model, lab = small({"model.vision.image_size": 24, "model.fusion_depth": 2}), xfm.load("demo")
     rounded, rng = as_in_page(model), np.random.default_rng(0)

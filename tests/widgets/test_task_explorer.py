@@ -120,6 +120,7 @@ def test_the_score_of_an_answer_is_its_likelihood(made: Callable[..., TaskRun]) 
     assert lab._removals.before == {f"answer {answer}": pytest.approx(expected, abs=1e-4)}
 
 
+@pytest.mark.full
 def test_either_picture_of_two_is_attributed(made: Callable[..., TaskRun]) -> None:
     view = xw.TaskExplorer.of(made("nlvr2"))
     labs = [view.attribute(picture, methods=["occlusion"]) for picture in (0, 1)]
@@ -133,6 +134,7 @@ def test_either_picture_of_two_is_attributed(made: Callable[..., TaskRun]) -> No
         xw.TaskExplorer.of(made("synset", published=False)).attribute()
 
 
+@pytest.mark.full
 def test_controls_are_named_compared_and_asked_for_what_they_see(made: Callable[..., TaskRun]) -> None:
     plain, scratch = made("nlvr2"), made("nlvr2", scratch=True)
     unseen = [made("nlvr2", hidden=what) for what in ("pictures", "texts")]

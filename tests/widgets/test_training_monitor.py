@@ -63,6 +63,7 @@ def plain(run: Run) -> list[dict[str, Any]]:
     return [{k: v for k, v in r.items() if k not in ("seconds", "waited")} for r in run.metrics()]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, trained, tmp_path, workers):
     own = config.replace({"data.workers": workers})
