@@ -36,18 +36,18 @@ STOREYS: dict[str, dict[str, int]] = {
 CEILINGS = {
     "base": 875,
     "model": 1540,
-    "data": 3469,
+    "data": 3479,
     "runs": 1082,
     "diagnostics": 375,
     "train": 1558,
     "files": 1926,
-    "explain": 2736,
+    "explain": 2742,
     "tasks": 6631,
-    "plots": 2528,
-    "study": 4233,
+    "plots": 2529,
+    "study": 4235,
     "lab": 250,
     "cli": 656,
-    "tools": 5283,
+    "tools": 5299,
     "views": 5411,
 }
 EXEMPT = {  # from LIMITS, each for a reason
