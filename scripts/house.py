@@ -44,7 +44,7 @@ CEILINGS = {
     "explain": 2736,
     "tasks": 6631,
     "plots": 2528,
-    "study": 4233,
+    "study": 4235,
     "lab": 250,
     "cli": 656,
     "tools": 5283,

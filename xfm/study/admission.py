@@ -135,8 +135,8 @@ def _learnt(spec: Spec, variant: str, studies: Sequence[Measurements]) -> Admiss
     failed = [check for check in checks if not check.admitted]
     why = "; ".join(f"{check.metric}: {check.why}" for check in failed)
     why = why if checks else "no run of its config has measured what it trains"
-    about = ", ".join(check.metric for check in failed) or count(len(checks), "metric")
-    about = about if checks else f"{', '.join(trained(spec.configs[variant]))}, not measured"
+    names = ", ".join(check.metric for check in failed) or count(len(checks), "metric")
+    about = names if checks else f"{', '.join(trained(spec.configs[variant]))}, not measured"
     return _of_arm("learnt", variant, why, about, max((check.n for check in checks), default=0))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
-from functools import lru_cache
 from pathlib import Path
 
 from ..base.fields import nearest
@@ -21,15 +20,12 @@ from .variants import require_name
 _FROZEN = "A confirmatory study stays as it was written down. Give the changed one another name, and fresh seeds"
 
 
-_parsed = lru_cache(Spec.from_json)  # its configs and their fingerprints take most of the time of opening a study
-
-
 def read_spec(folder: Path) -> Spec:
     """The spec of a study's folder. StudyError without one, ConfigError for one that cannot be run."""
     path = folder / "spec.json"
     require_name("study", folder.name)
     try:
-        spec = _parsed(path.read_text("utf-8"))
+        spec = Spec.from_json(path.read_text("utf-8"))
     except FileNotFoundError:
         names = sorted(p.parent.name for p in folder.parent.glob("*/spec.json"))
         existing = f"{nearest(folder.name, names, after=' ')}there are {', '.join(names) or 'none'}"

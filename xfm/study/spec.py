@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, get_args
 
 from .. import recipes
@@ -231,6 +231,7 @@ class Spec:
         return json.dumps(self._tree(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
+    @lru_cache  # making configs and their fingerprints takes most of the time of opening a study
     def from_json(cls, text: str) -> Spec:
         """Reads what `to_json` wrote. ConfigError for another field or type, ValueError for a text that is no JSON."""
         tree: Any = parse_json(text)
