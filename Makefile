@@ -9,9 +9,9 @@ PY := $(VENV)/bin/python
 export PYTHONDONTWRITEBYTECODE :=
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -p no:nbval -n $(JOBS) --dist worksteal
 NBVAL = XFM_SCALE=smoke OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120
-# those of `make test`; 03 opens the run that 02 trains
-NOTEBOOKS := 00_start_here 02_pretrain 04_stop_gradient
-LAST := 03_evaluate
+# those of `make test`, two lanes side by side; 03 opens the run that 02 trains
+SECOND_LANE := 00_start_here 04_stop_gradient
+FIRST_LANE := 02_pretrain 03_evaluate
 notebooks_of = $(patsubst %,notebooks/%.ipynb,$(1))
 PIP_QUIET := $(if $(V),,--quiet)
 
@@ -69,12 +69,11 @@ unit: $(VENV)/dev.stamp
 	@echo '== unit tests'
 	@$(PYTEST) -m 'not full' --ignore tests/browser tests
 
-# loadfile: a notebook's cells are one process's
 notebooks: $(VENV)/dev.stamp
 	@echo '== notebooks, at smoke scale'
 	@rm -rf runs/smoke runs/smoke-lesson runs/[23]-steps  # of an earlier recipe, perhaps
-	@$(NBVAL) -n $(JOBS) --dist loadfile $(call notebooks_of,$(NOTEBOOKS))
-	@$(NBVAL) $(call notebooks_of,$(LAST))
+	@$(NBVAL) $(call notebooks_of,$(FIRST_LANE)) & first=$$!; \
+	$(NBVAL) $(call notebooks_of,$(SECOND_LANE)); second=$$?; wait $$first && exit $$second
 
 # a JupyterLab a process; where there is no Chromium it says so (XFM_BROWSER=required makes that a failure)
 browser: $(VENV)/dev.stamp
@@ -85,10 +84,11 @@ full: $(VENV)/dev.stamp
 	@echo '== tests that only test-all runs: hosts, widths, the attack, slow processes'
 	@$(PYTEST) -m full tests
 
+# loadfile: a notebook's cells are one process's
 lessons: $(VENV)/dev.stamp
 	@echo '== the other notebooks, at smoke scale'
 	@$(NBVAL) -n $(JOBS) --dist loadfile \
-	  $(filter-out $(call notebooks_of,$(NOTEBOOKS) $(LAST)),$(wildcard notebooks/*.ipynb))
+	  $(filter-out $(call notebooks_of,$(SECOND_LANE) $(FIRST_LANE)),$(wildcard notebooks/*.ipynb))
 
 # part of `make full`, and alone; XFM_ATTACK=long takes an hour (docs/reliability.md)
 attack: $(VENV)/dev.stamp

@@ -205,6 +205,7 @@ def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling()
     assert shares.get_xlim()[0] < -0.07 and losses.get_xlim()[0] > 6
 
 
+@pytest.mark.full
 def test_a_family_of_many_results_is_legible_and_has_pages_of_whole_tasks() -> None:
     names = ["naming", "order of words in captions that say where something is", "minimal pairs (agreement)"]
     conditions = ["", "ITC", "right - wrong picture, with the longest condition that anybody would ever think of"]
@@ -541,6 +542,7 @@ def test_attention_is_a_picture_or_a_matrix_a_head(inputs, name):
         assert words.count("head ") == layers * heads and PHOTO.credit in words
 
 
+@pytest.mark.full
 def test_curves_and_the_leaderboard(inputs):
     methods = ["saliency", "edges"]
     found = {m: faithfulness.perturbation_curves(inputs, attribute(inputs, m)) for m in methods}

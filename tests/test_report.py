@@ -188,6 +188,7 @@ def test_nothing_from_data_becomes_html(run: Run, tmp_path: Path, monkeypatch: p
     assert "Nothing was evaluated" in write_report(Run.open(folder)).read_text("utf-8")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("DONE", None, "not finished; train it to the end"),
     ("metrics.jsonl", "", r"metrics.jsonl: has no records"),

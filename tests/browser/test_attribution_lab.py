@@ -44,6 +44,7 @@ def scores(shown, *rows: tuple[str, list[str]]) -> None:
         expect(shown.locator(f"tr[data-target={target}] td.xfm-number")).to_have_text(texts)
 
 
+@pytest.mark.full
 def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebook, offline, tmp_path):
     book = notebook(CELL)
     shown = book.view()

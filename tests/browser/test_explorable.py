@@ -113,6 +113,7 @@ def test_arrow_keys_walk_from_the_first_screen_to_the_last_and_each_says_what_is
     expect(page.locator(".xfm-explorable")).to_have_attribute("data-screen", SCREENS[-1])
 
 
+@pytest.mark.full
 def test_a_slider_keeps_its_arrow_keys_and_its_state_goes_into_the_address(opened: Any) -> None:
     page = opened("#stop?step=3")
     before = page.evaluate(SAID)[1]
@@ -177,6 +178,7 @@ def test_a_picture_of_the_reader_s_own_is_looked_at(opened: Any, tmp_path: Path)
     expect(page.locator(".ex-now")).to_contain_text("“no.png” is no picture")
 
 
+@pytest.mark.full
 def test_hidden_patches_and_quiz_answers_are_chosen_by_hand(opened: Any) -> None:
     page = opened("#guidance?map=yours&hidden=0.7")
     page.locator("[data-target='14']").click()
@@ -191,6 +193,7 @@ def test_hidden_patches_and_quiz_answers_are_chosen_by_hand(opened: Any) -> None
     expect(page.locator("[data-valve]")).to_have_attribute("data-valve", "open")
 
 
+@pytest.mark.full
 def test_what_a_hand_can_choose_in_a_picture_the_keys_can_and_the_focus_stays(opened: Any) -> None:
     page = opened("#guidance?map=yours&hidden=0.7")
     page.locator(".ex-scene").focus()
@@ -218,6 +221,7 @@ WATCH_MOTION = """() => {
 }"""
 
 
+@pytest.mark.full
 def test_arrows_losses_and_boxes_move_together_over_the_training(opened: Any) -> None:
     """At every measured step the screen has the two runs' numbers of the committed table."""
     watched = STORY["watched"]
@@ -256,6 +260,7 @@ def written(cosine: float) -> str:
     return f"{cosine:.2f}".replace("-", "−")
 
 
+@pytest.mark.full
 def test_a_switch_moves_what_it_changes_and_nothing_where_motion_is_unwanted(opened: Any) -> None:
     page = opened("#routing", ready=False)
     page.evaluate(WATCH_MOTION)
@@ -312,6 +317,7 @@ SWIPE = """(by) => {
 }"""
 
 
+@pytest.mark.full
 def test_a_swipe_turns_the_screen_and_a_tap_does_not(opened: Any) -> None:
     page = opened("#routing")
     for by, expected in ((-10, "routing"), (-120, "stop"), (120, "routing")):
@@ -359,6 +365,7 @@ def pairings(scene: dict[str, Any], image: np.ndarray) -> list[tuple[np.ndarray,
     return [(image, scene["caption"]), (other, scene["caption"]), (image, scene["other"]["caption"])]
 
 
+@pytest.mark.full
 def test_present_fills_the_screen_and_is_left_again(opened: Any) -> None:
     page = opened("#seeds")
     page.set_viewport_size({"width": 1920, "height": 1080})

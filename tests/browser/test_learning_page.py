@@ -108,6 +108,7 @@ def test_the_stop_lets_nothing_through(page: Page, file: Path) -> None:
     assert float(page.locator("[data-edge=itm-language]").get_attribute("data-norm") or 0) > 0
 
 
+@pytest.mark.full
 def test_an_address_restores_the_state_and_a_seed_its_training(page: Page, file: Path) -> None:
     opened(page, file, "#screen=losses&seed=3&stop=off&guidance=pixels&speed=1 step a second")
     assert page.get_by_role("spinbutton").input_value() == "3"
@@ -123,6 +124,7 @@ def test_an_address_restores_the_state_and_a_seed_its_training(page: Page, file:
     assert shown[0] == shown[1]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("script, said", [(NO_WORKER, "one step a frame"), (NO_WORKER + NO_WASM, "JavaScript one")])
 def test_it_trains_without_a_worker_and_without_webassembly(page: Page, file: Path, script: str, said: str) -> None:
     page.add_init_script(script)

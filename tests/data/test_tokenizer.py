@@ -73,6 +73,7 @@ def test_files(tokenizer: Tokenizer, tmp_path: Path) -> None:
         Tokenizer.load(file)
 
 
+@pytest.mark.full
 def test_training_is_deterministic_and_refuses_bad_sizes() -> None:
     names: dict[str, str] = {}
     exec(CORPUS, names)

@@ -109,6 +109,7 @@ def test_a_signal_during_the_test_ends_what_would_come_next(tmp_path: Path, monk
     assert run.done and ended.value.said == f"finished, in {run.folder}"
 
 
+@pytest.mark.full
 def test_one_that_another_process_trains_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, looked = TaskRun.of(short(), tmp_path), list[str]()
     lock = TaskRun.lock

@@ -201,6 +201,7 @@ def test_boxes_are_grounded_wherever_they_come_from(add_pictures, model, config,
     assert find_result(results, "grounding", "acc@0.5").baseline == 1.0, "one large box is no better than the baseline"
 
 
+@pytest.mark.full
 def test_results_say_which_direction_is_better(results: Evaluation) -> None:
     controls = {"any object's box", "swapped phrase", "ITC, shuffled pairs", "wrong picture", "no picture", "n-gram",
                 "ITM, another picture", "bag of words", "<s>, another object's box", "words, another object's box",

@@ -31,6 +31,7 @@ def saliency(model, i: int, scene, target: str, about: int) -> dict[str, float]:
     return faithfulness_report(asked, attribute(asked, "saliency")).scores
 
 
+@pytest.mark.full
 def test_means_are_those_of_the_single_questions(model, board):
     found = [saliency(model, i, scene, "itm", i % len(scene.objects)) for i, scene in enumerate(SCENES)]
     for score in SCORES:

@@ -185,6 +185,7 @@ def test_words_and_held_out_names_are_named_once() -> None:
     assert {phrase: SEEN.never(phrase) for phrase in NEVER} == NEVER
 
 
+@pytest.mark.full
 def test_of_a_world_all_its_phrases_are_known_and_its_held_out_concepts_are_not() -> None:
     seen = seen_words(DATA)
     scenes = [DATA.world.scene("test", i) for i in range(20)]

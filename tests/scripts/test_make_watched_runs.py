@@ -39,6 +39,7 @@ def test_every_kept_step_is_measured_and_the_last_as_the_evaluation_does(watched
     assert arm["measured"][0]["language"] != arm["measured"][-1]["language"]
 
 
+@pytest.mark.full
 def test_a_probe_is_what_the_run_has(watched: Any) -> None:
     run, arm = watched
     for ours, theirs in zip(arm["probes"], run.probes(), strict=True):
@@ -48,6 +49,7 @@ def test_a_probe_is_what_the_run_has(watched: Any) -> None:
             assert {m: n for m, n in ours["norm"][name].items() if n is not None} == pytest.approx(known, rel=1e-4)
 
 
+@pytest.mark.full
 def test_guidance_is_a_mean_over_the_masks_that_hide_a_patch(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run, _ = watched
     context = EvalContext(run.model(), run.config, run.tokenizer(), "validation")

@@ -88,6 +88,7 @@ def test_step_0_is_kept_of_what_others_are_compared_with(tmp_path, measuring):
     assert len(study.results()) == 6, "no rows of theirs"
 
 
+@pytest.mark.full
 def test_the_untrained_model_is_measured_as_the_trained_one(tmp_path):
     """What a training at no rate ends with is what it began with, warm start and all."""
     study = tiny("still", tmp_path, variants=["xfm"], changes=TINY | {"train.lr": 1e-12, "train.muon_lr": 0.0})

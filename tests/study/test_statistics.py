@@ -60,6 +60,7 @@ def test_the_detectable_effect_is_the_tables(d, n):
     assert detectable(n) <= d < detectable(n - 1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("tests", "n"), [(1, 3), (1, 6), (3, 8), (9, 10), (24, 12), (8, 16)])
 def test_the_detectable_effect_is_found_in_80_of_100_studies(tests, n):
     """At the level of every family that Holm's test can decide, and uncorrected; sign flips find less than the t-test

@@ -105,6 +105,7 @@ def test_interrupted_it_leaves_the_same_file(probed, config, tmp_path, step):
     assert left(run, tmp_path, 12).probes() == probed.probes()
 
 
+@pytest.mark.full
 def test_drift_is_counted_from_the_warm_start_also_after_a_resume(tmp_path):
     changes = {"train.steps": 4, "train.warmup": 1, "train.save_every": 2, "train.probe_every": 2}
     config = recipes.get("smoke+stage1").replace(changes)

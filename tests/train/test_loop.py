@@ -192,6 +192,7 @@ def computed(mask, multiple):
     return min(-(-int(mask.sum()) // multiple) * multiple, mask.numel())
 
 
+@pytest.mark.full
 def test_flops_are_the_closed_form_streams_add_up_and_what_joins_later_costs_nothing_before():
     """Every product of the language encoder and of the head; the backward pass does each twice."""
     config = recipes.get("smoke+text_only")
@@ -217,6 +218,7 @@ def test_flops_are_the_closed_form_streams_add_up_and_what_joins_later_costs_not
     assert counted(SMOKE, step=0)[0] < counted(SMOKE, step=5)[0] < counted(SMOKE, step=11)[0]
 
 
+@pytest.mark.full
 def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     cli.main(["pretrain", "smoke+stage1", "--dry-run", "--flow.mim-target", "frozen", "--train.keep", "5"])
@@ -235,6 +237,7 @@ def test_no_step_is_timed_that_may_compile(tmp_path):
     assert joins and [r["step"] for r in records] == [step for step in range(1, 6) if step not in joins]
 
 
+@pytest.mark.full
 def test_a_part_of_the_batch_stands_for_the_whole_and_keeps_its_own_activations(monkeypatch):
     config = SMOKE.replace({f"data.{s}": 16 for s in ("pairs", "regions", "images", "texts")})
     config = config.replace({"data.region_images": 8, "data.fusion_batch": 0})
@@ -253,6 +256,7 @@ def test_a_part_of_the_batch_stands_for_the_whole_and_keeps_its_own_activations(
     assert some.memory == pytest.approx(whole.memory, rel=0.15)
 
 
+@pytest.mark.full
 def test_what_is_trained_first_is_not_counted_and_an_estimate_is_one_processs(monkeypatch):
     monkeypatch.setattr(estimating, "_timing_run", lambda some: 0.5)
     plain, taught = (str(estimate(recipes.get(name))) for name in ("smoke", "smoke+text_stage1+guide_clip"))

@@ -60,6 +60,7 @@ def test_masked_patches_predict_the_runs_own_tokens(teacher, tmp_path):
     assert norms["MIM head"] and norms["vision"]
 
 
+@pytest.mark.full
 def test_a_taught_run_trains_resumes_and_opens_without_its_teacher(teacher, tmp_path):
     own = copied(teacher, tmp_path / "own")
     config = taught(own.folder, train__steps=4)

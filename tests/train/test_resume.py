@@ -129,6 +129,7 @@ def test_a_signal_to_the_whole_group_reaches_no_loader(number, config, trained, 
     assert_same(run.folder, trained.folder)
 
 
+@pytest.mark.full
 def test_breaking_out_saves_and_ends_the_loaders(config, tmp_path, goes_on):
     left(config.replace({"data.workers": 1}), tmp_path, 2)
     assert not multiprocessing.active_children()

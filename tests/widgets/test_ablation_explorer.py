@@ -121,6 +121,7 @@ def test_a_study_that_cannot_be_read_says_why(tmp_path: Path):
     assert view.payload["metrics"] == [] and view.figure()._repr_png_()
 
 
+@pytest.mark.full
 def test_the_committed_study_fits(tmp_path: Path):
     study = Study.load(STUDIES / "insulation")
     view = xw.AblationExplorer(study)

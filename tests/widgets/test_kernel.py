@@ -103,6 +103,7 @@ def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: An
         client.get_iopub_msg(timeout=0)
 
 
+@pytest.mark.full
 def test_a_pause_is_heard_before_the_cells_that_are_waiting(client: Any, tmp_path: Path) -> None:
     """As in a notebook that is run at once: the message stands in line behind all cells."""
     page, sign = opened(client), tmp_path / "sent"

@@ -370,6 +370,7 @@ answer({
 )
 
 
+@pytest.mark.full
 def test_trust_in_the_page_is_pythons() -> None:
     """Numbers of any kind: with ties, without a positive one, none but zeros; with ground truth and without."""
     model, lab = small({"model.vision.image_size": 24, "model.fusion_depth": 2}), xfm.load("demo")
@@ -491,6 +492,7 @@ def test_a_page_has_the_heads_that_its_view_asks() -> None:
     assert match[0] == match[1]
 
 
+@pytest.mark.full
 def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None:
     for view in alive(xfm.load("demo")).values():
         path = tmp_path / "view.html"
@@ -516,6 +518,7 @@ def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:
         assert not (tmp_path / "view.html").exists()
 
 
+@pytest.mark.full
 def test_views_of_runs_replay_what_they_have(tmp_path: Path) -> None:
     study = Study.load(Path(__file__).resolve().parents[2] / "studies" / "insulation")
     for view in (xw.GradientFlow([]), xw.TrainingMonitor(tmp_path), xw.AblationExplorer(study)):

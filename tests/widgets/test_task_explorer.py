@@ -109,6 +109,7 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(task, 
     assert state["payload"]["title"] == TRAINABLE[task].title
 
 
+@pytest.mark.full
 def test_the_score_of_an_answer_is_its_likelihood(made: Callable[..., TaskRun]) -> None:
     """Of a question: the decoder's, of all tokens of the answer."""
     view = xw.TaskExplorer.of(made("vqa"))
