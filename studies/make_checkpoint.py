@@ -2,7 +2,7 @@
 
     python studies/make_checkpoint.py [--root runs] [--recipe pretrained] [--name demo]
 
-Two hours at most on two cores; a finished run is only evaluated and copied, an unfinished one goes on.
+Five hours of one core beside other work; a finished run is only evaluated and copied, an unfinished one goes on.
 """
 
 from __future__ import annotations
