@@ -56,9 +56,9 @@ def demo() -> RunConfig:
 
 
 def pretrained() -> RunConfig:
-    """Recipe of the bundled checkpoint: a wider demo at 96 px, phrases in three forms, captions in many words; five hours
-    of one thread beside other work. The language encoder is trained alone first (AdamW); joint training is seven times
-    as long, with that encoder at a tenth of the rate so that it forgets less."""
+    """Recipe of the bundled checkpoint: a wider demo at 96 px, phrases in three forms, captions in many words; five
+    hours of one thread beside other work. The language encoder is trained alone first (AdamW); joint training is
+    seven times as long, with that encoder at a tenth of the rate so that it forgets less."""
     return demo().replace(
         {
             **{"name": "pretrained", "init_from": "stage1:text", "stage1_steps": 40_000},
