@@ -182,12 +182,15 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(
     )
     offered, add = page.get_by_label("another method"), page.get_by_role("button", name="Add")
     offered.select_option("occlusion")
+    page.evaluate(  # observed from before the key, since it may be done before a question
+        "() => new MutationObserver(() => { globalThis.computing ||="
+        " [...document.querySelectorAll('[role=alert]')].some(e => /Computing occlusion for itm/.test(e.textContent))"
+        " && [...document.querySelectorAll('button[aria-disabled=true]')].some(e => e.textContent === 'Add'); })"
+        ".observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true })"
+    )
     add.focus()
     press(page, "Enter")
-    page.wait_for_function(  # at once, since it may be done before a second question
-        "() => [...document.querySelectorAll('[role=alert]')].some(e => e.textContent.includes('Computing occlusion"
-        " for itm')) && [...document.querySelectorAll('button[aria-disabled=true]')].some(e => e.textContent === 'Add')"
-    )
+    page.wait_for_function("() => globalThis.computing")
     offered.select_option("shapley")
     occlusion = page.get_by_role("group", name="occlusion, for itm")
     occlusion.get_by_text("the scores").wait_for()
