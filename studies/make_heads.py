@@ -2,7 +2,7 @@
 
     python studies/make_heads.py [--root runs] [--only vqa] [--controls]
 
-A quarter of an hour of one core; finished fine-tunings are only rounded, tested and copied. The encoders stay as they
+Half an hour of one core; finished fine-tunings are only rounded, tested and copied. The encoders stay as they
 are, so that one model answers all tasks. Weights are kept as float16; results.json has the results of the rounded ones.
 With --controls their controls are trained instead, by the same recipes without pre-training, pictures or texts, and
 only the results are kept, in heads.json.
