@@ -20,7 +20,7 @@ def put_together(view: xw.AblationExplorer, kind: str, rows: list[int]) -> str:
     return "\n".join([*text["head"], *(text["rows"][i] for i in rows), *text["foot"]]) + "\n"
 
 
-def test_it_holds_the_studys_own_tables(tmp_path: Path):
+def test_it_holds_the_studys_own_tables_and_bands_of_its_seeds(tmp_path: Path):
     study = made(tmp_path)
     view = xw.AblationExplorer(study)
     effects, pairs = study.effects(), study.pairs()
@@ -42,11 +42,7 @@ def test_it_holds_the_studys_own_tables(tmp_path: Path):
     view.rows, view.metric = "metric", "naming, accuracy"
     assert view.data()["metric"].unique().tolist() == ["naming, accuracy"]
     assert view.figure()._repr_png_()[0].startswith(b"\x89PNG") and view.figure("seeds") and view.figure("curves")
-
-
-def test_bands_are_of_the_seeds(tmp_path: Path):
-    view = xw.AblationExplorer(made(tmp_path))
-    band = view.payload["curves"]["language: drift from the start"]["xfm"]
+    band = view.payload["curves"]["language: drift from the start"]["xfm"]  # of the seeds
     values = np.array([[step * 0.1 + seed / 100 for step in (0, 4, 8)] for seed in range(6)])
     assert band["steps"] == [0, 4, 8] and band["n"] == 6
     assert band["mean"] == pytest.approx(values.mean(0)) and band["most"] == pytest.approx(values.max(0))
@@ -81,18 +77,19 @@ def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(
 
 @pytest.mark.full
 def test_the_first_curve_is_the_chosen_metrics_loss() -> None:
-    first_curve = xfm_widgets.ablation_explorer.first_curve
     study = Study.load(STUDIES / "mends-strengths")
     view = xw.AblationExplorer(study)
-    assert all(metric["better"] for metric in view.payload["metrics"]), "no controls"
     assert (view.metric, view.curve) == ("language, loss (nats)", "MLM, texts: training loss")
     curves = view.payload["curves"]
-    assert next(iter(curves)).startswith("all, weighted"), "which is no metric's loss"
-    assert first_curve("validation/regions/bbp", curves) == "BBP, regions: training loss"
-    assert first_curve("naming, accuracy", curves) == next(iter(curves)), "it has no loss"
-    assert first_curve("language, accuracy", {}) == ""
     held_out = curves | {"MLM, texts: held-out loss": curves["MLM, texts: training loss"]}
-    assert first_curve("language, accuracy", held_out) == "MLM, texts: held-out loss", "where it is more than a point"
+    for metric, known, curve in (
+        ("validation/regions/bbp", curves, "BBP, regions: training loss"),
+        ("naming, accuracy", curves, next(iter(curves))),  # it has no loss
+        ("language, accuracy", {}, ""),
+        ("language, accuracy", held_out, "MLM, texts: held-out loss"),  # where it is more than a point
+    ):
+        assert xfm_widgets.ablation_explorer.first_curve(metric, known) == curve
+    assert next(iter(curves)).startswith("all, weighted") and all(m["better"] for m in view.payload["metrics"])
     assert xw.AblationExplorer(study, curve="ITC, pairs: held-out loss").curve == "ITC, pairs: held-out loss"
 
 

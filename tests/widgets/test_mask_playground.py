@@ -80,30 +80,20 @@ def test_what_fails_or_is_not_given_is_said(tmp_path: Path):
         xw.MaskPlayground(IMAGE, WORDS, 3, None)
 
 
-def test_of_a_model_it_shows_what_the_playground_says(model, tmp_path: Path):
-    given, mask = (model, TOKENIZER, SCENE.image, SCENE.caption.text), CONFIG.data.mask
-    view = xw.MaskPlayground.of(*given, mask)
+def test_of_a_model_it_shows_its_guesses_in_a_given_sentence_and_in_the_readers(model, tmp_path: Path):
+    view = xw.MaskPlayground.of(model, TOKENIZER, SCENE.image, SCENE.caption.text, CONFIG.data.mask)
+    given = view.drawn["pieces"]
     view.hide_at_random(0)
-    assert len(view.hidden_patches) == mask.image_patches
-    expected = masked_predictor(*given)(*view.hidden())
-    np.testing.assert_allclose(np.frombuffer(view.answer["agreement"], "<f4"), expected["agreement"], rtol=1e-5)
-    assert [w["place"] for w in view.answer["words"]] == view.hidden_pieces
-    assert view.answer["words"][0]["with"]["truth"] == pytest.approx(expected["words"][0]["with"]["truth"])
+    assert len(view.hidden_patches) == CONFIG.data.mask.image_patches
+    assert_it_guesses(view, masked_predictor(model, TOKENIZER, SCENE.image, SCENE.caption.text))
     page = view.to_html(tmp_path / "a.html").read_text("utf-8")
     assert offline_pages.state(page)["answer"]["of"] == {"patches": view.hidden_patches, "pieces": view.hidden_pieces}
     assert len(page.encode()) < 140_000 + 3 * len(SCENE.image.tobytes())
-
-
-def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one_and_gives_it_back(model):
-    view = xw.MaskPlayground.of(model, TOKENIZER, SCENE.image, SCENE.caption.text, hidden_pieces=[1, 2])
-    given = view.drawn["pieces"]
     view.typed = "a red car"
     assert view.drawn["pieces"] != given and len(view.drawn["owner"]) == len(view.drawn["pieces"])
     assert view.hidden_pieces == []
     view.hidden_pieces = [2]
-    asked = masked_predictor(model, TOKENIZER, SCENE.image, "a red car")(*view.hidden())["words"][0]
-    assert view.answer["words"][0]["piece"] == asked["piece"]
-    assert view.answer["words"][0]["with"]["truth"] == pytest.approx(asked["with"]["truth"])
+    assert_it_guesses(view, masked_predictor(model, TOKENIZER, SCENE.image, "a red car"))
     view.typed = "very " * 200
     assert "must be of at most" in view.message or "tokens" in view.message
     view.typed = ""
@@ -113,3 +103,11 @@ def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one_and_gives_it
     alone = xw.MaskPlayground(IMAGE, WORDS, 2, Predict())
     alone.typed = "a lion"
     assert "has no model. Make it with MaskPlayground.of(...)" in alone.message
+
+
+def assert_it_guesses(view: xw.MaskPlayground, predict: Any) -> None:
+    expected = predict(*view.hidden())
+    np.testing.assert_allclose(np.frombuffer(view.answer["agreement"], "<f4"), expected["agreement"], rtol=1e-5)
+    assert [word["place"] for word in view.answer["words"]] == view.hidden_pieces
+    found, asked = view.answer["words"][0], expected["words"][0]
+    assert found["piece"] == asked["piece"] and found["with"]["truth"] == pytest.approx(asked["with"]["truth"])

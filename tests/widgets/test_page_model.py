@@ -39,10 +39,9 @@ answer(data.texts.map((text) => { const { ids, pieces, owner, words } = tokenize
   return [ids, pieces, owner, words, tokenizer.encode(text, 30)]; }));
 """
 TOKENS = [
-    " a", "a ", "  a  b\t\nc\r\n", "\x85a\x85 b", "\ufeffa \ufeff", "\x1c a \x1f b", "don't we'll I'M they'VE it''s 's",
-    "\xe9 e\u0301", "ΣΑΣ ẞ ŉ ǅ", "\u4e2d\u6587kana \u30ab", "\uff11\uff12 \xbd \xb2 \u2167 \u0663", "<pad> a <pad>",
-    "<s>", "a  <mask>  b<mask>c", "<MASK> <S>", "<unk><unk>", "<mas", "a<s>b </s>", "!?.,;:", "a_b __ -_-",
-    "\xa0a\xa0\xa0b", "\u1680 \u180e", "\ufdd0", "0" * 500, "ab " * 800,
+    " a", "  a  b\t\nc\r\n", "\x85a\x85 b", "\ufeffa \ufeff", "\x1c a \x1f b", "don't we'll I'M they'VE it''s 's",
+    "ΣΑΣ ẞ ŉ ǅ", "\u4e2d\u6587kana \u30ab", "\uff11\uff12 \xbd \xb2 \u2167 \u0663", "<s>", "0" * 500,
+    "a  <mask>  b<mask>c<unk><unk>", "<MASK> <S> <mas", "!?.,;:a_b __ -_-", "\xa0a\xa0\xa0b\u1680 \u180e", "ab " * 800,
 ]  # fmt: skip
 
 

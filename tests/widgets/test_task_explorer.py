@@ -199,25 +199,22 @@ def test_the_share_that_is_right_is_told_by_confidence() -> None:
 
 
 def test_what_is_no_answer_and_other_wrong_things_are_refused_by_name() -> None:
-    def view(*models: Answered, item: Item | None = None) -> xw.TaskExplorer:
-        return xw.TaskExplorer("t", lambda _: item or Item(("a",)), models)
-
-    one = Answered("a", ["x"], [1.0])
-    wrong: dict[str, Callable[[], Any]] = {
-        r"models\[0\].scores.shape": lambda: view(Answered("a", ["x"], [1.0, 0.0])),
-        r"models\[0\].scores = \[nan\]: must be from 0 to 1": lambda: view(Answered("a", ["x"], [np.nan])),
-        r"models\[0\].scores.dtype": lambda: view(Answered("a", ["x"], ["1"])),
-        r"models\[0\].confidences = \[2.0\]": lambda: view(Answered("a", ["x"], [1.0], [2.0])),
-        r"models\[0\].name = 5": lambda: view(Answered(5, ["x"], [1.0])),  # type: ignore[arg-type]
-        "models = 5: must be 1 to 4": lambda: view(*[one] * 5),
-        r"models\[1\].answers = 0": lambda: view(one, Answered("b", [], [])),
-        r"example\(0\).texts = 5": lambda: view(one, item=Item((5,))),  # type: ignore[arg-type]
-        r"example\(0\).images": lambda: view(one, item=Item((), ("no.png",))),
-        "No model was given": lambda: own().trace(),
-    }
-    for said, make in wrong.items():
+    one, item = Answered("a", ["x"], [1.0]), Item(("a",))
+    for said, models, shown in (
+        (r"models\[0\].scores.shape", [Answered("a", ["x"], [1.0, 0.0])], item),
+        (r"models\[0\].scores = \[nan\]: must be from 0 to 1", [Answered("a", ["x"], [np.nan])], item),
+        (r"models\[0\].scores.dtype", [Answered("a", ["x"], ["1"])], item),
+        (r"models\[0\].confidences = \[2.0\]", [Answered("a", ["x"], [1.0], [2.0])], item),
+        (r"models\[0\].name = 5", [Answered(5, ["x"], [1.0])], item),  # type: ignore[arg-type]
+        ("models = 5: must be 1 to 4", [one] * 5, item),
+        (r"models\[1\].answers = 0", [one, Answered("b", [], [])], item),
+        (r"example\(0\).texts = 5", [one], Item((5,))),  # type: ignore[arg-type]
+        (r"example\(0\).images", [one], Item((), ("no.png",))),
+    ):
         with pytest.raises(ConfigError, match=said):
-            make()
+            xw.TaskExplorer("t", lambda _, shown=shown: shown, models)
+    with pytest.raises(ConfigError, match="No model was given"):
+        own().trace()
     assert "No test items" in own(n=0).message and own(n=0).data().empty and own(n=0).figure().bytes()
 
 
