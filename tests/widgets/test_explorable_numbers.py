@@ -123,18 +123,18 @@ def test_the_first_screen_is_light_and_its_policy_names_its_one_script_and_style
 
 
 @pytest.fixture(scope="module")
-def story() -> dict[str, Any]:
-    return site.story_of(xfm.load("demo"))
+def story(lab: xfm.Lab) -> dict[str, Any]:
+    return site.story_of(lab)
 
 
-def test_every_word_of_the_caption_is_one_piece(story: dict[str, Any]) -> None:
-    lab, caption = xfm.load("demo"), story["scene"]["caption"]
+def test_every_word_of_the_caption_is_one_piece(story: dict[str, Any], lab: xfm.Lab) -> None:
+    caption = story["scene"]["caption"]
     assert caption == STORY["pair"]["caption"]
     assert len(lab.tokenizer.encode(caption, 64)) == len(caption.split()) + 2 == len(STORY["pair"]["unigram"])
 
 
-def test_a_removed_object_is_gone_and_nothing_else_changes(story: dict[str, Any]) -> None:
-    lab, scene = xfm.load("demo"), story["scene"]
+def test_a_removed_object_is_gone_and_nothing_else_changes(story: dict[str, Any], lab: xfm.Lab) -> None:
+    scene = story["scene"]
     whole = lab.scene(STORY["pair"]["index"], concepts=tuple(STORY["pair"]["concepts"])).image
     assert scene["image"] == whole.tobytes()
     side = len(whole)
@@ -178,8 +178,8 @@ answer(worst);
 """
 
 
-def test_a_dot_product_is_what_the_encoder_s_attention_is_made_of(story: dict[str, Any]) -> None:
-    lab, scene = xfm.load("demo"), story["scene"]
+def test_a_dot_product_is_what_the_encoder_s_attention_is_made_of(story: dict[str, Any], lab: xfm.Lab) -> None:
+    scene = story["scene"]
     payload = sent(page_model(lab.model, lab.tokenizer))
     given = {"payload": payload, "caption": scene["caption"], "image": sent({"weights": scene["image"]})["weights"]}
     worst = javascript.run(DECODE + INNER, given)

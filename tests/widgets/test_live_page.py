@@ -33,8 +33,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     return said
 
 
-def test_the_model_goes_to_a_page_that_asks_part_by_part(sent: Sent) -> None:
-    lab = xfm.load("demo")
+def test_the_model_goes_to_a_page_that_asks_part_by_part(sent: Sent, lab: xfm.Lab) -> None:
     view = xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion")
     assert not sent
     hear(view, "model")
@@ -56,8 +55,8 @@ def test_the_model_goes_to_a_page_that_asks_part_by_part(sent: Sent) -> None:
     assert not sent
 
 
-def test_the_code_that_comes_with_the_weights_answers_every_such_view(sent: Sent) -> None:
-    views, digests = list[Any](alive(xfm.load("demo")).values()), set()
+def test_the_code_that_comes_with_the_weights_answers_every_such_view(sent: Sent, lab: xfm.Lab) -> None:
+    views, digests = list[Any](alive(lab).values()), set()
     for view in views:
         hear(view, "model")
         digests.add(sent[-1][0]["model"]["digest"])
@@ -73,8 +72,7 @@ def test_the_code_that_comes_with_the_weights_answers_every_such_view(sent: Sent
         assert f"'{view._answers()}'" in str(view._esm)
 
 
-def test_bytes_that_a_view_needs_beside_the_model_travel_as_bytes(sent: Sent) -> None:
-    lab = xfm.load("demo")
+def test_bytes_that_a_view_needs_beside_the_model_travel_as_bytes(sent: Sent, lab: xfm.Lab) -> None:
     view = xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab))
     view._given = lambda: {"longest": 3, "pictures": b"abc", "list": [b"d", None]}  # type: ignore[method-assign]
     hear(view, "model")
@@ -83,8 +81,7 @@ def test_bytes_that_a_view_needs_beside_the_model_travel_as_bytes(sent: Sent) ->
     assert buffers == [b"abc", b"d"]
 
 
-def test_python_says_what_it_is_done_with_behind_what_it_tells(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = xfm.load("demo")
+def test_python_says_what_it_is_done_with_behind_what_it_tells(sent: Sent, lab: xfm.Lab) -> None:
     view = xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion")
     told: list[Any] = []
     view.observe(lambda change: told.append(("answer", len(sent))), "answer")
@@ -102,8 +99,7 @@ def test_python_says_what_it_is_done_with_behind_what_it_tells(sent: Sent, monke
     assert len(sent) == 4
 
 
-def test_a_view_without_a_model_sends_and_writes_none_and_says_who_has_one(sent: Sent, tmp_path: Path) -> None:
-    lab = xfm.load("demo")
+def test_a_view_without_a_model_sends_and_writes_none_and_says_so(sent: Sent, tmp_path: Path, lab: xfm.Lab) -> None:
     image, axis = lab.scene(7).image, TokenAxis(("<s>", "a", "</s>"), (-1, 0, -1), ("a",))
     own = explain.Target("twice itm", lambda out: 2 * out.itm, "itm")
     study = Study("own", "smoke", ["xfm", "no_stop_gradient"], seeds=[0], root=tmp_path)
@@ -128,8 +124,8 @@ def test_a_view_without_a_model_sends_and_writes_none_and_says_who_has_one(sent:
 
 
 @pytest.mark.full
-def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None:
-    for view in alive(xfm.load("demo")).values():
+def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path, lab: xfm.Lab) -> None:
+    for view in alive(lab).values():
         path = tmp_path / "view.html"
         without, living = (view.to_html(path, model=model).read_text("utf-8") for model in (False, True))
         assert "createModel" not in without and len(without) < 1_300_000
@@ -137,8 +133,8 @@ def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None
         assert len(str(Embedded(living, "a view", 600))) < MARIMO_MOST
 
 
-def test_a_page_sends_a_picture_of_ones_own_to_python() -> None:
-    lab, file = xfm.load("demo"), BytesIO()
+def test_a_page_sends_a_picture_of_ones_own_to_python(lab: xfm.Lab) -> None:
+    file = BytesIO()
     Image.fromarray(PICTURE).save(file, "PNG")
     good, views = coded(file.getvalue()), alive(lab)
     for view in views.values():

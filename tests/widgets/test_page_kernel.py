@@ -7,6 +7,7 @@ from typing import Any
 
 import javascript
 import numpy as np
+import pytest
 import torch
 from page import coded, few_pairs, near, small
 
@@ -15,7 +16,15 @@ import xfm_widgets as xw
 from xfm import explain
 from xfm.config import MaskConfig
 from xfm.explain.box_prediction import SeenWords
+from xfm.model import XFM
 from xfm_widgets.page_model import as_in_page
+
+
+@pytest.fixture(scope="module")
+def in_page(lab: xfm.Lab) -> XFM:
+    """With the weights that the page has."""
+    return as_in_page(lab.model)
+
 
 # One kernel on a model that only remembers; `steps` set traits or ask for acts; a picture is decoded to `rgba`.
 KERNEL = """
@@ -89,10 +98,8 @@ def plain(value: Any) -> Any:
     return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
-    lab = xfm.load("demo")
-    model = as_in_page(lab.model)
-    view = xw.RetrievalExplorer.of(model, lab.config, lab.tokenizer, few_pairs(lab, model))
+def test_a_query_of_ones_own_is_ranked_as_in_python(lab: xfm.Lab, in_page: XFM) -> None:
+    view = xw.RetrievalExplorer.of(in_page, lab.config, lab.tokenizer, few_pairs(lab, in_page))
     view._seen = SeenWords(frozenset({"a", "big", "lion", "red"}), ("car",))
     typed, long = "a big lion below a qwertz car", "lion " * 90
     steps = [{"set": {"typed": typed}}, {"set": {"typed": long}}, {"send": ["picture", SENT]},
@@ -115,10 +122,9 @@ def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
     assert found[5]["own_scores"] == own and not found[5]["message"] and [*view.own_scores] == ["image to text"]
 
 
-def test_phrases_in_pictures_of_ones_own_are_found_as_in_python() -> None:
-    lab = xfm.load("demo")
-    model, scenes = as_in_page(lab.model), [lab.scene(7, objects=2), lab.scene(8)]
-    view = xw.GroundingPad.of(model, lab.tokenizer, scenes)
+def test_phrases_in_pictures_of_ones_own_are_found_as_in_python(lab: xfm.Lab, in_page: XFM) -> None:
+    scenes = [lab.scene(7, objects=2), lab.scene(8)]
+    view = xw.GroundingPad.of(in_page, lab.tokenizer, scenes)
     typed, first = "a yellow thing", scenes[1].phrases[0].text
     steps = [{"set": {"phrase": typed}}, {"set": {"scene": 1}}, {"send": ["picture", SENT]}, {"set": {"phrase": typed}},
              {"set": {"phrase": "a " * 90}}, {"set": {"scene": 0}}]  # fmt: skip
@@ -142,24 +148,22 @@ PHRASES = [
 ]  # fmt: skip
 
 
-def test_any_phrase_is_found_and_its_words_are_told_apart_as_in_python() -> None:
-    lab = xfm.load("demo")
-    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+def test_any_phrase_is_found_and_its_words_are_told_apart_as_in_python(lab: xfm.Lab, in_page: XFM) -> None:
+    scene = lab.scene(7, objects=2)
     seen = SeenWords(frozenset({"the", "red", "lion", "of", "ok's"}), ("ice cream", "blue", "c++"), ("the", "don't"))
-    view = xw.GroundingPad.of(model, lab.tokenizer, scene)
-    view._model = model, lab.tokenizer, seen
+    view = xw.GroundingPad.of(in_page, lab.tokenizer, scene)
+    view._model = in_page, lab.tokenizer, seen
     found = told(view, [{"set": {"phrase": phrase}} for phrase in PHRASES], ["newest"])
-    predict = explain.box_predictor(model, lab.tokenizer, scene.image, seen)
+    predict = explain.box_predictor(in_page, lab.tokenizer, scene.image, seen)
     expected = xw.GroundingPad(scene.image, dict.fromkeys(PHRASES, (0, 0, 9, 9)), predict).found
     near([one["newest"]["answer"] for one in found], [{**expected[p], "iou": None} for p in PHRASES], "phrases")
 
 
-def test_what_is_hidden_in_a_picture_of_ones_own_is_guessed_as_in_python() -> None:
-    lab = xfm.load("demo")
-    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+def test_what_is_hidden_in_a_picture_of_ones_own_is_guessed_as_in_python(lab: xfm.Lab, in_page: XFM) -> None:
+    scene = lab.scene(7, objects=2)
     text, read = scene.caption.text, ["answer", "pixels", "payload", "credit", "hidden_patches"]
     mask = MaskConfig(image_patches=12)
-    view = xw.MaskPlayground.of(model, lab.tokenizer, scene.image, text, mask, credit="someone")
+    view = xw.MaskPlayground.of(in_page, lab.tokenizer, scene.image, text, mask, credit="someone")
     hidden = {"hidden_patches": [0, 7, 8], "hidden_pieces": [1, 3]}
     steps = [{"set": hidden}, {"send": ["picture", SENT]}, {"send": ["hide at random"]}]
     found = told(view, steps, read)
@@ -183,8 +187,7 @@ LAB_STEPS = [
 ]
 
 
-def test_removals_and_methods_in_the_page_are_pythons() -> None:
-    lab = xfm.load("demo")
+def test_removals_and_methods_in_the_page_are_pythons(lab: xfm.Lab) -> None:
     model = as_in_page(small({"model.vision.image_size": 24, "model.fusion_depth": 2}))
     rows, columns = np.indices((24, 24))
     masks = {"a lion": (rows < 16) & (columns < 10), "__proto__": (rows >= 8) & (columns >= 14)}
@@ -220,8 +223,7 @@ def test_removals_and_methods_in_the_page_are_pythons() -> None:
     assert own["payload"]["match"] != found[0]["payload"]["match"]
 
 
-def test_a_method_of_a_state_is_computed_when_it_is_opened() -> None:
-    lab = xfm.load("demo")
+def test_a_method_of_a_state_is_computed_when_it_is_opened(lab: xfm.Lab) -> None:
     view = xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion"), ["occlusion"])
     message = "Not restored: something else."
     steps = [{"set": {"methods": ["occlusion", "rollout"], "message": message}}]
@@ -233,11 +235,10 @@ def test_a_method_of_a_state_is_computed_when_it_is_opened() -> None:
     assert "methods = 'none'" in view.message
 
 
-def test_a_sentence_of_ones_own_is_traced_as_in_python() -> None:
-    lab = xfm.load("demo")
-    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+def test_a_sentence_of_ones_own_is_traced_as_in_python(lab: xfm.Lab, in_page: XFM) -> None:
+    scene = lab.scene(7, objects=2)
     text, typed = scene.caption.text, "two unbelievably big lions"
-    view = xw.TraceExplorer.of(model, lab.tokenizer, scene.image, text)
+    view = xw.TraceExplorer.of(in_page, lab.tokenizer, scene.image, text)
     steps = [{"set": {"typed": typed}}, {"set": {"typed": "a " * 90}}, {"set": {"typed": ""}},
              {"send": ["picture", SENT]}]  # fmt: skip
     found = told(view, steps, ["sent", "a", "message"])

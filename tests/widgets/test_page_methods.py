@@ -120,8 +120,7 @@ def test_trust_in_the_page_is_pythons(model: XFM) -> None:
     assert len({np.sign(one["beyond"]).sum() for one in expected}) > 1
 
 
-def test_a_box_is_there_before_its_candidates() -> None:
-    lab = xfm.load("demo")
+def test_a_box_is_there_before_its_candidates(lab: xfm.Lab) -> None:
     script = """
 import { grounder } from "./page_model/page_grounding.js";
 const { find, ready } = grounder(model, bytes(data.rgb), payload.seeds.candidates);

@@ -57,8 +57,7 @@ def texts_of_all_kinds() -> list[str]:
     return [text for text in (*captions, *glosses, *TOKENS, *strange, *drawn) if text.strip()]
 
 
-def test_texts_have_the_same_tokens_pieces_and_words() -> None:
-    lab = xfm.load("demo")
+def test_texts_have_the_same_tokens_pieces_and_words(lab: xfm.Lab) -> None:
     texts = texts_of_all_kinds()
     assert len(texts) > 10_000
     found = javascript.run(TOKENIZE, {"tokenizer": page_model(lab.model, lab.tokenizer)["tokenizer"], "texts": texts})
@@ -69,8 +68,8 @@ def test_texts_have_the_same_tokens_pieces_and_words() -> None:
         assert (tuple(pieces), tuple(owner), tuple(words)) == (axis.pieces, axis.owner, axis.words), repr(text)
 
 
-def test_what_is_no_text_is_refused_on_both_sides() -> None:
-    lab, texts = xfm.load("demo"), ["", " \t\u2003\x1f", "a \ud800 b", "\udfff", "a " * 300]
+def test_what_is_no_text_is_refused_on_both_sides(lab: xfm.Lab) -> None:
+    texts = ["", " \t\u2003\x1f", "a \ud800 b", "\udfff", "a " * 300]
     for text in texts:
         with pytest.raises(ConfigError):
             lab.inputs(np.zeros((48, 48, 3), np.uint8), text)
@@ -96,8 +95,7 @@ answer(data.texts.map(isRefused));
         ({"added_tokens": [{"rstrip": True}]}, "<s>"),
     ],
 )
-def test_a_tokenizer_that_the_page_does_not_know_is_refused(changes: dict[str, Any], named: str) -> None:
-    lab = xfm.load("demo")
+def test_a_tokenizer_that_the_page_does_not_know_is_refused(changes: dict[str, Any], named: str, lab: xfm.Lab) -> None:
     tree = json.loads(lab.tokenizer.backend.to_str())
     for key, change in changes.items():
         if isinstance(change, list):
@@ -109,8 +107,7 @@ def test_a_tokenizer_that_the_page_does_not_know_is_refused(changes: dict[str, A
         page_model(lab.model, SimpleNamespace(backend=backend))  # type: ignore[arg-type]
 
 
-def test_an_encoder_or_an_attention_that_the_page_does_not_know_is_refused() -> None:
-    lab = xfm.load("demo")
+def test_an_encoder_or_an_attention_that_the_page_does_not_know_is_refused(lab: xfm.Lab) -> None:
     config = lab.model.config
     for named, own in {
         "encoder = 'open_clip'": replace(config, vision=replace(config.vision, encoder="open_clip")),
@@ -211,8 +208,7 @@ SHIPPED = pytest.param("the shipped checkpoint", marks=pytest.mark.full)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, SHIPPED])
-def test_every_output_and_attention_is_pytorchs(kind: str) -> None:
-    lab = xfm.load("demo")
+def test_every_output_and_attention_is_pytorchs(kind: str, lab: xfm.Lab) -> None:
     largest = differences(small(KINDS[kind]) if kind in KINDS else lab.model, lab.tokenizer, 62)
     assert max(largest.values()) < TOLERANCE, largest
 
@@ -220,8 +216,7 @@ def test_every_output_and_attention_is_pytorchs(kind: str) -> None:
 MATCH = DECODE + "answer(data.pairs.map(([rgb, text]) => model.itm(model.outputs(model.inputs(bytes(rgb), text)))));"
 
 
-def test_pictures_of_the_world_match_texts_as_in_python_with_all_bits() -> None:
-    lab = xfm.load("demo")
+def test_pictures_of_the_world_match_texts_as_in_python_with_all_bits(lab: xfm.Lab) -> None:
     scenes = [lab.scene(i) for i in range(8)]
     pairs = [(s.image, text) for i, s in enumerate(scenes) for text in (s.caption.text, scenes[i - 1].caption.text)]
     plain = [(coded(image.tobytes()), text) for image, text in pairs]
@@ -230,8 +225,7 @@ def test_pictures_of_the_world_match_texts_as_in_python_with_all_bits() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-3, rtol=0)
 
 
-def test_a_page_has_the_heads_that_its_view_asks() -> None:
-    lab = xfm.load("demo")
+def test_a_page_has_the_heads_that_its_view_asks(lab: xfm.Lab) -> None:
     whole = page_model(lab.model, lab.tokenizer)
     part = with_heads(whole, ("itc", "itm"))
     heads = {name.split(".")[1] for name in part["tensors"] if name.startswith("objectives.")}

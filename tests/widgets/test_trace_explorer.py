@@ -99,8 +99,8 @@ def test_two_traces_are_subtracted_where_they_are_of_one_size():
             xw.TraceExplorer({"one": one, "two": other}, shown="A−B").weights()
 
 
-def test_runs_are_compared_in_one_call_and_saved_for_a_paper():
-    lab, scene = xfm.load("demo"), xfm.load("demo").scene(0)
+def test_runs_are_compared_in_one_call_and_saved_for_a_paper(lab: xfm.Lab):
+    scene = lab.scene(0)
     view = xw.TraceExplorer.of_runs({"lab": lab, "loaded": "demo"}, scene.image, scene.text, shown="A−B", map="cross")
     assert (view.a, view.b) == ("lab", "loaded") and not view.weights().any()
     view.shown = "A"
@@ -172,8 +172,7 @@ def test_what_is_missing_is_said(tmp_path):
     xw.TraceExplorer(example(pieces=1), map="language").figure()._repr_png_()
 
 
-def test_python_traces_sentences_of_ones_own():
-    lab = xfm.load("demo")
+def test_python_traces_sentences_of_ones_own(lab: xfm.Lab):
     view = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion", typed="two red cars")
     assert view.payload["traces"]["your own"]["pieces"] == ["<s>", "two", "red", "cars", "</s>"] and view.a == "given"
     view.typed = "a " * 90
