@@ -147,35 +147,7 @@ def test_a_removed_object_is_gone_and_nothing_else_changes(story: dict[str, Any]
         assert lab.inputs(without, scene["caption"]).score() < lab.inputs(whole, scene["caption"]).score()
 
 
-INNER = """
-import { innerNumbers, dotProduct } from "./explorable/inner_numbers.js";
-import { noMaps } from "./page_model/page_questions.js";
-const given = model.inputs(bytes(data.image), data.caption);
-const maps = noMaps();
-model.outputs(given, {}, maps);
-const inner = innerNumbers(payload);
-const [words, patches, heads] = [given.tokens.ids.length, model.grid ** 2, model.config.text_heads];
-const worst = {};
-for (const [name, map, queries, keys, skip] of [["language", "language", words, words, 0],
-    ["fusion", "cross", words, patches + 1, 0], ["vision", "vision", patches + 1, patches + 1, 1]])
-  worst[name] = maps[map].map((weights, layer) => {
-    const inside = inner[name](layer, given);
-    const width = inside.queries.length / (queries - skip);
-    let most = 0;
-    for (let head = 0; head < heads; head++)
-      for (let i = skip; i < queries; i++) {
-        const row = weights.subarray((head * queries + i) * keys, (head * queries + i + 1) * keys);
-        const score = (j) => dotProduct(inside, heads, width, head, i - skip, j - skip).score;
-        // a softmax is known by its ratios, also where one of its keys is unknown
-        const best = row.indexOf(row.subarray(skip).reduce((a, b) => Math.max(a, b)), skip);
-        const top = score(best);
-        for (let j = skip; j < keys; j++)
-          most = Math.max(most, Math.abs(row[best] * Math.exp(score(j) - top) - row[j]));
-      }
-    return most;
-  });
-answer(worst);
-"""
+INNER = Path(__file__).with_name("inner_numbers.js").read_text("utf-8")
 
 
 def test_a_dot_product_is_what_the_encoder_s_attention_is_made_of(story: dict[str, Any], lab: xfm.Lab) -> None:

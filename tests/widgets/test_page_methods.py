@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import javascript
@@ -18,38 +19,7 @@ from xfm.model import XFM
 from xfm_widgets import attributions
 from xfm_widgets.page_model import as_in_page, page_model
 
-HEAD = """
-import { faithfulness, stepsTo } from "./page_model/page_faithfulness.js";
-import { attributors } from "./page_model/page_methods.js";
-import { question } from "./page_model/page_targets.js";
-const floats = (base64) => new Float32Array(bytes(base64).buffer);
-const ended = (work) => {
-  while ("next" in work) {
-    const { done, value } = work.next();
-    if (done) return value;
-  }
-  return work;
-};
-"""
-ATTRIBUTE = """
-answer(data.cases.map(({ rgb, text, objects, random, targets }) => targets.map((target) => {
-  const of = attributors(model, objects, { ...payload.seeds, random });
-  const asked = question(model, bytes(rgb), text, target);
-  return Object.fromEntries(Object.entries(of).map(([name, method]) => {
-    const { pieces, patches } = ended(method(asked));
-    return [name, [[...pieces], [...patches]]];
-  }));
-})));
-"""
-FAITHFUL = """
-answer({
-  steps: Array.from({ length: 300 }, (_, count) => stepsTo(count)),
-  reports: data.cases.map(({ rgb, text, target, pieces, patches }) => {
-    const rows = { pieces: floats(pieces), patches: floats(patches) };
-    return ended(faithfulness(model, question(model, bytes(rgb), text, target), rows, payload.seeds, target.truth));
-  }),
-});
-"""
+SCRIPT = DECODE + Path(__file__).with_name("page_methods.js").read_text("utf-8")
 GRADIENTS = 1e-3  # of the largest number of an attribution
 
 
@@ -58,21 +28,20 @@ def model() -> XFM:
     return small({"model.vision.image_size": 24, "model.fusion_depth": 2})
 
 
-def told(script: str, model: XFM, cases: list[dict[str, Any]]) -> Any:
-    payload = sent(page_model(model, xfm.load("demo").tokenizer))
-    return javascript.run(DECODE + HEAD + script, {"payload": payload, "cases": cases})
+def told(ask: str, model: XFM, lab: xfm.Lab, cases: list[dict[str, Any]]) -> Any:
+    return javascript.run(SCRIPT, {"ask": ask, "payload": sent(page_model(model, lab.tokenizer)), "cases": cases})
 
 
 @pytest.mark.full
-def test_every_attribution_in_the_page_is_pythons(model: XFM) -> None:
-    tokenizer, rounded, rng = xfm.load("demo").tokenizer, as_in_page(model), np.random.default_rng(0)
+def test_every_attribution_in_the_page_is_pythons(model: XFM, lab: xfm.Lab) -> None:
+    rounded, rng = as_in_page(model), np.random.default_rng(0)
     masks = {"one": np.zeros((24, 24), bool), "two": np.zeros((24, 24), bool)}
     masks["one"][:16, :8], masks["two"][8:, 4:] = True, True
     cases, asked = [], []
     texts = {"a big crocodile on the left": "crocodile", "two lions , unbelievably many !": "unbelievably"}
     for text, word in texts.items():
         image = rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)
-        inputs = [explain.make_inputs(rounded, tokenizer, image, text, target, masks)
+        inputs = [explain.make_inputs(rounded, lab.tokenizer, image, text, target, masks)
                   for target in ("itm", "itc", "box x", f"word {word}")]  # fmt: skip
         targets = [attributions.page_target(one) for one in inputs]
         patches = [np.flatnonzero(mask).tolist() for mask in inputs[0].object_patches().values()]
@@ -81,7 +50,7 @@ def test_every_attribution_in_the_page_is_pythons(model: XFM) -> None:
         cases.append({"rgb": coded(image.tobytes()), "text": text, "objects": patches, "random": seed,
                       "targets": targets})  # fmt: skip
     assert [len(case["targets"][-1]["places"]) for case in cases] == [1, 6], "pieces of a word"
-    for inputs, by_target in zip(asked, told(ATTRIBUTE, model, cases), strict=True):
+    for inputs, by_target in zip(asked, told("attributions", model, lab, cases)["told"], strict=True):
         for one, by_method in zip(inputs, by_target, strict=True):
             assert by_method.keys() == explain.METHODS.keys() == attributions.IN_PAGE.keys()
             for method, rows in by_method.items():
@@ -95,14 +64,14 @@ def test_every_attribution_in_the_page_is_pythons(model: XFM) -> None:
 
 
 @pytest.mark.full
-def test_trust_in_the_page_is_pythons(model: XFM) -> None:
+def test_trust_in_the_page_is_pythons(model: XFM, lab: xfm.Lab) -> None:
     """Numbers of any kind: with ties, without a positive one, none but zeros; with ground truth and without."""
     text, truth = "a big crocodile left of two lions", np.zeros((24, 24), bool)
     image = np.random.default_rng(2).integers(0, 256, (24, 24, 3)).astype(np.uint8)
     truth[3:20, 6:13] = True
-    tokenizer, rounded, cases, expected = xfm.load("demo").tokenizer, as_in_page(model), [], []
+    rounded, cases, expected = as_in_page(model), [], []
     for target in ("itm", "itc", "box x", "word lions"):
-        plain = explain.make_inputs(rounded, tokenizer, image, text, target)
+        plain = explain.make_inputs(rounded, lab.tokenizer, image, text, target)
         names = torch.tensor([word == 2 for word in plain.words.owner])
         for inputs in (plain, replace(plain, truth=truth, name_pieces=names)):
             base = explain.attribute(inputs, "occlusion")
@@ -114,9 +83,9 @@ def test_trust_in_the_page_is_pythons(model: XFM) -> None:
                 pieces, patches = (coded(v.numpy().astype("<f4").tobytes()) for v in (a.text, a.patches))
                 cases.append({"rgb": coded(image.tobytes()), "text": text, "pieces": pieces, "patches": patches,
                               "target": attributions.page_target(inputs, report)})  # fmt: skip
-    found = told(FAITHFUL, model, cases)
+    found = told("trust", model, lab, cases)
     assert found["steps"] == [torch.linspace(0, n, min(12, n) + 1).round().int().tolist() for n in range(300)]
-    near(found["reports"], expected, "trust")
+    near(found["told"], expected, "trust")
     assert len({np.sign(one["beyond"]).sum() for one in expected}) > 1
 
 
