@@ -68,9 +68,12 @@ class Page:
         self.hear(lambda m: m["parent_header"].get("msg_id") == asked and m["content"].get("execution_state") == "idle")
 
     def said(self, by: str) -> str:
-        """What a cell prints."""
-        told = self.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == by)
-        return told["content"]["text"]
+        """What a cell prints, a line."""
+        text = ""
+        while not text.endswith("\n"):
+            told = self.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == by)
+            text += told["content"]["text"]
+        return text
 
 
 def opened(client: Any) -> Page:

@@ -77,8 +77,9 @@ def test_without_a_model_a_query_of_ones_own_is_refused_and_a_wrong_answer_is_sa
     view.typed = "a cat"
     assert "No `score` was given" in view.message and view.own_scores == {}
     before = view.data()
-    view.show(np.zeros((60, 40, 3), np.uint8))
-    assert "No `score` was given" in view.message and not view.own and view.data().equals(before)
+    with pytest.raises(ConfigError, match="No `score` was given"):
+        view.show(np.zeros((60, 40, 3), np.uint8))
+    assert not view.own and view.data().equals(before)
     wrong = xw.RetrievalExplorer(made(), score=lambda *_: OwnScores(np.zeros(N + 1), None))
     wrong.typed, wrong.own = "a cat", True
     assert "score(...).itc.shape = (7,): must be (6,)" in wrong.message
