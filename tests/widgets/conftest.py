@@ -7,7 +7,13 @@ import conforming
 import pytest
 from explain.conftest import inputs, model  # noqa: F401  fixtures
 
+import xfm
 from xfm_widgets.view import View
+
+
+@pytest.fixture(scope="session")
+def lab() -> xfm.Lab:
+    return xfm.load("demo")
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,12 @@
 """Every view of every kind of source: it is built, drawn, tabled and written, or says in one sentence what it lacks."""
 
-import tarfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from photographs import captions, coco, photographs, table
+from photographs import captions, photographs, table
 
 import xfm
 import xfm_widgets as xw
@@ -36,35 +35,20 @@ def boxes_alone(folder: Path) -> str:
     return table(folder, [*rows, f"{names[0]},a thing,9 9 9 9"], "image,phrase,box")
 
 
-def folder_of_classes(folder: Path) -> str:
-    for kind in ("owl", "red_fox"):
-        photographs(folder / kind, COUNT)
-    photographs(folder / "owl", 2 * COUNT)
+def folder_of(folder: Path, **counts: int) -> str:
+    for kind, count in counts.items():
+        photographs(folder / kind, count)
     return f"folder:{folder}"
-
-
-def folder_without_classes(folder: Path) -> str:
-    photographs(folder, COUNT)
-    return f"folder:{folder}"
-
-
-def shards(folder: Path) -> str:
-    with tarfile.open(folder / "shard-000.tar", "w") as tar:
-        for i, name in enumerate(photographs(folder, COUNT)):
-            (folder / f"{i}.txt").write_text(f"picture {i}", "utf-8")
-            tar.add(folder / name, f"{i:04}.png")
-            tar.add(folder / f"{i}.txt", f"{i:04}.txt")
-    return str(folder / "shard-{000..000}.tar")
 
 
 def texts(folder: Path) -> str:
     return table(folder, [f"text number {i}" for i in range(COUNT)], "text number", "words.txt")
 
 
-SOURCES: dict[str, Callable[[Path], str] | None] = {
-    "drawn world": None, "captions": captions, "captions with boxes": boxed, "boxes alone": boxes_alone,
-    "folder": folder_of_classes, "folder without classes": folder_without_classes, "shards": shards, "coco": coco,
-    "texts": texts,
+SOURCES: dict[str, Callable[[Path], str] | None] = {  # those of shards and COCO hold what tables hold
+    "drawn world": None, "captions": captions, "captions with boxes": boxed, "boxes alone": boxes_alone, "texts": texts,
+    "folder": lambda folder: folder_of(folder, owl=2 * COUNT, red_fox=COUNT),
+    "folder without classes": lambda folder: folder_of(folder, **{".": COUNT}),
 }  # fmt: skip
 
 
@@ -83,6 +67,10 @@ def lab(source: str, tmp_path_factory: pytest.TempPathFactory) -> xfm.Lab:
         for _ in pretrain(config, folder / "runs"):
             pass
     return xfm.load(Run.of(config, folder / "runs").folder)
+
+
+def first(lab: xfm.Lab) -> tuple[Any, ...]:
+    return lab.model, lab.tokenizer, lab.scene(0).image, lab.scene(0).text
 
 
 def ablation(lab: xfm.Lab) -> xw.View:
@@ -109,11 +97,10 @@ MAKE: dict[str, Callable[[Any], xw.View]] = {
     "AttributionLab": lambda lab: xw.AttributionLab.of(lab.inputs(lab.scene(0)), ["occlusion"]),
     "GradientFlow": lambda lab: xw.GradientFlow(lab.run.probes()),
     "GroundingPad": pad,
-    "MaskPlayground": lambda lab: xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(0).image, lab.scene(0).text,
-        lab.config.data.mask, hidden_patches=[0]),
+    "MaskPlayground": lambda lab: xw.MaskPlayground.of(*first(lab), lab.config.data.mask, hidden_patches=[0]),
     "RetrievalExplorer": lambda lab: xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, data=lab.data),
     "TaskExplorer": task,
-    "TraceExplorer": lambda lab: xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(0).image, lab.scene(0).text),
+    "TraceExplorer": lambda lab: xw.TraceExplorer.of(*first(lab)),
     "TrainingMonitor": lambda lab: xw.TrainingMonitor(lab.run),
 }  # fmt: skip
 

@@ -14,10 +14,10 @@ MAKE = """
 import time
 import xfm_widgets as xw
 
-def slow(of=10**6):
-    for step in range(of):
+def slow():
+    for step in range(10**6):
         time.sleep(0.002)
-        yield {"run": "slow", "step": step, "of": of, "loss": 1.0}
+        yield {"run": "slow", "step": step, "of": 10**6, "loss": 1.0}
 
 order = []
 view = xw.TrainingMonitor(live=slow())
@@ -67,15 +67,18 @@ class Page:
     def idle_after(self, asked: str) -> None:
         self.hear(lambda m: m["parent_header"].get("msg_id") == asked and m["content"].get("execution_state") == "idle")
 
+    def said(self, by: str) -> str:
+        """What a cell prints, a line."""
+        text = ""
+        while not text.endswith("\n"):
+            told = self.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == by)
+            text += told["content"]["text"]
+        return text
+
 
 def opened(client: Any) -> Page:
-    made = client.execute(MAKE)
-    said = ""
-    while "id " not in said:
-        message = client.get_iopub_msg(timeout=LONG)
-        assert message["msg_type"] != "error", message["content"]
-        said += message["content"].get("text", "")
-    page = Page(client, said.split("id ")[1].strip())
+    page, made = Page(client, ""), client.execute(MAKE)
+    page.comm = page.said(made).split("id ")[1].strip()
     page.idle_after(made)
     return page
 
@@ -96,8 +99,7 @@ def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: An
     page.hear(lambda _: page.state["step"] > still)
     page.send({"method": "custom", "content": {"do": "stop"}})
     page.until(running=False)
-    end = page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == later)
-    assert end["content"]["text"] == "[True, 'a later cell'] False\n", "cells run in their order, once"
+    assert page.said(later) == "[True, 'a later cell'] False\n", "cells run in their order, once"
     page.idle_after(later)
     with pytest.raises(queue.Empty):
         client.get_iopub_msg(timeout=0)
@@ -115,11 +117,8 @@ def test_a_pause_is_heard_before_the_cells_that_are_waiting(client: Any, tmp_pat
     third = client.execute("view.stop(); view.wait(); print('the third')")
     page.choose(paused=True)
     sign.touch()
-    told = page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == second)
-    assert told["content"]["text"] == "True True\n"
-    page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == third)
+    assert page.said(second) == "True True\n" and page.said(third) == "the third\n"
     page.idle_after(third)
     left = client.execute("from xfm_widgets.pausable_work import BETWEEN\nheard = get_ipython().events.callbacks\n"
                           "print([view._between_cells in heard[event] for event in BETWEEN])")  # fmt: skip
-    end = page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == left)
-    assert end["content"]["text"] == "[False, False]\n"
+    assert page.said(left) == "[False, False]\n"

@@ -47,11 +47,10 @@ def test_each_mask_is_asked_once_and_the_answer_is_of_it():
     picture = np.frombuffer(view.pixels, np.uint8).reshape(8, 8, 3)
     assert np.argwhere(picture == 255).tolist() == [[2, 7, 1]] and (picture == 127).sum() == 8 * 8 * 3 - 1
     table = view.data()
-    guess = table[(table["part"] == "word piece")].iloc[0]
+    guess = table.query("part == 'word piece'").iloc[0]
     assert guess[["piece", "guess", "rank", "probability", "picture"]].tolist() == ["lion", "lion", 1, 0.9, True]
-    assert table[table["part"] == "patch"]["agreement"].tolist() == [0.5, 1.0]
-    title, *_ = [t.get_text() for t in view.figure().texts]
-    assert title == "2 of 4 patches and 1 word piece hidden"
+    assert table.query("part == 'patch'")["agreement"].tolist() == [0.5, 1.0]
+    assert view.figure().texts[0].get_text() == "2 of 4 patches and 1 word piece hidden"
 
 
 def test_a_random_mask_hides_as_pretraining_does_and_asks_once():
@@ -60,16 +59,13 @@ def test_a_random_mask_hides_as_pretraining_does_and_asks_once():
     view.hide_at_random(5)
     assert len(view.hidden_patches) == 3 and len(view.hidden_pieces) == 2 and len(predict.asked) == 2
     assert not {0, 4} & set(view.hidden_pieces)
-    first = view.hidden_patches, view.hidden_pieces
+    drawn = [(view.hidden_patches, view.hidden_pieces)]
     view.hidden_patches, view.hidden_pieces = [], []
-    assert view.hidden_patches == view.hidden_pieces == [] and view.answer["words"] == []
-    view.hide_at_random(5)
-    assert (view.hidden_patches, view.hidden_pieces) == first
-    drawn = set()
-    for _ in range(8):
-        view.hide_at_random()
-        drawn.add(tuple(view.hidden_patches))
-    assert len(drawn) > 1
+    assert view.answer["words"] == []
+    for seed in (5, *[None] * 8):
+        view.hide_at_random(seed)
+        drawn.append((view.hidden_patches, view.hidden_pieces))
+    assert drawn[0] == drawn[1] and any(one != drawn[0] for one in drawn[2:])
     assert xw.MaskPlayground(np.zeros((140, 140, 3), np.uint8), WORDS, 14, None)._mask.image_patches == 75
 
 
@@ -84,32 +80,20 @@ def test_what_fails_or_is_not_given_is_said(tmp_path: Path):
         xw.MaskPlayground(IMAGE, WORDS, 3, None)
 
 
-def test_of_a_model_it_shows_what_the_playground_says(model, tmp_path: Path):
-    given, mask = (model, TOKENIZER, SCENE.image, SCENE.caption.text), CONFIG.data.mask
-    view = xw.MaskPlayground.of(*given, mask)
-    view.hide_at_random(0)
-    assert len(view.hidden_patches) == mask.image_patches
-    expected = masked_predictor(*given)(*view.hidden())
-    np.testing.assert_allclose(np.frombuffer(view.answer["agreement"], "<f4"), expected["agreement"], rtol=1e-5)
-    assert [w["place"] for w in view.answer["words"]] == view.hidden_pieces
-    assert view.answer["words"][0]["with"]["truth"] == pytest.approx(expected["words"][0]["with"]["truth"])
-    page = view.to_html(tmp_path / "a.html").read_text("utf-8")
-    state = offline_pages.state(page)
-    assert state["answer"]["of"] == {"patches": view.hidden_patches, "pieces": view.hidden_pieces}
-    assert len(page.encode()) < 140_000 + 3 * len(SCENE.image.tobytes())
-
-
-def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one_and_gives_it_back(model):
-    view = xw.MaskPlayground.of(model, TOKENIZER, SCENE.image, SCENE.caption.text, hidden_pieces=[1, 2])
+def test_of_a_model_it_shows_its_guesses_in_a_given_sentence_and_in_the_readers(model, tmp_path: Path):
+    view = xw.MaskPlayground.of(model, TOKENIZER, SCENE.image, SCENE.caption.text, CONFIG.data.mask)
     given = view.drawn["pieces"]
+    view.hide_at_random(0)
+    assert len(view.hidden_patches) == CONFIG.data.mask.image_patches
+    assert_it_guesses(view, masked_predictor(model, TOKENIZER, SCENE.image, SCENE.caption.text))
+    page = view.to_html(tmp_path / "a.html").read_text("utf-8")
+    assert offline_pages.state(page)["answer"]["of"] == {"patches": view.hidden_patches, "pieces": view.hidden_pieces}
+    assert len(page.encode()) < 140_000 + 3 * len(SCENE.image.tobytes())
     view.typed = "a red car"
-    expected = masked_predictor(model, TOKENIZER, SCENE.image, "a red car")
-    assert view.drawn["pieces"] == ["<s>", *(p for p in view.drawn["pieces"][1:-1]), "</s>"] != given
-    assert view.hidden_pieces == [] and len(view.drawn["owner"]) == len(view.drawn["pieces"])
+    assert view.drawn["pieces"] != given and len(view.drawn["owner"]) == len(view.drawn["pieces"])
+    assert view.hidden_pieces == []
     view.hidden_pieces = [2]
-    asked = expected(*view.hidden())["words"][0]
-    assert view.answer["words"][0]["piece"] == asked["piece"]
-    assert view.answer["words"][0]["with"]["truth"] == pytest.approx(asked["with"]["truth"])
+    assert_it_guesses(view, masked_predictor(model, TOKENIZER, SCENE.image, "a red car"))
     view.typed = "very " * 200
     assert "must be of at most" in view.message or "tokens" in view.message
     view.typed = ""
@@ -119,3 +103,11 @@ def test_a_sentence_of_the_readers_takes_the_place_of_the_given_one_and_gives_it
     alone = xw.MaskPlayground(IMAGE, WORDS, 2, Predict())
     alone.typed = "a lion"
     assert "has no model. Make it with MaskPlayground.of(...)" in alone.message
+
+
+def assert_it_guesses(view: xw.MaskPlayground, predict: Any) -> None:
+    expected = predict(*view.hidden())
+    np.testing.assert_allclose(np.frombuffer(view.answer["agreement"], "<f4"), expected["agreement"], rtol=1e-5)
+    assert [word["place"] for word in view.answer["words"]] == view.hidden_pieces
+    found, asked = view.answer["words"][0], expected["words"][0]
+    assert found["piece"] == asked["piece"] and found["with"]["truth"] == pytest.approx(asked["with"]["truth"])

@@ -1,18 +1,25 @@
 """What Python and the browser both compute, they compute alike: a view without a kernel says what its figure says."""
 
+import base64
+from collections.abc import Iterator
 from typing import Any
 
 import javascript
 import numpy as np
+import PIL
 import pytest
 from matplotlib import colormaps
+from page import coded
+from PIL import Image
 
 import xfm_widgets as xw
+from xfm.base.images import prepare
 from xfm.plots.curve_records import smooth
 from xfm.plots.palette import DIVERGING, opacity
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.retrieval_set import RetrievalSet
 from xfm.tasks.world.retrieval import DIRECTIONS
+from xfm_widgets.pages import dense
 from xfm_widgets.task_answers import Answered
 
 SMOOTHED = """
@@ -124,3 +131,44 @@ def test_the_same_examples_of_a_task_are_kept_on_both_sides() -> None:
             sent.append({"items": view.payload["items"], "show": show, "search": search})
             expected.append(view.kept())
     assert javascript.run(KEPT, sent) == expected and len({len(kept) for kept in expected}) > 5
+
+
+# ---- pictures and bytes
+
+RESIZE = """
+answer(data.map(({ rgba, width, height, side }) =>
+  Buffer.from(prepared(new Uint8Array(Buffer.from(rgba, "base64")), width, height, side)).toString("base64")));
+"""
+
+
+def rgba_pictures() -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    sizes = [(1, 1), (1, 7), (48, 48), (48, 96), (49, 48), (47, 48), (5, 3), (200, 64), (333, 517), (96, 96), (31, 100)]
+    for height, width in [*sizes, *rng.integers(1, 160, (40, 2)).tolist()]:
+        picture = rng.integers(0, 256, (height, width, 4)).astype(np.uint8)
+        if rng.random() < 0.5:  # edges, opaque
+            picture[..., :3] = 255 * (picture[..., :3] > 128)
+            picture[..., 3] = 255
+        yield picture
+
+
+def test_pictures_of_any_size_become_the_same_pixels() -> None:
+    sides = [48, 32, 1, 224]
+    given = [(picture, sides[i % 4]) for i, picture in enumerate(rgba_pictures())]
+    if int(PIL.__version__.partition(".")[0]) < 13:  # which resize what is high in the other order
+        given = [(picture, side) for picture, side in given if len(picture) <= picture.shape[1]]
+    pictures = [{"rgba": coded(p.tobytes()), "width": p.shape[1], "height": p.shape[0], "side": s} for p, s in given]
+    script = "import { prepared } from './page_model/page_picture.js';\n" + RESIZE
+    for (picture, side), found in zip(given, javascript.run(script, pictures), strict=True):
+        expected = prepare(Image.fromarray(picture, "RGBA"), side)
+        np.testing.assert_array_equal(np.frombuffer(base64.b64decode(found), np.uint8), expected.ravel())
+
+
+def test_bytes_are_read_from_the_text_that_stands_in_a_page() -> None:
+    contents = [np.random.default_rng(n).bytes(n) for n in (0, 1, 2, 12, 13, 26, 1000)] + [bytes(range(256)) * 3]
+    script = """import { fromDense } from "./byte_text.js";
+    answer(data.map((texts) => Buffer.from(fromDense(...texts)).toString("base64")));"""
+    texts = [dense(content) for content in contents]
+    found = javascript.run(script, [[text[:32], text[32:]] for text in texts])
+    assert [base64.b64decode(read)[: len(c)] for read, c in zip(found, contents, strict=True)] == contents
+    assert not {*"".join(texts)} & {*'<&"'} and texts[6].startswith(dense(contents[6][: 13 * 40]))

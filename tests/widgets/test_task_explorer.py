@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import offline_pages
 import pytest
 import torch
 from PIL import Image
@@ -51,14 +50,9 @@ def made(once: Callable[..., Path]) -> Iterator[Callable[..., TaskRun]]:
         yield make
 
 
-def own(text: str = "a lion", n: int = 4, **traits: Any) -> xw.TaskExplorer:
-    """Right, wrong, right, wrong, ...; the other model always the other way round."""
-    answers = [("yes", "no")[i % 2] for i in range(n)]
-    models = [
-        Answered("mine", answers, [1.0 - i % 2 for i in range(n)], [0.9 - 0.5 * (i % 2) for i in range(n)]),
-        Answered("other", answers[::-1] if n % 2 == 0 else answers, [float(i % 2) for i in range(n)]),
-    ]
-    return xw.TaskExplorer("questions", lambda i: Item((f"{text} {i}",), (PICTURE,), "yes"), models, **traits)
+def own(n: int = 4) -> xw.TaskExplorer:
+    models = [Answered("mine", ["yes"] * n, [1.0] * n)]
+    return xw.TaskExplorer("questions", lambda i: Item((f"a lion {i}",), (PICTURE,), "yes"), models)
 
 
 # ---- of runs
@@ -71,11 +65,10 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(task, 
     view = xw.TaskExplorer.of(run.folder, item=2)
     rows, family = run.answers(), TRAINABLE[task].family
     items = view.payload["items"]
-    assert [item["index"] for item in items] == [*range(TESTED)] == [row["index"] for row in rows]
-    assert [item["said"][0]["confidence"] for item in items] == [row["confidence"] for row in rows]
-    assert [item["said"][0]["right"] for item in items] == [row["score"] >= 0.5 for row in rows]
+    shown = [(item["index"], item["said"][0]["confidence"], item["said"][0]["right"]) for item in items]
+    assert shown == [(i, row["confidence"], row["score"] >= 0.5) for i, row in enumerate(rows)] and len(rows) == TESTED
     asked = run.tuned().task.item("test", 2)
-    assert items[2]["texts"] == list(asked.texts) and len(items[2]["pictures"]) == len(asked.images)
+    assert items[2]["texts"] == list(asked.texts)
     for at, image in zip(items[2]["pictures"], asked.images, strict=True):
         assert (np.asarray(Image.open(BytesIO(view.payload["pictures"][at]))) == image).all()
     if task == "grounding":
@@ -95,6 +88,10 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(task, 
     expected = rows[2]["answer"] if task == "grounding" else [np.log(rows[2]["confidence"])]
     if task != "vqa":  # whose confidence is among the answers of a list
         assert scores == pytest.approx(expected, abs=1e-4), lab.targets
+    if task == "nlvr2":
+        other = view.attribute(1, methods=["occlusion"])
+        assert (other._image == asked.images[1]).all() and not (lab._image == other._image).all()
+        assert [*other._removals.before.values()] == pytest.approx(scores, abs=1e-5), "one answer"
     changes = lab.data().groupby("part")["value"].agg(lambda v: float(np.abs(v).max()))
     assert (changes["word"] > 1e-6) == (family != "vision") and (changes["patch"] > 1e-6) == (family != "language")
 
@@ -103,15 +100,13 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(task, 
         assert answers[0].value == pytest.approx(rows[2]["answer"]), "the item's own text, again"
         assert len(answers) == (5 if task == "vqa" else 1)
     else:
-        with pytest.raises(ConfigError, match="text = 'a': must be asked of a task of one text an item"):
+        with pytest.raises(ConfigError, match="text = 'a': must be asked of a task of one text"):
             view.ask("a")
-    state = offline_pages.state(view.to_html(tmp_path / "task.html").read_text("utf-8"))
-    assert state["payload"]["title"] == TRAINABLE[task].title
+    assert view.payload["title"] == TRAINABLE[task].title and view.to_html(tmp_path / "task.html").exists()
 
 
 @pytest.mark.full
-def test_the_score_of_an_answer_is_its_likelihood(made: Callable[..., TaskRun]) -> None:
-    """Of a question: the decoder's, of all tokens of the answer."""
+def test_the_score_of_a_questions_answer_is_the_likelihood_of_all_its_tokens(made: Callable[..., TaskRun]) -> None:
     view = xw.TaskExplorer.of(made("vqa"))
     tuned, item, answer = view._tuned(), view._items[0], view._models[0].answers[0]
     batch = tuned.task.batch([Item(item.texts, item.images, answer)], torch.device("cpu"))
@@ -119,20 +114,6 @@ def test_the_score_of_an_answer_is_its_likelihood(made: Callable[..., TaskRun]) 
         expected = -tuned.task.loss(tuned.model, tuned.head, batch).item()
     lab = view.attribute(methods=["occlusion"])
     assert lab._removals.before == {f"answer {answer}": pytest.approx(expected, abs=1e-4)}
-
-
-@pytest.mark.full
-def test_either_picture_of_two_is_attributed(made: Callable[..., TaskRun]) -> None:
-    view = xw.TaskExplorer.of(made("nlvr2"))
-    labs = [view.attribute(picture, methods=["occlusion"]) for picture in (0, 1)]
-    images = view._items[0].images
-    assert [(lab._image == image).all() for lab, image in zip(labs, images, strict=True)] == [True, True]
-    before = [next(iter(lab._removals.before.values())) for lab in labs]
-    assert before[0] == pytest.approx(before[1], abs=1e-5), "one answer"
-    with pytest.raises(ConfigError, match="picture = 2: must be 0 to 1"):
-        view.attribute(2)
-    with pytest.raises(ConfigError, match="task = 'synset': must be one whose texts are read as one"):
-        xw.TaskExplorer.of(made("synset", published=False)).attribute()
 
 
 @pytest.mark.full
@@ -151,6 +132,10 @@ def test_controls_are_named_compared_and_asked_for_what_they_see(made: Callable[
     view.which = 3
     with pytest.raises(ConfigError, match="which = 'no texts': must be a model that reads the texts"):
         view.trace()
+    with pytest.raises(ConfigError, match="picture = 2: must be 0 to 1"):
+        two.attribute(2)
+    with pytest.raises(ConfigError, match="task = 'synset': must be one whose texts are read as one"):
+        xw.TaskExplorer.of(made("synset", published=False)).attribute()
 
 
 def test_what_cannot_be_compared_is_refused_by_name(made: Callable[..., TaskRun], tmp_path: Path) -> None:
@@ -171,16 +156,14 @@ def test_what_cannot_be_compared_is_refused_by_name(made: Callable[..., TaskRun]
     (unfinished.folder / RESULTS).unlink()
     (old.folder / ANSWERS).unlink()
     unscored = [{name: value for name, value in row.items() if name != "score"} for row in rows]
-    broken = {
-        "has no results yet; fine-tune it to the end": unfinished,
-        f"has no {ANSWERS}": old,
-        "no readable answers ('score'); delete the folder": copied("wrong", unscored),
-        "indices must be 0, 1, 2": copied("short", rows[1:]),
-    }
-    for said, run in broken.items():
-        with pytest.raises(RunError) as caught:
+    for said, run in {
+        "unfinished.* has no results yet; fine-tune it to the end": unfinished,
+        f"old.* has no {ANSWERS}": old,
+        r"wrong.*no readable answers \('score'\); delete the folder": copied("wrong", unscored),
+        "short.*indices must be 0, 1, 2": copied("short", rows[1:]),
+    }.items():
+        with pytest.raises(RunError, match=said):
             xw.TaskExplorer.of(run)
-        assert run.folder.name in str(caught.value) and said in str(caught.value)
     with pytest.raises(ConfigError, match="were tested on different items"):
         xw.TaskExplorer.of(plain, copied("others", [row | {"truth": "maybe"} for row in rows]))
 
@@ -194,11 +177,11 @@ def test_boxes_disagree_where_one_alone_is_right() -> None:
     view = xw.TaskExplorer("boxes", lambda _: Item(("a",), (PICTURE,), (0.5, 0.5, 0.3, 0.3)), models)
     assert [item["disagree"] for item in view.payload["items"]] == [False, True, False]
     assert view.payload["items"][0]["box"] == [0.5, 0.5, 0.3, 0.3]
-    said = {"answer": "box at 0.50, 0.50, size 0.20 × 0.20", "box": [0.5, 0.5, 0.2, 0.2], "confidence": None}
-    assert view.payload["items"][0]["said"][0] == said | {"right": True}
+    said = view.payload["items"][0]["said"][0]
+    assert (said["box"], said["confidence"], said["right"]) == ([0.5, 0.5, 0.2, 0.2], None, True)
 
 
-@pytest.mark.parametrize("n", [0, 1, MOST, MOST + 1, 1000, 5000])
+@pytest.mark.parametrize("n", [0, MOST, MOST + 1, 5000])
 def test_of_a_large_test_set_every_kind_is_there(n: int) -> None:
     rng = np.random.default_rng(n)
     right, disagree = rng.random(n) < 0.97, rng.random(n) < 0.05
@@ -212,36 +195,27 @@ def test_of_a_large_test_set_every_kind_is_there(n: int) -> None:
 def test_the_share_that_is_right_is_told_by_confidence() -> None:
     model = Answered("a", list("abcd"), [1, 0, 1, 1], [0.1, 0.19, 1.0, np.nan]).checked(0, 4)
     found = [(b["low"], b["high"], b["n"], b["right"]) for b in bins(model)]
-    assert found[0] == (0, 0.2, 2, 0.5) and found[-1] == (0.8, 1, 1, 1)
-    assert [row[3] for row in found[1:-1]] == [None] * 3
+    assert (found[0], found[-1]) == ((0, 0.2, 2, 0.5), (0.8, 1, 1, 1)) and {row[3] for row in found[1:-1]} == {None}
 
 
 def test_what_is_no_answer_and_other_wrong_things_are_refused_by_name() -> None:
-    def view(*models: Answered, item: Item | None = None) -> xw.TaskExplorer:
-        return xw.TaskExplorer("t", lambda _: item or Item(("a",)), models)
-
-    one = Answered("a", ["x"], [1.0])
-    wrong: dict[str, Callable[[], Any]] = {
-        r"models\[0\].scores.shape": lambda: view(Answered("a", ["x"], [1.0, 0.0])),
-        r"models\[0\].scores = \[1.5\]: must be from 0 to 1": lambda: view(Answered("a", ["x"], [1.5])),
-        r"models\[0\].scores": lambda: view(Answered("a", ["x"], [np.nan])),
-        r"models\[0\].scores.dtype": lambda: view(Answered("a", ["x"], ["1"])),
-        r"models\[0\].confidences = \[2.0\]": lambda: view(Answered("a", ["x"], [1.0], [2.0])),
-        r"models\[0\].name = 5": lambda: view(Answered(5, ["x"], [1.0])),  # type: ignore[arg-type]
-        "models = 0: must be 1 to 4": view,
-        "models = 5": lambda: view(*[one] * 5),
-        r"models\[1\].answers = 0": lambda: view(one, Answered("b", [], [])),
-        r"example\(0\).texts = 5": lambda: view(one, item=Item((5,))),  # type: ignore[arg-type]
-        r"example\(0\).images": lambda: view(one, item=Item((), ("no.png",))),
-        "No model was given": lambda: own().ask("a"),
-        "No model was given.*": lambda: own().trace(),
-        "No model|items = 0": lambda: own(n=0).attribute(),
-    }
-    for said, make in wrong.items():
+    one, item = Answered("a", ["x"], [1.0]), Item(("a",))
+    for said, models, shown in (
+        (r"models\[0\].scores.shape", [Answered("a", ["x"], [1.0, 0.0])], item),
+        (r"models\[0\].scores = \[1.5\]: must be from 0 to 1", [Answered("a", ["x"], [1.5])], item),
+        (r"models\[0\].scores = .*must be finite", [Answered("a", ["x"], [np.nan])], item),
+        (r"models\[0\].scores.dtype", [Answered("a", ["x"], ["1"])], item),
+        (r"models\[0\].confidences = \[2.0\]", [Answered("a", ["x"], [1.0], [2.0])], item),
+        (r"models\[0\].name = 5", [Answered(5, ["x"], [1.0])], item),  # type: ignore[arg-type]
+        ("models = 5: must be 1 to 4", [one] * 5, item),
+        (r"models\[1\].answers = 0", [one, Answered("b", [], [])], item),
+        (r"example\(0\).texts = 5", [one], Item((5,))),  # type: ignore[arg-type]
+        (r"example\(0\).images", [one], Item((), ("no.png",))),
+    ):
         with pytest.raises(ConfigError, match=said):
-            make()
-    with pytest.raises(ConfigError, match="show = 'rigth': must be"):
-        own(show="rigth")
+            xw.TaskExplorer("t", lambda _, shown=shown: shown, models)
+    with pytest.raises(ConfigError, match="No model was given"):
+        own().trace()
     assert "No test items" in own(n=0).message and own(n=0).data().empty and own(n=0).figure().bytes()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from test_plots import said
 
 import xfm
 import xfm_widgets as xw
@@ -19,11 +20,8 @@ from xfm.explain.tracing import AttentionMap, Trace
 from xfm_widgets import trace_explorer
 from xfm_widgets.traces import packed, pieces_of, size
 
-WORDS = TokenAxis(
-    ("<s>", "a", "li", "on", "by", "a", "red", "car", "</s>"),
-    (-1, 0, 1, 1, 2, 3, 4, 5, -1),
-    ("a", "lion", "by", "a", "red", "car"),
-)
+PIECES = ("<s>", "a", "li", "on", "by", "a", "red", "car", "</s>")
+WORDS = TokenAxis(PIECES, (-1, 0, 1, 1, 2, 3, 4, 5, -1), ("a", "lion", "by", "a", "red", "car"))
 BOXES = {"the lion": (0.0, 0.0, 4.0, 4.0), "the red car": (4.0, 8.0, 8.0, 4.0)}
 
 
@@ -46,11 +44,11 @@ def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, heads
 
 def test_a_page_above_what_marimo_shows_says_so_and_what_to_do(tmp_path: Path):
     base = xw.TraceExplorer(example(pieces=12, grid=14, depth=12, heads=12))
-    said = r"^TraceExplorer: 8\.\d MB .* 8 MB .* marimo shows: open the file .* MARIMO_OUTPUT_MAX_BYTES=18000000$"
-    with pytest.warns(UserWarning, match=said) as warned:
+    warning = r"^TraceExplorer: 8\.\d MB .* 8 MB .* marimo shows: open the file .* MARIMO_OUTPUT_MAX_BYTES=18000000$"
+    with pytest.warns(UserWarning, match=warning) as warned:
         path = base.to_html(tmp_path / "base.html")
     assert warned[0].filename == __file__ and 8_000_000 < path.stat().st_size < 9_000_000
-    with pytest.warns(UserWarning, match=r"^TraceExplorer: \d+\.\d MB .* 8 MB "):
+    with pytest.warns(UserWarning, match="^TraceExplorer: "):
         base.embed()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -96,21 +94,18 @@ def test_two_traces_are_subtracted_where_they_are_of_one_size():
     torch.testing.assert_close(view.weights(), two.maps["cross"].weights[0, 0])
     with pytest.raises(traitlets.TraitError, match="a = '51': must be one of '0', '50'"):
         view.a = "51"
-    for two, heads in ((example(1, pieces=4), "2 heads, 4 × 10"), (example(1, heads=4), "4 heads, 9 × 10")):
-        with pytest.raises(
-            ConfigError, match=rf"No difference: one has 2 layers of 2 .*; two has 2 layers of {heads} w"
-        ):
-            xw.TraceExplorer({"one": one, "two": two}, shown="A−B").weights()
+    for other, size_of_it in ((example(1, pieces=4), "2 heads, 4 × 10"), (example(1, heads=4), "4 heads, 9 × 10")):
+        with pytest.raises(ConfigError, match=rf"No difference: one has 2 .*; two has 2 layers of {size_of_it}"):
+            xw.TraceExplorer({"one": one, "two": other}, shown="A−B").weights()
 
 
-def test_runs_are_compared_in_one_call_and_saved_for_a_paper(tmp_path: Path):
-    lab, scene = xfm.load("demo"), xfm.load("demo").scene(0)
+def test_runs_are_compared_in_one_call_and_saved_for_a_paper(lab: xfm.Lab):
+    scene = lab.scene(0)
     view = xw.TraceExplorer.of_runs({"lab": lab, "loaded": "demo"}, scene.image, scene.text, shown="A−B", map="cross")
     assert (view.a, view.b) == ("lab", "loaded") and not view.weights().any()
     view.shown = "A"
     torch.testing.assert_close(view.weights(), lab.trace(scene.image, scene.text).maps["cross"].weights[0, 0])
-    view.figure().sized("page").savefig(tmp_path / "a.pdf")
-    content = (tmp_path / "a.pdf").read_bytes()
+    content = view.figure().sized("page").bytes("pdf")
     assert content.startswith(b"%PDF") and b"/Type3" not in content
 
 
@@ -118,13 +113,11 @@ def test_the_browser_gets_weights_to_a_510th_of_the_row_and_what_to_sort_by():
     one = example()
     sent = packed(one)["maps"]
     for name, own in one.maps.items():
-        for of, expected in ((sent[name], own.weights), (sent[name]["rollout"], None)):
-            shape = sent[name]["size"] if expected is not None else [sent[name]["size"][0], 1, *sent[name]["size"][2:]]
-            codes = np.frombuffer(of["codes"], np.uint8).reshape(shape)
-            scale = np.frombuffer(of["scale"], "<f4").reshape(shape[:3])
-            if expected is not None:
-                found = codes / 255 * scale[..., None]
-                assert (np.abs(found - expected.numpy()) <= scale[..., None] / 509).all()
+        shape = sent[name]["size"]
+        codes = np.frombuffer(sent[name]["codes"], np.uint8).reshape(shape)
+        scale = np.frombuffer(sent[name]["scale"], "<f4").reshape(*shape[:3], 1)
+        assert (np.abs(codes / 255 * scale - own.weights.numpy()) <= scale / 509).all()
+        assert len(sent[name]["rollout"]["codes"]) == codes[:, :1].size
         entropy = np.frombuffer(sent[name]["entropy"], "<f4")
         np.testing.assert_allclose(entropy, head_stats.entropy(own.weights).flatten(), rtol=1e-5)
     lion, car = torch.zeros(10).bool(), torch.zeros(10).bool()
@@ -135,14 +128,9 @@ def test_the_browser_gets_weights_to_a_510th_of_the_row_and_what_to_sort_by():
 
 
 def test_a_phrase_is_found_whatever_its_article_and_its_neighbour():
-    pieces = {
-        "the lion": [2, 3],
-        "red car": [6, 7],
-        "the small lion next to the red car": [2, 3],
-        "the red car to the left of the lion": [6, 7],
-        "the zebra below the red car": [],
-        "": [],
-    }
+    lion, car = [2, 3], [6, 7]
+    pieces = {"the lion": lion, "red car": car, "the small lion next to the red car": lion,
+              "the red car to the left of the lion": car, "the zebra below the red car": [], "": []}  # fmt: skip
     assert {phrase: pieces_of(example(), phrase) for phrase in pieces} == pieces
 
 
@@ -158,14 +146,13 @@ def test_a_base_model_stays_below_eight_megabytes_and_further_traces_wait(monkey
     few = xw.TraceExplorer({str(i): example(i) for i in range(4)}, a="2")
     assert list(few.payload["traces"]) == ["2", "3"]
     few.a = "1"
-    said = few.to_html(tmp_path / "few.html").read_text("utf-8")
-    assert list(few.payload["traces"]) == ["1", "3"] and '"labels": ["0", "1", "2", "3"]' in said
+    page = few.to_html(tmp_path / "few.html").read_text("utf-8")
+    assert list(few.payload["traces"]) == ["1", "3"] and '"labels": ["0", "1", "2", "3"]' in page
 
 
 def test_what_is_missing_is_said(tmp_path):
     empty = xw.TraceExplorer({})
-    assert empty.message.startswith("No trace") and empty.data().empty
-    empty.figure()._repr_png_()
+    assert empty.message.startswith("No trace") and empty.data().empty and empty.figure()
     assert "No trace" in empty.to_html(tmp_path / "empty.html").read_text("utf-8")
     one = example()
     broken = one.maps["cross"].weights.clone()
@@ -183,3 +170,18 @@ def test_what_is_missing_is_said(tmp_path):
     both.shown = "A−B"
     assert "'only' has vision" in both.figure().texts[0].get_text()
     xw.TraceExplorer(example(pieces=1), map="language").figure()._repr_png_()
+
+
+def test_python_traces_sentences_of_ones_own(lab: xfm.Lab):
+    view = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion", typed="two red cars")
+    assert view.payload["traces"]["your own"]["pieces"] == ["<s>", "two", "red", "cars", "</s>"] and view.a == "given"
+    view.typed = "a " * 90
+    assert "tokens" in view.message and len(view._traces["your own"].words.pieces) == 5
+    view.typed, view.a, view.credit = "a car", "your own", "drawn by someone"
+    assert view.message == "" and len(view.payload["traces"]["your own"]["pieces"]) == 4
+    assert view.credit in said(view.figure())
+    view.show(np.zeros((50, 90, 3), np.uint8))
+    assert view.credit not in said(view.figure()), "the picture is the reader's"
+    plain = xw.TraceExplorer(view._traces["given"])
+    plain.typed = "a car"
+    assert "TraceExplorer.of" in plain.message and plain.payload["takes"] is False
