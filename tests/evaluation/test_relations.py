@@ -47,8 +47,8 @@ def test_tokens_name_what_they_are_of(context: EvalContext, questions: list[Ques
         assert len(true) == len(false) and true[: q.place] == false[: q.place] and true[q.place] != false[q.place]
         assert q.place in q.spans["relation"]
         for i in range(len(true)):
-            at_relation = i in q.spans["relation"]
-            assert q.masked[i] == tokenizer.mask_id if at_relation else q.masked[i] == true[i] == false[i]
+            assert q.masked[i] == (tokenizer.mask_id if i in q.spans["relation"] else true[i])
+            assert true[i] == false[i] or i in q.spans["relation"]
 
 
 def test_questions_need_objects_beside_each_other_and_a_model_with_itm(context: EvalContext) -> None:

@@ -118,15 +118,6 @@ ALONE = ("vary_data", "vary_masks")
 TOLD = [metric for metric in METRICS if not metric.startswith("validation/")]  # whose batches are of the seed
 
 
-@pytest.mark.parametrize(("variants", "asks"), [
-    (["xfm", *ALONE], True), (["xfm"], False),
-    ({"xfm": {}, "both": {"seed_of.data": 7, "seed_of.masks": 7}}, True),
-    ({"xfm": {}, "more": {"seed_of.data": 7, "train.steps": 9}}, False),
-])  # fmt: skip
-def test_which_studies_ask_that(variants, asks, tmp_path):
-    assert Study("sources", variants=variants, root=tmp_path, runs=tmp_path).spec.of_spread is asks
-
-
 @pytest.mark.full
 def test_a_study_of_sources_is_told_by_standard_deviations_and_compares_nothing(tmp_path):
     asked = {"variants": ["xfm", *ALONE], "split": "validation", "question": "By which?", "root": tmp_path}
