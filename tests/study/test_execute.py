@@ -130,7 +130,7 @@ def test_progress_is_reported_once_a_second_at_most_and_a_job_stops_when_its_stu
     with monkeypatch.context() as patch:
         patch.setattr(live_progress.time, "monotonic", lambda: next(now) * 0.25)
         patch.setattr(Path, "write_text", lambda path, text, encoding: noted.append(int(text)))
-        live_progress.report(steps, "run", note)
+        live_progress.report(steps, "run", tmp_path / "note")
     assert noted == [0, 3, 7], "a warm start's steps are not the run's"
     monkeypatch.setattr(live_progress, "_EVERY", 0)
     live_progress.report(steps[-3:], "run", note)  # whose folder it never saw

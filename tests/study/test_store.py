@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xfm.study import Spec, Study, StudyError, growing_csv, store, worker
+from xfm.study import Spec, Study, StudyError, store, worker
 from xfm.study.study_metrics import Measured, Metric
 
 SPEC = Spec("s", "smoke", {"xfm": {}, "a, b=1": {"train.lr": 1e-3}}, (0, 1, 2))
@@ -76,17 +76,6 @@ def test_wherever_the_file_is_cut_only_whole_runs_are_left_and_it_goes_on(tmp_pa
     for run in RUNS[len(left) :]:
         add(tmp_path, run)
     assert read(tmp_path)[0]["value"].tolist() == [1 / 3, 1e-17] * 3 and len(read(tmp_path)[1]) == 6
-
-
-def test_records_of_other_runs_are_removed_and_a_torn_row_does_not_count(tmp_path):
-    path = tmp_path / "some.csv"
-    growing_csv.append(path, [{"variant": "1", "seed": i, "x": [1.5, None], "y": "a,b"} for i in range(3)])
-    growing_csv.keep(path, lambda record: record["seed"] != 1)
-    with path.open("a") as file:
-        file.write('1,5,"[1')
-    growing_csv.append(path, [{"variant": "1", "z": None}])
-    assert growing_csv.read(path) == [*({"variant": "1", "seed": i, "x": [1.5, None], "y": "a,b"} for i in (0, 2)),
-                                      {"variant": "1", "z": None}]  # fmt: skip
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [
