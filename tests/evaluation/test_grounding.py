@@ -8,9 +8,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from xfm.base import seeding
-from xfm.config import RunConfig
 from xfm.data.source import Region
-from xfm.data.tokenizer import Tokenizer
 from xfm.explain import make_inputs
 from xfm.explain.faithfulness import pointing_game
 from xfm.explain.tracing import capture_attention
@@ -98,7 +96,7 @@ def test_a_patch_counts_by_the_pixels_of_it_that_are_in_the_box() -> None:
 
 @pytest.mark.parametrize("function", ["scaled_dot", "dot", "general", "additive", "cosine"])
 def test_the_models_attention_is_what_a_capture_sees_and_leaves_the_model_alone(
-    config: RunConfig, tokenizer: Tokenizer, function: str, monkeypatch: pytest.MonkeyPatch
+    config, tokenizer, function, monkeypatch
 ) -> None:
     model = build(config.replace({"model.cross_attention": function})).eval()
     context = EvalContext(model, config, tokenizer)

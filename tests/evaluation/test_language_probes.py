@@ -27,14 +27,12 @@ pytestmark = pytest.mark.usefixtures("few")
 def test_rows_and_their_controls(task, context: EvalContext) -> None:
     results = task.score(context)
     assert task.score(replace(context, split="unseen_concepts")) == []
-    by_task = {t: {r.condition: r for r in results if r.task == t} for t in {r.task for r in results}}
-    assert by_task.keys() == ({"lexicographer files"} if task is lexnames else KINDS.keys())
-    for rows in by_task.values():
+    tasks = {r.task for r in results}
+    assert tasks == ({"lexicographer files"} if task is lexnames else KINDS.keys())
+    for rows in ({r.condition: r for r in results if r.task == name} for name in tasks):
         assert rows.keys() == {"linear probe", "fine-tuned", "bag of words"}
         words = rows["bag of words"]
         assert {r.baseline for r in rows.values() if r is not words} == {words.value}
-        assert words.baseline_name == ("most frequent file" if task is lexnames else "chance")
-        assert all(r.low <= r.value <= r.high and r.upper_bound is None for r in rows.values())
 
 
 @pytest.fixture
@@ -168,12 +166,11 @@ def test_neither_text_alone_tells_the_answer(task: str, split: str, context: Eva
             said = {label: Counter(getattr(p, side) for p in some if p.label == label) for label in ("yes", "no")}
             assert said["yes"] == said["no"] and set(said["yes"].values()) == {1}
         assert set(Counter(p.group for p in some).values()) == {2}
-    files = {label: Counter() for label in ("yes", "no")}
+    files = {label: Counter((p.first.lexname, p.second.lexname) for p in tested if p.label == label) for label in said}
+    assert files["yes"] == files["no"]
     for p in tested:
-        files[p.label][p.first.lexname, p.second.lexname] += 1
         if p.label == "yes":
             assert (p.first, p.second) in truths
             assert p.second.synset in (wordnet.hypernyms()[p.first.synset] if task == "hypernym" else {p.first.synset})
         else:
             assert p.second.synset not in {p.first.synset, *wordnet.ancestors(p.first.synset)}
-    assert files["yes"] == files["no"]

@@ -10,13 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from xfm.base import seeding
 from xfm.model.batch import END, START
-from xfm.tasks.baselines import (
-    NEIGHBOURS,
-    PENALTIES,
-    correct,
-    linear_probe,
-    nearest_neighbours,
-)
+from xfm.tasks.baselines import NEIGHBOURS, PENALTIES, correct, linear_probe, nearest_neighbours
 from xfm.tasks.neighbours import MODELS, PRIORS, Counts, NGram, fitted
 
 
@@ -107,22 +101,10 @@ def test_a_loop_over_the_texts_gives_the_same_and_each_model_sums_to_one(bodies,
     np.testing.assert_allclose(counts.models(left, right, prior, token), every[:, np.arange(len(token)), token])
 
 
-@settings(max_examples=20, deadline=None)
-@given(texts, rows)
-def test_the_mixture_is_a_distribution_and_its_prediction_the_likeliest_token(bodies, asked) -> None:
-    model = NGram(counted(bodies), PRIORS[0], np.array([0.3, 0.3, 0.2, 0.1, 0.1]))
-    beside = np.array(asked)
-    each = np.stack([model.probability(np.c_[beside[:, :2], np.full(len(beside), t)]) for t in range(SIZE)], 1)
-    assert each.sum(1) == pytest.approx(1)
-    best = each[np.arange(len(beside)), model.predicted(beside)]
-    assert best == pytest.approx(each.max(1))
-
-
 def test_weights_and_prior_are_the_likeliest_of_those_that_are_tried() -> None:
     rng = np.random.default_rng(0)
-    bodies = [
-        list(3 + (start + np.arange(4)) % 5) for start in rng.integers(5, size=400)
-    ]  # each token follows the last
+    starts = rng.integers(5, size=400)
+    bodies = [list(3 + (start + np.arange(4)) % 5) for start in starts]  # each token follows the last
     asked = np.array([(3 + i, 3 + (i + 2) % 5, 3 + (i + 1) % 5) for i in range(5)] * 20)
     found = fitted(counted(bodies), asked)
     assert found.weights.sum() == pytest.approx(1) and len(found.weights) == len(MODELS)
@@ -131,5 +113,10 @@ def test_weights_and_prior_are_the_likeliest_of_those_that_are_tried() -> None:
     for prior in PRIORS:
         for weights in (np.full(5, 0.2), *np.eye(5) * 0.9 + 0.02):
             assert np.log(NGram(found.counts, prior, weights).probability(asked)).mean() <= best + 1e-6
+    beside = rng.integers(3, 8, size=(20, 2))
+    each = np.stack([found.probability(np.c_[beside, np.full(20, t)]) for t in range(SIZE)], 1)
+    assert each.sum(1) == pytest.approx(1), "the mixture is a distribution"
+    predicted = found.predicted(np.c_[beside, beside[:, :1]])
+    assert each[np.arange(20), predicted] == pytest.approx(each.max(1)), "and its prediction the likeliest token"
     nothing = fitted(found.counts, np.empty((0, 3), int))
     assert nothing.prior == PRIORS[1] and nothing.weights == pytest.approx(np.full(5, 0.2))

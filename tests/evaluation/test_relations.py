@@ -46,9 +46,9 @@ def test_tokens_name_what_they_are_of(context: EvalContext, questions: list[Ques
         assert words == {"subject": subject.name, "relation": q.scene.caption.relations[0].word, "object": other.name}
         assert len(true) == len(false) and true[: q.place] == false[: q.place] and true[q.place] != false[q.place]
         assert q.place in q.spans["relation"]
-        kept = [i for i in range(len(true)) if i not in q.spans["relation"]]
-        assert [q.masked[i] for i in kept] == [true[i] for i in kept] == [false[i] for i in kept]
-        assert {q.masked[i] for i in q.spans["relation"]} == {tokenizer.mask_id}
+        for i in range(len(true)):
+            assert q.masked[i] == (tokenizer.mask_id if i in q.spans["relation"] else true[i])
+            assert true[i] == false[i] or i in q.spans["relation"]
 
 
 def test_questions_need_objects_beside_each_other_and_a_model_with_itm(context: EvalContext) -> None:
@@ -120,15 +120,10 @@ def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pyte
     table = pd.DataFrame(rows, columns=Row._fields)
     assert set(table["part"]) == {"data", "masked", "masked, as evaluated", "head", "probe", "patching"}
     assert np.isfinite(table[["value", "low", "high"]].to_numpy(float)).all()
-    keys = ["part", "condition", "metric", "encoder", "layer", "position"]
-    assert not table.duplicated(keys).any()
+    assert not table.duplicated(["part", "condition", "metric", "encoder", "layer", "position"]).any()
     asked = table[table["part"] == "probe"]
-    for name in ("relation", "control", "fit"):
-        of_both = [asked[asked["condition"] == c] for c in (name, f"{name}, untrained")]
-        assert len(of_both[0]) == len(of_both[1]) > 0
     assert not context.model.training and math.isclose(table.query("part == 'masked'")["baseline"].max(), 0.5)
-    figure = plots.probe_layers(asked)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == list(plots.probe_figures.PANELS)
+    assert len(plots.probe_layers(asked).axes) == len(plots.probe_figures.PANELS)
     several = plots.probe_layers(pd.concat([asked, asked.assign(value=asked["value"] + 0.1)]))
     line, band = several.axes[0].lines[0].get_ydata(), several.axes[0].collections[0].get_paths()[0]
     assert line[0] == pytest.approx(100 * asked["value"].iloc[0] + 5) and len(band.vertices) > 4

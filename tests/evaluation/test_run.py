@@ -6,12 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from few import ask_few
@@ -19,19 +17,15 @@ from few import ask_few
 from xfm import Run, pretrain
 from xfm import tasks as evaluation
 from xfm.base import seeding, workers
-from xfm.config import ConfigError, RunConfig, from_json
+from xfm.config import ConfigError, from_json
 from xfm.data.source import Region
-from xfm.data.tokenizer import Tokenizer
-from xfm.model import XFM
 from xfm.tasks import Evaluation, Result, evaluate, evaluate_run, examples, find_result, result, retrieval_set
 from xfm.tasks import evaluation as run
 from xfm.train import RunError
 
-Evaluate = Callable[..., Evaluation]
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, config: RunConfig) -> Path:
+def folder(tmp_path_factory, config) -> Path:
     root = tmp_path_factory.mktemp("runs")
     short = config.replace({"train.steps": 2, "train.validate_every": 0})
     list(pretrain(short, root))
@@ -39,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: RunConfig) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(once, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluation:
+def results(once, model, config, tokenizer) -> Evaluation:
     """All tasks, with few questions, on the test split: measured once a session."""
 
     def measure(folder: Path) -> None:
@@ -51,7 +45,7 @@ def results(once, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evalua
 
 
 @pytest.fixture
-def ask(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluate:
+def ask(few, model, config, tokenizer):
     return partial(evaluate, model, config, tokenizer)
 
 
@@ -60,7 +54,7 @@ def of(results: list[Result], *tasks: str) -> list[Result]:
 
 
 @pytest.mark.full
-def test_the_same_model_gets_the_same_numbers(results: Evaluation, ask: Evaluate, model: XFM) -> None:
+def test_the_same_model_gets_the_same_numbers(results, ask, model) -> None:
     model.train()
     torch.manual_seed(2)
     assert ask() == results and model.training
@@ -84,7 +78,7 @@ def test_processes_threads_and_one_core_find_the_same(forks, cores, ask, results
 
 @pytest.mark.full
 @pytest.mark.parametrize("split", ["test", "unseen_combinations", "unseen_concepts"])
-def test_every_split_can_be_asked(split, results: Evaluation, ask: Evaluate) -> None:
+def test_every_split_can_be_asked(split, results, ask) -> None:
     results = results if split == "test" else ask(split)
     assert {r.split for r in results} == {split, "unseen_concepts"}
     asked = {r.task for r in results}
@@ -110,31 +104,25 @@ def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_proces
     assert evaluate_run(folder, again=True) == evaluate_run(folder) == results[:3]
 
 
-def test_tasks_are_chosen_by_name_and_family() -> None:
+def test_tasks_are_chosen_by_name_and_family_and_what_is_none_is_refused() -> None:
     everything, chosen = list(evaluation.STANDARD), evaluation.select_tasks
     assert chosen("all") == chosen(list(evaluation.FAMILIES)) == everything and chosen([]) == []
     assert chosen(["naming", "retrieval", "naming"]) == ["retrieval", "naming"]
     (asked_for,) = {*evaluation.MEASURED} - {*everything}  # a task that no evaluation.json has
-    assert asked_for == "minimal_pairs" and asked_for not in chosen("language")
-    assert chosen(["all", asked_for]) == list(evaluation.MEASURED)
-    family = [name for name in evaluation.MEASURED if evaluation.TASKS[name].family == "vision-language"]
-    assert chosen(["vision-language", "naming"]) == family
-
-
-@pytest.mark.parametrize("tasks", [None, [["naming"]], b"naming", "x" * 10_000_000, ["naming", "\x1b[31m"]])
-def test_what_is_no_task_is_refused(tasks) -> None:
-    with pytest.raises(ConfigError, match=r"^task") as error:
-        evaluation.select_tasks(tasks)
-    assert len(str(error.value)) < 600 and str(error.value).isprintable()
+    assert asked_for not in chosen("language") and chosen(["all", asked_for]) == list(evaluation.MEASURED)
+    for tasks in (None, [["naming"]], "x" * 10_000_000, ["naming", "\x1b[31m"]):
+        with pytest.raises(ConfigError, match=r"^task") as error:
+            chosen(tasks)
+        assert len(str(error.value)) < 600 and str(error.value).isprintable()
     with pytest.raises(ValueError, match=r"task 'namings' is unknown; did you mean 'naming'\? there are all"):
-        evaluation.select_tasks(["grounding", "namings"])
+        chosen(["grounding", "namings"])
 
 
 @pytest.mark.parametrize("put", [
-    *(partial(Path.write_bytes, data=data) for data in (b"", b"[{}]", b'{"results": []}', b"[" * 100_000, b"\xff")),
+    *(partial(Path.write_bytes, data=data) for data in (b"[{}]", b"[" * 100_000, b"\xff")),
     Path.mkdir, lambda path: path.symlink_to(path.parent),
 ])  # fmt: skip
-def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder: Path, put: Callable, tmp_path: Path) -> None:
+def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder, put, tmp_path) -> None:
     copied = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("evaluation.json"))
     put(copied / "evaluation.json")
     with pytest.raises(RunError, match=r"evaluation.json: .*measure again \(`xfm evaluate .* --again`\)") as error:
@@ -153,7 +141,7 @@ def test_a_wrong_seed_or_split_is_refused(field, wrong, said, model, config, tok
         assert len(str(error.value)) < 600
 
 
-def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_not_evaluated(folder, tmp_path) -> None:
     with pytest.raises(RunError, match="no run here"):
         evaluate_run(tmp_path)
     config = (folder / "config.json").read_text("utf-8")
@@ -166,18 +154,14 @@ def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(add_pictu
     add_pictures()
     own = config.replace({"data.dataset": "pictures"})
     results = evaluate(model, own, tokenizer)
-    directions = ["image to text", "text to image"]
-    assert {r.task for r in results} == {"language", *directions, *(f"{d} (random gallery)" for d in directions)}
+    assert {r.task for r in results if "random" not in r.task} == {"language", "image to text", "text to image"}
     assert results.skipped.keys() == {*evaluation.STANDARD} - {"mlm", "retrieval"}
     reason = "needs objects and masks, which data.dataset = 'pictures' (sources: twenty) does not provide"
-    assert results.skipped["recognition"] == f"task 'recognition' {reason}"
     with pytest.raises(ConfigError, match=re.escape(f"task 'recognition' {reason}")):
         evaluate(model, own, tokenizer, tasks=["mlm", "recognition"])
     assert evaluate(model, own, tokenizer, tasks="vision").skipped.keys() == {"recognition"}  # a family is no name
-    shown = examples(model, own, tokenizer)
-    assert [len(predictions) for predictions in vars(shown).values()] == [2, 0, 0]
-    retrieved = retrieval_set(model, own, tokenizer)
-    assert len(retrieved.texts) == 2 and (retrieved.truth == np.eye(2, dtype=bool)).all()
+    assert [len(predictions) for predictions in vars(examples(model, own, tokenizer)).values()] == [2, 0, 0]
+    assert len(retrieval_set(model, own, tokenizer).texts) == 2
 
 
 def test_boxes_are_grounded_wherever_they_come_from(add_pictures, model, config, tokenizer) -> None:
@@ -185,32 +169,26 @@ def test_boxes_are_grounded_wherever_they_come_from(add_pictures, model, config,
     own = config.replace({"data.dataset": "pictures"})
     results = evaluate(model, own, tokenizer, tasks=["grounding", "vision-language"])
     assert "captions are equal: there is nothing to find among them" in results.skipped["retrieval"]
-    results = of(results, "grounding")
-    both = [(task, c) for task in ("grounding", "grounding (several objects)") for c in ("", "any object's box")]
-    more = ("grounding (several objects)", "swapped phrase"), ("grounding (by size and number)", "one of 2")
-    assert {(r.task, r.condition) for r in results} == {*both, *more}
-    assert {r.n for r in results} == {4} and len(examples(model, own, tokenizer).grounding) == 2
-    by_chance = find_result(results, "grounding", "acc@0.5", "any object's box")
-    assert by_chance.value == 0.5 and by_chance.baseline <= 0.5
+    assert {r.condition for r in of(results, "grounding")} == {"", "any object's box", "swapped phrase", "one of 2"}
+    assert len(examples(model, own, tokenizer).grounding) == 2
+    assert find_result(results, "grounding", "acc@0.5", "any object's box").value == 0.5
     with pytest.raises(ConfigError, match=r"task 'retrieval': all \d captions are equal"):
         evaluate(model, own, tokenizer, tasks="retrieval")
     corners = seeding.rng("large boxes").uniform(0, 0.1, (20, 2)).tolist()
     add_pictures([[Region("thing", (x + 0.43, y + 0.43, 0.86, 0.86))] for x, y in corners])
     results = evaluate(model, own, tokenizer, tasks=["grounding", "alignment"])
-    assert {r.task for r in results} == {"alignment", "grounding", "grounding (by size and number)"}
     assert find_result(results, "grounding", "acc@0.5").baseline == 1.0, "one large box is no better than the baseline"
 
 
 @pytest.mark.full
-def test_results_say_which_direction_is_better(results: Evaluation) -> None:
+def test_results_say_which_direction_is_better(results) -> None:
     controls = {"any object's box", "swapped phrase", "ITC, shuffled pairs", "wrong picture", "no picture", "n-gram",
                 "ITM, another picture", "bag of words", "<s>, another object's box", "words, another object's box",
                 *(f"{of}, {how}" for of in ("raw pixels", "random weights") for how in ("linear probe", "k-NN")),
                 }  # fmt: skip
     assert {r.condition for r in results if r.better == ""} == controls
-    assert not any(r.condition in controls for r in results if r.better)
-    losses = [(r.better, r.unit) for r in results if r.unit != "%" and r.better]
-    assert losses == [("lower", "nats")] and all(r.unit == "%" for r in results if r.better == "higher")
+    assert [(r.better, r.unit) for r in results if r.unit != "%" and r.better] == [("lower", "nats")]
+    assert all(r.unit == "%" for r in results if r.better == "higher")
 
 
 @pytest.mark.parametrize("task", ["retrieval", "matching", "naming", "grounding", "imlm"])

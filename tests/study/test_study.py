@@ -14,8 +14,7 @@ from study.conftest import numbers, tiny
 from train.conftest import plain
 
 from xfm.config import ConfigError
-from xfm.recipes import prior_runs
-from xfm.study import Study, StudyError, code_pin, runner, worker
+from xfm.study import Study, code_pin, runner, worker
 from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 from xfm.tasks import evaluate_run
@@ -36,22 +35,16 @@ def test_rows_are_the_evaluation_and_the_held_out_losses_of_runs_that_share_a_st
     own, last = frame[frame["variant"] == "no_stop_gradient"].set_index("metric"), run.metrics()[-1]
     assert set(own["fingerprint"]) == {run.config.fingerprint}
     assert all(own.loc[f"validation/{loss}", "value"] == last[f"validation/{loss}"] for loss in LOSSES)
-    (seen, unseen) = evaluate_run(run.folder, "naming")
+    seen, known = evaluate_run(run.folder, "naming")[0], measured.metrics()
     assert own.loc["naming, accuracy", ["value", "n", "family"]].tolist() == [seen.value, seen.n, "vision-language"]
-    assert own.loc["naming (unseen concepts), accuracy", "value"] == unseen.value
-    known = measured.metrics()
+    steps, values = measured.curves()["no_stop_gradient"][0]["loss"]
+    assert values == pytest.approx([r["loss"] for r in run.metrics()], rel=1e-3) and steps[0] == 1
     assert len(own) == len(LOSSES) + 2 and set(known) == set(own.index)
-    assert known["naming, accuracy"][:4] == (seen.better, seen.unit, seen.baseline, seen.baseline_name)
-    assert known["validation/pairs/itm"].baseline == pytest.approx(0.6365, abs=1e-4)
     assert known["validation/pairs/itc"][:4] == ("lower", "nats", pytest.approx(math.log(4)), "chance, ln 4")
     levels = measured.levels().query("level == 'baseline' and variant == 'no_stop_gradient'").set_index("metric")
     for loss in ("pairs/mim", "images/mim"):  # what a constant reaches is the run's own: its targets are
         assert levels.loc[f"validation/{loss}", "value"] == last[f"validation/{loss}/constant"]
-    for loss, family in {"texts/mlm": "language", "pairs/mim": "vision", "pairs/itm": "vision-language"}.items():
-        assert own.loc[f"validation/{loss}", "family"] == family
     assert own["seconds"].iloc[0] == pytest.approx(sum(r["seconds"] for r in run.metrics()), abs=0.01)
-    (start,) = (path for path in measured.runs.iterdir() if ".stage1-" in path.name)
-    assert start.name == prior_runs.stage1(measured.spec.configs["xfm"].replace({"seed": 3})).name
     runs = [measured.run_of(variant, 3) for variant in measured.spec.variants]
     assert len({(run.folder / "init.safetensors").read_bytes() for run in runs}) == 1
     records = [[*map(plain, run.metrics())] for run in runs]
@@ -79,8 +72,7 @@ def test_another_study_of_the_same_run_trains_nothing(measured, tmp_path, monkey
     ours = numbers(other).drop(columns="variant")
     theirs = numbers(measured).query("variant == 'no_stop_gradient'").drop(columns="variant")
     pd.testing.assert_frame_equal(ours, theirs.reset_index(drop=True))
-    pins = [code_pin.read(study.folder) for study in (measured, other)]
-    assert [pin and pin.found for pin in pins] == [[], [["open", 3]]]
+    assert code_pin.read(measured.folder).found == [] and code_pin.read(other.folder).found == [["open", 3]]
 
 
 def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path, monkeypatch):
@@ -99,14 +91,11 @@ def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path,
     missing = study.missing()
     assert missing[["variant", "seed"]].to_numpy().tolist() == [["xfm", 1], ["no_stop_gradient", 1]]
     assert "warm start of seed 1 failed: ValueError: no luck" in missing["why"][0]
-    note = "1 with a failed run, counted as the worst value; without it the difference is +1.0000"
-    effects = study.effects()[["n", "effect", "note"]].to_numpy().tolist()
-    assert effects == [[3, pytest.approx(2 / 3), note]], "no warm start: both runs of that seed failed, a tie"
+    assert study.effects()[["n", "effect"]].to_numpy().tolist() == [[3, pytest.approx(2 / 3)]], "both failed: a tie"
     assert Study.load(study.folder, runs=study.runs).failed().keys() == {("xfm", 1), ("no_stop_gradient", 1)}
     broken = False
     study.run()
     assert len(study.missing()) == 0
-    assert study.effects()[["n", "note", "baseline"]].to_numpy().tolist() == [[3, "", 9.0]]
     assert not study.failed() and not (study.folder / "failed.json").exists()
 
 
@@ -134,8 +123,6 @@ def test_a_confirmation_needs_seeds_that_no_exploration_has_seen(measured, tmp_p
     with pytest.raises(ConfigError, match=r"seeds = \[2, 3\]: \[3\] were used by 'measured'.*as from 4"):
         tiny("confirm", tmp_path, seeds=[2, 3], **new)
     tiny("confirm", tmp_path, seeds=[4, 5], **new)
-    with pytest.raises(StudyError, match=r"no study here; did you mean 'measured'"):
-        tiny("confirm", tmp_path, **new | {"explored": ["measurd"]})
 
 
 def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 
 import pytest
 from study.conftest import TINY, tiny
@@ -55,9 +54,8 @@ def test_the_metrics_are_those_of_trained_runs(measured, monkeypatch):
     for key, known in after.items():
         name = "" if key in of_each_run else known.baseline_name
         assert before[key][:4] == (known.better, known.unit, pytest.approx(known.baseline), name)
-    by_chance = {row.metric: row.value for row in found.rows}
-    assert by_chance["naming, accuracy"] < 0.05 and found.seconds > 0
-    assert by_chance["validation/texts/mlm"] == pytest.approx(math.log(1024), abs=0.5)
+    (by_chance,) = (row.value for row in found.rows if row.metric == "naming, accuracy")
+    assert by_chance < 0.05 and found.seconds > 0
 
 
 @pytest.mark.full
@@ -88,7 +86,6 @@ def test_a_wrong_primary_is_refused_before_a_training_starts(tmp_path, counted):
 
 def test_it_is_measured_again_for_other_tasks_another_config_or_other_code(tmp_path, counted, monkeypatch):
     study = tiny("s", tmp_path)
-    assert study.measurable()["metric"].tolist() == ["acc", "other", "loss"]
     study.measurable()
     assert counted == [(3, study.spec.asks, "test")]
     tiny("s", tmp_path, seeds=[3, 4]).measurable()
@@ -101,7 +98,7 @@ def test_it_is_measured_again_for_other_tasks_another_config_or_other_code(tmp_p
     tiny("s", tmp_path, changes=TINY | {"data.texts": 2}).measurable()
     assert len(counted) == 5
     (study.folder / "untrained.json").write_text('{"of": []')
-    assert len(tiny("s", tmp_path).measurable()) == 3 and len(counted) == 6
+    assert tiny("s", tmp_path).measurable()["metric"].tolist() == ["acc", "other", "loss"] and len(counted) == 6
 
 
 LEFT_OUT = {
@@ -112,11 +109,9 @@ LEFT_OUT = {
 }
 
 
-def test_a_specialist_is_asked_of_its_field_and_whom_no_picture_is_shown_of_texts_alone():
+def test_a_specialist_is_asked_of_its_field():
     for name, left_out in LEFT_OUT.items():
         assert {*STANDARD} - {*answerable(recipes.get(f"smoke+{name}"))} == left_out
-    unseen = recipes.get("smoke").replace(dict.fromkeys(("data.pairs", "data.regions", "data.images"), 0))
-    assert answerable(unseen) == answerable(recipes.get("smoke+bert_like"))
 
 
 @pytest.mark.full
@@ -150,7 +145,6 @@ def test_pupils_wait_for_their_teacher_and_one_that_failed_is_named(tmp_path, mo
     plain, teacher = start.then
     assert (start.name, teacher.name) == ("warm start of seed 3", "teacher of seed 3") and run_of[plain] == ("xfm", 3)
     assert [run_of[job] for job in teacher.then] == [("clip", 3), ("clip, heavier", 3)]
-    assert len({job.progress_file for job in runner._with_later([start])}) == 5
     measure = runner.measure
 
     def broken(config: str, *more: object):
@@ -162,6 +156,5 @@ def test_pupils_wait_for_their_teacher_and_one_that_failed_is_named(tmp_path, mo
     study = tiny("untaught", tmp_path, variants=ARMS)
     with pytest.warns(UserWarning, match="2 of 3 runs failed twice"):
         study.run()
-    missing = study.missing()
-    assert missing["variant"].tolist() == ["clip", "clip, heavier"]
-    assert all("teacher of seed 3 failed: ValueError: no luck" in why for why in missing["why"])
+    assert study.missing()["variant"].tolist() == ["clip", "clip, heavier"]
+    assert all("teacher of seed 3 failed: ValueError: no luck" in why for why in study.missing()["why"])
