@@ -28,7 +28,6 @@ def test_a_recipe_for_few_pictures_is_the_demos_size_and_trains(tmp_path: Path) 
     config = sized.config
     assert config.model.vision.width == recipes.demo().model.vision.width and config.model.vision.image_size == 64
     assert config.data.pairs <= 32 and config.data.regions == 0 and config.data.augment.crop < 1
-    assert f"{config.model.text.vocabulary:,} word pieces" in sized.picked
     assert "Off, as the data have none: regions" in sized.picked and "hardly above chance" in sized.expect
     # six are as few as a split into three takes; of two pairs to train on there is one shard
     config = own([captions(tmp_path, 6)]).config
@@ -80,6 +79,14 @@ def test_texts_alone_are_a_recipe_too(tmp_path: Path) -> None:
         assert not (data.pairs or data.images or data.regions) and "nothing ties language to vision" in sized.expect
         assert sized.config.train.steps == max(300, 30 * texts // data.texts)
         assert (sized.config.train.steps > 300) == (count > 50)
+
+
+def test_rows_of_a_test_split_alone_are_refused_as_the_check_says(tmp_path: Path) -> None:
+    rows = [f"{name},picture {i},test" for i, name in enumerate(photographs(tmp_path, 20))]
+    spec = table(tmp_path, rows, "image,caption,split")
+    with pytest.raises(ConfigError, match=r"no stream has rows of every split \(train 0, validation 0, test 20\)"):
+        own([spec])
+    assert "nothing to train" in (found := check(spec, progress=False)).verdict and not found.usable
 
 
 def test_the_command_says_what_it_picked_and_takes_changes(tmp_path: Path, capsys, monkeypatch) -> None:
