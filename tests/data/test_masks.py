@@ -20,7 +20,6 @@ from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.data.source import CaptionedImage, Region
 from xfm.files.file_source import FileSource
-from xfm.files.readers import collected
 from xfm.files.readers.masks import mask_of
 from xfm.files.readers.records import Unusable
 from xfm.objectives import build
@@ -90,14 +89,6 @@ def test_what_is_no_mask_is_a_row_that_cannot_be_used() -> None:
         with pytest.raises(Unusable) as error:
             mask_of(segmentation, WIDTH, HEIGHT)
         assert error.value.kind == "no mask" and len(str(error.value)) < 1500, segmentation
-
-
-def test_a_bad_mask_is_named_with_its_row(tmp_path: Path) -> None:
-    spec = coco(tmp_path, [SQUARE], counts([-1, 2401]), rle(np.ones((60, 40), bool)), width=WIDTH, height=HEIGHT)
-    records, problems = collected(spec)
-    assert [(p.where, p.kind) for p in problems] == [(f"instances_train2017.json[{i}]", "no mask") for i in (1, 2)]
-    assert "size = [60, 40]: must be the picture's, [40, 60]" in str(problems[1])
-    assert [bool(p.mask) for r in records for p in r.phrases] == [True] + [False] * 9
 
 
 @pytest.mark.parametrize("kind", ["run lengths", "compressed", "polygons"])

@@ -158,6 +158,7 @@ FAULTS = [  # format, file, what of its JSON becomes what -> the one problem
     ("karpathy", "dataset.json", "images.1.filename", 5, "dataset.json[1]: no such file: image = 'val2014/5' is"),
     ("refcoco", REFS, "2.sentences", [], f"{REFS}[2]: no sentences: sentences = []: must have one or more"),
     *(("coco", ENTRIES, "annotations.4.image_id", i, f"{ENTRIES}[4]: ") for i in ([1], 99)),
+    ("coco", ENTRIES, "annotations.4.segmentation", {"size": [40, 60], "counts": [-1]}, f"{ENTRIES}[4]: no mask: "),
     ("coco", ENTRIES, "annotations.0.iscrowd", 1, ""),  # which is no instance
 ]  # fmt: skip
 
