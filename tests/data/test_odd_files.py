@@ -4,6 +4,7 @@ import os
 import tarfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +31,24 @@ def test_shards_are_named_by_braces_which_a_file_or_a_folder_may_have(tmp_path: 
         collected(str(tmp_path / "part-{000..002}" / "x.tar"))
 
 
-def test_a_folder_that_is_not_looked_into_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_looked_into_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of it would be missed; what is hidden may be what it likes."""
     spec = labels(tmp_path / "data")
     (tmp_path / "data/.hidden").symlink_to(tmp_path)
     assert len(collected(spec)[0]) == 12
     (tmp_path / "data/owl/linked").symlink_to(tmp_path / "data/red_fox")
     with pytest.raises(ConfigError, match=r"data/owl/linked: a link to a folder, which is not followed; put the"):
+        FileSource(spec, 48)
+    (tmp_path / "data/owl/linked").unlink()
+    listed = os.scandir
+
+    def scandir(path: str) -> Any:  # who runs this may be one to whom no folder is closed
+        if Path(path).name == "owl":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ConfigError, match=r"data/owl: cannot be listed \(Permission denied\)"):
         FileSource(spec, 48)
 
 

@@ -171,10 +171,12 @@ def test_a_packed_batch_is_one_block_and_comes_out_as_it_went_in(several, one: T
     assert all(t.untyped_storage().data_ptr() == block for t in tensors(out))
 
 
-def test_relation_negatives_need_pairs_that_have_relations(config: RunConfig, tokenizer: Tokenizer) -> None:
+def test_a_wrong_size_or_share_is_refused_by_its_field(config: RunConfig, tokenizer: Tokenizer) -> None:
     texts = {"data.sources": ("wordnet",), "data.pairs": 0, "data.relation_negatives": 0.5}
     with pytest.raises(ValueError, match=r"data\.relation_negatives = 0\.5: must be 0: wordnet"):
         Streams(config.replace(texts), tokenizer)
+    with pytest.raises(ValueError, match=r"4096 ids.* is 5000"):
+        Streams(config.replace({"model.text.vocabulary": 5000}), tokenizer)
 
 
 def test_relation_negatives_are_false_and_leave_the_rest_of_the_batch_as_it_is(config, tokenizer) -> None:

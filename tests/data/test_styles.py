@@ -50,6 +50,15 @@ def test_a_style_is_rendered_with_an_object_and_alpha(name: str) -> None:
     assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
 
 
+def test_a_file_that_is_not_the_packed_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = bytearray((styles.FOLDER / "noto.json.xz").read_bytes())
+    damaged[1000] ^= 1
+    (tmp_path / "noto.json.xz").write_bytes(damaged)
+    monkeypatch.setattr(styles, "FOLDER", tmp_path)
+    with pytest.raises(RuntimeError, match=r"noto\.json\.xz: is not the file that this version brings; install"):
+        styles.svg("noto")
+
+
 def test_a_wrong_choice_of_styles_is_refused() -> None:
     for value, said in (("noto+emoji", "one of 'openmoji', 'noto'"), ("noto+noto", "names of different styles")):
         with pytest.raises(ConfigError, match=rf"^data.styles = '.*': must be {said}"):

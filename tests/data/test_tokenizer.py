@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -124,6 +125,24 @@ def test_a_file_is_read_again_and_one_of_another_kind_is_an_error_that_names_it(
         with pytest.raises(ValueError, match=rf"tokenizer\.json.*{said}") as error:
             Tokenizer.load(path)
         assert len(str(error.value)) < 600
+
+
+class PanicException(BaseException):
+    """As the Rust library's: no Exception."""
+
+
+def test_a_panic_of_the_library_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch) -> None:
+    def from_str(text: str) -> None:
+        raise raised
+
+    (path := tmp_path / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr(tokenizers, "Tokenizer", SimpleNamespace(from_str=from_str))
+    raised = PanicException("index out of bounds")
+    with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer .*index out of bounds"):
+        Tokenizer.load(path)
+    raised = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        Tokenizer.load(path)
 
 
 @pytest.mark.parametrize("text", [None, b"a dog", "\ud800", ["x" * 10_000_000]])
