@@ -49,9 +49,8 @@ CAT, DOG = Thing("cat"), Thing("dog")
 
 
 @pytest.mark.parametrize(("text", "things"), [
-    ("", ()), ("of of the and", ()), ("two cat", (Thing("cat", count=2),)), ("a cats", (CAT,)),
-    ("a apple", (Thing("apple"),)), ("a cat above", (CAT,)), ("a cat a dog", (CAT, DOG)), ("a cat and ", (CAT,)),
-    ("a cat above a zzz, with two dogs", (CAT, Thing("dog", count=2))), ("a catalogue", ()),
+    ("", ()), ("of of the and", ()), ("two cat", (Thing("cat", count=2),)), ("a cat above", (CAT,)),
+    ("a cat a dog", (CAT, DOG)), ("a cat above a zzz, with a dog", (CAT, DOG)), ("a catalogue", ()),
 ])  # fmt: skip
 def test_what_the_grammar_does_not_know_is_passed_over(text: str, things: tuple[Thing, ...]) -> None:
     found = parse(text)
@@ -63,7 +62,6 @@ def test_what_the_grammar_does_not_know_is_passed_over(text: str, things: tuple[
     ("two houses", (), Thing("house", count=2), 2), ("two houses", {"houses"}, Thing("houses", count=2), 2),
     ("some books", (), Thing("books"), 1), ("a small black bird", (), Thing("bird", "small", colour="black"), 2),
     ("a small black bird", {"black bird"}, Thing("black bird", "small"), 2),
-    ("the small airplane", {"small airplane"}, Thing("small airplane"), 2),
     ("a cat and two books above a green apple", (), CAT, 4),
 ])  # fmt: skip
 def test_a_text_has_every_reading_once(text: str, likely: set[str], first: Thing, number: int) -> None:
@@ -73,7 +71,7 @@ def test_a_text_has_every_reading_once(text: str, likely: set[str], first: Thing
 
 
 def test_an_opening_claims_nothing_and_a_long_text_is_parsed_at_once() -> None:
-    for start in ("a picture of ", "an image of ", "there are ", "we see ", ""):
+    for start in ("a picture of ", "there are ", "we see ", ""):
         assert without_opening(f"{start}two cats") == "two cats"
         assert parse(f"{start}two cats").claims.things == (Thing("cat", count=2),)
     assert len(parse(" and ".join(["two houses"] * 60)).claims.things) == 60
@@ -108,10 +106,8 @@ def test_one_span_differs_and_the_caption_is_false(data, split, index: int, kind
     differing_spans = [i for i, (a, b) in enumerate(zip(*said, strict=False)) if a != b]
     if kind == "negation":
         assert caption.absent and changed.absent is None and changed.things == (*caption.things, caption.absent)
-        assert changed.text[slice(*changed.spans[-1][:2])] == caption.absent.name
         before = caption.spans[-2][0]
-        assert changed.text[:before] == caption.text[:before]
-        assert changed.text.split()[-1 - len(caption.absent.name.split())] in ("a", "an", "some", "with")
+        assert changed.text[:before] == caption.text[:before] and changed.text.endswith(f" {caption.absent.name}")
         return
     (span,) = differing_spans
     assert caption.spans[span][2] == changed.spans[span][2] == kind and words(caption, span) == words(changed, span)

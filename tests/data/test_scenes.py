@@ -83,10 +83,6 @@ def test_the_image_shows_the_sprites_on_a_pastel_ground(scene: Scene) -> None:
     assert scene.image[ground].min() >= 255 - MIDDLE - 17
 
 
-def holds(caption: Caption, scene: Scene) -> bool:
-    return is_true(caption, scene.objects)
-
-
 def referents(phrase: Caption, scene: Scene) -> list[int]:
     return sorted({choice[0] for choice in grammar.interpretations(phrase, scene.objects)})
 
@@ -99,29 +95,18 @@ def drawn(o: Object) -> np.ndarray:
 
 @given(scenes(worlds=(WORLD, HARD, STYLED)))
 def test_captions_hold_and_phrases_name_one_object(scene: Scene) -> None:
-    assert holds(scene.caption, scene)
+    assert is_true(scene.caption, scene.objects)
     assert sum(thing.count for thing in scene.caption.things) == len(scene.objects)
     for i, phrase in enumerate(scene.phrases):
         assert referents(phrase, scene) == [i]
         assert phrase.things[0].name == scene.objects[i].name and phrase.text.startswith("the ")
 
 
-def test_words_and_verbs_agree() -> None:
+def test_words_agree() -> None:
     forms = "apple apples, cherry cherries, mouse mice, bus buses, potato potatoes, key keys, jeans jeans, fox foxes"
-    forms += ", fish fish, octopus octopuses, snowman snowmen, glass glasses"
-    assert all(plural(one) == many for one, many in map(str.split, forms.split(",")))
-    assert plural("polar bear") == "polar bears"
-    words = ["apple", "unicorn", "umbrella", "egg", "dog", "jeans", "ufo"]
-    assert [grammar.article(word, word) for word in words] == ["an", "a", "an", "an", "a", "some", "a"]
-    assert grammar.templates("apple")[:3] == ("an apple", "a big apple", "a small apple")
-
-    def text(*things: Thing, **said: object) -> str:
-        return grammar.compose(things, [], "there is ", **said).text
-
-    assert text(Thing("cat"), Thing("dog", count=2)) == "there is a cat and two dogs"
-    assert text(Thing("dog", count=2), Thing("cat")) == "there are two dogs and a cat"
-    assert text(Thing("jeans", "big")) == "there are some big jeans"
-    assert text(Thing("dog", count=2), choose_wording=lambda ways: ways[-1]) == "there is a couple of dogs"
+    assert all(plural(one) == many for one, many in map(str.split, forms.split(", ")))
+    words = ["apple", "unicorn", "umbrella", "dog", "jeans", "ufo"]
+    assert [grammar.article(word, word) for word in words] == ["an", "a", "an", "a", "some", "a"]
 
 
 @given(scenes(worlds=(RICH, HARD)))
@@ -130,7 +115,7 @@ def test_what_is_absent_is_plausible_and_no_leak(scene: Scene) -> None:
     if absent:
         assert not grammar.matching_objects(absent, scene.objects)
         there = replace(scene.caption, absent=Thing(scene.objects[0].name))
-        assert not holds(there, scene)
+        assert not is_true(there, scene.objects)
         place = next(i for i, c in enumerate(openmoji.concepts()) if c.name == absent.name)
         assert (place < 100) == (shown[0] < 100)  # seen with seen, unseen with unseen
         together = {tuple(sorted((place, c))) for c in shown} & WORLD.held_out
@@ -149,12 +134,12 @@ def test_meaning_on_a_scene_made_by_hand() -> None:
         return Caption("", things, () if relation is None else (Relation(0, *relation),))
 
     for things in ([cat], [Thing("cat", count=2)], [cat, cat]):
-        assert holds(reading(*things), scene)
+        assert is_true(reading(*things), scene.objects)
     for things in ([Thing("cat", count=3)], [Thing("cat", "big")], [dog, dog]):
-        assert not holds(reading(*things), scene)
+        assert not is_true(reading(*things), scene.objects)
     for word in ("next to", "to the left of", "to the right of"):  # the dog's columns are among the cats'
-        assert not holds(reading(cat, dog, relation=(word, 1)), scene)
-    assert holds(reading(Thing("cat", count=3)), three) and not holds(reading(Thing("cat", count=2)), three)
+        assert not is_true(reading(cat, dog, relation=(word, 1)), scene.objects)
+    assert [is_true(reading(Thing("cat", count=n)), three.objects) for n in (2, 3)] == [False, True]
     for place, things, relation, expected in (
         (scene, [cat], None, [0, 1]), (scene, [cat], ("on the left", 0), [0]),
         (scene, [cat, cat], ("to the right of", 1), [1]), (scene, [cat, dog], ("above", 1), [0, 1]),
@@ -175,40 +160,32 @@ def test_a_split_shows_its_concepts_and_held_out_pairs(data: st.DataObject, spli
 
 def test_splits_share_no_content_even_where_contents_are_few() -> None:
     """One fixed concept, alone, has some hundred contents: without the rule the splits would share most of them."""
-    worlds = (WORLD, HARD)
-    wishes = list(product(worlds, range(75), (0, 1)))
+    wishes = list(product((WORLD, HARD), range(75), (0, 1)))
     seen = {s: {w.scene(s, i, seed=seed, concepts=(3,)).content for w, i, seed in wishes} for s in SPLITS[:3]}
-    assert all(len(contents) > 3 for contents in seen.values())
+    assert min(map(len, seen.values())) > 3
     assert all(not seen[a] & seen[b] for a, b in combinations(SPLITS[:3], 2))
 
 
 @pytest.mark.parametrize(("wish", "said"), [
     (lambda: WORLD.scene("dev", 0), "split = 'dev': must be one of 'train'"),
     (lambda: WORLD.scene("train", 0, 5), "scenes of 1 to 4"),
-    (lambda: WORLD.scene("unseen_combinations", 0, 1), "scenes of 2 to 4"),
     (lambda: WORLD.scene("train", 0, concepts=min(WORLD.held_out)), "no pair of World.held_out"),
-    (lambda: WORLD.scene("train", 0, concepts=(840,)), "concepts"),
     (lambda: World(854), "data.concepts = 854: must be from 16 to 853"),
     (lambda: World(853).scene("unseen_concepts", 0), "'unseen_concepts', data.concepts = 853: all concepts are"),
     (lambda: WORLD.replace_object(WORLD.scene("test", 0), "lyon", "dog"), "name = 'lyon'"),
-    (lambda: WORLD.replace_object(s := WORLD.scene("test", 0), s.objects[0].name, "lyon"), "other = 'lyon'"),
 ])  # fmt: skip
 def test_impossible_wishes_are_refused(wish: Callable, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         wish()
 
 
-@pytest.mark.parametrize(("concepts", "unseen"), [(16, 50), (804, 49), (853, 0)])
-def test_a_large_world_leaves_fewer_unseen_and_holds_out_the_same_pairs(concepts: int, unseen: int) -> None:
-    world = World(concepts, 56)
-    assert len(world.unseen_names) == unseen and not set(world.unseen_names) & set(world.names)
-    assert world.names[:100] == WORLD.names[:concepts]
-    if unseen:
-        assert {o.name for o in world.scene("unseen_concepts", 0).objects} <= set(world.unseen_names)
-    if concepts > 100:
-        assert {pair for pair in world.held_out if pair[1] < 100} == WORLD.held_out
+def test_a_large_world_leaves_fewer_unseen_and_holds_out_the_same_pairs() -> None:
+    for concepts, unseen in ((16, 50), (804, 49), (853, 0)):
+        world = World(concepts, 56)
+        assert len(world.unseen_names) == unseen and world.names[:100] == WORLD.names[:concepts]
+        assert concepts < 100 or {pair for pair in world.held_out if pair[1] < 100} == WORLD.held_out
     scene = world.scene("train", 0)
-    assert scene.image.shape == (56, 56, 3) and holds(scene.caption, scene)
+    assert scene.image.shape == (56, 56, 3) and is_true(scene.caption, scene.objects)
 
 
 def test_clutter_moves_nothing_but_the_ground() -> None:
@@ -260,4 +237,3 @@ def test_a_replaced_object_is_all_that_changes() -> None:
     assert same.objects == scene.objects and [o.name for o in changed.objects] == [other, kept]
     differ = (same.image != changed.image).any(-1)
     assert differ.any() and not differ[~(same.objects[0].silhouette | changed.objects[0].silhouette)].mean() > 0.05
-    assert (changed.objects[0].x, changed.objects[0].y) <= (scene.objects[0].x, scene.objects[0].y)

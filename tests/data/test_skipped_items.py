@@ -2,7 +2,6 @@
 
 import multiprocessing
 import warnings
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,15 +48,9 @@ def counted(records: list[dict]) -> list[tuple[Any, Any]]:
     return [(r.get("skipped"), r.get("left_out")) for r in records]
 
 
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 @pytest.mark.full
-def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec, tmp_path, capsys, quiet) -> None:
+@pytest.mark.filterwarnings("ignore")
+def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec, tmp_path, capsys) -> None:
     whole = list(pretrain(config(spec), tmp_path / "whole"))
     found = skipped_items(whole)[spec]
     assert set(found) == {f"captions.csv:{i + 2}" for i in DAMAGED}, "training has met all of them"
@@ -94,12 +87,10 @@ def test_the_trainer_warns_and_stops_of_what_all_processes_have_missed(workers: 
     changed = config(spec, **{"data.workers": workers, "data.unreadable": limit})
     seen: list[dict] = []
     with pytest.warns(UserWarning, match=r"cannot be used so far") as warned, pytest.raises(ConfigError) as error:
-        for record in pretrain(changed, tmp_path / "runs"):
-            seen.append(record)
+        seen.extend(pretrain(changed, tmp_path / "runs"))
     told = [str(w.message) for w in warned if "so far" in str(w.message)]
     assert [next(n for n in (1, 2, 4) if f": {n} of 40 pictures" in said) for said in told] == [1, 2, 4]
-    told_last = "5 of 40 pictures cannot be used, more than data.unreadable = 0.1125 allows: captions.csv:"
-    assert told_last in str(error.value)
+    assert "5 of 40 pictures cannot be used, more than data.unreadable = 0.1125 allows: capt" in str(error.value)
     assert "\n" not in str(error.value) and max((r.get("skipped", 0) for r in seen), default=0) <= 4
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,8 +104,6 @@ def test_the_trainer_warns_and_stops_of_what_all_processes_have_missed(workers: 
 
 SIDE = 48
 WANTED = prepare(BASE, SIDE).astype(int)
-
-
 GREYS = ("L.png", "L.jpg", "LA.png", "1.png", "I;16.png", "I;16.tif", "F.tif")
 
 

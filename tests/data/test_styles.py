@@ -15,7 +15,7 @@ from xfm.base.seeding import rng
 from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import dataset
 from xfm.data.world import colours, crisp, openmoji, styles
-from xfm.data.world.colours import LEVELS, TERMS, oklab
+from xfm.data.world.colours import oklab
 from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.objects import VISIBLE
 from xfm.data.world.questions import visual_question
@@ -25,21 +25,13 @@ OTHERS = [name for name in styles.STYLES if name != "openmoji"]
 ALL = tuple(styles.STYLES)
 
 
-def test_there_are_four_and_the_packed_ones_say_what_they_are() -> None:
-    assert ALL == ("openmoji", "noto", "twemoji", "fluent")
-    licences = {name: style.licence for name, style in styles.STYLES.items()}
-    assert licences == {"openmoji": "CC BY-SA 4.0", "noto": "Apache-2.0", "twemoji": "CC BY 4.0", "fluent": "MIT"}
-    for name in OTHERS:
-        assert styles.STYLES[name].copyright and (styles.FOLDER / f"LICENSE-{name}.txt").read_text("utf-8").strip()
-    assert sum(f.stat().st_size for f in styles.FOLDER.iterdir()) <= 2_500_000
-
-
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_packed_style_has_every_concept_as_plain_svg(name: str) -> None:
     packed = (styles.FOLDER / f"{name}.json.xz").read_bytes()
     assert hashlib.sha256(packed).hexdigest() == styles.STYLES[name].sha256
-    drawings = styles.svg(name)
-    assert drawings.keys() == {c.code for c in openmoji.concepts()}
+    assert styles.STYLES[name].copyright and (styles.FOLDER / f"LICENSE-{name}.txt").read_text("utf-8").strip()
+    drawings, concepts = styles.svg(name), openmoji.concepts()
+    assert drawings.keys() == {c.code for c in concepts} and len(drawings) == len({c.name for c in concepts}) == 853
     for drawing in drawings.values():
         assert drawing.startswith("<svg ") and drawing.endswith("</svg>")
         assert not re.search(r"<script|<image|<foreignObject|\bon\w+=|href=\"(?!#)", drawing)
@@ -55,7 +47,6 @@ def test_a_style_is_rendered_with_an_object_and_alpha(name: str) -> None:
     assert len({picture.tobytes() for picture in pictures}) > 820  # some families draw two concepts alike
     assert all(not (pictures == styles.pictures(32, other))[::8].all((1, 2, 3)).any() for other in {*ALL} - {name})
     apple = next(c for c in openmoji.concepts() if c.name == "apple")
-    assert np.array_equal(styles.picture(apple, 32, name), styles.render(styles.svg(name)[apple.code], 32))
     red, _, blue, alpha = styles.picture(apple, 32, name).reshape(-1, 4).T
     assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
 
@@ -69,21 +60,16 @@ def test_a_file_that_is_not_the_packed_one_is_refused(tmp_path: Path, monkeypatc
         styles.svg("noto")
 
 
-@pytest.mark.parametrize(("value", "said"), [
-    ("noto+", "'': must be one of 'openmoji', "), ("emoji", "'emoji': must be one of 'openmoji', 'noto', 'twemoji'"),
-    ("noto+openmoji+noto", "'noto+openmoji+noto': must be names of different styles, joined by +"),
-])  # fmt: skip
-def test_a_wrong_choice_of_styles_is_refused(value: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{re.escape(f'data.styles = {said}')}"):
-        dataset(recipes.demo().replace({"data.styles": value}))
+def test_a_wrong_choice_of_styles_is_refused() -> None:
+    for value, said in (("noto+emoji", "one of 'openmoji', 'noto'"), ("noto+noto", "names of different styles")):
+        with pytest.raises(ConfigError, match=rf"^data.styles = '.*': must be {said}"):
+            dataset(recipes.demo().replace({"data.styles": value}))
 
 
 def test_credits_name_what_is_shown() -> None:
     assert World().credit == World().scene("test", 0).credit == "Pictures: OpenMoji, CC BY-SA 4.0"
     world = World(styles=("twemoji", "openmoji", "noto"))
     assert world.credit == "Pictures: OpenMoji, CC BY-SA 4.0; Noto Emoji, Apache-2.0; Twemoji, CC BY 4.0"
-    about = styles.STYLES["noto"]
-    assert f"{about.family} ({about.url}), {about.licence} ({about.licence_url})" in world.licence
     assert "adaptations under the same licence" in World().licence and "MIT" in World(styles=("fluent",)).licence
     for i in range(20):
         scene = world.scene("test", i)
@@ -93,15 +79,12 @@ def test_credits_name_what_is_shown() -> None:
     assert any(len({world.scene("train", i).credit for world in worlds}) == 2 for i in range(9))
 
 
-def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:
+def test_what_is_asked_of_colours_is_true_of_the_drawing_that_is_shown() -> None:
     """Two cats of different styles may be yellow and orange: they have no colour together."""
     world = World(100, 48, SceneConfig(overlap=0.4), CaptionConfig(colours=1), styles=ALL)
     scenes = [world.scene("train", i, phrases=False) for i in range(300)]
-    said = [(thing, s) for s in scenes for thing in s.caption.things]
-    groups = [thing.colour for thing, _ in said if thing.count > 1]
+    groups = [thing.colour for scene in scenes for thing in scene.caption.things if thing.count > 1]
     assert None in groups and any(groups)
-    for thing, scene in said:
-        assert not thing.colour or any((o.name, o.colour) == (thing.name, thing.colour) for o in scene.objects)
     changed = [hard_negative(s.caption, s, "colour", world, rng("test", i)) for i, s in enumerate(scenes[:60])]
     assert sum(c is not None for c in changed) > 20
     for question in (visual_question(world, "train", i) for i in range(24)):
@@ -116,41 +99,28 @@ WORLDS = {
 }  # fmt: skip
 
 
-def decoded(content: bytes) -> np.ndarray:
-    return np.asarray(Image.open(BytesIO(content)).convert("RGB"))
-
-
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_crisp_picture_reduced_is_nearly_what_the_model_sees(name):
     for index in range(4):
         scene, other = (WORLDS[name].scene("test", i) for i in (index, index + 50))
-        large = decoded(crisp.crisp(scene.image))
+        large = np.asarray(Image.open(BytesIO(crisp.crisp(scene.image))).convert("RGB"))
         assert large.shape == (crisp.SIDE, crisp.SIDE, 3)
         small = Image.fromarray(large).resize(scene.image.shape[:2], Image.Resampling.BOX)
         error, apart = (np.abs(np.asarray(small, float) - image).mean() for image in (scene.image, other.image))
         assert error < 8 and error < 0.5 * apart, (index, error, apart)
 
 
-def test_pictures_that_no_world_has_drawn_stay_as_they_are():
+def test_pictures_that_no_world_has_drawn_or_still_holds_stay_as_they_are(monkeypatch):
     scene = WORLD.scene("test", 1)
-    assert crisp.crisp(scene.image), "the world remembers it"
     changed = scene.image ^ np.eye(48, 48, dtype=np.uint8)[..., None]
-    assert crisp.crisp(changed) == b"" and crisp.crisp(np.zeros((48, 48, 3), np.uint8)) == b""
-    assert crisp.crisp(scene.image, side=len(scene.image)) == b"", "no more pixels than the model sees"
-
+    assert crisp.crisp(changed) == b"" == crisp.crisp(scene.image, side=len(scene.image)), "none unless it shows more"
     other = WORLD.replace_object(scene, scene.objects[0].name, WORLD.names[0])
     assert crisp.crisp(other.image) not in (b"", crisp.crisp(scene.image))
-
-
-def test_a_scene_that_is_held_stays_crisp_however_many_are_drawn_after_it(monkeypatch):
     monkeypatch.setattr(crisp, "MOST", 3)
-    held, forgotten = WORLD.scene("test", 2), WORLD.scene("test", 3).image.copy()
+    forgotten = WORLD.scene("test", 3).image.copy()
     for index in range(4, 9 + len(crisp._drawn)):
         WORLD.scene("test", index)
-    assert crisp.crisp(held.image) and crisp.crisp(forgotten) == b""
-
-
-PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
+    assert crisp.crisp(scene.image) and crisp.crisp(forgotten) == b""
 
 
 @pytest.mark.parametrize(("rgb", "lab"), [  # of Ottosson's own implementation
@@ -159,21 +129,13 @@ PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
 ])  # fmt: skip
 def test_oklab(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
     assert oklab(np.array(rgb)) == pytest.approx(lab, abs=1e-4)
-    for level in np.linspace(0, 1, 30):  # greys have no hue
-        assert np.abs(oklab(np.full(3, level))[1:]).max() < 1e-4
-        assert term(*[round(level * 255)] * 3) in ("black", "grey", "white")
-
-
-def term(*rgb: int) -> str:
-    red, green, blue = (value // (256 // LEVELS) for value in rgb)
-    return TERMS[colours.terms_of_colours()[(red * LEVELS + green) * LEVELS + blue]]
 
 
 def test_drawings_have_the_colours_that_anybody_sees() -> None:
     seen = {
         "apple": "red", "carrot": "orange", "lemon": "yellow", "frog": "green", "whale": "blue", "eggplant": "purple",
-        "pig": "pink", "horse": "brown", "elephant": "grey", "alarm clock": "white", "snowflake": "black",
-        "bat": "black", "rainbow": None, "penguin": None, "zebra": None, "toilet": "grey",
-        "red envelope": None, "blue book": None, "black cat": None,  # the name says one already
+        "pig": "pink", "horse": "brown", "elephant": "grey", "alarm clock": "white", "bat": "black",
+        "rainbow": None, "penguin": None, "red envelope": None, "black cat": None,  # whose name says one already
     }  # fmt: skip
-    assert {name: colours.colour(PLACE[name]) for name in seen} == seen
+    place = {c.name: i for i, c in enumerate(openmoji.concepts())}
+    assert {name: colours.colour(place[name]) for name in seen} == seen

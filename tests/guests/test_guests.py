@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-import xfm
 from xfm import explain, recipes
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
@@ -111,19 +109,21 @@ def towers(net: Any, ids: Tensor, read: int) -> Any:
     return score
 
 
-def test_integrated_gradients_are_captums_called_by_hand(guest: Any, picture: np.ndarray) -> None:
-    lab = guest("small-clip")
-    inputs = lab.inputs(picture, TEXT)
-    found = explain.attribute(inputs, "integrated gradients")
+def by_hand(lab: Any, picture: np.ndarray) -> tuple[Any, Tensor, Tensor, int]:
+    """small-clip's score as `towers` has it; its pixels; its word vectors up to the place that is read; that place."""
     net, ids = lab.model.net, lab.tokenizer([TEXT])
     read = int(ids[0].argmax())
-    score, table = towers(net, ids, read), net.token_embedding.weight
-    pixels, vectors = lab.model.prepare(picture)[None], net.token_embedding(ids)[:, : read + 1].detach()
-    baseline = vectors.clone()
-    baseline[:, 1:read] = table.mean(0).detach()
-    given = pixels, vectors
+    return towers(net, ids, read), lab.model.prepare(picture)[None], net.token_embedding(ids)[:, : read + 1], read
+
+
+def test_integrated_gradients_are_captums_called_by_hand(guest: Any, picture: np.ndarray) -> None:
+    lab = guest("small-clip")
+    found = lab.attribute(picture, TEXT, "integrated gradients")
+    score, pixels, vectors, read = by_hand(lab, picture)
+    baseline = vectors.detach().clone()
+    baseline[:, 1:read] = lab.model.net.token_embedding.weight.mean(0).detach()
     pixel_values, vector_values = ca.IntegratedGradients(lambda p, w: score(p, w)[0]).attribute(
-        given, (torch.zeros_like(pixels), baseline), n_steps=32
+        (pixels, vectors.detach()), (torch.zeros_like(pixels), baseline), n_steps=32
     )
     by_patch = F.avg_pool2d(pixel_values.sum(1, keepdim=True), 8, divisor_override=1).flatten()
     torch.testing.assert_close(found.patches, by_patch.float(), atol=1e-5, rtol=1e-4)
@@ -135,11 +135,9 @@ def test_relevance_is_the_published_formula(guest: Any, picture: np.ndarray) -> 
     first layer to the last, then the class token's row and the row of the end of the text."""
     lab = guest("small-clip")
     found = lab.attribute(picture, TEXT, "generic attention")
-    net, ids = lab.model.net, lab.tokenizer([TEXT])
-    read = int(ids[0].argmax())
-    vectors = net.token_embedding(ids)[:, : read + 1]
-    score, image, text = towers(net, ids, read)(lab.model.prepare(picture)[None], vectors)
-    gradients = torch.autograd.grad(score.sum(), [*image, *text])
+    score, pixels, vectors, read = by_hand(lab, picture)
+    cosine, image, text = score(pixels, vectors)
+    gradients = torch.autograd.grad(cosine.sum(), [*image, *text])
     relevance = []
     for weights, slopes in ((image, gradients[:2]), (text, gradients[2:])):
         r = torch.eye(weights[0].shape[-1])
@@ -159,8 +157,7 @@ def test_a_class_among_prompts(guest: Any, picture: np.ndarray, name: str) -> No
     logits = torch.tensor(cosines) * lab.model.net.logit_scale.exp().item()
     assert inputs.target.name == "class among 3"
     assert inputs.score() == pytest.approx(logits.log_softmax(0)[0].item(), abs=1e-4)
-    for method in ("generic attention", "grad-cam", "integrated gradients", "occlusion"):
-        assert explain.attribute(inputs, method).patches.isfinite().all()
+    assert explain.attribute(inputs, "integrated gradients").patches.isfinite().all()
     with pytest.raises(ConfigError, match="others"):
         lab.inputs(picture, "a lion", among=["a lion"])
 
@@ -180,34 +177,29 @@ def test_what_a_word_adds(guest: Any, picture: np.ndarray) -> None:
     assert abs(change - effects[1]["itc"]) > 1e-3
     gap = explain.attribute(inputs, "shapley").gap
     assert gap is not None and abs(gap) < 1e-4 and explain.attribute(inputs, "integrated gradients").gap is not None
-    for method in (*ATTENDING, "grad-cam"):
+    for method in ("rollout", "grad-cam"):
         with pytest.raises(ConfigError, match=r"difference of two passes.*integrated gradients"):
             explain.attribute(inputs, method)
     with pytest.raises(ConfigError, match="did you mean 'lion'"):
         lab.inputs(picture, TEXT, "word lino")
 
 
-@pytest.mark.parametrize("target", ["itm", "box x", "nonsense", ITM, box_target("x")])
+@pytest.mark.parametrize("target", ["itm", "nonsense", ITM, box_target("x")])
 def test_questions_that_it_cannot_answer(guest: Any, picture: np.ndarray, target: Any) -> None:
     with pytest.raises(ConfigError, match=r"compares pictures with texts.*'itc'"):
         guest("small-clip").inputs(picture, TEXT, target)
 
 
 @pytest.mark.parametrize("name", ["small-clip", "small-sigmoid", "hugging face"])
-@pytest.mark.parametrize("text", ["", "  \n", "\ud800 lion", 3, "lion " * 40])
-def test_texts_that_are_none(guest: Any, picture: np.ndarray, name: str, text: Any) -> None:
-    with pytest.raises(ConfigError, match="text"):
-        guest(name).inputs(picture, text)
+def test_texts_that_are_none(guest: Any, picture: np.ndarray, name: str) -> None:
+    for text in ("  \n", "\ud800 lion", 3, "lion " * 40):
+        with pytest.raises(ConfigError, match="text"):
+            guest(name).inputs(picture, text)
 
 
-def test_pictures_of_every_kind(guest: Any, picture: np.ndarray, tmp_path: Path) -> None:
-    lab, image, file = guest("small-clip"), Image.fromarray(picture), tmp_path / "mine.png"
-    image.save(file)
-    opaque = np.concatenate([picture, np.full_like(picture[..., :1], 255)], -1)
-    same = [file, image, file.read_bytes(), opaque, picture / 255, picture.astype(np.uint16) * 257]
-    assert len({lab.inputs(one, TEXT).score() for one in same}) == 1, "however the picture is given"
+def test_pictures_of_every_size(guest: Any) -> None:
     for shape in ((1, 1), (3, 500)):
-        assert lab.inputs(np.zeros((*shape, 3), np.uint8), TEXT).image.shape == (32, 32, 3)
+        assert guest("small-clip").inputs(np.zeros((*shape, 3), np.uint8), TEXT).image.shape == (32, 32, 3)
 
 
 def test_reports_boards_and_sanity_checks(guest: Any) -> None:
@@ -224,80 +216,6 @@ def test_reports_boards_and_sanity_checks(guest: Any) -> None:
     checks = explain.randomise_weights(lambda m: m.inputs(scenes[0].image, TEXT), lab.model, "saliency")
     assert [c.part for c in checks] == ["layer 1", "layer 0", "the rest"]
     assert checks[-1].image < 0.9
-    assert set(explain.removal_effects(inputs, words=[inputs.words.words[-1]])) == {"itc"}
-
-
-@pytest.mark.usefixtures("offline")
-def test_nothing_is_fetched_unless_a_tag_is_named(files: dict[str, Path], tmp_path: Path) -> None:
-    xfm.load("open_clip:small-clip", pretrained=files["small-clip"])
-    foreign = tmp_path / "foreign.pt"
-    foreign.write_bytes(b"no weights")
-    wanted = {
-        ("ViT-B-32", ""): "a tag, which is then fetched: .*laion2b",
-        ("ViT-B-32", "no-such-tag"): "file of weights for ViT-B-32",
-        ("ViT-B-33", "openai"): "near are .*ViT-B-32",
-        ("small-clip", foreign): "cannot load it.*saved of this model",
-        ("small-clip", files["small-resnet"]): "cannot load it",
-        ("coca_ViT-B-32", files["small-clip"]): "no CoCa",
-        ("roberta-ViT-B-32", files["small-clip"]): "text tower of open_clip's own",
-        ("ViT-B-32", "laion2b_s34b_b79k"): "offline: fetch its file of weights from https://huggingface.co/",
-    }
-    for (name, weights), message in wanted.items():
-        with pytest.raises(ConfigError, match=message):
-            xfm.load(f"open_clip:{name}", pretrained=weights)
-    others = [("hf_clip:openai/clip-vit-base-patch32", {}, "hf download"), (f"hf_clip:{tmp_path}", {}, "holds no CLIP"),
-              ("demo", {"pretrained": files["small-clip"]}, "pretrained")]  # fmt: skip
-    for field, value in (("image_size", 96), ("text_heads", 8)):
-        others.append(("demo", {field: value}, rf"{field} = .*: must be left out but for xfm:FILE"))
-    for name, given, message in others:
-        with pytest.raises(ConfigError, match=message):
-            xfm.load(name, **given)
-
-
-HALF = (0.5, 0.5, 0.5)
-TAGS = {"old": {"mean": HALF, "std": HALF, "interpolation": "bilinear", "resize_mode": "squash"},
-        "quick": {"mean": (0.1, 0.2, 0.3), "quick_gelu": True}}  # fmt: skip
-
-
-@pytest.mark.usefixtures("offline")
-def test_a_file_has_its_pictures_prepared_as_its_tags_say(files, monkeypatch) -> None:
-    """open_clip asks that of a tag alone: a file would have OpenAI's."""
-    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda _: [*TAGS])
-    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda _, tag: TAGS[tag])
-    weights = files["small-clip"]
-    white = np.full((20, 40, 3), 255, np.uint8)
-    for given in (weights, f"old={weights}"):
-        prepared = xfm.load("open_clip:small-clip", pretrained=given).model.prepare(white)
-        assert torch.equal(prepared, torch.ones_like(prepared)), "(1 - .5) / .5"
-    with pytest.raises(ConfigError, match="quick is of another activation than small-clip; name small-clip-quickgelu"):
-        xfm.load("open_clip:small-clip", pretrained=f"quick={weights}")
-    monkeypatch.setitem(TAGS, "new", {"mean": (0.4, 0.4, 0.4)})
-    with pytest.raises(ConfigError, match=r"say whose the file's are, as pretrained='new=FILE' \(there are old, new\)"):
-        xfm.load("open_clip:small-clip", pretrained=weights)
-    assert xfm.load("open_clip:small-clip", pretrained=f"new={weights}").model.mean == (0.4, 0.4, 0.4)
-
-
-@pytest.mark.parametrize(
-    "gone, said",
-    [("text_model.", r"its weights lack text_model\..* more"),
-     ("preprocessor_config.json", "lacks the image processor's preprocessor_config.json, or processor_config.json"),
-     ("tokenizer.json vocab.json", "lacks the tokenizer's tokenizer.json, or vocab.json and merges.txt")],
-)  # fmt: skip
-def test_a_folder_that_is_not_whole_is_refused(gone: str, said: str, hugging_face: Path, tmp_path: Path) -> None:
-    """Without a tokenizer's files transformers makes one by which every word is the end of the text."""
-    from safetensors.torch import load_file, save_file
-
-    folder = shutil.copytree(hugging_face, tmp_path / "part")
-    if gone.endswith("json"):
-        for name in gone.split():
-            (folder / name).unlink()
-        page = (Path(__file__).resolve().parents[2] / "docs/add-a-model.md").read_text("utf-8")
-        assert all(f"`{name}`" in page for name in gone.split())
-    else:
-        kept = {n: t for n, t in load_file(folder / "model.safetensors").items() if not n.startswith(gone)}
-        save_file(kept, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ConfigError, match=said):
-        xfm.load(f"hf_clip:{folder}")
 
 
 def test_the_example_of_the_page_runs() -> None:

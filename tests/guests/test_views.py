@@ -17,12 +17,9 @@ def test_views_of_one_picture(guest: Any, picture: np.ndarray, name: str, tmp_pa
     lab = guest(name)
     traces = xw.TraceExplorer(lab.trace(picture, TEXT, "itc"), credit="Picture: mine")
     assert traces.message == ""
-    for tower in ("language", "vision"):
-        traces.map = tower
-        assert traces.map == tower and len(traces.data()) > 0 and traces.figure().axes
-    for heads in ("head", "rollout"):
-        traces.heads = heads
-        assert traces.figure().axes
+    for choice, value in (("map", "language"), ("map", "vision"), ("heads", "head"), ("heads", "rollout")):
+        setattr(traces, choice, value)
+        assert getattr(traces, choice) == value and len(traces.data()) > 0 and traces.figure().axes
     words = [lab.inputs(picture, TEXT), lab.inputs(picture, TEXT, among=["a car", "a dog"])]
     found = xw.AttributionLab.of(words, ["generic attention", "saliency"])
     assert found.message == "" and found.payload["units"] == {"itc": "cosine", "class among 3": "log-probability"}

@@ -55,35 +55,26 @@ def test_tokens_are_the_towers_own_on_our_grid(tower: tuple[str, str], grid: int
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_pictures_are_renormalised_for_a_tower_that_expects_others(tower, monkeypatch) -> None:
+def test_pictures_are_normalised_as_the_tags_of_the_weights_say(tower, monkeypatch) -> None:
     name, weights = tower
-    config, seen = batches.config(), []
-    create = open_clip.create_model
+    vision, seen, create = batches.config().model.vision, [], open_clip.create_model
+    kinds = {"plain": {}, "grey": {"mean": (0.5,) * 3, "std": (0.25,) * 3}}
 
     def created(*args, **options):
         model = create(*args, **options)
-        model.visual.image_mean, model.visual.image_std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-        model.visual.conv1.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+        model.visual.conv1.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0][:, :, :1, :1]))
         return model
 
     monkeypatch.setattr(open_clip, "create_model", created)
-    rgb = torch.rand(2, 3, 1, 1).expand(-1, -1, 16, 16)  # of one colour, so resizing leaves them
-    ours = (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-    teacher(name, weights, config.model.vision, torch.device("cpu"))(ours)
-    torch.testing.assert_close(seen[0][:, :, :1, :1], (rgb[:, :, :1, :1] - 0.5) / 0.25, rtol=1e-4, atol=1e-5)
-
-
-def test_its_pictures_are_normalised_as_its_tags_say(tower, monkeypatch) -> None:
-    name, weights = tower
-    vision, kinds = batches.config().model.vision, {"plain": {}, "grey": {"mean": (0.5,) * 3, "std": (0.25,) * 3}}
-    pictures = torch.randn(2, 3, 16, 16)
-    usual = teacher(name, weights, vision, torch.device("cpu"))(pictures)
     monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda _: [*kinds])
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda _, tag: kinds[tag])
+    rgb = torch.rand(2, 3, 1, 1)  # pictures of one colour, so resizing leaves them
+    ours = (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    for tag, expected in (("grey", (rgb - 0.5) / 0.25), ("plain", ours)):
+        teacher(name, f"{tag}={weights}", vision, torch.device("cpu"))(ours.expand(-1, -1, 16, 16))
+        torch.testing.assert_close(seen.pop(), expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(ConfigError, match=r"flow.teacher_weights: .*as flow.teacher_weights='grey=FILE'"):
         teacher(name, weights, vision, torch.device("cpu"))
-    assert torch.equal(teacher(name, f"plain={weights}", vision, torch.device("cpu"))(pictures), usual)
-    assert not torch.allclose(teacher(name, f"grey={weights}", vision, torch.device("cpu"))(pictures), usual)
 
 
 def test_a_teacher_is_learnt_from_through_one_linear_layer(tower) -> None:
@@ -99,39 +90,34 @@ def test_a_teacher_is_learnt_from_through_one_linear_layer(tower) -> None:
     assert not [n for n, _ in p.named_parameters() if "teacher" in n]
 
 
-NEAREST = {"ViT-B-61": "ViT-B-16", "RN50": "ViT-", "coca_ViT-B-32": "ViT-B-32", "roberta-ViT-B-32": "ViT-B-32",
-           "hf-hub:laion/CLIP-ViT-B-32": "ViT-B-32", "local-dir:{tmp}": "ViT-", "x" * 1_000_000: ""}  # fmt: skip
+NEAREST = {"RN50": "ViT-", "coca_ViT-B-32": "ViT-B-32", "local-dir:{tmp}": "ViT-", "x" * 1_000_000: ""}
 
 
 @pytest.mark.parametrize("name", NEAREST, ids=lambda name: name[:30])
 def test_a_model_without_a_plain_transformer_of_open_clips_own_is_refused_with_the_nearest(name, tmp_path):
-    near = NEAREST[name]
     tower = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "layers": 2}
     config = {"model_cfg": {"embed_dim": 6, "vision_cfg": tower, "text_cfg": {}}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
-    name = name.format(tmp=tmp_path)
-    said = re.escape(shown(name))
-    with pytest.raises(ConfigError, match=f"^flow.teacher = {said}: no open_clip model .* there are .*{near}") as error:
-        build(TEACHED.replace({"flow.teacher": name}))
+    given = name.format(tmp=tmp_path)
+    said = f"^flow.teacher = {re.escape(shown(given))}: no open_clip model .* there are .*{NEAREST[name]}"
+    with pytest.raises(ConfigError, match=said) as error:
+        build(TEACHED.replace({"flow.teacher": given}))
     assert len(str(error.value)) < 500
 
 
 def test_open_clips_tags_are_not_fetched_but_the_user_is_told_how(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    vision = batches.config().model.vision
-    fetch = "open_clip.download_pretrained(open_clip.get_pretrained_cfg('ViT-B-32', TAG))"
-    assert callable(open_clip.download_pretrained)
-    for tag in ("laion2b_s34b_b79k", "openai"):
-        said = rf"^flow.teacher_weights = '{tag}': must be .* local .*{re.escape(fetch)}"
-        with pytest.raises(ConfigError, match=said):
-            teacher("ViT-B-32", tag, vision, torch.device("cpu"))
-        assert open_clip.get_pretrained_cfg("ViT-B-32", tag)
+    vision, tag = batches.config().model.vision, "laion2b_s34b_b79k"
+    assert open_clip.get_pretrained_cfg("ViT-B-32", tag)
+    fetch = re.escape("open_clip.download_pretrained(open_clip.get_pretrained_cfg('ViT-B-32', TAG))")
+    with pytest.raises(ConfigError, match=rf"^flow.teacher_weights = '{tag}': must be .* local .*{fetch}"):
+        teacher("ViT-B-32", tag, vision, torch.device("cpu"))
     Path(tag).write_bytes(b"a file of a tag's name")
     with pytest.raises(ConfigError, match=f"^flow.teacher_weights = '{tag}': open_clip cannot load"):
         teacher("ViT-B-32", tag, vision, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("weights", ["no_such_tag", "a\0b", "missing.pt", "foreign.pt", "broken.pt", "hostile.pt"])
+@pytest.mark.parametrize("weights", ["no_such_tag", "missing.pt", "foreign.pt", "hostile.pt"])
 def test_weights_that_cannot_be_had_are_named_and_none_is_unpickled(weights: str, tower, tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self):
@@ -139,7 +125,6 @@ def test_weights_that_cannot_be_had_are_named_and_none_is_unpickled(weights: str
 
     torch.save({"some.other.weight": torch.zeros(3)}, tmp_path / "foreign.pt")
     torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pt")
-    (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     given = str(tmp_path / weights) if weights.endswith(".pt") else weights
     with pytest.raises(ConfigError, match=rf"^flow\.teacher_weights = {re.escape(shown(given))}: ") as error:
         teacher(tower[0], given, batches.config().model.vision, torch.device("cpu"))

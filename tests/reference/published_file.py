@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reference.naive import relative_index
 from reference.tiny import fill
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
@@ -94,22 +95,11 @@ def alias(name: str) -> str | None:
     return name.replace("decoder.bias", "bias") if name.endswith("decoder.bias") else None
 
 
-def index(grid: int) -> Tensor:
-    """The buffer `relative_position_index`, a pair at a time."""
-    rows, places = (2 * grid - 1) ** 2, [(y, x) for y in range(grid) for x in range(grid)]
-    made = torch.tensor(
-        [[(a - c + grid - 1) * (2 * grid - 1) + b - d + grid - 1 for c, d in places] for a, b in places]
-    )
-    made = torch.nn.functional.pad(made, (1, 0, 1, 0))
-    made[0, :], made[:, 0], made[0, 0] = rows, rows + 1, rows + 2
-    return made
-
-
 def state(s: Sizes = TINY, filled: Any = fill) -> dict[str, Tensor]:
     """The state dict, with its aliases and buffers."""
     made: dict[str, Tensor] = {}
     keys = shapes(s)
-    buffers = {"relative_position_index": index(s.grid), "position_ids": torch.arange(s.positions)[None]}
+    buffers = {"relative_position_index": relative_index(s.grid), "position_ids": torch.arange(s.positions)[None]}
     for name, shape in keys.items():
         buffer = buffers.get(name.rsplit(".", 1)[-1])
         if alias(name) is None:
