@@ -237,6 +237,8 @@ def test_a_config_is_known_by_what_decides_its_weights(tmp_path: Path) -> None:
     shutil.copytree(RUN.folder, copied := tmp_path / "elsewhere")
     assert recipe("vqa", copied).fingerprint == recipe("vqa", RUN.folder).fingerprint
     assert recipe("vqa", copied).fingerprint != recipe("vqa", RUN.folder, seed=1).fingerprint
+    assert short("rte", data="here").fingerprint == short("rte", data="there").fingerprint, "`TaskRun` knows the data"
+    assert short("synset", data="here").fingerprint != short("synset").fingerprint
     few = short("concept", shots=2)
     assert few.variant == "2-shot" and few.fingerprint != short("concept").fingerprint
     for task, hidden in (("vqa", ["no_pictures", "no_texts"]), ("captioning", ["no_pictures"])):
