@@ -56,9 +56,6 @@ def test_an_oracle_scores_near_one_and_noise_at_chance(model):
         oracle.append(faithfulness.truth_scores(inputs, best))
         by_chance = faithfulness.truth_scores(inputs, attribute(inputs, "random"))
         noise.append(by_chance | {"prevalence": inputs.truth.mean(), "named": inputs.name_pieces.float().mean().item()})
-        pixels = inputs.truth.astype(float)
-        assert faithfulness.pointing_game(pixels, inputs.truth) == 1
-        assert faithfulness.relevance_mass(pixels, inputs.truth) == pytest.approx(1)
     mean = {name: np.mean([scores[name] for scores in oracle]) for name in oracle[0]}
     assert mean["mass on name"] > 0.999 and min(mean.values()) > 0.6, mean  # patches are coarser than outlines
     chance = {name: np.mean([scores[name] for scores in noise]) for name in noise[0]}
@@ -76,6 +73,7 @@ def test_scores_of_truth_are_shares_and_do_not_change_with_the_scale(seed):
         assert score(3 * values, truth) == pytest.approx(score(values, truth))
         assert score(values, truth) + score(values, ~truth) == pytest.approx(1)
         assert score(np.zeros((6, 6)), truth) == pytest.approx(truth.mean())
+        assert not truth.any() or score(truth.astype(float), truth) == pytest.approx(1)
 
 
 def test_curves_of_a_sum_are_cumulative_sums(counted):
