@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import own_data
 import pytest
 import torch
 
@@ -14,13 +17,28 @@ from xfm.tasks import TRAINABLE
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import finetuned_model
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.own.glue import GLUE
 from xfm.train import Run
 
 RUN = Run.open(CHECKPOINTS / "demo")
 TOKENIZER = RUN.tokenizer()
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-CPU = torch.device("cpu")
+CPU, SIDE = torch.device("cpu"), RUN.config.model.vision.image_size
 TESTED = 24  # items of embedded data
+# a format of user data: the task that reads it, and who writes some
+FORMATS: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    **{task.name: (task.name, partial(own_data.glue, task.name)) for task in GLUE},
+    "images": ("images", own_data.images), "VQA v2": ("vqa", own_data.vqa_v2),
+    "VQA lists": ("vqa", own_data.vqa_simple), "NLVR2": ("nlvr2", own_data.nlvr2),
+    "RefCOCO": ("grounding", own_data.refcoco),
+    "COCO, retrieval": ("retrieval", own_data.coco), "COCO": ("captioning", own_data.coco),
+    "Karpathy": ("retrieval", own_data.karpathy), "Karpathy, captioning": ("captioning", own_data.karpathy),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: make(tmp_path_factory.mktemp("data")) for name, (_, make) in FORMATS.items()}
 
 
 @pytest.fixture

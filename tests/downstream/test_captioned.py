@@ -1,5 +1,9 @@
-"""Retrieval and captioning on pictures with captions of one's own, and on the embedded scenes, to the end."""
+"""Retrieval and captioning on pictures with captions: what is read, found and written; captions are scored as COCO's
+are, and against what a picture shows."""
 
+import sys
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -7,29 +11,32 @@ import numpy as np
 import pytest
 import torch
 from downstream.conftest import CPU, SPLITS, short
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from own_data import NUMBER, coco, karpathy
 from photographs import shout
 
 from xfm import cli, load
 from xfm.base.fields import ConfigError
+from xfm.config import CaptionConfig
+from xfm.data.world.grammar import plural
+from xfm.data.world.hard_negatives import hard_negative
+from xfm.data.world.scenes import World
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.own import captioning
 from xfm.tasks.own.both import mirrors
-from xfm.tasks.own.captioning import PROMPT, Captioning, Reference, _memory
+from xfm.tasks.own.captioning import BLEU, CIDER, PROMPT, TRUTH, Captioning, Reference, _memory
 from xfm.tasks.own.checked_entries import captioned
 
-pytestmark = pytest.mark.usefixtures("small")
 
-
-@pytest.mark.parametrize("make, pictures, train", [(coco, 12, 6), (karpathy, 16, 8)])
-def test_no_picture_is_in_two_splits_and_none_is_lost(make, pictures, train, tmp_path) -> None:
-    path = make(tmp_path)
-    found = {split: captioned(path, split, 40) for split in SPLITS}
-    names = [Path(p).name for rows in found.values() for p in rows]
-    assert len(names) == len(set(names)) == pictures and len(found["train"]) == train
-    assert all(len(captions) == 2 and Path(p).is_file() for rows in found.values() for p, captions in rows.items())
+@pytest.mark.parametrize("make, sizes", [(coco, [6, 3, 3]), (karpathy, [8, 4, 4])])
+def test_no_picture_and_no_caption_is_lost(make, sizes, tmp_path) -> None:
+    found = [captioned(make(tmp_path / split), split, 40) for split in SPLITS]
+    assert [*map(len, found)] == sizes
+    assert all(len(captions) == 2 and Path(p).is_file() for rows in found for p, captions in rows.items())
 
 
 def test_files_of_coco_may_have_any_name_that_fits_and_a_test_file_is_the_test_split(tmp_path: Path) -> None:
@@ -45,7 +52,7 @@ def test_files_of_coco_may_have_any_name_that_fits_and_a_test_file_is_the_test_s
         captioned(tmp_path, "validation", 40)
 
 
-def test_frozen_retrieval_is_zero_shot(tmp_path: Path) -> None:
+def test_frozen_retrieval_is_zero_shot(tmp_path: Path, small: None) -> None:
     cli.main(["finetune", "retrieval", "demo", "--frozen", "model", "--root", str(tmp_path)])
     run = TaskRun.open(tmp_path / "pretrained@retrieval+frozen" / "seed0")
     pretrained = start(short("retrieval")).model.state_dict()
@@ -95,20 +102,8 @@ def test_without_pictures_nothing_is_found_and_a_batch_of_one_picture_has_no_neg
     assert tuned.task.scores(found, [i.target for i in items]).mean() == pytest.approx(1 / 12)
 
 
-def test_captions_are_written_greedily_or_by_beam_search() -> None:
-    tuned = start(short("captioning")).eval()
-    task: Any = tuned.task
-    batch = task.batch(task.items("test", 3), CPU)
-    with torch.inference_mode():
-        one, three = (task.write(tuned.model, tuned.head, batch.images[0], beams) for beams in (1, 3))
-        alone = task.write(tuned.model, tuned.head, batch.images[0][1:2], 3)
-    assert len(one) == len(three) == 3 and all(0 < a.confidence <= 1 for a in (*one, *three))
-    assert alone[0].value == three[1].value
-    assert not any(a.value[:12] == "a picture of" for a in three)
-
-
-@pytest.mark.parametrize("cut", [0, 2])
-def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: int, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("cut, beams", [(0, 3), (0, 1), (2, 3)])
+def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: int, beams: int, monkeypatch) -> None:
     """Of its tokens and of </s>, and not of the prompt's, which are given; cut short it has no </s>."""
     tuned = load("demo").task("captioning").tuned()
     task: Any = tuned.task
@@ -117,7 +112,8 @@ def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: i
         monkeypatch.setattr("xfm.tasks.own.captioning.LONGEST", given + cut)
     image = task.batch(task.items("test", 3), CPU).images[0]
     with torch.inference_mode():
-        said = task.write(tuned.model, tuned.head, image, 3)
+        said = task.write(tuned.model, tuned.head, image, beams)
+        assert task.write(tuned.model, tuned.head, image[1:2], beams)[0].value == said[1].value, "whoever is beside it"
         for i, answer in enumerate(said):
             ids = task.tokenizer.encode(f"{PROMPT} {answer.value}", 40)[: given + cut if cut else None]
             row = torch.tensor([ids])
@@ -128,6 +124,97 @@ def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: i
 
 def test_a_picture_is_not_mirrored_under_a_caption_that_names_a_side() -> None:
     task: Any = object.__new__(Captioning)
-    for caption, some in (("a cat on the left", False), ("a cat on a mat", True)):
-        item = Item((), (np.zeros((8, 8, 3), np.uint8),), Reference("a cat", caption))
-        assert any(mirrors(task.said(item), np.random.default_rng(i)) for i in range(20)) is some
+    said = task.said(Item(target=Reference("a cat", "a cat on the left")))
+    assert not any(mirrors(said, np.random.default_rng(i)) for i in range(20))
+
+
+# ---- scores
+
+
+WORLD, EVERY = World(40), World(853, captions=CaptionConfig(colours=0.5))
+texts = st.lists(st.sampled_from("a the cat dog sits on mat red".split()), max_size=9).map(" ".join)
+pairs = st.lists(st.tuples(texts, st.lists(texts.filter(len), min_size=1, max_size=3)), min_size=2, max_size=6)
+
+
+def truth(text: str, reference: Reference) -> dict[str, float]:
+    return {metric.name: metric.value([text], [reference]) for metric in TRUTH}
+
+
+@given(st.integers(0, 10**6))
+def test_the_truth_scores_1_and_one_wrong_word_is_noticed(index: int) -> None:
+    scene = WORLD.scene("train", index, phrases=False)
+    reference = Reference(scene.text, objects=scene.objects)
+    right = truth(scene.text, reference)
+    claimed = bool(scene.caption.relations)
+    assert right == {"true captions": 1, "names right": 1, "counts right": 1, "relations right": claimed}
+    for kind, lower in (("noun", "counts right"), ("count", "counts right"), ("relation", "relations right")):
+        wrong = hard_negative(scene.caption, scene, kind, WORLD, np.random.default_rng(index))  # type: ignore[arg-type]
+        if wrong:
+            found = truth(wrong.text, reference)
+            assert found["true captions"] == 0 and found[lower] < right[lower], (scene.text, wrong.text)
+            same = {thing.name for thing in wrong.things} == {o.name for o in scene.objects}
+            assert (found["names right"] == 1) == same
+
+
+@pytest.mark.parametrize("names", [  # "houses" are a concept as well, and "bird" is one
+    ("house", "house", "houses", "houses"), ("musical notes", "book", "book", "books"), ("black bird", "bird"),
+    ("green apple", "green apple"), ("blue book", "green book", "book"),
+])  # fmt: skip
+def test_a_true_caption_is_true_whatever_else_its_words_may_mean(names: tuple[str, ...]) -> None:
+    concepts = tuple(map(EVERY.names.index, names))
+    held_out = EVERY.held_out & {*combinations(sorted({*concepts}), 2)}
+    for i in range(12):
+        scene = EVERY.scene("unseen_combinations" if held_out else "train", i, concepts=concepts, phrases=False)
+        reference = Reference(scene.text, objects=scene.objects)
+        found = truth(scene.text, reference)
+        assert (found["true captions"], found["names right"], found["counts right"]) == (1, 1, 1), scene.text
+        one_less = Reference(scene.text, objects=scene.objects[1:])
+        assert truth(scene.text, one_less)["true captions"] == 0
+
+
+def test_a_name_is_not_what_it_is_part_of() -> None:
+    scene = EVERY.scene("train", 0, concepts=(EVERY.names.index("black bird"),), phrases=False)
+    reference = Reference(scene.text, objects=scene.objects)
+    for text in ("a bird", "a black bird", "a blue bird", "two black birds"):
+        assert truth(text, reference)["true captions"] == (text == "a black bird"), text
+
+
+def test_a_caption_must_mention_every_object_once() -> None:
+    whole = next(s for i in range(99) if not (s := WORLD.scene("test", i, 2)).caption.relations)
+    reference = Reference(whole.text, objects=whole.objects)
+    first = whole.objects[0].name
+    for text in (f"a {first}", f"{whole.text}, {whole.text}", f"{whole.text} zzz", "", "left of of left"):
+        assert truth(text, reference)["true captions"] == 0, text
+    assert truth("", reference) == dict.fromkeys((m.name for m in TRUTH), 0) and BLEU.value([""], [reference]) == 0
+
+
+def test_a_group_that_is_mentioned_twice_does_not_stand_for_another_object() -> None:
+    scenes = (WORLD.scene("test", i, 3) for i in range(9999))
+    scene = next(s for s in scenes if len({o.name for o in s.objects}) == 2)
+    counts = Counter(o.name for o in scene.objects)
+    (two, _), (one, _) = counts.most_common()
+    reference = Reference(scene.text, objects=scene.objects)
+    twice = f"two {plural(two)} and a {two}"
+    assert truth(f"two {plural(two)} and a {one}", reference)["true captions"] == 1
+    assert truth(twice, reference)["true captions"] == 0
+
+
+@given(pairs)
+def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]]) -> None:
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+
+    said, references = [text for text, _ in rows], [Reference(*captions) for _, captions in rows]
+    given_, made = {i: captions for i, (_, captions) in enumerate(rows)}, {i: [t] for i, t in enumerate(said)}
+    assume(any(len(text.split()) >= 4 for text in said))  # else COCO's divides one small constant by another
+    bleu = Bleu(4).compute_score(given_, made, verbose=0)[0][3]
+    assert BLEU.value(said, references) == pytest.approx(bleu, abs=1e-3 if bleu < 1e-3 else 1e-6)
+    assert CIDER.value(said, references) == pytest.approx(Cider().compute_score(given_, made)[0], abs=1e-9)
+
+
+def test_without_the_library_the_truth_is_scored_and_words_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captioning, "find_spec", lambda name: None)
+    assert captioning.word_metrics() == ()
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.bleu.bleu_scorer", None)
+    with pytest.raises(ConfigError, match=r"pycocoevalcap is not installed; pip install 'xfm-lab\[captions\]'"):
+        captioning.library()

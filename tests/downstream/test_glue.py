@@ -7,36 +7,32 @@ from typing import Any
 
 import numpy as np
 import pytest
-from downstream.conftest import RUN, opened
+from downstream.conftest import RUN, SPLITS, opened
 from hypothesis import given
 from hypothesis import strategies as st
 from own_data import ROWS, glue, said
 
 from xfm.base import seeding
 from xfm.base.fields import ConfigError
-from xfm.data.source import Split
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.own.glue import GLUE, STSB, mean_of_both
 from xfm.tasks.result import RESAMPLES, Measure, binary_f1, bootstrap_interval, matthews, pearson
-
-TASKS = [task.name for task in GLUE]
 
 
 def number(item: Item) -> int:
     return int(re.findall(r"number (\d+)", item.texts[0])[0])
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [task.name for task in GLUE])
 def test_the_files_are_read_as_published(name: str, tmp_path: Path) -> None:
     task = opened(name, glue(name, tmp_path))
-    train, validation, test = ([*task.items(split)] for split in ("train", "validation", "test"))
+    train, validation, test = map(task.items, SPLITS)
     assert len(train) + len(validation) == ROWS and validation and train
     assert len(test) == (ROWS + ROWS // 2 if name == "mnli" else ROWS)
     pair = name not in ("cola", "sst2")
     assert all(len(item.texts) == 1 + pair for item in [*train, *validation, *test])
     assert sorted(map(number, train + validation)) == [*range(ROWS)], "each row once, quotes and all"
-    assert not {i.texts[0] for i in validation} & {i.texts[0] for i in train}
     assert all(number(item) >= 500 for item in test), "test is dev, validation is train"
     first = next(item for item in train + validation if number(item) == 1)
     right = {"mnli": "neutral", "rte": "not_entailment", "qnli": "not_entailment"}
@@ -48,13 +44,12 @@ def test_the_files_are_read_as_published(name: str, tmp_path: Path) -> None:
 def test_a_paraphrase_corpus_as_microsoft_has_it(tmp_path: Path) -> None:
     folder = glue("mrpc", tmp_path)
     (folder / "train.tsv").rename(folder / "msr_paraphrase_train.txt")
-    text = (folder / "dev.tsv").read_bytes()
-    (folder / "msr_paraphrase_test.txt").write_bytes(text.replace(b"\n", b"\r\n"))
+    test = (folder / "dev.tsv").rename(folder / "msr_paraphrase_test.txt")
+    test.write_bytes(test.read_bytes().replace(b"\n", b"\r\n"))
     expected = opened("mrpc", glue("mrpc", tmp_path / "other"))
-    (folder / "dev.tsv").unlink()
-    task = opened("mrpc", folder)
-    for split in ("train", "validation", "test"):
-        assert [(i.texts, i.target) for i in task.items(split)] == [(i.texts, i.target) for i in expected.items(split)]
+    for split in SPLITS:
+        found, wanted = (task.items(split) for task in (opened("mrpc", folder), expected))
+        assert [(i.texts, i.target) for i in found] == [(i.texts, i.target) for i in wanted]
 
 
 def test_a_thousandth_of_the_training_rows_may_be_broken(tmp_path: Path) -> None:
@@ -71,8 +66,7 @@ def test_a_thousandth_of_the_training_rows_may_be_broken(tmp_path: Path) -> None
 def test_an_empty_text_of_two_is_asked_and_counted(tmp_path: Path) -> None:
     """QQP as published has such questions, in its training and its tests."""
     task = opened("qqp", glue("qqp", tmp_path))
-    files: dict[str, tuple[Split, ...]] = {"train": ("train", "validation"), "dev": ("test",)}
-    for file, parts in files.items():
+    for file, parts in {"train": SPLITS[:2], "dev": SPLITS[2:]}.items():
         with pytest.warns(UserWarning, match=rf"1 of {ROWS} rows .*{file}\.tsv:5: question2 is empty"):
             assert any("" in item.texts for part in parts for item in task.read(part))
 
@@ -96,11 +90,6 @@ def test_published_training_is_the_tables(tmp_path: Path) -> None:
     assert (config.batch, train.lr, train.steps, train.validate_every) == (16, 1e-5, 20 * epoch, epoch)
     assert (train.warmup, train.weight_decay, train.beta2, train.eps, train.head_lr_scale) == (0, 0, 0.999, 1e-6, 1)
     assert recipe("rte", RUN.folder, data=str(folder), published=True, batch=8).batch == 8
-    rates = {t.name: (t.protocol.lr, t.protocol.epochs, t.protocol.batch) for t in GLUE if t.protocol}
-    assert rates == {
-        "cola": (3e-5, 20, 32), "sst2": (2e-5, 3, 32), "mrpc": (5e-5, 20, 32), "stsb": (5e-5, 20, 32),
-        "qqp": (2e-5, 5, 32), "mnli": (2e-5, 5, 32), "qnli": (2e-5, 3, 32), "rte": (1e-5, 20, 16),
-    }  # fmt: skip
 
 
 def test_a_number_is_right_by_how_near_it_is() -> None:
@@ -109,11 +98,7 @@ def test_a_number_is_right_by_how_near_it_is() -> None:
     assert STSB.prior(object.__new__(STSB), [1.0, 2.0]) == (1.5, "mean")
 
 
-labels = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=40)
-values = st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=40)
-
-
-@given(labels)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=40))
 def test_labels_are_measured_as_sklearn_does(pairs: list[tuple[int, int]]) -> None:
     from sklearn.metrics import f1_score, matthews_corrcoef
 
@@ -126,7 +111,7 @@ def test_labels_are_measured_as_sklearn_does(pairs: list[tuple[int, int]]) -> No
         assert mean_of_both.value(said, true) == pytest.approx((np.equal(said, true).mean() + f1) / 2, abs=1e-12)
 
 
-@given(values)
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=40))
 def test_a_correlation_is_scipys(pairs: list[tuple[float, float]]) -> None:
     from scipy.stats import pearsonr
 
@@ -161,8 +146,9 @@ def test_an_interval_is_of_resampled_items(metric: Measure, grouped: bool) -> No
 def test_of_what_a_metric_is_not_about_it_says_nothing() -> None:
     """One item of a part, and a hit: a resample without it has no number, and is not a miss."""
     scores = np.random.default_rng(1).random(50)
-    mean = Measure("mean", lambda said, true: scores)
-    assert interval(mean, [0] * 50, [0] * 50, None, 3) == bootstrap_interval(scores, None, 3)
+    assert interval(Measure("mean", lambda said, true: scores), [0] * 50, [0] * 50, None, 3) == bootstrap_interval(
+        scores, None, 3
+    )
     about = Measure("one", lambda said, true: np.array(said, float), about=lambda true: np.array(true) == "here")
     said, true = [1] + [0] * 9, ["here"] + ["there"] * 9
     assert about.value(said, true) == 1

@@ -1,4 +1,5 @@
-"""The heads that come with the checkpoint: small, of the shipped encoders, as good as said, above their controls."""
+"""The heads that come with the checkpoint: small, of the shipped encoders, as good as said, above their controls; and
+what it recognises without one: zero-shot as written out by hand, few-shot of the few alone, prompts."""
 
 import json
 import shlex
@@ -16,10 +17,14 @@ import xfm
 from xfm import cli
 from xfm.base.fields import ConfigError
 from xfm.lab import Lab
+from xfm.tasks.context import EvalContext
 from xfm.tasks.finetuning import finetune
 from xfm.tasks.finetuning.config import controls
+from xfm.tasks.finetuning.image_recognition import Recognition, recognition, zero_shot
 from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.own.picture_tasks import FinePrompts, PromptHead
 from xfm.tasks.own.text_tasks import Lexname
+from xfm.tasks.world import object_naming
 from xfm.train import Run
 
 TASKS = ("captioning", "nlvr2", "vqa")
@@ -118,3 +123,63 @@ def test_each_is_above_its_controls(lab: Lab) -> None:
         wanted = {config.variant for config in controls(run.config)}
         high = {row["variant"]: row["high"] for row in rows if row["task"] == task}
         assert high.keys() == wanted and all(top < run.results()[0].low for top in high.values()), task
+
+
+# ---- recognition
+
+
+class Axes:
+    """A dual encoder that sees what is there: a picture of value v and the text "v" share an axis."""
+
+    def features_of_images(self, images) -> torch.Tensor:
+        return torch.eye(8)[[int(image[0, 0, 0]) for image in images]]
+
+    def features_of_texts(self, texts) -> torch.Tensor:
+        return torch.eye(8)[[int(text.split()[-1]) for text in texts]]
+
+
+def flat(values: list[int]) -> tuple[list[np.ndarray], list[int]]:
+    return [np.full((4, 4, 3), value, np.uint8) for value in values], values
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_of_so_few_that_none_can_be_held_out_a_probe_is_fitted_all_the_same(classes: int) -> None:
+    names = "0123"[:classes]
+    rows = recognition(Axes(), names, flat([*range(classes)] * 4), flat([*range(classes)]), shots=(1, 2, 4))
+    assert [r.value for r in rows if r.task == "few-shot"] == [1.0] * 3
+
+
+def test_who_sees_everything_is_always_right_and_a_label_that_is_no_class_is_refused() -> None:
+    rows = recognition(Axes(), "01234567", flat([*range(8)] * 20), flat([*range(8)]), lambda n: (n, f"a {n}"), (1, 2))
+    assert [r.value for r in rows] == [1.0] * 5 and {r.baseline for r in rows} == {1 / 8}
+    tasks = ["zero-shot one prompt", "zero-shot ensemble", *(f"few-shot {n} a class" for n in (1, 2))]
+    assert [f"{r.task} {r.condition}" for r in rows] == [*tasks, "linear probe all 160"]
+    with pytest.raises(ConfigError, match=r"test labels = \[3\].*from 0 to 1"):
+        recognition(Axes(), "01", flat([0, 1]), flat([3]))
+
+
+def test_zero_shot_is_the_evaluations_naming(lab: Lab) -> None:
+    context, world = EvalContext(lab.model, lab.config, lab.tokenizer, "test", 0), lab.data.world
+    right = object_naming.classify(context, "naming", world.names, 1)
+    images = [context.scene("naming", 0, concepts=(c,)).image for c in world.pool("test")]
+    encoder = Recognition(context)
+    said = zero_shot(encoder, encoder.features_of_images(images), world.names)
+    assert ((said == np.arange(len(images))) == right).all()
+    assert right.mean() > 0.9
+
+
+def test_prompts_of_what_a_picture_has_and_has_not(lab: Lab) -> None:
+    task = FinePrompts(lab.config, lab.tokenizer)
+    items = task.items("test", 16)
+    assert {item.target for item in items} <= {*task.labels} and len(task.families) > 2
+    batch = task.batch(items, torch.device("cpu"))
+    head = PromptHead(lab.model)
+    with torch.inference_mode():
+        classes, pairs = task._logits(lab.model, head, batch)
+        ids = [lab.tokenizer.encode(f"a picture of a {name}", 32) for name in task.labels]
+        alone, mask = lab.tokenizer.pad(ids)
+        again = head(lab.model, batch.images[0], alone, mask)
+    assert classes.shape == (16, len(task.labels)) and pairs.shape == (16, len(task.families), 2)
+    assert torch.allclose(classes, again, atol=1e-4)
+    right = [a.value == i.target for a, i in zip(task.predict(lab.model, head, batch), items, strict=True)]
+    assert np.mean(right) > 0.8, "the checkpoint names them before it is fine-tuned"

@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from downstream.conftest import RUN, cut, short
+from downstream.conftest import cut, short
 from own_data import glue, karpathy
 from photographs import photograph
 
 from xfm.base.fields import ConfigError
-from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.finetuning.config import FinetuneConfig
 from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.task_run import TaskRun, contents
 from xfm.train import RunError
@@ -77,11 +77,9 @@ def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path)
     run = TaskRun.of(config(data), tmp_path / "runs")
     with (data / "dev.tsv").open("a", encoding="utf-8") as file:
         file.write("\n")
-    said = f"{run.folder}: began with other data than are in '{data}' now; put those back, or choose another --root"
-    with pytest.raises(RunError, match=re.escape(said)):
+    said = re.escape(f"{run.folder}: began with other data than are in '{data}' now; put those back, or choose another")
+    with pytest.raises(RunError, match=said):
         next(finetune(config(data), tmp_path / "runs"))
-    with pytest.raises(RunError, match=re.escape(said)):
-        TaskRun.of(config(data), tmp_path / "runs")
     moved = Path(glue("rte", tmp_path / "moved"))
     assert [record["step"] for record in finetune(config(moved), tmp_path / "runs")] == [2]
     (run.folder / "data.json").unlink()
@@ -94,27 +92,16 @@ def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
     data = Path(glue("rte", tmp_path / "data"))
     cut, whole = data / "train.tsv", (data / "train.tsv").read_bytes()
     folder = glue("sst2", tmp_path / "of another task")
+    cut.write_bytes(b"index\tsentence1\tsentence2\tlabel\ntorn\n")
     refused = {r"train\.tsv:2: has 1 cells": config(data), "has no column 'sentence1'": config(folder),
                "has no embedded data; --data takes": config("")}  # fmt: skip
     for said, asked in refused.items():
-        cut.write_bytes(b"index\tsentence1\tsentence2\tlabel\ntorn\n" if "cells" in said else whole)
         with pytest.raises(ConfigError, match=said):
             [*finetune(asked, tmp_path / "runs")]
     cut.write_bytes(whole)
     for root in ("runs", "fresh"):
         assert [record["step"] for record in finetune(config(data), tmp_path / root)] == [0, 1, 2]
     run, fresh = (TaskRun.of(config(data), tmp_path / root) for root in ("runs", "fresh"))
-    assert run.results() == fresh.results() and run.damaged() == []
-    assert TaskRun.open(run.folder).config == config(data)
-    assert run.read("data.json") == fresh.read("data.json")
+    assert run.results() == fresh.results() and run.read("data.json") == fresh.read("data.json")
+    assert run.damaged() == [] and TaskRun.open(run.folder).config == config(data)
     assert {path.name for path in run.folder.iterdir()} == {path.name for path in fresh.folder.iterdir()}
-    with pytest.raises(RunError, match="holds a fine-tuning of another config"):
-        next(finetune(config(data).replace({"train.lr": 0.5}), tmp_path / "runs"))
-
-
-def test_whether_there_are_data_is_part_of_what_a_run_is_and_which_is_not(tmp_path: Path) -> None:
-    one, other = (config(glue("rte", tmp_path / name)) for name in "ab")
-    (tmp_path / "b" / "train.tsv").write_text("another", "utf-8")
-    assert one.fingerprint == other.fingerprint
-    embedded = recipe("synset", RUN.folder)
-    assert embedded.fingerprint != embedded.replace({"data": str(tmp_path)}).fingerprint

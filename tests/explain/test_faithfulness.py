@@ -1,23 +1,26 @@
-"""Scores of attributions: an oracle near 1, noise at chance, curves and infidelity against closed forms."""
+"""Scores of attributions: an oracle near 1, noise at chance, curves and infidelity against closed forms; and the board
+of methods: means, paired lifts and intervals of single questions' scores; randomised weights."""
 
 from dataclasses import dataclass, fields, replace
 
 import captum.metrics as cm
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from explain.conftest import CONFIG, DATA, TOKENIZER
+from explain.conftest import CONFIG, DATA, SCENE, TOKENIZER
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from xfm.base import seeding
-from xfm.explain import faithfulness
+from xfm.explain import faithfulness, leaderboards
 from xfm.explain.attribution import ALIKE, SCORES, Attribution
 from xfm.explain.inputs import AttributionInputs
+from xfm.explain.leaderboards import CHECK, Leaderboard, leaderboard, leaderboard_scenes, model_parts
 from xfm.explain.method_table import attribute
 from xfm.explain.methods.captum_methods import seeded_globals
-from xfm.explain.prepare_inputs import scene_inputs
+from xfm.explain.prepare_inputs import said_once, scene_inputs
 from xfm.objectives import build
 
 SCENES = [s for s in (DATA.world.scene("test", i) for i in range(60)) if len(s.objects) > 1]
@@ -53,9 +56,6 @@ def test_an_oracle_scores_near_one_and_noise_at_chance(model):
         oracle.append(faithfulness.truth_scores(inputs, best))
         by_chance = faithfulness.truth_scores(inputs, attribute(inputs, "random"))
         noise.append(by_chance | {"prevalence": inputs.truth.mean(), "named": inputs.name_pieces.float().mean().item()})
-        pixels = inputs.truth.astype(float)
-        assert faithfulness.pointing_game(pixels, inputs.truth) == 1
-        assert faithfulness.relevance_mass(pixels, inputs.truth) == pytest.approx(1)
     mean = {name: np.mean([scores[name] for scores in oracle]) for name in oracle[0]}
     assert mean["mass on name"] > 0.999 and min(mean.values()) > 0.6, mean  # patches are coarser than outlines
     chance = {name: np.mean([scores[name] for scores in noise]) for name in noise[0]}
@@ -73,6 +73,7 @@ def test_scores_of_truth_are_shares_and_do_not_change_with_the_scale(seed):
         assert score(3 * values, truth) == pytest.approx(score(values, truth))
         assert score(values, truth) + score(values, ~truth) == pytest.approx(1)
         assert score(np.zeros((6, 6)), truth) == pytest.approx(truth.mean())
+        assert not truth.any() or score(truth.astype(float), truth) == pytest.approx(1)
 
 
 def test_curves_of_a_sum_are_cumulative_sums(counted):
@@ -119,7 +120,6 @@ def test_infidelity_is_captums(inputs):
 
 
 def test_what_numbers_explain_beyond_equal_ones_has_an_interval(counted):
-    """Over the masked subsets: it is far from zero for the true worth, and has none of its own for equal numbers."""
     patches, pieces = counted.worth
     found = faithfulness.faithfulness_report(counted, with_numbers(counted, patches, pieces), sensitive=False)
     low, high = found.beyond
@@ -137,8 +137,7 @@ def test_sensitivity_is_nothing_where_the_model_is_not_asked(inputs):
     assert 0 < moved < 2 and moved == faithfulness.sensitivity(inputs, gradients)
 
 
-def test_scores_are_of_the_model_as_it_answers():
-    """Whatever mode it is in: a training mode would draw its dropout anew each time."""
+def test_scores_are_of_the_model_as_it_answers_whatever_mode_it_is_in():
     drawing = build(CONFIG.replace({"model.text.dropout": 0.3}))
     asked = scene_inputs(drawing.eval(), TOKENIZER, SCENES[0])
     found = attribute(asked, "saliency")
@@ -148,14 +147,93 @@ def test_scores_are_of_the_model_as_it_answers():
     assert drawing.training
 
 
-def test_the_trust_line_says_every_score_beside_the_baselines(inputs):
+def test_every_score_is_told_beside_the_baselines_and_without_a_truth_those_that_need_none(inputs):
     found = faithfulness.faithfulness_report(inputs, attribute(inputs, "integrated gradients"))
-    assert list(found.scores) == list(SCORES)
-    line = str(found)
-    assert line.startswith("integrated gradients: pointing game ") and "completeness gap" in line
-    assert line.count("centre") == sum(score.truth for score in SCORES.values())
+    assert [*found.scores] == [*SCORES] and str(found).count("centre") == sum(score.truth for score in SCORES.values())
     free = replace(inputs, truth=None, name_pieces=None)
     without = faithfulness.faithfulness_report(free, attribute(free, "saliency"), sensitive=False)
     alike = with_numbers(free, torch.ones(len(free.patches)), torch.ones(len(free.pieces)))
     assert without.baselines == {"all alike": {"infidelity": faithfulness.infidelity(free, alike).mean().item()}}
     assert "pointing game" not in without.scores and "infidelity" in without.scores
+
+
+# ---- the board
+
+QUESTIONS = leaderboard_scenes(DATA.world, 4)
+
+
+@pytest.fixture(scope="module")
+def board(model) -> Leaderboard:
+    return leaderboard(model, TOKENIZER, QUESTIONS, ["saliency", "integrated gradients"])
+
+
+def value(board: Leaderboard, method: str, score: str) -> pd.Series:
+    return board.table().set_index(["method", "score"]).loc[(method, score)]
+
+
+def saliency(model, i: int, scene, target: str, about: int) -> dict[str, float]:
+    assert leaderboards.asked_about(scene, i, target) == about
+    asked = scene_inputs(model, TOKENIZER, scene, target, about)
+    return faithfulness.faithfulness_report(asked, attribute(asked, "saliency")).scores
+
+
+@pytest.mark.full
+def test_means_are_those_of_the_single_questions(model, board):
+    found = pd.DataFrame(saliency(model, i, scene, "itm", i % len(scene.objects)) for i, scene in enumerate(QUESTIONS))
+    for score in SCORES:
+        row = value(board, "saliency", score)
+        assert row["mean"] == pytest.approx(found[score].mean(), rel=1e-4, abs=1e-6), score
+        assert row["n"] == 4 and row["low"] <= row["mean"] <= row["high"]
+
+
+def test_a_board_of_masked_names_asks_for_objects_that_the_caption_names_once(model):
+    board = leaderboard(model, TOKENIZER, QUESTIONS, ["saliency"], "name")
+    once = [[*said_once(scene)] for scene in QUESTIONS]
+    found = [saliency(model, i, s, "name", once[i][i % len(once[i])])["mass in mask"] for i, s in enumerate(QUESTIONS)]
+    assert value(board, "saliency", "mass in mask")["mean"] == pytest.approx(sum(found) / len(found), rel=1e-4)
+    assert "mass on name" not in set(board.rows.score)
+
+
+def test_other_processes_find_the_same(model, board):
+    spread = leaderboard(model, TOKENIZER, QUESTIONS[:2], ["saliency", "integrated gradients"], workers=2)
+    here = board.rows[board.rows.scene < 2]
+    timed = here.score == "milliseconds"
+    assert 0 < timed.sum() < len(timed)
+    pd.testing.assert_frame_equal(spread.rows[~timed], here[~timed])
+
+
+def test_lifts_are_paired_by_scene_and_baselines_do_not_know_the_weights(board):
+    wide = board.rows.pivot(index="scene", columns=["method", "score"], values="value")
+    for base in ("random", "centre"):
+        lift = (wide["saliency", "mass in mask"] - wide[base, "mass in mask"]).mean()
+        assert value(board, "saliency", "mass in mask")[f"over {base}, mean"] == pytest.approx(lift)
+    assert value(board, "random", "mass in mask")["over random, high"] == 0
+    assert value(board, "centre", CHECK[0])["mean"] == pytest.approx(1)
+    assert value(board, "saliency", CHECK[0])["mean"] < 0.9
+    assert value(board, "integrated gradients", "completeness gap")["mean"] < 1e-3
+
+
+def test_markdown_has_every_method_once_and_the_best_in_bold():
+    wide = {"method": ["random", "rollout"], "mass in mask": [0.2, 0.6], "infidelity": [0.3, 0.5]}
+    made = Leaderboard(pd.DataFrame(wide).melt("method", var_name="score").assign(scene=0))
+    assert made.markdown().splitlines()[2:] == ["| random | 0.20 | **0.30** |", "| rollout | **0.60** | 0.50 |"]
+
+
+def test_parts_are_all_of_the_model_from_the_target_down(model):
+    parts = model_parts(model)
+    assert [*parts] == ["heads", "fusion layer 0", "encoders' layer 1", "encoders' layer 0", "embeddings"]
+    names = [name for own in parts.values() for name in own]
+    assert len(names) == len(set(names)) and set(names) == set(model.state_dict())
+
+
+def test_attributions_change_with_the_weights_that_they_are_of(model):
+    def make(other):
+        return scene_inputs(other, TOKENIZER, SCENE, about=0)
+
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    rows = leaderboards.randomise_weights(make, model, "rollout")
+    assert rows[0].image == pytest.approx(1) and rows[0].text == pytest.approx(1)  # attention does not know the heads
+    assert rows[-1].image < 0.9
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    for row in leaderboards.randomise_weights(make, model, "edges"):
+        assert row.image == pytest.approx(1)  # it does not know the model at all

@@ -54,7 +54,7 @@ def test_a_masked_name_is_asked_of_the_caption_and_is_about_all_that_have_it(mod
     for scene in (DATA.world.scene("test", i, (2, 4)) for i in range(12)):
         for about, said in said_once(scene).items():
             name = scene.objects[about].name
-            assert said in (name, plural(name)) and scene.caption.text.count(said) >= 1
+            assert said in (name, plural(name)) and said in scene.caption.text
             inputs = scene_inputs(model, TOKENIZER, scene, "name", about)
             meant = [o.mask for o in scene.objects if o.name == name]
             groups += len(meant) > 1
@@ -86,11 +86,10 @@ def test_what_cannot_be_asked_is_refused_by_name(model, change, said):
 
 
 def test_any_text_is_explained_or_refused_by_name(model):
-    ground = box_predictor(model, TOKENIZER, SCENE.image)
     explained = (
         lambda text: make_inputs(model, TOKENIZER, SCENE.image, text).score(),
         lambda text: make_inputs(model, TOKENIZER, SCENE.image, "a cat", target=text),
-        lambda text: ground(text),
+        box_predictor(model, TOKENIZER, SCENE.image),
     )
     for explain, text in product(explained, hostile.STRINGS.values()):
         try:
@@ -100,26 +99,22 @@ def test_any_text_is_explained_or_refused_by_name(model):
             assert str(error).isprintable()
 
 
-@pytest.mark.parametrize("wrong", [None, 5, b"a cat", ("a", "cat"), {"a": 1}])
+@pytest.mark.parametrize("wrong", [None, b"a cat", ("a", "cat")])
 def test_what_is_no_text_is_refused_by_name(model, wrong):
     image = SCENE.image
     for explained, said in (
         (lambda: make_inputs(model, TOKENIZER, image, wrong), "text = "),
-        (lambda: make_inputs(model, TOKENIZER, None, wrong), "text = "),
         (lambda: make_inputs(model, TOKENIZER, image, "a cat", target=wrong), "target = "),
+        (lambda: make_inputs(model, TOKENIZER, image, "a cat", objects={wrong: image[..., 0] > 0}), "objects = "),
         (lambda: trace(model, TOKENIZER, image, wrong), "text = "),
         (lambda: trace(model, TOKENIZER, image, "a cat", target=wrong or 0), "target = "),
         (lambda: trace(model, TOKENIZER, image, "a cat", boxes={"a cat": wrong}), r"boxes\['a cat'\] = "),
         (lambda: masked_predictor(model, TOKENIZER, image, wrong), "text = "),
         (lambda: box_predictor(model, TOKENIZER, image)(wrong), "phrase = "),
-        (lambda: encode_text(model, TOKENIZER, wrong), "text = "),
         (lambda: attribute(make_inputs(model, TOKENIZER, image, "a cat"), wrong), "method = "),
     ):
         with pytest.raises(ConfigError, match=f"^{said}"):
             explained()
-    if wrong is None or isinstance(wrong, int | float | bytes | tuple):
-        with pytest.raises(ConfigError, match=r"^objects = "):
-            make_inputs(model, TOKENIZER, image, "a cat", objects={wrong: np.zeros(image.shape[:2], bool)})
 
 
 @given(st.text(max_size=40))
@@ -144,7 +139,6 @@ def test_a_side_of_a_box_is_that_of_the_heads_box(model: XFM, side: str, column:
 
 
 TEXT, WORD = "an unbelievably big lion", "unbelievably"
-UNAWARE = ("raw attention", "rollout", "random", "centre", "edges")  # of what the target reads
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +158,10 @@ def test_a_words_target_is_read_from_all_of_its_pieces(word) -> None:
     assert word.score() == pytest.approx(sum(parts), abs=1e-4)
 
 
-@pytest.mark.parametrize("method", ["raw attention", "rollout"])
+UNAWARE = ("raw attention", "rollout", "random", "centre", "edges")  # of what the target reads
+
+
+@pytest.mark.parametrize("method", UNAWARE[:2])
 def test_plain_attention_of_a_word_is_the_mean_over_its_pieces(word, method) -> None:
     found = attribute(word, method)
     parts = [attribute(of_piece(word, k), method) for k in range(len(word.target.places))]

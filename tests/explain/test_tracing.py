@@ -1,17 +1,24 @@
-"""A trace against the model's own outputs, its axes, and statistics of its heads."""
+"""A trace against the model's own outputs, its axes, and statistics of its heads; what a notebook shows of it and of
+attributions: one screen of escaped HTML, and a one-line repr."""
 
 import math
+import pkgutil
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from explain.conftest import CONFIG, SCENE, TOKENIZER
+from html_page import Page
 
+from xfm import explain
 from xfm.base import seeding
 from xfm.base.fields import ConfigError
+from xfm.base.html_card import ROWS, SIDE, card, clipped, picture, table
 from xfm.explain import head_stats
-from xfm.explain.prepare_inputs import scene_inputs
+from xfm.explain.method_table import attribute
+from xfm.explain.prepare_inputs import make_inputs, scene_inputs
 from xfm.explain.tracing import Trace, capture_attention, trace
 from xfm.model.modes import eval_mode
 from xfm.tasks import EvalContext
@@ -32,20 +39,23 @@ def test_scores_are_those_of_the_evaluation(model, traced):
     assert traced.scores == {"itm": pytest.approx(itm.item(), abs=1e-5), "itc": pytest.approx(cosine.item(), abs=1e-5)}
 
 
-def test_every_map_has_its_axes_and_sums_to_one(traced):
-    depth = {"language": CONFIG.model.text.depth, "vision": CONFIG.model.vision.depth}
+def test_every_map_and_state_has_its_axes(traced):
+    fused = CONFIG.model.fusion_depth
+    depth = {"language": CONFIG.model.text.depth, "vision": CONFIG.model.vision.depth, "fusion": fused}
     length = {"words": len(traced.words.pieces), "patches": 1 + CONFIG.model.vision.patches}
     axes = {"language": ("words", "words"), "vision": ("patches", "patches"), "fusion": ("words", "words"),
             "cross": ("words", "patches")}  # fmt: skip
     assert list(traced.maps) == list(axes)
     for name, (queries, keys) in axes.items():
         attention = traced.maps[name]
-        layers = depth.get(name, CONFIG.model.fusion_depth)
-        assert attention.weights.shape == (layers, CONFIG.model.text.heads, length[queries], length[keys]), name
+        assert attention.weights.shape == (
+            depth.get(name, fused),
+            CONFIG.model.text.heads,
+            length[queries],
+            length[keys],
+        ), name
         assert (attention.queries, attention.keys) == (queries, keys)
-        torch.testing.assert_close(attention.weights.sum(-1), torch.ones(attention.weights.shape[:-1]))
-    depths = {"fusion": CONFIG.model.fusion_depth, **depth}
-    assert {n: len(s) for n, s in traced.states.items()} == {n: layers + 1 for n, layers in depths.items()}
+    assert {n: len(s) for n, s in traced.states.items()} == {n: layers + 1 for n, layers in depth.items()}
     assert torch.equal(traced.states["language"][-1], traced.states["fusion"][0])
 
 
@@ -98,3 +108,50 @@ def test_mass_on_an_object_is_that_of_its_name(model):
     assert chance == pytest.approx(patches.sum().item() / (1 + len(patches)))
     with pytest.raises(ConfigError, match="objects"):
         head_stats.object_mass(replace(inputs, objects={}))
+
+
+# ---- cards
+
+EVIL = "a <script>alert('x')</script> & \"b\" \u202e\n\x1b[2J lion"
+LINE, SCREEN = 28, 900  # pixels of a row of a table, and of a screen
+
+
+@pytest.fixture(scope="module")
+def objects(model):
+    scene, evil = SCENE, np.zeros((9, 9, 3), np.uint8)
+    asked = [scene_inputs(model, TOKENIZER, scene), make_inputs(model, TOKENIZER, evil, EVIL)]
+    credited = replace(asked[1], credit="<b>me</b>", objects={"<i>it</i>": np.ones((48, 48), bool)})
+    traces = [trace(model, TOKENIZER, scene.image, scene.text, "itm"), trace(model, TOKENIZER, evil, EVIL)]
+    return [*asked, credited, *traces, *(attribute(i, "input x gradient") for i in (asked[0], credited))]
+
+
+def test_each_is_one_screen_of_escaped_html_and_one_line_and_says_what_it_is_of(objects):
+    allowed = {"div", "img", "table", "tr", "th", "td"}
+    for each in objects:
+        tags, line = Page(each._repr_html_()), repr(each)
+        assert {*tags.tags} <= allowed and tags.tags.count("img") == 1
+        assert tags.tags.count("tr") * LINE + SIDE < SCREEN, type(each).__name__
+        assert all(text.isprintable() for text in (*tags.texts, line)) and len(line) < 220
+        assert line.startswith(type(each).__name__)
+    inputs, _, _, traced, _, attribution, _ = objects
+    said, hostile, credited, of_trace, _, of_numbers, other = (Page(each._repr_html_()).texts for each in objects)
+    assert all(part in " ".join(said) for part in (clipped(inputs.text), "itm", "score", *list(inputs.objects)[:1]))
+    assert "alert('x')" in " ".join(hostile) and "<i>it</i>" in credited and "<b>me</b>" in other
+    assert {*traced.maps, *traced.states} <= {*of_trace}
+    row, column = divmod(int(attribution.patches.abs().argmax()), 6)
+    strongest, _ = max(attribution.by_word().items(), key=lambda pair: abs(pair[1]))
+    assert {strongest, f"row {row}, column {column}"} <= {*of_numbers}
+    both = attribution, replace(attribution, patches=-attribution.patches)
+    images = [re.findall(r"base64,([\w+/=]+)", each._repr_html_())[0] for each in both]
+    assert images[0] != images[1], "the sign has a colour"
+
+
+def test_cards_cut_what_is_long():
+    rows = table(("a",), [("x" * 500,)] * 1000)
+    assert rows.count("<tr>") == ROWS + 2 and f"{1000 - ROWS} more" in rows and len(rows) < 2000
+    assert len(picture(np.zeros((2000, 3000, 3), np.uint8))) < 4000 and len(card("y" * 9999)) < 500
+
+
+def test_no_module_hides_a_function_of_its_name() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(explain.__path__)}
+    assert modules & {*explain.__all__} == {"head_stats"}
