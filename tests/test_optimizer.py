@@ -50,9 +50,8 @@ def test_each_parameter_is_in_one_group_and_the_exceptions_are_where_they_are_do
     model = batches.model(batches.config(flow__mim_target="pixels", model__vision__absolute_positions=True))
     groups = parameter_groups(model, TrainConfig())
     grouped = by_name(model, groups)
-    assert grouped.keys() == dict(model.named_parameters()).keys() and sum(len(g["params"]) for g in groups) == len(
-        grouped
-    )
+    assert grouped.keys() == dict(model.named_parameters()).keys()
+    assert sum(len(g["params"]) for g in groups) == len(grouped), "each once"
     for name, g in grouped.items():
         new = name.startswith("objectives.") and name.split(".")[1] in ("itc", "itm", "bbp", "mim")
         kept = name.endswith("bias") or ".relative_bias." in name or (".norm" in name or "_norm." in name)
