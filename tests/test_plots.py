@@ -207,8 +207,10 @@ def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling()
 def test_a_family_of_many_results_is_legible_and_has_pages_of_whole_tasks() -> None:
     name = "order of words in captions that say where something is"
     conditions = ["", "ITC", "right - wrong picture, with the longest condition that anybody would ever think of"]
-    numbers = [(i, j) for i in range(24) for j in range(5)]
-    many = [result(f"{name} {i}", conditions[j % 3], f"accuracy@{j}", 0.01 * i, n=100 + j * (i % 2)) for i, j in numbers]
+    many = [
+        result(f"{name} {i}", conditions[j % 3], f"accuracy@{j}", 0.01 * i, n=100 + j * (i % 2))
+        for i, j in itertools.product(range(24), range(5))
+    ]
     parts = plots.evaluation_pages(many)
     assert [r for part in parts for r in part] == many and plots.evaluation_pages([]) == []
     assert [len(part) for part in parts] == [50, 50, 20], "60 lines at most, of which a task has six"
@@ -273,15 +275,12 @@ def scene(text: str, count: int = 2) -> Scene:
     return Scene(PICTURE, objects, Caption(text, (), ()), phrases, CREDIT)
 
 
-def test_scenes_show_captions_boxes_and_phrases() -> None:
+def test_scenes_show_captions_boxes_and_phrases_and_hidden_patches_are_covered() -> None:
     figure = plots.scenes([scene("two dogs"), scene("a dog that " + "really " * 30 + "barks", 1)], "Scenes")
     assert {"“two dogs”", "1 the dog 0", "2 the dog 1", "Scenes", CREDIT} <= {*tidy(figure)}
     boxes = [p for p in figure.axes[0].patches if not p.get_fill()]
     assert [p.get_bbox().bounds for p in boxes] == [(1.5, 3.5, 10, 8), (16.5, 3.5, 10, 8)]
     assert len({p.get_linestyle() for p in boxes}) == 2  # not by colour alone
-
-
-def test_hidden_patches_are_covered() -> None:
     masks = np.zeros((2, 16), bool)
     masks[0, 6] = True
     figure = plots.hidden_patches([PICTURE] * 2, masks, credit="Pictures: mine")  # type: ignore[arg-type]
@@ -534,8 +533,11 @@ def test_curves_and_the_leaderboard(inputs):
     for axes, name in zip(figure.axes, found["saliency"], strict=True):
         assert axes.get_title(loc="left").startswith(name)
         np.testing.assert_allclose(axes.lines[0].get_ydata(), found["saliency"][name].scores)
-    board = leaderboard(inputs.model, TOKENIZER, leaderboard_scenes(dataset(CONFIG).world, 2), methods)
-    assert {*methods, "left is better", "right is better"} <= {*tidy(plots.leaderboard(board.table(), COLUMNS[:6]))}
+    table = leaderboard(inputs.model, TOKENIZER, leaderboard_scenes(dataset(CONFIG).world, 2), methods).table()
+    assert {*methods} <= {*tidy(plots.leaderboard(table, COLUMNS[:6]))}
+    others = plots.leaderboard(table, ["weights drawn anew, image", "milliseconds", "pointing game"])
+    asides = [axes.get_xlabel() for axes in others.axes]
+    assert asides == ["0: changes with the model's weights", "left is better", "right is better"]
 
 
 def test_charts_draw_their_numbers(inputs):
