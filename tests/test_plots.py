@@ -411,7 +411,7 @@ def test_nothing_to_draw_is_said() -> None:
         plots.probes(runs(1), ["drift"])
 
 
-@pytest.mark.parametrize("text", [f"a dog {'Donaudampfschiff' * 5} y", "a\u00a0b " * 9])
+@pytest.mark.parametrize("text", ["a dog and a tree", f"x {'Donaudampfschiff' * 5} y", "a\u00a0b " * 9])
 def test_lines_fit_and_lose_nothing(text: str) -> None:
     figure = plots.Figure(dpi=72)
     lines = wrap(text, 1.5, 9, indent="    ").split("\n")

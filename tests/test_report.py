@@ -228,7 +228,8 @@ def test_the_abstract_says_what_was_trained_of_techniques_that_concern_a_loss() 
 
 @pytest.mark.parametrize(("recipe", "changes"), [
     ("smoke", {}),
-    ("demo+no_stop_gradient", {"name": "my run's", "train.lr": 3e-4, "train.compile": True}),
+    ("demo+no_stop_gradient", {"seed": 3, "train.lr": 3e-4}),
+    ("demo", {"name": "my run's", "train.compile": True, "model.vision.absolute_positions": False}),
     ("smoke", {"name": "other", "data.mask.image_patches": 9, "init_from": "stage1", "flow.mim_target": "frozen"}),
     ("smoke", {"data.sources": ["own/a <x> b.jsonl", "csv:it's.csv"], "data.weights": [1.0, 2.5]}),
 ])  # fmt: skip
