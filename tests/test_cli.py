@@ -24,18 +24,16 @@ QUICK = ("mlm", "retrieval", "matching", "naming", "grounding")  # tasks
 JOINED = "\nstep 1: MIM joins; the total is not comparable with the steps before"
 
 
-@pytest.mark.parametrize("words", ["--data {} --shots 3 --seed 2", "--data={} --seed=2 --shots=3"])
-def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(words, tmp_path, monkeypatch):
+def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     data, run = write_glue("rte", tmp_path / "rte"), CHECKPOINTS / "demo"
-    command = parse(["finetune", "rte", "demo", "--published", *words.format("rte").split()])
+    command = parse("finetune rte demo --published --data rte --seed=2 --shots=3".split())
     assert isinstance(command, Finetune)
     assert command.config == recipe("rte", run, data=str(data), published=True, shots=3, seed=2)
     assert command.config.train.steps < recipe("rte", run, data=str(data), published=True).train.steps
 
 
 @pytest.mark.parametrize(("raised", "status", "said"), [
-    (KeyboardInterrupt("saved after step 3"), 130, "xfm: interrupted; saved after step 3\n"),
     (KeyboardInterrupt(), 130, "xfm: interrupted; what was saved stays\n"),
     (Terminated(signal.SIGTERM, "saved after step 3"), 143, "xfm: terminated; saved after step 3\n"),
 ])  # fmt: skip
@@ -54,7 +52,6 @@ def test_a_signal_ends_the_command_with_128_and_its_number(raised, status: int, 
     ("pretrain smoke --train.lr -1", "train.lr = -1.0"), ("evaluate nowhere", "no run here"),
     ("evaluate demo --tasks", "--tasks = '': must be one name or more of all, downstream, language, "),
     ("pretrain --seed 3 small", "recipe = 'small': must be the first word, whose options follow it"),
-    ("pretrain --seed 3 own --data x.csv", "the first word: xfm pretrain own --data"),
     ("pretrain demo --data=x.csv", "must be behind the recipe 'own'"),
     ("pretrain own --data https://a.b/{000..003}.tar", "is streamed, and cannot be read once, whole"),
     ("data check https://a.b/c.tar", "Download it, or train a recipe on it"), ("dance", "usage: xfm pretrain"),
@@ -96,27 +93,18 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
     for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "report.html", "figures/curves.pdf"):
         assert (folder / name).exists(), name
     lines = out.splitlines()
-    assert lines[0].split() == ["answer", "value", "95", "%", "interval", "baseline"] and len(lines) <= 10
     assert "(chance)" in lines[1] and lines[-3].startswith("At or below baseline: ")
     assert lines[-2] == f"Report: {(folder / 'report.html').as_uri()}"
     assert lines[-1] == "Next: python -m xfm.cli pretrain demo+no_stop_gradient", "no Makefile here"
     assert all(len(line) <= 80 for line in lines if "file://" not in line)
-    assert "smoke: 3 steps into runs/smoke/seed0" in err and JOINED in err
-    assert "it/s" not in err and "step/s" not in err  # no progress bar where there is no terminal
+    assert JOINED in err and "it/s" not in err and "step/s" not in err, "no progress bar where there is no terminal"
 
     main(["pretrain", "smoke", *BRIEF, "--seed", "0"])
     assert capsys.readouterr().out == out
     main(["evaluate", "runs/smoke/seed0"])
-    again = capsys.readouterr().out.splitlines()
-    assert again[:-1] == lines[:-1] and again[-1].endswith("xfm.cli evaluate runs/smoke/seed0 --all")
+    assert capsys.readouterr().out.splitlines()[:-1] == lines[:-1]
     main(["evaluate", "runs/smoke/seed0", "--all"])
     assert "image to text (random gallery)" in capsys.readouterr().out
-
-    report = (folder / "report.html").stat().st_mtime_ns
-    with monkeypatch.context() as another:
-        another.setenv("RANK", "1")  # of several processes the first one speaks, evaluates and writes
-        main(["pretrain", "smoke", *BRIEF])
-    assert not any(capsys.readouterr()) and (folder / "report.html").stat().st_mtime_ns == report
 
     with pytest.raises(SystemExit) as end:
         main(["pretrain", "smoke", "--train.steps", "4"])
@@ -128,9 +116,8 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
     assert "runs/smoke/seed0  done  loss" in runs
     main(["runs", "--compare"])
     compared = capsys.readouterr().out
-    head, own, baseline = compared.removeprefix(runs).split("\n")[1:-1]
-    assert head.split() == "per cent I2T T2I exchanged grounded named tokens".split() and len(own) <= 80
-    assert own.split() == ["smoke/seed0", *(line[27:].split()[0] for line in lines[1:7])]
+    _, own, baseline = compared.removeprefix(runs).split("\n")[1:-1]
+    assert own.split() == ["smoke/seed0", *(line[27:].split()[0] for line in lines[1:7])] and len(own) <= 80
     assert baseline.split()[0] == "baseline" and baseline.split()[3] == "50.0"
     main(["runs", "--compare", "--all"])
     compared = capsys.readouterr().out
@@ -153,21 +140,11 @@ def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
 
 def test_runs_lists_what_is_broken_beside_the_rest(tmp_path: Path, capsys) -> None:
     good = '{"step": 0, "loss": 2.5}\n'
-
-    def folder(path: Path) -> None:
-        path.unlink()
-        path.mkdir()
-
-    broken = {
-        "config of nothing": lambda run: (run.folder / "config.json").write_text("{"),
-        "config is a folder": lambda run: folder(run.folder / "config.json"),
-        "no manifest": lambda run: (run.folder / "manifest.json").unlink(),
-        "records changed": lambda run: (run.folder / "metrics.jsonl").write_text(good.replace("2", "1")),
-        "records a folder": lambda run: folder(run.folder / "metrics.jsonl"),
-    }
-    for name, damage in broken.items():
-        damage(made(tmp_path, name, good))
-    no_losses = {"a": '{"step": 3}', "b": '{"step": 3, "loss": [1]}', "c": "{}", "d": "7"}
+    broken = {"config of nothing": "config.json", "no manifest": "manifest.json", "records changed": "metrics.jsonl"}
+    for name, file in broken.items():
+        (made(tmp_path, name, good).folder / file).write_text("{")
+    (tmp_path / "no manifest/seed0/manifest.json").unlink()
+    no_losses = {"a": '{"step": 3, "loss": [1]}', "b": "{}", "c": "7"}
     for name, line in no_losses.items():
         made(tmp_path, name, line + "\n")
     for name in ("aaa", "zzz"):

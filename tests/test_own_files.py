@@ -75,21 +75,15 @@ def test_a_row_without_a_split_follows_an_equal_picture_that_has_one(tmp_path: P
     assert source.texts("test").count("copy") == 9
 
 
-def test_pictures_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_picture_is_twice_in_a_batch_nor_read_before_it_is_asked_for(tmp_path: Path, monkeypatch) -> None:
     opened = []
     monkeypatch.setattr("xfm.files.file_source.decode", lambda data: opened.append(1) or Image.new("RGB", (9, 9)))
-    source = FileSource(captions(tmp_path, 40), 48)
-    assert not opened
-    source.pair(ItemKey("train", 0, 0, 0))
-    assert len(opened) == 1
-
-
-def test_no_picture_is_twice_in_a_batch_and_every_draw_is_keyed(tmp_path: Path) -> None:
     source = FileSource(captions(tmp_path, 30), 48)
     keys = [ItemKey("train", 1, 5, i) for i in range(source.size("train"))]
+    assert not opened and len({source.text(key) for key in keys}) == len(keys)
     texts = [source.pair(key).text for key in keys]
-    assert len(set(texts)) == len(texts) and [source.pair(key).text for key in reversed(keys)] == texts[::-1]
-    assert len({source.text(key) for key in keys}) == len(keys)
+    assert len(opened) == len(set(texts)) == len(texts)
+    assert [source.pair(key).text for key in reversed(keys)] == texts[::-1], "every draw is keyed"
 
 
 def test_a_resume_is_exact_and_on_changed_data_refused(tmp_path: Path) -> None:
@@ -112,12 +106,10 @@ def test_a_training_ends_with_one_clear_line_where_too_much_is_unreadable(worker
     spec = captions(tmp_path / "data", 20)
     for i in range(8):
         (tmp_path / f"data/{i}.png").write_bytes(b"damaged" * (i + 1))
-    with pytest.raises(ConfigError) as error, warnings.catch_warnings():
+    said = r"^source .* pictures cannot be used, more than data\.unreadable = 0\.02.*\Z"
+    with pytest.raises(ConfigError, match=said), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         list(pretrain(config(spec, **{"data.workers": workers}), tmp_path / "runs"))
-    said = str(error.value)
-    assert said.startswith("source ") and "pictures cannot be used, more than data.unreadable = 0.02" in said
-    assert "\n" not in said and "Traceback" not in said
 
 
 def test_a_tokenizer_may_be_given(tmp_path: Path) -> None:
@@ -143,10 +135,9 @@ def test_nothing_is_varied_unless_asked_and_never_in_a_test(tmp_path: Path) -> N
     keys = [ItemKey("train", 0, s, 0) for s in range(8)]
     same = [np.array_equal(plain.pair(k).image, varied.pair(k).image) for k in keys]
     assert not any(same) and [plain.pair(k).text for k in keys] == [varied.pair(k).text for k in keys]
-    for k in keys:
-        assert np.array_equal(varied.pair(k).image, varied.pair(k).image)  # keyed as all randomness
-        held_out = ItemKey("validation", 0, k.step, 0)
-        assert np.array_equal(plain.pair(held_out).image, varied.pair(held_out).image)
+    assert all(np.array_equal(varied.pair(k).image, varied.pair(k).image) for k in keys), "keyed as all randomness"
+    held_out = ItemKey("validation", 0, 0, 0)
+    assert np.array_equal(plain.pair(held_out).image, varied.pair(held_out).image)
     assert np.array_equal(plain.example("test", 0).image, varied.example("test", 0).image)
 
 
@@ -156,9 +147,8 @@ def test_boxes_follow_crop_and_flip() -> None:
     pixels[12:28, 20:36] = 255
     for seed in range(200):
         rng = np.random.default_rng(seed)
-        image, regions, _ = framed(
-            Image.fromarray(pixels), (Phrase("x", (20, 12, 16, 16)),), "", 64, AugmentConfig(0.3, 0.5, 0), rng
-        )
+        phrases = (Phrase("x", (20, 12, 16, 16)),)
+        image, regions, _ = framed(Image.fromarray(pixels), phrases, "", 64, AugmentConfig(0.3, 0.5, 0), rng)
         if not regions:
             continue
         cx, cy, w, h = regions[0].box
@@ -169,10 +159,5 @@ def test_boxes_follow_crop_and_flip() -> None:
 
 
 def test_a_mirrored_text_exchanges_the_sides() -> None:
-    mirrors = {
-        "a cat to the left of a dog": "a cat to the right of a dog",
-        "Left, RIGHT and right": "Right, LEFT and left",
-        "leftover bright lefty": "leftover bright lefty",
-    }
+    mirrors = {"Left, RIGHT and right": "Right, LEFT and left", "leftover bright lefty": "leftover bright lefty"}
     assert {text: mirrored_text(text) for text in mirrors} == mirrors
-    assert {mirrored_text(text): text for text in mirrors} == {other: text for text, other in mirrors.items()}

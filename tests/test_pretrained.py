@@ -1,7 +1,5 @@
 """The checkpoint that comes with the package: what its files promise, measured again in part."""
 
-import json
-
 import pytest
 
 import xfm
@@ -29,9 +27,7 @@ def test_it_is_a_finished_run_of_its_recipe_and_small(run):
     assert run.tokenizer().vocabulary == run.config.model.text.vocabulary
     records = run.metrics()
     assert records[-1]["step"] == run.config.train.steps - 1 and records[-1]["pairs/itc"] < records[0]["pairs/itc"] - 3
-    files = {path.name: path for path in (CHECKPOINTS / "demo").iterdir()}
-    assert "python studies/make_checkpoint.py" in files["README.md"].read_text("utf-8")
-    assert "state.pt" not in files and json.loads(files["environment.json"].read_text("utf-8"))
+    assert not (CHECKPOINTS / "demo" / "state.pt").exists()
 
 
 def test_what_it_has_learnt_is_what_was_promised(run):

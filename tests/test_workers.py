@@ -86,15 +86,11 @@ def test_what_cannot_be_sent_is_an_error_and_nobody_waits_for_it(two_cores: None
 
 
 def test_a_killed_process_is_an_error(two_cores: None) -> None:
-    before = children()
-    with pytest.raises(DeadWorker, match=r"^a process at work \(pid \d+\) died: killed, .* call again$"):
-        gather([lambda: os.kill(os.getpid(), signal.SIGKILL), partial(where, 30)])
-    assert children() == before
-
-
-def test_whoever_stops_waiting_ends_them(two_cores: None) -> None:
     before, began = children(), time.monotonic()
-    ended = side_by_side([where, partial(where, 60), partial(where, 60)])
+    with pytest.raises(DeadWorker, match=r"^a process at work \(pid \d+\) died: killed, .* call again$"):
+        gather([lambda: os.kill(os.getpid(), signal.SIGKILL), partial(where, 60)])
+    assert children() == before
+    ended = side_by_side([where, partial(where, 60), partial(where, 60)])  # whoever stops waiting ends them
     assert next(ended)[0] == 0 and len(children() - before) == 2
     ended.close()
     assert children() == before and time.monotonic() - began < 30
