@@ -15,7 +15,7 @@ import xfm_widgets as xw
 from widgets import test_hostile_choices as made
 from xfm.study import Study
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.full]
 WIDTHS = 280, 390, 1024, 1900
 CAPTION = "<s id=h>a small lion</s> left of a car"
 RECORDS = [{"step": s, "norm": {"itm": {"vision": 1.0, "language layer 0": 0.5}}, "held_back": {"itm": 1.0}}
@@ -27,7 +27,6 @@ def study(_: str) -> xw.AblationExplorer:
     return xw.AblationExplorer(Study.load(Path(__file__).parents[2] / "studies" / "insulation"))
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("name", [*made.MAKE, "AblationExplorer"])
 def test_every_view_fits_every_width_and_every_reader(name, offline, tmp_path):
     """Type that can be read; the keyboard reaches every control; text is never HTML."""
@@ -115,7 +114,6 @@ def saved(page: Any, kind: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.full
 def test_a_view_is_saved_as_it_stands_sharp_and_whole(offline, tmp_path):
     page = offline(made.MAKE["AttributionLab"]("a lion").to_html(tmp_path / "lab.html"))
     slider = page.get_by_role("slider", name="numbers over the picture")
@@ -145,7 +143,6 @@ def test_a_view_is_saved_as_it_stands_sharp_and_whole(offline, tmp_path):
     assert scales and min(scales) == pytest.approx(2, rel=0.05), "as many pixels as the picture that is saved has"
 
 
-@pytest.mark.full
 def test_a_view_is_presented_over_the_screen_or_where_that_is_refused_over_the_page(offline, tmp_path):
     page = offline(flow().to_html(tmp_path / "flow.html"))
     root, present = page.locator(".xfm-view"), page.get_by_role("button", name="Present")
@@ -166,7 +163,6 @@ def test_a_view_is_presented_over_the_screen_or_where_that_is_refused_over_the_p
     assert page.locator(".xfm-present").count() == 0
 
 
-@pytest.mark.full
 def test_a_module_mounts_the_view_in_a_page_of_ones_own(alone, tmp_path):
     module = flow(credit="mine").to_js(tmp_path / "flow.js").read_text("utf-8")
     page = alone.new_page()
@@ -197,7 +193,6 @@ def test_a_module_mounts_the_view_in_a_page_of_ones_own(alone, tmp_path):
     page.close()
 
 
-@pytest.mark.full
 def test_an_embedded_view_works_in_its_sandbox(offline, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(f"<!doctype html><main class=xfm-view>{flow().embed(height=500)._repr_html_()}</main>", "utf-8")

@@ -6,15 +6,16 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from PIL import Image
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-CHECKS = Path(__file__).with_name("layout_checks.js").read_text("utf-8")
+CHECKS = Path(__file__).with_name("in_page.js").read_text("utf-8")
 HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 
 
@@ -27,17 +28,13 @@ def write_notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def accessible(page: Page) -> None:
+def accessible(page: Page, within: str | None = ".xfm-view", **options: bool) -> None:
     """axe-core has no serious finding in any view, once what fades in is there."""
     page.evaluate("Promise.race([Promise.allSettled(document.getAnimations().map((a) => a.finished)), "
                   "new Promise((done) => setTimeout(done, 1000))]).then(() => null)")  # fmt: skip
-    found = Axe().run(page, context=".xfm-view").response["violations"]
+    found = Axe().run(page, context=within, options=options).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert not serious, "\n".join(
-        f"{v['id']}: {v['help']}\n  {n['html'][:200]} {n.get('failureSummary', '')}"
-        for v in serious
-        for n in v["nodes"][:3]
-    )
+    assert not serious, [(v["id"], v["help"], [n["html"][:200] for n in v["nodes"][:3]]) for v in serious]
 
 
 def harmless(page: Page) -> None:
@@ -45,9 +42,35 @@ def harmless(page: Page) -> None:
     assert page.evaluate("document.body.dataset.hacked") is None
 
 
+@contextmanager
+def quiet(context: BrowserContext, *own: str, heard: tuple[str, ...] = ("error",)) -> Iterator[Callable[[], Page]]:
+    """A maker of pages that are closed at the end: they have asked for nothing but data and what begins with `own`, no
+    text of theirs has become HTML, and their consoles have said nothing of the kinds in `heard`."""
+    pages, asked, errors = list[Page](), list[str](), list[str]()
+
+    def make() -> Page:
+        pages.append(page := context.new_page())
+        page.on("request", lambda r: asked.append(r.url))
+        page.on("console", lambda m: errors.append(m.text) if m.type in heard else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield make
+    for page in pages:
+        harmless(page)
+        page.close()
+    assert [url for url in asked if not url.startswith(("data:", *own))] == [] == errors
+
+
 def press(page: Page, *keys: str) -> None:
     for key in keys:
         page.keyboard.press(key)
+
+
+def a_picture(folder: Path) -> Path:
+    path = folder / "own.png"
+    Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 50).convert("RGB").save(path)
+    return path
 
 
 def says(place: Locator, *texts: str) -> None:
