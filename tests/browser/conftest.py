@@ -32,10 +32,9 @@ class Notebook:
     path: Path
     errors: list[str] = field(default_factory=list)  # of the console
 
-    def run(self, wait: bool = True) -> None:
-        """Runs all cells, and waits until they are done, unless one is to go on."""
-        asked = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
-        self.page.evaluate(asked if wait else f"() => {{ {asked}; }}")
+    def run(self) -> None:
+        """Runs all cells, and waits until they are done."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
     def view(self, wait: float = 60) -> Locator:
         """The first view that is shown."""
@@ -149,14 +148,14 @@ def lab(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def notebook(lab: Lab) -> Iterator[Any]:
-    """notebook(cell, ...): opened, run (wait=False: a cell goes on), and its first view shown. Afterwards its views
-    must be accessible, no text of the data HTML, and its console without errors."""
+    """notebook(cell, ...): opened, run, and its first view shown. Afterwards its views must be accessible, no text of
+    the data HTML, and its console without errors."""
     opened: list[Notebook] = []
 
-    def make(*cells: str, wait: bool = True) -> Notebook:
+    def make(*cells: str) -> Notebook:
         made = lab.notebook(*cells)
         opened.append(made)
-        made.run(wait)
+        made.run()
         made.view()
         return made
 

@@ -149,6 +149,9 @@ const give = (target, [how, name, type, content]) => {
   return event.defaultPrevented;
 };
 
+// A frame later, when what was changed is laid out.
+const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))));
+
 // Of JupyterLab: whether the notebook's kernel has nothing to do.
 const isIdle = async () => {
   const session = window.jupyterapp.shell.currentWidget?.context?.sessionContext;
@@ -198,4 +201,12 @@ const watchComputing = () => {
       .some((e) => /Computing occlusion for itm/.test(e.textContent))
       && [...document.querySelectorAll('button[aria-disabled=true]')].some((e) => e.textContent === 'Add');
   }).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+};
+
+// A module's view, twice in one page: window.here, at step 1, and window.there; what `here` says of its share is heard.
+const mounted = async (text) => {
+  const { mount } = await import(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })));
+  const heard = [], here = mount(document.querySelector('#here'), { step: 1 });
+  const end = here.on('share', (share) => heard.push(share));
+  Object.assign(window, { here, heard, end, there: mount(document.querySelector('#there')) });
 };

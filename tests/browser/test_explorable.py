@@ -131,7 +131,8 @@ def test_a_sentence_and_a_picture_of_the_readers_are_answered(opened: Any, tmp_p
 @pytest.mark.full
 def test_what_a_hand_can_choose_the_keys_can_and_the_focus_stays(opened: Any) -> None:
     page = opened("#guidance?map=yours")
-    corner = math.isqrt(page.locator(".ex-scene [data-target]").count()) + 1  # of the second row, the second patch
+    patches = page.locator(".ex-scene").first.locator("[data-target]").count()
+    corner = math.isqrt(patches) + 1  # the second patch of the second row
     page = opened(f"#guidance?map=yours&hidden=0.{corner}")
     page.locator("[data-target='14']").click()
     assert address(page) == f"#guidance?map=yours&hidden=0.{corner}.14"

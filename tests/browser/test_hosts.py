@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page
-from views import press, serving, write_notebook
+from views import KERNEL, press, serving, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.full]
 MADE = """
@@ -31,7 +31,6 @@ def _(view):
     view
     return
 """
-KERNEL = "window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
 PICTURE = "img[class^=xfm-figure]"
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 CHECKS = Path(__file__).with_name("in_page.js").read_text("utf-8")
+KERNEL = "window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
 HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 
 
