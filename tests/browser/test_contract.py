@@ -60,9 +60,11 @@ def test_on_a_phone_nothing_is_cut_controls_fit_a_finger_and_a_swipe_scrolls(nam
 def test_presented_a_view_fits_a_projector(name, shown):
     page = shown(name, viewport={"width": 1920, "height": 1080})
     page.get_by_role("button", name="Present").click()
-    page.locator(".xfm-present").wait_for()
+    page.wait_for_function("() => document.fullscreenElement?.matches('.xfm-view.xfm-present')")
     page.evaluate(SETTLED)
     assert page.evaluate(CHECKS + "presented") == []
+    page.get_by_role("button", name="Present").click()
+    page.wait_for_function("() => !document.fullscreenElement && !document.querySelector('.xfm-present')")
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -137,26 +137,6 @@ def test_a_view_is_saved_as_it_stands_sharp_and_whole(offline, tmp_path):
     assert scales and min(scales) == pytest.approx(2, rel=0.05), "as many pixels as the picture that is saved has"
 
 
-def test_a_view_is_presented_over_the_screen_or_where_that_is_refused_over_the_page(offline, tmp_path):
-    page = offline(flow().to_html(tmp_path / "flow.html"))
-    root, present = page.locator(".xfm-view"), page.get_by_role("button", name="Present")
-    type_size = "e => e.getBoundingClientRect().height"
-    small = root.get_by_role("heading").evaluate(type_size)
-    present.click()
-    page.wait_for_function("() => document.fullscreenElement?.matches('.xfm-view.xfm-present')")
-    assert root.get_by_role("heading").evaluate(type_size) == pytest.approx(4 / 3 * small, rel=0.02)
-    present.click()
-    page.wait_for_function("() => !document.fullscreenElement && !document.querySelector('.xfm-present')")
-    page.evaluate("() => { Element.prototype.requestFullscreen = () => Promise.reject(new Error('no')); }")
-    present.click()
-    size = "e => { const { width, height } = e.getBoundingClientRect(); return [width, height]; }"
-    page.locator(".xfm-present").wait_for()
-    assert root.evaluate(size) == pytest.approx([page.evaluate("innerWidth"), page.evaluate("innerHeight")], abs=1)
-    assert present.get_attribute("aria-pressed") == "true"
-    press(page, "Escape")
-    assert page.locator(".xfm-present").count() == 0
-
-
 def test_a_module_mounts_the_view_in_a_page_of_ones_own(alone, tmp_path):
     module = flow(credit="mine").to_js(tmp_path / "flow.js").read_text("utf-8")
     with quiet(alone, "blob:") as new_page:
@@ -186,4 +166,10 @@ def test_an_embedded_view_works_in_its_sandbox(offline, tmp_path):
     frame.get_by_text("keeps the page from saving").wait_for()
     frame.get_by_role("button", name="Present").click()
     frame.locator(".xfm-present").wait_for()
+    assert frame.get_by_role("button", name="Present").get_attribute("aria-pressed") == "true"
+    size = "e => { const { width, height } = e.getBoundingClientRect(); return [width, height]; }"
+    inner = page.frames[1].evaluate("[innerWidth, innerHeight]")
+    assert frame.locator(".xfm-present").evaluate(size) == pytest.approx(inner, abs=1), "where the screen is refused"
+    press(page, "Escape")
+    expect(frame.locator(".xfm-present")).to_have_count(0)
     assert stands(frame)[0] == "1"

@@ -118,13 +118,8 @@ def own_queries(book, shown) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (2000, 1200), (250, 20, 20)).save(buffer, "PNG")
     chooser = shown.locator("input[type=file]")
-    for name, kind, content, said in (
-        ("page.html", "text/html", b"<b>", "“page.html” is of type text/html"),
-        ("cut.png", "image/png", buffer.getvalue()[:40], "“cut.png” is no picture that the browser can read."),
-        ("empty.png", "image/png", b"", "“empty.png” is empty."),
-    ):
-        chooser.set_input_files([{"name": name, "mimeType": kind, "buffer": content}])
-        shown.get_by_text(said).first.wait_for()
+    chooser.set_input_files([{"name": "cut.png", "mimeType": "image/png", "buffer": buffer.getvalue()[:40]}])
+    shown.get_by_text("“cut.png” is no picture that the browser can read.").first.wait_for()
     assert book.python("view.direction") == "text to image"
     chooser.set_input_files([{"name": "red.png", "mimeType": "image/png", "buffer": buffer.getvalue()}])
     book.until("[view.own, view.direction, view._own_picture is None]", [True, "image to text", False])
