@@ -15,6 +15,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Playwright, Timeo
 from views import CHECKS, accessible, harmless, quiet, serving, write_notebook
 
 import xfm
+from xfm_widgets import site
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDED = os.environ.get("XFM_BROWSER") == "required"  # as continuous integration sets it
@@ -188,3 +189,25 @@ def offline(alone: BrowserContext) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def demo() -> xfm.Lab:
     return xfm.load("demo")
+
+
+@pytest.fixture(scope="session")
+def explorable_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return site.write_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def explorable(alone: BrowserContext, explorable_file: Path) -> Iterator[Any]:
+    """explorable(hash): the page from disk at a state. It asks for its own two files; its console is empty."""
+    own = explorable_file.as_uri(), explorable_file.with_name("model.js").as_uri()
+    with quiet(alone, *own, heard=("error", "warning")) as new_page:
+
+        def make(state: str = "", ready: bool = True) -> Page:
+            page = new_page()
+            page.set_viewport_size({"width": 1024, "height": 768})
+            page.goto(explorable_file.as_uri() + state)
+            if ready:
+                page.locator("[data-model=ready]").wait_for()
+            return page
+
+        yield make

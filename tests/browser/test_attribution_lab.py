@@ -62,7 +62,7 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     shown.get_by_role("checkbox", name="attention").uncheck()
     book.until("view.methods", ["gradients"])
     expect(shown.locator(".xfm-panel h4")).to_have_text(["gradients", "gradients"])
-    says(shown.get_by_role("group", name="gradients, for itm").locator(".xfm-verdict"), "With care")
+    says(shown.get_by_role("group", name="gradients, for itm"), "With care", "in a unit of its own")
     expect(shown.locator("[data-word='1']").first).to_have_text(f"−{HOSTILE}")
     book.python("setattr(view, 'removed_patches', [0, 1, 2, 3])")
     alert = shown.get_by_role("alert").filter(has_text="RuntimeError: nothing is left of <img")

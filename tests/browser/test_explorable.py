@@ -2,16 +2,15 @@
 
 import json
 import math
-import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import BrowserContext, Page, Route, expect
-from views import CHECKS, HOSTILE, a_picture, accessible, press, quiet
+from explorable_screens import SAID, SCREENS, STATES, address, at, on, tells
+from playwright.sync_api import BrowserContext, Route, expect
+from views import HOSTILE, a_picture, accessible, press
 
 import xfm
 from xfm import explain
@@ -19,64 +18,12 @@ from xfm_widgets import site
 from xfm_widgets.page_model import as_in_page
 
 pytestmark = pytest.mark.browser
-SCREENS = "pair zoom losses routing stop seeds price guidance try quiz".split()
-STATES = [
-    "#pair?loss=bbp", "#pair?loss=imlm&word=7", "#pair?loss=mim", "#pair?loss=itc", "#pair?loss=itm",
-    "#zoom?enc=fusion&layer=1", "#zoom?enc=vision&layer=2&head=1&query=14",
-    "#zoom?enc=language&layer=1&query=2", "#zoom?enc=fusion&layer=1&query=2&key=14",
-    "#losses?word=4", "#routing?stop=off&step=2", "#stop?step=5", "#seeds?seed=110",
-    "#price?row=boxes", "#guidance?step=3&patch=14", "#guidance?map=yours&hidden=0.7.14",
-    "#try?gone=crab", "#try?text=the+snake", "#try?word=1",
-    "#try?text=a+crab+to+the+right+of+a+snake", "#quiz?q=4&a=1---2-",
-]  # fmt: skip
-HEIGHTS = {320: 640, 390: 844, 1024: 768, 1920: 1080}
-SAID = "() => [document.querySelector('h1').textContent, document.querySelector('.ex-now').textContent]"
 STORY: dict[str, Any] = json.loads(site.NUMBERS.read_text("utf-8"))
 WATCHED = STORY["watched"]
 
 
-@pytest.fixture(scope="module")
-def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return site.write_site(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture
-def opened(alone: BrowserContext, page_file: Path) -> Iterator[Callable[..., Page]]:
-    """opened(hash): the page from disk at a state. It asks for its own two files alone, and its console is empty."""
-    own = page_file.as_uri(), page_file.with_name("model.js").as_uri()
-    with quiet(alone, *own, heard=("error", "warning")) as new_page:
-
-        def make(state: str = "", ready: bool = True) -> Page:
-            page = new_page()
-            page.set_viewport_size({"width": 1024, "height": 768})
-            page.goto(page_file.as_uri() + state)
-            if ready:
-                page.locator("[data-model=ready]").wait_for()
-            return page
-
-        yield make
-
-
-def at(page: Page, state: str) -> list[str]:
-    page.evaluate("(state) => { location.hash = state; }", state)
-    on(page, state[1:].split("?")[0])
-    return page.evaluate(SAID)
-
-
-def on(page: Page, screen: str) -> None:
-    expect(page.locator(".xfm-explorable")).to_have_attribute("data-screen", screen)
-
-
-def says(page: Page, text: str) -> None:
-    expect(page.locator(".ex-now")).to_contain_text(text)
-
-
-def address(page: Page) -> str:
-    return page.evaluate("location.hash")
-
-
-def test_arrow_keys_walk_from_the_first_screen_to_the_last_and_each_says_what_is_seen(opened: Any) -> None:
-    page = opened()
+def test_arrow_keys_walk_from_the_first_screen_to_the_last_and_each_says_what_is_seen(explorable: Any) -> None:
+    page = explorable()
     seen = []
     for i, name in enumerate(SCREENS):
         on(page, name)
@@ -95,21 +42,22 @@ def test_arrow_keys_walk_from_the_first_screen_to_the_last_and_each_says_what_is
 
 
 @pytest.mark.full
-def test_an_address_restores_its_state(opened: Any) -> None:
+def test_an_address_restores_its_state(explorable: Any) -> None:
     """What the page says of a state that it opens with is what it says where it is walked to, and the address stays."""
     for state in STATES:
-        page = opened(state)
+        page = explorable(state)
         shown, said = page.locator(".ex-place").inner_html(), page.evaluate(SAID)
         assert address(page) == state
         assert at(page, state.split("?")[0]) != said, f"{state} says something of its own"
         assert at(page, state) == said and page.locator(".ex-place").inner_html() == shown, state
-    assert opened("#zoom?enc=<b>&query=999").locator(".ex-picture").inner_html(), "what means nothing is the default"
+    page = explorable("#zoom?enc=<b>&query=999")
+    assert page.locator(".ex-picture").inner_html(), "what means nothing is the default"
 
 
 @pytest.mark.full
-def test_a_sentence_and_a_picture_of_the_readers_are_answered(opened: Any, tmp_path: Path) -> None:
-    page = opened("#try")
-    says(page, "ITM gives this pair")
+def test_a_sentence_and_a_picture_of_the_readers_are_answered(explorable: Any, tmp_path: Path) -> None:
+    page = explorable("#try")
+    tells(page, "ITM gives this pair")
     field, file = page.get_by_label("Your own sentence"), page.locator("input[type=file]")
     field.fill(HOSTILE)
     press(page, "Enter")
@@ -119,21 +67,21 @@ def test_a_sentence_and_a_picture_of_the_readers_are_answered(opened: Any, tmp_p
     expect(page.locator(".ex-scene text")).to_have_text("the crab")
     assert float(page.locator(".ex-large strong").inner_text().rstrip("\u00a0%")) > 10
     page.get_by_role("button", name="without the crab").click()
-    says(page, "ITM gives what is in it <1")
+    tells(page, "ITM gives what is in it <1")
     page.get_by_role("button", name="true caption").click()
-    says(page, "the picture without the crab")
+    tells(page, "the picture without the crab")
     file.set_input_files(a_picture(tmp_path))
-    says(page, "your picture and this sentence")
+    tells(page, "your picture and this sentence")
     file.set_input_files({"name": "no.png", "mimeType": "image/png", "buffer": b"<b>"})
-    says(page, "“no.png” is no picture")
+    tells(page, "“no.png” is no picture")
 
 
 @pytest.mark.full
-def test_what_a_hand_can_choose_the_keys_can_and_the_focus_stays(opened: Any) -> None:
-    page = opened("#guidance?map=yours")
+def test_what_a_hand_can_choose_the_keys_can_and_the_focus_stays(explorable: Any) -> None:
+    page = explorable("#guidance?map=yours")
     patches = page.locator(".ex-scene").first.locator("[data-target]").count()
     corner = math.isqrt(patches) + 1  # the second patch of the second row
-    page = opened(f"#guidance?map=yours&hidden=0.{corner}")
+    page = explorable(f"#guidance?map=yours&hidden=0.{corner}")
     page.locator("[data-target='14']").click()
     assert address(page) == f"#guidance?map=yours&hidden=0.{corner}.14"
     assert page.locator("[data-agreement]").count() == 3
@@ -148,7 +96,7 @@ def test_what_a_hand_can_choose_the_keys_can_and_the_focus_stays(opened: Any) ->
     assert address(page) == "#stop?step=4" and page.evaluate(SAID) != before
     at(page, "#quiz")
     page.get_by_role("button", name="As much as ITC").click()
-    says(page, "The answer is “None”")
+    tells(page, "The answer is “None”")
     page.get_by_role("button", name="See it").click()
     on(page, "routing")
     page.get_by_role("button", name="stop off").click()
@@ -163,9 +111,9 @@ def test_what_a_hand_can_choose_the_keys_can_and_the_focus_stays(opened: Any) ->
 
 
 @pytest.mark.full
-def test_arrows_losses_and_boxes_move_together_over_the_training(opened: Any) -> None:
+def test_arrows_losses_and_boxes_move_together_over_the_training(explorable: Any) -> None:
     """At every measured step the screen has the two runs' numbers of the committed table."""
-    page = opened("#stop", ready=False)
+    page = explorable("#stop", ready=False)
     stopped, free = (WATCHED["arms"][arm] for arm in ("xfm", "no stop"))
     for i in (1, len(WATCHED["steps"]) // 2, len(WATCHED["steps"]) - 1):
         said = at(page, f"#stop?step={i}")[1]
@@ -181,8 +129,8 @@ def test_arrows_losses_and_boxes_move_together_over_the_training(opened: Any) ->
 
 
 @pytest.mark.full
-def test_guidance_is_a_map_before_and_after(opened: Any) -> None:
-    page = opened("#guidance", ready=False)
+def test_guidance_is_a_map_before_and_after(explorable: Any) -> None:
+    page = explorable("#guidance", ready=False)
     cells = page.locator("[data-cosine]").evaluate_all("(all) => all.map((e) => +e.dataset.cosine)")
     before = max(i for i, step in enumerate(WATCHED["steps"]) if step <= WATCHED["guided"])
     prediction, mean = WATCHED["guidance"]["prediction"], WATCHED["guidance"]["mean"]
@@ -192,7 +140,7 @@ def test_guidance_is_a_map_before_and_after(opened: Any) -> None:
     page.locator(".ex-map").nth(1).locator("[data-target='14']").click()
     assert address(page) == "#guidance?patch=14"
     assert large.all_inner_texts() == [written(one[14]) for one in maps]
-    says(page, "row 3, column 3")
+    tells(page, "row 3, column 3")
 
 
 def written(cosine: float) -> str:
@@ -200,8 +148,8 @@ def written(cosine: float) -> str:
 
 
 @pytest.mark.full
-def test_the_losses_of_the_pair_are_pytorch_s(opened: Any, demo: xfm.Lab) -> None:
-    bars = opened("#losses?word=1").locator("[data-loss]")
+def test_the_losses_of_the_pair_are_pytorch_s(explorable: Any, demo: xfm.Lab) -> None:
+    bars = explorable("#losses?word=1").locator("[data-loss]")
     numbers = bars.evaluate_all("(all) => all.map(({ dataset: d }) => [d.loss, +d.value, +d.baseline])")
     found = {name: (value, baseline) for name, value, baseline in numbers}
     model, scene = as_in_page(demo.model), site.story_of(demo)["scene"]
@@ -232,97 +180,19 @@ def pixels(image: bytes) -> np.ndarray:
 
 
 @pytest.mark.full
-def test_a_switch_moves_what_it_changes_and_nothing_where_motion_is_unwanted(opened: Any) -> None:
-    page = opened("#routing", ready=False)
-    page.evaluate(CHECKS + "watchMotion")
-    stop, free = (page.get_by_role("button", name=f"stop {state}") for state in ("on", "off"))
-    itc = page.get_by_role("button", name="R@1 by ITC", exact=True)
-    for state, button in (("#routing", free), ("#price", itc)):
-        at(page, state)
-        page.evaluate("window.moved.length = 0")
-        button.click()
-        moved = page.evaluate("window.moved")
-        assert moved and all(150 <= duration <= 250 for duration in moved), state
-    page.emulate_media(reduced_motion="reduce")
-    at(page, "#routing")
-    page.evaluate("window.moved.length = 0")
-    stop.click()
-    free.click()
-    assert page.evaluate("window.moved") == []
-
-
-@pytest.mark.full
-def test_no_box_of_figure_1_covers_a_word(opened: Any) -> None:
-    covered = CHECKS + "covered"
-    for width in (360, 390, 1024):
-        page = opened("#routing", ready=False)
-        page.set_viewport_size({"width": width, "height": 800})
-        for stop in ("on", "off"):
-            at(page, f"#routing?stop={stop}")
-            assert page.evaluate(covered) == [], (width, stop)
-        page.get_by_role("button", name="Present").click()
-        assert page.evaluate(covered) == [], width
-        page.locator("[data-loss=mlm] rect").evaluate("(box) => box.setAttribute('y', +box.getAttribute('y') + 40)")
-        assert width > 400 or "stop-gradient:" in page.evaluate(covered), "a box that is moved there would be seen"
-
-
-@pytest.mark.full
-def test_a_swipe_turns_the_screen_a_tap_does_not_and_present_fills_it(opened: Any) -> None:
-    page = opened("#routing")
-    for by, expected in ((-10, "routing"), (-120, "stop"), (120, "routing")):
-        page.evaluate(CHECKS + "swipe", by)
-        on(page, expected)
-    at(page, "#seeds")
-    page.set_viewport_size({"width": 1920, "height": 1080})
-    page.get_by_role("button", name="Present").click()
-    expect(page.locator(".xfm-present")).to_be_visible()
-    press(page, "ArrowRight")
-    on(page, "price")
-    fills(page)
-    page.get_by_role("button", name="Leave").click()
-    expect(page.locator(".xfm-present")).to_have_count(0)
-
-
-def fills(page: Page) -> None:
-    """The picture has more than half of the screen."""
-    box, screen = page.locator(".ex-place").bounding_box(), page.viewport_size
-    assert box and screen and box["width"] * box["height"] >= 0.6 * screen["width"] * screen["height"], address(page)
-
-
-@pytest.mark.full
-def test_a_static_host_serves_it_and_without_the_models_file_it_says_so(alone: BrowserContext, page_file: Path) -> None:
+def test_a_static_host_serves_it_and_without_its_model_it_says_so(alone: BrowserContext, explorable_file: Path) -> None:
     """Both files come from one origin; the policy holds there, too."""
     page, kinds = alone.new_page(), {"index.html": "text/html", "model.js": "text/javascript"}
 
     def answer(route: Route) -> None:
         name = route.request.url.rpartition("/")[2]
-        route.fulfill(body=page_file.with_name(name).read_bytes(), content_type=kinds[name])
+        route.fulfill(body=explorable_file.with_name(name).read_bytes(), content_type=kinds[name])
 
     page.route("http://class.test/*", answer)
     page.goto("http://class.test/index.html#try")
     page.locator("[data-model=ready]").wait_for()
-    says(page, "ITM gives this pair")
+    tells(page, "ITM gives this pair")
     page.route("http://class.test/model.js", lambda route: route.abort())
     page.reload()
-    says(page, "model.js is not beside this page")
+    tells(page, "model.js is not beside this page")
     page.close()
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", HEIGHTS)
-def test_every_screen_fits_and_can_be_read(opened: Any, width: int, scheme: Any) -> None:
-    page, screens = opened(), [f"#{name}" for name in SCREENS]
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
-    for state in screens + STATES:
-        at(page, state)
-        page.wait_for_timeout(50)
-        least = {320: 10, 1920: 16}.get(width, 11.9)
-        assert page.evaluate(CHECKS + "explorable", [least, width <= 700]) == [], state
-        if width > 700:
-            fills(page)
-        if state in screens:
-            accessible(page)
-    dark = page.evaluate("getComputedStyle(document.querySelector('.xfm-explorable')).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", dark)[:3])) < 200) == (scheme == "dark")

@@ -116,3 +116,30 @@ def test_a_box_that_is_not_finite_and_no_phrase_at_all(offline, tmp_path):
         (xw.GroundingPad(image, {}, made["ground"]), "No phrase is chosen."),
     ):
         says(offline(view.to_html(tmp_path / "missing.html")).locator(".xfm-where"), said)
+
+
+@pytest.mark.full
+def test_a_view_shown_again_has_what_was_found_meanwhile(notebook):
+    book = notebook(CELL)
+    shown = book.view()
+    for phrase in ("one dog", "two dogs", "__proto__"):
+        book.python(f"view.set_trait('phrase', {phrase!r})")
+    shown.get_by_role("button", name="__proto__", exact=True).wait_for()
+    book.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    shown.wait_for(state="detached")
+    for phrase in ("three dogs", "four dogs", "a lion"):  # while no page looks
+        book.python(f"view.set_trait('phrase', {phrase!r})")
+    book.python("[view.phrase for view.phrase in ('five dogs', 'a lion')]")
+    book.page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.setSource('view')")
+    book.run()
+    again = book.view()
+    again.get_by_text("IoU 0.82 ✓ right", exact=True).wait_for()
+    expected = ["a lion", HOSTILE, "one dog", "two dogs", "__proto__", "three dogs", "four dogs", "five dogs"]
+    # the newest comes with the view's state, those between when the page has asked for the whole
+    listed = again.locator(".xfm-phrases button")
+    expect(listed).to_have_count(len(expected))
+    assert sorted(listed.all_inner_texts()) == sorted(expected)
+    again.get_by_role("button", name="two dogs").click()
+    book.until("view.phrase", "two dogs")
+    again.get_by_text("IoU –", exact=True).wait_for()
+    again.get_by_role("button", name="dogs", exact=True).wait_for()  # a word piece: its attention has come
