@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from train.conftest import assert_same, config, processes, trained  # noqa: F401  # fixtures, of one trained run
+from train.conftest import assert_same, config, processes, stopped_once, trained  # noqa: F401  # fixtures
 
 from xfm.base.files import write_atomically
 
