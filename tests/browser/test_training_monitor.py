@@ -130,11 +130,11 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     shown.get_by_label("show").select_option("gradient cosines")
     book.until("view.group", "gradient cosines")
     assert shown.get_by_text("measured with train.probe_every").is_visible()
+    book.python("[setattr(view, 'hidden', []), setattr(view, 'group', 'losses')]")
     # what another process writes comes by itself
     book.python("Run.open(folders[1]).write({'metrics.jsonl': lines_of(1, 200)})")
     book.until("view.data().groupby('run').step.max()['smoke, seed 1'].item()", 200)
 
-    book.python("[setattr(view, 'hidden', []), setattr(view, 'group', 'losses')]")
     page = offline(book.python("str(view.to_html('training.html').resolve())"))
     assert page.get_by_role("button", name="Start").count() == 0
     page.get_by_label("values at step").focus()
