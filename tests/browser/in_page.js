@@ -190,9 +190,8 @@ const abreast = ([count, least]) => {
   return all.slice(-count).reduce((sum, panel) => sum + panel.offsetWidth, 0) > least;
 };
 
-// Of the attribution lab: the score itm of the whole and of what is left.
-const itm = () => [...document.querySelectorAll('tr[data-target=itm] td')].slice(0, 2)
-  .map((e) => parseFloat(e.textContent.replace('\u2212', '-')));
+// Of the attribution lab: the score itm of the whole and of what is left, as they are written.
+const itm = () => [...document.querySelectorAll('tr[data-target=itm] td')].slice(0, 2).map((e) => e.textContent);
 
 // From here on: whether `computing` was true, that occlusion is computed and its button waits.
 const watchComputing = () => {
