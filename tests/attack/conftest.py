@@ -7,6 +7,7 @@ XFM_ATTACK_OUT names. Every attempt is a function of XFM_ATTACK_SEED, its class 
 import json
 import os
 import random
+import shutil
 import time
 import traceback
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from train.conftest import assert_same, config, processes, trained  # noqa: F401  # fixtures, of one trained run
+from train.conftest import assert_same, config, processes, stopped_once, trained  # noqa: F401  # fixtures
 
 from xfm.base.files import write_atomically
 
@@ -26,26 +27,33 @@ LEAST = 3  # attempts, on a machine however slow
 
 
 class Attack:
-    """Attempts of one class: `for draw in attack: with attack.attempt(...): ...`."""
+    """Attempts of one class: `for draw in attack: with attack.attempt(...): ...`; each has a folder, `root`."""
 
-    def __init__(self, name: str):
-        self.name, self.tried, self.failures = name, 0, list[str]()
+    def __init__(self, name: str, folder: Path):
+        self.name, self.folder, self.tried, self.failures = name, folder, 0, list[str]()
+
+    @property
+    def root(self) -> Path:
+        return self.folder / str(self.tried)
 
     def __iter__(self) -> Iterator[random.Random]:
         began = time.monotonic()
         while self.tried < LEAST or time.monotonic() - began < SECONDS:
             before = self.tried
+            root = self.root
             yield random.Random(f"{SEED}/{self.name}/{self.tried}")
+            shutil.rmtree(root, ignore_errors=True)
             assert self.tried > before, "an attempt counts itself"
 
     @contextmanager
     def attempt(self, what: object) -> Iterator[None]:
         """It holds where nothing is raised."""
-        number, self.tried = self.tried, self.tried + 1
         try:
             yield
         except Exception:
-            self.failures.append(f"attempt {number} ({what}):\n{traceback.format_exc()}")
+            self.failures.append(f"attempt {self.tried} ({what}):\n{traceback.format_exc()}")
+        finally:
+            self.tried += 1
 
     def report(self) -> None:
         path = Path(OUT)
@@ -56,9 +64,9 @@ class Attack:
 
 
 @pytest.fixture
-def attack(request):
+def attack(request, tmp_path):
     """Named after the test: `test_kills` -> "kills". Fails at the end, with everything that did not hold."""
-    made = Attack(request.node.name.removeprefix("test_").replace("_", " "))
+    made = Attack(request.node.name.removeprefix("test_").replace("_", " "), tmp_path)
     yield made
     if OUT:
         made.report()

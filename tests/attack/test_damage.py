@@ -2,16 +2,14 @@
 
 import json
 import random
-import shutil
 import warnings
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from study.conftest import made_up
-from train.conftest import equal, vouch
+from train.conftest import copied, equal, vouch
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
@@ -27,16 +25,14 @@ VALUES = [None, True, -1, 0, 10**9, 10**400, 1e308, float("nan"), float("inf"), 
           "9" * 9999]  # fmt: skip
 
 
-def flipped(data: bytes, draw: random.Random) -> bytes:
-    bits = bytearray(data)
-    for _ in range(draw.choice([1, 1, 8])):
-        bits[draw.randrange(len(bits))] ^= 1 << draw.randrange(8)
-    return bytes(bits)
+def flipped(data: bytes, bits: int, draw: random.Random) -> bytes:
+    for _ in range(bits):
+        at = draw.randrange(len(data))
+        data = data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)]) + data[at + 1 :]
+    return data
 
 
-def zeroed(data: bytes, draw: random.Random) -> bytes:
-    """A block that a power cut left empty."""
-    at = draw.randrange(len(data))
+def zeroed(data: bytes, at: int) -> bytes:
     return data[:at] + bytes(len(data[at : at + 4096])) + data[at + 4096 :]
 
 
@@ -45,12 +41,11 @@ def forged(data: bytes, draw: random.Random) -> bytes:
     try:
         return json.dumps(changed(json.loads(data), draw)).encode()
     except ValueError:
+        if b"\n" not in data:
+            return draw.randbytes(9)
         lines = data.split(b"\n")
         at = draw.randrange(len(lines))
-        try:
-            lines[at] = json.dumps(changed(json.loads(lines[at]), draw)).encode()
-        except ValueError:
-            lines[at] = draw.randbytes(9)
+        lines[at] = forged(lines[at], draw)
         return b"\n".join(lines)
 
 
@@ -65,10 +60,10 @@ def changed(tree: Any, draw: random.Random) -> Any:
 
 
 DAMAGE: dict[str, Callable[[bytes, random.Random], bytes]] = {
-    "flipped": flipped,
+    "flipped": lambda data, draw: flipped(data, draw.choice([1, 1, 8]), draw),
     "cut": lambda data, draw: data[: draw.randrange(len(data))],
     "grown": lambda data, draw: data + draw.randbytes(draw.randrange(1, 4000)),
-    "zeroed": zeroed,
+    "zeroed": lambda data, draw: zeroed(data, draw.randrange(len(data))),  # a block that a power cut left empty
     "replaced": lambda data, draw: draw.randbytes(draw.randrange(2000)),
     "forged": forged,
 }
@@ -90,16 +85,13 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.fixture(scope="module")
-def runs(config, trained, tmp_path_factory):
+def runs(trained, stopped_once, tmp_path_factory):
     """A finished one with its evaluation, and one left after 10 of 12 steps."""
-    root = tmp_path_factory.mktemp("left")
-    list(islice(pretrain(config, root), 10))
-    whole = tmp_path_factory.mktemp("whole")
-    shutil.copytree(trained.folder.parents[1], whole, dirs_exist_ok=True)
+    whole = copied(trained, tmp_path_factory.mktemp("whole"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xfm.tasks.evaluation.evaluate", lambda *given, **named: evaluate(*given, tasks="mlm"))
-        evaluate_run(Run.of(config, whole).folder)
-    return [Run.of(config, whole), Run.of(config, root)]
+        evaluate_run(whole.folder)
+    return [whole, stopped_once]
 
 
 READERS: dict[str, Callable[[Run], Any]] = {
@@ -110,15 +102,14 @@ READERS: dict[str, Callable[[Run], Any]] = {
 }
 
 
-def test_damaged_runs(attack, runs, tmp_path):
+def test_damaged_runs(attack, runs):
     """Of every file: what is read is what was saved, unless somebody forges the manifest as well; then it is still
     refused by name, or read. A resume of a damaged run changes nothing."""
     saved = [{name: read(run) for name, read in READERS.items()} for run in runs]
     for draw in attack:
         which = draw.randrange(2)
-        root, source = tmp_path / str(attack.tried), runs[which]
-        shutil.copytree(source.folder.parents[1], root)
-        folder = root / source.folder.relative_to(source.folder.parents[1])
+        root, source = attack.root, runs[which]
+        folder = copied(source, root).folder
         path = folder / draw.choice(sorted(p.name for p in folder.iterdir() if p.name != ".lock"))
         with attack.attempt(f"{path.name} of run {which}"):
             how = spoil(path, draw)
@@ -142,7 +133,6 @@ def test_damaged_runs(attack, runs, tmp_path):
                 assert forging or how == "gone" or steps in ([10, 11], [*range(12)]), (how, steps)
                 if path.name != WEIGHTS:  # of a finished run it is not read here
                     assert forging or equal(Run.open(folder).model().state_dict(), saved[0]["weights"]), how
-        shutil.rmtree(root)
 
 
 @pytest.fixture(scope="module")

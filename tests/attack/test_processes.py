@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -31,10 +30,10 @@ def finish(config: RunConfig, root: Path) -> Run:
     return Run.of(config, root)
 
 
-def test_kills(attack, config, trained, tmp_path, processes, assert_same):
+def test_kills(attack, config, trained, processes, assert_same):
     """At a random write or after a random time, one to three times; then it goes on to the same weights."""
     for draw in attack:
-        root = tmp_path / str(attack.tried)
+        root = attack.root
         changed = config.replace({"train.save_every": draw.choice([1, 2, 5])})
         plan = [draw.choice([draw.randrange(1, 60), draw.uniform(0, 0.5)]) for _ in range(draw.randint(1, 3))]
         with attack.attempt(plan):
@@ -53,13 +52,12 @@ def test_kills(attack, config, trained, tmp_path, processes, assert_same):
             for left in (*run.folder.glob(TEMPORARY), run.folder / HOLDER):  # of a kill in a finished run's last write
                 left.unlink(missing_ok=True)
             assert_same(run.folder, trained.folder)
-        shutil.rmtree(root, ignore_errors=True)
 
 
-def test_signals(attack, config, trained, tmp_path, processes, assert_same):
+def test_signals(attack, config, trained, processes, assert_same):
     """To end, several and of several kinds, at random moments, to the process or to its group with its loaders."""
     for draw in attack:
-        root, sent = tmp_path / str(attack.tried), [draw.choice(ENDINGS[1:]) for _ in range(draw.randint(1, 4))]
+        root, sent = attack.root, [draw.choice(ENDINGS[1:]) for _ in range(draw.randint(1, 4))]
         changed = config.replace({"data.workers": draw.choice([0, 0, 1])})
         group = draw.random() < 0.5
         with attack.attempt((sent, group)):
@@ -76,13 +74,12 @@ def test_signals(attack, config, trained, tmp_path, processes, assert_same):
             assert run.damaged() == []
             assert len(run.metrics()) >= 1, "a step that was done is saved"
             assert_same(finish(changed, root).folder, trained.folder)
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_races(attack, config, tmp_path, processes):
     """Two or three processes, one name, of equal or of other configs, at about one moment."""
     for draw in attack:
-        root = tmp_path / str(attack.tried)
+        root = attack.root
         rates = [draw.choice([9e-4, 1e-4]) for _ in range(draw.randint(2, 3))]
         asked = [config.replace({"train.lr": rate, "train.steps": 2, "train.warmup": 0}) for rate in rates]
         with attack.attempt(rates):
@@ -97,7 +94,6 @@ def test_races(attack, config, tmp_path, processes):
             alone = finish(asked[ran[0]], tmp_path / f"alone {rates[ran[0]]}")
             assert (run.folder / "model.safetensors").read_bytes() == (alone.folder / "model.safetensors").read_bytes()
             assert [*map(plain, run.metrics())] == [*map(plain, alone.metrics())]
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def together(processes: Any, configs: list[RunConfig], root: Path, draw: random.Random) -> list[list[Any]]:
@@ -109,10 +105,10 @@ def together(processes: Any, configs: list[RunConfig], root: Path, draw: random.
         return [received(reports), *others]
 
 
-def test_loaders(attack, config, trained, tmp_path, processes, assert_same):
+def test_loaders(attack, config, trained, processes, assert_same):
     """A loader process killed at a random moment, by a signal that it cannot refuse or by itself."""
     for draw in attack:
-        root, changed = tmp_path / str(attack.tried), config.replace({"data.workers": draw.choice([1, 2])})
+        root, changed = attack.root, config.replace({"data.workers": draw.choice([1, 2])})
         number = draw.choice([signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
         with attack.attempt((number, changed.data.workers)):
             with process(processes, drive.train_and_say, changed, root) as (child, reports):
@@ -125,4 +121,3 @@ def test_loaders(attack, config, trained, tmp_path, processes, assert_same):
             assert ends == 11 or re.match(r"LoaderFailed: (step \d+|before a step): a loader process ", str(ends)), sent
             assert Run.of(changed, root).damaged() == []
             assert_same(finish(changed, root).folder, trained.folder)
-        shutil.rmtree(root, ignore_errors=True)

@@ -1,7 +1,6 @@
 """Messages that no page of ours sends, texts that no friend writes, pictures that no camera takes."""
 
 import gc
-import io
 import random
 import warnings
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from hostile_pictures import BAD, GOOD
 from html_page import Page
-from PIL import Image
 
 from widgets import test_hostile_choices as views
 from xfm import recipes
@@ -23,7 +22,6 @@ from xfm.base.images import prepare
 from xfm.cli import main
 from xfm.config import ConfigError, from_json
 from xfm.data.pair_source import PairSource
-from xfm.lab import load
 from xfm.plots import charts
 from xfm.study import Spec
 from xfm.train import Run
@@ -102,12 +100,6 @@ def as_label(said: str, folder: Path) -> None:
     assert [*Spec("s", "smoke", {said: {"train.lr": 1e-3}, "other": {}}, (0, 1)).variants] == [said, "other"]
 
 
-def as_word(said: str, folder: Path) -> None:
-    tokenizer = load("demo").tokenizer
-    ids = tokenizer.encode(said, 30)
-    assert len(ids) <= 30 and all(0 <= i < tokenizer.vocabulary for i in ids)
-
-
 def as_caption(said: str, folder: Path) -> None:
     source = PairSource([np.full((9, 9, 3), i, np.uint8) for i in range(8)], [said] * 8, 8)
     assert source.example("train", 0).text == said
@@ -121,7 +113,7 @@ def as_argument(said: str, folder: Path) -> None:
             assert isinstance(end.code, int) or all(map(str.isprintable, str(end.code).split("\n")))
 
 
-PLACES = (as_page, as_figure, as_name, as_label, as_word, as_caption, as_argument)
+PLACES = (as_page, as_figure, as_name, as_label, as_caption, as_argument)
 
 
 def test_texts(attack, tmp_path, capsys, monkeypatch):
@@ -138,29 +130,22 @@ def test_texts(attack, tmp_path, capsys, monkeypatch):
                 capsys.readouterr()
 
 
-MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "F"]
-FORMATS = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "PCX"]
 TYPES = [np.uint8, np.uint16, np.int64, np.float16, np.float32, np.float64, np.complex64, bool, object, "U3", "M8[s]"]
 
 
 def picture(draw: random.Random) -> Any:
-    kind = draw.randrange(4)
+    kind = draw.randrange(3)
     if kind == 0:
         shape = [draw.choice([0, 1, 3, 4, 8, 33]) for _ in range(draw.randint(0, 4))]
         array = np.array(np.random.default_rng(draw.getrandbits(30)).uniform(-1, 3, shape)).astype(draw.choice(TYPES))
         array = array[::-1].T if draw.random() < 0.3 and array.ndim == 2 else array
         array.setflags(write=draw.random() < 0.5)
         return array
-    image = Image.new(draw.choice(MODES), (draw.choice([1, 2, 40, 200]), draw.choice([1, 7, 40])))
     if kind == 1:
-        return image
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, draw.choice(FORMATS))
-    data = bytearray(buffer.getvalue())
-    if kind == 2:
-        for _ in range(draw.randrange(9)):
+        data = bytearray(draw.choice([*GOOD.values(), *BAD.values()]))
+        for _ in range(draw.randrange(9) if data else 0):
             data[draw.randrange(len(data))] = draw.randrange(256)
-        return bytes(data[: draw.choice([len(data), draw.randrange(len(data))])])
+        return bytes(data[: draw.choice([len(data), draw.randint(0, len(data))])])
     return draw.choice([None, 5, [], {}, "", text(draw), Path(text(draw).replace("\0", "")), b"", object(), [[1, 2]]])
 
 

@@ -12,29 +12,15 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Playwright, TimeoutError, sync_playwright
-from views import accessible, harmless, serving, write_notebook
+from views import CHECKS, accessible, harmless, quiet, serving, write_notebook
+
+import xfm
+from xfm_widgets import site
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDED = os.environ.get("XFM_BROWSER") == "required"  # as continuous integration sets it
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync""".split()
-IDLE = """async () => {
-  const session = window.jupyterapp.shell.currentWidget?.context?.sessionContext;
-  if (!session) return false;
-  await session.ready;
-  return session.session?.kernel?.status === 'idle';
-}"""
-EXECUTE = """async (code) => {
-  const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
-  const asked = kernel.requestExecute({code, stop_on_error: false});
-  let said = '';
-  asked.onIOPub = (m) => {
-    if (m.header.msg_type === 'stream') said += m.content.text;
-    if (m.header.msg_type === 'error') said += m.content.traceback.join('\\n');
-  };
-  await asked.done;
-  return said;
-}"""
 HARMLESS = ("favicon", "ResizeObserver loop", "The resource was preloaded", "/api/kernels", "WebSocket connection to")
 UNHEARD = "Cannot send"  # of what a view has to say while its kernel is being shut
 
@@ -47,10 +33,9 @@ class Notebook:
     path: Path
     errors: list[str] = field(default_factory=list)  # of the console
 
-    def run(self, wait: bool = True) -> None:
-        """Runs all cells, and waits until they are done, unless one is to go on."""
-        asked = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
-        self.page.evaluate(asked if wait else f"() => {{ {asked}; }}")
+    def run(self) -> None:
+        """Runs all cells, and waits until they are done."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
     def view(self, wait: float = 60) -> Locator:
         """The first view that is shown."""
@@ -59,14 +44,12 @@ class Notebook:
             found.wait_for(timeout=1000 * wait)
         except TimeoutError:
             outputs = self.page.locator(".jp-OutputArea-output").all_inner_texts()
-            raise AssertionError(
-                "no view is shown; outputs and console:\n" + "\n".join(outputs + self.errors)
-            ) from None
+            raise AssertionError("\n".join(["no view is shown", *outputs, *self.errors])) from None
         return found
 
     def python(self, expression: str) -> Any:
         """The value of an expression in the kernel, through JSON."""
-        said = self.page.evaluate(EXECUTE, f"import json as _json; print(_json.dumps({expression}))")
+        said = self.page.evaluate(CHECKS + "execute", [f"import json as _json; print(_json.dumps({expression}))", True])
         try:
             return json.loads(said)
         except ValueError:
@@ -74,7 +57,7 @@ class Notebook:
 
     def start(self, code: str) -> None:
         """Runs code in the kernel, and does not wait for its end."""
-        self.page.evaluate(EXECUTE.replace("await asked.done", "return"), code)
+        self.page.evaluate(CHECKS + "execute", [code, False])
 
     def until(self, expression: str, expected: Any, wait: float = 15) -> None:
         """Waits until an expression in the kernel has a value."""
@@ -88,8 +71,7 @@ class Notebook:
         self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
     def shut(self, wait: bool = True) -> None:
-        """Ends the kernel, whose end may not be waited for, and closes the page: what they take would slow the next
-        test."""
+        """Ends the kernel, whose end may not be waited for, and closes the page: they would slow the next test."""
         end = "window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown().catch(() => {})"
         if wait:
             self.page.evaluate(f"() => {end}")  # one that is restarting refuses, and ends with the Lab
@@ -117,7 +99,7 @@ class Lab:
         page.on("pageerror", lambda e: opened.errors.append(str(e)))
         page.goto(f"{self.url}/lab/tree/{path.name}?token={self.token}&reset")
         page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=60_000)
-        page.wait_for_function(IDLE, timeout=60_000)
+        page.wait_for_function(CHECKS + "isIdle", timeout=60_000)
         # from here on: `reset` loads JupyterLab twice, and the first time's requests end with it
         page.on("requestfailed", lambda r: opened.errors.append(f"failed: {r.url}"))
         return opened
@@ -126,9 +108,8 @@ class Lab:
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     if not CHROMIUM:
-        if NEEDED:
-            pytest.fail("XFM_BROWSER=required, but there is no Chromium on the PATH (apt-get install chromium)")
-        pytest.skip("no Chromium on the PATH: the browser tests are left out (apt-get install chromium)")
+        end = pytest.fail if NEEDED else pytest.skip
+        end("no Chromium on the PATH, which the browser tests need (apt-get install chromium)")
     with sync_playwright() as started:
         yield started
 
@@ -168,14 +149,14 @@ def lab(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def notebook(lab: Lab) -> Iterator[Any]:
-    """notebook(cell, ...): opened, run (wait=False: a cell goes on), and its first view shown. Afterwards its views
-    must be accessible, no text of the data HTML, and its console without errors."""
+    """notebook(cell, ...): opened, run, and its first view shown. Afterwards its views must be accessible, no text of
+    the data HTML, and its console without errors."""
     opened: list[Notebook] = []
 
-    def make(*cells: str, wait: bool = True) -> Notebook:
+    def make(*cells: str) -> Notebook:
         made = lab.notebook(*cells)
         opened.append(made)
-        made.run(wait)
+        made.run()
         made.view()
         return made
 
@@ -192,25 +173,41 @@ def notebook(lab: Lab) -> Iterator[Any]:
 
 @pytest.fixture
 def offline(alone: BrowserContext) -> Iterator[Any]:
-    """offline(path, script): an exported file, opened from disk with the network off after the script. Nothing may be
-    asked for, no text of the data be HTML, and the console must have no errors."""
-    pages: list[Page] = []
-    asked: list[str] = []
-    errors: list[str] = []
+    """offline(path, script): an exported file, opened from disk with the network off after the script."""
+    with quiet(alone, "file:") as new_page:
 
-    def make(path: str | Path, script: str = "") -> Page:
-        page = alone.new_page()
-        pages.append(page)
-        page.add_init_script(script)
-        page.on("request", lambda r: asked.append(r.url))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda e: errors.append(str(e)))
-        page.goto(Path(path).resolve().as_uri())
-        page.locator(".xfm-view").first.wait_for()
-        return page
+        def opened(path: str | Path, script: str = "") -> Page:
+            page = new_page()
+            page.add_init_script(script)
+            page.goto(Path(path).resolve().as_uri())
+            page.locator(".xfm-view").first.wait_for()
+            return page
 
-    yield make
-    for page in pages:
-        harmless(page)
-        page.close()
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == [] and errors == []
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def demo() -> xfm.Lab:
+    return xfm.load("demo")
+
+
+@pytest.fixture(scope="session")
+def explorable_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return site.write_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def explorable(alone: BrowserContext, explorable_file: Path) -> Iterator[Any]:
+    """explorable(hash): the page from disk at a state. It asks for its own two files; its console is empty."""
+    own = explorable_file.as_uri(), explorable_file.with_name("model.js").as_uri()
+    with quiet(alone, *own, heard=("error", "warning")) as new_page:
+
+        def make(state: str = "", ready: bool = True) -> Page:
+            page = new_page()
+            page.set_viewport_size({"width": 1024, "height": 768})
+            page.goto(explorable_file.as_uri() + state)
+            if ready:
+                page.locator("[data-model=ready]").wait_for()
+            return page
+
+        yield make

@@ -1,7 +1,5 @@
 """A figure without pictures follows JupyterLab's theme; one that shows pictures stays on paper."""
 
-from __future__ import annotations
-
 import time
 from io import BytesIO
 from typing import Any

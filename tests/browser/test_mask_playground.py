@@ -72,12 +72,7 @@ def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
     text.get_by_role("button", name="on", exact=True).click()
     book.until("view.answer['of']['pieces']", [2, 3])
     assert len(book.python("asked")) == before + 2
-    assert [line.split("\n")[:2] for line in guesses(shown, 2)] == [
-        ["50\u00a0%", "on ✓"],
-        ["10\u00a0%", "cat"],
-        ["30\u00a0%", "dog"],
-        ["<1\u00a0%", "(on)"],
-    ]
+    assert [line.split("\n")[1] for line in guesses(shown, 2)] == ["on ✓", "cat", "dog", "(on)"]
     assert shown.locator("tr[data-place='3'] th").inner_text() == HOSTILE
     assert text.get_by_role("button", name="<s>").is_disabled()
     book.python("setattr(view, 'hidden_patches', [])")

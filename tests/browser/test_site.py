@@ -11,12 +11,18 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from views import accessible, quiet
 
+pytestmark = pytest.mark.full
 ROOT = Path(__file__).resolve().parents[2]
 LOADED = {"src", "srcset", "poster", "data"}  # attributes of what a page loads by itself; of <link> its href, too
 OUTSIDE = re.compile(r"(?:https?:)?//")
 IN_STYLE = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)")
+
+
+def styled(css: str) -> list[str]:
+    """What a style sheet loads."""
+    return [a or b for a, b in IN_STYLE.findall(css)]
 
 
 class Page(HTMLParser):
@@ -24,11 +30,8 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.ids: set[str] = set()
-        self.links: list[str] = []
-        self.loads = [
-            a or b for style in re.findall(r"<style.*?</style>", text, re.S) for a, b in IN_STYLE.findall(style)
-        ]
+        self.ids, self.links = set[str](), list[str]()
+        self.loads = styled("".join(re.findall(r"<style.*?</style>", text, re.S)))
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -58,8 +61,7 @@ def faults(site: Path) -> list[str]:
             elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
                 found.append(f"{at}: {url} has no such heading")
     for style in site.rglob("*.css"):
-        urls = [a or b for a, b in IN_STYLE.findall(style.read_text("utf-8"))]
-        found += [f"{style.name} loads {url}" for url in urls if OUTSIDE.match(url)]
+        found += [f"{style.name} loads {url}" for url in styled(style.read_text("utf-8")) if OUTSIDE.match(url)]
     return found
 
 
@@ -75,15 +77,10 @@ def test_what_is_outside_or_missing_is_found(tmp_path: Path) -> None:
 def build(folder: Path) -> None:
     """As `make site`, into folder/site. Warnings are errors."""
     environment = {**os.environ, "XFM_SCALE": "demo", "OMP_NUM_THREADS": "1"}
-    sphinx = "-m sphinx -W --keep-going -q -b html -c docs".split()
-    commands = (
-        ["docs/course/live_pages.py", "build/extra"],
-        [*sphinx, "-d", folder / "tree", ".", folder / "site"],
-    )
-    for command in commands:
-        ran = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True
-        )
+    sphinx = ["-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", "docs", "-d", folder / "tree", "."]
+    for command in (["docs/course/live_pages.py", "build/extra"], [*sphinx, folder / "site"]):
+        words = [sys.executable, *map(str, command)]
+        ran = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-6000:]
 
 
@@ -92,7 +89,6 @@ def site(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     return once("site", build) / "site"
 
 
-@pytest.mark.full
 def test_the_site_is_light_and_whole_and_asks_nobody(site: Path) -> None:
     sizes = {path.relative_to(site): path.stat().st_size for path in site.rglob("*") if path.is_file()}
     largest = sorted(sizes, key=lambda path: -sizes[path])[:8]
@@ -103,42 +99,28 @@ def test_the_site_is_light_and_whole_and_asks_nobody(site: Path) -> None:
     docs = {f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("*.md")}
     assert notebooks | docs | {"index.html", "studies/README.html", "docs/course/teaching.html"} <= pages
     lesson = (site / "notebooks" / "07_attribution.html").read_text("utf-8")
-    assert re.search(
-        r'<iframe[^>]* src="../live/07-AttributionLab.html"[^>]* loading="lazy" sandbox="allow-scripts">', lesson
-    )
+    live = r'<iframe[^>]* src="../live/07-AttributionLab.html"[^>]* loading="lazy" sandbox="allow-scripts">'
+    assert re.search(live, lesson)
     assert "lab.inputs" in lesson and "xfm.explain.attribute" in (site / "docs" / "api.html").read_text("utf-8")
 
 
 @pytest.fixture
 def opened(alone: Any, site: Path) -> Iterator[Callable[[str], Any]]:
-    """opened(page): from disk, without a network. Afterwards: no request but of files, no error, axe clean."""
-    asked: list[str] = []
-    errors: list[str] = []
+    """opened(page): from disk, without a network; afterwards axe finds nothing in it."""
     pages = []
+    with quiet(alone, "file:") as new_page:
 
-    def show(name: str) -> Any:
-        page = alone.new_page()
-        pages.append(page)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto((site / name).as_uri())
-        return page
+        def show(name: str) -> Any:
+            pages.append(page := new_page())
+            page.goto((site / name).as_uri())
+            return page
 
-    yield show
-    for page in pages:
-        serious = [
-            v
-            for v in Axe().run(page, options={"preload": False}).response["violations"]
-            if v["impact"] in ("serious", "critical")
-        ]
-        page.close()
-        assert not serious, [(v["id"], [n["html"][:150] for n in v["nodes"][:3]]) for v in serious]
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == [] == errors
+        yield show
+        for page in pages:
+            accessible(page, None, preload=False)
 
 
 @pytest.mark.browser
-@pytest.mark.full
 def test_the_front_page_shows_a_live_view(opened: Callable[[str], Any]) -> None:
     page = opened("index.html")
     page.wait_for_url("**/docs/index.html")
@@ -152,7 +134,6 @@ def test_the_front_page_shows_a_live_view(opened: Callable[[str], Any]) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.full
 def test_a_view_in_a_notebook_asks_the_model(opened: Callable[[str], Any]) -> None:
     page = opened("notebooks/07_attribution.html")
     frame = page.frame_locator("iframe.live").first
@@ -164,7 +145,6 @@ def test_a_view_in_a_notebook_asks_the_model(opened: Callable[[str], Any]) -> No
 
 
 @pytest.mark.browser
-@pytest.mark.full
 @pytest.mark.parametrize("name", ["quiz", "quiz-key", "sus"])
 def test_a_form_is_one_page_of_paper(name: str, opened: Callable[[str], Any]) -> None:
     paper = opened(f"docs/course/{name}.html").pdf(format="A4")

@@ -20,20 +20,8 @@ models = [Answered("mine", ["yes", "no", "2"], [1, 0, 1], [0.9, 0.6, 0.3]),
 tasks = xw.TaskExplorer("question answering", lambda i: asked[i], models, lambda k: tuned)
 tasks
 """
-WITHOUT = """
-import time, numpy as np, xfm_widgets as xw
-from xfm.tasks.finetuning.task import Item
-from xfm_widgets.task_answers import Answered
-def tuned(_):
-    time.sleep(1)
-    raise ValueError("no model here")
-image = np.zeros((8, 8, 3), np.uint8)
-models = [Answered("one", ["lion", "cat"], [1, 0], [0.9, 0.5])]
-xw.TaskExplorer("made", lambda i: Item(("a picture",), (image,), "lion"), models, tuned)
-"""
 
 
-@pytest.mark.full
 def test_examples_are_kept_chosen_asked_traced_and_attributed(notebook):
     book = notebook(CELL)
     shown = book.view()
@@ -68,20 +56,3 @@ def test_examples_are_kept_chosen_asked_traced_and_attributed(notebook):
         expect(shown.locator("iframe")).to_have_attribute("sandbox", "allow-scripts")
     shown.get_by_role("button", name="Close").click()
     expect(shown.locator("iframe")).to_have_count(0)
-
-
-@pytest.mark.full
-def test_a_button_that_asks_python_keeps_the_focus(notebook):
-    book = notebook(WITHOUT)
-    shown = book.view()
-    trace = shown.get_by_role("button", name="Trace")
-    trace.focus()
-    press(book.page, "Enter")
-    expect(shown.get_by_text("Python computes")).to_be_visible()
-    expect(trace).to_be_disabled()
-    expect(trace).to_be_focused()
-    shown.get_by_text("ValueError: no model here").wait_for()
-    expect(trace).to_be_enabled()
-    expect(trace).to_be_focused()
-    press(book.page, "Tab")
-    expect(shown.get_by_role("button", name="Attribute")).to_be_focused()

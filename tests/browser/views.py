@@ -6,15 +6,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from PIL import Image
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-CHECKS = Path(__file__).with_name("layout_checks.js").read_text("utf-8")
+CHECKS = Path(__file__).with_name("in_page.js").read_text("utf-8")
+KERNEL = "window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
 HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 
 
@@ -27,17 +29,13 @@ def write_notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def accessible(page: Page) -> None:
+def accessible(page: Page, within: str | None = ".xfm-view", **options: bool) -> None:
     """axe-core has no serious finding in any view, once what fades in is there."""
     page.evaluate("Promise.race([Promise.allSettled(document.getAnimations().map((a) => a.finished)), "
                   "new Promise((done) => setTimeout(done, 1000))]).then(() => null)")  # fmt: skip
-    found = Axe().run(page, context=".xfm-view").response["violations"]
+    found = Axe().run(page, context=within, options=options).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert not serious, "\n".join(
-        f"{v['id']}: {v['help']}\n  {n['html'][:200]} {n.get('failureSummary', '')}"
-        for v in serious
-        for n in v["nodes"][:3]
-    )
+    assert not serious, [(v["id"], v["help"], [n["html"][:200] for n in v["nodes"][:3]]) for v in serious]
 
 
 def harmless(page: Page) -> None:
@@ -45,9 +43,35 @@ def harmless(page: Page) -> None:
     assert page.evaluate("document.body.dataset.hacked") is None
 
 
+@contextmanager
+def quiet(context: BrowserContext, *own: str, heard: tuple[str, ...] = ("error",)) -> Iterator[Callable[[], Page]]:
+    """A maker of pages that are closed at the end: they have asked for nothing but data and what begins with `own`, no
+    text of theirs has become HTML, and their consoles have said nothing of the kinds in `heard`."""
+    pages, asked, errors = list[Page](), list[str](), list[str]()
+
+    def make() -> Page:
+        pages.append(page := context.new_page())
+        page.on("request", lambda r: asked.append(r.url))
+        page.on("console", lambda m: errors.append(m.text) if m.type in heard else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield make
+    for page in pages:
+        harmless(page)
+        page.close()
+    assert [url for url in asked if not url.startswith(("data:", *own))] == [] == errors
+
+
 def press(page: Page, *keys: str) -> None:
     for key in keys:
         page.keyboard.press(key)
+
+
+def a_picture(folder: Path) -> Path:
+    path = folder / "own.png"
+    Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 50).convert("RGB").save(path)
+    return path
 
 
 def says(place: Locator, *texts: str) -> None:
@@ -67,7 +91,10 @@ def serving(folder: Path, answers: str, environment: Mapping[str, str], *command
     with open(log, "wb") as file:
         server = subprocess.Popen(words, stdout=file, stderr=file, cwd=folder, env=os.environ | environment)
     try:
-        wait_for(f"{url}/{answers}", server, log)
+        end = time.monotonic() + 90
+        while not responds(f"{url}/{answers}"):
+            assert server.poll() is None and time.monotonic() < end, log.read_text("utf-8", errors="replace")[-3000:]
+            time.sleep(0.2)
         yield url
     finally:
         server.terminate()
@@ -78,13 +105,9 @@ def serving(folder: Path, answers: str, environment: Mapping[str, str], *command
             server.wait()
 
 
-def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Until the server answers. AssertionError, with its log, where it ends before."""
-    end = time.monotonic() + 90
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the server did not start:\n{log.read_text('utf-8', errors='replace')[-3000:]}")
+def responds(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=2).close()
+    except OSError:
+        return False
+    return True

@@ -29,7 +29,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, An
 
 
 @pytest.mark.full
-def test_every_kept_step_is_measured_and_the_last_as_the_evaluation_does(watched: Any) -> None:
+def test_every_kept_step_is_measured_as_the_evaluation_does_and_its_probe_is_the_runs(watched: Any) -> None:
     run, arm = watched
     assert [one["step"] for one in arm["measured"]] == run.kept() == [0, 6, 12]
     assert [probe["step"] for probe in arm["probes"]] == [0, 6, 12]
@@ -37,11 +37,6 @@ def test_every_kept_step_is_measured_and_the_last_as_the_evaluation_does(watched
     (loss,) = (r for r in results if r.metric == "loss (nats)" and not r.condition)
     assert arm["measured"][-1]["language"] == pytest.approx([loss.value, loss.low, loss.high], rel=1e-4)
     assert arm["measured"][0]["language"] != arm["measured"][-1]["language"]
-
-
-@pytest.mark.full
-def test_a_probe_is_what_the_run_has(watched: Any) -> None:
-    run, arm = watched
     for ours, theirs in zip(arm["probes"], run.probes(), strict=True):
         assert ours["held_back"] == pytest.approx(theirs["held_back"], rel=1e-4)
         for name, norms in theirs["norm"].items():
