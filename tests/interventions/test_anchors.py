@@ -16,8 +16,7 @@ from xfm.objectives import Pretraining
 from xfm.train.gradient_interventions import Steering
 
 KEY = (0, 3)
-PLAIN = {name.replace(".", "__"): value for name, value in STILL.items()}
-CONFIG = batches.config(**PLAIN)
+CONFIG = batches.config(**STILL)
 
 
 def moved(model, by: float = 0.1):
@@ -56,7 +55,7 @@ def test_an_anchor_stays_where_the_weights_began_and_no_teacher_is_trained():
             p.grad = None
         anchor.pull()
         assert all(torch.allclose(p.grad, torch.full_like(p, moved_by)) for p in text.parameters())
-    config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
+    config = batches.config(**STILL, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
     model = batches.model(config)
     steering = Steering.of(model, config, lambda: copy.deepcopy(model), None)  # type: ignore[arg-type]
     tokens = batches.texts(config).tokens
@@ -90,7 +89,7 @@ def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_mode
 
 
 def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is():
-    config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6)
+    config = batches.config(**STILL, init_from="stage1", flow__mlm_distillation=0.6)
     start = batches.model(config)
     model, batch = moved(start), batches.batch(config)
     taught, plain = Pretraining(model, config, None, mlm_of(start)), Pretraining(model, config)

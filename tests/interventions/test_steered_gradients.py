@@ -15,11 +15,8 @@ from torch import Tensor
 
 from xfm.base import seeding
 from xfm.config import ConfigError, RunConfig
-from xfm.interventions.gradient_mask import mask
-from xfm.interventions.layers import depths, stopped
 from xfm.interventions.noise import matched_noise
 from xfm.interventions.projection import gradvac, pcgrad
-from xfm.interventions.vectors import flat, unflat
 from xfm.model import ImageTokens
 from xfm.model.batch import Batch
 from xfm.objectives import OBJECTIVES, Pretraining, check_losses
@@ -33,8 +30,7 @@ Named = dict[str, Tensor]
 
 
 def config(how: str, **changes: Any) -> RunConfig:
-    plain = {name.replace(".", "__"): value for name, value in (NO_STOP | STILL).items()}
-    return batches.config(**plain | {"flow__fusion_gradient": how} | changes)
+    return batches.config(**NO_STOP | STILL | {"flow__fusion_gradient": how} | changes)
 
 
 def pretraining(how: str, **changes: Any) -> Pretraining:
@@ -263,21 +259,6 @@ def test_masking_gives_mlm_the_numbers_that_matter_to_it_and_the_rest_to_fusion(
         chosen[ranked[: round(0.3 * len(importance))]] = True
         wanted = torch.where(chosen.view_as(grad), own, grad) + text_of(parts["itc"]).get(name, 0)
         torch.testing.assert_close(found[name], wanted, rtol=1e-9, atol=1e-11, msg=name)
-
-
-def test_masks_depths_and_vectors():
-    """A mask has its share and takes the first of equals; embeddings are at no depth, and what follows is the top's."""
-    assert mask(torch.tensor([[1.0, 3.0], [3.0, 0.0]]), 0.5).tolist() == [[False, True], [True, False]]
-    assert mask(torch.zeros(5), 0.4).tolist() == [True, True, False, False, False]
-    assert not mask(torch.rand(3), 0).any() and mask(torch.rand(3), 1).all()
-    names = ["text.token_type", "text.layers.0.a", "text.layers.0.b", "text.layers.11.a", "text.last"]
-    assert depths(names, "text.layers") == [0, 1, 1, 12, 12]
-    kept = [g is not None for g in stopped([torch.ones(1)] * 11, range(11), 0.1, upper=False)]
-    assert kept == [False, False] + [True] * 9, "a tenth of ten layers is one, with the embeddings"
-    like = [torch.zeros(2, 3), torch.zeros(()), torch.zeros(4)]
-    grads = [torch.rand(2, 3), torch.rand(()), torch.rand(4)]
-    assert all(map(torch.equal, unflat(flat(grads, like), like), grads))
-    assert flat([None, grads[1], None], like).count_nonzero() == 1
 
 
 @pytest.mark.parametrize("how", ["noise", "shuffled", "gradvac", "masked"])

@@ -20,7 +20,7 @@ from xfm.model.vision import sine_cosine
 from xfm.objectives import OBJECTIVES, build
 
 TOWERS: Any = {"model__vision__encoder": "open_clip", "model__text__encoder": "open_clip"}
-WIDE = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
+WIDE: Any = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
 
 
 def weights(seed: int = 0, **changes) -> dict[str, Tensor]:
@@ -35,6 +35,8 @@ def std_is(tensor: Tensor, std: float) -> bool:
 
 def test_the_scheme():
     made = weights(**WIDE)
+    table = weights(model__vision__absolute_positions=True)["vision.positions"]
+    torch.testing.assert_close(table, sine_cosine(4, 32))
     for name, p in made.items():
         last, kind = name.rsplit(".", 1)[-1], name.split(".")
         if "norm" in kind[-2] or kind[-3:-1] == ["head", "1"]:
@@ -91,8 +93,6 @@ def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype):
     initialise(model, 0)
     for name, p in weights().items():
         torch.testing.assert_close(model.get_parameter(name).float(), p, rtol=1e-2, atol=1e-3, msg=name)
-    table = weights(model__vision__absolute_positions=True)["vision.positions"]
-    torch.testing.assert_close(table, sine_cosine(4, 32))
 
 
 def theirs(model: XFM, folder: Path) -> Any:
@@ -104,7 +104,7 @@ def theirs(model: XFM, folder: Path) -> Any:
     return made
 
 
-@pytest.mark.parametrize("intermediate", [40, 41, 24, 97])
+@pytest.mark.parametrize("intermediate", [40, 97])
 def test_states_and_embeddings_are_open_clips_of_the_same_weights(intermediate, tmp_path):
     config = batches.config(**TOWERS, model__text__intermediate=intermediate)
     model = batches.model(config)
@@ -114,9 +114,8 @@ def test_states_and_embeddings_are_open_clips_of_the_same_weights(intermediate, 
     padded = torch.nn.functional.pad(ids, (0, length - ids.shape[1]), value=1)
     assert not batch.tokens.mask.all(), "texts of different lengths"
     with torch.no_grad():
-        seen = clip.forward_intermediates(
-            flow.pictures, padded, normalize_intermediates=True, image_indices=1, text_indices=1
-        )
+        of = {"normalize_intermediates": True, "image_indices": 1, "text_indices": 1}
+        seen = clip.forward_intermediates(flow.pictures, padded, **of)
         image, text, scale = clip(flow.pictures, padded)
         patches, states, features = flow.patches, flow.text, flow.features
         loss = model.contrastive(flow).loss
@@ -140,9 +139,7 @@ def test_gradients_are_open_clips(tmp_path):
     for name, p in clip.visual.named_parameters():
         if name != "proj":
             torch.testing.assert_close(model.get_parameter(f"vision.tower.{name}").grad, p.grad, rtol=0, atol=1e-9)
-    table = model.text.word.weight.grad
-    assert table is not None
-    torch.testing.assert_close(table, clip.token_embedding.weight.grad, rtol=0, atol=1e-9)
+    torch.testing.assert_close(model.text.word.weight.grad, clip.token_embedding.weight.grad, rtol=0, atol=1e-9)
 
 
 def test_a_text_is_read_at_its_end_and_a_hidden_patch_starts_as_the_mean_colour():
@@ -165,9 +162,8 @@ def test_a_text_is_read_at_its_end_and_a_hidden_patch_starts_as_the_mean_colour(
 
 def test_the_start_is_open_clips():
     """Every tensor has the mean and the deviation that open_clip's own has, to what so many numbers can tell."""
-    wide: Any = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
-    wide |= {"model__embed_dim": 96, "model__vision__patch_size": 8, "data__mask__image_patches": 2}
-    model = build(batches.config(**TOWERS, **wide))
+    coarse: Any = {"model__embed_dim": 96, "model__vision__patch_size": 8, "data__mask__image_patches": 2}
+    model = build(batches.config(**TOWERS, **WIDE, **coarse))
     torch.manual_seed(0)
     own: Any = to_open_clip(model.config, model.state_dict())[0]
     reference = open_clip.CLIP(own["embed_dim"], own["vision_cfg"], own["text_cfg"])

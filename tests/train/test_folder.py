@@ -13,7 +13,6 @@ from train.conftest import vouch
 from train.drive import process, received
 
 from xfm import recipes
-from xfm.base.fields import differences
 from xfm.config import ConfigError
 from xfm.data.streams import Streams
 from xfm.model import batch
@@ -47,9 +46,7 @@ def test_what_a_finished_run_did_not_keep_is_said(field, trained):
 
 
 def test_what_a_finished_run_offers_it_opens_without_model_or_data(trained, config, monkeypatch):
-    assert Run.open(str(trained.folder)) == Run(trained.folder, config)
-    named = json.loads((trained.folder / MANIFEST).read_text("utf-8"))
-    assert sorted(named["files"]) == sorted(FILES) and named["run"] == config.fingerprint and trained.damaged() == []
+    assert Run.open(str(trained.folder)) == Run(trained.folder, config) and trained.damaged() == []
     assert {p.name for p in trained.folder.iterdir()} == {*FILES, MANIFEST, ".lock"}
     model, words = trained.model(), trained.tokenizer()
     state = torch.load(trained.folder / "state.pt", weights_only=True)
@@ -85,14 +82,6 @@ def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):
     run = Run.of(config, tmp_path)
     assert_same(run.folder, Run.of(config, tmp_path / "fresh").folder)
     refused(Run(run.folder, config.replace({"train.lr": 0.5})), "train.lr: 0.0009 there, 0.5 asked", "--name")
-
-
-def test_fields_that_one_of_two_configs_has_not_are_told_as_well():
-    configs = recipes.get("smoke").replace({"seed_of.data": 1}), recipes.get("smoke+clip_like")
-    whole, alone = (config.to_dict() for config in configs)
-    for field, value in {"flow.text_gradient.itm": 0.0, "seed_of.data": 1}.items():
-        assert f"{field}: {value} there, none asked" in differences(whole, alone)
-        assert f"{field}: none there, {value} asked" in differences(alone, whole)
 
 
 def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):

