@@ -19,7 +19,7 @@ RUNS: dict[str, dict[str, Any]] = {  # every intervention is in one; warm starts
     "gradient_noise+text_sgd+guide_ema": {"train.shards": 2},
     "gradient_global_noise+guide_data2vec+vision_stop": {"train.accumulate": 2},
     "gradient_shuffled+guide_self": {"train.shards": 2, "model.text.dropout": 0.1},
-    "gradient_pcgrad+l2sp": {"model.text.dropout": 0.1},
+    "gradient_pcgrad+l2sp": {"model.text.dropout": 0.1, "train.checkpoint_activations": True},
     "gradient_gradvac+guide_ibot+itc_stop": {"train.shards": 2},
     "gradient_masked+guide_ibot+text_layer_decay": {"train.accumulate": 2},
     "gradient_lower_stop+ewc+text_slow": {},

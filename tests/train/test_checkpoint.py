@@ -86,7 +86,6 @@ def test_nothing_is_dropped_unsaid_and_tied_tensors_are_one_in_the_file(place, w
     report = import_checkpoint(file, words, place / "again", text_heads=4)
     unused = {fate: {n for n, f in report.unused.items() if f == fate} for fate in report.unused.values()}
     assert unused.keys() == {"captioning", "alias", "derived", "unknown here"}
-    assert {n for n in state if "lm_cap_head" in n and not n.endswith("decoder.bias")} == unused["captioning"]
     assert all(n.startswith("fusion_encoder.roberta.embeddings.") for n in unused["unknown here"])
     assert str(report).count("captioning") == 1 and "left out: optimizer" in str(report)
     back = tmp_path / "back.th"
@@ -200,15 +199,14 @@ def test_both_forms_of_a_tokenizer_are_one_and_load_opens_the_file_itself(words,
     lab = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
     own = dict(run.model().named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in lab.model.named_parameters())
-    stamp = (lab.run.folder / "model.safetensors").stat().st_mtime_ns
-    again = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
-    assert (again.run.folder / "model.safetensors").stat().st_mtime_ns == stamp, "it was imported once"
+    weights = lab.run.folder / "model.safetensors"
+    stamp = weights.stat().st_mtime_ns
+    assert xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4).run.folder == weights.parent
+    assert weights.stat().st_mtime_ns == stamp, "it was imported once"
     with pytest.raises(ConfigError, match="tokenizer = None: must be RoBERTa's folder"):
         xfm.load(f"xfm:{file}")
     with pytest.raises(ConfigError, match=r"tokenizer = .*: must be left out"):
         xfm.load("demo", tokenizer=words)
-    with pytest.raises(CheckpointError, match=r"nowhere\.th: cannot be read"):
-        xfm.load(f"xfm:{tmp_path / 'nowhere.th'}", tokenizer=words)
 
 
 class Code:

@@ -147,11 +147,9 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
     assert_same(unfinished.folder, trained.folder)
 
 
-@pytest.mark.parametrize("fused", [0.0, 0.3])
-def test_training_that_diverges_says_so(fused, config, tmp_path, monkeypatch):
-    starts = {f"objectives.{objective}.start": fused for objective in ("itm", "imlm", "bbp")}
+def test_training_that_diverges_says_so(config, tmp_path, monkeypatch):
     still = {"name": "away", "train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0}
-    away = recipes.get("smoke").replace(still | starts)
+    away = config.replace(still)
     with pytest.raises(NonFiniteLoss) as error:
         list(pretrain(away, tmp_path))
     said = str(error.value)
