@@ -47,8 +47,7 @@ def test_the_objectives_add_up_to_the_training_step(changes):
             added[name] += 0 if grad is None else weights[objective] * grad
     losses, _ = p(batch, weights, key)
     weighted_sum(losses, weights).backward()
-    for name, q in p.model.named_parameters():
-        torch.testing.assert_close(added[name], q.grad, rtol=1e-9, atol=1e-12, msg=name)
+    torch.testing.assert_close(added, {n: q.grad for n, q in p.model.named_parameters()}, rtol=1e-9, atol=1e-12)
 
 
 def test_a_module_is_all_its_parameters_and_every_parameter_has_one():

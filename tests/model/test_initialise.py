@@ -91,8 +91,8 @@ def test_another_seed_draws_everything_anew_and_the_same_seed_the_same(encoders)
 def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype):
     model = build(batches.config(model__init_std=0.05)).to(dtype)
     initialise(model, 0)
-    for name, p in weights().items():
-        torch.testing.assert_close(model.get_parameter(name).float(), p, rtol=1e-2, atol=1e-3, msg=name)
+    made = {name: p.float() for name, p in model.named_parameters()}
+    torch.testing.assert_close(made, weights(), rtol=1e-2, atol=1e-3)
 
 
 def theirs(model: XFM, folder: Path) -> Any:
@@ -104,42 +104,28 @@ def theirs(model: XFM, folder: Path) -> Any:
     return made
 
 
-@pytest.mark.parametrize("intermediate", [40, 97])
-def test_states_and_embeddings_are_open_clips_of_the_same_weights(intermediate, tmp_path):
+@pytest.mark.parametrize(("intermediate", "training"), [(40, True), (97, False)])
+def test_states_embeddings_and_gradients_are_open_clips_of_the_same_weights(intermediate, training, tmp_path):
     config = batches.config(**TOWERS, model__text__intermediate=intermediate)
-    model = batches.model(config)
+    model = batches.model(config).train(training)
     clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
     flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
-    ids, length = batch.tokens.ids, config.model.text.positions - 2
+    ids, length, here = batch.tokens.ids, config.model.text.positions - 2, batch.tokens.mask
     padded = torch.nn.functional.pad(ids, (0, length - ids.shape[1]), value=1)
-    assert not batch.tokens.mask.all(), "texts of different lengths"
-    with torch.no_grad():
-        of = {"normalize_intermediates": True, "image_indices": 1, "text_indices": 1}
-        seen = clip.forward_intermediates(flow.pictures, padded, **of)
-        image, text, scale = clip(flow.pictures, padded)
-        patches, states, features = flow.patches, flow.text, flow.features
-        loss = model.contrastive(flow).loss
-    grid = seen["image_intermediates"][0].flatten(2).mT
+    assert not here.all(), "texts of different lengths"
+    of = {"normalize_intermediates": True, "image_indices": 1, "text_indices": 1}
+    seen = clip.forward_intermediates(flow.pictures, padded, **of)
+    image, text, scale = clip(flow.pictures, padded)
+    loss, expected = model.contrastive(flow).loss, open_clip.loss.ClipLoss()(image, text, scale)
     close: Any = {"rtol": 0, "atol": 1e-9}
-    torch.testing.assert_close(patches, grid, **close)
-    here = batch.tokens.mask
-    torch.testing.assert_close(states[here], seen["text_intermediates"][0][:, : ids.shape[1]][here], **close)
-    torch.testing.assert_close(features, (image, text), **close)
-    torch.testing.assert_close(loss, open_clip.loss.ClipLoss()(image, text, scale), **close)
-
-
-def test_gradients_are_open_clips(tmp_path):
-    config = batches.config(**TOWERS)
-    model = batches.model(config).train()
-    clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
-    flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
-    model.contrastive(flow).loss.backward()
-    ids = torch.nn.functional.pad(batch.tokens.ids, (0, clip.context_length - batch.tokens.ids.shape[1]), value=1)
-    open_clip.loss.ClipLoss()(*clip(flow.pictures, ids)).backward()
-    for name, p in clip.visual.named_parameters():
-        if name != "proj":
-            torch.testing.assert_close(model.get_parameter(f"vision.tower.{name}").grad, p.grad, rtol=0, atol=1e-9)
-    torch.testing.assert_close(model.text.word.weight.grad, clip.token_embedding.weight.grad, rtol=0, atol=1e-9)
+    torch.testing.assert_close(flow.patches, seen["image_intermediates"][0].flatten(2).mT, **close)
+    torch.testing.assert_close(flow.text[here], seen["text_intermediates"][0][:, : ids.shape[1]][here], **close)
+    torch.testing.assert_close(flow.features, (image, text), **close)
+    torch.testing.assert_close(loss, expected, **close)
+    loss.backward(), expected.backward()
+    wanted = {f"vision.tower.{name}": p.grad for name, p in clip.visual.named_parameters() if name != "proj"}
+    wanted["text.word.weight"] = clip.token_embedding.weight.grad
+    torch.testing.assert_close({name: model.get_parameter(name).grad for name in wanted}, wanted, **close)
 
 
 def test_a_hidden_patch_starts_as_the_mean_colour():

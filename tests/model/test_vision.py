@@ -1,74 +1,23 @@
-"""The encoders are BEiT's and RoBERTa's (transformers), their indices loops'; padding and sharing change nothing."""
-
-import re
+"""Encoders and fusion are loops, the fusion encoder transformers' too; padding and sharing change nothing. (BEiT's and
+RoBERTa's states: `tests/train/test_encoders.py`, `tests/test_parity.py`.)"""
 
 import pytest
 import torch
 from reference import batches, naive
-from torch import Tensor, nn
+from torch import Tensor
 
 from xfm.interop.published import published_name
-from xfm.model import ImageTokens, VisionEncoder
+from xfm.model import ImageTokens
 from xfm.model.attention import FUNCTIONS, additive
 from xfm.model.batch import PAD
 from xfm.model.blocks import DropPath
 from xfm.model.text import position_ids
 from xfm.model.vision import relative_index, sine_cosine
 
-BEIT_NAMES = [  # transformers' names, early and late 5.x, -> ours
-    (r"^(encoder\.)?layers?\.(\d+)\.", r"blocks.\2."), (r"^embeddings\.patch_embeddings\.projection", "patch_embed"),
-    (r"^embeddings\.", ""), (r"blocks\.(\d+)\..*relative_position_bias_table", r"relative_bias.\1"),
-    ("lambda_", "gamma"), ("layernorm_before", "norm1"), ("layernorm_after", "norm2"),
-    (r"attention\.(attention\.)?([qkv])(_proj|uery|ey|alue)\.", r"attention.\2."),
-    (r"attention\.(o_proj|output\.dense)", "attention.out"), (r"intermediate\.dense", "mlp.fc1"),
-    (r"\d\.output\.dense", "mlp.fc2"),
-]  # fmt: skip
-
 
 @pytest.mark.parametrize("grid", [1, 2, 5])
 def test_relative_index_is_a_loop_over_both_patches(grid):
     assert torch.equal(relative_index(grid), naive.relative_index(grid))
-
-
-def beit(ours: VisionEncoder) -> nn.Module:
-    from transformers import BeitConfig, BeitModel
-
-    v = ours.config
-    sizes = {"hidden_size": v.width, "num_hidden_layers": v.depth, "num_attention_heads": v.heads,
-             "intermediate_size": 4 * v.width, "image_size": v.image_size, "patch_size": v.patch_size}  # fmt: skip
-    form = {"layer_norm_eps": 1e-6, "layer_scale_init_value": 0.1, "drop_path_rate": 0.0, "use_mask_token": True,
-            "use_relative_position_bias": True, "use_absolute_position_embeddings": False, "use_mean_pooling": True,
-            "attn_implementation": "eager"}  # fmt: skip
-    theirs = BeitModel(BeitConfig(**sizes, **form), add_pooling_layer=False)
-    weights = dict(ours.named_parameters())
-    for short, whole in (("q", "query"), ("k", "key"), ("v", "value")):
-        weights = {n.replace(f"attention.{whole}.", f"attention.{short}."): w for n, w in weights.items()}
-    del weights["norm.weight"], weights["norm.bias"]
-    state = theirs.state_dict()
-    for name, tensor in state.items():
-        if name.endswith("relative_position_index"):
-            continue
-        for pattern, replacement in BEIT_NAMES:
-            name = re.sub(pattern, replacement, name)
-        tensor.copy_(weights.pop(name).detach().view(tensor.shape))
-    assert not weights
-    return theirs.double().eval()
-
-
-@pytest.mark.parametrize(("size", "patch", "depth"), [(16, 4, 2), (24, 8, 3), (16, 8, 1)])
-@torch.no_grad()
-def test_patch_tokens_are_those_of_transformers_beit(size, patch, depth):
-    """Before the last norm, which BEiT applies to the mean and X-FM to the patches."""
-    sizes = {"image_size": size, "patch_size": patch, "depth": depth}
-    changes = {f"model__vision__{name}": value for name, value in sizes.items()}
-    config = batches.config(data__mask__image_patches=3, **changes)
-    ours = batches.model(config).vision
-    theirs = beit(ours.float())
-    ours.double().norm = nn.Identity()
-    image, hidden = batches.pictures(config, 3).double(), batches.hidden_patches(config, 3)
-    for mask in (None, hidden):
-        expected = theirs(image, bool_masked_pos=mask).last_hidden_state[:, 1:]
-        torch.testing.assert_close(ours(image, mask), expected, rtol=1e-5, atol=1e-6)  # BEiT's softmax is in float32
 
 
 @pytest.mark.parametrize("positions", [False, True])
@@ -122,29 +71,6 @@ def test_drop_path_drops_whole_samples_scales_the_kept_and_rises_linearly():
         change = (block(x, bias) - x).abs().sum((1, 2))
     untouched = (change == 0).double().mean()  # both branches dropped: a quarter, if each is drawn on its own
     assert 0.16 < untouched < 0.34
-
-
-@pytest.mark.parametrize(("texts", "tokens"), [(1, 3), (4, 9), (3, 18)])
-@torch.no_grad()
-def test_it_is_transformers_roberta(texts, tokens):
-    from transformers import RobertaConfig, RobertaModel
-
-    ours = batches.model(batches.config())
-    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}
-    sizes |= {"layer_norm_eps": 1e-5, "attn_implementation": "eager", "vocab_size": 50, "type_vocab_size": 1}
-    made = RobertaModel(RobertaConfig(**sizes, max_position_embeddings=20), add_pooling_layer=False)
-    theirs = made.double().eval()
-    weights = {f"text.{n}": p for n, p in ours.text.named_parameters()}
-    state = {published_name(n).removeprefix("text_encoder.roberta."): p for n, p in weights.items()}
-    state["embeddings.token_type_embeddings.weight"] = ours.text.token_type[None]
-    missing = theirs.load_state_dict(state, strict=False)
-    assert not missing.unexpected_keys and not [n for n in missing.missing_keys if not n.endswith("_ids")]
-    words = batches.words(texts, tokens, 2)
-    ids = words.ids.clone()
-    if tokens > 5:
-        ids[0, 4] = PAD  # a pad amid the text: it is seen, and the positions after it shift
-    expected = theirs(ids, words.mask.long()).last_hidden_state
-    torch.testing.assert_close(ours.text(ids, words.mask), expected, rtol=1e-9, atol=1e-9)
 
 
 @torch.no_grad()

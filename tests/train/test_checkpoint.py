@@ -60,15 +60,9 @@ def saved(folder: Path, content: object, name: str = "file.pt") -> Path:
 
 
 def test_it_is_the_published_model_and_a_run_like_any_other(run, place):
-    """Its outputs are those that were recorded from the published code."""
+    """The weights of `tests/test_parity.py`, whose outputs were recorded from the published code."""
     model = Run.open(run.folder).model().double()
     assert (model.config, run.config.name, run.config.seed) == (tiny.CONFIG.model, "tiny", 7)
-    x, expected = tiny.tensors("inputs"), tiny.tensors("fp64_outputs")
-    with torch.no_grad():
-        text = model.text(x["text_ids"], x["text_atts"].bool())
-        image = model.vision(x["image"].double())
-    torch.testing.assert_close(text, expected["text_embeds"], rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(image, expected["vision_embeds"][:, 1:], rtol=1e-9, atol=1e-12)
     own = dict(tiny.pretraining().model.named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in model.named_parameters())
     lab = xfm.load(run.folder)

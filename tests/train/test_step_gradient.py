@@ -68,12 +68,6 @@ def items(tensors: dict[str, Tensor]) -> dict[str, float]:
     return {name: value.item() for name, value in tensors.items()}
 
 
-def same(found: dict[str, Tensor], wanted: dict[str, Tensor], **near: float) -> None:
-    assert found.keys() == wanted.keys()
-    for name, grad in wanted.items():
-        torch.testing.assert_close(found[name], grad, **(EXACT | near), msg=name)
-
-
 SUMS = [name for name in OBJECTIVES if name not in ("itc", "itm")]  # what these compare in turn is within a part
 CASES = [(in_turn, o, count) for o in SUMS for count in (2, 3)]
 CASES += [(in_threads, o, count) for o in (*SUMS, "itc") for count in (1, 2, 4)]  # ITM's negatives are of its own part
@@ -88,7 +82,7 @@ def test_the_parts_give_the_losses_and_gradients_of_the_whole(how, objective, co
     assert items(found) == pytest.approx(items(losses), rel=1e-6) and said.keys() == report.keys()
     shared = [n for n in report if not n.endswith("/constant") and (how is in_turn or "accuracy" not in n)]
     assert items({n: said[n] for n in shared}) == pytest.approx(items({n: report[n] for n in shared}), rel=1e-5)
-    same(grads, gradients(whole))
+    torch.testing.assert_close(grads, gradients(whole), **EXACT)
     assert any(grad.abs().max() > 1e-4 for grad in grads.values())
 
 
@@ -106,7 +100,7 @@ def test_what_is_compared_is_compared_within_a_part(how, objective, batch):
         sums = {n: sums.get(n, 0.0) + loss.item() for n, loss in alone.items()}
     assert items(losses) == pytest.approx(sums, rel=1e-6)
     if how is in_turn:
-        same(found, gradients(p))
+        torch.testing.assert_close(found, gradients(p), **EXACT)
 
 
 def test_each_part_fuses_its_share_of_the_pairs(words, monkeypatch):
@@ -129,7 +123,7 @@ def test_layers_that_are_computed_again_change_no_gradient(recipe, dropout):
         c = config(recipe, **fields, train__checkpoint_activations=again)
         batch = Streams(c, dataset(c).tokenizer())[STEP]
         found.append(in_turn(model_of(c), batch, dict.fromkeys(c.objectives, 1.0), 1)[-1])
-    same(found[1], found[0], rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.full

@@ -161,9 +161,7 @@ def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu):
             losses, _ = p(batch, batches.ALL, (0, size))
             torch.stack([*losses.values()]).sum().backward()
             found.append(losses | {n: w.grad for n, w in p.named_parameters() if w.grad is not None})
-        assert found[0].keys() == found[1].keys()
-        for name, value in found[0].items():
-            torch.testing.assert_close(found[1][name], value, rtol=1e-9, atol=1e-11, msg=name)
+        torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-11)
 
 
 def test_a_gpus_branches_give_the_losses_and_gradients_of_a_cpus(monkeypatch):
@@ -175,5 +173,4 @@ def test_a_gpus_branches_give_the_losses_and_gradients_of_a_cpus(monkeypatch):
         losses, report = p(batches.batch(p.config), batches.ALL, (0, 0))
         torch.stack([*losses.values()]).sum().backward()
         found.append(losses | report | {n: w.grad for n, w in p.named_parameters()})
-    for name, value in found[0].items():
-        torch.testing.assert_close(found[1][name], value, rtol=1e-8, atol=1e-10, msg=name)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-8, atol=1e-10)
