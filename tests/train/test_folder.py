@@ -85,10 +85,9 @@ def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, 
     path = copy.folder / "model.safetensors"
     weights = load_file(path)
     path.write_bytes(path.read_bytes()[:-100])
-    for said in ("is not the file that was saved here", "no readable safetensors file"):
-        with pytest.raises(RunError, match=rf"model.safetensors: {said}.* delete it and run the same"):
-            copy.model()
-        vouch(copy)
+    vouch(copy)
+    with pytest.raises(RunError, match=r"model.safetensors: no readable safetensors file.* delete it and run the same"):
+        copy.model()
     weights["text.word.weight"][5, 5] = float("nan")
     save_file(weights, path)
     vouch(copy)
@@ -110,12 +109,10 @@ def test_a_tokenizer_that_is_none(damage, said, unfinished):
     tree = json.loads(path.read_text())  # one merge less, <mask> one place earlier
     del tree["model"]["vocab"]["".join(tree["model"]["merges"].pop())]
     tree["added_tokens"][-1]["id"] = 1022
+    path.write_text(path.read_text()[:1000] if damage == "garbage" else json.dumps(tree))
+    vouch(unfinished)
     if damage == "missing":
         path.unlink()
-    else:
-        path.write_text(path.read_text()[:1000] if damage == "garbage" else json.dumps(tree))
-        refused(unfinished, str(path), "is not the file that was saved here", "Put")
-        vouch(unfinished)
     refused(unfinished, str(path), said, "Put")
 
 
