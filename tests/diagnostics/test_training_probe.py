@@ -64,18 +64,6 @@ def test_what_is_held_back_is_what_the_dose_leaves(share, probe, pretraining):
     assert (record["norm"]["itm"]["language layer 0"] is None) == (share == 0)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.25])
-def test_a_stop_on_the_vision_side_scales_norms_and_leaves_cosines(share, probe, pretraining):
-    stopped = Pretraining(pretraining.model, CONFIG.replace({"flow.image_gradient": share}))
-    record, plain = TrainingProbe(stopped, build(CONFIG), TOKENIZER)(0), probe(0)
-    assert probe(7)["step"] == 7 and record["norm"].keys() == plain["norm"].keys()
-    for objective, row in gradient_table(stopped, probe.batch, ("probe", 0)).norms.items():
-        assert record["norm"][objective] == pytest.approx(row), objective
-    assert (record["norm"]["itm"]["vision"] is None) == (share == 0), "and there it is a stop"
-    assert record["norm"]["itc"] == plain["norm"]["itc"], "which meets pictures outside the fusion encoder"
-    assert record["cosine"] == plain["cosine"] and plain["cosine"]["vision"]["itm mim"] is not None
-
-
 def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(probe, pretraining):
     cosines = probe(0)["cosine"]
     pairs = cosines["language"]

@@ -145,13 +145,3 @@ def test_pairings_are_what_each_text_makes_of_its_own_item(pictures, patches, pa
     for n, mask in enumerate(words.mask):
         expected = naive.fuse(model, text[n][mask], items[item[n]])
         torch.testing.assert_close(out[n][mask], expected, rtol=1e-9, atol=1e-11)
-
-
-def test_a_pictures_keys_and_values_are_projected_once_however_many_texts_look():
-    model, seen = batches.model(batches.config()), []
-    cross = model.fusion.layers[0].cross
-    project = cross.project
-    cross.project = lambda memory: seen.append(memory.shape) or project(memory)
-    image = ImageTokens.of_pictures(torch.randn(2, 16, 32).double())
-    model.fusion(torch.randn(9, 4, 24).double(), torch.ones(9, 4).bool(), image, torch.arange(9) % 2)
-    assert seen == [(2, 32), (2, 16, 32)]

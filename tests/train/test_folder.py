@@ -52,6 +52,8 @@ def test_what_a_finished_run_offers_it_opens_without_model_or_data(trained, conf
     state = torch.load(trained.folder / "state.pt", weights_only=True)
     assert not model.training and all(torch.equal(p, state["model"][name]) for name, p in model.state_dict().items())
     assert words.decode(words.encode("two red apples", 30)) == "two red apples"
+    kept = json.loads((trained.folder / "environment.json").read_text())
+    assert (kept["torch"], kept["precision"]) == (torch.__version__, "fp32")
     for room, name in [(requirements, "dataset"), (loop, "make_accelerator"), (loop, "prepare"), (torch, "load")]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)

@@ -146,24 +146,6 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(parts, as_a_gpu, 
     assert {o.split("/")[1] for o in records[-1] if o.count("/") == 1} == set(batches.ALL)
 
 
-@pytest.mark.full
-def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu):
-    """No break in a graph, with two shapes, forward and backward."""
-    plain, compiled = (batches.pretraining(**batches.STILL).train() for _ in range(2))
-    c = plain.config
-    for encoder in (compiled.model.vision, compiled.model.text, compiled.model.fusion):
-        encoder.compile(backend="eager", fullgraph=True)
-    for size in (4, 6):
-        batch = {"pairs": batches.pairs(c, size, 2 + size), "regions": batches.regions(c, size + 1, tokens=3 + size)}
-        found = []
-        for p in (plain, compiled):
-            p.zero_grad()
-            losses, _ = p(batch, batches.ALL, (0, size))
-            torch.stack([*losses.values()]).sum().backward()
-            found.append(losses | {n: w.grad for n, w in p.named_parameters() if w.grad is not None})
-        torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-11)
-
-
 def test_a_gpus_branches_give_the_losses_and_gradients_of_a_cpus(monkeypatch):
     found = []
     for gpu in (False, True):
