@@ -1,7 +1,6 @@
 """Probes of training against closed forms, naive versions, and the gradients that training itself uses."""
 
 import copy
-import json
 
 import numpy as np
 import pytest
@@ -62,20 +61,7 @@ def test_what_is_held_back_is_what_the_dose_leaves(share, probe, pretraining):
     assert record["held_back"]["itm"] == pytest.approx((1 - share) * language(whole["itm"]))
     assert language(record["norm"]["itm"]) == pytest.approx(share * language(whole["itm"]))
     assert record["held_back"]["itc"] == pytest.approx(0.5 * language(whole["itc"]))
-    assert record["held_back"].keys() == {"itc", "itm", "imlm", "bbp"}
     assert (record["norm"]["itm"]["language layer 0"] is None) == (share == 0)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.25])
-def test_a_stop_on_the_vision_side_scales_norms_and_leaves_cosines(share, probe, pretraining):
-    stopped = Pretraining(pretraining.model, CONFIG.replace({"flow.image_gradient": share}))
-    record, plain = TrainingProbe(stopped, build(CONFIG), TOKENIZER)(0), probe(0)
-    assert probe(7)["step"] == 7 and record["norm"].keys() == plain["norm"].keys()
-    for objective, row in gradient_table(stopped, probe.batch, ("probe", 0)).norms.items():
-        assert record["norm"][objective] == pytest.approx(row), objective
-    assert (record["norm"]["itm"]["vision"] is None) == (share == 0), "and there it is a stop"
-    assert record["norm"]["itc"] == plain["norm"]["itc"], "which meets pictures outside the fusion encoder"
-    assert record["cosine"] == plain["cosine"] and plain["cosine"]["vision"]["itm mim"] is not None
 
 
 def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(probe, pretraining):
@@ -97,8 +83,7 @@ def test_drift_is_relative():
     probe = TrainingProbe(Pretraining(model := build(CONFIG), CONFIG), build(CONFIG), TOKENIZER)
     record = probe(0)
     assert record["drift"] == {"language": 0, "vision": 0}
-    assert all(value == pytest.approx(1) for layers in record["cka"].values() for value in layers)
-    assert {e: len(layers) for e, layers in record["cka"].items()} == {"language": 2, "vision": 2}
+    assert record["cka"] == {encoder: [pytest.approx(1)] * 2 for encoder in ("language", "vision")}
     for p in model.text.parameters():
         p.data.mul_(1.5)
     assert probe(0)["drift"] == {"language": pytest.approx(0.5), "vision": 0}
@@ -115,7 +100,6 @@ def test_cka_knows_rotations_scales_and_shifts_and_the_effective_rank_counts_dir
     assert cka(a, other) == pytest.approx(hsic[0] / np.sqrt(hsic[1] * hsic[2]))
     assert cka(a, torch.ones(60, 4, dtype=torch.float64)) == 0
     q = torch.linalg.qr(randn(50, 6) - randn(50, 6).mean(0))[0]
-    q = torch.linalg.qr(q - q.mean(0))[0]
     assert effective_rank(q[:, :4]) == pytest.approx(4)
     assert effective_rank(q[:, :1] @ randn(1, 8)) == pytest.approx(1)
     assert effective_rank(torch.ones(5, 3)) == 0
@@ -147,13 +131,3 @@ def test_a_collapse_is_seen(probe):
     assert after and after["target_std"] == 0 and after["target_rank"] == 0
     without = Pretraining(build(CONFIG), recipes.get("smoke+no_mim"))
     assert TrainingProbe(without, build(CONFIG), TOKENIZER)(0)["guidance"] is None
-
-
-def test_looking_changes_nothing(probe, pretraining):
-    pretraining.train()
-    before = {n: p.clone() for n, p in pretraining.model.named_parameters()}
-    state = torch.get_rng_state()
-    record = probe(3)
-    assert json.loads(json.dumps(record, allow_nan=False)) == record == probe(3)
-    assert torch.equal(state, torch.get_rng_state()) and pretraining.model.training
-    assert all(torch.equal(p, before[n]) and p.grad is None for n, p in pretraining.model.named_parameters())

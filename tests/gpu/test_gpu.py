@@ -9,6 +9,7 @@ import few
 import pytest
 import torch
 from reference import batches
+from reference.batches import STILL
 from torch import Tensor
 
 from xfm import recipes
@@ -22,7 +23,6 @@ from xfm.tasks import evaluate
 from xfm.train import Run, loop, pretrain, step_gradient
 
 GPU = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "gpu.py"))
-STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
 
 
 def step(p: Pretraining, device: torch.device, dtype: torch.dtype, narrow: bool = False) -> dict[str, Tensor]:
@@ -75,7 +75,7 @@ def test_sdpa_has_the_losses_and_gradients_of_the_plain_form_and_bf16_is_close_t
 def smoke(**changes: Any) -> RunConfig:
     fields = {name.replace("__", "."): value for name, value in changes.items()}
     still = {"train.shards": 1, "train.steps": 12, "train.precision": "fp32", "train.validate_every": 6}
-    return recipes.get("smoke").replace(batches.STILL | still | fields)
+    return recipes.get("smoke").replace(STILL | still | fields)
 
 
 def test_a_run_trains_goes_on_and_is_evaluated(device, tmp_path, monkeypatch):

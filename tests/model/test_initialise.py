@@ -20,7 +20,7 @@ from xfm.model.vision import sine_cosine
 from xfm.objectives import OBJECTIVES, build
 
 TOWERS: Any = {"model__vision__encoder": "open_clip", "model__text__encoder": "open_clip"}
-WIDE = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
+WIDE: Any = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
 
 
 def weights(seed: int = 0, **changes) -> dict[str, Tensor]:
@@ -35,6 +35,8 @@ def std_is(tensor: Tensor, std: float) -> bool:
 
 def test_the_scheme():
     made = weights(**WIDE)
+    table = weights(model__vision__absolute_positions=True)["vision.positions"]
+    torch.testing.assert_close(table, sine_cosine(4, 32))
     for name, p in made.items():
         last, kind = name.rsplit(".", 1)[-1], name.split(".")
         if "norm" in kind[-2] or kind[-3:-1] == ["head", "1"]:
@@ -89,10 +91,8 @@ def test_another_seed_draws_everything_anew_and_the_same_seed_the_same(encoders)
 def test_weights_do_not_depend_on_the_dtype_of_the_model(dtype):
     model = build(batches.config(model__init_std=0.05)).to(dtype)
     initialise(model, 0)
-    for name, p in weights().items():
-        torch.testing.assert_close(model.get_parameter(name).float(), p, rtol=1e-2, atol=1e-3, msg=name)
-    table = weights(model__vision__absolute_positions=True)["vision.positions"]
-    torch.testing.assert_close(table, sine_cosine(4, 32))
+    made = {name: p.float() for name, p in model.named_parameters()}
+    torch.testing.assert_close(made, weights(), rtol=1e-2, atol=1e-3)
 
 
 def theirs(model: XFM, folder: Path) -> Any:
@@ -104,56 +104,32 @@ def theirs(model: XFM, folder: Path) -> Any:
     return made
 
 
-@pytest.mark.parametrize("intermediate", [40, 41, 24, 97])
-def test_states_and_embeddings_are_open_clips_of_the_same_weights(intermediate, tmp_path):
+@pytest.mark.parametrize(("intermediate", "training"), [(40, True), (97, False)])
+def test_states_embeddings_and_gradients_are_open_clips_of_the_same_weights(intermediate, training, tmp_path):
     config = batches.config(**TOWERS, model__text__intermediate=intermediate)
-    model = batches.model(config)
+    model = batches.model(config).train(training)
     clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
     flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
-    ids, length = batch.tokens.ids, config.model.text.positions - 2
+    ids, length, here = batch.tokens.ids, config.model.text.positions - 2, batch.tokens.mask
     padded = torch.nn.functional.pad(ids, (0, length - ids.shape[1]), value=1)
-    assert not batch.tokens.mask.all(), "texts of different lengths"
-    with torch.no_grad():
-        seen = clip.forward_intermediates(
-            flow.pictures, padded, normalize_intermediates=True, image_indices=1, text_indices=1
-        )
-        image, text, scale = clip(flow.pictures, padded)
-        patches, states, features = flow.patches, flow.text, flow.features
-        loss = model.contrastive(flow).loss
-    grid = seen["image_intermediates"][0].flatten(2).mT
+    assert not here.all(), "texts of different lengths"
+    of = {"normalize_intermediates": True, "image_indices": 1, "text_indices": 1}
+    seen = clip.forward_intermediates(flow.pictures, padded, **of)
+    image, text, scale = clip(flow.pictures, padded)
+    loss, expected = model.contrastive(flow).loss, open_clip.loss.ClipLoss()(image, text, scale)
     close: Any = {"rtol": 0, "atol": 1e-9}
-    torch.testing.assert_close(patches, grid, **close)
-    here = batch.tokens.mask
-    torch.testing.assert_close(states[here], seen["text_intermediates"][0][:, : ids.shape[1]][here], **close)
-    torch.testing.assert_close(features, (image, text), **close)
-    torch.testing.assert_close(loss, open_clip.loss.ClipLoss()(image, text, scale), **close)
+    torch.testing.assert_close(flow.patches, seen["image_intermediates"][0].flatten(2).mT, **close)
+    torch.testing.assert_close(flow.text[here], seen["text_intermediates"][0][:, : ids.shape[1]][here], **close)
+    torch.testing.assert_close(flow.features, (image, text), **close)
+    torch.testing.assert_close(loss, expected, **close)
+    loss.backward(), expected.backward()
+    wanted = {f"vision.tower.{name}": p.grad for name, p in clip.visual.named_parameters() if name != "proj"}
+    wanted["text.word.weight"] = clip.token_embedding.weight.grad
+    torch.testing.assert_close({name: model.get_parameter(name).grad for name in wanted}, wanted, **close)
 
 
-def test_gradients_are_open_clips(tmp_path):
-    config = batches.config(**TOWERS)
-    model = batches.model(config).train()
-    clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
-    flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
-    model.contrastive(flow).loss.backward()
-    ids = torch.nn.functional.pad(batch.tokens.ids, (0, clip.context_length - batch.tokens.ids.shape[1]), value=1)
-    open_clip.loss.ClipLoss()(*clip(flow.pictures, ids)).backward()
-    for name, p in clip.visual.named_parameters():
-        if name != "proj":
-            torch.testing.assert_close(model.get_parameter(f"vision.tower.{name}").grad, p.grad, rtol=0, atol=1e-9)
-    table = model.text.word.weight.grad
-    assert table is not None
-    torch.testing.assert_close(table, clip.token_embedding.weight.grad, rtol=0, atol=1e-9)
-
-
-def test_a_text_is_read_at_its_end_and_a_hidden_patch_starts_as_the_mean_colour():
+def test_a_hidden_patch_starts_as_the_mean_colour():
     model = batches.model(batches.config(**TOWERS))
-    ids = torch.tensor([[0, 7, 9, 2, 1, 1], [0, 7, 9, 2, 33, 8]])
-    mask = torch.tensor([[True] * 4 + [False] * 2] * 2)
-    states = model.text(ids, mask)
-    sentence = model.text.sentence(states, mask)
-    assert torch.equal(sentence, states[:, 3])
-    torch.testing.assert_close(sentence[0], sentence[1], rtol=0, atol=1e-12)
-    assert (sentence - model.text.sentence(model.text(ids + (ids == 7), mask), mask)).abs().max() > 1e-6
     model.vision.mask_token.data.zero_()
     picture = torch.randn(1, 3, 16, 16, dtype=torch.float64)
     hidden = torch.arange(16)[None] < 5
@@ -165,9 +141,8 @@ def test_a_text_is_read_at_its_end_and_a_hidden_patch_starts_as_the_mean_colour(
 
 def test_the_start_is_open_clips():
     """Every tensor has the mean and the deviation that open_clip's own has, to what so many numbers can tell."""
-    wide: Any = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
-    wide |= {"model__embed_dim": 96, "model__vision__patch_size": 8, "data__mask__image_patches": 2}
-    model = build(batches.config(**TOWERS, **wide))
+    coarse: Any = {"model__embed_dim": 96, "model__vision__patch_size": 8, "data__mask__image_patches": 2}
+    model = build(batches.config(**TOWERS, **WIDE, **coarse))
     torch.manual_seed(0)
     own: Any = to_open_clip(model.config, model.state_dict())[0]
     reference = open_clip.CLIP(own["embed_dim"], own["vision_cfg"], own["text_cfg"])

@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
-from open_clip.loss import ClipLoss
 from reference import batches, naive
 
 from xfm.base import seeding
@@ -90,19 +88,16 @@ def test_draws_follow_the_weights(dtype, kind):
     freedom = int(common.sum()) - 6
     assert chi_square < freedom + 5 * (2 * max(freedom, 1)) ** 0.5
     assert counts[~common].sum() <= 10 + 3 * expected[~common].sum()
-    if scale == 0:
-        assert freedom == 24  # the floor leaves all others equally likely
+    assert scale or freedom == 24  # the floor leaves all others equally likely
 
 
 @pytest.mark.parametrize("point", [0.0, 1 - 2**-24, 1.0])
-@pytest.mark.parametrize("size", [2, 3, 50])
+@pytest.mark.parametrize("size", [2, 50])
 def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(point, size, monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *shape, **options: torch.full(shape, point))
-    weights = negative_weights(torch.zeros(size, size))
-    drawn = draw(weights, torch.Generator())
-    first = [1] + [0] * (size - 1)
-    last = [size - 1] * (size - 1) + [size - 2]
-    assert drawn.tolist() == (first if point == 0 else last)
+    drawn = draw(negative_weights(torch.zeros(size, size)), torch.Generator())
+    ends = [1] + [0] * (size - 1), [size - 1] * (size - 1) + [size - 2]
+    assert drawn.tolist() == ends[point > 0]
 
 
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
@@ -180,26 +175,9 @@ def test_it_is_two_loops(count, tokens, stream):
     torch.testing.assert_close(out.loss, wanted, rtol=1e-9, atol=1e-11)
     right = (logits.argmax(1) == torch.arange(count)).double().mean().item()
     assert out.report["accuracy"].item() == pytest.approx(right)
-    for name in ("temperature", "image.weight", "text.weight"):
-        ours, theirs = (
-            torch.autograd.grad(v, itc.get_parameter(name), retain_graph=True)[0] for v in (out.loss, wanted)
-        )
-        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
-
-
-@pytest.mark.parametrize("count", [2, 7, 48])
-def test_it_is_open_clips_bit_for_bit(count):
-    itc, g = batches.pretraining().model.objectives["itc"].float(), torch.Generator().manual_seed(count)
-    drawn = torch.nn.functional.normalize(torch.randn(2, count, 40, generator=g), dim=-1)
-
-    def found(loss: Any) -> list[torch.Tensor]:
-        features = drawn.clone().requires_grad_()
-        value = loss(*features)
-        return [value, *torch.autograd.grad(value, (features, itc.temperature))]
-
-    ours = found(lambda image, text: itc(SimpleNamespace(features=(image, text))).loss)
-    theirs = found(lambda image, text: ClipLoss()(image, text, 1 / itc.temperature))
-    assert all(map(torch.equal, ours, theirs))
+    own = [itc.get_parameter(name) for name in ("temperature", "image.weight", "text.weight")]
+    ours, theirs = (torch.autograd.grad(value, own) for value in (out.loss, wanted))
+    torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
 
 
 def test_the_temperature_is_clamped_before_every_step_and_no_size_is_kept_for_another_device():

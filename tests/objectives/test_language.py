@@ -12,10 +12,9 @@ from reference import batches, naive
 from torch import Tensor
 
 from xfm.model.batch import IGNORE, MimTarget, Texts, TokenBatch
-from xfm.model.kernels import chosen
 from xfm.model.replicas import Threads, use_group
-from xfm.objectives import OBJECTIVES, base
-from xfm.objectives.base import hidden_tokens, masked_language_loss
+from xfm.objectives import OBJECTIVES
+from xfm.objectives.base import masked_language_loss
 from xfm.objectives.bbp import constant_box, overlap
 from xfm.objectives.mim import constant_loss
 
@@ -69,20 +68,6 @@ def test_imlm_is_a_loop(texts, tokens, hidden, stream):
     check(out, imlm.head, imlm.word.weight, states, batch.tokens)
 
 
-def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_number(monkeypatch):
-    monkeypatch.setattr(base, "chosen", lambda mask: chosen(mask, 4))
-    words = batches.words(4, 9, 5)
-    hidden = torch.arange(4 * 9.0).view(4, 9, 1)  # each state is its own place
-    states, labels = hidden_tokens(hidden, words)
-    expected = [(9.0 * b + p, t) for b in range(4) for p, t in hidden_places(words, b)]
-    assert list(zip(states[:, 0].tolist(), labels.tolist(), strict=True))[: len(expected)] == expected
-    assert len(labels) == -(-len(expected) // 4) * 4 < words.labels.numel()
-    assert set(labels[len(expected) :].tolist()) <= {IGNORE}
-    first, few = hidden_tokens(hidden[:2], words)
-    kept = int((few != IGNORE).sum())
-    assert torch.equal(first[:kept], states[:kept]) and torch.equal(few[:kept], labels[:kept])
-
-
 def test_narrow_logits_are_widened_and_each_decoder_is_tied_to_its_own_table():
     logits = torch.full((2, 40000), -8.0, dtype=torch.bfloat16)
     out = masked_language_loss(logits, torch.tensor([0, 1]))
@@ -91,11 +76,10 @@ def test_narrow_logits_are_widened_and_each_decoder_is_tied_to_its_own_table():
     out.loss.backward()
     assert out.loss.item() == 0 == out.report["accuracy"].item()
     p = batches.pretraining()
-    tables = SimpleNamespace(text=p.model.text.word.weight, fusion=p.model.objectives["imlm"].word.weight)
-    batch = batches.batch(p.config)
-    for stream, objective, own, other in (("texts", "mlm", "text", "fusion"), ("pairs", "imlm", "fusion", "text")):
+    tables, batch = (p.model.text.word.weight, p.model.objectives["imlm"].word.weight), batches.batch(p.config)
+    for stream, objective, own in (("texts", "mlm", tables), ("pairs", "imlm", tables[::-1])):
         loss = p.model.objectives[objective](p.flow(batch, stream, (objective,), (0, 0))).loss
-        grads = torch.autograd.grad(loss, [getattr(tables, own), getattr(tables, other)], allow_unused=True)
+        grads = torch.autograd.grad(loss, own, allow_unused=True)
         assert grads[0].any(1).all() and grads[1] is None  # every word is in the softmax
 
 

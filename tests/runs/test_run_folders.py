@@ -188,8 +188,8 @@ def test_a_folder_belongs_to_the_config_that_has_begun_in_it_and_before_to_nobod
         with pytest.raises(RunError, match=rf"has state.pt and no {left.CONFIG}, so nothing says what was trained"):
             folder.claim()
     assert left.has(STATE) and not left.done
-    first, second = (of(kind, tmp_path / name, lr) for name, lr in (("a", 1e-3), ("b", 0.5)))
-    second = type(first)(first.folder, second.config)
+    first = of(kind, tmp_path / "a")
+    second = type(first)(first.folder, other.config)
     for folder in (first, second):
         folder.make()
         folder.claim()
@@ -270,10 +270,8 @@ def test_a_signal_waits_for_the_end_of_its_step(left, number, heard):
         with lock.step():
             os.kill(os.getpid(), number)
             assert lock.stop.numbers == [number]
-        assert lock.stop
         error = lock.stop.error("saved")
-    assert isinstance(error, KeyboardInterrupt if number == SIGINT else Terminated)
-    assert "saved" in str(error.args)
+    assert isinstance(error, KeyboardInterrupt if number == SIGINT else Terminated) and "saved" in str(error.args)
     with left.lock() as lock, pytest.raises((KeyboardInterrupt, Terminated)), lock.step():
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)

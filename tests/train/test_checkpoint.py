@@ -15,7 +15,6 @@ from train.conftest import equal
 
 import xfm
 from xfm.base.files import FileError
-from xfm.cli import main
 from xfm.config import ConfigError
 from xfm.interop.checkpoint_file import CheckpointError
 from xfm.interop.resolution import resize_table
@@ -61,15 +60,9 @@ def saved(folder: Path, content: object, name: str = "file.pt") -> Path:
 
 
 def test_it_is_the_published_model_and_a_run_like_any_other(run, place):
-    """Its outputs are those that were recorded from the published code."""
+    """The weights of `tests/test_parity.py`, whose outputs were recorded from the published code."""
     model = Run.open(run.folder).model().double()
     assert (model.config, run.config.name, run.config.seed) == (tiny.CONFIG.model, "tiny", 7)
-    x, expected = tiny.tensors("inputs"), tiny.tensors("fp64_outputs")
-    with torch.no_grad():
-        text = model.text(x["text_ids"], x["text_atts"].bool())
-        image = model.vision(x["image"].double())
-    torch.testing.assert_close(text, expected["text_embeds"], rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(image, expected["vision_embeds"][:, 1:], rtol=1e-9, atol=1e-12)
     own = dict(tiny.pretraining().model.named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in model.named_parameters())
     lab = xfm.load(run.folder)
@@ -82,21 +75,15 @@ def test_it_is_the_published_model_and_a_run_like_any_other(run, place):
     assert len([*xfm.pretrain(onwards, place / "runs")]) == 1
 
 
-def test_nothing_is_dropped_unsaid_and_the_command_says_what_it_did(place, words, state, file, tmp_path, capsys):
+def test_nothing_is_dropped_unsaid_and_tied_tensors_are_one_in_the_file(place, words, state, tmp_path):
     file = saved(place, {"model": state, "optimizer": {"state": {0: torch.zeros(2)}}}, "again.pt")
     report = import_checkpoint(file, words, place / "again", text_heads=4)
     unused = {fate: {n for n, f in report.unused.items() if f == fate} for fate in report.unused.values()}
     assert unused.keys() == {"captioning", "alias", "derived", "unknown here"}
-    assert {n for n in state if "lm_cap_head" in n and not n.endswith("decoder.bias")} == unused["captioning"]
     assert all(n.startswith("fusion_encoder.roberta.embeddings.") for n in unused["unknown here"])
-    said = str(report)
-    assert said.count("captioning") == 1 and "of another shape: none" in said
-    assert "fusion_encoder.roberta.embeddings.position_embeddings.weight" in said
-    assert "vision_encoder.blocks.*.attn.relative_position_index (2)" in said and "left out: optimizer" in said
-    out, back = str(tmp_path / "cli"), tmp_path / "back.th"
-    main(["import-checkpoint", str(file), "--tokenizer", str(words), "--out", out, "--text-heads", "4"])
-    assert "unused, captioning: text_encoder.lm_cap_head." in capsys.readouterr().out
-    main(["export-checkpoint", out, "--out", str(back)])
+    assert str(report).count("captioning") == 1 and "left out: optimizer" in str(report)
+    back = tmp_path / "back.th"
+    export_checkpoint(place / "again", back)
     assert back.stat().st_size < 1.02 * file.stat().st_size, "tied tensors are one in the file"
     before = torch.load(file)["model"]
     assert all(torch.equal(tensor, before[name]) for name, tensor in torch.load(back)["model"].items())
@@ -117,21 +104,20 @@ def each(floats: Callable[[Tensor], Tensor], others: Callable[[Tensor], Tensor] 
 
 
 FORMS: dict[str, Callable[[State], object]] = {
-    "bare": lambda state: state,
-    "model": lambda state: {"model": state, **BESIDE},
     "module": lambda state: {"module": state},
-    "backwards": lambda state: dict(reversed(state.items())),
+    "bare, backwards": lambda state: dict(reversed(state.items())),
     "half": each(Tensor.half),
     "bfloat16": each(Tensor.bfloat16),
     "int32": each(lambda t: t, Tensor.int),
-    "several processes": lambda state: {f"module.{n}": t for n, t in state.items()},
-    "older names": lambda state: {n.replace("vision_encoder", "visual_encoder"): t for n, t in state.items()},
+    "several processes, older names": lambda state: {
+        f"module.{n.replace('vision_encoder', 'visual_encoder')}": t for n, t in state.items()
+    },
     "more": lambda state: state | EXTRAS,
     "untied": lambda state: state | {DECODER: state[DECODER] + 1, FUSED: torch.ones(TINY.vocabulary)},
     "other buffers": lambda state: state | {INDEX: state[INDEX].T.contiguous(), PLACES: torch.arange(3)},
-    "no aliases": without("decoder.weight", "decoder.bias"),
-    "no captioning": without("lm_cap_head"),
-    "no buffers": without("position_ids", "_index"),
+    "no aliases, captioning, buffers": without(
+        "decoder.weight", "decoder.bias", "lm_cap_head", "position_ids", "_index"
+    ),
 }
 
 
@@ -207,15 +193,14 @@ def test_both_forms_of_a_tokenizer_are_one_and_load_opens_the_file_itself(words,
     lab = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
     own = dict(run.model().named_parameters())
     assert all(torch.equal(p, own[n]) for n, p in lab.model.named_parameters())
-    stamp = (lab.run.folder / "model.safetensors").stat().st_mtime_ns
-    again = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
-    assert (again.run.folder / "model.safetensors").stat().st_mtime_ns == stamp, "it was imported once"
+    weights = lab.run.folder / "model.safetensors"
+    stamp = weights.stat().st_mtime_ns
+    assert xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4).run.folder == weights.parent
+    assert weights.stat().st_mtime_ns == stamp, "it was imported once"
     with pytest.raises(ConfigError, match="tokenizer = None: must be RoBERTa's folder"):
         xfm.load(f"xfm:{file}")
     with pytest.raises(ConfigError, match=r"tokenizer = .*: must be left out"):
         xfm.load("demo", tokenizer=words)
-    with pytest.raises(CheckpointError, match=r"nowhere\.th: cannot be read"):
-        xfm.load(f"xfm:{tmp_path / 'nowhere.th'}", tokenizer=words)
 
 
 class Code:
@@ -254,17 +239,9 @@ def test_a_truncated_file_is_refused(form, share, state, words, tmp_path):
 
 
 FOREIGN: dict[str, dict[str, tuple[int, ...]]] = {
-    "CLIP": {"visual.transformer.resblocks.0.attn.in_proj_weight": (6, 2), "token_embedding.weight": (9, 2)},
-    "BERT": {"bert.embeddings.word_embeddings.weight": (9, 2), "cls.predictions.bias": (9,)},
-    "RoBERTa": {"roberta.embeddings.word_embeddings.weight": (9, 2), "lm_head.bias": (9,)},
-    "DistilBERT": {"distilbert.embeddings.word_embeddings.weight": (9, 2)}, "ConvNeXt": {"stages.0.0.gamma": (2,)},
     "BEiT": {"cls_token": (1, 1, 2), "blocks.0.attn.q_bias": (2,), "blocks.0.attn.qkv.weight": (6, 2)},
     "ViT, DeiT": {"cls_token": (1, 1, 2), "pos_embed": (1, 5, 2), "blocks.0.attn.qkv.weight": (6, 2)},
-    "Swin": {"layers.0.blocks.0.attn.qkv.weight": (6, 2)}, "GPT-2": {"h.0.attn.c_attn.weight": (2, 6)},
-    "ResNet": {"conv1.weight": (2, 3, 7, 7), "layer1.0.conv1.weight": (2, 2, 1, 1), "fc.weight": (9, 2)},
     "X-VLM or ALBEF": {"text_encoder.bert.encoder.layer.6.crossattention.self.key.weight": (2, 2)},
-    "BLIP": {"text_decoder.bert.embeddings.word_embeddings.weight": (9, 2)},
-    "T5": {"encoder.block.0.layer.0.SelfAttention.q.weight": (2, 2)},
     "a run of this toolkit": {"objectives.itc.temperature": ()}, "is no model that is known": {"w1": (2, 2)},
 }  # fmt: skip
 
@@ -279,12 +256,10 @@ WIDTH = "text_encoder.roberta.embeddings.LayerNorm.weight"
 BIAS = "vision_proj.bias"
 WRONG: dict[str, tuple[Callable[[State], object], str]] = {
     "a layer lacks": (without(LAYER), r"lacks text_encoder\.\S+\.layer\.\*\.output\.dense\.weight;"),
-    "vision lacks": (without("patch_embed"), r"lacks vision_encoder\.patch_embed\.proj\.weight"),
     "width": (changed(WIDTH, torch.ones(32)), r"of another shape .*LayerNorm\.weight has \(32,\), not \(64,\)"),
     "head": (changed("itm_head.3.weight", torch.ones(3, 128)), r"itm_head\.3\.weight has \(3, 128\), not \(2, 128\)"),
     "another grid": (lambda state: state | TABLES, "no square grid"),
     "not finite": (changed(BIAS, torch.full((32,), torch.nan)), r"'vision_proj\.bias' is not finite"),
-    "infinite": (changed(BIAS, torch.full((32,), -torch.inf)), r"'vision_proj\.bias' is not finite"),
     "float64": (changed(BIAS, torch.zeros(32).double()), r"is torch\.float64; save it as float32"),
     "sparse": (changed(BIAS, torch.zeros(32).to_sparse()), "sparse or quantised"),
     "no tensor": (lambda state: {"model": state | {"temp": 0.07}}, "'temp' is a float, not a tensor"),

@@ -13,7 +13,6 @@ from train.conftest import vouch
 from train.drive import process, received
 
 from xfm import recipes
-from xfm.base.fields import differences
 from xfm.config import ConfigError
 from xfm.data.streams import Streams
 from xfm.model import batch
@@ -47,9 +46,7 @@ def test_what_a_finished_run_did_not_keep_is_said(field, trained):
 
 
 def test_what_a_finished_run_offers_it_opens_without_model_or_data(trained, config, monkeypatch):
-    assert Run.open(str(trained.folder)) == Run(trained.folder, config)
-    named = json.loads((trained.folder / MANIFEST).read_text("utf-8"))
-    assert sorted(named["files"]) == sorted(FILES) and named["run"] == config.fingerprint and trained.damaged() == []
+    assert Run.open(str(trained.folder)) == Run(trained.folder, config) and trained.damaged() == []
     assert {p.name for p in trained.folder.iterdir()} == {*FILES, MANIFEST, ".lock"}
     model, words = trained.model(), trained.tokenizer()
     state = torch.load(trained.folder / "state.pt", weights_only=True)
@@ -61,7 +58,6 @@ def test_what_a_finished_run_offers_it_opens_without_model_or_data(trained, conf
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
     assert [*pretrain(trained.config, trained.root)] == trained.metrics()
-    assert [r["step"] for r in trained.metrics()] == [*range(12)]
     assert contents(trained.folder) == before
 
 
@@ -87,22 +83,13 @@ def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):
     refused(Run(run.folder, config.replace({"train.lr": 0.5})), "train.lr: 0.0009 there, 0.5 asked", "--name")
 
 
-def test_fields_that_one_of_two_configs_has_not_are_told_as_well():
-    configs = recipes.get("smoke").replace({"seed_of.data": 1}), recipes.get("smoke+clip_like")
-    whole, alone = (config.to_dict() for config in configs)
-    for field, value in {"flow.text_gradient.itm": 0.0, "seed_of.data": 1}.items():
-        assert f"{field}: {value} there, none asked" in differences(whole, alone)
-        assert f"{field}: none there, {value} asked" in differences(alone, whole)
-
-
 def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):
     path = copy.folder / "model.safetensors"
     weights = load_file(path)
     path.write_bytes(path.read_bytes()[:-100])
-    for said in ("is not the file that was saved here", "no readable safetensors file"):
-        with pytest.raises(RunError, match=rf"model.safetensors: {said}.* delete it and run the same"):
-            copy.model()
-        vouch(copy)
+    vouch(copy)
+    with pytest.raises(RunError, match=r"model.safetensors: no readable safetensors file.* delete it and run the same"):
+        copy.model()
     weights["text.word.weight"][5, 5] = float("nan")
     save_file(weights, path)
     vouch(copy)
@@ -124,12 +111,10 @@ def test_a_tokenizer_that_is_none(damage, said, unfinished):
     tree = json.loads(path.read_text())  # one merge less, <mask> one place earlier
     del tree["model"]["vocab"]["".join(tree["model"]["merges"].pop())]
     tree["added_tokens"][-1]["id"] = 1022
+    path.write_text(path.read_text()[:1000] if damage == "garbage" else json.dumps(tree))
+    vouch(unfinished)
     if damage == "missing":
         path.unlink()
-    else:
-        path.write_text(path.read_text()[:1000] if damage == "garbage" else json.dumps(tree))
-        refused(unfinished, str(path), "is not the file that was saved here", "Put")
-        vouch(unfinished)
     refused(unfinished, str(path), said, "Put")
 
 
@@ -158,16 +143,13 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
     assert_same(unfinished.folder, trained.folder)
 
 
-@pytest.mark.parametrize("fused", [0.0, 0.3])
-def test_training_that_diverges_says_so(fused, config, tmp_path, monkeypatch):
-    starts = {f"objectives.{objective}.start": fused for objective in ("itm", "imlm", "bbp")}
+def test_training_that_diverges_says_so(config, tmp_path, monkeypatch):
     still = {"name": "away", "train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0}
-    away = recipes.get("smoke").replace(still | starts)
+    away = config.replace(still)
     with pytest.raises(NonFiniteLoss) as error:
         list(pretrain(away, tmp_path))
-    said = str(error.value)
-    assert said.startswith("step 1: the loss of pairs/itc")
-    assert "pairs pictures 0-7 (all); pairs texts 0-7 (all); texts texts 0-3 (all)" in said
+    assert str(error.value).startswith("step 1: the loss of pairs/itc")
+    assert "pairs pictures 0-7 (all); pairs texts 0-7 (all); texts texts 0-3 (all)" in str(error.value)
     assert [r["step"] for r in Run.of(away, tmp_path).metrics()] == [0]
     steep = lambda losses, _: torch.stack([*losses.values()]).sum().sqrt() * 1e38  # noqa: E731
     monkeypatch.setattr(gradient_interventions, "weighted_sum", steep)

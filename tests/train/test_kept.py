@@ -2,19 +2,17 @@
 
 import json
 import math
-from collections import Counter
 
 import pytest
 import torch
 from train.conftest import left, plain
 
-import xfm_widgets as xw
 from xfm import recipes
 from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.lab import Lab
-from xfm.model.batch import IGNORE
+from xfm.objectives import OBJECTIVES
 from xfm.plots.curve_records import constant_levels as told
 from xfm.train import Run, RunError, pretrain, step
 from xfm.train.step import constant_levels
@@ -56,16 +54,12 @@ def test_a_resumed_run_keeps_the_same_and_a_damaged_copy_is_refused(kept, tmp_pa
     assert again.kept() == [0], "what is kept after the last save goes"
 
 
-def test_the_attention_view_slides_through_the_kept_steps(kept):
+def test_each_kept_step_has_its_trace(kept):
     lab = Lab(kept)
     scene = lab.scene(0)
-    traces = lab.traces(scene.image, scene.text)
-    view = xw.TraceExplorer(traces)
-    assert list(view.payload["labels"]) == ["0", "2", "4", "5"] and (view.a, view.b) == ("0", "5")
-    last = lab.trace(scene.image, scene.text)
-    view.a = "5"
-    torch.testing.assert_close(view.weights(), last.maps["cross"].weights[0, 0])
-    assert traces[0].scores != traces[5].scores
+    traces, last = lab.traces(scene.image, scene.text), lab.trace(scene.image, scene.text)
+    assert [*traces] == [0, 2, 4, 5] and traces[0].scores != traces[5].scores
+    torch.testing.assert_close(traces[5].maps["cross"].weights, last.maps["cross"].weights)
     with pytest.raises(ConfigError, match=r"train.keep = 0: must be 1 or more"):
         Lab(Run(kept.folder / "none", kept.config.replace({"train.keep": 0}))).traces(scene.image, scene.text)
 
@@ -86,22 +80,18 @@ def test_probing_changes_nothing_and_is_at_the_start_every_so_often_and_at_the_e
     records = probed.probes()
     assert [r["step"] for r in records] == [0, 5, 10, 12]
     first, *rest = records
-    assert first["drift"] == {"language": 0, "vision": 0} and all(
-        c == pytest.approx(1) for c in first["cka"]["language"]
-    )
+    assert first["drift"] == {"language": 0, "vision": 0}
     drifts = [r["drift"]["language"] for r in rest]
     assert drifts == sorted(drifts) and drifts[0] > 0, "twelve steps of warm-up and decay lead away from the start"
     assert not trained.probes() and not trained.has("probes.jsonl")
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("step", [6, 10])
-def test_interrupted_it_leaves_the_same_file(probed, config, tmp_path, step):
+def test_interrupted_it_leaves_the_same_file(probed, config, tmp_path):
     run = config.replace(EVERY)
-    path = left(run, tmp_path, step).folder / "probes.jsonl"
-    if step == 6:
-        with path.open("a") as file:  # as a kill between the two files of a save leaves it
-            file.write(json.dumps({"step": 10, "drift": "of steps that are not saved"}) + '\n{"step": 11, "dri')
+    path = left(run, tmp_path, 6).folder / "probes.jsonl"
+    with path.open("a") as file:  # as a kill between the two files of a save leaves it
+        file.write(json.dumps({"step": 10, "drift": "of steps that are not saved"}) + '\n{"step": 11, "dri')
     assert left(run, tmp_path, 12).probes() == probed.probes()
 
 
@@ -121,20 +111,12 @@ def test_the_first_record_tells_the_level_of_each_loss_of_its_own_stream(config,
     first, *rest = trained.metrics()
     assert first["levels"].keys() == KEYS and not any("levels" in record for record in rest)
     assert told(trained.metrics()) == {key: (level["value"], level["name"]) for key, level in first["levels"].items()}
-    assert all(r["images/mim/constant"] > 0 for r in rest if "images/mim" in r)
     before = torch.get_rng_state()
     assert constant_levels(config, trained.tokenizer()) == first["levels"]
     assert torch.equal(before, torch.get_rng_state())
-    streams, counts = Streams(config, trained.tokenizer(), source=dataset(config)), Counter[int]()
-    for i in range(config.train.steps):  # so few that all of them are counted
-        tokens = streams.texts(i).tokens
-        for ids, labels in zip(tokens.ids.tolist(), tokens.labels.tolist(), strict=True):
-            words = [token for token in ids if token > 3]
-            for word in words:
-                counts[word] += sum(label != IGNORE for label in labels) / len(words)
-    total = sum(counts.values())
-    naive = -sum(n / total * math.log(n / total) for n in counts.values())
-    assert abs(trained.metrics()[0]["levels"]["texts/mlm"]["value"] - naive) < 1e-9
+    streams = Streams(config, trained.tokenizer(), source=dataset(config))
+    texts = [streams.texts(i) for i in range(config.train.steps)]  # so few that all of them are counted
+    assert OBJECTIVES["mlm"].constant(texts)[0] == pytest.approx(first["levels"]["texts/mlm"]["value"], abs=1e-9)
 
 
 def test_what_is_no_level_is_none_nor_are_losses_that_are_off_and_remote_shards_asked(config, trained, monkeypatch):

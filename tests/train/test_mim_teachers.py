@@ -54,8 +54,6 @@ def test_masked_patches_predict_the_runs_own_tokens(teacher, tmp_path):
     assert tokens is not None and torch.equal(tokens(pictures), expected) and not tokens(pictures).requires_grad
     training = Pretraining(build(config), config, tokens)
     assert torch.equal(training.flow(batch, "images", ("mim",), (0, 0)).mim_target.patches, expected)
-    head: Any = training.model.objectives["mim"].head
-    assert head.weight.shape == (32, 32)
     norms = gradient_table(training, batch).norms["mim"]
     assert norms["MIM head"] and norms["vision"]
 
@@ -75,14 +73,11 @@ def test_a_taught_run_trains_resumes_and_opens_without_its_teacher(teacher, tmp_
 def test_a_run_that_cannot_teach_says_why(teacher, tmp_path):
     unfinished, words = copied(teacher, tmp_path / "unfinished"), left(short("smoke+bert_like"), tmp_path, 3)
     (unfinished.folder / "DONE").unlink()
-    masks = {"data__mask__image_patches": 3}
     for folder, why, changes in (
         (tmp_path / "nothing", "no run here", {}),
         (unfinished.folder, "not finished", {}),
         (words.folder, "its vision encoder was never trained; .* are mlm", {}),
         (teacher.folder, r"model\.vision\.image_size is 48; must be 64", {"model__vision__image_size": 64}),
-        (teacher.folder, r"model\.vision\.patch_size is 8; must be 16", {"model__vision__patch_size": 16} | masks),
-        (teacher.folder, r"model\.vision\.width is 32; must be 40", {"model__vision__width": 40}),
     ):
         with pytest.raises(ConfigError, match=rf"^flow\.teacher = {re.escape(repr(str(folder)))}: .*{why}"):
             list(pretrain(taught(folder, **changes), tmp_path / "students"))
@@ -97,7 +92,6 @@ def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_pa
     start, teacher = prior_runs.stage1(config).name, Run.of(prior_runs.teacher(config), tmp_path)
     name, weights = teacher.config.name, teacher.folder / "model.safetensors"
     assert names == [start] * 2 + [name] * 3 + [config.name] * 3 and teacher.done
-    assert teacher.config.model.vision.encoder == "open_clip" and {*teacher.config.objectives} == {"itc"}
     tokens, pictures = mim_teacher(Run.of(config, tmp_path), CPU), torch.rand(2, 3, 48, 48)
     with torch.no_grad():
         assert torch.equal(tokens(pictures), teacher.model().vision(pictures))
@@ -126,7 +120,7 @@ def test_what_tells_targets_and_warm_starts_apart_does_not_change_it():
 
 
 @pytest.mark.parametrize(("teacher", "why"), [
-    ("+clip_lik", "change 'clip_lik' is unknown; did you mean 'clip_like'"), ("+", "change '' is unknown"),
+    ("+clip_lik", "change 'clip_lik' is unknown; did you mean 'clip_like'"),
     ("+beit_like", r"flow\.teacher = '\+beit_like': its model\.vision\.width is \d+; must be 32"),
     ("+bert_like", r"flow\.teacher = '\+bert_like': its vision encoder was never trained; its losses are mlm"),
     ("+guide_frozen", "flow.mim_target = 'frozen': must be used with a warm start"),

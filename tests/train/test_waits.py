@@ -59,11 +59,8 @@ class ToTheHost(TorchFunctionMode):
 
 HERE = torch.arange(4.0)
 WAITS: dict[str, Callable[[], object]] = {
-    "item": lambda: HERE[0].item(), "bool": lambda: bool(HERE[0] > 0), "nonzero": lambda: HERE.nonzero(),
-    "where": lambda: torch.where(HERE > 1), "mask": lambda: HERE[HERE > 1],
-    "put by a mask": lambda: HERE.clone().index_put_((HERE > 1,), HERE[2:]),
-    "unique": lambda: HERE.unique_consecutive(), "to the device": lambda: HERE.to("meta"),
-    "index from the host": lambda: torch.ones(4, device="meta")[torch.tensor([0, 1])],
+    "item": lambda: HERE[0].item(), "nonzero": lambda: HERE.nonzero(), "mask": lambda: HERE[HERE > 1],
+    "put by a mask": lambda: HERE.clone().index_put_((HERE > 1,), HERE[2:]), "to the device": lambda: HERE.to("meta"),
 }  # fmt: skip
 
 
@@ -73,12 +70,10 @@ def test_what_waits_is_noticed(what):
         WAITS[what]()
 
 
-STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
 CHANGES: dict[str, dict[str, Any]] = {
     "dropout": {},
-    "no dropout, so joined passes": STILL,
-    "part is fused": {"data__fusion_batch": 2},
-    "pixels": {"flow__mim_target": "pixels"},
+    "no dropout, so joined passes": batches.STILL,
+    "part is fused, of pixels": {"data__fusion_batch": 2, "flow__mim_target": "pixels"},
     "no stop": {f"flow__text_gradient__{o}": 0.5 for o in ("itc", "itm", "imlm", "bbp")},
     "open_clip": {"model__vision__encoder": "open_clip", "model__text__encoder": "open_clip"},
     "bert": {"model__text__encoder": "bert"},
@@ -151,34 +146,13 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(parts, as_a_gpu, 
     assert {o.split("/")[1] for o in records[-1] if o.count("/") == 1} == set(batches.ALL)
 
 
-@pytest.mark.full
-def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu):
-    """No break in a graph, with two shapes, forward and backward."""
-    plain, compiled = (batches.pretraining(**STILL).train() for _ in range(2))
-    c = plain.config
-    for encoder in (compiled.model.vision, compiled.model.text, compiled.model.fusion):
-        encoder.compile(backend="eager", fullgraph=True)
-    for size in (4, 6):
-        batch = {"pairs": batches.pairs(c, size, 2 + size), "regions": batches.regions(c, size + 1, tokens=3 + size)}
-        found = []
-        for p in (plain, compiled):
-            p.zero_grad()
-            losses, _ = p(batch, batches.ALL, (0, size))
-            torch.stack([*losses.values()]).sum().backward()
-            found.append(losses | {n: w.grad for n, w in p.named_parameters() if w.grad is not None})
-        assert found[0].keys() == found[1].keys()
-        for name, value in found[0].items():
-            torch.testing.assert_close(found[1][name], value, rtol=1e-9, atol=1e-11, msg=name)
-
-
 def test_a_gpus_branches_give_the_losses_and_gradients_of_a_cpus(monkeypatch):
     found = []
     for gpu in (False, True):
         for module in (kernels, attention) if gpu else ():
             monkeypatch.setattr(module, "waits", lambda device: True)
-        p = batches.pretraining(**STILL).train()
+        p = batches.pretraining(**batches.STILL).train()
         losses, report = p(batches.batch(p.config), batches.ALL, (0, 0))
         torch.stack([*losses.values()]).sum().backward()
         found.append(losses | report | {n: w.grad for n, w in p.named_parameters()})
-    for name, value in found[0].items():
-        torch.testing.assert_close(found[1][name], value, rtol=1e-8, atol=1e-10, msg=name)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-8, atol=1e-10)

@@ -24,9 +24,8 @@ def get(recipe: str, **changes) -> RunConfig:
 
 @pytest.fixture(scope="module")
 def root(once):
-    return once(
-        "warm", lambda root: (root / "records.json").write_text(json.dumps([*pretrain(get("smoke+stage1"), root)]))
-    )
+    config = get("smoke+stage1")
+    return once("warm", lambda root: (root / "records.json").write_text(json.dumps([*pretrain(config, root)])))
 
 
 @pytest.fixture(scope="module")
@@ -74,25 +73,11 @@ def test_stage_1_is_of_what_it_trains_alone():
 
 def test_a_stage_1_of_texts_trains_the_language_encoder_alone(tmp_path):
     config = get("smoke+text_stage1", **{"train.steps": 1})
-    records = [*pretrain(config, tmp_path)]
+    [*pretrain(config, tmp_path)]
     stage1 = Run.of(prior_runs.stage1(config), tmp_path)
-    assert {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1} == {"mlm"}
-    assert [r["run"] for r in records] == [stage1.config.name] * 2 + [config.name]
     starts_from(Run.of(config, tmp_path), stage1, ("text.", "objectives.mlm."))
     with pytest.raises(ConfigError, match="frozen"):
         recipes.get("smoke+text_stage1+no_guidance")  # a vision encoder that nothing has trained
-
-
-def test_variants_of_a_seed_share_it(run, stage1, tmp_path):
-    shutil.copytree(stage1.folder.parent, tmp_path / stage1.config.name)
-    copy = Run.of(stage1.config, tmp_path).folder
-    before = {p.name: p.stat().st_mtime_ns for p in copy.iterdir()}
-    config = get("smoke+stage1+no_stop_gradient+no_bbp", **{"train.steps": 1})
-    assert [r["run"] for r in pretrain(config, tmp_path)] == [stage1.config.name] * 2 + [config.name]
-    assert {p.name: p.stat().st_mtime_ns for p in copy.iterdir()} == before
-    a, b = (load_file(r.folder / "init.safetensors") for r in (Run.of(config, tmp_path), run))
-    assert all(torch.equal(a[n], b[n]) for n in b)
-    assert prior_runs.stage1(get("smoke+stage1", seed=1)).fingerprint != stage1.config.fingerprint
 
 
 @pytest.mark.full
