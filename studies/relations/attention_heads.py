@@ -4,6 +4,7 @@ in what ITM reads, and the head does not use it, or is it not there?"""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from xfm.data.world.grammar import compose
 from xfm.tasks.baselines import linear_probe, select_penalty
 from xfm.tasks.context import EvalContext
 
@@ -67,14 +69,21 @@ def lead(scores: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def as_it_is_rows(context: EvalContext, questions: Sequence[Question]) -> list[Row]:
-    """The model's own ITM and ITC: the true caption above the exchanged one, and the right picture above the mirrored
-    one, of which the false caption is true. Baseline: chance."""
+    """The model's own ITM and ITC: the true caption above the exchanged one, without and with the true sizes of the
+    objects in both, and the right picture above the mirrored one, of which the false caption is true.
+    Baseline: chance."""
     n, mirrored = len(questions), pictures(context, questions, "mirrored")
-    texts = [c.text for q in questions for c in (q.scene.caption, q.exchanged)]
+    captions = [(c, q.things) for q in questions for c in (q.scene.caption, q.exchanged)]
+    texts = [c.text for c, _ in captions]
+    texts += [
+        compose([replace(t, size=o.size) for t, o in zip(c.things, of, strict=True)], c.relations).text
+        for c, of in captions
+    ]
     shown = [*(q.scene for q in questions), *mirrored]
     own, both = torch.arange(n), torch.arange(n).repeat_interleave(2)
     image_of = torch.stack([own, own + n], 1).flatten()
-    pairings = {"caption": (both, torch.arange(2 * n)), "picture": (image_of, 2 * both)}
+    plain = torch.arange(2 * n)
+    pairings = {"caption": (both, plain), "caption with sizes": (both, 2 * n + plain), "picture": (image_of, 2 * both)}
     rows = []
     for what, (image, text) in pairings.items():
         by_itc = (context.image_features(shown)[image] * context.text_features(texts)[text]).sum(1)
