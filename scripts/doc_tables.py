@@ -99,12 +99,12 @@ def short_table() -> str:
     rows = []
     both = demo_results(), checkpoint_results()
     for task, condition, metric in SHORT:
-        cells = [title((task, condition, metric))]
-        for results in both:
-            r = find_result(results, task, metric, condition)
-            cells += [f"{100 * r.value:.1f}", baseline(r, results)]
-        rows.append(cells)
-    return table(["", "demo", "its baseline", "checkpoint", "its baseline"], rows)
+        demo, checkpoint = (find_result(results, task, metric, condition) for results in both)
+        level, other = baseline(demo, both[0]), baseline(checkpoint, both[1])
+        beside = level if level == other else f"{level.split()[0]} / {other}"
+        values = [f"{100 * r.value:.1f}" for r in (demo, checkpoint)]
+        rows.append([title((task, condition, metric)), *values, beside])
+    return table(["", "demo", "checkpoint", "baseline"], rows)
 
 
 def recipe_table() -> str:
