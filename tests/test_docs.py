@@ -88,11 +88,10 @@ def test_firm_verdicts_of_views_are_true_where_they_are_given() -> None:
     forms = {f"{form}, OpenMoji" for form in ("the", "a", "no article")}
     assert likely == forms, "of other words and pictures there is no firm verdict"
     firm = product(("likely there", "likely not there"), forms)
-    for key in (*firm, ("no verdict", "another's caption")):
+    for key in (*firm, ("rejected by ITM", "a true or a false caption")):
         assert rows[key]["low"] >= 0.95, key
     shows = rows["likely shows what the model used", "own caption"]
     assert shows["true"] >= 0.9 and shows["low"] > rows["with care", "own caption"]["high"], "soft words"
-    assert ("no verdict", "own caption") not in rows, "ITM rejects no true caption"
     script = ROOT / "widgets/xfm_widgets/static/trust_verdict.js"
     assert f"const AGREED = {found['halves']['19 of 20 above']};" in script.read_text("utf-8")
 

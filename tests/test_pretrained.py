@@ -38,7 +38,7 @@ def test_what_it_has_learnt_is_what_was_promised(run):
     assert wrong.baseline_name == "wrong picture" and (wrong.baseline or 0) <= 0.05
 
 
-def test_its_language_encoder_passes_a_bag_of_words_in_two_tasks_of_three(run):
+def test_its_language_encoder_passes_a_bag_of_words_in_three_tasks(run):
     stored = evaluate_run(run.folder)
     loss = find_result(stored, "language", "loss (nats)")
     assert loss.baseline_name == "unigram" and loss.value < (loss.baseline or 0) - 3
@@ -47,7 +47,7 @@ def test_its_language_encoder_passes_a_bag_of_words_in_two_tasks_of_three(run):
         known = find_result(stored, task, "accuracy", "bag of words").value
         probes = [find_result(stored, task, "accuracy", probe).value for probe in ("linear probe", "fine-tuned")]
         passed.append(min(probes) > known)
-    assert passed == [True, True, False]
+    assert all(passed)
 
 
 @pytest.mark.full
