@@ -86,24 +86,24 @@ def labs(lab: Any, world: Any) -> Iterator[Case]:
     """A test scene with its caption, by METHODS; of each whether it shows what the model used."""
     for i in range(EXPLAINED):
         inputs = lab.inputs(world.scene("test", i, seed=77))
-        if inputs.score() < 0:
-            continue
-        made = [attribute(inputs, method) for method in METHODS]
-        sent = [packed(a, faithfulness_report(inputs, a, sensitive=False)) for a in made]
-        ranks = [{"words": by_word(a).tolist(), "patches": a.patches.tolist()} for a in made]
-        given = {"all": [s | r for s, r in zip(sent, ranks, strict=True)], "match": inputs.score()}
-        yield "own caption", given, [used(inputs, a, i) for a in made]
+        if inputs.score() >= 0:
+            made = [attribute(inputs, method) for method in METHODS]
+            given = [packed(a, faithfulness_report(inputs, a, sensitive=False)) for a in made]
+            sent = [{k: v for k, v in one.items() if not isinstance(v, bytes)} for one in given]
+            ranks = [{"words": by_word(a).tolist(), "patches": a.patches.tolist()} for a in made]
+            all_of = {"all": [s | r for s, r in zip(sent, ranks, strict=True)], "match": inputs.score()}
+            yield "own caption", all_of, [used(inputs, a, i) for a in made]
 
 
 def rejected(lab: Any, world: Any) -> list[bool]:
-    """Of the captions that ITM rejects (log-odds below 0), a scene's own and as many that are false of it: are they
-    false?"""
+    """Of captions that ITM rejects (log-odds below 0), among scenes' own and as many that are false: are they false?"""
     scenes, found = [world.scene("test", i, seed=77) for i in range(SCENES)], []
     for i, scene in enumerate(scenes):
-        false = next(s for s in scenes[i - 1 :: -1] + scenes if not is_true(s.caption, scene.objects))
-        for text in (scene.text, false.text):
-            if make_inputs(lab.model, lab.tokenizer, scene.image, text).score() < 0:
-                found.append(text != scene.text)
+        false = next(s for s in scenes[i - 1 :: -1] + scenes if not is_true(s.caption, scene.objects)).text
+        scores = {
+            text: make_inputs(lab.model, lab.tokenizer, scene.image, text).score() for text in (scene.text, false)
+        }
+        found += [text == false for text, score in scores.items() if score < 0]
     return found
 
 
@@ -161,7 +161,7 @@ def main() -> None:
         told["a true or a false caption", "rejected by ITM"] = rejected(lab, world)
         agree = halves(lab, world)
         rows = [row for style in STYLES for row in answers(lab, world, style)]
-    sent = {"presence": [one for _, one, _ in asked], "labs": [plain(one) for _, one, _ in explained]}
+    sent = {"presence": [one for _, one, _ in asked], "labs": [one for _, one, _ in explained]}
     of_phrases, of_labs = run(SENTENCES, sent)
     for (where, one, there), sentence in zip(asked, of_phrases, strict=True):
         verdict = re.search(VERDICTS, sentence)[0]  # type: ignore[index]
@@ -183,11 +183,6 @@ def main() -> None:
             | {k: round(float(v), 3) for k, v in ends.items()}
         )
     write(given, verdicts=table, halves={"validation scenes": HALVES, "19 of 20 above": round(agree[HALVES // 20], 2)})
-
-
-def plain(given: dict[str, Any]) -> dict[str, Any]:
-    """Without bytes, which the verdict does not read."""
-    return given | {"all": [{k: v for k, v in one.items() if not isinstance(v, bytes)} for one in given["all"]]}
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def smoke(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XFM_SCALE", "smoke")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("exercise", ALL, ids=[f"{e['notebook']}-{e['ask'][:24]}" for e in ALL])
 def test_a_check_accepts_the_solution_alone(exercise: dict[str, Any], capsys: pytest.CaptureFixture) -> None:
     assert refused(exercise, exercise["solution"]) == ""

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import child
+import pytest
 
 import xfm_widgets
 
@@ -31,6 +32,7 @@ def test_the_tree_is_that_of_the_repository() -> None:
     assert [room for room in rooms if not (ROOT / "xfm" / room).exists() and room != "xfm/"] == []
 
 
+@pytest.mark.full
 def test_five_lines(tmp_path: Path) -> None:
     source = block("## Five lines").replace('"demo+', '"smoke+').replace("500", "2")
     source = source.replace('"seed": 3', '"seed": 3, "train.warmup": 1')

@@ -79,6 +79,7 @@ def page(html: str) -> Page:
     return Page(html)
 
 
+@pytest.mark.full
 def test_the_file_needs_no_other_and_only_its_one_script_may_run(html: str, page: Page) -> None:
     for tag, attributes, _ in page.elements:
         for name in ("src", "href", "data", "srcset", "action", "poster"):

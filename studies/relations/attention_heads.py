@@ -69,16 +69,14 @@ def lead(scores: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def as_it_is_rows(context: EvalContext, questions: Sequence[Question]) -> list[Row]:
-    """The model's own ITM and ITC: the true caption above the exchanged one, without and with the true sizes of the
-    objects in both, and the right picture above the mirrored one, of which the false caption is true.
-    Baseline: chance."""
+    """The model's own ITM and ITC: the true caption above the exchanged one, without and with the objects' sizes in
+    both; the right picture above the mirrored one, of which the false caption is true. Baseline: chance."""
     n, mirrored = len(questions), pictures(context, questions, "mirrored")
-    captions = [(c, q.things) for q in questions for c in (q.scene.caption, q.exchanged)]
-    texts = [c.text for c, _ in captions]
-    texts += [
-        compose([replace(t, size=o.size) for t, o in zip(c.things, of, strict=True)], c.relations).text
-        for c, of in captions
-    ]
+    captions = [c for q in questions for c in (q.scene.caption, q.exchanged)]
+    sizes = [o.size for q in questions for _ in range(2) for o in q.things]
+    named = [[replace(t, size=sizes[2 * i + j]) for j, t in enumerate(c.things)] for i, c in enumerate(captions)]
+    sized = [compose(things, c.relations) for things, c in zip(named, captions, strict=True)]
+    texts = [c.text for c in (*captions, *sized)]
     shown = [*(q.scene for q in questions), *mirrored]
     own, both = torch.arange(n), torch.arange(n).repeat_interleave(2)
     image_of = torch.stack([own, own + n], 1).flatten()

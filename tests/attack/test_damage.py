@@ -102,6 +102,7 @@ READERS: dict[str, Callable[[Run], Any]] = {
 }
 
 
+@pytest.mark.full
 def test_damaged_runs(attack, runs):
     """Of every file: what is read is what was saved, unless somebody forges the manifest as well; then it is still
     refused by name, or read. A resume of a damaged run changes nothing."""

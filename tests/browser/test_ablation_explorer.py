@@ -19,6 +19,7 @@ view
 DRIFT = "language: drift from the start"
 
 
+@pytest.mark.full
 def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_path: Path):
     study = made(tmp_path)
     columns = '"' + HOSTILE.replace('"', '""') + '"'  # a metric with a name that would be HTML

@@ -37,6 +37,7 @@ def guesses(shown, place: int) -> list[str]:
     return shown.locator(f"tr[data-place='{place}'] .xfm-guess").all_inner_texts()
 
 
+@pytest.mark.full
 def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
     book = notebook(CELL)
     shown = book.view()

@@ -22,6 +22,7 @@ tasks
 """
 
 
+@pytest.mark.full
 def test_examples_are_kept_chosen_asked_traced_and_attributed(notebook):
     book = notebook(CELL)
     shown = book.view()

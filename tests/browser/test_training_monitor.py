@@ -52,6 +52,7 @@ view
 )
 
 
+@pytest.mark.full
 def test_clicks_pause_resume_and_stop_a_training(notebook):
     book = notebook(LIVE, OF)
     shown = book.view()

@@ -42,6 +42,7 @@ def scenes(draw: st.DrawFn, splits: tuple[Split, ...] = SPLITS, worlds: tuple[Wo
     return world.scene(split, draw(st.integers(0, 10**6)), objects, draw(st.integers(0, 99)))
 
 
+@pytest.mark.full
 @given(scenes(worlds=(WORLD, HARD, STYLED)))
 def test_boxes_are_the_masks(scene: Scene) -> None:
     side = WORLD.image_size
@@ -204,6 +205,7 @@ DRAWN = {"demo": ONE, "study": ONE, "pretrained": "d0b9aca03a0e742e", "demo+rich
          "styles": "a0741d5577491f60", "demo+hard+rich": "20a484708336b606"}  # fmt: skip
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_recipe_draws_what_its_committed_results_are_of(name: str) -> None:
     """Objects with their places, captions and phrases, of which nothing may be drawn otherwise, nor with another

@@ -93,6 +93,7 @@ def test_hostile_input_is_refused_by_name(changes: dict, message: str) -> None:
         pairs(**changes)
 
 
+@pytest.mark.full
 def test_batches_of_pictures_in_memory(register: Callable[..., RunConfig], tokenizer: Tokenizer) -> None:
     batch = Streams(register(pairs()).replace({"data.pairs": 16}), tokenizer)[3]
     assert list(batch) == list(Streams(register(Endless()), tokenizer)[0]) == ["pairs", "images", "texts"]

@@ -199,6 +199,7 @@ def test_a_control_does_not_see_what_is_hidden() -> None:
     assert x.ids.tolist() == y.ids.tolist() == [[0, 2]] and not torch.equal(x.images[0], y.images[0])
 
 
+@pytest.mark.full
 def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = ["--train.steps", "2", "--batch", "4", "--train.validate-every", "2", "--root", str(tmp_path)]
     cli.main(["finetune", "concept", "demo", *short, "--controls"])

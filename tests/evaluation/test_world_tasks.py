@@ -81,6 +81,7 @@ def test_the_classes_are_those_of_open_clips_classifier(context: EvalContext) ->
     assert object_naming.score(context)[0].value == right.mean()
 
 
+@pytest.mark.full
 def test_the_language_baselines_are_counted_on_training_sentences(context: EvalContext, few: None) -> None:
     accuracy, loss, *by_neighbours = language.score(context)
     train = [token for ids in language._sample(context, "train", 200, "unigram") for token in ids[1:-1]]

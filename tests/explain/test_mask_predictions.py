@@ -139,6 +139,7 @@ def test_candidates_are_where_masked_pictures_point(model):
     assert found["presence"] is None and {c["presence"] for c in found["candidates"]} == {None}
 
 
+@pytest.mark.full
 def test_the_checkpoint_tells_what_is_there_from_what_is_not():
     lab = xfm.load("demo")
     there, absent = [], []
@@ -173,6 +174,7 @@ def test_of_a_world_all_its_phrases_are_known_and_its_held_out_concepts_are_not(
     assert [seen.begins(phrase) for phrase in ("a drum", "drum", "!")] == [("the",)] * 3
 
 
+@pytest.mark.full
 def test_where_some_phrases_have_no_article_every_name_begins_one() -> None:
     data = dataset(recipes.pretrained())
     seen = seen_words(data)

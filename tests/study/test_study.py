@@ -28,6 +28,7 @@ def fake(rows_of):
     return lambda config, *_: Outcome(rows_of(json.loads(config)), 1.0, [], [])
 
 
+@pytest.mark.full
 def test_rows_are_the_evaluation_and_the_held_out_losses_of_runs_that_share_a_stage_1(measured):
     frame, run = measured.results(), measured.run_of("no_stop_gradient", 3)
     runs = [*frame[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)]

@@ -119,6 +119,7 @@ def test_what_the_view_itself_tells_is_written_by_no_one_else(name: str, views: 
     assert "</style>" not in str(view._css) and "alert(1)" not in str(view._esm)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", VIEWS)
 @settings(max_examples=40)
 @given(data=st.data())

@@ -142,6 +142,7 @@ LAB_STEPS = [
 ]
 
 
+@pytest.mark.full
 def test_removals_and_methods_in_the_page_are_pythons(lab: xfm.Lab) -> None:
     model = as_in_page(small({"model.vision.image_size": 24, "model.fusion_depth": 2}))
     rows, columns = np.indices((24, 24))

@@ -37,6 +37,7 @@ def asked(tuned: Tuned, item: Item, answer: Any) -> list[AttributionInputs]:
     return [explain.make_inputs(tuned.model, tuned.task.tokenizer, *pair, target) for target in targets]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("task", "names"), [("grounding", SIDES), ("stsb", ["similarity"])])
 def test_numbers_are_explained_themselves(task: str, names: list[str], tmp_path: Path) -> None:
     """Not their loss, whose gradient is 0 where the model's own answer is right: there maps were of rounding errors,
