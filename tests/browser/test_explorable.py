@@ -55,7 +55,6 @@ def test_an_address_restores_its_state(explorable: Any) -> None:
     assert page.locator(".ex-picture").inner_html(), "what means nothing is the default"
 
 
-@pytest.mark.full
 def test_a_sentence_and_a_picture_of_the_readers_are_answered(explorable: Any, tmp_path: Path) -> None:
     page = explorable("#try")
     tells(page, "ITM gives this pair")
@@ -77,7 +76,6 @@ def test_a_sentence_and_a_picture_of_the_readers_are_answered(explorable: Any, t
     tells(page, "“no.png” is no picture")
 
 
-@pytest.mark.full
 def test_what_a_hand_can_choose_the_keys_can_and_the_focus_stays(explorable: Any) -> None:
     page = explorable("#guidance?map=yours")
     patches = page.locator(".ex-scene").first.locator("[data-target]").count()
@@ -148,7 +146,6 @@ def written(cosine: float) -> str:
     return f"{cosine:.2f}".replace("-", "−")
 
 
-@pytest.mark.full
 def test_the_losses_of_the_pair_are_pytorch_s(explorable: Any, demo: xfm.Lab) -> None:
     bars = explorable("#losses?word=1").locator("[data-loss]")
     numbers = bars.evaluate_all("(all) => all.map(({ dataset: d }) => [d.loss, +d.value, +d.baseline])")

@@ -89,7 +89,6 @@ def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
     shown.get_by_text("Click a word to hide it").wait_for()
 
 
-@pytest.mark.full
 def test_a_page_of_its_own_keeps_the_last_answer_in_whatever_order(offline, tmp_path):
     made: dict[str, Any] = {}
     exec(CELL, made)
