@@ -78,6 +78,6 @@ test("a chart's sentence names each bin that has answers", () => {
 });
 
 test("a picture's bytes become an address of its kind", () => {
-  assert.equal(pictureType(Uint8Array.of(0x89, 0x50)), "image/png");
+  assert.equal(pictureType(Uint8Array.of(0x52, 0x49)), "image/webp");
   assert.equal(dataAddress(Uint8Array.of(0xff, 0xd8, 0xff)), "data:image/jpeg;base64,/9j/");
 });

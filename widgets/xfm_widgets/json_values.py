@@ -80,9 +80,9 @@ def sharp(seen: np.ndarray, image: ImageLike | None = None) -> bytes:
 
 
 def compact(image: ImageLike, name: str) -> bytes:
-    """A PNG where it is small, else a JPEG of at most SIDE pixels a side. ConfigError for what is no image."""
+    """A lossless WebP where it is small, else a JPEG of at most SIDE pixels a side. ConfigError for what is no image."""
     picture = Image.fromarray(pixels(image, name))
     picture.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
     buffer = BytesIO()
-    picture.save(buffer, "PNG" if max(picture.size) <= SMALL else "JPEG", quality=85)
+    picture.save(buffer, "WEBP" if max(picture.size) <= SMALL else "JPEG", quality=85, lossless=True)
     return buffer.getvalue()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xfm.tasks.finetuning.task_run import TaskRun
     from xfm.tasks.result import Result
 
-MOST, LEAST = 200, 25  # items that are shown; of each kind, where there are as many
+MOST, LEAST = 80, 20  # items that are shown; of each kind, where there are as many
 BINS = 5  # of confidences
 RIGHT = 0.5  # of a score in [0, 1]
 

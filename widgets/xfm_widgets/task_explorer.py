@@ -46,7 +46,7 @@ class TaskExplorer(View):
     TaskExplorer.of(run, control, other)      # of the same task; the first is the one that is right or wrong
     TaskExplorer("my task", example, [Answered("mine", answers, scores, confidences)])    # example(i) -> an Item
 
-    Shows 200 items of a large test set, stratified by kind; numbers and charts cover the whole set.
+    Shows 80 items of a large test set, stratified by kind; numbers and charts cover the whole set.
     """
 
     show = Option(KINDS, "all")

@@ -71,7 +71,7 @@ export function itemLabel({ texts, said, truth, index }) {
  * The kind of a picture by its first bytes
  * @param {Uint8Array} bytes
  */
-export const pictureType = (bytes) => (bytes[0] === 0x89 ? "image/png" : "image/jpeg");
+export const pictureType = (bytes) => (bytes[0] === 0xff ? "image/jpeg" : "image/webp");
 
 /**
  * Bytes as an address, which pages without a network may show
