@@ -80,7 +80,7 @@ def sharp(seen: np.ndarray, image: ImageLike | None = None) -> bytes:
 
 
 def compact(image: ImageLike, name: str) -> bytes:
-    """A lossless WebP where it is small, else a JPEG of at most SIDE pixels a side. ConfigError for what is no image."""
+    """A lossless WebP where it is small, else a JPEG of at most SIDE pixels a side. ConfigError for no image."""
     picture = Image.fromarray(pixels(image, name))
     picture.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
     buffer = BytesIO()
