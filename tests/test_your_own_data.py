@@ -52,6 +52,6 @@ def test_an_example_is_read_without_a_complaint(section: str, folder: Path, monk
 def test_every_format_has_an_example_and_every_field_a_place() -> None:
     specs = re.findall(r"^xfm data check (\S+)$", PAGE, re.M)
     shown = {spec.split(":")[0] if ":" in spec else spec.split(".")[-1] for spec in specs}
-    assert shown - {"tar"} | {"shards", "tsv"} == set(READERS) and "tar" in shown, "a TSV is said to be as a CSV"
+    assert shown - {"tar"} | {"shards", "tsv"} == set(READERS) and "tar" in shown, "a TSV reads as a CSV"
     of_the_drawn_world = {"styles", "relation_negatives"}
     assert all(f"`data.{field}`" in PAGE for field in {*LATER["data"]} - of_the_drawn_world)

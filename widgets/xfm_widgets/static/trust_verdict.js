@@ -9,7 +9,7 @@ import { fixed, percent } from "./number_text.js";
 
 const OF_TRUTH = ["pointing game", "mass in mask", "average precision", "mass on name"];
 const OF_MATCH = /^(itm|itc|word .*)$/; // targets that ask whether the text fits the picture
-const SHOWN = "Likely shows what the model used, which may still be wrong"; // 92 % do
+const SHOWN = "Likely shows what the model used, which may still be wrong";
 const UNSHOWN = "Not shown to be what the model used";
 // Of 20 rank correlations of two random halves of one method's samples 19 are higher: see benchmarks/results/presence.json
 const AGREED = 0.46;
