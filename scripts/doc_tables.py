@@ -245,7 +245,7 @@ def page_opening_table() -> str:
     rows = []
     for name, size in benchmark("page")["milliseconds"]["bytes"].items():
         times = [part["opening"][name][what] for what in ("first paint", "model ready") for part in page_loads()]
-        rows.append([name, f"{size / 1e6:.1f}", *(f"{time['median']:.0f}" for time in times)])
+        rows.append([name, f"{size / 1e6:.2f}", *(f"{time['median']:.0f}" for time in times)])
     names = ["first paint", "beside 3 busy processes", "model ready", "beside 3 busy processes"]
     return table(["file of", "MB", *names], rows)
 
