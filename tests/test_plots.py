@@ -5,9 +5,7 @@ import builtins
 import itertools
 import math
 import re
-import struct
 import warnings
-from dataclasses import replace
 from io import BytesIO
 from itertools import combinations
 from xml.etree import ElementTree
@@ -68,7 +66,7 @@ def said(figure: plots.Figure) -> str:
 
 
 def tidy(figure: plots.Figure, touching: float = 2.5) -> list[str]:
-    """Its lines of text. No two texts overlap by more than a descender, and none leaves the figure."""
+    """Its lines of text, of which no two overlap by more than a descender and none leaves the figure."""
     figure.draw_without_rendering()  # the layout settles, as `savefig` lets it
     boxes = [(t.get_text(), t.get_window_extent()) for t in texts(figure)]
     page = figure.bbox.padded(1)
@@ -123,7 +121,7 @@ def test_curves_have_a_panel_an_objective_with_its_streams() -> None:
     assert "smoke: step 100 of 100, 0.10 s a step" in "\n".join(words) and "to go" not in "\n".join(words)
 
 
-def test_curves_with_the_config_show_chance_curriculum_and_what_will_join() -> None:
+def test_curves_with_the_config_show_chance_curriculum_what_will_join_and_what_constants_reach() -> None:
     starts = {f"objectives.{o}.start": 0.3 for o in ("itm", "imlm", "bbp")} | {"objectives.mim.start": 0.5}
     config = CONFIG.replace(starts | {"data.single_until": 0.2, "data.full_from": 0.6})
     figure = plots.learning_curves(records(done=20), config)
@@ -134,39 +132,25 @@ def test_curves_with_the_config_show_chance_curriculum_and_what_will_join() -> N
     assert levels == pytest.approx([math.log(6), math.log(8)])
     assert len(panels["ITC"].patches) == 2  # one object; gradually more
     own = plots.learning_curves(records(done=20), config.replace({"data.sources": ["my.csv"]}))
-    assert not own.axes[2].patches and "pairs show one object" not in said(own), "of drawn pairs alone"
-    assert "chance" not in said(plots.learning_curves(records(), config.replace({"name": "another"})))
-
-
-def test_curves_show_what_constant_predictions_reach_and_accuracies_are_curves_too() -> None:
-    rows = records()
+    assert not own.axes[2].patches, "of drawn pairs alone"
+    rows = [r | {"images/mim": 0.3, "images/mim/constant": 0.5} for r in records()]
     rows[0]["levels"] = {"texts/mlm": {"value": 2.5, "name": "unigram"}}
-    for row in rows:
-        row |= {"images/mim": 0.3, "images/mim/constant": 0.5}
-    figure = plots.learning_curves(rows)
-    words, panels = tidy(figure), panels_of(figure)
+    words, panels = tidy(figure := plots.learning_curves(rows)), panels_of(figure)
     assert {"unigram", "constant"} <= {*words} and 2.5 in panels["MLM"].lines[-1].get_ydata()
     assert panels["MIM"].lines[-1].get_ydata() == pytest.approx([0.5] * len(rows))
-    low, high = panels["MIM"].get_ylim()
-    assert low < 0.3 < 0.5 < high and "unigram" not in said(plots.learning_curves(records()))
     figure = plots.learning_curves(records(), CONFIG, "accuracy")
     assert "chance, 1 in 8" in tidy(figure) and [*panels_of(figure)] == ["ITC", "BBP"], "MIM reports none"
-    assert [axes.get_ylabel() for axes in figure.axes] == ["accuracy", "mean IoU"]
 
 
 def test_smoothing_looks_back_and_counts_steps_not_points() -> None:
-    steps = np.array([0.0, 10, 11, 30])
-    assert smooth(steps, np.array([1.0, 3, 5, 7]), 5).tolist() == [1, 3, 4, 7]
-    assert smooth(steps, np.array([math.nan, 3, math.inf, 7]), 5).tolist()[1:] == [3, 3, 7]
+    assert smooth(np.array([0.0, 10, 11, 30]), np.array([1.0, 3, 5, 7]), 5).tolist() == [1, 3, 4, 7]
 
 
 def test_throughput_shows_speed_and_waiting() -> None:
     timed = [r | {"seconds": 0.5 if r["step"] < 80 else 0.25, "waited": 0.05} for r in records(160)]
-    figure = plots.throughput(timed, "Throughput")
-    speed, wait = figure.axes
+    speed, wait = (figure := plots.throughput(timed, "Throughput")).axes
     assert (speed.lines[0].get_ydata()[0], speed.lines[0].get_ydata()[-1]) == (2, 4)
-    assert np.allclose(wait.lines[0].get_ydata()[[0, -1]], (0.1, 0.2)) and speed.lines[0].get_xdata()[0] == 1.5
-    assert speed.get_xlim() == wait.get_xlim() == (0, 160) and "steps per second" in tidy(figure)
+    assert np.allclose(wait.lines[0].get_ydata()[[0, -1]], (0.1, 0.2)) and "steps per second" in tidy(figure)
 
 
 # ---- evaluations
@@ -189,15 +173,12 @@ RESULTS = [
 
 
 def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling() -> None:
-    figure = plots.evaluation(RESULTS, "demo")
-    expected = "demo|image to text (random gallery)|ITC, R@1|73.1\u00a0%|n = 256, × chance|−2.0\u00a0%|6.87"
-    expected += "|right − wrong, accuracy (n = 207)|nats (lower is better)"
+    shares, losses = (figure := plots.evaluation(RESULTS, "demo")).axes
+    expected = "image to text (random gallery)|ITC, R@1|73.1\u00a0%|−2.0\u00a0%|6.87|nats (lower is better)"
     assert {*expected.split("|")} <= {*tidy(figure)}
-    shares, losses = figure.axes
     data = [(line.get_marker(), np.round(line.get_xdata(), 6).tolist()) for line in shares.lines]
     assert ("o", [0.731]) in data and ("None", [0.681, 0.781]) in data and ("|", [0.78]) in data
     assert sum(marker == "x" for marker, _ in data) == 3  # where there is a baseline
-    assert sum(marker == "|" for marker, _ in data) == 1  # a upper_bound of everything is the scale's end
     dots = {line.get_xdata()[0]: line.get_markerfacecolor() for line in shares.lines if line.get_marker() == "o"}
     assert dots[0.731] != "white" and dots[0.02] == "white" == dots[0.25] == dots[-0.02]
     assert shares.get_xlim()[0] < -0.07 and losses.get_xlim()[0] > 6
@@ -205,14 +186,11 @@ def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling()
 
 @pytest.mark.full
 def test_a_family_of_many_results_is_legible_and_has_pages_of_whole_tasks() -> None:
-    name = "order of words in captions that say where something is"
-    conditions = ["", "ITC", "right - wrong picture, with the longest condition that anybody would ever think of"]
-    many = [
-        result(f"{name} {i}", conditions[j % 3], f"accuracy@{j}", 0.01 * i, n=100 + j * (i % 2))
-        for i, j in itertools.product(range(24), range(5))
-    ]
+    name, longest = "order of words in captions that say where something is", "right - wrong picture, and so on" * 2
+    cases = itertools.product(range(24), range(5))
+    many = [result(f"{name} {i}", ("", "ITC", longest)[j % 3], f"accuracy@{j}", 0.01 * i, n=100 + j) for i, j in cases]
     parts = plots.evaluation_pages(many)
-    assert [r for part in parts for r in part] == many and plots.evaluation_pages([]) == []
+    assert [r for part in parts for r in part] == many
     assert [len(part) for part in parts] == [50, 50, 20], "60 lines at most, of which a task has six"
     for part in parts:
         tidy(figure := plots.evaluation(part))
@@ -235,33 +213,21 @@ def test_a_gradient_table_prints_every_norm_and_tells_no_path_from_zero() -> Non
     cells = [t.get_text() for t in figure.axes[0].texts]
     assert sorted(cells) == sorted(["0.50", "–", "–", "–", "0.021", "12", "–", "2e−5", "0"])
     assert sum(bool(p.get_hatch()) for p in figure.axes[0].patches) == 4
-    zero = next(p for p in figure.axes[0].patches if p.get_xy() == (2, 2))
-    assert not zero.get_hatch() and zero.get_facecolor()[:3] == (1, 1, 1)
-    words = tidy(figure)
-    assert {"MLM", "ITM", "MIM", "language embeddings", "–  no path", "gradient norm (L2)"} <= {*words}
-    assert not any("one table only" in word for word in words)
+    assert {"MLM", "ITM", "MIM", "language embeddings", "–  no path", "gradient norm (L2)"} <= {*tidy(figure)}
     numbers = plots.gradient_table(frame().astype(float))
     assert [t.get_text() for t in numbers.axes[0].texts] == cells  # NaN in a frame of floats is no path
 
 
 def test_two_gradient_tables_frame_what_differs() -> None:
     figure = plots.gradient_table({"stop on": frame(), "stop off": frame(itm=0.7)})
-    on, off = figure.axes[:2]
-    assert (on.get_title(loc="left"), off.get_title(loc="left")) == ("stop on", "stop off")
-    for axes in (on, off):
+    for axes in figure.axes[:2]:
         (framed,) = [p for p in axes.patches if isinstance(p, Rectangle) and not p.get_fill()]
         assert (int(framed.get_x()), int(framed.get_y())) == (1, 0)
-    assert "path in one table only" in "\n".join(tidy(figure)) and "0.70" in [t.get_text() for t in off.texts]
-    colours = [next(p for p in axes.patches if p.get_xy() == (0, 0)).get_facecolor() for axes in (on, off)]
+    assert {"stop on", "stop off", "0.70"} <= {*tidy(figure)}
+    colours = [next(p for p in a.patches if p.get_xy() == (0, 0)).get_facecolor() for a in figure.axes[:2]]
     assert colours[0] == colours[1], "one scale"
-    with pytest.raises(ValueError, match="same objectives"):
-        plots.gradient_table({"a": frame(), "b": frame().iloc[:2]})
-
-
-def test_gradient_scales_mark_where_there_is_no_path() -> None:
     table = pd.DataFrame({"itm": [None, 0.5, 1.0], "bbp": [None, 0.2, 0.4]}, [0.0, 0.5, 1.0])
-    figure = plots.gradient_scales(table, "language embeddings", "Scale")
-    itm, bbp, cut = figure.axes[0].lines
+    itm, bbp, cut = (figure := plots.gradient_scales(table, "language embeddings", "Scale")).axes[0].lines
     assert itm.get_ydata()[1:].tolist() == [0.5, 1.0] and bbp.get_linestyle() != itm.get_linestyle()
     assert cut.get_xdata().tolist() == [0.0] and cut.get_marker() == "x" and "no path" in "\n".join(tidy(figure))
 
@@ -281,9 +247,7 @@ def test_scenes_show_captions_boxes_and_phrases_and_hidden_patches_are_covered()
     boxes = [p for p in figure.axes[0].patches if not p.get_fill()]
     assert [p.get_bbox().bounds for p in boxes] == [(1.5, 3.5, 10, 8), (16.5, 3.5, 10, 8)]
     assert len({p.get_linestyle() for p in boxes}) == 2  # not by colour alone
-    masks = np.zeros((2, 16), bool)
-    masks[0, 6] = True
-    figure = plots.hidden_patches([PICTURE] * 2, masks, credit="Pictures: mine")  # type: ignore[arg-type]
+    figure = plots.hidden_patches([PICTURE] * 2, [np.arange(16) == 6, np.zeros(16, bool)], credit="Pictures: mine")
     assert [p.get_bbox().bounds for p in figure.axes[0].patches] == [(15.5, 7.5, 8, 8)] and not figure.axes[1].patches
     assert {"1 of 16 hidden", "0 of 16 hidden", "Pictures: mine"} <= {*tidy(figure)}
 
@@ -297,57 +261,46 @@ def test_examples_of_every_kind_say_what_is_right() -> None:
     grounded = Grounded(PICTURE, "the dog", (0.25, 0.5, 0.5, 0.5), (0.5, 0.5, 0.25, 0.5), 0.321)
     figure = plots.grounding_examples([grounded], credit=CREDIT)
     assert {"✗ IoU 0.32", "“the dog”", "true box", "predicted box", CREDIT} <= {*tidy(figure)}
-    by_colour = {p.get_edgecolor(): p for p in figure.axes[0].patches}
-    true, predicted = (by_colour[matplotlib.colors.to_rgba(colour)] for colour in (BLUE, ORANGE))
-    assert true.get_bbox().bounds == (11.5, 7.5, 8, 16) and true.get_linestyle() in ("-", "solid")
-    assert predicted.get_bbox().bounds == (-0.5, 7.5, 16, 16) and predicted.get_linestyle() not in ("-", "solid")
+    boxes = {p.get_edgecolor(): p.get_bbox().bounds for p in figure.axes[0].patches}
+    true, predicted = (boxes[matplotlib.colors.to_rgba(colour)] for colour in (BLUE, ORANGE))
+    assert true == (11.5, 7.5, 8, 16) and predicted == (-0.5, 7.5, 16, 16)
     right, wrong = (("dog", 0.71), ("cat", 0.2), ("\x01", 0.001)), (("pig", 0.5), ("cow", 0.2), ("hen", 0.1))
     masked = Masked(PICTURE, PICTURE, "a small ____ beside a tree", "dog", right, wrong)
-    figure = plots.masked_word_examples([masked] * 3, credit=CREDIT)
-    told = tidy(figure)
-    assert len(figure.axes) == 6 and told.count("its picture") == told.count("another") == 3
+    told = tidy(plots.masked_word_examples([masked] * 3, credit=CREDIT))
+    assert told.count("its picture") == told.count("another") == " ".join(told).split().count("____") == 3
     assert {"dog 71\u00a0%\u00a0✓", "cat 20\u00a0%", "� <1\u00a0%", "pig 50\u00a0%", "(dog)", CREDIT} <= {*told}
-    assert " ".join(told).split().count("____") == 3
 
 
 # ---- on a page, in a notebook, in a paper
 
 
 def test_on_a_page_a_figure_takes_the_pages_colours_but_for_what_lies_on_its_own() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
     figures = {
         "curves": plots.learning_curves(records(), CONFIG),
         "evaluation": plots.evaluation(RESULTS),
         "gradients": plots.gradient_table({"on": frame(), "off": frame(itm=0.7)}),
-        "grounding": plots.grounding_examples([Grounded(PICTURE, "it", (0.5, 0.5, 0.2, 0.2), (0.4, 0.5, 0.2, 0.2), 0)]),
-        "bars": plots.bars({"a": 0.5, "b": -0.25}, "share"),
+        "grounding": plots.grounding_examples([Grounded(noise, "it", (0.5, 0.5, 0.2, 0.2), (0.4, 0.5, 0.2, 0.2), 0)]),
     }
-    own, ids = {}, []
+    own, ids, drawn = {}, [], {"svg", "g", "defs", "path", "use", "rect", "clipPath", "image", "pattern"}
     for name, figure in figures.items():
         root = ElementTree.fromstring(figure.svg(name, EVIL))
         assert (root.get("role"), root.get("aria-label")) == ("img", EVIL)
-        assert [root.get("width"), root.get("height")] == [f"{96 * x:.0f}" for x in figure.get_size_inches()]
-        drawn = {"svg", "g", "defs", "path", "use", "rect", "clipPath", "image", "pattern"}
         assert {e.tag.split("}")[1] for e in root.iter()} <= drawn
         assert not any((e.text or "").strip() or (e.tail or "").strip() for e in root.iter())
         text = ElementTree.tostring(root, "unicode")
-        assert "var(--ink, #000000)" in text
         own[name] = set(re.findall("#[0-9a-f]{6}", re.sub(r"var\(--[a-z]+, #[0-9a-f]{6}\)", "", text)))
         found = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
-        values = [value for e in root.iter() for key, value in e.attrib.items() if key != "aria-label"]
-        assert set(re.findall(r"(?:url\(|href=\")#([\w-]+)", text)) <= set(found) and found
-        assert not any("http" in value for value in values)
+        assert set(re.findall(r"(?:url\(|href=\")#([\w-]+)", text)) <= set(found) and "var(--ink, #000000)" in text
+        assert not any("http" in value for e in root.iter() for key, value in e.items() if key != "aria-label")
         ids += found
     assert len(ids) == len(set(ids)) and all(i.split("-")[0] in figures for i in ids)
-    assert own["curves"] == own["evaluation"] == own["bars"] == set()
+    assert own["curves"] == own["evaluation"] == set()
     assert own["grounding"] == {"#000000", "#ffffff", BLUE, ORANGE}  # over a picture, that is light or dark
-    assert len(own["gradients"]) > 4  # the colours of the scale, and what is written on them
-    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
-    svg = plots.retrieval_examples([Retrieved(noise, "a dog", 0, (("a dog", 0.9, True),))]).svg("retrieval", "one")
-    (image,) = [e for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("image")]
+    (image,) = [e for e in root.iter() if e.tag.endswith("image")]
     data = base64.b64decode(image.attrib["href"].removeprefix("data:image/png;base64,"))
     shown = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
-    assert "pixelated" in image.attrib["style"] and shown.shape == noise.shape, "a picture has its own pixels"
-    assert (shown == noise).all() or (shown[::-1] == noise).all()
+    assert any(np.array_equal(pixels, noise) for pixels in (shown, shown[::-1])), "a picture has its own pixels"
 
 
 def test_a_figure_follows_a_dark_notebook_unless_it_shows_a_picture(monkeypatch) -> None:
@@ -357,29 +310,23 @@ def test_a_figure_follows_a_dark_notebook_unless_it_shows_a_picture(monkeypatch)
     for figure in (plots.bars({"a": 0.5}, "share"), plots.images({"grey": np.full((48, 48, 3), 200, np.uint8)})):
         figure._ipython_display_()
     chart, style, picture = shown
-    assert base64.b64decode(chart["image/png"]).startswith(b"\x89PNG") and "text/html" not in chart
+    assert "text/html" not in chart and set(picture) == {"image/png", "text/plain"}
     assert style["text/html"].startswith("<style") and len(style["text/html"]) < 250, "notebooks do not grow"
-    assert set(picture) == {"image/png", "text/plain"}
 
 
 @pytest.mark.full
-def test_a_figure_is_sharp_the_same_every_time_and_embeds_its_fonts(tmp_path) -> None:
+def test_a_figure_is_the_same_every_time_and_embeds_its_fonts(tmp_path) -> None:
     figure = plots.bars({"a": 0.5, "b": -0.25}, "share")
-    png, size = figure._repr_png_()
-    wide, tall = struct.unpack(">II", png[16:24])
-    assert size == {"width": 730, "height": 116} and wide > 1.5 * size["width"] and abs(wide / tall - 7.6 / 1.21) < 0.05
     for kind in ("png", "pdf", "svg"):
         assert figure.bytes(kind) == plots.bars({"a": 0.5, "b": -0.25}, "share").bytes(kind)
     for kind in ("pdf", "ps"):  # outside of the style, too
         figure.savefig(path := tmp_path / f"a.{kind}")
-        figure.savefig(buffer := BytesIO(), format=kind)
-        for content in (path.read_bytes(), buffer.getvalue()):
-            assert re.search(rb"/FontType 42|/CIDFontType2", content) and not re.search(rb"/Type3|/FontType 3", content)
+        content = path.read_bytes()
+        assert re.search(rb"/FontType 42|/CIDFontType2", content) and not re.search(rb"/Type3|/FontType 3", content)
     plain = plots.gradient_table(frame()).bytes()
-    dark = {"figure.facecolor": "black", "savefig.facecolor": "black", "text.color": "white", "font.size": 30}
-    with matplotlib.rc_context(dark):  # the user's settings neither matter nor change
-        assert plots.gradient_table(frame()).bytes() == plain
-        assert matplotlib.rcParams["font.size"] == 30 and matplotlib.rcParams["text.parse_math"]
+    with matplotlib.rc_context({"figure.facecolor": "black", "text.color": "white", "font.size": 30}):
+        assert plots.gradient_table(frame()).bytes() == plain, "the user's settings do not matter"
+        assert matplotlib.rcParams["font.size"] == 30, "nor change"
 
 
 @pytest.mark.parametrize(("width", "mm"), [("column", 85), ("page", 178)])
@@ -388,12 +335,8 @@ def test_a_figure_is_sized_for_a_paper(width, mm: int) -> None:
     figure = plots.bars({"language encoder": 0.5, "b": -0.25}, "share of the gap", title).sized(width)
     assert 25.4 * figure.get_figwidth() == pytest.approx(mm) and {t.get_fontsize() for t in texts(figure)} == {8}
     tidy(figure)
-    panels = {name: np.ones((2, 2)) for name in "abc"}
-    plots.scatter(panels, "layer", "entropy").sized("page")
     with pytest.raises(ConfigError, match=r"width = 'column': 3 panels do not fit 85 mm. Draw fewer."):
-        plots.scatter(panels, "layer", "entropy").sized("column")
-    with pytest.raises(ConfigError, match="width = 'text'"):
-        plots.bars({"a": 1.0}, "x").sized("text")  # type: ignore[arg-type]
+        plots.scatter({name: np.ones((2, 2)) for name in "abc"}, "layer", "entropy").sized("column")
 
 
 def test_nothing_to_draw_is_said() -> None:
@@ -407,8 +350,6 @@ def test_nothing_to_draw_is_said() -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"^(no |.*cosines|.*probes)"):
             draw(*given)
-    with pytest.raises(ValueError, match=r"readings: 'drift' is none of .*'language: drift from the start'"):
-        plots.probes(runs(1), ["drift"])
 
 
 @pytest.mark.parametrize("text", ["a dog and a tree", f"x {'Donaudampfschiff' * 5} y", "a\u00a0b " * 9])
@@ -454,21 +395,12 @@ def test_every_reading_has_its_panel_with_a_line_a_variant() -> None:
     assert panels[1].lines[0].get_ydata().tolist() == [5, 5, 5], "3 and 4 at right angles"
     assert all(len(axes.lines) == 3 and len(axes.collections) == 2 for axes in panels), "two, and one at 0"
     assert "no_stop_gradient" in tidy(figure)
-
-
-def test_what_a_run_lacks_has_no_panel_no_line_and_no_point() -> None:
     alone = [axes for axes in plots.probes(runs(1, guided=False)).axes if axes.axison]
     assert len(alone) == sum(not name.startswith("guidance") for name in READINGS), "what nobody has has no panel"
     assert not any(axes.collections for axes in alone), "one seed has no interval"
-    both, names = runs(2), ["language: drift from the start", "vision: drift from the start"]
+    both = runs(2)
     del both["xfm"][1][1]  # a step that a seed lacks
-    assert plots.probes(both, names).axes[0].lines[0].get_xdata().tolist() == [0, 100]
-    for variant, without in (("xfm", "vision"), ("no_stop_gradient", "language")):  # as a specialist's
-        for one in itertools.chain(*both[variant]):
-            del one["cka"][without]
-    figure = plots.probes(both, names)
-    assert [len(axes.lines) - 1 for axes in figure.axes] == [1, 1]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["xfm", "no_stop_gradient"]
+    assert plots.probes(both, ["vision: drift from the start"]).axes[0].lines[0].get_xdata().tolist() == [0, 100]
 
 
 # ---- explanations
@@ -485,44 +417,32 @@ def test_attributions_show_every_method_and_every_word(inputs):
     text = "\n".join(tidy(plots.attributions(PHOTO.image, found, inputs.truth, "ITM")))
     assert all(method in text for method in quick)
     assert all(text.count(word) >= len(found) for word in found[0].by_word() if len(word) < 12)
-    one = next(a for a in found if a.signed)
-    for a in (one, replace(one, text=one.text / 10, patches=one.patches / 10)):  # each panel has a scale of its own
-        most = f"most {max(a.patches.tolist(), key=abs):+.2g} (patches)".replace("-", "−")
-        assert most in said(plots.attributions(PHOTO.image, [a])).replace("\n  ", " ")
 
 
 def test_attributions_are_drawn_where_they_are_with_the_truth_that_is_their_own(inputs):
     one, left = attribute(inputs, "random"), np.zeros((48, 48), bool)
     left[:, :9] = True
-    figure = plots.attributions(PHOTO.image, [one] * 3, [left, None, ~left])
+    figure = plots.attributions(np.full_like(PHOTO.image, 128), [one] * 3, [left, None, ~left])
     edges = [[c.get_paths()[0].get_extents().x1 for c in axes.collections] for axes in figure.axes[:3]]
-    assert edges[0] and not edges[1] and edges[0] == edges[2], "one edge, seen from both sides"
-    assert edges[0] == pytest.approx([8.5] * 2, abs=0.3)
-    with pytest.raises(ValueError, match="zip"):
-        plots.attributions(PHOTO.image, [one], [left, left])
-    figure = plots.attributions(np.full_like(PHOTO.image, 128), [one])
-    shown = figure.axes[0].images[0].get_array()
+    assert edges[0] == edges[2] == pytest.approx([8.5] * 2, abs=0.3), "one edge, seen from both sides"
+    shown = plots.attributions(np.full_like(PHOTO.image, 128), [one]).axes[0].images[0].get_array()
     most, least = (one.grid.rectangle(int(patch)) for patch in (one.patches.argmax(), one.patches.argmin()))
     bright, dark = (shown[y : y + h, x : x + w].mean((0, 1)) for x, y, w, h in (most, least))
-    assert bright[0] > dark[0] + 0.1 and bright[2] < dark[2] - 0.1  # viridis: yellow for the most
-    values = np.array([*one.by_word().values()])
-    np.testing.assert_allclose([bar.get_width() for bar in figure.axes[1].patches], values / values.max(), rtol=1e-5)
+    assert not edges[1] and bright[0] > dark[0] + 0.1 and bright[2] < dark[2] - 0.1  # viridis: yellow for the most
 
 
-@pytest.mark.parametrize("name", ["language", "vision", "fusion", "cross"])
-def test_attention_is_a_picture_or_a_matrix_a_head(inputs, name):
+def test_attention_is_a_picture_or_a_matrix_a_head(inputs):
     traced = trace(inputs.model, TOKENIZER, PHOTO.image, inputs.text, "itm")
-    layers, heads = traced.maps[name].weights.shape[:2]
-    by_words = name in ("language", "fusion")
-    with pytest.raises(ConfigError, match=f"map = '{name}'"):
-        (plots.attention if by_words else plots.attention_matrices)(traced, name)
-    if by_words:
-        tidy(figure := plots.attention_matrices(traced, name))
-        np.testing.assert_allclose(figure.axes[1].images[0].get_array(), traced.maps[name].weights[-1, 1])
-        assert len(figure.axes) == heads
-    else:
-        words = "\n".join(tidy(plots.attention(traced, name, 2, credit=PHOTO.credit)))
-        assert words.count("head ") == layers * heads and PHOTO.credit in words
+    for name in ("language", "vision", "fusion", "cross"):
+        (layers, heads), by_words = traced.maps[name].weights.shape[:2], name in ("language", "fusion")
+        with pytest.raises(ConfigError, match=f"map = '{name}'"):
+            (plots.attention if by_words else plots.attention_matrices)(traced, name)
+        if by_words:
+            tidy(figure := plots.attention_matrices(traced, name))
+            np.testing.assert_allclose(figure.axes[1].images[0].get_array(), traced.maps[name].weights[-1, 1])
+        else:
+            words = "\n".join(tidy(plots.attention(traced, name, 2, credit=PHOTO.credit)))
+            assert words.count("head ") == layers * heads and PHOTO.credit in words
 
 
 @pytest.mark.full
@@ -531,26 +451,18 @@ def test_curves_and_the_leaderboard(inputs):
     found = {m: faithfulness.perturbation_curves(inputs, attribute(inputs, m)) for m in methods}
     tidy(figure := plots.insertion_deletion(found, "log-odds"))
     for axes, name in zip(figure.axes, found["saliency"], strict=True):
-        assert axes.get_title(loc="left").startswith(name)
         np.testing.assert_allclose(axes.lines[0].get_ydata(), found["saliency"][name].scores)
     table = leaderboard(inputs.model, TOKENIZER, leaderboard_scenes(dataset(CONFIG).world, 2), methods).table()
     assert {*methods} <= {*tidy(plots.leaderboard(table, COLUMNS[:6]))}
-    others = plots.leaderboard(table, ["weights drawn anew, image", "milliseconds", "pointing game"])
-    asides = [axes.get_xlabel() for axes in others.axes]
-    assert asides == ["0: changes with the model's weights", "left is better", "right is better"]
 
 
 def test_charts_draw_their_numbers(inputs):
-    values = np.zeros(PHOTO.image.shape[:2])
-    values[:4] = 1.0
-    figure = plots.patch_maps(PHOTO.image, {"first": values, "second": -values}, "Maps", columns=3, signed=True)
+    values = np.arange(48)[:, None] < np.full(48, 4.0)
+    figure = plots.patch_maps(PHOTO.image, {"first": 1.0 * values, "second": -1.0 * values}, columns=3, signed=True)
     shown = [axes.images[0].get_array() for axes in figure.axes[:2]]
     assert np.abs(shown[0][:4] - shown[1][:4]).min() > 0 and (shown[0][4:] == shown[1][4:]).all()
-    assert "first" in tidy(figure)
-    heads = tidy(plots.heads(interventions.head_importance([inputs]).frame))
-    assert "\n".join(heads).count("attention x gradient") == 1
-    blocks = {"vision.blocks.0": 0.2, "vision.blocks.1": -0.1}
-    tidy(figure := plots.bars(blocks, "share restored", "Patching", reference=(0, 1)))
+    tidy(plots.heads(interventions.head_importance([inputs]).frame))
+    tidy(figure := plots.bars({"vision.blocks.0": 0.2, "vision.blocks.1": -0.1}, "share", reference=(0, 1)))
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.2, -0.1]
     table = pd.DataFrame({"a": [0.5, -1.0], "b": [np.nan, 0.25]}, ["x", "y"])
     tidy(figure := plots.heatmap(table, "Map", digits=1))
@@ -559,8 +471,6 @@ def test_charts_draw_their_numbers(inputs):
     assert [line.get_ydata()[-1] for line in figure.axes[0].lines] == [-1.0, 0.25, 0.5]
     panels = {"one": np.ones((2, 3)), "two": np.zeros((2, 3))}
     tidy(figure := plots.scatter(panels, "layer", "distance", reference={"two": 0.3}))
-    one, two = figure.axes
-    assert len(one.lines) == 3 and len(two.lines) == 4 and two.lines[-1].get_ydata()[0] == 0.3
-    tidy(plots.images({f"{i}. a part of a printed page, bottom row, far right": PHOTO.image for i in range(8)}))
+    assert [len(axes.lines) for axes in figure.axes] == [3, 4]
     figure = plots.images({"left": PHOTO.image, "right": PHOTO.image[:, ::-1]}, credit="Pictures: mine")
     assert (figure.axes[1].images[0].get_array() == PHOTO.image[:, ::-1]).all() and "Pictures: mine" in tidy(figure)
