@@ -66,10 +66,9 @@ def added(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return request.param
 
 
-def with_loss(loss: str, /, config: RunConfig | None = None, **changes: Any) -> RunConfig:
-    config = config or recipes.smoke()
-    starts = {f"objectives.{o}.start": 0.0 for o in config.objectives}
-    return config.replace({f"objectives.{loss}.weight": 0.5, **starts, **changes})
+def with_loss(loss: str, /, **changes: Any) -> RunConfig:
+    starts = {f"objectives.{o}.start": 0.0 for o in recipes.smoke().objectives}
+    return recipes.smoke().replace({f"objectives.{loss}.weight": 0.5, **starts, **changes})
 
 
 def batch_of(config: RunConfig) -> dict[str, Any]:
@@ -93,25 +92,22 @@ def test_an_added_loss_has_its_gradient_row_and_a_head_with_the_new_heads_rate_a
     language = {module for module in row if module.startswith("language")}
     # the paper's stop is before the language encoder of which_of_two
     expected = {"uniformity": {"vision"}, "length": language, "which_of_two": {"vision", "fusion"}}
-    reached = {module for module, norm in row.items() if norm is not None}
-    assert reached == expected[added] | {f"{added.upper()} head"}
-    named = {id(p): name for name, p in model.named_parameters()}
-    scales = {named[id(p)]: g["scale"] for g in parameter_groups(model, config.train) for p in g["params"]}
-    heads = [name for name in scales if name.startswith(f"objectives.{added}.")]
-    assert heads and {scales[name] for name in heads} == {config.train.head_lr_scale}
+    assert {m for m, norm in row.items() if norm is not None} == expected[added] | {f"{added.upper()} head"}
+    own = {id(p) for p in model.objectives[added].parameters()}
+    scales = {g["scale"] for g in parameter_groups(model, config.train) for p in g["params"] if id(p) in own}
+    assert scales == {config.train.head_lr_scale}
     same = model.state_dict()
     assert all(torch.equal(value, same[name]) for name, value in without.state_dict().items()), "no other weight moves"
 
 
 def test_it_trains_is_ablated_by_name_and_has_its_curve(added: str, tmp_path) -> None:
     config = with_loss(added, name="added", **{"train.steps": 3, "train.validate_every": 3})
-    records = list(pretrain(config, tmp_path))
-    stream = ADDED[added].streams[0]
-    assert all(f"{stream}/{added}" in record for record in records) and f"validation/{stream}/{added}" in records[-1]
+    records, loss = list(pretrain(config, tmp_path)), f"{ADDED[added].streams[0]}/{added}"
+    assert all(loss in record for record in records) and f"validation/{loss}" in records[-1]
     titles = [axes.get_title(loc="left") for axes in plots.learning_curves(records, config).axes]
     assert any(title.startswith(added.upper()) for title in titles), titles
     ablated = config.replace({**recipes.ablations()[f"no_{added}"], "name": "ablated"})
-    assert f"{stream}/{added}" not in next(pretrain(ablated, tmp_path))
+    assert loss not in next(pretrain(ablated, tmp_path))
     assert Run.open(tmp_path / "added" / "seed0").model().objectives[added] is not None
 
 
@@ -128,33 +124,23 @@ def test_losses_that_cannot_be_are_refused_before_anything_is_made(tmp_path) -> 
     without, few = ({n: config.objectives[n] for n in names} for names in (("mlm", "itm"), ("mlm", "itc")))
     with pytest.raises(ConfigError, match=r"objectives.itm: reads contrastive features.*add objectives.itc"):
         build(RunConfig(model=config.model, data=config.data, objectives=without))
-    assert "itm" in config.flow.text_gradient, "a scale may be of a loss that is not there"
     assert {*build(RunConfig(model=config.model, data=config.data, objectives=few)).objectives} == {*few}
 
 
-@pytest.fixture
-def conv(monkeypatch: pytest.MonkeyPatch) -> RunConfig:
+def test_another_vision_encoder_trains_resumes_is_probed_traced_and_explained(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(VISION_ENCODERS, "conv", ConvEncoder)  # the one line
-    return recipes.smoke().replace({"name": "conv", "model.vision.encoder": "conv", "train.probe_every": 2})
-
-
-def test_another_vision_encoder_trains_resumes_and_is_probed(conv: RunConfig, tmp_path) -> None:
-    config = conv.replace({"train.steps": 4, "train.save_every": 2})
+    steps = {"train.steps": 4, "train.save_every": 2, "train.probe_every": 2}
+    config = recipes.smoke().replace({"name": "conv", "model.vision.encoder": "conv"} | steps)
     list(islice(pretrain(config, tmp_path), 2))
     assert [r["step"] for r in pretrain(config, tmp_path)] == [2, 3]
     run = Run.of(config, tmp_path)
-    assert run.done and isinstance(run.model().vision, ConvEncoder)
     assert [r["step"] for r in run.probes()] == [0, 2, 4] and len(run.probes()[-1]["cka"]["vision"]) == 2
-
-
-def test_another_vision_encoder_is_traced_and_explained_by_what_it_has(conv: RunConfig) -> None:
-    model, data = build(conv).eval(), dataset(conv)
-    scene, tokenizer = data.world.scene("test", 1), data.tokenizer()
+    model, tokenizer, scene = run.model(), run.tokenizer(), dataset(config).world.scene("test", 1)
     seen = trace(model, tokenizer, scene.image, scene.text, target="itm")
     assert set(seen.maps) == {"language", "fusion", "cross"} and len(seen.states["vision"]) == 3
     inputs = make_inputs(model, tokenizer, scene.image, scene.text)
     assert attribute(inputs, "integrated gradients").patches.abs().sum() > 0
     with pytest.raises(ConfigError, match="attention"):
         attribute(inputs, "rollout")
-    table = gradient_table(Pretraining(model, conv), batch_of(conv))
+    table = gradient_table(Pretraining(model, config), batch_of(config))
     assert table.norms["itc"]["vision"] > 0 and table.norms["mim"]["vision mask token"] > 0

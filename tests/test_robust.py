@@ -1,6 +1,5 @@
 """A shell that is not UTF-8: nothing that is printed, written or read fails for a character."""
 
-import json
 import os
 import pty
 import subprocess
@@ -10,9 +9,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
-from xfm import recipes
-from xfm.train import Run
 
 SCRIPT = """
 import sys
@@ -71,8 +67,4 @@ def test_an_ascii_terminal(tmp_path: Path) -> None:
     assert rb"xfm: name = 'pr\udcc3\udcbcfung': must be the name of a folder in printable characters" in shown
     assert b"set PYTHONUTF8=1" in shown and b"Traceback" not in shown and [p.name for p in root.iterdir()] == ["smoke"]
 
-    config = recipes.get("smoke").replace({"train.steps": 3, "train.warmup": 1})
-    finished = Run.of(config, root)
-    assert finished.done and len(finished.metrics()) == 3
-    assert json.loads((finished.folder / "evaluation.json").read_text("utf-8"))
-    assert "–" in (finished.folder / "report.html").read_text("utf-8"), "files are UTF-8 everywhere"
+    assert "–" in (root / "smoke/seed0/report.html").read_text("utf-8"), "files are UTF-8 everywhere"
