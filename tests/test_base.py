@@ -17,9 +17,8 @@ from xfm.base import numbers, seeding
 from xfm.base.progress import Progress
 from xfm.base.strings import parse_json, printable, shown
 
+
 # ---- text from elsewhere: nothing moves a cursor, floods a screen or ends in a traceback
-
-
 @given(st.text(st.characters(codec=None)))
 @example("\x1b[31mred")
 @example("\u202egnp.exe")

@@ -1,9 +1,11 @@
 """The command `xfm`, as a shell meets it."""
 
+import os
 import signal
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 from few import ask_few
 from own_data import glue as write_glue
@@ -20,7 +22,6 @@ from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
 QUICK = ("mlm", "retrieval", "matching", "naming", "grounding")  # tasks
-JOINED = "\nstep 1: MIM joins; the total is not comparable with the steps before"
 
 
 def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(tmp_path, monkeypatch) -> None:
@@ -99,7 +100,9 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
     assert lines[-2] == f"Report: {(folder / 'report.html').as_uri()}"
     assert lines[-1] == "Next: python -m xfm.cli pretrain demo+no_stop_gradient", "no Makefile here"
     assert all(len(line) <= 80 for line in lines if "file://" not in line)
-    assert JOINED in err and "it/s" not in err and "step/s" not in err, "no progress bar where there is no terminal"
+    assert "\nstep 1: MIM joins; the total is" in err and "it/s" not in err and "step/s" not in err, (
+        "no progress bar where there is no terminal"
+    )
     assert printed(f"pretrain smoke {' '.join(BRIEF)} --seed 0") == out
     assert printed("evaluate runs/smoke/seed0").splitlines()[:-1] == lines[:-1]
     assert "image to text (random gallery)" in printed("evaluate runs/smoke/seed0 --all")
@@ -161,3 +164,40 @@ def test_names_reach_the_terminal_as_text(name: str, tmp_path: Path, capsys) -> 
         with pytest.raises(SystemExit) as end:
             main(words)
         assert str(end.value.code).replace("\n", "").isprintable()
+
+
+# ---- a shell that is not UTF-8: nothing that is printed, written or read fails for a character
+SCRIPT = """
+import sys
+from xfm.tasks import evaluation
+from xfm.cli import main
+
+root, name = sys.argv[1:]
+real = evaluation.evaluate
+evaluation.evaluate = lambda *given, **named: real(*given, **{**named, "tasks": "mlm"})  # one task is enough
+brief = "--train.steps 3 --train.validate-every 0 --train.warmup 1"
+main(["pretrain", "smoke", "--all", "--root", root, *brief.split()])
+sys.stdout.reconfigure(encoding="latin-1", errors="strict")
+main(["runs", root])
+main(["pretrain", "smoke", "--name", name, "--root", root])
+"""
+
+
+@pytest.mark.full
+def test_an_ascii_terminal(tmp_path: Path) -> None:
+    """The environment of a bare container or a cron job, with Python's own help against it switched off."""
+    root = tmp_path / "Läufe – 走"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONIO"))}
+    environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = ["-c", '"$@" >printed', "bash", sys.executable, "-c", SCRIPT, str(root), "prüfung"]
+    child = pexpect.spawn("bash", command, cwd=tmp_path, env=environment, timeout=300, dimensions=(24, 120))
+    shown, text = child.read(), (tmp_path / "printed").read_text("ascii")
+    child.close()
+    assert "Report: file:///" in text and "L%C3%A4ufe" in text and "%E8%B5%B0/smoke/seed0/report.html" in text
+    assert "unigram" in text and "gradient; ? no path to the module" in text
+    listed = r"L\udcc3\udca4ufe \udce2\udc80\udc93 \udce8\udcb5\udcb0"  # the names' bytes: nothing else is sure
+    assert f"{tmp_path}/{listed}/smoke/seed0  done  loss" in text
+    assert child.exitstatus == 1 and b"smoke: 100%|###" in shown, shown
+    assert rb"xfm: name = 'pr\udcc3\udcbcfung': must be the name of a folder in printable characters" in shown
+    assert b"set PYTHONUTF8=1" in shown and b"Traceback" not in shown and [p.name for p in root.iterdir()] == ["smoke"]
+    assert "–" in (root / "smoke/seed0/report.html").read_text("utf-8"), "files are UTF-8 everywhere"

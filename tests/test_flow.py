@@ -1,6 +1,7 @@
 """The flow: the stop and its doses, the four targets of masked image modelling, and objectives that leave one another
 alone."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,13 @@ def keyword(changes: dict) -> dict:
 
 def losses(p: Pretraining, on: tuple[str, ...] = ALL, training: bool = False) -> dict[str, Tensor]:
     return p.train(training)(batches.batch(p.config), on, KEY)[0]
+
+
+def reached(p: Pretraining) -> dict[str, set[bool]]:
+    """Loss of a stream -> whether parameters of the text encoder are on its path."""
+    made, own = losses(p), list(p.model.text.parameters())
+    grad = partial(torch.autograd.grad, inputs=own, retain_graph=True, allow_unused=True)
+    return {name: {g is not None for g in grad(loss)} for name, loss in made.items() if loss.requires_grad}
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +71,6 @@ def test_a_dose_scales_the_text_gradient_and_nothing_else(objective: str, share:
     assert any(g is not None and g.any() for n, g in whole.items() if n.startswith("text."))
 
 
-def reached(p: Pretraining) -> dict[str, set[bool]]:
-    """Loss of a stream -> whether parameters of the text encoder are on its path."""
-    own = list(p.model.text.parameters())
-    grads = {name: torch.autograd.grad(loss, own, retain_graph=True, allow_unused=True)
-             for name, loss in losses(p).items() if loss.requires_grad}  # fmt: skip
-    return {name: {g is not None for g in of} for name, of in grads.items()}
-
-
 def test_the_stop_leaves_no_path_from_a_fusion_loss_to_the_text_encoder(published, plain) -> None:
     """And without it every text loss reaches all of it."""
     for p, stopped in ((published, ("itm", "imlm", "bbp", "mim")), (plain, ("mim",))):
@@ -85,7 +85,6 @@ def test_where_the_config_says_nothing_the_losses_of_the_fusion_encoder_are_stop
 
 @pytest.mark.parametrize("changes", [{}, {"data__fusion_batch": 2}, keyword(NO_STOP)])
 def test_no_graph_is_recorded_of_a_text_whose_gradient_is_stopped(changes: dict) -> None:
-    """Nor of a picture that is only a target."""
     p, open_ = batches.pretraining(**changes), changes == keyword(NO_STOP)
     flow = p.flow(batches.batch(p.config), "pairs", ALL, KEY)
     assert flow.text.requires_grad and flow.masked_text.requires_grad == open_
@@ -130,18 +129,14 @@ def test_every_encoder_pass_is_made_once_and_only_if_asked_for() -> None:
 
 
 # --- what masked patches must predict
-
-
 def test_the_papers_target_is_the_same_networks_unmasked_output_without_a_gradient(published) -> None:
+    """And a guide's is the guide's; it gets none either."""
     flow = published.eval().flow(batches.batch(published.config), "pairs", ALL, KEY)
     target = flow.mim_target
     assert torch.equal(target.patches, flow.patches) and torch.equal(target.pooled, flow.patches.mean(1))
     assert not target.patches.requires_grad and flow.patches.requires_grad
     (grad,) = torch.autograd.grad(losses(published)["pairs/mim"], flow.model.vision.mask_token)
     assert grad.any()
-
-
-def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
     seen, weight = [], torch.tensor(2.0, requires_grad=True)
     guided = Pretraining(published.model, published.config, lambda image: seen.append(image) or weight * image[:, 0])
     flow = guided.flow({"images": batches.images(guided.config, 3)}, "images", ("mim",), KEY)
@@ -173,8 +168,6 @@ def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -
 
 
 # --- an ablation leaves the others alone
-
-
 @pytest.mark.parametrize("gone", ALL)
 @pytest.mark.parametrize("still", [True, False], ids=["fusion without dropout", "dropout everywhere"])
 def test_removing_an_objective_leaves_the_others_as_they_were(gone: str, still: bool) -> None:

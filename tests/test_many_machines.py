@@ -132,7 +132,6 @@ def task(tmp_path: Path, body: str) -> None:
 
 @pytest.mark.parametrize("status", [0, 143])
 def test_each_task_knows_its_place_and_a_run_that_ends_is_not_queued_again(status, slurm, tmp_path) -> None:
-    """The script asks Slurm to warn it and to queue it again."""
     options = re.findall(r"^#SBATCH (\S+)$", SCRIPT.read_text("utf-8"), re.M)
     assert {"--signal=B:USR1@300", "--requeue"} <= {*options}
     task(tmp_path, f"exit {status}")

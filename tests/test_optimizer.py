@@ -4,6 +4,7 @@ import copy
 import math
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -96,9 +97,7 @@ def give_the_same_gradients(models: list[XFM]) -> None:
             p.grad = grad.clone()
 
 
-def stepped(
-    models: list[XFM], train: TrainConfig, plain: TrainConfig, other: torch.optim.Optimizer, own: float
-) -> None:
+def stepped(models: list[XFM], train: TrainConfig, plain: TrainConfig, other: Any, own: float) -> None:
     """Three steps of the first two models by ours, resumed in between, and of the third by torch's."""
     ours, adamw = make_optimizer(models[0], train), make_optimizer(models[1], plain)
     for step in range(3):
@@ -148,7 +147,6 @@ def in_a_layer(name: str, p: torch.Tensor) -> bool:
 
 @pytest.mark.parametrize("function", ["scaled_dot", "additive"])
 def test_muon_has_the_matrices_of_the_layers_and_adamw_all_else(function: str) -> None:
-    """Additive attention's, a row a head, are no matrix."""
     model = batches.model(batches.config(model__cross_attention=function))
     by = {name: g["optimizer"] for name, g in by_name(model, parameter_groups(model, MUON)).items()}
     matrices = {n for n, p in model.named_parameters() if in_a_layer(n, p) and ".score." not in n}

@@ -64,8 +64,9 @@ def test_a_row_without_a_split_follows_an_equal_picture_that_has_one(tmp_path: P
     wrong = [t for s in splits for t in source.texts(s) if t.startswith("copy") and of[t.split()[-1]] != s]
     assert wrong == ["copy of 5"], "it is said to be for training, though picture 5 is a test"
     assert all(of[str(i)] == splits[i % 3] for i in range(36))
-    both = [f"{n},picture {i},{s}" for i, n in enumerate(names) for s in (("train", "test") if i < 9 else ("train",))]
-    source = FileSource(table(tmp_path, [*both, *(f"copy-{i}.png,copy," for i in range(9))], "image,caption,split"), 48)
+    both = [f"{n},of two,{split}" for n in names[:9] for split in ("train", "test")]
+    copies = [f"copy-{i}.png,copy," for i in range(9)]
+    source = FileSource(table(tmp_path, both + said[9:] + copies, "image,caption,split"), 48)
     assert source.texts("test").count("copy") == 9
 
 
@@ -107,8 +108,6 @@ def test_a_tokenizer_may_be_given(tmp_path: Path) -> None:
 
 
 # ---- augmentation
-
-
 def test_nothing_is_varied_unless_asked_and_never_in_a_test(tmp_path: Path) -> None:
     spec = captions(tmp_path)
     plain, varied = FileSource(spec, 48), FileSource(spec, 48, augment=AugmentConfig(crop=0.4, flip=0.5, colour=0.3))

@@ -34,7 +34,7 @@ LINE, OTHER, FLOW = "return stopped if", "return states if", "tests/test_flow.py
     (LINE, LINE, FLOW, "not once"), ("def mask_tokens(", "def f(", FLOW, "it is in xfm/"),
     (LINE, OTHER, "tests/test_nowhere.py", "no test tests/test_nowhere.py"),
     (LINE, OTHER, f"{FLOW}::test_no", f"no test {FLOW}::test_no"),
-    (LINE, "x", "tests/test_robust.py::test_an_ascii_terminal", "is marked full: mend"),
+    (LINE, "x", "tests/test_cli.py::test_an_ascii_terminal", "is marked full: mend"),
     (LINE, "x", "tests/test_base.py::test_deep_json_is_a_value_error\n! why", "is not marked full"),
 ])  # fmt: skip
 def test_what_no_longer_applies_is_named(old: str, new: str, test: str, said: str) -> None:
@@ -46,11 +46,8 @@ def test_what_no_longer_applies_is_named(old: str, new: str, test: str, said: st
 
 
 def test_the_committed_page_counts_what_the_code_counts_in_recipes_and_styles() -> None:
-    lines = [
-        line.split(" | ")
-        for line in (ROOT / "docs/data-card.md").read_text("utf-8").splitlines()
-        if line.startswith("| ")
-    ]
+    text = (ROOT / "docs/data-card.md").read_text("utf-8")
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     found = {cells[0].strip("| "): [cell.strip(" |") for cell in cells[1:]] for cells in lines}
     columns = [(i, card.counted(recipes.get(name))) for i, name in enumerate(found[""])]
     for column, counts in [*columns, *((i, card.of_style(style)) for i, style in enumerate(styles.STYLES))]:
