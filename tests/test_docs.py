@@ -5,9 +5,9 @@ import contextlib
 import functools
 import json
 import os
+import pickle
 import pkgutil
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -20,9 +20,12 @@ import exercises
 import notebook_cells
 import page_values
 import pytest
+from photographs import photograph
 
 import xfm_widgets
 from xfm import recipes
+from xfm.config import LATER
+from xfm.files.readers import READERS, collected
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -30,7 +33,6 @@ PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "course").glob(
 
 
 # ---- tables and numbers
-
 NUMBER = r"[+−-]?\d+(?:\.\d+)?"
 INTERVAL = re.compile(rf"{NUMBER}(?:\s?%| [a-z]+)? \({NUMBER}(?:\s?%)? to {NUMBER}")
 
@@ -49,7 +51,6 @@ def test_tables_and_numbers_are_those_of_the_results_and_recipes(path: Path) -> 
 @pytest.mark.full
 @pytest.mark.parametrize("name", [name for name in doc_tables.ANSWERED if name != "negatives"])  # of another table
 def test_the_intervals_of_an_answer_are_those_of_its_study(name: str) -> None:
-    """Of an arm's difference, of two arms', of the fraction of a gap, or of a ratio of differences."""
     study, found = page_values.study(name), [(row.low, row.high) for row in page_values.effects(name).itertuples()]
     for (one, other), metric in product(combinations(study.spec.variants, 2), study.spec.primary):
         found += study.contrast({one: 1, other: -1}, metric)[["low", "high"]].itertuples(index=False)
@@ -66,22 +67,18 @@ def test_the_intervals_of_an_answer_are_those_of_its_study(name: str) -> None:
 
 
 def test_every_loss_of_the_demo_has_learnt_and_firm_verdicts_of_views_are_true_where_they_are_given() -> None:
-    demo = doc_tables.benchmark("demo")
+    demo, found = doc_tables.benchmark("demo"), doc_tables.benchmark("presence")
+    held_out = [row for row in demo["held_out"] if row["loss"] != "validation/texts/mlm"]  # of too few texts
     assert demo["fingerprint"] == recipes.demo().fingerprint
-    held_out = {row["loss"]: row for row in demo["held_out"] if row["loss"] != "validation/texts/mlm"}  # of few texts
-    assert len(held_out) == 9 and all(row["value"] < row["level"] for row in held_out.values())
-    found = doc_tables.benchmark("presence")
-    rows = {(row["verdict"], row["where"]): row for row in found["verdicts"]}
-    firm = {key for key in rows if key[0] in ("likely there", "likely not there")}
-    assert {where for _, where in firm} == {f"{form}, OpenMoji" for form in ("the", "a", "no article")}
-    assert all(rows[key]["low"] >= 0.95 for key in firm | {("rejected by ITM", "a true or a false caption")})
+    assert len(held_out) == 9 and all(row["value"] < row["level"] for row in held_out)
+    firm = [row for row in found["verdicts"] if row["verdict"] in ("likely there", "likely not there")]
+    assert {row["where"] for row in firm} == {f"{form}, OpenMoji" for form in ("the", "a", "no article")}
+    assert all(row["low"] >= 0.95 for row in firm)
     script = ROOT / "widgets/xfm_widgets/static/trust_verdict.js"
     assert f"const AGREED = {found['halves']['19 of 20 above']};" in script.read_text("utf-8")
 
 
 # ---- examples
-
-
 BLOCKS = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
 EXTENSIONS = re.split(r"^## ", (ROOT / "docs/extend.md").read_text("utf-8"), flags=re.M)[1:]
 
@@ -121,8 +118,6 @@ def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> No
 
 
 # ---- links and terms
-
-
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
@@ -133,11 +128,6 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.M)
             anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
             assert heading in anchors, f"{page.name}: {target}#{heading}"
-
-
-def test_the_map_shows_every_room_in_its_order() -> None:
-    rooms = re.findall(r"^\| `(\w+)(?:\.py|/)` \|", (ROOT / "docs/architecture.md").read_text("utf-8"), re.M)
-    assert rooms == runpy.run_path(str(ROOT / "scripts" / "house.py"))["ROOMS"]
 
 
 def test_hand_written_pages_are_read_in_an_hour_and_the_readme_in_minutes() -> None:
@@ -153,8 +143,6 @@ def test_hand_written_pages_are_read_in_an_hour_and_the_readme_in_minutes() -> N
 
 
 # ---- names of modules and files
-
-
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMING = ["README.md", "Makefile", "studies/README.md", "studies/decision_rules.md", "studies/relations/README.md"]
 FOLDERS = ("xfm", "widgets", "notebooks", "studies", "benchmarks", "docs", "scripts", "tests")
@@ -187,8 +175,6 @@ def test_modules_and_files_that_a_page_names_are_there(path: Path) -> None:
 
 
 # ---- notebooks
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_is_text_and_short_calls_with_a_place_for_each_scale(path: Path) -> None:
     cells = json.loads(path.read_text("utf-8"))["cells"]
@@ -209,7 +195,6 @@ def test_a_notebook_is_text_and_short_calls_with_a_place_for_each_scale(path: Pa
 
 
 # ---- exercises: each check accepts the solution, and refuses the stub and three typical answers
-
 ALL = exercises.exercises()
 NUMBERS = [*dict.fromkeys(exercise["notebook"] for exercise in ALL)]
 
@@ -223,25 +208,16 @@ def names_of(number: str) -> dict[str, Any]:
     return notebook_cells.run(notebook_cells.needed(cells, code), {})
 
 
-def refused(exercise: dict[str, Any], answer: str) -> str:
-    """What the check says against an answer; "" where it accepts it."""
-    cell = ast.parse(exercises.code(exercise, answer))
-    try:
-        notebook_cells.run([cell], dict(names_of(exercise["notebook"])))
-    except AssertionError as error:
-        assert str(error), "a check without a hint"
-        return str(error)
-    return ""
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("exercise", ALL, ids=[f"{e['notebook']}-{e['ask'][:24]}" for e in ALL])
 def test_a_check_accepts_the_solution_alone(exercise: dict[str, Any], capsys, monkeypatch) -> None:
     monkeypatch.setenv("XFM_SCALE", "smoke")
-    assert refused(exercise, exercise["solution"]) == ""
+    names = names_of(exercise["notebook"])
+    notebook_cells.run([ast.parse(exercises.code(exercise, exercise["solution"]))], dict(names))
     assert capsys.readouterr().out.splitlines()[-1].startswith("Right") and len(exercise["wrong"]) == 3
-    hints = [refused(exercise, answer) for answer in (exercise["stub"], *exercise["wrong"])]
-    assert all(hints), hints
+    for answer in (exercise["stub"], *exercise["wrong"]):
+        with pytest.raises(AssertionError, match=r"."):  # a hint
+            notebook_cells.run([ast.parse(exercises.code(exercise, answer))], dict(names))
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -255,8 +231,6 @@ def test_notebooks_have_the_students_version(number: str) -> None:
 
 
 # ---- the README
-
-
 def block(after: str) -> str:
     return re.findall(r"```python\n(.*?)```", README[README.index(after) :], re.S)[0]
 
@@ -275,3 +249,49 @@ def test_the_readmes_look_inside_and_its_views(tmp_path: Path) -> None:
     assert page.startswith("<!doctype html>") and "CC BY-SA 4.0" in page
     rows = re.findall(r"^\| `(\w+)` \| ", README[README.index("## See it, touch it") :], re.M)
     assert sorted(rows) == sorted(set(xfm_widgets.__all__) - {"View", "figures"}), "the table has every view"
+
+
+# ---- every example of docs/your-own-data.md is read as it stands, in the order of the page
+OWN_DATA = (ROOT / "docs/your-own-data.md").read_text("utf-8")
+SECTIONS = [s for s in re.split(r"^## ", OWN_DATA, flags=re.M)[1:] if "xfm data check" in s and "```" in s]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    for i, name in enumerate(dict.fromkeys(re.findall(r"[\w/]+/\d\.(?:jpg|png)", OWN_DATA))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        photograph(i).resize((120, 80)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=[s.split("\n")[0] for s in SECTIONS])
+def test_an_example_is_read_without_a_complaint(section: str, pictures: Path, monkeypatch) -> None:
+    monkeypatch.chdir(pictures)
+    specs = []
+    for language, path, block in BLOCKS.findall(section):
+        if path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(block, "utf-8")
+        elif language == "python":
+            if "datasets" in block:
+                pytest.importorskip("datasets")
+            try:
+                exec(block, {})
+            except pickle.PicklingError:  # of a fingerprint, where datasets 5.2 does not know the Python or the pyarrow
+                monkeypatch.setattr("datasets.fingerprint.Hasher.hash", lambda *_: "0" * 16)
+                exec(block, {})
+        else:
+            specs += re.findall(r"^xfm data check (\S+)$", block, re.M)
+    assert len(specs) == 1
+    records, problems = collected(specs[0])
+    assert records and not problems and all(record.captions or record.phrases or record.picture for record in records)
+    assert all(record.picture is None or record.picture.read() for record in records)
+
+
+def test_every_format_has_an_example_and_every_field_a_place() -> None:
+    specs = re.findall(r"^xfm data check (\S+)$", OWN_DATA, re.M)
+    shown = {spec.split(":")[0] if ":" in spec else spec.split(".")[-1] for spec in specs}
+    assert shown - {"tar"} | {"shards", "tsv"} == set(READERS) and "tar" in shown, "a TSV reads as a CSV"
+    of_the_drawn_world = {"styles", "relation_negatives"}
+    assert all(f"`data.{field}`" in OWN_DATA for field in {*LATER["data"]} - of_the_drawn_world)

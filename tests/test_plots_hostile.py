@@ -179,9 +179,6 @@ def test_texts_become_drawable_and_short(text: str) -> None:
     assert ElementTree.fromstring(plots.bars({f"0 {text}": 1.0}, "x").bytes("svg")) is not None
 
 
-# ---- pictures and numbers
-
-
 NUMBERS = {
     "complex": np.eye(8) + 1j,
     "text": np.full((8, 8), "a"),
@@ -205,9 +202,6 @@ def test_what_are_no_numbers_is_refused_by_name(form: str) -> None:
     for said, draw in refused.items():
         with pytest.raises(ConfigError, match=said):
             draw()
-
-
-# ---- files
 
 
 def test_a_saved_figure_is_whole_or_the_old_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
