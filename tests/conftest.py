@@ -36,18 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop("XFM_CACHE"), ignore_errors=True))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a GPU run where one is."""
-    of_a_gpu = [item for item in items if item.get_closest_marker("cuda")]
-    if of_a_gpu and not _has_cuda():
-        for item in of_a_gpu:
-            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda"):
+        import torch  # late: most runs need not wait for it
 
-
-def _has_cuda() -> bool:
-    import torch  # late: most runs need not wait for it
-
-    return torch.cuda.is_available()
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device on this machine")
 
 
 def pytest_unconfigure() -> None:

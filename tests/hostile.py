@@ -33,8 +33,6 @@ STRINGS: dict[str, str] = {
     "path": "../../../etc/passwd",
     "json": '{"a": [1, null}], "__proto__": {"x": 1}}',
     "prototype": "__proto__",
-    "constructor": "constructor",
-    # what moves a cursor, or cannot be seen
     "ansi": "\x1b[31mred\x1b[2J\x1b]0;title\x07",
     "c1 control": "\x9b2J\x85\x90",
     "nul": "a\0b",

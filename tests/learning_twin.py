@@ -102,8 +102,6 @@ class Twin:
         self.frozen = {n: p.detach().clone() for n, p in self.p.items() if n.startswith("vision.")}
         self.adam = torch.optim.Adam([*self.p.values()] or [torch.zeros(1)], betas=(0.9, 0.98), eps=1e-6)
 
-    # ---- draws
-
     def batch(self) -> dict[str, Any]:
         key, sprites = (self.seed, self.done), self.sprites
         below, scenes = generator(*key, PAIRS), dict[Any, Any]()
@@ -129,8 +127,6 @@ class Twin:
             "spoken": spoken,
             "texts": hide(spoken, texts),
         }
-
-    # ---- model
 
     def linear(self, x: Tensor, name: str, p: Any = None) -> Tensor:
         p = p or self.p
@@ -185,8 +181,6 @@ class Twin:
         hidden = states.flatten(0, 1)[torch.tensor(at)]
         hidden = self.norm(F.gelu(self.linear(hidden, f"{name}.dense")), f"{name}.norm")
         return F.cross_entropy(hidden @ self.p[table].T + self.p[f"{name}.bias"][0], torch.tensor(ids.reshape(-1)[at]))
-
-    # ---- losses
 
     def losses(self, stopped: bool, guidance: str) -> dict[str, Tensor]:
         b, own = self.batch(), [*range(BATCH)]

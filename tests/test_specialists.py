@@ -15,7 +15,7 @@ from xfm.data.streams import Streams
 from xfm.diagnostics.gradient_table import gradient_table
 from xfm.lab import Lab
 from xfm.model.batch import normalise
-from xfm.objectives import OBJECTIVES, Pretraining, build, losses_by_stream
+from xfm.objectives import Pretraining, build, losses_by_stream
 from xfm.published.export_checkpoint import export_checkpoint
 from xfm.recipes.specialists import SPECIALISTS, parameters
 from xfm.tasks.world import retrieval
@@ -29,13 +29,6 @@ TRAINED = {  # by stream, and the encoders that change
 }
 
 
-def test_parameters_are_those_of_the_model() -> None:
-    unread = {"smoke": "none", "smoke+clip_like": "none", "smoke+bert_like": "vision", "smoke+beit_like": "text"}
-    for name, encoder in unread.items():
-        named = build(recipes.get(name)).named_parameters()
-        assert parameters(recipes.get(name)) == sum(p.numel() for n, p in named if not n.startswith(f"{encoder}."))
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("recipe", recipes.RECIPES)
 def test_sizes(recipe: str) -> None:
@@ -47,7 +40,6 @@ def test_sizes(recipe: str) -> None:
         assert old.width // old.heads == new.width // new.heads and old.depth <= new.depth <= 2 * old.depth
         assert getattr(config.model, other) == getattr(whole.model, other) and config.model.fusion_depth == 0
         assert config.model.init_std**2 * new.width == pytest.approx(whole.model.init_std**2 * old.width)
-    assert recipes.get(f"{recipe}+fused").model == whole.model
     dual = recipes.get(f"{recipe}+clip_like")
     assert parameters(dual) == pytest.approx(parameters(whole), rel=0.002), "as many as X-FM"
     assert (dual.model.text.width, dual.model.vision.width) == (whole.model.text.width, whole.model.vision.width)
@@ -58,8 +50,7 @@ def test_neither_technique_is_in_the_fused_one() -> None:
     """Also of a loss that the config says nothing of, whose own scale is 0."""
     whole, config = recipes.demo(), recipes.get("demo+fused")
     assert set(config.flow.text_gradient.values()) == {1.0} and config.flow.mim_target == "pixels"
-    assert config.objectives == whole.objectives and config.data == whole.data
-    assert set(config.objectives) == set(OBJECTIVES)
+    assert (config.objectives, config.data, config.model) == (whole.objectives, whole.data, whole.model)
     silent = recipes.fused(recipes.smoke().replace({"flow": FlowConfig(text_gradient=Table())}))
     assert {loss for loss, scale in silent.flow.text_gradient.items() if scale == 1.0} == {"itc", "itm", "imlm", "bbp"}
 
@@ -67,34 +58,29 @@ def test_neither_technique_is_in_the_fused_one() -> None:
 def test_a_warm_start_that_would_train_nothing_is_left_out_or_refused() -> None:
     starts = {name: recipes.get(f"study+{name}").init_from for name in SPECIALISTS}
     assert starts == {"bert_like": "stage1:text", "beit_like": "", "clip_like": "", "fused": "stage1:text"}
-    for name in SPECIALISTS:
-        require_trainable(recipes.get(f"study+{name}"))
     with pytest.raises(ConfigError, match="init_from = 'stage1': must be '': none of itc is learnt before the others"):
         require_trainable(recipes.get("demo+clip_like+stage1"))
     alone = recipes.smoke().replace({"model.fusion_depth": 0})
     with pytest.raises(ConfigError, match=r"model.fusion_depth = 0: must be at least 1, or itm, imlm, bbp at weight 0"):
         build(alone)
-    off = {f"objectives.{loss}.weight": 0.0 for loss in ("itm", "imlm", "bbp")}
-    assert build(alone.replace(off)).config.fusion_depth == 0
 
 
 @pytest.mark.parametrize("name", SPECIALISTS)
-def test_what_is_trained(name: str, tmp_path: Path) -> None:
-    changes = {"train.steps": 2, "train.warmup": 1, "train.save_every": 2, "train.validate_every": 2}
+def test_what_is_trained_and_what_counts_as_a_parameter(name: str, tmp_path: Path) -> None:
     off = {f"objectives.{o}.start": 0.0 for o in recipes.get(f"smoke+{name}").objectives}
-    config = recipes.get(f"smoke+{name}").replace({**changes, **off})
-    streams, encoders = TRAINED[name]
+    config, (streams, encoders) = recipes.get(f"smoke+{name}").replace(SHORT | off), TRAINED[name]
     assert streams is None or losses_by_stream(config) == streams
     list(pretrain(config, tmp_path))
-    (folder,) = (path.parent for path in tmp_path.rglob("config.json"))
-    before, after = build(config).state_dict(), Run.open(folder).model().state_dict()
+    before, after = build(config).state_dict(), Run.of(config, tmp_path).model().state_dict()
     moved = {n.split(".")[0] for n, w in after.items() if not torch.equal(w, before[n]) and w.abs().sum() > 0}
     assert moved & {"text", "vision", "fusion"} == encoders
+    unread = {"bert_like": "vision.", "beit_like": "text."}.get(name, "none")
+    named = build(config).named_parameters()
+    assert parameters(config) == sum(p.numel() for n, p in named if not n.startswith(unread))
 
 
-DUAL = recipes.get("smoke+clip_like").replace(
-    {"train.steps": 4, "train.warmup": 1, "train.save_every": 2, "train.validate_every": 2, "train.probe_every": 2}
-)
+SHORT = {"train.steps": 4, "train.warmup": 1, "train.save_every": 2, "train.validate_every": 2}
+DUAL = recipes.get("smoke+clip_like").replace(SHORT | {"train.probe_every": 2})
 
 
 @pytest.fixture(scope="module")
@@ -125,19 +111,21 @@ def test_a_dual_encoder_is_traced_in_both_towers_and_its_gradients_have_their_ta
     assert not traced.maps["language"].weights.triu(1).any(), "no token sees one after it"
     batch = Streams(DUAL, dual.tokenizer, "validation")[DUAL.train.steps]
     (norms,) = gradient_table(Pretraining(dual.model, DUAL), batch).norms.values()
-    layers = {f"language layer {i}" for i in range(DUAL.model.text.depth)}
-    assert set(norms) == {"language embeddings", *layers, "vision", "vision mask token", "ITC head"}
     assert norms.pop("vision mask token") is None and all(norm and norm > 0 for norm in norms.values())
 
 
-def test_a_dual_encoder_is_explained_by_every_method(dual: Lab) -> None:
+def test_a_dual_encoder_is_explained_by_every_method_and_evaluated_without_a_fusion_encoder(dual: Lab, monkeypatch):
     inputs = dual.inputs(dual.scene(0), target="itc")
-    assert inputs.reads == {"language": len(inputs.pieces) - 1, "vision": None}
     for method in (name for name in explain.METHODS if name not in ("shapley", "gradient shap", "smoothgrad")):
         assert explain.attribute(inputs, method).patches.isfinite().all(), method
+    monkeypatch.setattr(retrieval, "SIZE", 12)
+    results = dual.evaluate(["retrieval", "naming"])
+    assert {r.condition for r in results if "gallery" not in r.task} == {"", "ITC", "ITC, shuffled pairs"}
+    with pytest.raises(ConfigError, match=r"^task 'grounding' needs the head of bbp; the model has itc"):
+        dual.evaluate(["grounding"])
 
 
-@pytest.mark.parametrize(("place", "fill"), [("vision", "mean"), ("language", "zero"), ("vision", "zero")])
+@pytest.mark.parametrize(("place", "fill"), [("vision", "mean"), ("language", "zero")])
 def test_a_dual_encoders_heads_can_be_ablated(dual: Lab, place: str, fill: Any) -> None:
     inputs, name = dual.inputs(dual.scene(0), target="itc"), dual.model.stacks[place].attention(place, 0)
     module: Any = dual.model.get_submodule(name)
@@ -153,18 +141,6 @@ def test_a_dual_encoders_heads_can_be_ablated(dual: Lab, place: str, fill: Any) 
             module.out_proj.weight.copy_(kept)
 
 
-def test_a_dual_encoder_is_evaluated_without_the_rows_of_a_fusion_encoder(
-    dual: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retrieval, "SIZE", 12)
-    results = dual.evaluate(["retrieval", "naming"])
-    assert {r.condition for r in results if "gallery" not in r.task} == {"", "ITC", "ITC, shuffled pairs"}
-    assert {r.task for r in results} >= {"naming", "image to text", "text to image"}
-    for task, head in {"grounding": "bbp", "imlm": "imlm", "mlm": "mlm"}.items():
-        with pytest.raises(ConfigError, match=f"^task '{task}' needs the head of {head}; the model has itc"):
-            dual.evaluate([task])
-
-
 def test_a_dual_encoder_is_written_as_open_clips(dual: Lab, tmp_path: Path) -> None:
     export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")
     open_clip.add_model_config(tmp_path / "xfm-dual.json")
@@ -176,11 +152,5 @@ def test_a_dual_encoder_is_written_as_open_clips(dual: Lab, tmp_path: Path) -> N
         image, text, scale = clip(picture, torch.tensor([ids + [1] * (length - len(ids))]))
     assert traced.scores["itc"] == pytest.approx((image * text).sum().item(), abs=1e-6)
     assert scale.item() == pytest.approx(1 / dual.model.contrastive.temperature.item())
-    for name, said in (
-        ("other.json", r"another name, as clip\.pt"),
-        ("xfm-dual.pt", r"^out = .*not there yet"),
-        ("xfm-dual.bin", r"^out = .*json, for the config, is there"),
-    ):
-        with pytest.raises(ConfigError, match=said):
-            export_checkpoint(dual.run.folder, tmp_path / name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["xfm-dual.json", "xfm-dual.pt"]
+    with pytest.raises(ConfigError, match=r"^out = .*not there yet"):
+        export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")

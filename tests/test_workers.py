@@ -104,7 +104,6 @@ def test_where_a_fork_is_not_safe_they_are_threads_if_they_may_be(no_fork: None)
 
 
 def test_one_core_or_a_process_that_may_have_no_children_does_it_itself(two_cores: None) -> None:
-    """As the workers of a Dask cluster."""
     ended = [*side_by_side([where] * 3, cores=1)]
     assert [i for i, _ in ended] == [0, 1, 2] and {answer[0] for _, answer in ended} == {HERE}
     assert [*side_by_side([])] == []
