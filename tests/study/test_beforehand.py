@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from study.conftest import PRIMARY, TINY, edited, tiny
+from study.conftest import PRIMARY, TINY, edited, tiny, without
 
 from xfm.config import ConfigError
 from xfm.report import sentences
@@ -23,10 +23,6 @@ SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 
 def planned(**other) -> Spec:
     return Study("s", "smoke", ["xfm", "no_mim"], range(4), PRIMARY, **PLAN | other).spec
-
-
-def legend(study: Study) -> list[str]:
-    return [text.get_text() for text in study.figure("effects", NAMING).legends[0].get_texts()]
 
 
 def test_a_plan_goes_to_json_and_back_and_its_hash_is_of_what_is_said():
@@ -80,7 +76,6 @@ def test_step_0_is_kept_of_what_others_are_compared_with(tmp_path, measuring):
     levels = study.levels().query("level == 'step 0'")[["variant", "seed", "value"]]
     assert levels.to_numpy().tolist() == [["xfm", seed, 0.5] for seed in (3, 4, 5)]
     assert study.effects()["step_0"].tolist() == [0.5] and len(study.results()) == 6, "no rows of theirs"
-    assert len(study.results()) == 6, "no rows of theirs"
 
 
 @pytest.mark.full
@@ -94,17 +89,7 @@ def test_the_untrained_model_is_measured_as_the_trained_one(tmp_path):
     assert began.to_dict() == pytest.approx(ended.to_dict(), rel=1e-4)
 
 
-def test_gates_are_in_the_order_in_which_primary_metrics_are_named(invented):
-    study = invented({"no_stop_gradient": 0.7, "no_guidance": 0.1}, gatekeeping=True)
-    first = study.effects().query("role == 'primary'")
-    p, adjusted = (first[name].to_numpy().reshape(3, 2).T for name in ("p", "p_holm"))
-    assert pytest.approx(gatekeeping(p)) == adjusted
-    assert set(first["judged_by"]) == {"gatekeeping"} and study.spec.tests == 2
-    assert ((first["p_holm"] <= 0.05) == first["verdict"].isin(["better", "worse"])).all()
-    assert "differs (p ≤ 0.05 through the gates)" in legend(study) and "Holm" not in study.report().read_text("utf-8")
-
-
-def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equal(invented):
+def test_gates_are_in_the_order_of_the_primary_metrics_and_behind_one_that_is_shut_nothing_is_tested(invented):
     """However large the difference there: 0.7 standard deviations here, where the first metric's is none."""
     study = invented({"no_stop_gradient": 0.7, "no_guidance": 0.7}, gatekeeping=True, margins={NAMING: 0.1})
     of_xfm = study.results().query("variant == 'xfm' and metric == @LOSS").set_index("seed")["value"]
@@ -114,37 +99,37 @@ def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equ
         return row | moved if row["variant"] == "no_guidance" and "level" not in row else row
 
     edited(study, alike)
-    table = study.effects().set_index(["variant", "metric"])
-    shut, verdicts = table.loc["no_guidance"], table["verdict"]
+    first = study.effects().query("role == 'primary'")
+    p, adjusted = (first[name].to_numpy().reshape(3, 2).T for name in ("p", "p_holm"))
+    assert pytest.approx(gatekeeping(p)) == adjusted and study.spec.tests == 2
+    assert ((first["p_holm"] <= 0.05) == first["verdict"].isin(["better", "worse"])).all()
+    verdicts = first.set_index(["variant", "metric"])["verdict"]
     assert [*verdicts["no_guidance"][[*PRIMARY]]] == ["no difference shown", SHUT, SHUT]
-    assert shut.loc[NAMING, "low"] > 0, "an interval without zero"
     assert verdicts["no_stop_gradient", NAMING] == "better"
     (said,) = [s for s in sentences.conclusions(study.effects()) if s.startswith(f"no_guidance − xfm on {NAMING}")]
     assert SHUT in said and "would be detected" not in said and SHUT in study.to_markdown()
+    without(study, "no_stop_gradient", LOSS)  # as a specialist that is not asked it
+    verdicts = study.effects().set_index(["variant", "metric"])["verdict"]
+    assert ("no_stop_gradient", LOSS) not in verdicts and verdicts["no_stop_gradient", NAMING] == SHUT
 
 
 def test_margins_are_tested_and_said(invented):
     study = invented(SHIFT, margins={NAMING: 0.01}, detectable={NAMING: 0.02})
-    table = study.effects().set_index(["variant", "metric"])
-    alone = study.equivalence(NAMING)
-    for variant in SHIFT:
-        row = table.loc[(variant, NAMING)]
-        assert row["p_equivalent"] == pytest.approx(alone.loc[variant, "p"])
-        assert (row["equivalent"] == "yes") == alone.loc[variant, "equivalent"]
-        assert (row["margin"], row["stated"]) == (0.01, 0.02)
-    assert set(table.xs(LOSS, level="metric")["equivalent"]) == {""}
+    table = study.effects().set_index(["metric", "variant"])
+    rows, alone = table.loc[NAMING], study.equivalence(NAMING).loc[table.loc[NAMING].index]
+    assert rows["p_equivalent"].tolist() == pytest.approx(alone["p"].tolist())
+    assert (rows["equivalent"] == "yes").tolist() == alone["equivalent"].tolist()
+    assert (rows[["margin", "stated"]] == [0.01, 0.02]).all(axis=None) and {*table.loc[LOSS, "equivalent"]} == {""}
     said = [s for s in sentences.conclusions(study.effects()) if "TOST" in s]
     assert len(said) == 2 and sum(" Equivalent within ±1.00 points (TOST, p " in one for one in said) == 1
 
 
 def test_at_the_floor_no_effect_is_claimed(invented, tmp_path):
     study = invented({"no_stop_gradient": 4.0, "xfm": 1.5}, variants=["xfm", "no_stop_gradient"])
-    table = study.effects()
-    row = table.query("metric == @LOSS").iloc[0]
-    assert row["p_holm"] <= 0.05 and row["low"] > 0, "it would be an effect"
-    assert row["verdict"] == FLOOR and table.query("metric == @NAMING")["verdict"].iloc[0] == "better"
-    said = [s for s in sentences.conclusions(table) if FLOOR in s]
+    table = study.effects().set_index("metric")
+    assert table.loc[LOSS, "p_holm"] <= 0.05 and table.loc[LOSS, "low"] > 0, "it would be an effect"
+    assert table.loc[LOSS, "verdict"] == FLOOR and table.loc[NAMING, "verdict"] == "better"
+    said = [s for s in sentences.conclusions(study.effects()) if FLOOR in s]
     assert said == [f"{LOSS}: {FLOOR} (unigram, 4.0500 nats), so no effect is claimed."]
-    assert LOSS not in " ".join(sentences.study_abstract(table, 20))
     one = invented({"no_stop_gradient": -4.0, "xfm": 1.5}, variants=["xfm", "no_stop_gradient"], root=tmp_path / "one")
-    assert one.effects().query("metric == @LOSS")["verdict"].iloc[0] == "better", "one variant has left it"
+    assert one.effects().set_index("metric").loc[LOSS, "verdict"] == "better", "one variant has left it"

@@ -9,9 +9,6 @@ import pytest
 import torch
 from study.conftest import TINY, outcome, tiny, without
 
-from xfm import recipes
-from xfm.config import ConfigError
-from xfm.runs import precision
 from xfm.runs.precision import reached
 from xfm.study import Study, StudyError, code_pin, runner, worker
 from xfm.study.code_pin import CodeChanged
@@ -21,8 +18,6 @@ SMALL = {"flow.py": "the stop\n", "train/loop.py": "steps\n", "objectives/mlm.py
          "study/worker.py": "measures\n", "study/spec.py": "plans\n", "plots/charts.py": "bars\n",
          "report/page.html.jinja": "page\n", "pretrained/demo/model.safetensors": "weights",
          "train/__pycache__/loop.cpython-311.pyc": "bytes"}  # fmt: skip
-BROKEN = ["[]", '{"files": {"a": 1}}', '{"files": {}, "unpinned": "x"}', '{"files": {}, "accepted": [{"old": 1}]}',
-          '{"files": {}, "more": 1}', '{"files": {}, "found": [["xfm", "1"]]}']  # fmt: skip
 
 
 @pytest.fixture
@@ -55,12 +50,10 @@ def test_the_hash_is_of_the_sources_that_decide_a_number(package):
 
 
 def test_what_pinned_files_import_is_pinned():
-    """But for the names and the plumbing listed here, which change no number."""
     files = {path for path in code_pin.package_files() if path.endswith(".py")}
-    assert {"flow.py", "objectives/mlm.py", "tasks/result.py", "study/worker.py"} <= files
     assert files >= code_pin._FILES, "every file that is named is there"
-    without = {"plots/curve_records.py", "plots/__init__.py", "study/__init__.py", "study/spec.py", "study/code_pin.py"}
-    without |= {"study/live_progress.py", "study/execute.py"}  # beside results.csv
+    without = {"plots/curve_records.py", "plots/__init__.py", "study/__init__.py", "study/spec.py", "study/code_pin.py",
+               "study/live_progress.py", "study/execute.py"}  # names and plumbing, which change no number  # fmt: skip
     root, missing = code_pin._ROOT, set()
     for path in files:
         for _, name in house.imports((root / path).read_text("utf-8"), ("xfm", *Path(path).parent.parts)):
@@ -84,10 +77,7 @@ def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study,
     grown = tiny("pinned", tmp_path, seeds=[0, 1, 2])
     with pytest.raises(CodeChanged, match=r"xfm/flow.py and xfm/model/xfm.py\. Put the files back.*--accept-code"):
         grown.run()
-    assert issubclass(CodeChanged, StudyError) and study.table.read_text() == before and not grown.failed()
-    assert len(grown.missing()) == 2 and len(grown.effects()) == 1, "what is there is still told"
-    with pytest.raises(ConfigError, match="a reason"):
-        grown.accept_code(" ")
+    assert study.table.read_text() == before and not grown.failed() and len(grown.effects()) == 1, "told as it was"
     old = code_pin.digest(json.loads((study.folder / "code.json").read_text())["files"])
     new = code_pin.digest(code_pin.package_files())
     assert f"accepted: {old} -> {new}" in grown.accept_code("<b>names</b> only")
@@ -97,8 +87,8 @@ def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study,
     assert len(grown.missing()) == 0 and pin and pin.files == code_pin.package_files()
     assert pin.accepted == [change | {"runs": 4, "reason": "<b>names</b> only"}]
     page = grown.report(tmp_path / "report.html").read_text()
-    assert f"After 4 runs the package changed from {old} to {new}" in page
-    assert "<b>names</b>" not in page and "&lt;b&gt;names" in page
+    assert f"After 4 runs the package changed from {old} to {new}" in page and "&lt;b&gt;names" in page
+    assert "<b>names</b>" not in page
 
 
 def test_a_package_that_changes_under_a_running_study_ends_it(study, package, monkeypatch):
@@ -114,7 +104,9 @@ def test_a_package_that_changes_under_a_running_study_ends_it(study, package, mo
         study.run()
 
 
-@pytest.mark.parametrize("text", BROKEN)
+@pytest.mark.parametrize("text", [
+    "[]", '{"files": {"a": 1}}', '{"files": {}, "unpinned": "x"}', '{"files": {}, "accepted": [{"old": 1}]}',
+    '{"files": {}, "more": 1}', '{"files": {}, "found": [["xfm", "1"]]}'])  # fmt: skip
 def test_a_broken_pin_is_named_with_the_way_out(tmp_path, text):
     (tmp_path / "code.json").write_text(text)
     with pytest.raises(StudyError, match=r"code.json: must have files.*Put a good copy back"):
@@ -144,7 +136,6 @@ def test_a_run_says_which_precision_it_had_and_a_job_returns_it(tmp_path, monkey
     for has, native in ((False, "fp32"), (True, "bf16")):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"avx2": True, "avx512_bf16": has})
         assert [*map(reached, ("auto", "native", "fp32", "bf16"))] == ["fp32", native, "fp32", "bf16"]
-    assert recipes.get("study").train.precision in precision.BY_MACHINE
     config = tiny("one", tmp_path).spec.config("xfm", 3).replace({"init_from": "", "train.precision": "native"})
     asks = [Ask("naming", "evaluate")]
     (machine,) = worker.measure(config.to_json(), str(tmp_path / "runs"), asks, str(tmp_path / "told")).machine
@@ -157,8 +148,6 @@ def test_seeds_that_two_machines_share_are_named_but_for_a_precision_that_a_vari
     study = tiny("moved", tmp_path, **native)
     assert "another precision" not in train(study, "bf16")
     without(study, "no_stop_gradient", seed=1)
-    page = train(study, "fp32", "of seed 1 are in another precision")
-    assert "Some runs of seed 1 are in another precision" in page
+    assert "Some runs of seed 1 are in another precision" in train(study, "fp32", "of seed 1 are in another precision")
     study = tiny("asks", tmp_path, **native, variants={"xfm": {}, "narrow": {"train.precision": "fp32"}})
     assert "another precision" not in train(study, "bf16")
-    assert code_pin.precisions(study.spec, study.folder, [("xfm", 0), ("narrow", 0)]) == ["Trained in bf16: 1 run."]

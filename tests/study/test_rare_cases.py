@@ -3,13 +3,13 @@
 import dataclasses
 
 import pytest
-from study.conftest import KNOWN, METRICS, PRIMARY, made_up, without
+from study.conftest import KNOWN, METRICS, PRIMARY, made_up
 
 from xfm.config import ConfigError
 from xfm.report import sentences
 from xfm.study import Study, StudyError, grid
 from xfm.study.admission import admissions
-from xfm.study.study_metrics import SHUT, Metric
+from xfm.study.study_metrics import Metric
 from xfm.study.variants import changes
 
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
@@ -25,14 +25,6 @@ def test_a_primary_metric_of_which_no_direction_is_better_has_no_front_and_the_p
     assert mim in text and "Pareto front" not in text and not sentences.front(study.measurements)
     _, of_mim, *_ = admissions(dataclasses.replace(study.spec, explored=("own",)), tmp_path)
     assert of_mim.why == "has no baseline, or no better direction"
-
-
-def test_what_a_specialist_is_not_asked_opens_no_gate(invented):
-    study = invented({"clip_like": 3.0, "no_mim": 3.0}, gatekeeping=True)
-    without(study, "clip_like", LOSS)
-    verdicts = study.effects().set_index(["variant", "metric"])["verdict"]
-    assert ("clip_like", LOSS) not in verdicts and verdicts["clip_like", NAMING] == SHUT
-    assert verdicts["no_mim", NAMING] in ("better", "worse")
 
 
 def test_a_study_is_loaded_from_within_its_folder_and_a_text_alone_is_a_list_of_one(invented, monkeypatch, tmp_path):

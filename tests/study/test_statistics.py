@@ -36,10 +36,8 @@ def test_the_interval_is_the_paired_t_interval_and_p_not_below_the_smallest(x):
 
 def test_many_pairs_are_drawn_from_and_few_or_equal_ones_have_no_interval():
     x = np.random.default_rng(0).normal(0.3, 1, 40)
-    found = paired(x)
-    assert found.p == pytest.approx(stats.ttest_1samp(x, 0).pvalue, abs=0.01)
-    assert found == paired(x), "the draws are keyed"
-    assert paired(np.linspace(1, 2, 40)).p == pytest.approx(found.p_min)
+    assert paired(x).p == pytest.approx(stats.ttest_1samp(x, 0).pvalue, abs=0.01)
+    assert paired(x) == paired(x), "the draws are keyed"
     for n in range(3):
         found = paired([0.5] * n)
         assert found.n == n and (found.effect == 0.5 if n else math.isnan(found.effect))
@@ -49,9 +47,7 @@ def test_many_pairs_are_drawn_from_and_few_or_equal_ones_have_no_interval():
         assert (found.effect, found.low, found.high) == pytest.approx((value,) * 3)
         assert (found.p, found.detectable) == (p, 0) and math.isnan(found.d)
     assert math.isnan(paired([0.3 - 0.1, 0.2 - 0.0, 0.7 - 0.5]).d), "equal but for rounding"
-    assert detectable(5, 0.05, "sign flips") == math.inf == detectable(8, 0.05 / 8, "sign flips")
-    for x in (np.full(5, 3.0), np.arange(5.0)):
-        assert paired(x, "sign flips").detectable == math.inf
+    assert detectable(5, 0.05, "sign flips") == math.inf == paired(np.arange(5.0), "sign flips").detectable
 
 
 @pytest.mark.parametrize(("d", "n"), [(0.2, 199), (0.5, 34), (0.8, 15)])
@@ -63,8 +59,7 @@ def test_the_detectable_effect_is_the_tables(d, n):
 @pytest.mark.full
 @pytest.mark.parametrize(("tests", "n"), [(1, 3), (1, 6), (3, 8), (9, 10), (24, 12), (8, 16)])
 def test_the_detectable_effect_is_found_in_80_of_100_studies(tests, n):
-    """At the level of every family that Holm's test can decide, and uncorrected; sign flips find less than the t-test
-    does, with few pairs."""
+    """Sign flips find less than the t-test does, with few pairs."""
     level, rng = 0.05 / tests, np.random.default_rng(n)
     x = rng.normal(detectable(n, level), 1, (n, 40_000))
     assert np.mean(stats.ttest_1samp(x, 0).pvalue <= level) == pytest.approx(0.8, abs=0.01)
@@ -112,7 +107,6 @@ def by_hand(p: np.ndarray, alpha: float) -> np.ndarray:
 
 @given(st.lists(st.lists(P, min_size=2, max_size=2), min_size=2, max_size=3), st.floats(0.01, 0.2))
 def test_gates_reject_what_steps_by_hand_reject(p, alpha):
-    """The procedure as it is told: every comparison has alpha / k; what rejects passes it on."""
     assert (gatekeeping(np.array(p)) <= alpha).tolist() == by_hand(np.array(p), alpha).tolist()
 
 
