@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib.text import Annotation, Text
@@ -42,11 +42,10 @@ def test_probabilities_say_how_sure_the_front_is_and_dominance_is_that_of_paired
     values = rng.normal(0, 0.1, (12, 4, 2)) + np.array([[1, 0], [0, 1], [0.98, 0.0], [-1, -1]])
     _, probability, dominated = front(values)
     assert probability[[0, 1, 3]].tolist() == pytest.approx([1, 1, 0], abs=0.35) and probability[1] == 1
-    assert probability[3] == 0 and 0 < probability[2] < 1
+    assert probability[3] == 0 and 0 < probability[2] < 1 and not dominated.diagonal().any()
     assert front(values)[1].tolist() == probability.tolist(), "the draws are keyed"
-    for a, b in itertools.product(range(4), repeat=2):
-        lows = [paired(values[:, a, m] - values[:, b, m]).low for m in range(2)] if a != b else [0]
-        assert dominated[b, a] == all(low > 0 for low in lows)
+    for a, b in itertools.permutations(range(4), 2):
+        assert dominated[b, a] == all(paired(values[:, a, m] - values[:, b, m]).low > 0 for m in range(2))
     _, probability, dominated = front(values[:2])
     assert np.isnan(probability).all() and not dominated.any()
 
@@ -63,8 +62,6 @@ def test_an_interaction_is_what_both_do_beyond_each(invented):
     expected = stats.ttest_1samp(own, 0).confidence_interval(0.95)
     assert tuple(found[["effect", "low", "high"]]) == pytest.approx((own.mean(), *expected))
     assert found["verdict"] == "different" and abs(found["effect"] - 0.7 * METRICS[NAMING][2]) < 0.01
-    simple = study.contrast({"neither": 1, "xfm": -1}, NAMING)["effect"].iloc[0]
-    assert simple == pytest.approx((values["neither"] - values["xfm"]).mean())
     with pytest.raises(ConfigError, match=r"weights\.xfm = nan: must be a finite number"):
         study.contrast({"xfm": math.nan})
 
@@ -95,11 +92,6 @@ def test_what_is_recovered_of_a_difference_and_the_share_of_one_contrast_in_anot
     (row,) = study.share(part, whole, NAMING).to_dict("records")
     above = (values["neither"] - values["no_guidance"]).to_numpy()
     assert (row["share"], row["low"], row["high"]) == pytest.approx(ratio(above, way.to_numpy()))
-    assert set(study.share(part, whole)["metric"]) == set(study.spec.primary)
-    with pytest.raises(ConfigError, match="goal = 'xfm': must be another variant than start"):
-        study.recovered("xfm", "xfm")
-    with pytest.raises(ConfigError, match="whole = 'stop'"):
-        study.share(part, {"stop": 1})
 
 
 @pytest.mark.full
@@ -117,14 +109,12 @@ def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):
     study = invented(TWO, lost=(("no_guidance", 3), ("neither", 4)))
     store.write_failed(study.folder, study.spec, {("no_guidance", 3): "nan"})
     table = study.pareto()
-    assert set(table["n"]) == {9}, "a failed run is there, one that was not made is none"
     rows = table.set_index(["variant", "metric"])
+    assert set(table["n"]) == {9}, "a failed run is there, one that was not made is none"
     assert rows.loc[("neither", NAMING), "effect"] > 0 < rows.loc[("neither", LOSS), "effect"]
     assert rows.loc[("neither", NAMING), "front"] and rows.loc[("xfm", NAMING), "front"], "better here, worse there"
     worse = study.pareto([LOSS, "validation/regions/bbp"]).set_index(["variant", "metric"]).loc[("neither", LOSS)]
     assert not worse["front"] and worse["probability"] == 0 and "xfm" in worse["dominated_by"]
-    with pytest.raises(ConfigError, match="must be two or three"):
-        study.pareto([LOSS])
 
 
 def test_on_what_a_specialist_is_not_asked_it_stands_at_the_baseline(invented):
@@ -154,17 +144,14 @@ def test_mean_ranks_of_a_study_are_by_family(invented):
     assert failed == pytest.approx((9 * means["neither"] + 4) / 10, abs=0.2), "a failed run is last"
 
 
-AXES = [("language", "higher"), ("vision", "lower"), ("both", "higher")]
-
-
 def drawn(places: list[tuple[float, ...]], metrics: int):
     """A figure of variants whose differences on `metrics` axes are `places`."""
     same = {"unit": "", "lacking": False, "baseline": np.nan, "probability": 0.5, "dominated_by": ""}
+    axes = [("language", "higher"), ("vision", "lower"), ("both", "higher")][:metrics]
     rows = [
         {"variant": f"v{i}", "metric": name, "better": better, "front": not i % 2, "effect": at, "mean": at,
          "effect_low": at - 0.3, "effect_high": at + 0.3} | same
-        for i, place in enumerate(places)
-        for (name, better), at in zip(AXES[:metrics], place, strict=False)
+        for i, place in enumerate(places) for (name, better), at in zip(axes, place, strict=False)
     ]  # fmt: skip
     return pareto(pd.DataFrame(rows), "v0", "crowded")
 
@@ -192,23 +179,12 @@ CROWD = [(0.0, 0.0), (-0.67, 0.93), (0.48, -0.4), (-0.43, 0.93), (-1.26, 0.3), (
 @pytest.mark.parametrize("metrics", [2, 3])
 def test_marks_that_a_far_one_presses_together_keep_their_numbers(metrics):
     check(drawn(CROWD, 2), len(CROWD))
-    places = [tuple(0.3 * np.cos([i, i + 1, i + 2])) for i in range(6)]
-    figure = drawn([*places, (60.0, 60.0, 60.0)], metrics)
+    figure = drawn([*(tuple(0.3 * np.cos([i, i + 1, i + 2])) for i in range(6)), (60.0, 60.0, 60.0)], metrics)
     assert all(markers(axes) for axes in figure.axes)
     check(figure, 7)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("metrics", [2, 3])
-@settings(max_examples=12, deadline=None)
-@given(st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=1, max_size=6, unique_by=lambda p: (round(p[0]), p[1])))
-def test_numbers_are_apart_wherever_marks_are(metrics, places):
-    places = [(0.0, 0.0, 0.0), *places]
-    check(drawn(places, metrics), len(places))
-
-
 CASES = json.loads((Path(__file__).parents[2] / "widgets/tests/far.json").read_text("utf-8"))
-SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0, "neither": -0.3, "pixels": 60.0}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["what"])
@@ -221,16 +197,14 @@ def markers(axes) -> list[str]:
 
 
 def test_effects_seeds_and_the_front_have_an_arrow_and_the_numbers(invented):
-    study = invented(SHIFT)
+    study = invented({"no_stop_gradient": 0.7, "no_guidance": 0.0, "neither": -0.3, "pixels": 60.0})
     row = study.effects().set_index(["variant", "metric"]).loc[("pixels", NAMING)]
     near = study.pairs().query("metric == @NAMING and variant != 'pixels'")["difference"].abs().max()
     axes = study.figure("effects", NAMING).axes[0]
     assert max(map(abs, axes.get_xlim())) < 100 * 2 * near < 100 * row["effect"]
     assert markers(axes) == [">"] and axes.get_xlim()[1] in axes.lines[-1].get_xdata()
     assert f"{100 * row['effect']:+.1f} (" in axes.texts[0].get_text()
-    values = study.results().query("metric == @NAMING and variant != 'pixels'")["value"] * 100
-    axes, reach = study.figure("seeds", NAMING).axes[0], values.max() - values.min()
-    low, high = axes.get_xlim()
-    assert markers(axes) == [">"] and values.min() - reach < low < high < values.max() + reach
+    axes = study.figure("seeds", NAMING).axes[0]
+    assert markers(axes) == [">"] and np.ptp(axes.get_xlim()) < 100 * row["effect"]
     front = study.figure("pareto", [LOSS, NAMING]).axes[0]
     assert front.xaxis_inverted() and markers(front) == ["<"], "a loss that is far higher: worse, so to the left"

@@ -52,11 +52,8 @@ def test_a_config_of_a_study_has_one_thread_unless_said_and_asks_what_its_tasks_
 def test_a_grid_is_every_combination_and_is_compared_within_its_cells():
     made, label = grid({FUSION: [0, 0.1], "train.lr": [1e-3, 3e-3, 1e-2]}), f"{FUSION}=0.1, train.lr=0.003"
     assert len(made) == 6 and made[label] == dict.fromkeys(FUSED, 0.1) | {"train.lr": 3e-3}
-    made = grid({"data.texts": [4, 8]}, ["xfm", "no_mim"])
-    assert made["no_mim, data.texts=8"] == NO_MIM | {"data.texts": 8}
-    ours = spec(variants=made)
+    ours = spec(variants=grid({"data.texts": [4, 8]}, ["xfm", "no_mim"]))
     assert ours.references("xfm") == {f"no_mim, data.texts={n}": f"xfm, data.texts={n}" for n in (4, 8)}
-    assert ours.references("xfm, data.texts=4").keys() == made.keys() - {"xfm, data.texts=4"}
     for field, wrong in (("train.lr", []), ("flow.mim_target", "pixels")):
         with pytest.raises(ConfigError, match=re.escape(f"{field} = {wrong!r}: must be a list")):
             grid({field: wrong})
@@ -78,23 +75,18 @@ BROKEN = [
     ({"variants": ["no_mim+objectives.mim.weight=0.5"]}, "sets objectives.mim.weight = 0.0 and 0.5: must set it once"),
     ({"variants": [{"flow.text_gradient.{itm,bbp}": 0.1, "flow.text_gradient.bbp": 1}]}, "text_gradient.bbp = 0.1"),
     ({"variants": ["xfm", {"train.lr": 9e-4}]}, "'xfm' and 'train.lr=0.0009': are the same config"),
-    ({"variants": []}, "variants = {}: must be at least one"),
     ({"variants": [{"train.lrr": 1}]}, r"variant 'train.lrr=1': train.lrr: no such field; did you mean 'lr'\?"),
     ({"variants": ["no_guidance"]}, "variant 'no_guidance': flow.mim_target = 'frozen': must be used with a warm"),
-    ({"recipe": "dmeo"}, "recipe 'dmeo' is unknown; did you mean 'demo'"),
     ({"seeds": []}, "seeds = .*: must be at least one"),
     ({"seeds": [1, 1]}, r"seeds = \[1, 1\]: must be different"),
     ({"primary": list("abcd")}, "primary = .*: must be at most three, one of language, one of vision"),
-    ({"confirmatory": True, "primary": []}, r"primary = \[\]: must be named where confirmatory"),
     ({"tasks": ["namin"]}, "tasks = .*did you mean 'naming'"),
     ({"split": "validation", "confirmatory": True}, "split = 'validation': must be 'test' where confirmatory"),
     ({"margins": {NAMING: 0}}, "margins.naming, accuracy = 0: must be a positive number"),
     ({"admission": {"naming": "xfm"}}, "admission = 'naming': must be one of .*'naming, accuracy'"),
     ({"admission": {NAMING: "xmf"}}, r"admission.*= 'xmf'.*did you mean 'xfm'"),
     ({"changes": {"seed": 5}}, "seed = 5: must be left out"),
-    ({"variants": {"xfm": {}, "b": {"name": 5}}}, "name = 5: must be left out"),
     ({"hypotheses": ["a\nb"]}, r"hypotheses\[0\] = .*one printable line"),
-    ({"marginss": {}}, r"marginss: no such field; did you mean 'margins'\?"),
 ]  # fmt: skip
 
 
@@ -104,32 +96,30 @@ def test_a_broken_spec_says_what_is_wrong(broken, message, tmp_path):
         Study(**{"name": "s", "recipe": "smoke", "variants": ["xfm"], "primary": [NAMING], "root": tmp_path} | broken)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"seeds": 3}, "seeds = 3: must be a list"), ({"variants": {"a": 3}}, "variant = 3: must be a name, or a mapping"),
-    ({"name": "other"}, "name = 'other': must be the folder's, 'stop'"),
-])  # fmt: skip
-def test_a_broken_file_says_what_is_wrong(change, message, tmp_path):
+def test_a_broken_file_says_what_is_wrong(tmp_path):
     (path := tmp_path / "stop" / "spec.json").parent.mkdir()
-    path.write_text(json.dumps(json.loads(spec(name="stop").to_json()) | change))
-    with pytest.raises(ConfigError, match=f"spec.json: {message}"):
-        Study.load(path)
+    for change, message in (
+        ({"seeds": 3}, "seeds = 3: must be a list"), ({"variants": {"a": 3}}, "variant = 3: must be a name, or a mapp"),
+        ({"name": "other"}, "name = 'other': must be the folder's, 'stop'"),
+    ):  # fmt: skip
+        path.write_text(json.dumps(json.loads(spec(name="stop").to_json()) | change))
+        with pytest.raises(ConfigError, match=f"spec.json: {message}"):
+            Study.load(path)
     with pytest.raises(StudyError, match=r"no study here; did you mean 'stop'\?"):
         Study.load(tmp_path / "sotp")
 
 
-VARIANTS = ["xfm", "no_stop_gradient", "neither", "no_guidance+train.lr=0.001", "pixels", "no_mlm"]
-
-
 def test_every_run_is_told_by_its_name_and_no_two_have_one(tmp_path):
     changed = {"changes": {"data.pairs": 6}, "root": tmp_path}
-    study = Study("dose", "smoke+stage1", VARIANTS, seeds=[0, 1], **changed)
-    configs = {f"{v}/{seed}": study.spec.config(v, seed) for v in VARIANTS for seed in (0, 1)}
-    assert readable(configs) == {f"{v}/{seed}": f"smoke {v}, seed {seed}" for v in VARIANTS for seed in (0, 1)}
+    variants = ["xfm", "no_stop_gradient", "neither", "no_guidance+train.lr=0.001", "pixels", "no_mlm"]
+    study = Study("dose", "smoke+stage1", variants, seeds=[0, 1], **changed)
+    configs = {f"{v}/{seed}": study.spec.config(v, seed) for v in variants for seed in (0, 1)}
+    assert readable(configs) == {f"{v}/{seed}": f"smoke {v}, seed {seed}" for v in variants for seed in (0, 1)}
     one = Study("one", "smoke+stage1", ["no_guidance"], seeds=[3], **changed)
     name = readable({"a": one.spec.config("no_guidance", 3)})["a"]  # alone it is told by all that it changes
     assert name.startswith("smoke no_guidance+stage1+") and "data.pairs=6" in name
     study = Study("s", "smoke", ["xfm", "pixels"], seeds=[0], root=tmp_path)
     own = {"smoke/seed0": get("smoke"), "mine+now/seed0": get("smoke").replace({"name": "mine+now"})}
-    runs = {"x": study.spec.config("xfm", 0), "again": study.spec.config("xfm", 0), "p": study.spec.config("pixels", 0)}
-    told = {"x": "smoke xfm, seed 0 (x)", "again": "smoke xfm, seed 0 (again)", "p": "smoke pixels, seed 0"}
-    assert readable(own | runs) == {folder: folder for folder in own} | told and readable({}) == {}
+    runs = {"x": study.spec.config("xfm", 0), "again": study.spec.config("xfm", 0)}
+    told = {"x": "smoke xfm, seed 0 (x)", "again": "smoke xfm, seed 0 (again)"}
+    assert readable(own | runs) == {folder: folder for folder in own} | told
