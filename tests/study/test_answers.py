@@ -1,24 +1,31 @@
-"""What is written before and after a study: metrics that explorations admit, and answers to its hypotheses."""
+"""What explorations admit, answers to hypotheses, the pages of studies: examples run, the data say the same."""
 
 import json
 import re
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from html_page import Page
 from scipy import stats
-from study.conftest import METRICS, PRIMARY, made_up, without
+from study.conftest import METRICS, PRIMARY, made_up
 
+from xfm import recipes
+from xfm.cli import main, parse
+from xfm.cli.results import Study as Command
 from xfm.config import ConfigError
 from xfm.study import Study, StudyError, admission, plan, runner, store, worker
 from xfm.study.conclusions import digest, read
-from xfm.study.study_metrics import Measured, Metric
+from xfm.study.preregistration import read_spec
+from xfm.study.store import read_metrics, read_ngram
+from xfm.study.study_metrics import Measured, Metric, has_ngram
 from xfm.study.worker import Outcome
 
+STUDIES = Path(__file__).parents[2] / "studies"
 ASKED = ("H1: without the stop the loss is higher.", "H2: X-FM names more.")
 WORDS = [("holds", "It is higher by <b>2</b> nats."), ("not decided", "The interval has both signs.")]
-SHIPPED = (Path(__file__).parents[2] / "studies").glob("*/spec.json")
-ASKING = sorted(path for path in SHIPPED if json.loads(path.read_text("utf-8")).get("hypotheses"))
+ASKING = sorted(p for p in STUDIES.glob("*/spec.json") if json.loads(p.read_text("utf-8")).get("hypotheses"))
 SUM = "The stop helps language & nothing else."
 
 
@@ -66,11 +73,8 @@ def test_a_confirmation_is_answered_when_it_is_whole_and_reported_and_a_broken_f
 @pytest.mark.parametrize("path", ASKING, ids=lambda path: path.parent.name)
 def test_shipped_studies_that_confirm_say_what_came_of_their_hypotheses(path):
     study = Study.load(path)
-    if len(study.missing()):
-        assert not (study.folder / "answers.json").exists(), "read before it is whole"
-        return
     found = read(study.folder, study.spec.hypotheses)
-    assert found is not None and found.results == digest(study.results())
+    assert (found is None) if len(study.missing()) else found and found.results == digest(study.results())
 
 
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
@@ -179,14 +183,6 @@ def test_a_plan_says_what_fails_before_anything_is_trained(look, confirm, monkey
     assert re.search(r"admission +none of 5 checks fails, 5 cannot be made before an exploration", text)
 
 
-def test_a_run_that_failed_counts_as_the_worst(look, confirm):
-    study = look(seeds=range(6))
-    without(study, "xfm", seed=5)
-    store.write_failed(study.folder, study.spec, {("xfm", 5): "nan"})
-    row = next(confirm().admission().itertuples())
-    assert row.n == 6 and row.low < 0.3 < row.mean < 0.65, "as far below as its baseline"
-
-
 def test_every_run_is_compared_with_its_own_baseline(look, confirm):
     study = look(seeds=range(3))
     study.table.unlink()
@@ -197,3 +193,79 @@ def test_every_run_is_compared_with_its_own_baseline(look, confirm):
         store.add_results(study.folder, study.spec, ("xfm", seed), rows, 1.0)
     row = next(confirm().admission().itertuples())
     assert row.admitted and row.baseline == pytest.approx(0.55) and row.low > 0.55, "the seeds differ by more"
+
+
+PAGE = (STUDIES.parent / "docs/studies.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
+LOSS, NAMING = "language, loss (nats)", "naming, accuracy"
+
+
+def rows(seed: int, shift: float) -> list[Measured]:
+    noise, unigram = np.random.default_rng([seed, round(100 * shift)]).normal(0, 0.05, 2), ("nats", 6.9, "unigram")
+    return [
+        Measured("language", LOSS, 5.5 + shift + noise[0], 400, Metric("lower", *unigram)),
+        Measured("vision-language", NAMING, 0.5 - shift / 10 + noise[1], 400, Metric("higher", "%", 0.01, "chance")),
+        Measured("language", "language, n-gram, loss (nats)", 5.9, 400, Metric("", *unigram)),
+    ]
+
+
+def played(config: str, root: str, tasks, progress: str, *how: object) -> Outcome:
+    tree = json.loads(config)
+    return Outcome(rows(tree["seed"], 0.2 * tree["flow"]["text_gradient"]["itm"]) if tasks else [], 60.0, [], [], 9.0)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "measure", played)
+    monkeypatch.setattr(worker, "measure_untrained", lambda *_: worker.Untrained(rows(0, 1.0), 9.0))
+    monkeypatch.setattr(plan, "timed_steps", lambda config, root, steps: ([{"seconds": 0.4}] * (steps - 1), None))
+    return tmp_path
+
+
+@pytest.mark.full
+def test_its_examples_run(world, capsys):
+    names: dict = {}
+    for language, block in BLOCKS:
+        if language == "python":
+            exec(compile(block, "docs/studies.md", "exec"), names)
+    confirm, detectable = names["confirm"], names["plan"].detectable
+    assert len(confirm.missing()) == 0 and confirm.spec.kind == "confirmatory"
+    assert detectable["pairs"].tolist() == [6] and (detectable["at_most"] > detectable["detectable"]).all()
+    for words in (shlex.split(line) for language, block in BLOCKS if language == "sh" for line in block.splitlines()):
+        assert words[:3] == ["xfm", "study", "stop"] and isinstance(parsed := parse(words[1:]), Command)
+        if "--slurm" in words:
+            options = ("partition=cpu", "timeout_min=240", "cpus_per_task=1", "mem_gb=4")
+            assert (parsed.slurm, parsed.workers) == (options, 40)
+        elif "--workers" not in words or "--plan" in words:  # two workers would be processes, and train
+            main(words[1:])
+    assert "nothing to accept" in (said := capsys.readouterr().out) and "report.html" in said
+
+
+@pytest.mark.full
+def test_what_the_page_says_of_recipes_and_baselines_is_in_the_studies():
+    runs = json.loads((STUDIES / "warm_start.json").read_text("utf-8"))["runs"]
+    assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])
+    (regime,) = (run["changes"] for run in runs if run["changes"].get("train.steps") == 1500)
+    assert recipes.study().fingerprint == recipes.get("demo+adamw").replace(regime | {"train.steps": 1200}).fingerprint
+    made = json.loads((STUDIES / "ngram.json").read_text("utf-8"))
+    for folder in (path.parent for path in STUDIES.glob("*/baselines.json")):
+        split = made[read_spec(folder).split]
+        assert {*(levels := read_ngram(folder))} == {*filter(has_ngram, read_metrics(folder))} and levels
+        assert levels == pytest.approx({key: split[key] for key in levels}, abs=1e-4)
+
+
+INDEX = (STUDIES / "README.md").read_text("utf-8")
+CONFIRM = {"insulation", "general", "negatives", "guidance", "mends", "elsewhere"}
+
+
+def test_the_index_has_every_study_with_its_seeds_and_a_section_for_every_question():
+    specs = {path.parent.name: Study.load(path.parent).spec for path in STUDIES.glob("*/spec.json")}
+    assert {name for name, spec in specs.items() if spec.kind == "confirmatory"} == CONFIRM
+    for name, spec in specs.items():
+        seeds = f"{min(spec.seeds)}–{max(spec.seeds)}"
+        assert re.search(rf"^\| \[`{name}`\]\({name}\) \| {spec.kind} \| {seeds}\W", INDEX, re.M), name
+    headings = re.findall(r"^#+ (.+)$", INDEX, re.M)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert {*re.findall(r"\]\(#([^)]+)\)", INDEX)} <= anchors
+    assert {*re.findall(r"^\*\*\[`[\w-]+`\]\(([\w-]+)\)", INDEX, re.M)} >= CONFIRM

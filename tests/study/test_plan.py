@@ -1,5 +1,7 @@
-"""A plan: its arithmetic, its detectable effects against statsmodels and simulation, its words."""
+"""A plan: its arithmetic and detectable effects. What is measured is known before a training; teachers, specialists."""
 
+import itertools
+import json
 import math
 import shutil
 from pathlib import Path
@@ -8,15 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from study.conftest import KNOWN, PRIMARY, measurements, tiny
+from study.conftest import KNOWN, PRIMARY, TINY, measurements, tiny
 
+from xfm import recipes
+from xfm.config import ConfigError
 from xfm.objectives import build
 from xfm.recipes import prior_runs
-from xfm.study import Study, plan, worker
+from xfm.study import Study, plan, runner, worker
 from xfm.study.measurements import Measurements
 from xfm.study.power import detectable_effects
 from xfm.study.statistics import detectable
-from xfm.study.study_metrics import Measured
+from xfm.study.study_metrics import Measured, Metric, evaluated
+from xfm.tasks import STANDARD, TRAINABLE, answerable
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.finetune import train_to_end
 
 LOSS = PRIMARY[0]
 FAMILIES = ("language", "vision", "vision-language")
@@ -127,14 +134,15 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
 @pytest.mark.full
 def test_words_and_tables_and_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed, invented):
     explored = invented({"no_stop_gradient": 1.0})
-    settings = {"variants": ["xfm", "no_stop_gradient"], "primary": PRIMARY, "confirmatory": True, "runs": tmp_path}
-    study = Study("next", seeds=range(20, 28), explored=["invented"], root=explored.folder.parent, **settings)
-    made = study.plan()
-    text, page = str(made), made._repr_html_()
+    given = {"primary": PRIMARY, "confirmatory": True, "runs": tmp_path, "explored": ["invented"]}
+    study = Study(
+        "next", variants=["xfm", "no_stop_gradient"], seeds=range(20, 28), root=explored.folder.parent, **given
+    )
+    text = str(made := study.plan())
     assert "at 0.01667 each; of 8 pairs the smallest p is 0.007812" in text and "nothing can be" not in text
     size = detectable(8, 0.05 / 3, "sign flips") * explored.pairs().query("metric == @LOSS")["difference"].std()
     assert row(made.detectable)["detectable"] == pytest.approx(size) and (made.detectable["pairs"] == 10).all()
-    assert f"{size:.4f}" in text and f"{size:.4f}" in page and not study.table.exists()
+    assert f"{size:.4f}" in text and f"{size:.4f}" in made._repr_html_() and not study.table.exists()
     given = {"variants": ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"], "primary": PRIMARY[:2]}
     text = str(tiny("few", tmp_path, **given, seeds=range(6), confirmatory=True).plan())
     assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
@@ -148,3 +156,131 @@ def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):
     first = pace(study.spec.configs["xfm"])
     assert first > 0 and pace(study.spec.config("xfm", 9)) == first and len(pace) == 1
     assert not [*(tmp_path / "temporary").iterdir()] and not Path(study.runs).exists()
+
+
+ROWS = [
+    Measured("vision", "acc", 0.01, 400, Metric("higher", "%", 0.01, "chance")),
+    Measured("vision", "other", 0.5, 400, Metric("higher", "%")),
+    Measured("language", "loss", 7.0, 10, Metric("lower", "nats", 6.9, "unigram")),
+]
+
+
+def refuse(*_):
+    raise AssertionError("nothing is to be trained")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often is measured, and of what; nothing is trained."""
+    calls = []
+
+    def measure(config, tasks, split):
+        calls.append((json.loads(config)["seed"], tasks, split))
+        return worker.Untrained(ROWS, 12.0)
+
+    monkeypatch.setattr(worker, "measure_untrained", measure)
+    monkeypatch.setattr(runner, "_outcomes", refuse)
+    return calls
+
+
+def test_the_metrics_are_those_of_trained_runs(measured, monkeypatch):
+    monkeypatch.setattr(worker, "train_to_end", refuse)
+    config, results = worker.reference_config(measured.spec), measured.results()
+    assert config == measured.spec.config("xfm", 3)
+    found = worker.measure_untrained(config.to_json(), measured.spec.asks, "test")
+    for variant in measured.spec.variants:  # no_guidance's target is a frozen network's
+        own = results[results["variant"] == variant].set_index("metric")
+        assert found.families == own["family"].to_dict()
+        assert {row.metric: row.n for row in found.rows} == own["n"].to_dict()
+    after, before = measured.metrics(), {row.metric: row.known for row in found.rows}
+    of_each_run = {key for key, known in after.items() if known.baseline_name == "differs between runs"}
+    assert of_each_run == {"validation/pairs/mim", "validation/images/mim"}, "a constant, for each run's own targets"
+    for key, known in after.items():
+        name = "" if key in of_each_run else known.baseline_name
+        assert before[key][:4] == (known.better, known.unit, pytest.approx(known.baseline), name)
+    assert next(row.value for row in found.rows if row.metric == "naming, accuracy") < 0.05
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch, split):
+    names, run = ["grounding", "concept"], measured.run_of("xfm", 3)
+    for name, size in itertools.product(names, ("tested", "baseline_items")):
+        monkeypatch.setattr(TRAINABLE[name], size, 40)
+    spec = tiny("tuned", tmp_path, tasks=[f"finetune:{name}" for name in names], split=split).spec
+    assert worker.startable_of(spec.configs["xfm"], spec.asks) == names
+    tuned = [train_to_end(recipe(task, run.folder, steps=2, split=split), tmp_path).results() for task in names]
+    found = worker.measure_untrained(spec.config("xfm", 3).to_json(), spec.asks, split)
+    rows = [row for row in found.rows if not row.metric.startswith("validation/")]
+    both = (rows, evaluated([*itertools.chain(*tuned)]))
+    told = [[(r.family, r.metric, r.n, *r.known[:2], r.known.baseline_name) for r in of] for of in both]
+    assert told[0] == told[1]
+    assert any("held-out style" in row.metric for row in rows) == (split == "test"), "which an exploration leaves alone"
+
+
+def test_a_wrong_primary_is_refused_untrained_and_what_is_asked_otherwise_is_measured_again(
+    tmp_path, counted, monkeypatch
+):
+    both = "primary = 'other'.*'acc' is of vision too"
+    for primary, said in ((["ac"], r"primary = 'ac'.*did you mean 'acc'\?"), (["acc", "other"], both)):
+        for act in (Study.run, Study.plan):
+            with pytest.raises(ConfigError, match=said):
+                act(tiny("typo", tmp_path, primary=primary))
+    study = tiny("s", tmp_path)
+    study.measurable()
+    tiny("s", tmp_path, seeds=[3, 4]).measurable()
+    assert counted == [(3, study.spec.asks, "test")] * 2, "each study once; an exploration may grow"
+    other = {"changes": TINY | {"data.texts": 2}}
+    for change in ({"tasks": ["naming", "mlm"]}, {"split": "validation"}, other):
+        tiny("s", tmp_path, **change).measurable()
+    monkeypatch.setattr(worker.code_pin, "package_files", lambda: {"flow.py": "another"})
+    tiny("s", tmp_path, **other).measurable()
+    assert len(counted) == 6
+    (study.folder / "untrained.json").write_text('{"of": []')
+    assert tiny("s", tmp_path).measurable()["metric"].tolist() == ["acc", "other", "loss"] and len(counted) == 7
+
+
+@pytest.mark.parametrize(("name", "left_out"), [
+    ("bert_like", {*STANDARD} - {"mlm", "lexnames", "pairs"}), ("beit_like", {*STANDARD} - {"recognition"}),
+    ("clip_like", {"mlm", "grounding", "alignment", "imlm"}), ("fused", set()),
+])  # fmt: skip
+def test_a_specialist_is_asked_of_its_field(name, left_out):
+    assert {*STANDARD} - {*answerable(recipes.get(f"smoke+{name}"))} == left_out
+
+
+@pytest.mark.full
+def test_a_study_asks_every_variant_what_it_can(tmp_path):
+    """Of two specialists beside X-FM; what no variant can be asked is refused before a training."""
+    alone = {name: {"specialist": name, "init_from": ""} for name in ("bert_like", "clip_like")}
+    sizes = {name: TINY[name] for name in TINY if not name.startswith("objectives")}
+    study = tiny("general", tmp_path, variants={"xfm": {}, **alone}, changes=sizes, tasks=["mlm", "naming"])
+    words = {"variants": {"words": alone["bert_like"]}, "changes": {}, "tasks": ["mlm", "grounding"]}
+    with pytest.raises(ConfigError, match=r"tasks = 'grounding': no variant can answer it \(words\)"):
+        tiny("words", tmp_path, **words).run()
+    assert not study.runs.exists()
+    study.run()
+    asked = {variant: {*rows["metric"]} for variant, rows in study.results().groupby("variant")}
+    language, naming = "language, accuracy", "naming, accuracy"
+    assert asked["xfm"] >= {language, naming} and not study.failed()
+    assert language in asked["bert_like"] - asked["clip_like"] and naming in asked["clip_like"] - asked["bert_like"]
+
+
+ARMS = {"xfm": "xfm", "clip": "guide_clip", "clip, heavier": "guide_clip+objectives.mim.weight=2.0"}
+
+
+@pytest.mark.full
+def test_pupils_wait_for_their_teacher_and_one_that_failed_is_named(tmp_path, monkeypatch):
+    study = tiny("waiting", tmp_path, variants=ARMS)
+    todo = [(variant, 3) for variant in ARMS]
+    (start,), run_of = runner._planned(study.spec, study.runs, todo, tmp_path, {})
+    plain, teacher = start.then
+    assert (start.name, teacher.name) == ("warm start of seed 3", "teacher of seed 3") and run_of[plain] == ("xfm", 3)
+    assert [run_of[job] for job in teacher.then] == [("clip", 3), ("clip, heavier", 3)]
+    measure = runner.measure
+    fails = lambda config, *more: 1 / 0 if ".teacher-" in config else measure(config, *more)  # noqa: E731
+    monkeypatch.setattr(runner, "measure", fails)
+    study = tiny("untaught", tmp_path, variants=ARMS)
+    with pytest.warns(UserWarning, match="2 of 3 runs failed twice"):
+        study.run()
+    assert study.missing()["variant"].tolist() == ["clip", "clip, heavier"]
+    assert all("teacher of seed 3 failed: ZeroDivisionError" in why for why in study.missing()["why"])
