@@ -33,13 +33,6 @@ def report(study: Study) -> str:
     return " ".join(Page(study.report().read_text("utf-8")).text().split())
 
 
-WRONG = [
-    ("", WORDS, "question"), ("two\nlines", WORDS, "question"), (SUM, WORDS[:1], "hypotheses"),
-    (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
-    (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
-]  # fmt: skip
-
-
 @pytest.mark.full
 def test_a_confirmation_is_answered_when_it_is_whole_and_reported_and_a_broken_file_is_named(invented):
     shift, lost = {"no_stop_gradient": 1.0}, (("no_stop_gradient", 7),)
@@ -48,7 +41,11 @@ def test_a_confirmation_is_answered_when_it_is_whole_and_reported_and_a_broken_f
         confirmed.answer(SUM, WORDS)
     assert "Incomplete: 23 of 24 runs." in report(confirmed)
     store.write_failed(confirmed.folder, confirmed.spec, {lost[0]: "diverged"})  # which is a result
-    for question, words, named in WRONG:
+    for question, words, named in (
+        ("", WORDS, "question"), ("two\nlines", WORDS, "question"), (SUM, WORDS[:1], "hypotheses"),
+        (SUM, [("hold", "x"), WORDS[1]], "hypothesis 1: held.*one of 'holds'"),
+        (SUM, [WORDS[0], ("holds", "")], "hypothesis 2: why"),
+    ):  # fmt: skip
         with pytest.raises(ConfigError, match=named):
             confirmed.answer(question, words)
     path = confirmed.folder / "answers.json"
@@ -117,20 +114,16 @@ def refused(study: Study, message: str) -> None:
     assert not study.table.exists(), "before anything is trained"
 
 
-REFUSED = {  # explored arms, the study to confirm, the error
-    "two seeds": ({"seeds": [3, 4]}, {}, "xfm has 2 seeds in look; an interval needs 3"),
-    "test": ({"split": "test"}, {}, r"no study explored it \(of look, longer none has split = 'validation'\)"),
-    "no exploration": ({}, {"explored": ()}, r"no study explored it \(there is none\)"),
-    "another regime": ({"changes": {"train.lr": 1e-5}}, {}, "no run of xfm's config in look and longer"),
-    "no baseline": ({}, {"primary": "grounding, acc@0.5"}, "has no baseline, or no better direction"),
-    "unknown": ({}, {"primary": "naming, acuracy"}, "was not measured in look"),
-    "one length": ({"lengths": ({},)}, {"explored": ["look"]}, "xfm: ends at 12 steps; show the effect at 2 numbers"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_no_exploration_has_shown_is_refused(case, look, confirm):
-    explored, asked, said = REFUSED[case]
+@pytest.mark.parametrize(("explored", "asked", "said"), [  # explored arms, the study to confirm, the error
+    ({"seeds": [3, 4]}, {}, "xfm has 2 seeds in look; an interval needs 3"),
+    ({"split": "test"}, {}, r"no study explored it \(of look, longer none has split = 'validation'\)"),
+    ({}, {"explored": ()}, r"no study explored it \(there is none\)"),
+    ({"changes": {"train.lr": 1e-5}}, {}, "no run of xfm's config in look and longer"),
+    ({}, {"primary": "grounding, acc@0.5"}, "has no baseline, or no better direction"),
+    ({}, {"primary": "naming, acuracy"}, "was not measured in look"),
+    ({"lengths": ({},)}, {"explored": ["look"]}, "xfm: ends at 12 steps; show the effect at 2 numbers"),
+])  # fmt: skip
+def test_what_no_exploration_has_shown_is_refused(explored, asked, said, look, confirm):
     look(**explored)
     refused(confirm(**asked), said)
     assert admission.require_admitted(confirm(**asked | {"confirmatory": False}).spec, Path()) is None
@@ -195,9 +188,7 @@ def test_every_run_is_compared_with_its_own_baseline(look, confirm):
     assert row.admitted and row.baseline == pytest.approx(0.55) and row.low > 0.55, "the seeds differ by more"
 
 
-PAGE = (STUDIES.parent / "docs/studies.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
-LOSS, NAMING = "language, loss (nats)", "naming, accuracy"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (STUDIES.parent / "docs/studies.md").read_text("utf-8"), re.M | re.S)
 
 
 def rows(seed: int, shift: float) -> list[Measured]:
@@ -255,17 +246,14 @@ def test_what_the_page_says_of_recipes_and_baselines_is_in_the_studies():
         assert levels == pytest.approx({key: split[key] for key in levels}, abs=1e-4)
 
 
-INDEX = (STUDIES / "README.md").read_text("utf-8")
-CONFIRM = {"insulation", "general", "negatives", "guidance", "mends", "elsewhere"}
-
-
 def test_the_index_has_every_study_with_its_seeds_and_a_section_for_every_question():
     specs = {path.parent.name: Study.load(path.parent).spec for path in STUDIES.glob("*/spec.json")}
-    assert {name for name, spec in specs.items() if spec.kind == "confirmatory"} == CONFIRM
+    confirm, index = {n for n, spec in specs.items() if spec.confirmatory}, (STUDIES / "README.md").read_text("utf-8")
+    assert confirm == {"insulation", "general", "negatives", "guidance", "mends", "elsewhere"}
     for name, spec in specs.items():
         seeds = f"{min(spec.seeds)}–{max(spec.seeds)}"
-        assert re.search(rf"^\| \[`{name}`\]\({name}\) \| {spec.kind} \| {seeds}\W", INDEX, re.M), name
-    headings = re.findall(r"^#+ (.+)$", INDEX, re.M)
+        assert re.search(rf"^\| \[`{name}`\]\({name}\) \| {spec.kind} \| {seeds}\W", index, re.M), name
+    headings = re.findall(r"^#+ (.+)$", index, re.M)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert {*re.findall(r"\]\(#([^)]+)\)", INDEX)} <= anchors
-    assert {*re.findall(r"^\*\*\[`[\w-]+`\]\(([\w-]+)\)", INDEX, re.M)} >= CONFIRM
+    assert {*re.findall(r"\]\(#([^)]+)\)", index)} <= anchors
+    assert {*re.findall(r"^\*\*\[`[\w-]+`\]\(([\w-]+)\)", index, re.M)} >= confirm

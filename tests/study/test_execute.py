@@ -218,11 +218,6 @@ def context():
     return made
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(runner, "measure", victim.probed)
-
-
 def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(context, tmp_path):
     together, verdicts, tries = context.Barrier(2), context.Queue(), 5
     processes = [context.Process(target=victim.rival, args=(tmp_path, i, tries, together, verdicts)) for i in (0, 1)]
@@ -243,7 +238,8 @@ def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(contex
     assert not [*(tmp_path / "runs").glob(".study-*")]
 
 
-def test_what_a_killed_study_left_is_removed_and_what_a_living_one_uses_is_not(context, tmp_path, quick):
+def test_what_a_killed_study_left_is_removed_and_what_a_living_one_uses_is_not(context, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "measure", victim.probed)
     dead = context.Process(target=victim.dies, args=(tmp_path,))
     dead.start()
     dead.join()
@@ -267,7 +263,8 @@ def test_what_a_killed_study_left_is_removed_and_what_a_living_one_uses_is_not(c
     assert len(tiny("dies", tmp_path).missing()) == 0, "a dead one's lock holds nobody up"
 
 
-def test_a_refused_spec_leaves_the_old_one_and_what_was_noted_of_another_config_is_not_taken_over(tmp_path, quick):
+def test_a_refused_spec_leaves_the_old_one_and_what_was_noted_of_another_config_stays_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "measure", victim.probed)
     ours, theirs = (tiny("taken", tmp_path, **spec) for spec in victim.SPECS)
     for workers in (0, 1.5, True, None, 10**400 * -1, "y" * 10_000_000):
         with pytest.raises(ConfigError, match=r"workers = .*: must be a whole number from 1") as error:

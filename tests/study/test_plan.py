@@ -5,7 +5,6 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,26 +25,19 @@ from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import train_to_end
 
 LOSS = PRIMARY[0]
-FAMILIES = ("language", "vision", "vision-language")
 SIZE = 16  # bytes of a weight: itself, and again with two moments
 
 
 def frame(differences, variant: str = "no_stop_gradient") -> pd.DataFrame:
-    rows = [
-        {"variant": variant, "against": "xfm", "metric": LOSS, "seed": i, "value_against": 4.0 + 0.01 * i,
-         "difference": float(value), "failed": False}
-        for i, value in enumerate(differences)
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    """The loss of xfm's run and of the variant's, of each seed; nan: of one that failed."""
+    rows = [(v, i, 4.0 + 0.01 * i + d) for i, x in enumerate(differences) for v, d in (("xfm", 0.0), (variant, x))]
+    return pd.DataFrame(rows, columns=["variant", "seed", "value"]).assign(metric=LOSS, family="language")
 
 
 def pilot(pairs: pd.DataFrame, of=None) -> Measurements:
     labels = {v: {"train.lr": 1e-3 + i * 1e-4} for i, v in enumerate(pairs["variant"].unique()) if len(v) == 1}
     of = of or (spec(variants={"xfm": "xfm", "no_stop_gradient": "no_stop_gradient"} | labels))
-    theirs = pairs.assign(variant=pairs["against"], value=pairs["value_against"])
-    ours = pairs.assign(value=(pairs["value_against"] + pairs["difference"]).where(~pairs["failed"]))
-    rows: Any = pd.concat([theirs, ours])[["metric", "variant", "seed", "value"]]
-    return measurements(of, rows.drop_duplicates(["variant", "seed"]).assign(family="language"), KNOWN)
+    return measurements(of, pairs.drop_duplicates(["variant", "seed"]), KNOWN)
 
 
 def spec(**other):
@@ -53,13 +45,9 @@ def spec(**other):
     return Study("planned", "smoke", **settings | other).spec  # type: ignore[arg-type]
 
 
-def row(table: pd.DataFrame, metric: str = LOSS):
-    return table[table["metric"] == metric].iloc[0]
-
-
 def test_the_detectable_effect_is_that_of_the_test_at_its_level_and_the_spread_of_own_pairs_or_lent():
     def found(asked, metric=LOSS, **pilots):
-        return row(detectable_effects(asked, pilots), metric)
+        return detectable_effects(asked, pilots).query("metric == @metric").iloc[0]
 
     differences, one = [0.1, 0.3, 0.2, 0.6], {"before": pilot(frame([0.1]))}
     plain = found(spec(), before=pilot(frame(differences)))
@@ -71,8 +59,7 @@ def test_the_detectable_effect_is_that_of_the_test_at_its_level_and_the_spread_o
     a, b = frame([1.0, 2.0, 4.0], variant="a"), frame([0.0, 5.0], variant="b")
     pooled = math.sqrt((2 * np.var([1, 2, 4], ddof=1) + np.var([0, 5], ddof=1)) / 3)
     assert found(spec(), before=pilot(pd.concat([a, b])))[["sd", "pairs"]].tolist() == [pytest.approx(pooled), 5]
-    many = frame([0.0, 2.0, 4.0, 100.0])
-    many.loc[3, "failed"] = True  # which does not count; the exploration with the most pairs does
+    many = frame([0.0, 2.0, 4.0, math.nan])  # the last does not count; the exploration with the most pairs does
     most = found(spec(), few=pilot(frame([0.0, 1.0])), many=pilot(many))
     assert (most["from"], most["pairs"], most["sd"]) == ("many", 3, pytest.approx(2.0))
     long = spec(primary=[LOSS])
@@ -92,7 +79,7 @@ def timed(monkeypatch):
         asked.append(config)
         return [{"seconds": 0.25 if config.data.pairs == 0 else 0.5}] * (steps - 1), None
 
-    rows = [Measured(family, metric, 1.0, 9, KNOWN[metric]) for family, metric in zip(FAMILIES, PRIMARY, strict=True)]
+    rows = [Measured(KNOWN[metric].family, metric, 1.0, 9, KNOWN[metric]) for metric in PRIMARY]
     monkeypatch.setattr(plan, "timed_steps", steps)
     monkeypatch.setattr(worker, "measure_untrained", lambda *_: worker.Untrained(rows, 30.0))
     return asked
@@ -114,6 +101,9 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     assert not study.table.exists() and not study.runs.exists(), "nothing is trained"
     taught = tiny("taught", tmp_path, variants=["xfm", "guide_clip"], seeds=[3, 4]).plan()
     assert taught.first == {"warm start": 2, "teacher": 2}
+    given = {"variants": ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"], "primary": PRIMARY[:2]}
+    text = str(tiny("few", tmp_path, **given, seeds=range(6), confirmatory=True).plan())
+    assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
 
 
 @pytest.mark.full
@@ -129,23 +119,6 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
     made = grown.plan()
     assert made.arms.set_index("variant")["step_seconds"].to_dict() == pytest.approx((seconds / 4).to_dict())
     assert len(timed) == 1, "the warm start of the new seed"
-
-
-@pytest.mark.full
-def test_words_and_tables_and_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed, invented):
-    explored = invented({"no_stop_gradient": 1.0})
-    given = {"primary": PRIMARY, "confirmatory": True, "runs": tmp_path, "explored": ["invented"]}
-    study = Study(
-        "next", variants=["xfm", "no_stop_gradient"], seeds=range(20, 28), root=explored.folder.parent, **given
-    )
-    text = str(made := study.plan())
-    assert "at 0.01667 each; of 8 pairs the smallest p is 0.007812" in text and "nothing can be" not in text
-    size = detectable(8, 0.05 / 3, "sign flips") * explored.pairs().query("metric == @LOSS")["difference"].std()
-    assert row(made.detectable)["detectable"] == pytest.approx(size) and (made.detectable["pairs"] == 10).all()
-    assert f"{size:.4f}" in text and f"{size:.4f}" in made._repr_html_() and not study.table.exists()
-    given = {"variants": ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"], "primary": PRIMARY[:2]}
-    text = str(tiny("few", tmp_path, **given, seeds=range(6), confirmatory=True).plan())
-    assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
 
 
 def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):
@@ -165,26 +138,8 @@ ROWS = [
 ]
 
 
-def refuse(*_):
-    raise AssertionError("nothing is to be trained")
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """How often is measured, and of what; nothing is trained."""
-    calls = []
-
-    def measure(config, tasks, split):
-        calls.append((json.loads(config)["seed"], tasks, split))
-        return worker.Untrained(ROWS, 12.0)
-
-    monkeypatch.setattr(worker, "measure_untrained", measure)
-    monkeypatch.setattr(runner, "_outcomes", refuse)
-    return calls
-
-
 def test_the_metrics_are_those_of_trained_runs(measured, monkeypatch):
-    monkeypatch.setattr(worker, "train_to_end", refuse)
+    monkeypatch.setattr(worker, "train_to_end", None)  # nothing is to be trained
     config, results = worker.reference_config(measured.spec), measured.results()
     assert config == measured.spec.config("xfm", 3)
     found = worker.measure_untrained(config.to_json(), measured.spec.asks, "test")
@@ -218,9 +173,15 @@ def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkey
     assert any("held-out style" in row.metric for row in rows) == (split == "test"), "which an exploration leaves alone"
 
 
-def test_a_wrong_primary_is_refused_untrained_and_what_is_asked_otherwise_is_measured_again(
-    tmp_path, counted, monkeypatch
-):
+def test_a_wrong_primary_is_refused_untrained_and_what_is_asked_otherwise_is_measured_again(tmp_path, monkeypatch):
+    counted = []
+
+    def measure(config, tasks, split):
+        counted.append((json.loads(config)["seed"], tasks, split))
+        return worker.Untrained(ROWS, 12.0)
+
+    monkeypatch.setattr(worker, "measure_untrained", measure)
+    monkeypatch.setattr(runner, "_outcomes", None)  # nothing is to be trained
     both = "primary = 'other'.*'acc' is of vision too"
     for primary, said in ((["ac"], r"primary = 'ac'.*did you mean 'acc'\?"), (["acc", "other"], both)):
         for act in (Study.run, Study.plan):
