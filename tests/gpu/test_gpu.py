@@ -1,4 +1,5 @@
-"""A GPU trains and evaluates as a CPU does: the same losses and gradients, the same resume, no wait within a step."""
+"""A GPU trains and evaluates as a CPU does: the same losses and gradients, the same resume, no wait within a step. Each
+test runs on a CPU, so that it is known to run, and on a GPU (`make gpu`), which it is for."""
 
 import itertools
 import runpy
@@ -8,6 +9,7 @@ from typing import Any
 import few
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from reference import batches
 from reference.batches import STILL
 from torch import Tensor
@@ -25,6 +27,21 @@ from xfm.train import Run, loop, pretrain, step_gradient
 GPU = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "gpu.py"))
 
 
+@pytest.fixture(params=[pytest.param("cpu", marks=pytest.mark.full), pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request, monkeypatch):
+    """Where the test, and a run that it trains, computes; without TF32."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    if request.param == "cuda":
+        monkeypatch.delenv("ACCELERATE_USE_CPU")  # another folder's tests set it
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield torch.device(request.param)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.set_float32_matmul_precision(before)
+
+
 def step(p: Pretraining, device: torch.device, dtype: torch.dtype, narrow: bool = False) -> dict[str, Tensor]:
     p, batch = p.to(device, dtype).train(), tree_map(lambda t: t.to(device), batches.batch(p.config))
     p.zero_grad()
@@ -39,12 +56,8 @@ def assert_close(ours: dict[str, Tensor], theirs: dict[str, Tensor], rtol: float
     """By tensor, to a share of its own largest value; what is next to zero, of the largest of all (a key's bias)."""
     assert ours.keys() == theirs.keys()
     floor = 1e-3 * max(float(value.abs().max()) for value in theirs.values())
-    wrong = {
-        name: error
-        for name, value in theirs.items()
-        if (error := float((ours[name] - value).abs().max())) > rtol * max(float(value.abs().max()), floor)
-    }
-    assert not wrong
+    errors = {name: float((ours[name] - value).abs().max()) for name, value in theirs.items()}
+    assert not {n: e for n, e in errors.items() if e > rtol * max(float(theirs[n].abs().max()), floor)}
 
 
 def test_smoke_has_the_losses_and_gradients_of_fp64_on_a_cpu(device):
@@ -80,20 +93,17 @@ def smoke(**changes: Any) -> RunConfig:
 
 def test_a_run_trains_goes_on_and_is_evaluated(device, tmp_path, monkeypatch):
     """A resume is exact to the bit on a CPU; on a GPU sums are in no fixed order."""
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    config = smoke()
+    config, whole, cut = smoke(), tmp_path / "whole", tmp_path / "cut"
     expected = [*pretrain(config, whole)]
-    with_break = [*itertools.islice(pretrain(config, cut), 7)]
-    records = [*with_break, *pretrain(config, cut)]
+    records = [*itertools.islice(pretrain(config, cut), 7)]
+    records += pretrain(config, cut)
     assert [r["step"] for r in records] == [*range(12)]
-    found = [[r[n] for n in ("loss", "grad_norm")] for r in records]
-    wanted = [[r[n] for n in ("loss", "grad_norm")] for r in expected]
-    exact = not waits(device)
-    assert found == (wanted if exact else [pytest.approx(each, rel=1e-3) for each in wanted])
-    run = Run.of(config, cut)
+    found, wanted = ([[r[n] for n in ("loss", "grad_norm")] for r in of] for of in (records, expected))
+    assert found == ([pytest.approx(each, rel=1e-3) for each in wanted] if waits(device) else wanted)
+    run, asked = Run.of(config, cut), {"tasks": ["retrieval", "grounding"]}
     few.ask_few(monkeypatch.setattr)
-    results = evaluate(run.model().to(device), config, run.tokenizer(), tasks=["retrieval", "grounding"])
-    on_a_cpu = evaluate(run.model(), config, run.tokenizer(), tasks=["retrieval", "grounding"])
+    results = evaluate(run.model().to(device), config, run.tokenizer(), **asked)
+    on_a_cpu = evaluate(run.model(), config, run.tokenizer(), **asked)
     assert [r.metric for r in results] == [r.metric for r in on_a_cpu]
     assert [r.value for r in results] == pytest.approx([r.value for r in on_a_cpu], abs=0.1)
 
@@ -110,29 +120,26 @@ def test_compiled_encoders_train_alike(device, tmp_path):
 @pytest.mark.parametrize("parts", [1, 2])
 def test_no_step_waits_but_for_its_record(parts, device, tmp_path, monkeypatch):
     """As torch itself sees it (on a CPU: `tests/train/test_waits.py`)."""
-    to_device, floats, record = step_gradient.on_device, loop.means_on_host, SkippedItems.record
 
     def watched(on: bool) -> None:
         if device.type == "cuda":
             torch.cuda.set_sync_debug_mode("error" if on else "default")
 
-    def begin(*args: Any) -> Any:
-        watched(True)
-        return to_device(*args)
+    def watch(owner: Any, name: str, within: bool, after: bool) -> None:
+        """Whether a wait is an error while this is called, and from then on."""
+        call = getattr(owner, name)
 
-    def once(*args: Any) -> Any:
-        watched(False)
-        told = floats(*args)
-        watched(True)
-        return told
+        def called(*args: Any, **kwargs: Any) -> Any:
+            watched(within)
+            told = call(*args, **kwargs)
+            watched(after)
+            return told
 
-    def end(*args: Any, **kwargs: Any) -> Any:
-        watched(False)
-        return record(*args, **kwargs)
+        monkeypatch.setattr(owner, name, called)
 
-    monkeypatch.setattr(step_gradient, "on_device", begin)
-    monkeypatch.setattr(loop, "means_on_host", once)
-    monkeypatch.setattr(SkippedItems, "record", end)
+    watch(step_gradient, "on_device", True, True)
+    watch(loop, "means_on_host", False, True)
+    watch(SkippedItems, "record", False, False)
     try:
         config = smoke(train__validate_every=0, train__accumulate=parts, data__region_images=4)
         assert len([*pretrain(config, tmp_path)]) == 12

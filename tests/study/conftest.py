@@ -15,7 +15,6 @@ from xfm.study.study_metrics import Measured, Metric
 from xfm.study.worker import Outcome
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
-ROOT = Path(__file__).parents[2]
 TINY = {
     **{"data.pairs": 4, "data.regions": 4, "data.region_images": 2, "data.images": 2, "data.texts": 4},
     **{f"objectives.{objective}.start": 0.0 for objective in ("itm", "imlm", "bbp", "mim")},
@@ -44,8 +43,7 @@ def tiny(name: str, root: Path, **other: Any) -> Study:
 
 
 def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: tuple = ()) -> Study:
-    """Gives a study results: every seed has a level of its own, every variant a shift (in the seeds' standard
-    deviations) with some noise."""
+    """Every seed has a level of its own, every variant a shift (in the seeds' standard deviations) with some noise."""
     rng = np.random.default_rng(0)
     study.folder.mkdir(parents=True)
     (study.folder / "spec.json").write_text(study.spec.to_json())
@@ -72,9 +70,8 @@ def without(study: Study, variant: str, metric: str = "", seed: int | None = Non
     """Removes a variant's runs (at one seed) from results.csv, or a metric of theirs."""
 
     def change(row: dict[str, Any]) -> dict[str, Any] | None:
-        if row["variant"] != variant or seed not in (None, row["seed"]):
-            return row
-        return {name: value for name, value in row.items() if name != metric} if metric else None
+        left = {name: value for name, value in row.items() if name != metric} if metric else None
+        return left if row["variant"] == variant and seed in (None, row["seed"]) else row
 
     edited(study, change)
 
@@ -84,9 +81,7 @@ def outcome(*_: Any) -> Outcome:
     return Outcome([found], 1.0, [], [])
 
 
-def measurements(
-    spec: Spec, results: pd.DataFrame, metrics: Mapping[str, Metric], levels: pd.DataFrame | None = None
-) -> Measurements:
+def measurements(spec: Spec, results: pd.DataFrame, metrics: Mapping[str, Metric], levels: Any = None) -> Measurements:
     empty = pd.DataFrame({"variant": [], "seed": [], "metric": [], "level": [], "value": []})
     return Measurements(spec, results, empty if levels is None else levels, metrics, {})
 
@@ -111,5 +106,4 @@ def invented(tmp_path):
 
 
 def numbers(study: Study) -> pd.DataFrame:
-    keys = ["variant", "seed", "metric"]
-    return study.results().drop(columns="seconds").sort_values(keys, ignore_index=True)
+    return study.results().drop(columns="seconds").sort_values(["variant", "seed", "metric"], ignore_index=True)

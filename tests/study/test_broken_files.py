@@ -1,15 +1,29 @@
-"""Whatever is in a study's files, or written as one, ends in an error that names the file and what is wrong."""
+"""Whatever is in a study's files, or written as one, ends in an error that names it; any label is text."""
 
+import itertools
 import json
+import re
+import shutil
 import warnings
+from contextlib import suppress
+from pathlib import Path
+from unittest.mock import patch
 
+import pandas as pd
 import pytest
-from study.conftest import made_up
+from html_page import Page
+from hypothesis import given
+from hypothesis import strategies as st
+from study.conftest import made_up, measurements
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.study import Spec, Study, StudyError, code_pin, command
+from xfm.report import text_tables
+from xfm.report.study_figures import StudyFigures
+from xfm.study import Spec, Study, StudyError, code_pin, command, store
+from xfm.study.effects import effects
 from xfm.study.preregistration import require_fresh
+from xfm.study.study_metrics import Measured, Metric
 
 NAMED = (ConfigError, StudyError, FileError)
 DEEP = "[" * 100_000
@@ -26,34 +40,21 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture
-def study(base):
-    kept = {path: path.read_bytes() for path in base.folder.iterdir() if path.is_file()}
-    yield base
-    for path in base.folder.iterdir():
-        path.rmdir() if path.is_dir() else path.unlink()
-    for path, content in kept.items():
-        path.write_bytes(content)
-
-
-def used(study) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            loaded = Study.load(study.folder, study.runs)
-            for read in (loaded.effects, loaded.probes, loaded.curves, loaded.answers):
-                read()
-            loaded.figure("probes")
-            code_pin.precisions(loaded.spec, loaded.folder, [])
-            require_fresh(Spec("t", "smoke", {"xfm": {}}, (9,), explored=("s",)), study.folder.parent)
-        except NAMED as error:
-            assert len(str(error)) < 3000, "a wrong value is not echoed whole"
-            return str(error)
-    return ""
+def study(base, tmp_path):
+    return Study.load(shutil.copytree(base.folder, tmp_path / "s"), tmp_path / "runs")
 
 
 def refused(study, *words: str) -> None:
-    told = used(study)
-    assert told and all(word in told for word in words), told
+    with warnings.catch_warnings(), pytest.raises(NAMED) as error:
+        warnings.simplefilter("ignore")
+        loaded = Study.load(study.folder, study.runs)
+        for read in (loaded.effects, loaded.probes, loaded.curves, loaded.answers):
+            read()
+        loaded.figure("probes")
+        code_pin.precisions(loaded.spec, loaded.folder, [])
+        require_fresh(Spec("t", "smoke", {"xfm": {}}, (9,), explored=("s",)), study.folder.parent)
+    told = str(error.value)
+    assert len(told) < 3000 and all(word in told for word in words), told
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -92,6 +93,9 @@ FAULTS = [  # file, content, what the error says beside the file's name
     ("probes.csv", "variant,seed,step,norm,norm/mlm\nxfm,0,1,1,2", "paths in a record"),
     ("curves.csv", f"variant,seed,step,loss\nxfm,0,1,{'9' * 500}", "a number or nothing"),
     ("machines.csv", "variant,seed,precision\nxfm,0,16", "precision = 16"),
+    *(("code.json", text, "must have files") for text in (
+        "[]", '{"files": {"a": 1}}', '{"files": {}, "unpinned": "x"}', '{"files": {}, "accepted": [{"old": 1}]}',
+        '{"files": {}, "more": 1}', '{"files": {}, "found": [["xfm", "1"]]}')),
     *(("results.csv", text, HINT) for text in ("a,b\n1,2", "variant,seed\nxfm,0", f'"{LONG}"')),
 ]  # fmt: skip
 
@@ -124,3 +128,101 @@ def test_a_name_that_is_no_folders_is_refused(tmp_path, name):
 def test_a_study_written_wrongly_is_a_config_error(tmp_path, field, value):
     with pytest.raises(ConfigError):
         Study(**{"name": "s", "recipe": "smoke", "variants": ["xfm"], "root": tmp_path} | {field: value})
+
+
+NASTY = [
+    "a|b", "a\\|b", "|:---|", "\\", "a\\", "*bold*", "**b**", "_i_", "no_mim", "`code`", "[x](y)", "~~s~~", "&lt;",
+    "<script>alert(1)</script>", "</table>", "<!-- x", "-->", "a & b", "100 %", "$x^2$", "#1", "{", "}", "}{",
+    r"\input{x}", r"\\", "~", "^", "'", "'=1", "''=1", '"', 'a"b', "a,b", "a;b", "[opt]", "*", "=1+1", "+1", "-1", "@x",
+    "-0.5", "nan", "NA", "<NA>", "é", "日本", "🦁", "a  b", "{{ 7 * 7 }}", "data.texts=[1], train.lr=NaN", "x={}, y={}",
+]  # fmt: skip
+REFUSED = ["", "a ", "a\nb", "\x00", "\x1b[31m", "\u202egnp", "\ud800", "\u2028", "x" * 1001, "x" * 10_000_000]
+TEXT = re.compile(r"(?:[^\\&%$#_{}~^<>|\[\]*]|\\[&%$#_{}]|\\text[a-z]+\{\}|\$-\$|\{[\[\]*]\})*")
+WORDS = {"backslash": "\\", "asciitilde": "~", "asciicircum": "^", "less": "<", "greater": ">", "bar": "|"}
+LABELS = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=20)
+
+
+def spec(*labels: str) -> Spec:
+    lrs = [{"train.lr": 1e-3 + i * 1e-5} for i in range(len(labels))]
+    return Spec("s", "smoke", dict(zip(labels, lrs, strict=True)), (0, 1))
+
+
+def table(made: Spec, *metrics: str):
+    metrics = metrics or ("m",)
+    places = itertools.product(metrics, enumerate(made.variants), (0, 1))
+    rows = [(metric, "language", v, seed, float(seed + i)) for metric, (i, v), seed in places]
+    frame = pd.DataFrame(rows, columns=["metric", "family", "variant", "seed", "value"])
+    data = measurements(made, frame, dict.fromkeys(metrics, Metric("lower", "nats")))
+    return effects(data, next(iter(made.variants))).assign(role="primary")  # results.csv may hold what no spec may name
+
+
+def markdown_cells(line: str) -> list[str]:
+    cells = re.findall(r"\|((?:\\.|[^|\\])*)(?=\|)", line)
+    assert "|" + "".join(f"{cell}|" for cell in cells) == line
+    return [re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell.strip()) for cell in cells]
+
+
+def latex_text(cell: str) -> str:
+    cell = re.sub(r"^\\textbf\{(.*)\}$", r"\1", cell)
+    assert TEXT.fullmatch(cell), cell
+    word = re.compile(r"\\text([a-z]+)\{\}|\\([&%$#_{}])|(\$-\$)|\{([\[\]*])\}")
+    return word.sub(lambda m: WORDS[m[1]] if m[1] else m[2] or ("−" if m[3] else m[4]), cell)
+
+
+def round_trips(made: Spec, *metrics: str) -> None:
+    first, *others = made.variants
+    effects_table, expected = table(made, *metrics), [*itertools.product(metrics or ("m",), others)]
+    cells = text_tables.cells(effects_table)
+    assert first in cells.columns and [*zip(cells["metric"], cells["variant"], strict=True)] == expected
+    head, _, *rows = map(markdown_cells, text_tables.to_markdown(effects_table).splitlines())
+    lines = [line.removesuffix(r" \\") for line in text_tables.to_latex(effects_table).splitlines()]
+    latex = [[latex_text(c.strip()) for c in re.split(r"(?<!\\)&", line)] for line in (lines[2], *lines[4:-2])]
+    for names, told, bold in ((head, rows, "**"), (latex[0], latex[1:], "")):
+        told = [dict(zip(names, row, strict=True)) for row in told]
+        assert first in names
+        assert [(at["metric"], at["variant"]) for at in told] == [(f"{bold}{m}{bold}", v) for m, v in expected]
+
+
+def page_of(root: Path, *labels: str) -> Page:
+    made = spec(*labels)
+    round_trips(made)
+    study = Study(made.name, made.recipe, made.variants, made.seeds, root=root, runs=root)
+    study.table.unlink(missing_ok=True)
+    study.folder.mkdir(exist_ok=True)
+    for key in [key for key in study.measurements.runs if key != (labels[0], 0)]:
+        store.add_results(study.folder, made, key, [Measured("language", "m", 0.5, 3)], 1.0)
+    with patch.object(StudyFigures, "sections", lambda _: dict.fromkeys(("effects", "seeds", "probes"), ())):
+        return Page(study.report().read_text("utf-8"))
+
+
+def csv_round_trips(folder: Path, made: Spec, metric: str) -> None:
+    for path in (folder / "results.csv", folder / "metrics.json"):
+        path.unlink(missing_ok=True)
+    for label in made.variants:
+        store.add_results(folder, made, (label, 0), [Measured("language", metric, -0.5, 3)], 1.0)
+    found, _ = store.read_results(folder, made, store.read_metrics(folder))
+    assert found["variant"].tolist() == [*made.variants] and set(found["metric"]) == {metric}
+    assert found["value"].tolist() == [-0.5] * len(made.variants)
+
+
+@given(LABELS, LABELS)
+def test_a_label_is_the_same_in_every_table(tmp_path_factory, label, metric):
+    with suppress(ConfigError):
+        made = spec(label, "other")
+        round_trips(made)
+        csv_round_trips(tmp_path_factory.getbasetemp(), made, metric)
+
+
+@pytest.mark.full
+def test_labels_of_markup_are_labels(tmp_path):
+    nasty, plain = (page_of(tmp_path, "first", *names) for names in (NASTY, [f"plain {i}" for i in range(len(NASTY))]))
+    assert nasty.tags == plain.tags and {*map(str.strip, NASTY)} <= {*map(str.strip, nasty.texts)}
+    round_trips(spec("a", "b"), *NASTY)
+    csv_round_trips(tmp_path, spec(*NASTY), "m")
+
+
+@pytest.mark.parametrize("label", REFUSED)
+def test_what_is_no_line_of_text_is_no_label(label):
+    with pytest.raises(ConfigError, match=r"variants: label = .*one printable line") as error:
+        spec(label, "other")
+    assert len(str(error.value)) < 500 and str(error.value).isprintable()

@@ -1,44 +1,43 @@
-"""A plan: its arithmetic, its detectable effects against statsmodels and simulation, its words."""
+"""A plan: its arithmetic and detectable effects. What is measured is known before a training; teachers, specialists."""
 
+import itertools
+import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from study.conftest import KNOWN, PRIMARY, TINY, measurements, tiny
 
+from xfm import recipes
+from xfm.config import ConfigError
 from xfm.objectives import build
 from xfm.recipes import prior_runs
-from xfm.study import Study, plan, worker
+from xfm.study import Study, plan, runner, worker
 from xfm.study.measurements import Measurements
 from xfm.study.power import detectable_effects
 from xfm.study.statistics import detectable
-from xfm.study.study_metrics import Measured
+from xfm.study.study_metrics import Measured, Metric, evaluated
+from xfm.tasks import STANDARD, TRAINABLE, answerable
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.finetune import train_to_end
 
 LOSS = PRIMARY[0]
-FAMILIES = ("language", "vision", "vision-language")
 SIZE = 16  # bytes of a weight: itself, and again with two moments
 
 
-def frame(differences, metric: str = LOSS, variant: str = "no_stop_gradient", against: str = "xfm") -> pd.DataFrame:
-    rows = [
-        {"variant": variant, "against": against, "metric": metric, "seed": i, "value_against": 4.0 + 0.01 * i,
-         "difference": float(value), "failed": False}
-        for i, value in enumerate(differences)
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+def frame(differences, variant: str = "no_stop_gradient") -> pd.DataFrame:
+    """The loss of xfm's run and of the variant's, of each seed; nan: of one that failed."""
+    rows = [(v, i, 4.0 + 0.01 * i + d) for i, x in enumerate(differences) for v, d in (("xfm", 0.0), (variant, x))]
+    return pd.DataFrame(rows, columns=["variant", "seed", "value"]).assign(metric=LOSS, family="language")
 
 
-def pilot(pairs: pd.DataFrame, known=KNOWN, of=None) -> Measurements:
+def pilot(pairs: pd.DataFrame, of=None) -> Measurements:
     labels = {v: {"train.lr": 1e-3 + i * 1e-4} for i, v in enumerate(pairs["variant"].unique()) if len(v) == 1}
     of = of or (spec(variants={"xfm": "xfm", "no_stop_gradient": "no_stop_gradient"} | labels))
-    theirs = pairs.assign(variant=pairs["against"], value=pairs["value_against"])
-    ours = pairs.assign(value=(pairs["value_against"] + pairs["difference"]).where(~pairs["failed"]))
-    rows: Any = pd.concat([theirs, ours])[["metric", "variant", "seed", "value"]]
-    return measurements(of, rows.drop_duplicates(["variant", "seed"]).assign(family="language"), known)
+    return measurements(of, pairs.drop_duplicates(["variant", "seed"]), KNOWN)
 
 
 def spec(**other):
@@ -46,48 +45,29 @@ def spec(**other):
     return Study("planned", "smoke", **settings | other).spec  # type: ignore[arg-type]
 
 
-def row(table: pd.DataFrame, metric: str = LOSS):
-    return table[table["metric"] == metric].iloc[0]
+def test_the_detectable_effect_is_that_of_the_test_at_its_level_and_the_spread_of_own_pairs_or_lent():
+    def found(asked, metric=LOSS, **pilots):
+        return detectable_effects(asked, pilots).query("metric == @metric").iloc[0]
 
-
-@pytest.mark.full
-def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level_and_what_is_not_known_is_told():
-    differences = [0.1, 0.3, 0.2, 0.6]
-    found = row(detectable_effects(spec(), {"before": pilot(frame(differences))}))
-    sd = np.std(differences, ddof=1)
-    size = detectable(12, 0.05 / 2, "sign flips")
-    assert found["alpha"] == 0.025 and found["pairs"] == 4 and found["from"] == "before"
-    assert found["sd"] == pytest.approx(sd) and found["detectable"] == pytest.approx(size * sd)
-    too_few = spec(primary=PRIMARY, seeds=range(6))  # 3 x 2 / 2^6 > .05: judged by intervals
-    assert row(detectable_effects(too_few, {"before": pilot(frame(differences))}))["alpha"] == 0.05
-    one = detectable_effects(spec(), {"before": pilot(frame([0.1]))})
-    assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
-    assert "no exploration has a pair" in row(one, PRIMARY[1])["note"]
-    two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": pilot(frame([0.1, 0.3]))})
-    assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
-
-
-def test_the_spread_is_of_the_own_pairs_and_of_the_same_configs_or_lent():
+    differences, one = [0.1, 0.3, 0.2, 0.6], {"before": pilot(frame([0.1]))}
+    plain = found(spec(), before=pilot(frame(differences)))
+    sd, size = np.std(differences, ddof=1), detectable(12, 0.05 / 2, "sign flips")
+    assert (plain["alpha"], plain["pairs"], plain["from"]) == (0.025, 4, "before")
+    assert (plain["sd"], plain["detectable"]) == pytest.approx((sd, size * sd))
+    assert "takes two pairs" in found(spec(), **one)["note"] and math.isnan(found(spec(), **one)["detectable"])
+    assert "no exploration has a pair" in found(spec(), PRIMARY[1], **one)["note"]
     a, b = frame([1.0, 2.0, 4.0], variant="a"), frame([0.0, 5.0], variant="b")
-    found = row(detectable_effects(spec(), {"before": pilot(pd.concat([a, b]))}))
     pooled = math.sqrt((2 * np.var([1, 2, 4], ddof=1) + np.var([0, 5], ddof=1)) / 3)
-    assert found["sd"] == pytest.approx(pooled) and found["pairs"] == 5
-    found = row(detectable_effects(spec(), {"before": pilot(pd.concat([a, frame([1.0, 1.5])]))}))
-    assert found["sd"] == pytest.approx(np.std([1, 1.5], ddof=1)), "its own pairs, however few"
-    few, many = frame([0.0, 1.0]), frame([0.0, 2.0, 4.0, 100.0])
-    many.loc[3, "failed"] = True  # which does not count; the exploration with the most pairs does
-    found = row(detectable_effects(spec(), {"few": pilot(few), "many": pilot(many)}))
-    assert (found["from"], found["pairs"], found["sd"]) == ("many", 3, pytest.approx(2.0))
-    long, short = spec(primary=[LOSS]), spec(changes={"train.lr": 1e-5})
-    few, many = frame([0.1, 0.3, 0.2, 0.6]), frame([1.0, 3.0, 2.0, 6.0, 4.0])
-    pilots = {"short": pilot(many, of=short), "same": pilot(few, of=long)}
-    found = row(detectable_effects(long, pilots))
-    assert (found["from"], found["pairs"], found["note"]) == ("same", 4, "")
-    renamed = spec(variants={"xfm": "xfm", "open": "no_stop_gradient"})
-    found = row(detectable_effects(long, {"named": pilot(frame([0.1, 0.3], variant="open"), of=renamed)}))
-    assert (found["from"], found["pairs"], found["note"]) == ("named", 2, ""), "whatever it is called there"
-    found = row(detectable_effects(long, {"short": pilots["short"]}))
-    assert (found["from"], found["pairs"]) == ("short", 5) and "of other configs" in found["note"]
+    assert found(spec(), before=pilot(pd.concat([a, b])))[["sd", "pairs"]].tolist() == [pytest.approx(pooled), 5]
+    many = frame([0.0, 2.0, 4.0, math.nan])  # the last does not count; the exploration with the most pairs does
+    most = found(spec(), few=pilot(frame([0.0, 1.0])), many=pilot(many))
+    assert (most["from"], most["pairs"], most["sd"]) == ("many", 3, pytest.approx(2.0))
+    long = spec(primary=[LOSS])
+    short = pilot(frame([1.0, 3.0, 2.0, 6.0, 4.0]), of=spec(changes={"train.lr": 1e-5}))
+    same = found(long, short=short, same=pilot(frame(differences), of=long))
+    assert (same["from"], same["pairs"], same["note"]) == ("same", 4, "")
+    lent = found(long, short=short)
+    assert (lent["from"], lent["pairs"]) == ("short", 5) and "of other configs" in lent["note"]
 
 
 @pytest.fixture
@@ -99,7 +79,7 @@ def timed(monkeypatch):
         asked.append(config)
         return [{"seconds": 0.25 if config.data.pairs == 0 else 0.5}] * (steps - 1), None
 
-    rows = [Measured(family, metric, 1.0, 9, KNOWN[metric]) for family, metric in zip(FAMILIES, PRIMARY, strict=True)]
+    rows = [Measured(KNOWN[metric].family, metric, 1.0, 9, KNOWN[metric]) for metric in PRIMARY]
     monkeypatch.setattr(plan, "timed_steps", steps)
     monkeypatch.setattr(worker, "measure_untrained", lambda *_: worker.Untrained(rows, 30.0))
     return asked
@@ -108,8 +88,9 @@ def timed(monkeypatch):
 def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     study = tiny("sums", tmp_path, seeds=range(5), variants=["xfm", "no_stop_gradient", "no_guidance"])
     made = study.plan(workers=2)
-    assert made.arms[["variant", "fields", "runs", "to_do", "to_train", "steps"]].to_numpy().tolist() == [
-        ["xfm", 0, 5, 5, 5, 4], ["no_stop_gradient", 3, 5, 5, 5, 4], ["no_guidance", 1, 5, 5, 5, 4]]  # fmt: skip
+    wanted = [["xfm", 0, 5, 5, 5, 4], ["no_stop_gradient", 3, 5, 5, 5, 4], ["no_guidance", 1, 5, 5, 5, 4]]
+    columns = ["variant", "fields", "runs", "to_do", "to_train", "steps"]
+    assert made.arms[columns].to_numpy().tolist() == wanted
     assert made.first == {"warm start": 5}, "one a seed, of two steps"
     seconds = {"training": 15 * 4 * 0.5, "warm starts": 5 * 2 * 0.25, "measuring": (15 + 5) * 30, "fine-tuning": 0}
     assert made.seconds == seconds and made.hours == pytest.approx((30 + 2.5 + 600) / 2 / 3600)
@@ -118,11 +99,11 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     assert made.disk == 15 * (SIZE + 4) * sizes[0] + 5 * SIZE * sizes[1]
     assert len(timed) == 4, "of the arms three, as another network costs a pass, and the warm start"
     assert not study.table.exists() and not study.runs.exists(), "nothing is trained"
-    rates = {f"lr {rate}": {"train.lr": rate} for rate in (1e-4, 2e-4, 4e-4)}
-    tiny("rates", tmp_path, variants=rates | {"more": {"data.texts": 8}}, changes=TINY | {"init_from": ""}).plan()
-    assert len(timed) == 4 + 2, "arms that take as long are timed once"
     taught = tiny("taught", tmp_path, variants=["xfm", "guide_clip"], seeds=[3, 4]).plan()
     assert taught.first == {"warm start": 2, "teacher": 2}
+    given = {"variants": ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"], "primary": PRIMARY[:2]}
+    text = str(tiny("few", tmp_path, **given, seeds=range(6), confirmatory=True).plan())
+    assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
 
 
 @pytest.mark.full
@@ -140,25 +121,6 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
     assert len(timed) == 1, "the warm start of the new seed"
 
 
-@pytest.mark.full
-def test_words_and_tables_and_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed, invented):
-    explored = invented({"no_stop_gradient": 1.0})
-    settings = {"variants": ["xfm", "no_stop_gradient"], "primary": PRIMARY, "confirmatory": True, "runs": tmp_path}
-    study = Study("next", seeds=range(20, 28), explored=["invented"], root=explored.folder.parent, **settings)
-    made = study.plan()
-    text, page = str(made), made._repr_html_()
-    assert "at 0.01667 each; of 8 pairs the smallest p is 0.007812" in text and "nothing can be" not in text
-    size = detectable(8, 0.05 / 3, "sign flips") * explored.pairs().query("metric == @LOSS")["difference"].std()
-    assert row(made.detectable)["detectable"] == pytest.approx(size) and (made.detectable["pairs"] == 10).all()
-    assert f"{size:.4f}" in text and f"{size:.4f}" in page and not study.table.exists()
-    variants = ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"]
-    given = {"variants": variants, "seeds": range(6), "primary": PRIMARY[:2], "confirmatory": True}
-    text = str(tiny("few", tmp_path, **given).plan())
-    assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
-    assert "From 9 seeds on it could" in text
-    assert "0.12 after gatekeeping: nothing" in str(tiny("gates", tmp_path, **given, gatekeeping=True).plan())
-
-
 def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "_STEPS", 3)
     monkeypatch.setattr(plan.tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -167,3 +129,119 @@ def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):
     first = pace(study.spec.configs["xfm"])
     assert first > 0 and pace(study.spec.config("xfm", 9)) == first and len(pace) == 1
     assert not [*(tmp_path / "temporary").iterdir()] and not Path(study.runs).exists()
+
+
+ROWS = [
+    Measured("vision", "acc", 0.01, 400, Metric("higher", "%", 0.01, "chance")),
+    Measured("vision", "other", 0.5, 400, Metric("higher", "%")),
+    Measured("language", "loss", 7.0, 10, Metric("lower", "nats", 6.9, "unigram")),
+]
+
+
+def test_the_metrics_are_those_of_trained_runs(measured, monkeypatch):
+    monkeypatch.setattr(worker, "train_to_end", None)  # nothing is to be trained
+    config, results = worker.reference_config(measured.spec), measured.results()
+    assert config == measured.spec.config("xfm", 3)
+    found = worker.measure_untrained(config.to_json(), measured.spec.asks, "test")
+    for variant in measured.spec.variants:  # no_guidance's target is a frozen network's
+        own = results[results["variant"] == variant].set_index("metric")
+        assert found.families == own["family"].to_dict()
+        assert {row.metric: row.n for row in found.rows} == own["n"].to_dict()
+    after, before = measured.metrics(), {row.metric: row.known for row in found.rows}
+    of_each_run = {key for key, known in after.items() if known.baseline_name == "differs between runs"}
+    assert of_each_run == {"validation/pairs/mim", "validation/images/mim"}, "a constant, for each run's own targets"
+    for key, known in after.items():
+        name = "" if key in of_each_run else known.baseline_name
+        assert before[key][:4] == (known.better, known.unit, pytest.approx(known.baseline), name)
+    assert next(row.value for row in found.rows if row.metric == "naming, accuracy") < 0.05
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch, split):
+    names, run = ["grounding", "concept"], measured.run_of("xfm", 3)
+    for name, size in itertools.product(names, ("tested", "baseline_items")):
+        monkeypatch.setattr(TRAINABLE[name], size, 40)
+    spec = tiny("tuned", tmp_path, tasks=[f"finetune:{name}" for name in names], split=split).spec
+    assert worker.startable_of(spec.configs["xfm"], spec.asks) == names
+    tuned = [train_to_end(recipe(task, run.folder, steps=2, split=split), tmp_path).results() for task in names]
+    found = worker.measure_untrained(spec.config("xfm", 3).to_json(), spec.asks, split)
+    rows = [row for row in found.rows if not row.metric.startswith("validation/")]
+    both = (rows, evaluated([*itertools.chain(*tuned)]))
+    told = [[(r.family, r.metric, r.n, *r.known[:2], r.known.baseline_name) for r in of] for of in both]
+    assert told[0] == told[1]
+    assert any("held-out style" in row.metric for row in rows) == (split == "test"), "which an exploration leaves alone"
+
+
+def test_a_wrong_primary_is_refused_untrained_and_what_is_asked_otherwise_is_measured_again(tmp_path, monkeypatch):
+    counted = []
+
+    def measure(config, tasks, split):
+        counted.append((json.loads(config)["seed"], tasks, split))
+        return worker.Untrained(ROWS, 12.0)
+
+    monkeypatch.setattr(worker, "measure_untrained", measure)
+    monkeypatch.setattr(runner, "_outcomes", None)  # nothing is to be trained
+    both = "primary = 'other'.*'acc' is of vision too"
+    for primary, said in ((["ac"], r"primary = 'ac'.*did you mean 'acc'\?"), (["acc", "other"], both)):
+        for act in (Study.run, Study.plan):
+            with pytest.raises(ConfigError, match=said):
+                act(tiny("typo", tmp_path, primary=primary))
+    study = tiny("s", tmp_path)
+    study.measurable()
+    tiny("s", tmp_path, seeds=[3, 4]).measurable()
+    assert counted == [(3, study.spec.asks, "test")] * 2, "each study once; an exploration may grow"
+    other = {"changes": TINY | {"data.texts": 2}}
+    for change in ({"tasks": ["naming", "mlm"]}, {"split": "validation"}, other):
+        tiny("s", tmp_path, **change).measurable()
+    monkeypatch.setattr(worker.code_pin, "package_files", lambda: {"flow.py": "another"})
+    tiny("s", tmp_path, **other).measurable()
+    assert len(counted) == 6
+    (study.folder / "untrained.json").write_text('{"of": []')
+    assert tiny("s", tmp_path).measurable()["metric"].tolist() == ["acc", "other", "loss"] and len(counted) == 7
+
+
+@pytest.mark.parametrize(("name", "left_out"), [
+    ("bert_like", {*STANDARD} - {"mlm", "lexnames", "pairs"}), ("beit_like", {*STANDARD} - {"recognition"}),
+    ("clip_like", {"mlm", "grounding", "alignment", "imlm"}), ("fused", set()),
+])  # fmt: skip
+def test_a_specialist_is_asked_of_its_field(name, left_out):
+    assert {*STANDARD} - {*answerable(recipes.get(f"smoke+{name}"))} == left_out
+
+
+@pytest.mark.full
+def test_a_study_asks_every_variant_what_it_can(tmp_path):
+    """Of two specialists beside X-FM; what no variant can be asked is refused before a training."""
+    alone = {name: {"specialist": name, "init_from": ""} for name in ("bert_like", "clip_like")}
+    sizes = {name: TINY[name] for name in TINY if not name.startswith("objectives")}
+    study = tiny("general", tmp_path, variants={"xfm": {}, **alone}, changes=sizes, tasks=["mlm", "naming"])
+    words = {"variants": {"words": alone["bert_like"]}, "changes": {}, "tasks": ["mlm", "grounding"]}
+    with pytest.raises(ConfigError, match=r"tasks = 'grounding': no variant can answer it \(words\)"):
+        tiny("words", tmp_path, **words).run()
+    assert not study.runs.exists()
+    study.run()
+    asked = {variant: {*rows["metric"]} for variant, rows in study.results().groupby("variant")}
+    language, naming = "language, accuracy", "naming, accuracy"
+    assert asked["xfm"] >= {language, naming} and not study.failed()
+    assert language in asked["bert_like"] - asked["clip_like"] and naming in asked["clip_like"] - asked["bert_like"]
+
+
+ARMS = {"xfm": "xfm", "clip": "guide_clip", "clip, heavier": "guide_clip+objectives.mim.weight=2.0"}
+
+
+@pytest.mark.full
+def test_pupils_wait_for_their_teacher_and_one_that_failed_is_named(tmp_path, monkeypatch):
+    study = tiny("waiting", tmp_path, variants=ARMS)
+    todo = [(variant, 3) for variant in ARMS]
+    (start,), run_of = runner._planned(study.spec, study.runs, todo, tmp_path, {})
+    plain, teacher = start.then
+    assert (start.name, teacher.name) == ("warm start of seed 3", "teacher of seed 3") and run_of[plain] == ("xfm", 3)
+    assert [run_of[job] for job in teacher.then] == [("clip", 3), ("clip, heavier", 3)]
+    measure = runner.measure
+    fails = lambda config, *more: 1 / 0 if ".teacher-" in config else measure(config, *more)  # noqa: E731
+    monkeypatch.setattr(runner, "measure", fails)
+    study = tiny("untaught", tmp_path, variants=ARMS)
+    with pytest.warns(UserWarning, match="2 of 3 runs failed twice"):
+        study.run()
+    assert study.missing()["variant"].tolist() == ["clip", "clip, heavier"]
+    assert all("teacher of seed 3 failed: ZeroDivisionError" in why for why in study.missing()["why"])
