@@ -5,7 +5,6 @@ import pytest
 from xfm.config import RunConfig
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
-from xfm.data.world.scenes import World
 
 SMALL = {"model.vision.image_size": 48, "model.vision.patch_size": 8, "model.text.vocabulary": 4096,
          "data.mask.image_patches": 14, "data.mask.smallest_block": 4, "data.pairs": 6, "data.regions": 8,
@@ -15,11 +14,6 @@ SMALL = {"model.vision.image_size": 48, "model.vision.patch_size": 8, "model.tex
 @pytest.fixture(scope="session")
 def config() -> RunConfig:
     return RunConfig().replace(SMALL)
-
-
-@pytest.fixture(scope="session")
-def world() -> World:
-    return World()
 
 
 @pytest.fixture(scope="session")

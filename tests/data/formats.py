@@ -23,30 +23,29 @@ def sheet(name: str, delimiter: str = ",", box: str = '"6, 4, 30, 20"') -> Calla
 
 
 def jsonl(folder: Path) -> str:
-    said = [{"caption": f"picture {i}", "phrase": f"thing {i}", "box": BOX} for i in range(12)]
-    rows = [json.dumps({"image": name} | row) for name, row in zip(photographs(folder), said, strict=True)]
-    (folder / "a.jsonl").write_text("\n\n".join(rows), "utf-8")
+    rows = [{"image": name, "caption": f"picture {i}", "phrase": f"thing {i}", "box": BOX}
+            for i, name in enumerate(photographs(folder))]  # fmt: skip
+    (folder / "a.jsonl").write_text("\n\n".join(map(json.dumps, rows)), "utf-8")
     return str(folder / "a.jsonl")
 
 
 def refcoco(folder: Path) -> str:
     splits = ["train"] * 8 + ["val"] * 2 + ["testA", "testB"]
-    refs = [{"image_id": i, "ann_id": i, "split": s, "sentences": [{"sent": f"thing {i}"}]}
+    refs = [{"file_name": "x.jpg", "image_id": i, "ann_id": i, "split": s, "sentences": [{"sent": f"thing {i}"}]}
             for i, s in enumerate(splits)]  # fmt: skip
-    write_json(folder / "refs.json", [{"file_name": "x.jpg", **ref} for ref in refs])
     images = [{"id": i, "file_name": n} for i, n in enumerate(photographs(folder / "images"))]
+    write_json(folder / "refs.json", refs)
     boxes = [{"id": i, "bbox": BOX} for i in range(12)]
     write_json(folder / "instances.json", {"images": images, "annotations": boxes})
     return str(folder / "refs.json")
 
 
 def visual_genome(folder: Path) -> str:
-    photographs(folder / "VG_100K", 6, "{}.jpg")
     photographs(folder / "VG_100K_2", 12, "{}.jpg")
-    for i in range(6):
-        (folder / "VG_100K_2" / f"{i}.jpg").unlink()
-    side = dict(zip(("x", "y", "width", "height"), BOX, strict=True))
-    tree = [{"id": i, "regions": [{"phrase": f"thing {i}", "image_id": i, **side}]} for i in range(12)]
+    for name in photographs(folder / "VG_100K", 6, "{}.jpg"):
+        (folder / "VG_100K_2" / name).unlink()
+    box = {"x": 6, "y": 4, "width": 30, "height": 20}
+    tree = [{"id": i, "regions": [{"phrase": f"thing {i}", "image_id": i, **box}]} for i in range(12)]
     write_json(folder / "region_descriptions.json", tree)
     return f"vg:{folder}"
 
@@ -64,10 +63,8 @@ def karpathy(folder: Path) -> str:
 
 
 def labels(folder: Path) -> str:
-    photographs(folder / "red_fox", 6)
-    photographs(folder / "owl", 12)
-    for i in range(6):
-        (folder / "owl" / f"{i}.png").unlink()
+    for name in photographs(folder / "owl")[: len(photographs(folder / "red_fox", 6))]:
+        (folder / "owl" / name).unlink()
     return str(folder)
 
 
@@ -88,9 +85,8 @@ def tar_of(path: Path, files: dict[str, bytes]) -> str:
 def shards(folder: Path) -> str:
     files: list[dict[str, bytes]] = [{}, {}]
     for i, name in enumerate(photographs(folder)):
-        text = ("txt", f"picture {i}") if i % 2 else ("json", json.dumps({"caption": f"picture {i}"}))
-        sample = {f"sample{i}.png": (folder / name).read_bytes(), f"sample{i}.{text[0]}": text[1].encode()}
-        files[i // 6] |= sample
+        kind, text = ("txt", f"picture {i}") if i % 2 else ("json", json.dumps({"caption": f"picture {i}"}))
+        files[i // 6] |= {f"s{i}.png": (folder / name).read_bytes(), f"s{i}.{kind}": text.encode()}
     for shard in range(2):
         tar_of(folder / f"part-{shard:03}.tar", files[shard])
     return str(folder / "part-{000..001}.tar")

@@ -1,10 +1,8 @@
 """Scenes, captions and phrases: what is drawn, what is said of it, and what no split shares."""
 
 import hashlib
-import re
-from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations, islice, product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from xfm.config import CaptionConfig, SceneConfig
 from xfm.data import dataset
 from xfm.data.source import SPLITS, Split
 from xfm.data.world import grammar, openmoji
-from xfm.data.world.grammar import Caption, Relation, Thing, is_true, plural
+from xfm.data.world.grammar import Caption, Relation, Thing, is_true
 from xfm.data.world.objects import HIDES, MIDDLE, VISIBLE, Object
 from xfm.data.world.scenes import SIZES, Scene, World
 from xfm.data.world.styles import STYLES
@@ -58,8 +56,8 @@ def test_boxes_are_the_masks(scene: Scene) -> None:
         assert low - 2 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= high
 
 
-@given(scenes(worlds=(HARD,)))
-def test_what_is_hidden_is_counted_and_little(scene: Scene) -> None:
+@given(scenes())
+def test_what_is_hidden_is_counted_and_little_and_the_image_shows_the_sprites_on_a_pastel_ground(scene: Scene) -> None:
     assert sum(o.mask.astype(int) for o in scene.objects).max() == 1  # type: ignore[union-attr]
     for i, o in enumerate(scene.objects):
         whole = o.silhouette
@@ -68,10 +66,6 @@ def test_what_is_hidden_is_counted_and_little(scene: Scene) -> None:
         assert set(o.front) == {other for other, share in covered if share}
         assert all(share == 0 or share >= HIDES for _, share in covered)
         assert abs(o.angle) <= LEVEL.scenes.rotation
-
-
-@given(scenes())
-def test_the_image_shows_the_sprites_on_a_pastel_ground(scene: Scene) -> None:
     ground = np.ones(scene.image.shape[:2], bool)
     for o in scene.objects:
         pixels, place = o.sprite, o.place(o.sprite)
@@ -103,13 +97,6 @@ def test_captions_hold_and_phrases_name_one_object(scene: Scene) -> None:
         assert phrase.things[0].name == scene.objects[i].name and phrase.text.startswith("the ")
 
 
-def test_words_agree() -> None:
-    forms = "apple apples, cherry cherries, mouse mice, bus buses, potato potatoes, key keys, jeans jeans, fox foxes"
-    assert all(plural(one) == many for one, many in map(str.split, forms.split(", ")))
-    words = ["apple", "unicorn", "umbrella", "dog", "jeans", "ufo"]
-    assert [grammar.article(word, word) for word in words] == ["an", "a", "an", "a", "some", "a"]
-
-
 @given(scenes(worlds=(RICH, HARD)))
 def test_what_is_absent_is_plausible_and_no_leak(scene: Scene) -> None:
     absent, shown = scene.caption.absent, [o.concept for o in scene.objects]
@@ -127,8 +114,7 @@ def test_meaning_on_a_scene_made_by_hand() -> None:
     scene = WORLD.scene("train", 0, 4)
     o = replace(scene.objects[0], name="cat", size="small", width=10, height=10)
     cats = (replace(o, x=0, y=0), replace(o, x=12, y=0), replace(o, x=5, y=30, name="dog", size="big"))
-    scene = replace(scene, objects=cats)
-    three = replace(scene, objects=(*cats, replace(o, x=30, y=0)))
+    scene, three = (replace(scene, objects=(*cats, *more)) for more in ((), (replace(o, x=30, y=0),)))
     cat, dog = Thing("cat"), Thing("dog")
 
     def reading(*things: Thing, relation: tuple[str, int] | None = None) -> Caption:
@@ -140,7 +126,6 @@ def test_meaning_on_a_scene_made_by_hand() -> None:
         assert not is_true(reading(*things), scene.objects)
     for word in ("next to", "to the left of", "to the right of"):  # the dog's columns are among the cats'
         assert not is_true(reading(cat, dog, relation=(word, 1)), scene.objects)
-    assert [is_true(reading(Thing("cat", count=n)), three.objects) for n in (2, 3)] == [False, True]
     for place, things, relation, expected in (
         (scene, [cat], None, [0, 1]), (scene, [cat], ("on the left", 0), [0]),
         (scene, [cat, cat], ("to the right of", 1), [1]), (scene, [cat, dog], ("above", 1), [0, 1]),
@@ -167,28 +152,6 @@ def test_splits_share_no_content_even_where_contents_are_few() -> None:
     assert all(not seen[a] & seen[b] for a, b in combinations(SPLITS[:3], 2))
 
 
-@pytest.mark.parametrize(("wish", "said"), [
-    (lambda: WORLD.scene("dev", 0), "split = 'dev': must be one of 'train'"),
-    (lambda: WORLD.scene("train", 0, 5), "scenes of 1 to 4"),
-    (lambda: WORLD.scene("train", 0, concepts=min(WORLD.held_out)), "no pair of World.held_out"),
-    (lambda: World(854), "data.concepts = 854: must be from 16 to 853"),
-    (lambda: World(853).scene("unseen_concepts", 0), "'unseen_concepts', data.concepts = 853: all concepts are"),
-    (lambda: WORLD.replace_object(WORLD.scene("test", 0), "lyon", "dog"), "name = 'lyon'"),
-])  # fmt: skip
-def test_impossible_wishes_are_refused(wish: Callable, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
-        wish()
-
-
-def test_a_large_world_leaves_fewer_unseen_and_holds_out_the_same_pairs() -> None:
-    for concepts, unseen in ((16, 50), (804, 49), (853, 0)):
-        world = World(concepts, 56)
-        assert len(world.unseen_names) == unseen and world.names[:100] == WORLD.names[:concepts]
-        assert concepts < 100 or {pair for pair in world.held_out if pair[1] < 100} == WORLD.held_out
-    scene = world.scene("train", 0)
-    assert scene.image.shape == (56, 56, 3) and is_true(scene.caption, scene.objects)
-
-
 def test_clutter_moves_nothing_but_the_ground() -> None:
     cluttered, differences = World(scenes=SceneConfig(clutter=12)), 0
     for i in range(60):
@@ -208,8 +171,7 @@ DRAWN = {"demo": ONE, "study": ONE, "pretrained": "d0b9aca03a0e742e", "demo+rich
 @pytest.mark.full
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_recipe_draws_what_its_committed_results_are_of(name: str) -> None:
-    """Objects with their places, captions and phrases, of which nothing may be drawn otherwise, nor with another
-    frequency; pixels depend on what renders the drawings."""
+    """Objects, places, captions and phrases, each as often as then; pixels depend on what renders the drawings."""
     world, digest = dataset(recipes.get(name)).world, hashlib.blake2b(digest_size=8)
     for split, i in product(SPLITS, range(30)):
         scene = world.scene(split, i)
@@ -222,13 +184,10 @@ def test_of_shuffled_texts_only_the_pictures_of_training_are_others() -> None:
     config = recipes.smoke()
     plain, shuffled = (dataset(config.replace({"data.dataset": name})).world for name in ("openmoji", "shuffled"))
     assert plain.fingerprint == shuffled.fingerprint  # they share a tokenizer
-    assert [*islice(plain.corpus(), 50)] == [*islice(shuffled.corpus(), 50)]
-    for i, concepts in product(range(8), ((), (5,))):
-        a, b, again = (world.scene("train", i, concepts=concepts) for world in (plain, shuffled, shuffled))
+    for i, concepts, split in product(range(8), ((), (5,)), ("train", "test")):
+        a, b, again = (world.scene(split, i, concepts=concepts) for world in (plain, shuffled, shuffled))
         assert (a.caption, a.phrases, a.objects) == (b.caption, b.phrases, b.objects)
-        assert not np.array_equal(a.image, b.image) and np.array_equal(b.image, again.image)
-        a, b = (world.scene("test", i, concepts=concepts) for world in (plain, shuffled))
-        assert a.caption == b.caption and np.array_equal(a.image, b.image)
+        assert np.array_equal(a.image, b.image) == (split == "test") and np.array_equal(b.image, again.image)
 
 
 def test_a_replaced_object_is_all_that_changes() -> None:

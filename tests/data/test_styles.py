@@ -1,31 +1,33 @@
-"""The styles: complete, whole, by different hands; their colours, and their crisp pictures."""
+"""The styles: complete, by different hands; their colours, their crisp pictures, and the sheet that shows them."""
 
 import hashlib
 import re
 from dataclasses import replace
 from io import BytesIO
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from PIL import Image
 
 from xfm import recipes
-from xfm.base.seeding import rng
 from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import dataset
+from xfm.data.source import SPLITS, Split
 from xfm.data.world import colours, crisp, openmoji, styles
 from xfm.data.world.colours import oklab
-from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.objects import VISIBLE
 from xfm.data.world.questions import visual_question
 from xfm.data.world.scenes import Shuffled, World
+from xfm.plots import preview
 
-OTHERS = [name for name in styles.STYLES if name != "openmoji"]
 ALL = tuple(styles.STYLES)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", ALL[1:])
 def test_a_packed_style_has_every_concept_as_plain_svg(name: str) -> None:
     packed = (styles.FOLDER / f"{name}.json.xz").read_bytes()
     assert hashlib.sha256(packed).hexdigest() == styles.STYLES[name].sha256
@@ -51,7 +53,10 @@ def test_a_style_is_rendered_with_an_object_and_alpha(name: str) -> None:
     assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
 
 
-def test_a_file_that_is_not_the_packed_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_and_a_wrong_choice_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, said in (("noto+emoji", "one of 'openmoji', 'noto'"), ("noto+noto", "names of different styles")):
+        with pytest.raises(ConfigError, match=rf"^data.styles = '.*': must be {said}"):
+            dataset(recipes.demo().replace({"data.styles": value}))
     damaged = bytearray((styles.FOLDER / "noto.json.xz").read_bytes())
     damaged[1000] ^= 1
     (tmp_path / "noto.json.xz").write_bytes(damaged)
@@ -60,19 +65,11 @@ def test_a_file_that_is_not_the_packed_one_is_refused(tmp_path: Path, monkeypatc
         styles.svg("noto")
 
 
-def test_a_wrong_choice_of_styles_is_refused() -> None:
-    for value, said in (("noto+emoji", "one of 'openmoji', 'noto'"), ("noto+noto", "names of different styles")):
-        with pytest.raises(ConfigError, match=rf"^data.styles = '.*': must be {said}"):
-            dataset(recipes.demo().replace({"data.styles": value}))
-
-
 def test_credits_name_what_is_shown() -> None:
     assert World().credit == World().scene("test", 0).credit == "Pictures: OpenMoji, CC BY-SA 4.0"
     world = World(styles=("twemoji", "openmoji", "noto"))
     assert world.credit == "Pictures: OpenMoji, CC BY-SA 4.0; Noto Emoji, Apache-2.0; Twemoji, CC BY 4.0"
-    assert "adaptations under the same licence" in World().licence and "MIT" in World(styles=("fluent",)).licence
-    for i in range(20):
-        scene = world.scene("test", i)
+    for scene in (world.scene("test", i) for i in range(20)):
         families = {styles.STYLES[o.style].family for o in scene.objects}
         assert {f.split(", ")[0] for f in scene.credit.removeprefix("Pictures: ").split("; ")} == families
     worlds = Shuffled(styles=ALL), World(styles=ALL)  # the picture's credit, not the text's
@@ -85,53 +82,31 @@ def test_what_is_asked_of_colours_is_true_of_the_drawing_that_is_shown() -> None
     scenes = [world.scene("train", i, phrases=False) for i in range(300)]
     groups = [thing.colour for scene in scenes for thing in scene.caption.things if thing.count > 1]
     assert None in groups and any(groups)
-    changed = [hard_negative(s.caption, s, "colour", world, rng("test", i)) for i, s in enumerate(scenes[:60])]
-    assert sum(c is not None for c in changed) > 20
-    for question in (visual_question(world, "train", i) for i in range(24)):
-        if question.kind == "colour":
-            assert question.answer in {o.colour for o in question.scene.objects} and question.answer in question.answers
+    for question in (q for i in range(24) if (q := visual_question(world, "train", i)).kind == "colour"):
+        assert question.answer in {o.colour for o in question.scene.objects} & {*question.answers}
 
 
-WORLD = dataset(recipes.smoke()).world
-WORLDS = {
-    "plain": WORLD, "another style": replace(WORLD, styles=("noto",)),
-    "rotated, occluded, cluttered": replace(WORLD, scenes=SceneConfig(overlap=0.4, rotation=30, clutter=2)),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", WORLDS)
-def test_a_crisp_picture_reduced_is_nearly_what_the_model_sees(name):
-    for index in range(4):
-        scene, other = (WORLDS[name].scene("test", i) for i in (index, index + 50))
-        large = np.asarray(Image.open(BytesIO(crisp.crisp(scene.image))).convert("RGB"))
-        assert large.shape == (crisp.SIDE, crisp.SIDE, 3)
-        small = Image.fromarray(large).resize(scene.image.shape[:2], Image.Resampling.BOX)
+def test_a_crisp_picture_reduced_is_nearly_what_the_model_sees_and_others_stay_as_they_are():
+    plain = dataset(recipes.smoke()).world
+    rotated = replace(plain, scenes=SceneConfig(overlap=0.4, rotation=30, clutter=2))
+    for world, index in product((plain, replace(plain, styles=("noto",)), rotated), range(4)):
+        scene, other = (world.scene("test", i) for i in (index, index + 50))
+        large = Image.open(BytesIO(crisp.crisp(scene.image))).convert("RGB")
+        small = large.resize(scene.image.shape[:2], Image.Resampling.BOX)
+        assert large.size == (crisp.SIDE, crisp.SIDE)
         error, apart = (np.abs(np.asarray(small, float) - image).mean() for image in (scene.image, other.image))
         assert error < 8 and error < 0.5 * apart, (index, error, apart)
-
-
-def test_pictures_that_no_world_has_drawn_or_still_holds_stay_as_they_are(monkeypatch):
-    scene = WORLD.scene("test", 1)
+    scene = plain.scene("test", 1)
     changed = scene.image ^ np.eye(48, 48, dtype=np.uint8)[..., None]
     assert crisp.crisp(changed) == b"" == crisp.crisp(scene.image, side=len(scene.image)), "none unless it shows more"
-    other = WORLD.replace_object(scene, scene.objects[0].name, WORLD.names[0])
+    other = plain.replace_object(scene, scene.objects[0].name, plain.names[0])
     assert crisp.crisp(other.image) not in (b"", crisp.crisp(scene.image))
-    monkeypatch.setattr(crisp, "MOST", 3)
-    forgotten = WORLD.scene("test", 3).image.copy()
-    for index in range(4, 9 + len(crisp._drawn)):
-        WORLD.scene("test", index)
-    assert crisp.crisp(scene.image) and crisp.crisp(forgotten) == b""
 
 
-@pytest.mark.parametrize(("rgb", "lab"), [  # of Ottosson's own implementation
-    ((1, 1, 1), (1, 0, 0)), ((1, 0, 0), (0.627955, 0.224863, 0.125846)), ((0, 0, 0), (0, 0, 0)),
-    ((0, 0, 1), (0.452014, -0.032457, -0.311528)), ((0, 1, 0), (0.866440, -0.233888, 0.179498)),
-])  # fmt: skip
-def test_oklab(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
-    assert oklab(np.array(rgb)) == pytest.approx(lab, abs=1e-4)
-
-
-def test_drawings_have_the_colours_that_anybody_sees() -> None:
+def test_oklab_is_ottossons_and_drawings_have_the_colours_that_anybody_sees() -> None:
+    rgb = np.array([(1, 1, 1), (1, 0, 0), (0, 0, 0), (0, 0, 1), (0, 1, 0)])
+    lab = [(1, 0, 0), (0.627955, 0.224863, 0.125846), (0, 0, 0), (0.452014, -0.032457, -0.311528)]
+    assert oklab(rgb) == pytest.approx(np.array([*lab, (0.866440, -0.233888, 0.179498)]), abs=1e-4)
     seen = {
         "apple": "red", "carrot": "orange", "lemon": "yellow", "frog": "green", "whale": "blue", "eggplant": "purple",
         "pig": "pink", "horse": "brown", "elephant": "grey", "alarm clock": "white", "bat": "black",
@@ -139,3 +114,24 @@ def test_drawings_have_the_colours_that_anybody_sees() -> None:
     }  # fmt: skip
     place = {c.name: i for i, c in enumerate(openmoji.concepts())}
     assert {name: colours.colour(place[name]) for name in seen} == seen
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("name", "split"), [("demo+full_world+hard+rich", None), ("demo+hard+rich", SPLITS[4])])
+def test_texts_and_pictures_of_the_sheet_do_not_overlap(name: str, split: Split | None, tmp_path, monkeypatch) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k))[1])
+    assert Image.open(preview.preview(recipes.get(name), tmp_path / "sheet.png", split)).mode == "RGBA"
+    figure = drawn[0]
+    figure.draw_without_rendering()
+    shown = [*figure.texts, *figure.findobj(Annotation)]
+    texts = [text.get_text() for text in shown]
+    assert styles.credit(styles.DEFAULT) in texts and len(figure.axes) == (12 if split else 25)
+    headings = [f"{s.replace('_', ' ')}: {preview.MEANING[s]}" for s in ([split] if split else SPLITS)]
+    assert [text for text in texts if text in headings] == headings
+    boxes = [each.get_window_extent() for each in (*shown, *figure.axes)]
+    assert all(figure.bbox.padded(1).contains(*corner) for box in boxes for corner in box.corners())
+    for a, b in combinations(boxes, 2):
+        overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert min(overlap) < 3, overlap  # pixels: descenders may touch the next line

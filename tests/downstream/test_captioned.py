@@ -1,7 +1,6 @@
 """Retrieval and captioning on pictures with captions: what is read, found and written; captions are scored as COCO's
 are, and against what a picture shows."""
 
-import sys
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +13,8 @@ from downstream.conftest import CPU, SPLITS, short
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from own_data import NUMBER, coco, karpathy
-from photographs import shout
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
 
 from xfm import cli, load
 from xfm.base.fields import ConfigError
@@ -22,13 +22,10 @@ from xfm.config import CaptionConfig
 from xfm.data.world.grammar import plural
 from xfm.data.world.hard_negatives import hard_negative
 from xfm.data.world.scenes import World
-from xfm.tasks.finetuning.finetune import finetune
 from xfm.tasks.finetuning.finetuned_model import start
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own import captioning
-from xfm.tasks.own.both import mirrors
-from xfm.tasks.own.captioning import BLEU, CIDER, PROMPT, TRUTH, Captioning, Reference, _memory
+from xfm.tasks.own.captioning import BLEU, CIDER, PROMPT, TRUTH, Reference, _memory
 from xfm.tasks.own.checked_entries import captioned
 
 
@@ -37,17 +34,12 @@ def test_no_picture_and_no_caption_is_lost(make, sizes, tmp_path) -> None:
     found = [captioned(make(tmp_path / split), split, 40) for split in SPLITS]
     assert [*map(len, found)] == sizes
     assert all(len(captions) == 2 and Path(p).is_file() for rows in found for p, captions in rows.items())
-
-
-def test_files_of_coco_may_have_any_name_that_fits_and_a_test_file_is_the_test_split(tmp_path: Path) -> None:
+    if make is karpathy:
+        return  # of COCO a test file is the test split
     annotations = coco(tmp_path) / "annotations"
-    before = [*captioned(tmp_path, "train", 40).values()]
-    (annotations / "captions_train2017.json").rename(annotations / "captions_train2017[a].json")
-    (tmp_path / "train2017").rename(tmp_path / "train2017[a]")
     (annotations / "captions_val2017.json").rename(annotations / "captions_test2017.json")
     (tmp_path / "val2017").rename(tmp_path / "test2017")
-    shout(tmp_path)
-    assert [*captioned(tmp_path, "train", 40).values()] == before and len(captioned(tmp_path, "test", 40)) == NUMBER
+    assert len(captioned(tmp_path, "test", 40)) == NUMBER
     with pytest.raises(ConfigError, match=r"annotations: has no captions_val\*\.json.*'validation' is read; put it"):
         captioned(tmp_path, "validation", 40)
 
@@ -58,10 +50,9 @@ def test_frozen_retrieval_is_zero_shot(tmp_path: Path, small: None) -> None:
     pretrained = start(short("retrieval")).model.state_dict()
     assert all(torch.equal(t, pretrained[n]) for n, t in run.tuned().model.state_dict().items())
     assert run.results()[0].value > 0.9 and run.metrics() == []
-    assert [*finetune(run.config, tmp_path)] == []
 
 
-def test_places_are_those_of_all_pairs() -> None:
+def test_places_are_those_of_all_pairs_a_picture_with_many_captions_counts_once_and_one_has_no_negatives() -> None:
     tuned = start(short("retrieval")).eval()
     items = tuned.task.items("test", 12)
     more = zip(items, ("a cat", "two dogs", "a big door and an egg"), strict=False)  # a second caption of some
@@ -72,37 +63,26 @@ def test_places_are_those_of_all_pairs() -> None:
         model: Any = tuned.model
         image = model.objectives["itc"].embed_image(model.vision(batch.images[0]).mean(1))[:12]
         text = model.objectives["itc"].embed_text(model.text(batch.ids, batch.mask)[:, 0])
-    similarity = image @ text.T
-    owner = [*range(12), 0, 1, 2]
+    similarity, owner = image @ text.T, [*range(12), 0, 1, 2]
     for i, own in enumerate(owner):
-        of_picture = int((similarity[:, i] > similarity[own, i]).sum())
-        best = max(float(similarity[own, j]) for j, o in enumerate(owner) if o == own)
-        assert found[i]["ITC picture"] == of_picture
-        assert found[i]["ITC caption"] == int((similarity[own] > best).sum())
-
-
-def test_a_picture_with_many_captions_counts_once() -> None:
+        best = max(similarity[own, j] for j, o in enumerate(owner) if o == own)
+        assert found[i]["ITC picture"] == (similarity[:, i] > similarity[own, i]).sum()
+        assert found[i]["ITC caption"] == (similarity[own] > best).sum()
     targets = [{"picture": p} for p in (0, 0, 0, 1)]
     said = [{f"{r} {s}": 0 if t["picture"] else 3 for r in ("ITM", "ITC", "ITC + ITM") for s in ("picture", "caption")}
             for t in targets]  # fmt: skip
-    of = {m.name: m.value(said, targets) for m in start(short("retrieval")).task.measures()}
+    of = {m.name: m.value(said, targets) for m in tuned.task.measures()}
     assert (of["ITM picture R@1"], of["ITM caption R@1"], of["ITM caption R@5"]) == (1 / 4, 1 / 2, 1)
     assert of["ITM r_mean"] == pytest.approx(((1 / 4 + 1 + 1) / 3 + (1 / 2 + 1 + 1) / 3) / 2)
-
-
-def test_without_pictures_nothing_is_found_and_a_batch_of_one_picture_has_no_negatives() -> None:
-    tuned = start(short("retrieval"))
     items = tuned.task.items("test", 12)
-    loss = tuned.train()(tuned.task.batch(items[:1] * 3, CPU))
-    loss.backward()
-    assert torch.isfinite(loss)
+    assert tuned.train()(tuned.task.batch(items[:1] * 3, CPU)).isfinite()
     tuned.eval()
     with torch.inference_mode():
         found = [a.value for a in tuned.task.answers(tuned.model, tuned.head, items, "pictures")]
     assert tuned.task.scores(found, [i.target for i in items]).mean() == pytest.approx(1 / 12)
 
 
-@pytest.mark.parametrize("cut, beams", [(0, 3), (0, 1), (2, 3)])
+@pytest.mark.parametrize("cut, beams", [(0, 3), (2, 3)])
 def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: int, beams: int, monkeypatch) -> None:
     """Of its tokens and of </s>, and not of the prompt's, which are given; cut short it has no </s>."""
     tuned = load("demo").task("captioning").tuned()
@@ -115,20 +95,10 @@ def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: i
         said = task.write(tuned.model, tuned.head, image, beams)
         assert task.write(tuned.model, tuned.head, image[1:2], beams)[0].value == said[1].value, "whoever is beside it"
         for i, answer in enumerate(said):
-            ids = task.tokenizer.encode(f"{PROMPT} {answer.value}", 40)[: given + cut if cut else None]
-            row = torch.tensor([ids])
-            logs = tuned.head(row, row != 1, _memory(tuned.model, image[i : i + 1])).log_softmax(-1)  # type: ignore[operator]
-            own = [float(logs[0, k - 1, ids[k]]) for k in range(given, len(ids))]
-            assert answer.confidence == pytest.approx(np.exp(np.mean(own)), rel=1e-4)
-
-
-def test_a_picture_is_not_mirrored_under_a_caption_that_names_a_side() -> None:
-    task: Any = object.__new__(Captioning)
-    said = task.said(Item(target=Reference("a cat", "a cat on the left")))
-    assert not any(mirrors(said, np.random.default_rng(i)) for i in range(20))
-
-
-# ---- scores
+            ids = torch.tensor([task.tokenizer.encode(f"{PROMPT} {answer.value}", 40)[: given + cut if cut else None]])
+            logs = tuned.head(ids, ids != 1, _memory(tuned.model, image[i : i + 1])).log_softmax(-1)  # type: ignore[operator]
+            own = logs[0, :-1].gather(1, ids[0, 1:, None])[given - 1 :]
+            assert answer.confidence == pytest.approx(float(own.mean().exp()), rel=1e-4)
 
 
 WORLD, EVERY = World(40), World(853, captions=CaptionConfig(colours=0.5))
@@ -152,8 +122,6 @@ def test_the_truth_scores_1_and_one_wrong_word_is_noticed(index: int) -> None:
         if wrong:
             found = truth(wrong.text, reference)
             assert found["true captions"] == 0 and found[lower] < right[lower], (scene.text, wrong.text)
-            same = {thing.name for thing in wrong.things} == {o.name for o in scene.objects}
-            assert (found["names right"] == 1) == same
 
 
 @pytest.mark.parametrize("names", [  # "houses" are a concept as well, and "bird" is one
@@ -165,44 +133,31 @@ def test_a_true_caption_is_true_whatever_else_its_words_may_mean(names: tuple[st
     held_out = EVERY.held_out & {*combinations(sorted({*concepts}), 2)}
     for i in range(12):
         scene = EVERY.scene("unseen_combinations" if held_out else "train", i, concepts=concepts, phrases=False)
-        reference = Reference(scene.text, objects=scene.objects)
-        found = truth(scene.text, reference)
+        found = truth(scene.text, Reference(scene.text, objects=scene.objects))
         assert (found["true captions"], found["names right"], found["counts right"]) == (1, 1, 1), scene.text
-        one_less = Reference(scene.text, objects=scene.objects[1:])
-        assert truth(scene.text, one_less)["true captions"] == 0
+        assert truth(scene.text, Reference(scene.text, objects=scene.objects[1:]))["true captions"] == 0
 
 
-def test_a_name_is_not_what_it_is_part_of() -> None:
+def test_a_caption_must_mention_every_object_once_and_by_its_whole_name() -> None:
     scene = EVERY.scene("train", 0, concepts=(EVERY.names.index("black bird"),), phrases=False)
-    reference = Reference(scene.text, objects=scene.objects)
     for text in ("a bird", "a black bird", "a blue bird", "two black birds"):
-        assert truth(text, reference)["true captions"] == (text == "a black bird"), text
-
-
-def test_a_caption_must_mention_every_object_once() -> None:
+        assert truth(text, Reference("", objects=scene.objects))["true captions"] == (text == "a black bird"), text
     whole = next(s for i in range(99) if not (s := WORLD.scene("test", i, 2)).caption.relations)
     reference = Reference(whole.text, objects=whole.objects)
     first = whole.objects[0].name
     for text in (f"a {first}", f"{whole.text}, {whole.text}", f"{whole.text} zzz", "", "left of of left"):
         assert truth(text, reference)["true captions"] == 0, text
     assert truth("", reference) == dict.fromkeys((m.name for m in TRUTH), 0) and BLEU.value([""], [reference]) == 0
-
-
-def test_a_group_that_is_mentioned_twice_does_not_stand_for_another_object() -> None:
     scenes = (WORLD.scene("test", i, 3) for i in range(9999))
     scene = next(s for s in scenes if len({o.name for o in s.objects}) == 2)
-    counts = Counter(o.name for o in scene.objects)
-    (two, _), (one, _) = counts.most_common()
-    reference = Reference(scene.text, objects=scene.objects)
-    twice = f"two {plural(two)} and a {two}"
-    assert truth(f"two {plural(two)} and a {one}", reference)["true captions"] == 1
-    assert truth(twice, reference)["true captions"] == 0
+    (two, _), (one, _) = Counter(o.name for o in scene.objects).most_common()
+    for last, right in ((one, 1), (two, 0)):  # a group that is mentioned twice does not stand for another object
+        found = truth(f"two {plural(two)} and a {last}", Reference("", objects=scene.objects))
+        assert found["true captions"] == right
 
 
 @given(pairs)
 def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]]) -> None:
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
 
     said, references = [text for text, _ in rows], [Reference(*captions) for _, captions in rows]
     given_, made = {i: captions for i, (_, captions) in enumerate(rows)}, {i: [t] for i, t in enumerate(said)}
@@ -210,11 +165,3 @@ def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]])
     bleu = Bleu(4).compute_score(given_, made, verbose=0)[0][3]
     assert BLEU.value(said, references) == pytest.approx(bleu, abs=1e-3 if bleu < 1e-3 else 1e-6)
     assert CIDER.value(said, references) == pytest.approx(Cider().compute_score(given_, made)[0], abs=1e-9)
-
-
-def test_without_the_library_the_truth_is_scored_and_words_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captioning, "find_spec", lambda name: None)
-    assert captioning.word_metrics() == ()
-    monkeypatch.setitem(sys.modules, "pycocoevalcap.bleu.bleu_scorer", None)
-    with pytest.raises(ConfigError, match=r"pycocoevalcap is not installed; pip install 'xfm-lab\[captions\]'"):
-        captioning.library()

@@ -1,6 +1,5 @@
 """Fine-tuning: every encoder that a task reads learns, resumes are exact, validation chooses, controls see nothing."""
 
-import json
 import os
 import shutil
 import signal
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from downstream.conftest import CPU, RUN, TESTED, cut, short
+from downstream.conftest import CPU, RUN, SPLITS, TESTED, cut, short
 from safetensors.torch import load_file
 
 from xfm import cli
@@ -47,7 +46,7 @@ def test_every_task_teaches_the_encoders_that_it_reads_on_items_of_their_split(t
     assert learns == exceptions.get(task, reads)
     assert task == "captioning" or all(p.grad is not None for p in tuned.head.parameters())
     seen = dict[str, set]()
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         items = tuned.task.items(split, TESTED)
         seen[split] = {(i.texts, tuple(x.tobytes() for x in i.images)) for i in items}
         targets = [i.target for i in items]
@@ -56,8 +55,7 @@ def test_every_task_teaches_the_encoders_that_it_reads_on_items_of_their_split(t
         assert again.texts == items[3].texts and again.target == items[3].target
     assert not seen["train"] & seen["test"] and not seen["validation"] & seen["test"]
     usual, name = tuned.task.prior([i.target for i in tuned.task.items("train", 200)])
-    level = tuned.task.scores([usual] * TESTED, [i.target for i in tuned.task.items("test", TESTED)]).mean()
-    assert name and 0 <= level < 1
+    assert name and 0 <= tuned.task.scores([usual] * TESTED, targets).mean() < 1
 
 
 def test_a_resume_is_exact(tmp_path: Path) -> None:
@@ -77,7 +75,7 @@ def test_a_resume_is_exact(tmp_path: Path) -> None:
     assert same([*finetune(short(), tmp_path / "a")]) == same(straight), "a finished one is opened"
     with pytest.raises(RunError, match=r"another config \(batch: 4 there, 5 asked\)\. Choose another --root"):
         next(finetune(short(batch=5), tmp_path / "a"))
-    (a.folder / "finetune.json").write_text(json.dumps({"task": 3}))
+    (a.folder / "finetune.json").write_text('{"task": 3}')
     with pytest.raises(RunError, match=r"finetune\.json: no readable config"):
         TaskRun.open(a.folder)
 
@@ -163,8 +161,6 @@ def test_what_is_frozen_stays_and_is_not_kept(task: str, frozen: Frozen, tmp_pat
     assert moved and moved <= kept.keys() and all(n.startswith(("head.", "model.fusion.")) for n in kept)
     assert any(n.startswith("model.fusion.") for n in moved) == (frozen == "encoders")
     assert not {"head.word.weight", "head.position.weight"} & kept.keys()
-    modules = dict(a.train().named_modules())
-    assert not modules["model.vision"].training and modules["model.fusion"].training == (frozen == "encoders")
 
 
 OTHER = {"text_lr_scale": 0.1, "text_layer_decay": 0.9, "text_sgd_lr": 0.1, "text_momentum": 0.8, "muon_lr": 0.1,
@@ -172,19 +168,16 @@ OTHER = {"text_lr_scale": 0.1, "text_layer_decay": 0.9, "text_sgd_lr": 0.1, "tex
          "probe_every": 10, "keep": 10}  # fmt: skip
 USED = {"steps", "lr", "head_lr_scale", "weight_decay", "beta1", "beta2", "eps", "warmup", "schedule", "clip",
         "precision", "threads", "save_every", "validate_every"}  # fmt: skip
-REFUSED: list[tuple[str, dict[str, Any], str]] = [
+
+
+@pytest.mark.parametrize("task, changes, said", [
     ("vqq", {}, r"task = 'vqq'.*did you mean 'vqa'"),
     ("lexname", {"hidden": "pictures"}, r"hidden = 'pictures': must be '' in lexname"),
     ("concept", {"frozen": "encoders"}, r"frozen = 'encoders'.*'' or 'model' in concept"),
-    ("vqa", {"shots": 2}, r"shots = 2: must be 0 in vqa"),
-    ("concept", {"shots": -1}, "shots = -1: must be"),
-    ("lexname", {"published": True}, "published = True: must be False in lexname, which has no other form"),
+    ("vqa", {"shots": 2}, r"shots = 2: must be 0 in vqa"), ("concept", {"shots": -1}, "shots = -1: must be"),
     *(("lexname", {f"train.{field}": value}, rf"train\.{field} = .*: pre-training alone uses it.*leave it out")
       for field, value in OTHER.items()),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("task, changes, said", REFUSED, ids=[said[:30] for *_, said in REFUSED])
+])  # fmt: skip
 def test_a_wrong_field_is_refused(task: str, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         short(task).replace(changes)
@@ -209,20 +202,12 @@ def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (tmp_path / "pretrained@concept+scratch" / "seed0" / "results.json").is_file()
     with pytest.raises(SystemExit, match="usage: xfm finetune TASK RUN_FOLDER"):
         cli.main(["finetune", "concept"])
-    with pytest.raises(SystemExit, match="no run here"):
-        cli.main(["finetune", "concept", str(tmp_path / "nowhere")])
 
 
 @pytest.mark.full
 def test_a_loss_that_is_not_finite_ends_it_and_without_a_state_it_starts_anew(tmp_path, monkeypatch) -> None:
-    loss = TRAINABLE["nlvr2"].loss
-    calls = list[int]()
-
-    def sometimes(*args: Any) -> torch.Tensor:
-        calls.append(1)
-        return loss(*args) * (float("nan") if len(calls) == 4 else 1.0)
-
-    monkeypatch.setattr(TRAINABLE["nlvr2"], "loss", sometimes)
+    loss, factors = TRAINABLE["nlvr2"].loss, iter([1.0, 1.0, 1.0, float("nan")])
+    monkeypatch.setattr(TRAINABLE["nlvr2"], "loss", lambda *args: loss(*args) * next(factors))
     with pytest.raises(NonFiniteLoss, match=r"step 3: loss nan.*lower train\.lr"):
         [*finetune(short(), tmp_path)]
     monkeypatch.undo()
@@ -240,8 +225,7 @@ def test_a_config_is_known_by_what_decides_its_weights(tmp_path: Path) -> None:
     assert recipe("vqa", copied).fingerprint != recipe("vqa", RUN.folder, seed=1).fingerprint
     assert short("rte", data="here").fingerprint == short("rte", data="there").fingerprint, "`TaskRun` knows the data"
     assert short("synset", data="here").fingerprint != short("synset").fingerprint
-    few = short("concept", shots=2)
-    assert few.variant == "2-shot" and few.fingerprint != short("concept").fingerprint
+    assert short("concept", shots=2).fingerprint != short("concept").fingerprint
     for task, hidden in (("vqa", ["no_pictures", "no_texts"]), ("captioning", ["no_pictures"])):
         assert [control.variant for control in controls(short(task))] == ["scratch", *hidden]
     pretrained, scratch = (start(short("concept", scratch=s)).model.vision.state_dict() for s in (False, True))

@@ -5,12 +5,12 @@ import json
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from photographs import captions
 from PIL import Image
 
 import xfm
@@ -21,11 +21,8 @@ from xfm.tasks.context import EvalContext
 from xfm.tasks.finetuning import finetune
 from xfm.tasks.finetuning.config import controls
 from xfm.tasks.finetuning.image_recognition import Recognition, recognition, zero_shot
-from xfm.tasks.finetuning.task_run import TaskRun
-from xfm.tasks.own.picture_tasks import FinePrompts, PromptHead
 from xfm.tasks.own.text_tasks import Lexname
 from xfm.tasks.world import object_naming
-from xfm.train import Run
 
 TASKS = ("captioning", "nlvr2", "vqa")
 
@@ -36,13 +33,16 @@ def lab() -> Lab:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_it_is_small_and_of_these_encoders(task: str, lab: Lab) -> None:
-    run = lab.task(task)
-    assert isinstance(run, TaskRun) and run.done and run.config.run == str(lab.run.folder)
+def test_it_is_small_and_of_these_encoders_and_above_its_controls(task: str, lab: Lab) -> None:
+    """Pre-training, the picture and the text are all needed; the page has the numbers (scripts/doc_tables.py)."""
+    run, pretrained = lab.task(task), lab.model.state_dict()
     assert (run.folder / "model.safetensors").stat().st_size <= 2_000_000
-    tuned, pretrained = run.tuned(), lab.model.state_dict()
-    for name, tensor in tuned.model.state_dict().items():
+    for name, tensor in run.tuned().model.state_dict().items():
         assert torch.equal(tensor, pretrained[name]) or name.startswith("fusion."), name
+    rows = json.loads((Path(__file__).parents[2] / "studies" / "heads.json").read_text("utf-8"))
+    high = {row["variant"]: row["high"] for row in rows if row["task"] == task}
+    assert high.keys() == {config.variant for config in controls(run.config)}
+    assert all(top < run.results()[0].low for top in high.values())
 
 
 @pytest.mark.full
@@ -50,14 +50,11 @@ def test_it_is_small_and_of_these_encoders(task: str, lab: Lab) -> None:
 def test_it_answers_as_its_results_say(task: str, most: int, lab: Lab) -> None:
     run = lab.task(task)
     told, tuned = run.answers()[:most], run.tuned()
-    items = tuned.task.items("test", most)
     with torch.inference_mode():
-        parts = (items[i : i + 50] for i in range(0, most, 50))
-        said = [a.value for part in parts for a in tuned.task.answers(tuned.model, tuned.head, part)]
-    agree = sum(a == row["answer"] for a, row in zip(said, told, strict=True))
+        said = tuned.task.answers(tuned.model, tuned.head, tuned.task.items("test", most))
+    agree = sum(a.value == row["answer"] for a, row in zip(said, told, strict=True))
     assert agree >= 0.99 * most, "another CPU may round otherwise"
-    first = run.results()[0]
-    assert first.low > (first.baseline or 0)
+    assert run.results()[0].low > (run.results()[0].baseline or 0)
 
 
 def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab) -> None:
@@ -69,10 +66,8 @@ def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab)
     assert len(others) == 4 and all(0 <= a.confidence <= best.confidence <= 1 for a in others)
     scene = lab.scene(0, objects=1)
     assert scene.objects[0].name in lab.caption(scene.image)
-    written = [lab.caption(lab.scene(i).image) for i in range(20)]
-    clear, wrong = (next(caption for caption in written if bool(caption.doubt) is doubted) for doubted in (False, True))
-    assert repr(clear) == repr(str(clear)) and wrong.doubt in repr(wrong)
-    assert "by ITM it does not belong to the picture" in wrong.doubt
+    doubts = {lab.caption(lab.scene(i).image).doubt for i in range(20)}
+    assert "" in doubts and "by ITM it does not belong to the picture" in max(doubts)
     photo = Image.fromarray(np.random.default_rng(0).integers(60, 200, (30, 40, 3), np.uint8)).resize((400, 300))
     assert lab.caption(photo).doubt and lab.ask(photo, "what is this?")[0].doubt
     assert not any(answer.doubt for answer in others)
@@ -81,81 +76,51 @@ def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab)
     assert judged.value == lab.task("nlvr2").answers()[0]["answer"] and 0.5 <= judged.confidence <= 1
 
 
-def test_a_task_or_head_that_there_is_not_is_named(lab: Lab, tmp_path: Path) -> None:
+def test_a_task_or_head_that_there_is_not_is_named(lab: Lab) -> None:
     with pytest.raises(ConfigError, match=r"task = 'vqq'.*'captioning', 'vqa', 'nlvr2'.*did you mean 'vqa'"):
         lab.task("vqq")
     with pytest.raises(ConfigError, match=r"has no head of this task \(it has captioning, nlvr2, vqa\)\. Train it: "):
         lab.task("lexname")
-    run = Run(tmp_path, lab.config.replace({"data.sources": [captions(tmp_path)]}))
-    with pytest.raises(ConfigError, match=r"Train it: xfm finetune captioning .* --data PATH, where PATH is COCO's"):
-        Lab(run).task("captioning")
-    with pytest.raises(ConfigError, match=r"No data can train it: it needs objects, which .* does not provide"):
-        Lab(run).task("concept")
 
 
-def test_the_command_of_a_missing_head_makes_it(tmp_path: Path, monkeypatch, lab: Lab, root: str = "of mine") -> None:
+def test_the_command_of_a_missing_head_makes_it(tmp_path: Path, monkeypatch, lab: Lab) -> None:
     """Whichever root the run is in, and not for another run of that name."""
     monkeypatch.chdir(tmp_path)
-    folder, other = Path(root, lab.config.name, "seed0"), Path("other", lab.config.name, "seed0")
+    folder, other = (Path(root, lab.config.name, "seed0") for root in ("of mine", "other"))
     for copied in (folder, other):
         shutil.copytree(lab.run.folder, copied, ignore=shutil.ignore_patterns("tasks"))
-    own = xfm.load(folder)
-    image, said = np.zeros((9, 9, 3), np.uint8), r"has no head of this task \(it has none\)\. Train it: "
-    for ask in (lambda: own.caption(image), lambda: own.ask(image, "how many?"), lambda: own.task("lexname")):
+    own, said = xfm.load(folder), r"has no head of this task \(it has none\)\. Train it: "
+    for ask in (lambda: own.caption(np.zeros((9, 9, 3), np.uint8)), lambda: own.task("lexname")):
         with pytest.raises(ConfigError, match=said) as error:
             ask()
     command = str(error.value).partition("Train it: ")[2]
-    assert command == f"xfm finetune lexname {shlex.quote(str(folder))} --root 'of mine'"
     monkeypatch.setattr(finetune, "VALIDATED", 20)
     monkeypatch.setattr(Lexname, "tested", 20)
     cli.main([*shlex.split(command)[1:], *"--train.steps 2 --train.warmup 0".split()])
-    assert own.task("lexname").folder == Path(root, f"{lab.config.name}@lexname", "seed0")
+    assert own.task("lexname").folder == Path("of mine", f"{lab.config.name}@lexname", "seed0")
     shutil.copytree(own.task("lexname").folder, Path("other", f"{lab.config.name}@lexname", "seed0"))
     with pytest.raises(ConfigError, match=said):
         xfm.load(other).task("lexname")
 
 
-def test_each_is_above_its_controls(lab: Lab) -> None:
-    """Pre-training, the picture and the text are all needed; the page has the numbers (scripts/doc_tables.py)."""
-    rows = json.loads((Path(__file__).parents[2] / "studies" / "heads.json").read_text("utf-8"))
-    for task in TASKS:
-        run = lab.task(task)
-        wanted = {config.variant for config in controls(run.config)}
-        high = {row["variant"]: row["high"] for row in rows if row["task"] == task}
-        assert high.keys() == wanted and all(top < run.results()[0].low for top in high.values()), task
-
-
-# ---- recognition
-
-
-class Axes:
-    """A dual encoder that sees what is there: a picture of value v and the text "v" share an axis."""
-
-    def features_of_images(self, images) -> torch.Tensor:
-        return torch.eye(8)[[int(image[0, 0, 0]) for image in images]]
-
-    def features_of_texts(self, texts) -> torch.Tensor:
-        return torch.eye(8)[[int(text.split()[-1]) for text in texts]]
+AXES = SimpleNamespace(  # a dual encoder that sees what is there: a picture of value v and the text "v" share an axis
+    features_of_images=lambda images: torch.eye(8)[[int(image[0, 0, 0]) for image in images]],
+    features_of_texts=lambda texts: torch.eye(8)[[int(text.split()[-1]) for text in texts]],
+)
 
 
 def flat(values: list[int]) -> tuple[list[np.ndarray], list[int]]:
     return [np.full((4, 4, 3), value, np.uint8) for value in values], values
 
 
-@pytest.mark.parametrize("classes", [2, 3, 4])
-def test_of_so_few_that_none_can_be_held_out_a_probe_is_fitted_all_the_same(classes: int) -> None:
-    names = "0123"[:classes]
-    rows = recognition(Axes(), names, flat([*range(classes)] * 4), flat([*range(classes)]), shots=(1, 2, 4))
-    assert [r.value for r in rows if r.task == "few-shot"] == [1.0] * 3
-
-
 def test_who_sees_everything_is_always_right_and_a_label_that_is_no_class_is_refused() -> None:
-    rows = recognition(Axes(), "01234567", flat([*range(8)] * 20), flat([*range(8)]), lambda n: (n, f"a {n}"), (1, 2))
+    """Also of so few that none can be held out."""
+    few = recognition(AXES, "01", flat([0, 1] * 4), flat([0, 1]), shots=(1, 2, 4))
+    assert [r.value for r in few if r.task == "few-shot"] == [1.0] * 3
+    rows = recognition(AXES, "01234567", flat([*range(8)] * 20), flat([*range(8)]), lambda n: (n, f"a {n}"), (1, 2))
     assert [r.value for r in rows] == [1.0] * 5 and {r.baseline for r in rows} == {1 / 8}
-    tasks = ["zero-shot one prompt", "zero-shot ensemble", *(f"few-shot {n} a class" for n in (1, 2))]
-    assert [f"{r.task} {r.condition}" for r in rows] == [*tasks, "linear probe all 160"]
     with pytest.raises(ConfigError, match=r"test labels = \[3\].*from 0 to 1"):
-        recognition(Axes(), "01", flat([0, 1]), flat([3]))
+        recognition(AXES, "01", flat([0, 1]), flat([3]))
 
 
 def test_zero_shot_is_the_evaluations_naming(lab: Lab) -> None:
@@ -164,22 +129,4 @@ def test_zero_shot_is_the_evaluations_naming(lab: Lab) -> None:
     images = [context.scene("naming", 0, concepts=(c,)).image for c in world.pool("test")]
     encoder = Recognition(context)
     said = zero_shot(encoder, encoder.features_of_images(images), world.names)
-    assert ((said == np.arange(len(images))) == right).all()
-    assert right.mean() > 0.9
-
-
-def test_prompts_of_what_a_picture_has_and_has_not(lab: Lab) -> None:
-    task = FinePrompts(lab.config, lab.tokenizer)
-    items = task.items("test", 16)
-    assert {item.target for item in items} <= {*task.labels} and len(task.families) > 2
-    batch = task.batch(items, torch.device("cpu"))
-    head = PromptHead(lab.model)
-    with torch.inference_mode():
-        classes, pairs = task._logits(lab.model, head, batch)
-        ids = [lab.tokenizer.encode(f"a picture of a {name}", 32) for name in task.labels]
-        alone, mask = lab.tokenizer.pad(ids)
-        again = head(lab.model, batch.images[0], alone, mask)
-    assert classes.shape == (16, len(task.labels)) and pairs.shape == (16, len(task.families), 2)
-    assert torch.allclose(classes, again, atol=1e-4)
-    right = [a.value == i.target for a, i in zip(task.predict(lab.model, head, batch), items, strict=True)]
-    assert np.mean(right) > 0.8, "the checkpoint names them before it is fine-tuned"
+    assert ((said == np.arange(len(images))) == right).all() and right.mean() > 0.9
