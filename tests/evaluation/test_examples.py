@@ -1,9 +1,6 @@
 """Single answers are right by ground truth; a retrieval set has the ranks of its task."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,20 +19,14 @@ from xfm.tasks.world import retrieval
 SHOWN = 12
 
 
-@pytest.fixture
-def scene_of(context: EvalContext) -> Callable[[np.ndarray, str], Scene]:
-    def find(image: np.ndarray, task: str) -> Scene:
-        (found,) = [s for s in context.scenes(task, 80) if np.array_equal(s.image, image)]
-        return found
-
-    return find
+def scene_of(context: EvalContext, image: np.ndarray, task: str) -> Scene:
+    (found,) = [s for s in context.scenes(task, 80) if np.array_equal(s.image, image)]
+    return found
 
 
 def test_a_caption_is_right_where_none_is_nearer(few, model, config, tokenizer, context) -> None:
     shown = examples(model, config, tokenizer, n=24).retrieval
-    texts = [r.caption for r in shown]
-    scenes = [SimpleNamespace(image=r.image) for r in shown]
-    cosine = context.image_features(scenes) @ context.text_features(texts).T  # type: ignore[arg-type]
+    cosine = context.image_features(shown) @ context.text_features([r.caption for r in shown]).T
     for i, r in enumerate(shown):
         nearer = int((cosine[i] > cosine[i, i]).sum())
         assert r.rank == nearer and r.right == (nearer == 0)
@@ -43,19 +34,17 @@ def test_a_caption_is_right_where_none_is_nearer(few, model, config, tokenizer, 
 
 
 @pytest.mark.full
-def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
-    few, model, config, tokenizer, scene_of, monkeypatch
-) -> None:
+def test_a_box_is_right_where_it_covers_the_object_that_is_named(few, model, config, tokenizer, context, monkeypatch):
     def boxes(self, scenes, phrases, owner) -> torch.Tensor:
         true = torch.tensor([o.box for s in scenes for o in s.objects])
-        aside = torch.stack([1.5 * true[:, 2], *torch.zeros(3, len(true))], 1) * (owner % 2)[:, None]
-        return true + aside
+        true[:, 0] += 1.5 * true[:, 2] * (owner % 2)  # every other one is aside
+        return true
 
     monkeypatch.setattr(EvalContext, "boxes", boxes)
     shown = examples(model, config, tokenizer, n=SHOWN).grounding
     assert [g.right for g in shown] == [i % 2 == 0 for i in range(SHOWN)]
     for g in shown:
-        scene = scene_of(g.image, "grounding")
+        scene = scene_of(context, g.image, "grounding")
         named = scene.objects[[p.text for p in scene.phrases].index(g.phrase)]
         assert len(scene.objects) > 1 and g.true == pytest.approx(named.box)
         iou = box_iou(*(corners(torch.tensor([box])) for box in (g.predicted, named.box))).item()
@@ -63,10 +52,10 @@ def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
 
 
 @pytest.mark.full
-def test_a_name_is_right_where_the_likeliest_word_stood_there(few, model, config, tokenizer, scene_of, monkeypatch):
+def test_a_name_is_right_where_the_likeliest_word_stood_there(few, model, config, tokenizer, context, monkeypatch):
     asked = EvalContext.top_tokens
 
-    def guesses(self, scenes, masked, places, picture, text) -> Any:
+    def guesses(self, scenes, masked, places, picture, text):
         """The model's, but for every other text beside its own picture: there they begin with what stood there."""
         tokens, probabilities = asked(self, scenes, masked, places, picture, text)
         for row in range(0, len(masked), 2):
@@ -78,7 +67,7 @@ def test_a_name_is_right_where_the_likeliest_word_stood_there(few, model, config
     shown = examples(model, config, tokenizer, n=SHOWN).words
     assert {w.right for w in shown} == {True, False}
     for w in shown:
-        scene = scene_of(w.image, "imlm")
+        scene = scene_of(context, w.image, "imlm")
         assert w.caption.replace("____", w.word) == scene.caption.text
         assert w.right == (w.guesses[0][0].strip() == w.word)
         assert w.word in {word for thing in scene.caption.things for word in (thing.name, plural(thing.name))}
@@ -110,15 +99,16 @@ def test_it_has_the_arrays_and_recalls_of_the_retrieval_task(context, small, few
 
 
 def test_of_equals_the_true_one_comes_last_and_nan_behind_all(small: RetrievalSet) -> None:
-    scores = np.zeros((N, N))
-    scores[0, 3] = np.nan
-    scores[0, 5:7] = 1
+    scores, odds = np.zeros((N, N)), np.full(N, 9.0)
+    scores[0, 3], scores[0, 5:7] = np.nan, 1
     equal = replace(small, similarity=scores, reranked=3)
     assert equal.ranking("image to text", 0).tolist() == [5, 6, 1, 2, 4, *range(7, N), 0, 3]
-    odds = np.full(N, 9.0)
     odds[5], odds[1] = np.nan, 10
     assert equal.ranking("image to text", 0, odds).tolist()[:4] == [1, 6, 5, 2]
-    assert equal.ranking("text to image", 5).tolist()[0] == 0
+    for name, wrong, said in (("images", np.zeros((3, 8, 8, 3), np.uint8), r"images = 'uint8 \(3, 8, 8, 3\)'"),
+                              ("truth", np.ones((2, N), bool), r"truth.shape = \(2, 24\)")):  # fmt: skip
+        with pytest.raises(ConfigError, match=said):
+            replace(small, **{name: wrong})
 
 
 def test_the_plane_is_sklearns_pca(small: RetrievalSet) -> None:
@@ -129,22 +119,12 @@ def test_the_plane_is_sklearns_pca(small: RetrievalSet) -> None:
     assert shares == pytest.approx(pca.explained_variance_ratio_)
     apart, _ = small.plane(apart=True)
     assert np.allclose(apart[:N].mean(0), 0) and np.allclose(apart[N:].mean(0), 0)
-    broken = small.text_features.copy()
-    broken[2, 0] = np.nan
+    broken = np.where(np.arange(N)[:, None] == 2, np.nan, small.text_features)
     places, _ = replace(small, text_features=broken).plane()
     assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [N + 2]
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"images": np.zeros((3, 8, 8, 3), np.uint8)}, r"images = 'uint8 \(3, 8, 8, 3\)'"),
-    ({"truth": np.ones((2, N), bool)}, r"truth.shape = \(2, 24\)"),
-])  # fmt: skip
-def test_other_shapes_are_refused_by_name(small: RetrievalSet, change, said) -> None:
-    with pytest.raises(ConfigError, match=said):
-        replace(small, **change)
-
-
-def test_a_query_of_ones_own_is_scored_as_one_of_the_sets(model, config, tokenizer, small: RetrievalSet) -> None:
+def test_a_query_of_ones_own_is_scored_as_one_of_the_sets_and_what_is_none_is_refused(model, config, tokenizer, small):
     mode, score = model.training, query_scorer(model, config, tokenizer, small)
     for direction, query in (("text to image", small.texts[3]), ("image to text", small.images[3])):
         itc, itm = score(query, direction)
@@ -154,11 +134,6 @@ def test_a_query_of_ones_own_is_scored_as_one_of_the_sets(model, config, tokeniz
         np.testing.assert_allclose(itm[known], small.row(small.odds, direction, 3)[known], atol=1e-3)
     large = np.kron(small.images[3], np.ones((3, 3, 1), np.uint8))  # any size
     np.testing.assert_allclose(score(large, "image to text").itc, small.similarity[3], atol=0.05)
-    assert model.training is mode
-
-
-def test_what_is_no_query_is_refused(model, config, tokenizer, small) -> None:
-    score = query_scorer(model, config, tokenizer, small)
     for said, query, direction in (
         ("some words", " \n", "text to image"),
         ("UTF-8", "a\ud800", "text to image"),
@@ -168,3 +143,4 @@ def test_what_is_no_query_is_refused(model, config, tokenizer, small) -> None:
     ):
         with pytest.raises(ConfigError, match=said):
             score(query, direction)
+    assert model.training is mode

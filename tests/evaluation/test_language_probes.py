@@ -18,7 +18,6 @@ from xfm.tasks.world import lexnames, sentence_pairs
 from xfm.tasks.world.sentence_pairs import draw_pairs
 
 KINDS = {"same synset": sentence_pairs.same_synset, "hypernym": sentence_pairs.hypernym}
-Texts = Callable[..., LabelledTexts]
 
 pytestmark = pytest.mark.usefixtures("few")
 
@@ -36,7 +35,7 @@ def test_rows_and_their_controls(task, context: EvalContext) -> None:
 
 
 @pytest.fixture
-def texts(context: EvalContext) -> Texts:
+def texts(context: EvalContext) -> Callable[..., LabelledTexts]:
     """`count` single texts (of = 1) or pairs, and labels that mean nothing."""
 
     def labelled(count: int, of: int = 1) -> LabelledTexts:
@@ -47,12 +46,10 @@ def texts(context: EvalContext) -> Texts:
     return labelled
 
 
-def test_features_are_those_of_each_text_alone(context: EvalContext, texts: Texts) -> None:
-    samples, naive = texts(12).samples, []
-    for (text,) in samples:
-        states, _ = context.text_states([context.tokenizer.encode(text, context.config.data.text_tokens)])
-        naive.append(torch.cat([states[0, 0], states[0].mean(0)]))
-    alone = torch.stack(naive)
+def test_features_are_those_of_each_text_alone(context: EvalContext, texts) -> None:
+    samples, longest = texts(12).samples, context.config.data.text_tokens
+    states = [context.text_states([context.tokenizer.encode(text, longest)])[0][0] for (text,) in samples]
+    alone = torch.stack([torch.cat([each[0], each.mean(0)]) for each in states])
     np.testing.assert_allclose(features(context, samples), alone.numpy(), rtol=1e-4, atol=1e-5)
     u, v = alone[:6], alone[6:]
     both = features(context, [(*a, *b) for a, b in zip(samples[:6], samples[6:], strict=True)])
@@ -73,39 +70,28 @@ def test_tuning_begins_at_the_probe_and_learns_more(of, context, texts, monkeypa
     assert tuned.mean() > probe.score(features(context, train.samples), train.labels) + 0.05
 
 
-def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(context, texts, monkeypatch) -> None:
+def test_tuning_leaves_the_model_as_it_was_and_is_not_ended_by_a_constant_dimension(context, texts, monkeypatch):
     """Pretrained norms have weights of 1e-33; a gradient of 1e33 has an infinite norm, and clipping makes it zero."""
     with torch.inference_mode(False), torch.no_grad():
-        model = build(context.config).eval()
-        model.text.layers[-1].norm2.weight[5] = 1e-33
-        model.text.layers[-1].norm2.bias[5] = 0.0
-    context, train = replace(context, model=model), texts(60)
-    norms: list[float] = []
+        model = build(context.config.replace({"model.text.dropout": 0.3})).eval().requires_grad_(False)
+        model.text.layers[-1].norm2.weight[5], model.text.layers[-1].norm2.bias[5] = 1e-33, 0.0
+    context, train, norms = replace(context, model=model), texts(60), []
+    before = {name: p.clone() for name, p in model.state_dict().items()}
     clip = torch.nn.utils.clip_grad_norm_
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: norms.append(clip(*a).item()))
     probe = linear_probe(features(context, train.samples), train.labels)
-    finetune(context, probe, train, train.samples, "any")
-    assert len(norms) == 3 and np.isfinite(norms).all() and min(norms) > 0
-
-
-def test_tuning_leaves_the_model_as_it_was(context: EvalContext, texts: Texts) -> None:
-    with torch.inference_mode(False):
-        model = build(context.config.replace({"model.text.dropout": 0.3})).eval().requires_grad_(False)
-    context, train = replace(context, model=model), texts(40)
-    before = {name: p.clone() for name, p in model.state_dict().items()}
-    probe = linear_probe(features(context, train.samples), train.labels)
-    torch.manual_seed(7)
     state = torch.random.get_rng_state()
     first = finetune(context, probe, train, train.samples, "any")
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(8)
     assert (finetune(context, probe, train, train.samples, "any") == first).all()
+    assert len(norms) == 2 * 3 and np.isfinite(norms).all() and min(norms) > 0
     assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
     assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
     assert not any(m.training for m in model.modules()) and torch.is_inference_mode_enabled()
 
 
-def test_sentences_learnt_and_asked_share_no_synset_and_other_seeds_ask_others(context: EvalContext) -> None:
+def test_sentences_learnt_and_asked_share_no_synset_and_who_knows_the_file_is_right(context, monkeypatch) -> None:
     own = replace(context, split="train")
     tested = lexnames._sample(own, "train", 2000)
     synsets = {s.synset for s in tested}
@@ -113,9 +99,6 @@ def test_sentences_learnt_and_asked_share_no_synset_and_other_seeds_ask_others(c
     assert len(tested) == 2000 and len({s.text for s in trained}) == 3000
     assert synsets.isdisjoint(s.synset for s in trained)
     assert tested == lexnames._sample(own, "train", 2000) != lexnames._sample(replace(own, seed=1), "train", 2000)
-
-
-def test_who_knows_the_file_is_always_right(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = [s for split in ("train", "test") for s in context.source.sentences(split)]
     names = sorted({s.lexname for s in everything})
     place, codes = {s.text: names.index(s.lexname) for s in everything}, np.eye(45)
@@ -125,16 +108,15 @@ def test_who_knows_the_file_is_always_right(context: EvalContext, monkeypatch: p
     results = {r.condition: r for r in lexnames.score(context)}
     learnt = {s.lexname for s in lexnames._sample(context, "train", 3000)}
     asked = [s.lexname for s in lexnames._sample(context, "test", 100)]
-    known = np.mean([name in learnt for name in asked])
-    assert known > 0.98 and results["linear probe"].value == pytest.approx(known)
+    assert results["linear probe"].value == pytest.approx(np.mean([name in learnt for name in asked]))
     assert results["fine-tuned"].value == pytest.approx(np.mean([name == "noun.artifact" for name in asked]))
     assert results["bag of words"].value > results["bag of words"].baseline + 0.1  # words do tell the file
 
 
 @pytest.mark.full
 def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(context, monkeypatch) -> None:
-    sentences = {split: context.source.sentences(split) for split in ("train", "test")}
-    true = {(a.text, b.text) for kind in KINDS.values() for some in sentences.values() for a, b in kind(some)}
+    sentences = [context.source.sentences(split) for split in ("train", "test")]
+    true = {(a.text, b.text) for kind in KINDS.values() for some in sentences for a, b in kind(some)}
     noise = seeding.rng("noise")
     stubs = {
         "knows": lambda _, samples: np.array([[float(sample in true)] for sample in samples]),
@@ -145,9 +127,9 @@ def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(context, 
     monkeypatch.setattr(language_finetuning, "finetune", lambda *args: np.array(["yes"] * len(args[3])))
     for who, stub in stubs.items():
         monkeypatch.setattr(language_finetuning, "features", stub)
-        results = sentence_pairs.score(context)
-        for probe in (r for r in results if r.condition == "linear probe"):
-            assert (probe.value == 1 and probe.low > 0.96) if who == "knows" else probe.low <= 0.5 <= probe.high
+        for r in (results := sentence_pairs.score(context)):
+            if r.condition == "linear probe":
+                assert (r.value == 1 and r.low > 0.96) if who == "knows" else r.low <= 0.5 <= r.high
         tuned = [r for r in results if r.condition == "fine-tuned"]  # of twins one is right, whatever is drawn
         assert [(r.value, r.high) for r in tuned] == [(0.5, 0.5)] * 2
 
@@ -169,8 +151,8 @@ def test_neither_text_alone_tells_the_answer(task: str, split: str, context: Eva
     files = {label: Counter((p.first.lexname, p.second.lexname) for p in tested if p.label == label) for label in said}
     assert files["yes"] == files["no"]
     for p in tested:
+        above = wordnet.hypernyms()[p.first.synset] if task == "hypernym" else {p.first.synset}
         if p.label == "yes":
-            assert (p.first, p.second) in truths
-            assert p.second.synset in (wordnet.hypernyms()[p.first.synset] if task == "hypernym" else {p.first.synset})
+            assert (p.first, p.second) in truths and p.second.synset in above
         else:
             assert p.second.synset not in {p.first.synset, *wordnet.ancestors(p.first.synset)}
