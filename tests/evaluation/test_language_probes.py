@@ -1,4 +1,5 @@
-"""Probes of sentences and of pairs of them: what is drawn, what is fitted, and what who knows and who guesses have."""
+"""Language by probes and by minimal pairs: what is drawn, what is fitted, what who knows and who guesses have, and that
+what is wrong is wrong for the reason named."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,28 +11,20 @@ import torch
 
 from xfm.base import seeding
 from xfm.data import wordnet
+from xfm.data.world.grammar import plural
+from xfm.data.world.parsing import parse
 from xfm.objectives import build
 from xfm.tasks import EvalContext, language_finetuning
 from xfm.tasks.baselines import linear_probe
 from xfm.tasks.language_finetuning import LabelledTexts, features, finetune
-from xfm.tasks.world import lexnames, sentence_pairs
+from xfm.tasks.world import lexnames, minimal_pairs, sentence_pairs
+from xfm.tasks.world.language import log_unigram
+from xfm.tasks.world.minimal_pairs import pseudo_log_likelihood
 from xfm.tasks.world.sentence_pairs import draw_pairs
 
 KINDS = {"same synset": sentence_pairs.same_synset, "hypernym": sentence_pairs.hypernym}
 
 pytestmark = pytest.mark.usefixtures("few")
-
-
-@pytest.mark.parametrize("task", [lexnames, sentence_pairs])
-def test_rows_and_their_controls(task, context: EvalContext) -> None:
-    results = task.score(context)
-    assert task.score(replace(context, split="unseen_concepts")) == []
-    tasks = {r.task for r in results}
-    assert tasks == ({"lexicographer files"} if task is lexnames else KINDS.keys())
-    for rows in ({r.condition: r for r in results if r.task == name} for name in tasks):
-        assert rows.keys() == {"linear probe", "fine-tuned", "bag of words"}
-        words = rows["bag of words"]
-        assert {r.baseline for r in rows.values() if r is not words} == {words.value}
 
 
 @pytest.fixture
@@ -96,8 +89,7 @@ def test_sentences_learnt_and_asked_share_no_synset_and_who_knows_the_file_is_ri
     tested = lexnames._sample(own, "train", 2000)
     synsets = {s.synset for s in tested}
     trained = lexnames._sample(own, "train", 3000, synsets)
-    assert len(tested) == 2000 and len({s.text for s in trained}) == 3000
-    assert synsets.isdisjoint(s.synset for s in trained)
+    assert len(tested) == 2000 and len({s.text for s in trained}) == 3000 and not synsets & {s.synset for s in trained}
     assert tested == lexnames._sample(own, "train", 2000) != lexnames._sample(replace(own, seed=1), "train", 2000)
     everything = [s for split in ("train", "test") for s in context.source.sentences(split)]
     names = sorted({s.lexname for s in everything})
@@ -106,6 +98,7 @@ def test_sentences_learnt_and_asked_share_no_synset_and_who_knows_the_file_is_ri
     monkeypatch.setattr(language_finetuning, "features", lambda _, samples: codes[[place[text] for (text,) in samples]])
     monkeypatch.setattr(language_finetuning, "finetune", lambda *args: np.array(["noun.artifact"] * len(args[3])))
     results = {r.condition: r for r in lexnames.score(context)}
+    assert results["linear probe"].baseline == results["fine-tuned"].baseline == results["bag of words"].value
     learnt = {s.lexname for s in lexnames._sample(context, "train", 3000)}
     asked = [s.lexname for s in lexnames._sample(context, "test", 100)]
     assert results["linear probe"].value == pytest.approx(np.mean([name in learnt for name in asked]))
@@ -156,3 +149,64 @@ def test_neither_text_alone_tells_the_answer(task: str, split: str, context: Eva
             assert (p.first, p.second) in truths and p.second.synset in above
         else:
             assert p.second.synset not in {p.first.synset, *wordnet.ancestors(p.first.synset)}
+
+
+def test_the_pseudo_log_likelihood_is_a_loop_over_single_texts(context: EvalContext) -> None:
+    ids = context.encode(["a cat", "two dogs above the big red house", "an owl and a car", "cat", "a cat"])
+    model, found = context.model, pseudo_log_likelihood(context, ids)
+    for row, value in zip(ids, found, strict=True):
+        expected = 0.0
+        for place in range(1, len(row) - 1):
+            masked = torch.tensor([[*row[:place], context.tokenizer.mask_id, *row[place + 1 :]]])
+            states = model.text(masked, torch.ones_like(masked, dtype=torch.bool))
+            logits = model.objectives["mlm"].head(states[0, place], model.text.word.weight)
+            expected += logits.double().log_softmax(0)[row[place]].item()
+        assert value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.full
+def test_each_wrong_sentence_is_wrong_in_what_its_phenomenon_names(context: EvalContext) -> None:
+    drawn = minimal_pairs.draw_pairs(context, log_unigram(context))
+    validation = minimal_pairs.draw_pairs(replace(context, split="validation"), log_unigram(context))
+    assert minimal_pairs.score(replace(context, split="unseen_concepts")) == []
+    assert len(drawn) == 8 and all(len(pairs) >= 40 for pairs in drawn.values())
+    for name, pairs in drawn.items():
+        phenomenon, source = name.split(", ")
+        assert source == "captions" or not {p.source for p in pairs} & {p.source for p in validation[name]}
+        for right, wrong, _ in pairs:
+            before, after = right.split(), wrong.split()
+            assert right != wrong
+            if source == "captions":
+                assert parse(right).whole and not parse(wrong).whole
+                assert minimal_pairs.UNCOUNTED.isdisjoint(before)
+            if phenomenon in ("order", "relation"):
+                assert sorted(before) == sorted(after)
+                continue
+            ((one, other),) = ((x.strip(",;"), y.strip(",;")) for x, y in zip(before, after, strict=True) if x != y)
+            if phenomenon == "article":
+                assert {one, other} == {"a", "an"}
+            elif phenomenon == "number":
+                assert plural(one) == other or plural(other) == one
+            else:
+                assert other in wordnet.lemmas("adv") - wordnet.lemmas("noun") - wordnet.lemmas("adj")
+
+
+@pytest.mark.full
+def test_frequency_is_right_in_half_of_each_phenomenon(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a model that knows the right sentences has all, one that cannot tell them apart half, without a width."""
+    known = {p.right for pairs in minimal_pairs.draw_pairs(context, log_unigram(context)).values() for p in pairs}
+    decode, said = context.tokenizer.decode, "pseudo_log_likelihood"
+    monkeypatch.setattr(minimal_pairs, said, lambda _, ids: np.array([decode(row) in known for row in ids], float))
+    rows = minimal_pairs.score(context)
+    assert len({(r.task, r.condition) for r in rows}) == 9 * 4 and {r.baseline for r in rows} == {0.5}
+    for row in rows:
+        assert row.better == ("higher" if row.condition == "MLM" else "")
+        if row.condition == "unigram":
+            assert row.value == 0.5 and row.low <= 0.5 <= row.high
+        elif row.condition != "fewer tokens":
+            assert row.value > {"n-gram": 0.5, "MLM": 0.98}[row.condition]
+    of_model = {r.task: r.n for r in rows if r.condition == "MLM"}
+    assert sum(n for task, n in of_model.items() if "(" in task) == of_model["minimal pairs"]
+    monkeypatch.setattr(minimal_pairs, said, lambda _, ids: np.zeros(len(ids)))
+    undecided = [r for r in minimal_pairs.score(context) if r.condition == "MLM"]
+    assert all((r.value, r.low, r.high) == (0.5, 0.5, 0.5) for r in undecided)

@@ -1,7 +1,5 @@
 """Where relations are lost: questions by the scenes' truth, and measures against loops and planted answers."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,10 +10,8 @@ from relations.relation_questions import Question
 from relations.states import layer_states
 
 from xfm import plots
-from xfm.config import ConfigError
 from xfm.data.world.grammar import is_true
 from xfm.model import ImageTokens
-from xfm.objectives import build
 from xfm.tasks import EvalContext
 
 
@@ -40,14 +36,6 @@ def test_captions_are_true_and_false_and_of_the_mirrored_picture_the_other_way(c
             assert q.masked[i] == (mask if i in q.spans["relation"] else true[i])
             assert true[i] == false[i] or i in q.spans["relation"]
     assert pd.Series([(q.axis, q.label) for q in questions]).value_counts().tolist() == [6] * 4
-
-
-def test_questions_need_objects_beside_each_other_and_a_model_with_itm(context: EvalContext) -> None:
-    with pytest.raises(ConfigError, match=r"data\.scenes\.overlap = 0\.3"):
-        draw_questions(context.with_data({"data.scenes.overlap": 0.3}), "test", 4)
-    config = context.config.replace({"objectives": {"mlm": {}, "itc": {}, "imlm": {}}, "flow.text_gradient": {}})
-    with pytest.raises(ConfigError, match="with itm"):
-        measure_relations(replace(context, config=config, model=build(config)), Sizes(8, 4, 4))
 
 
 def test_the_lead_of_the_true_relation_is_a_loop(context: EvalContext, questions: list[Question]) -> None:
