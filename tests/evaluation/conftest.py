@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
-import torch
 from few import ask_few
 
 from xfm import recipes
@@ -48,8 +47,7 @@ def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PairSource]:
     """Adds the dataset "pictures" of twenty pictures with captions and, if wanted, regions; nothing else is known."""
 
     def add(regions: list[list[Region]] | None = None, captions: Sequence[str] = CAPTIONS) -> PairSource:
-        rng = seeding.rng("pictures")
-        images = [rng.integers(256, size=(40, 60, 3), dtype=np.uint8) for _ in range(20)]
+        images = list(seeding.rng("pictures").integers(256, size=(20, 40, 60, 3), dtype=np.uint8))
         source = PairSource(images, captions, 48, regions, name="twenty")
         monkeypatch.setitem(DATASETS, "pictures", lambda config: Dataset(config, [source]))
         return source
@@ -60,8 +58,3 @@ def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PairSource]:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     ask_few(monkeypatch.setattr)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)

@@ -30,12 +30,3 @@ def model() -> XFM:
 @pytest.fixture(scope="session")
 def inputs(model: XFM) -> AttributionInputs:
     return scene_inputs(model, TOKENIZER, SCENE)
-
-
-@pytest.fixture(scope="session")
-def broken() -> XFM:
-    built = build(CONFIG)
-    with torch.no_grad():
-        for layers in (built.text.layers, built.fusion.layers):
-            layers[0].mlp.fc1.weight.fill_(float("nan"))
-    return built
