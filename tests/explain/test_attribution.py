@@ -48,8 +48,8 @@ def linear(inputs) -> Linear:
 
 
 def contributions(linear: Linear) -> tuple[Tensor, Tensor]:
-    text = ((linear.pieces - linear.masked_pieces) * linear.by_piece).sum(-1)
-    return text, ((linear.patches - linear.masked_patches) * linear.by_patch).sum(-1)
+    text = ((linear.pieces - linear.masked_pieces) * linear.by_piece).sum(-1).detach()
+    return text, ((linear.patches - linear.masked_patches) * linear.by_patch).sum(-1).detach()
 
 
 SCENES = [s for s in (DATA.world.scene("test", i) for i in range(60)) if len(s.objects) > 1]
