@@ -351,7 +351,7 @@ def test_on_a_page_a_figure_takes_the_pages_colours_but_for_what_lies_on_its_own
 
 
 def test_a_figure_follows_a_dark_notebook_unless_it_shows_a_picture(monkeypatch) -> None:
-    """Its second output; JupyterLab's pixels: tests/browser/test_dark_figures.py."""
+    """Its second output; JupyterLab's pixels: tests/browser/test_hosts.py."""
     shown: list[dict[str, str]] = []
     monkeypatch.setattr(builtins, "display", lambda bundle, **options: shown.append(bundle), raising=False)
     for figure in (plots.bars({"a": 0.5}, "share"), plots.images({"grey": np.full((48, 48, 3), 200, np.uint8)})):
