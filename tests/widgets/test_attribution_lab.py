@@ -1,7 +1,6 @@
 """The attribution lab and the mask playground: what is asked for, and answers of a model against its own."""
 
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +83,9 @@ def test_what_is_missing_or_not_finite_is_said_and_what_does_not_fit_refused():
 def test_of_questions_it_scores_as_they_do(model):
     asked = [scene_inputs(model, TOKENIZER, SCENE, target) for target in ("itm", "itc")]
     view = xw.AttributionLab.of(asked, ["saliency", "occlusion"])
-    assert [(f["target"], f["method"]) for f in view.payload["found"]] == [*product(("itm", "itc"), view.methods)]
+    order = [(target, method) for target in ("itm", "itc") for method in ("saliency", "occlusion")]
+    assert [(f["target"], f["method"]) for f in view.payload["found"]] == order
     assert [base for base, _ in view.payload["found"][0]["trust"][0][2]] == ["random", "centre"]
-    begun = xw.AttributionLab.of(asked, [])
-    assert "No attribution" in begun.message
-    assert begun.add("occlusion").payload == xw.AttributionLab.of(asked, ["occlusion"]).payload and not begun.message
     name = SCENE.phrases[0].text
     view.removed_objects, view.removed_words = [name], [2]
     for q in asked:
@@ -99,6 +96,16 @@ def test_of_questions_it_scores_as_they_do(model):
     other = scene_inputs(model, TOKENIZER, DATA.world.scene("test", 0), "itm")
     with pytest.raises(ConfigError, match="one picture and one text"):
         xw.AttributionLab.of([asked[0], other])
+
+
+def test_begun_without_methods_it_has_all_of_those_that_are_added(inputs):
+    view, whole = xw.AttributionLab.of(inputs, []), xw.AttributionLab.of(inputs, ["occlusion"])
+    assert "No attribution" in view.message
+    view.add("occlusion")
+    assert view.payload == whole.payload and view.targets == ["itm"] and not view.message
+    for each in (view, whole):
+        each.removed_objects = [SCENE.phrases[0].text]
+    assert view.scores == whole.scores and view.scores["after"] != view.scores["before"]
 
 
 def test_methods_are_added_in_place_and_ones_own_are_checked(model):

