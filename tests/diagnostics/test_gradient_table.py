@@ -8,7 +8,6 @@ from reference import batches
 from reference.batches import NO_STOP
 
 from xfm.diagnostics.gradient_table import GradientTable, gradient_table, module_names, objective_gradients
-from xfm.model.modes import eval_mode
 from xfm.objectives import OBJECTIVES, weighted_sum
 
 TEXT = {"language embeddings", "language layer 0", "language layer 1"}
@@ -53,12 +52,10 @@ def test_the_objectives_add_up_to_the_training_step(changes):
 def test_a_module_is_all_its_parameters_and_every_parameter_has_one():
     p = batches.pretraining(flow__mim_target="pixels", model__vision__absolute_positions=True)
     batch = batches.batch(p.config)
-    t = gradient_table(p, batch)
-    rows = dict(objective_gradients(p, batch))
-    module_of = module_names(p.model)
+    t, module_of = gradient_table(p, batch), module_names(p.model)
     modules = set(module_of.values())
     assert set(t.modules) == modules and len(t.modules) == len(modules)
-    for objective, grads in rows.items():
+    for objective, grads in objective_gradients(p, batch):
         for module in modules:
             squares = [g.square().sum().item() for n, g in grads.items() if module_of[n] == module and g is not None]
             norm = t.norms[objective][module]
@@ -68,7 +65,7 @@ def test_a_module_is_all_its_parameters_and_every_parameter_has_one():
         module_names(p.model)
 
 
-def test_no_path_is_not_zero_and_a_table_reads_in_a_terminal():
+def test_no_path_is_not_zero():
     """A head whose second layer is zero sends a gradient of zero: there is a path."""
     p = batches.pretraining()
     with torch.no_grad():
@@ -78,10 +75,6 @@ def test_no_path_is_not_zero_and_a_table_reads_in_a_terminal():
     assert t.norms["itm"]["language embeddings"] is None
     frame = t.frame()
     assert frame.loc["itm", "fusion"] == 0 and frame.loc["itm", "language embeddings"] is None
-    t = GradientTable({"mlm": {"language layer 0": 0.0123456, "vision": None}})
-    lines = [" ".join(line.split()) for line in str(t).splitlines()]
-    assert lines[:3] == ["mlm", "language layer 0 0.0123", "vision –"] and "no path" in lines[3]
-    assert str(GradientTable({}))
 
 
 def test_the_model_is_left_as_it_was():
@@ -98,9 +91,6 @@ def test_the_model_is_left_as_it_was():
     for name, q in p.model.named_parameters():
         assert (q.grad == 1).all() if name.startswith("text.") else q.grad is None
     assert t.norms == gradient_table(p.eval(), batches.batch(p.config)).norms  # in eval mode whatever the model was in
-    with pytest.raises(ZeroDivisionError), eval_mode(p.train()):
-        raise ZeroDivisionError
-    assert all(m.training for m in p.modules())
 
 
 def test_only_what_is_on_and_served_has_a_row_and_a_frozen_part_has_no_path():
