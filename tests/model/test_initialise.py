@@ -2,7 +2,6 @@
 
 import json
 import math
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import pytest
 import torch
 from reference import batches
 from torch import Tensor
-from torch.nn.attention import SDPBackend
 
 from xfm.flow import Flow
 from xfm.interop.clip import to_open_clip
-from xfm.model import XFM, initialise, openclip_towers
+from xfm.model import XFM, initialise
 from xfm.model.batch import PAD
 from xfm.model.vision import sine_cosine
 from xfm.objectives import OBJECTIVES, build
@@ -159,14 +157,3 @@ def test_the_start_is_open_clips():
         kurtosis = [((t - t.mean()) ** 4).mean() / t.var() ** 2 for t in (mine, their)]  # 3 normal, 1.8 uniform
         assert mine.numel() < 1000 or abs(kurtosis[0] - kurtosis[1]) < 0.6, name
     assert not ours["vision.mask_token"].any()
-
-
-def test_in_training_in_bf16_on_a_cpu_the_kernel_is_the_plain_one(monkeypatch):
-    config, asked = batches.config(**TOWERS), list[object]()
-    model, batch = batches.model(config).float(), batches.batch(config)["pairs"]
-    monkeypatch.setattr(openclip_towers, "sdpa_kernel", lambda backend: asked.append(backend) or nullcontext())
-    for training, narrow in ((True, False), (False, True), (True, True)):
-        assert not asked
-        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
-            assert Flow(model.train(training), batch, config.flow, ("itc",), (0, 0)).patches.isfinite().all()
-    assert asked == [SDPBackend.MATH]

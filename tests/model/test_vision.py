@@ -54,12 +54,6 @@ def test_drop_path_drops_whole_samples_scales_the_kept_and_rises_linearly():
     assert DropPath(0.3).eval()(torch.ones(50, 3)).eq(1).all()
     blocks = batches.model(batches.config(model__vision__depth=5, model__vision__drop_path=0.2)).vision.blocks
     assert [block.drop_path.rate for block in blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
-    block, x, bias = blocks[4].train(), torch.randn(400, 2, 32).double(), torch.zeros(4, 2, 2).double()
-    block.drop_path.rate = 0.5
-    with torch.no_grad():
-        change = (block(x, bias) - x).abs().sum((1, 2))
-    untouched = (change == 0).double().mean()  # both branches dropped: a quarter, if each is drawn on its own
-    assert 0.16 < untouched < 0.34
 
 
 @torch.no_grad()
