@@ -90,7 +90,7 @@ def test_every_intervention_is_in_one_of_these_runs():
     new = {n for n in recipes.ablations() if n.startswith(("gradient_", "guide_", "text_")) or n.endswith("_stop")}
     new |= {"l2sp", "ewc", "mlm_distilled"}
     elsewhere = {"text_only", "text_stage1", "text_frozen", "guide_pixels"}  # or without a memory of their own
-    elsewhere |= {"guide_clip", "guide_stage1"}  # tests/train/test_mim_teachers.py
+    elsewhere |= {"guide_clip", "guide_stage1"}  # tests/train/test_warm_start.py
     assert new - tried == elsewhere
 
 

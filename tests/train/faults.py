@@ -82,20 +82,19 @@ def protect(folder: Path, on: bool = True) -> None:
 def steps(records: Iterator[dict]) -> tuple[list[int], str]:
     done = []
     try:
-        for record in records:
-            done.append(record["step"])
+        done.extend(record["step"] for record in records)
     except Exception as error:
         return done, f"{type(error).__name__}: {error}"
     return done, ""
 
 
-def disk_full(mounted: bool, config: RunConfig, root: Path, reports: Connection) -> None:
+def disk_full(config: RunConfig, root: Path, reports: Connection) -> None:
     """The disk fills up again and again in mid-training. Sends what each run did; the last one's folder is copied."""
     disk, root = root / "disk", root / "copy"
     disk.mkdir()
+    mounted = True
     try:
-        if mounted:
-            small_disk(disk, 32 << 20)
+        small_disk(disk, 32 << 20)
     except OSError:  # in a container that may not mount, file sizes are what can run out
         mounted = False
     folder = Run.of(config, disk).folder

@@ -120,16 +120,12 @@ def test_every_form_brings_the_same_weights(form, run, state, words, tmp_path):
         assert torch.equal(weights[name], tensor.half().to(tensor.dtype) if form == "half" else tensor)
 
 
-@pytest.mark.parametrize(("field", "value", "said"), [
-    ("model.vision.absolute_positions", True, r"vision\.positions: the published model has no such parameter"),
-    ("model.text.encoder", "bert", r"model\.text\.encoder = 'bert': must be one of 'roberta'"),  # another epsilon
-])  # fmt: skip
-def test_what_the_published_model_cannot_be_is_not_exported(field, value, said, run, tmp_path):
-    other = Run(tmp_path / "run", run.config.replace({field: value}))
+def test_what_the_published_model_cannot_be_is_not_exported(run, tmp_path):
+    other = Run(tmp_path / "run", run.config.replace({"model.text.encoder": "bert"}))  # another epsilon
     other.make()
     weights = packed(build(other.config).state_dict())
     other.write({"config.json": other.config.to_json(), "model.safetensors": weights, "DONE": ""})
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=r"model\.text\.encoder = 'bert': must be one of 'roberta'"):
         export_checkpoint(other.folder, tmp_path / "other.th")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 

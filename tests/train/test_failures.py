@@ -26,20 +26,16 @@ from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
 pytestmark = pytest.mark.full
 
 
-@pytest.mark.parametrize("mounted", [True, False], ids=["a small disk", "a file that may not grow"])
-def test_a_full_disk(mounted, config, trained, tmp_path, processes, assert_same):
+def test_a_full_disk(config, trained, tmp_path, processes, assert_same):
     config = config.replace({"train.save_every": 1})
-    with process(processes, faults.disk_full, mounted, config, tmp_path) as (_, reports):
+    with process(processes, faults.disk_full, config, tmp_path) as (_, reports):
         reason, *found = received(reports)
     assert len(found) == 7, found
     written = ("metrics.jsonl|manifest.json", "manifest.json|model.safetensors", "state.pt")  # a page has room
     for i, names in enumerate(written):
         (steps, said, same, left), again = found[2 * i : 2 * i + 2]
-        full = (
-            rf"FileError: .*seed0/({names}): cannot be written \({reason}\); the last good file is kept. Make room .*"
-        )
-        assert steps == [] and re.fullmatch(full, said), said
-        assert same, "the last save"
+        full = rf"FileError: .*seed0/({names}): cannot be written \({reason}\); the last good file is kept. Make room"
+        assert steps == [] and same and re.match(full, said), said
         assert not [n for n in left if n.startswith(".") and n != ".lock"], "no half file is left"
         assert again == 2 + i, "what could not be saved is done again"
     assert found[-1] == ([*range(5, 12)], "")
@@ -103,34 +99,23 @@ def test_a_loader_that_is_killed(config, trained, tmp_path, monkeypatch, assert_
     assert_same(run.folder, trained.folder)
 
 
-BROKEN = [  # some of what torch and the system have said of a worker that had gone; None: a library that calls exit
-    RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"),
-    FileNotFoundError(errno.ENOENT, "No such file or directory"),
-    None,
-]
-
-
-@pytest.mark.parametrize("said", BROKEN, ids=lambda e: type(e).__name__)
-def test_whatever_is_said_of_a_dead_loader_is_one_error(said, config, trained, tmp_path, monkeypatch):
+def test_whatever_is_said_of_a_dead_loader_is_one_error(config, trained, tmp_path, monkeypatch):
     """Where a worker is alive it is what it is: an error of the data."""
 
     def fails(kill: bool) -> None:
         def next_(self):
             if kill:
                 self._workers[0].kill()
-            raise said
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
 
         monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", next_)
 
     config = config.replace({"data.workers": 1})
-    if said:
-        made = streams.Streams(config, trained.tokenizer())
-        with pytest.raises(type(said)), closing(batch_loader.loader(made)) as batches:
-            fails(kill=False)
-            next(batches)
-        fails(kill=True)
-    else:
-        monkeypatch.setattr(streams.Streams, "images", lambda self, step: os._exit(0))
+    made = streams.Streams(config, trained.tokenizer())
+    with pytest.raises(FileNotFoundError), closing(batch_loader.loader(made)) as batches:
+        fails(kill=False)
+        next(batches)
+    fails(kill=True)
     with pytest.raises(LoaderFailed, match=r"^step 0: a loader process \(pid \d+\) died\. What was saved stays in "):
         next(pretrain(config, tmp_path))
     assert not multiprocessing.active_children()
@@ -205,12 +190,9 @@ def test_a_save_that_fails_after_an_error_does_not_hide_it(between, config, tmp_
     next(records)
     path.unlink()
     path.mkdir()  # nobody can append to that
-    if between:
-        with pytest.raises(FileError, match=r"metrics.jsonl: cannot be written \(Is a directory\)"):
-            records.close()
-        return
     monkeypatch.setattr(loop, "weights_at", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError) as error:
-        next(records)
-    (note,) = error.value.__notes__
-    assert "Nor could the steps since the last save be saved" in note and "metrics.jsonl: cannot be written" in note
+    with pytest.raises(FileError if between else ZeroDivisionError) as error:
+        records.close() if between else next(records)
+    said = str(error.value if between else error.value.__notes__)
+    assert "metrics.jsonl: cannot be written (Is a directory)" in said
+    assert between or "Nor could the steps since the last save be saved" in said
