@@ -69,7 +69,6 @@ def test_a_study_without_results_and_one_with_too_few_say_so(tmp_path: Path):
     view = xw.AblationExplorer(Study("empty", "smoke+stage1", VARIANTS, seeds=[0, 1], root=tmp_path))
     assert "study.run()" in view.message and view.payload["metrics"] == []
     assert len(view.data()) == 0 and view.figure().bytes() and view.to_html(tmp_path / "empty.html").exists()
-
     view = xw.AblationExplorer(made(tmp_path, seeds=2, missing=1))
     assert view.message == "1 run is missing: neither, seed 1: not run yet"
     one = next(e for e in view.payload["effects"] if e["variant"] == "neither" and e["metric"] == PRIMARY)

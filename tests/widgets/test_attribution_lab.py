@@ -1,6 +1,7 @@
 """The attribution lab and the mask playground: what is asked for, and answers of a model against its own."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,11 @@ def test_what_is_missing_or_not_finite_is_said_and_what_does_not_fit_refused():
 def test_of_questions_it_scores_as_they_do(model):
     asked = [scene_inputs(model, TOKENIZER, SCENE, target) for target in ("itm", "itc")]
     view = xw.AttributionLab.of(asked, ["saliency", "occlusion"])
-    order = [(target, method) for target in ("itm", "itc") for method in ("saliency", "occlusion")]
-    assert [(f["target"], f["method"]) for f in view.payload["found"]] == order
+    assert [(f["target"], f["method"]) for f in view.payload["found"]] == [*product(("itm", "itc"), view.methods)]
     assert [base for base, _ in view.payload["found"][0]["trust"][0][2]] == ["random", "centre"]
+    begun = xw.AttributionLab.of(asked, [])
+    assert "No attribution" in begun.message
+    assert begun.add("occlusion").payload == xw.AttributionLab.of(asked, ["occlusion"]).payload and not begun.message
     name = SCENE.phrases[0].text
     view.removed_objects, view.removed_words = [name], [2]
     for q in asked:
@@ -96,16 +99,6 @@ def test_of_questions_it_scores_as_they_do(model):
     other = scene_inputs(model, TOKENIZER, DATA.world.scene("test", 0), "itm")
     with pytest.raises(ConfigError, match="one picture and one text"):
         xw.AttributionLab.of([asked[0], other])
-
-
-def test_begun_without_methods_it_has_all_of_those_that_are_added(inputs):
-    view, whole = xw.AttributionLab.of(inputs, []), xw.AttributionLab.of(inputs, ["occlusion"])
-    assert "No attribution" in view.message
-    view.add("occlusion")
-    assert view.payload == whole.payload and view.targets == ["itm"] and not view.message
-    for each in (view, whole):
-        each.removed_objects = [SCENE.phrases[0].text]
-    assert view.scores == whole.scores and view.scores["after"] != view.scores["before"]
 
 
 def test_methods_are_added_in_place_and_ones_own_are_checked(model):
@@ -154,8 +147,6 @@ RAMP = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 
 
 class Predict:
-    """Remembers what it was asked."""
-
     def __init__(self, **changes: Any):
         self.asked, self.changes = list[tuple[list[int], list[int]]](), changes
 
@@ -163,8 +154,7 @@ class Predict:
         self.asked.append((np.flatnonzero(patches).tolist(), np.flatnonzero(pieces).tolist()))
         one = {"with": {"guesses": [("lion", 0.9), ("cat", 0.1)], "truth": 0.9}, "without": None}
         words = [{"place": int(i), "piece": SENTENCE.pieces[i]} | one for i in np.flatnonzero(pieces)]
-        agreement = np.where(patches, 0.5 * np.arange(4), np.nan)
-        pixels = np.zeros((4, 48))
+        agreement, pixels = np.where(patches, 0.5 * np.arange(4), np.nan), np.zeros((4, 48))
         pixels[1, 16 * 1 + 4 * 2 + 3] = 9.0  # of the second patch green, row 2, column 3
         return {"words": words, "agreement": agreement, "pixels": pixels, "target": "outputs"} | self.changes
 
@@ -186,10 +176,8 @@ def test_each_mask_is_asked_once_and_the_answer_is_of_it():
 
 
 def test_a_random_mask_hides_as_pretraining_does_and_asks_once():
-    predict = Predict()
-    view = xw.MaskPlayground(
-        RAMP, SENTENCE, 2, predict, MaskConfig(image_patches=3, smallest_block=1, caption_share=0.4)
-    )
+    predict, mask = Predict(), MaskConfig(image_patches=3, smallest_block=1, caption_share=0.4)
+    view = xw.MaskPlayground(RAMP, SENTENCE, 2, predict, mask)
     view.hide_at_random(5)
     assert len(view.hidden_patches) == 3 and len({*view.hidden_pieces} - {0, 4}) == 2 and len(predict.asked) == 2
     drawn = [(view.hidden_patches, view.hidden_pieces)]

@@ -107,9 +107,7 @@ def sound(view: View) -> None:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_what_the_view_itself_tells_is_written_by_no_one_else(
-    name: str, views: dict[str, View], tmp_path: Path
-) -> None:
+def test_what_the_view_itself_tells_is_written_by_no_one_else(name: str, views: dict[str, View], tmp_path: Path):
     view = views[name]
     with pytest.raises(traitlets.TraitError, match="payload"):
         view.payload = {}
@@ -191,8 +189,6 @@ OF_PICTURES: dict[str, Callable[[Any], Any]] = {
     "MaskPlayground": lambda image: xw.MaskPlayground(image, WORDS, 2, None),
     "TraceExplorer": lambda image: xw.TraceExplorer(replace(traced("a"), image=image)),
 }  # fmt: skip
-
-
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 OTHERWISE = np.repeat(IMAGE, 2, 1)[:, ::2], IMAGE[::-1, ::-1].copy()[::-1, ::-1]  # strides
 GOOD = IMAGE / 255, *OTHERWISE, Image.fromarray(IMAGE), torch.from_numpy(IMAGE)
@@ -260,28 +256,20 @@ def test_what_are_no_numbers_is_refused_or_said(form: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_numbers_that_are_not_finite_leave_no_view_broken(value: float, tmp_path: Path) -> None:
     answer = {"box": (value, 1, 1, 1), "attention": np.full((2, 2, 4, 5), value)}
-    guess = {"guesses": [("a", value)], "truth": value}
-    features = np.full((3, 4), value)
-    predict: Any = lambda *_: {  # noqa: E731
-        "agreement": np.full(4, value), "pixels": np.full((4, 48), value),
-        "words": [{"place": 1, "piece": "a", "with": guess, "without": None}],
-    }  # fmt: skip
-    one = traced("a")
-    weights = one.maps["cross"].weights.clone()
-    weights[0, 0] = value
-    spoilt = {"patches": torch.full((4,), value), "score": value, "gap": value}
-    views = [
+    guess = {"piece": "a", "with": {"guesses": [("a", value)], "truth": value}, "without": None, "place": 1}
+    hidden: Any = {"agreement": np.full(4, value), "pixels": np.full((4, 48), value), "words": [guess]}
+    one, spoilt = traced("a"), {"patches": torch.full((4,), value), "score": value, "gap": value}
+    cross = replace(one.maps["cross"], weights=torch.full_like(one.maps["cross"].weights, value))
+    equal = replace(pairs("a"), similarity=np.full((3, 3), value), image_features=np.full((3, 4), value))
+    for view in (
         xw.GroundingPad(IMAGE, {"a": (0, 0, 1, 1)}, lambda _: answer),
-        xw.MaskPlayground(IMAGE, WORDS, 2, predict, hidden_patches=[0]),
-        xw.TraceExplorer(replace(one, maps=one.maps | {"cross": replace(one.maps["cross"], weights=weights)})),
+        xw.MaskPlayground(IMAGE, WORDS, 2, lambda *_: hidden, hidden_patches=[0]),
+        xw.TraceExplorer(replace(one, maps=one.maps | {"cross": cross})),
         xw.AttributionLab(IMAGE, WORDS, [replace(found("a"), **spoilt), found("b")], rescore=lambda *_: {"b": value}),
-        xw.RetrievalExplorer(replace(pairs("a"), similarity=np.full((3, 3), value), image_features=features)),
+        xw.RetrievalExplorer(equal),
         xw.RetrievalExplorer(pairs("a"), lambda *_: np.full(3, value)),
-    ]
-    for view in views:
-        view.data()
-        view.figure().bytes()
-        view.to_html(tmp_path / "view.html")
+    ):
+        assert view.data() is not None and view.figure().bytes() and view.to_html(tmp_path / "view.html").exists()
 
 
 @pytest.mark.parametrize("text", [None, b"a"])

@@ -83,12 +83,9 @@ def test_candidates_have_the_same_order_on_both_sides() -> None:
 
 
 def test_a_number_has_the_same_colour_on_both_sides() -> None:
-    numbers = np.linspace(-1, 1, 41)
-    shares = (numbers + 1) / 2
+    shares = np.linspace(0, 1, 41)
     drawn = np.stack([DIVERGING(shares), colormaps["cividis"](shares)], 1)[..., :3] * 255
-    views = np.array(
-        each("colour", "diverging, sequential", "(t) => [diverging(t), sequential((t + 1) / 2)]", numbers.tolist())
-    )
+    views = each("colour", "diverging, sequential", "(t) => [diverging(2 * t - 1), sequential(t)]", shares.tolist())
     assert np.abs(drawn - views).max((0, 2)) == pytest.approx([0, 0], abs=14), "levels of 255, at ten stops"
 
 

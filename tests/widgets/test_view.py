@@ -21,8 +21,6 @@ from xfm_widgets.view import View
 
 VIEWS = [getattr(xw, name) for name in xw.__all__ if name not in ("View", "figures")]
 HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
-
-
 RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}}, "held_back": {"itm": 3.0}}
 
 
