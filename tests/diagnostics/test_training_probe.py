@@ -1,5 +1,4 @@
-"""Probes of training against closed forms, naive versions, and the gradients that training itself uses. The gradient
-table: the routing of X-FM, measured; its parts add up to the gradient of a training step."""
+"""Probes of training against closed forms, naive versions, and the gradients that training itself uses."""
 
 import math
 

@@ -1,6 +1,4 @@
-"""Encoders and fusion are loops, the fusion encoder transformers' too; padding and sharing change nothing. (BEiT's and
-RoBERTa's states: `tests/train/test_encoders.py`, `tests/test_parity.py`.) Initial weights, and open_clip's
-towers as encoders."""
+"""Encoders and fusion are loops, the fusion encoder transformers' too; padding and sharing change nothing."""
 
 import json
 import math

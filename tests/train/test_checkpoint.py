@@ -1,5 +1,4 @@
-"""The authors' file becomes a run folder and comes back bit for bit; what does not fit is refused. Every example of
-docs/published-model.md runs: on files of the names it has, at a small size."""
+"""The authors' file becomes a run folder and comes back bit for bit; what does not fit is refused."""
 
 import re
 import shlex

@@ -13,7 +13,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
-from train import faults
+from train import drive
 from train.conftest import left
 from train.drive import process, received
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.full
 
 def test_a_full_disk(config, trained, tmp_path, processes, assert_same):
     config = config.replace({"train.save_every": 1})
-    with process(processes, faults.disk_full, config, tmp_path) as (_, reports):
+    with process(processes, drive.disk_full, config, tmp_path) as (_, reports):
         reason, *found = received(reports)
     assert len(found) == 7, found
     written = ("metrics.jsonl|manifest.json", "manifest.json|model.safetensors", "state.pt")  # a page has room
@@ -46,7 +46,7 @@ def test_a_read_only_folder(config, trained, tmp_path, processes, assert_same):
     finished = tmp_path / "finished" / "smoke" / "seed0"
     shutil.copytree(trained.folder, finished)
     config = config.replace({"train.save_every": 2})
-    with process(processes, faults.read_only, config, finished, tmp_path) as (_, reports):
+    with process(processes, drive.read_only, config, finished, tmp_path) as (_, reports):
         became, was, records, again, opened, read, evaluated = received(reports)
     refused = r"cannot be written (Permission denied); the last good file is kept. Make room or rights there"
     assert became[0] == [] and f"seed0/manifest.json: {refused}" in became[1]
@@ -65,7 +65,7 @@ def test_a_read_only_folder(config, trained, tmp_path, processes, assert_same):
 def test_a_cache_that_is_deleted(config, trained, tmp_path, processes, assert_same):
     config, cache = config.replace({"data.workers": 2}), tmp_path / "cache"
     shutil.copytree(os.environ["XFM_CACHE"], cache)
-    with process(processes, faults.cache_deleted, config, tmp_path, cache) as (_, reports):
+    with process(processes, drive.cache_deleted, config, tmp_path, cache) as (_, reports):
         outcome, files = received(reports)
     assert outcome == ([*range(1, 12)], "")
     assert [name for name in files if name.startswith("openmoji-")], "made again, where it was needed again"
@@ -123,7 +123,7 @@ def test_whatever_is_said_of_a_dead_loader_is_one_error(config, trained, tmp_pat
 
 def test_shared_memory_that_is_full(config, trained, tmp_path, processes, assert_same):
     """64 MB in a container, of which torch itself would not say anything, and wait."""
-    with process(processes, faults.no_shared_memory, config.replace({"data.workers": 1}), tmp_path) as (_, reports):
+    with process(processes, drive.no_shared_memory, config.replace({"data.workers": 1}), tmp_path) as (_, reports):
         ((steps, said),) = received(reports)
     assert steps == [] and said.endswith(SHARED.format(1))
     assert said.startswith("LoaderFailed: step 2: a loader process has no room for a batch. What was saved stays in ")
@@ -144,7 +144,7 @@ def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_broken(config,
 def test_out_of_memory(tmp_path, processes, assert_same):
     changes = {"data.texts": 1024, "objectives.mlm.start": 0.5, "train.steps": 4, "train.save_every": 100}
     config = recipes.get("smoke").replace(changes)
-    with process(processes, faults.no_memory, config, tmp_path) as (_, reports):
+    with process(processes, drive.no_memory, config, tmp_path) as (_, reports):
         (steps, said), again = received(reports)
     run = Run.of(config, tmp_path)
     assert steps == [] and float(re.match(r"OutOfMemory: step 2: out of memory \(([\d.e+-]+) GiB more", said)[1]) > 5e-4

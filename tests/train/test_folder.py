@@ -1,5 +1,4 @@
-"""Run folders: opened at once when finished, refused with the file's name and the way out when they cannot be used;
-what is kept beside the weights: those of earlier steps, probes, levels of constant predictions."""
+"""Run folders: opened at once when finished, refused with the file's name and the way out when they cannot be used."""
 
 import json
 import re

@@ -1,5 +1,4 @@
-"""Warm starts: stage 1 trained once for all variants of a seed, or another run; a frozen target that stays; a
-run's vision encoder as MIM's frozen teacher."""
+"""Warm starts: stage 1 trained once for all variants of a seed, or another run; a frozen target that stays."""
 
 import json
 import re

@@ -12,7 +12,7 @@ import javascript
 import numpy as np
 import pytest
 import torch
-from page import alive, coded, few_pairs, near, small
+from page import DECODE, alive, coded, few_pairs, near, sent, small
 from PIL import Image
 
 import xfm
@@ -23,6 +23,7 @@ from xfm.explain.box_prediction import SeenWords
 from xfm.explain.token_axes import TokenAxis
 from xfm.model import XFM
 from xfm.study import Study
+from xfm_widgets import attributions
 from xfm_widgets.live_page import PART
 from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.pages import MARIMO_MOST, Embedded
@@ -32,6 +33,11 @@ from xfm_widgets.pages import MARIMO_MOST, Embedded
 def in_page(lab: xfm.Lab) -> XFM:
     """With the weights that the page has."""
     return as_in_page(lab.model)
+
+
+@pytest.fixture
+def model() -> XFM:  # after the seeds, so the same in every order of tests
+    return small({"model.vision.image_size": 24, "model.fusion_depth": 2})
 
 
 KERNEL = Path(__file__).with_name("page_kernel.js").read_text("utf-8")
@@ -150,8 +156,8 @@ LAB_STEPS = [
 
 
 @pytest.mark.full
-def test_removals_and_methods_in_the_page_are_pythons(lab: xfm.Lab) -> None:
-    model = as_in_page(small({"model.vision.image_size": 24, "model.fusion_depth": 2}))
+def test_removals_and_methods_in_the_page_are_pythons(lab: xfm.Lab, model: XFM) -> None:
+    model = as_in_page(model)
     rows, columns = np.indices((24, 24))
     masks = {"a lion": (rows < 16) & (columns < 10), "__proto__": (rows >= 8) & (columns >= 14)}
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
@@ -200,6 +206,70 @@ def test_a_sentence_of_ones_own_is_traced_as_in_python(lab: xfm.Lab, in_page: XF
     view.show(PICTURE)
     near(found[3]["sent"], view.sent, "own picture")
     assert (found[3]["a"], found[3]["message"], view.a) == ("your own", "", "your own")
+
+
+METHODS = DECODE + Path(__file__).with_name("page_methods.js").read_text("utf-8")
+GRADIENTS = 1e-3  # of the largest number of an attribution
+
+
+def asked_of(ask: str, model: XFM, lab: xfm.Lab, cases: list[dict[str, Any]]) -> Any:
+    return javascript.run(METHODS, {"ask": ask, "payload": sent(page_model(model, lab.tokenizer)), "cases": cases})
+
+
+@pytest.mark.full
+def test_every_attribution_in_the_page_is_pythons(model: XFM, lab: xfm.Lab) -> None:
+    rounded, rng = as_in_page(model), np.random.default_rng(0)
+    masks = {"one": np.zeros((24, 24), bool), "two": np.zeros((24, 24), bool)}
+    masks["one"][:16, :8], masks["two"][8:, 4:] = True, True
+    cases, asked = [], []
+    texts = {"a big crocodile on the left": "crocodile", "two lions , unbelievably many !": "unbelievably"}
+    for text, word in texts.items():
+        image = rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)
+        inputs = [explain.make_inputs(rounded, lab.tokenizer, image, text, target, masks)
+                  for target in ("itm", "itc", "box x", f"word {word}")]  # fmt: skip
+        targets = [attributions.page_target(one) for one in inputs]
+        patches = [np.flatnonzero(mask).tolist() for mask in inputs[0].object_patches().values()]
+        seed = xw.AttributionLab.of(inputs, [])._given()["random"]
+        asked.append(inputs)
+        cases.append({"rgb": coded(image.tobytes()), "text": text, "objects": patches, "random": seed,
+                      "targets": targets})  # fmt: skip
+    assert [len(case["targets"][-1]["places"]) for case in cases] == [1, 6], "pieces of a word"
+    for inputs, by_target in zip(asked, asked_of("attributions", model, lab, cases)["told"], strict=True):
+        for one, by_method in zip(inputs, by_target, strict=True):
+            assert by_method.keys() == explain.METHODS.keys() == attributions.IN_PAGE.keys()
+            for method, rows in by_method.items():
+                expected = explain.attribute(one, method)
+                said = attributions.IN_PAGE[method]
+                assert said == {name: getattr(expected, name) for name in said}, method
+                for numbers, wanted in zip(rows, (expected.text, expected.patches), strict=True):
+                    most = GRADIENTS * max(expected.text.abs().max().item(), expected.patches.abs().max().item())
+                    where = f"{one.target.name}, {method}"
+                    np.testing.assert_allclose(numbers, wanted, atol=max(most, 1e-6), rtol=0, err_msg=where)
+
+
+@pytest.mark.full
+def test_trust_in_the_page_is_pythons(model: XFM, lab: xfm.Lab) -> None:
+    text, truth = "a big crocodile left of two lions", np.zeros((24, 24), bool)
+    image = np.random.default_rng(2).integers(0, 256, (24, 24, 3)).astype(np.uint8)
+    truth[3:20, 6:13] = True
+    rounded, cases, expected = as_in_page(model), [], []
+    for target in ("itm", "itc", "box x", "word lions"):
+        plain = explain.make_inputs(rounded, lab.tokenizer, image, text, target)
+        names = torch.tensor([word == 2 for word in plain.words.owner])
+        for inputs in (plain, replace(plain, truth=truth, name_pieces=names)):
+            base = explain.attribute(inputs, "occlusion")
+            for numbers in (lambda x: x, torch.round, lambda x: -x.abs(), torch.zeros_like):
+                a = replace(base, patches=numbers(10 * base.patches), text=numbers(10 * base.text))
+                report = explain.faithfulness_report(inputs, a, sensitive=False)
+                drawn = attributions.packed(a, report)
+                expected.append({"trust": drawn["trust"], "beyond": drawn["beyond"]})
+                pieces, patches = (coded(v.numpy().astype("<f4").tobytes()) for v in (a.text, a.patches))
+                cases.append({"rgb": coded(image.tobytes()), "text": text, "pieces": pieces, "patches": patches,
+                              "target": attributions.page_target(inputs, report)})  # fmt: skip
+    found = asked_of("trust", model, lab, cases)
+    assert found["steps"] == [torch.linspace(0, n, min(12, n) + 1).round().int().tolist() for n in range(300)]
+    near(found["told"], expected, "trust")
+    assert len({np.sign(one["beyond"]).sum() for one in expected}) > 1
 
 
 SERVER = 1_000_000  # bytes a second that Jupyter's server lets through
