@@ -1,7 +1,4 @@
-"""What the house promises to whoever adds a loss or an encoder: one file and one line, and everything else follows.
-
-The losses and the encoder are those of docs/extend.md, and one more, registered by a line at run time.
-"""
+"""What the house promises to whoever adds a loss or an encoder: one file and one line, and everything else follows."""
 
 import re
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """The figures, from small plain inputs: what their artists say, that nothing lies over anything else or is cut off."""
 
 import base64
+import builtins
 import math
 import re
 from io import BytesIO
@@ -245,6 +246,17 @@ def test_on_a_page_a_figure_takes_the_pages_colours_but_for_what_lies_on_its_own
     data = base64.b64decode(image.attrib["href"].removeprefix("data:image/png;base64,"))
     shown = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
     assert any(np.array_equal(pixels, noise) for pixels in (shown, shown[::-1])), "a picture has its own pixels"
+
+
+def test_a_figure_follows_a_dark_notebook_unless_it_shows_a_picture(monkeypatch) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(builtins, "display", lambda bundle, **options: shown.append(bundle), raising=False)
+    for figure in (plots.bars({"a": 0.5}, "share"), plots.images({"grey": np.full((48, 48, 3), 200, np.uint8)})):
+        figure._ipython_display_()
+    chart, style, picture = shown
+    assert base64.b64decode(chart["image/png"]).startswith(b"\x89PNG") and "text/html" not in chart
+    assert style["text/html"].startswith("<style") and len(style["text/html"]) < 250, "notebooks do not grow"
+    assert set(picture) == {"image/png", "text/plain"}
 
 
 @pytest.mark.full

@@ -33,15 +33,18 @@ class Notebook:
     path: Path
     errors: list[str] = field(default_factory=list)  # of the console
 
+    def do(self, command: str) -> None:
+        self.page.evaluate(f"window.jupyterapp.commands.execute('{command}')")
+
     def run(self) -> None:
         """Runs all cells, and waits until they are done."""
-        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.do("notebook:run-all-cells")
 
-    def view(self, wait: float = 60) -> Locator:
+    def view(self) -> Locator:
         """The first view that is shown."""
         found = self.page.locator(".xfm-view").first
         try:
-            found.wait_for(timeout=1000 * wait)
+            found.wait_for(timeout=60_000)
         except TimeoutError:
             outputs = self.page.locator(".jp-OutputArea-output").all_inner_texts()
             raise AssertionError("\n".join(["no view is shown", *outputs, *self.errors])) from None
@@ -65,10 +68,6 @@ class Notebook:
         while (found := self.python(expression)) != expected:
             assert time.monotonic() < end, f"{expression} is {found!r}, not {expected!r}"
             time.sleep(0.1)
-
-    def save(self) -> None:
-        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
     def shut(self, wait: bool = True) -> None:
         """Ends the kernel, whose end may not be waited for, and closes the page: they would slow the next test."""
@@ -136,12 +135,9 @@ def lab(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Ite
                f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True",
                f"--ServerApp.root_dir={home / 'notebooks'}", "--ServerApp.port={port}")  # fmt: skip
     with serving(home, f"api?token={token}", environment, *command) as url:
+        size = {"width": 1400, "height": 1000}
         context = playwright.chromium.launch_persistent_context(
-            str(home / "chromium"),
-            executable_path=CHROMIUM,
-            headless=True,
-            args=FLAGS,
-            viewport={"width": 1400, "height": 1000},
+            str(home / "chromium"), executable_path=CHROMIUM, headless=True, args=FLAGS, viewport=size
         )
         yield Lab(url, token, home / "notebooks", context)
         context.close()
@@ -166,8 +162,8 @@ def notebook(lab: Lab) -> Iterator[Any]:
         harmless(made.page)
         before = len(made.errors)
         made.shut(wait=False)
-        at_the_end = [e for e in made.errors[before:] if e != UNHEARD]
-        errors = [e for e in made.errors[:before] + at_the_end if not any(some in e for some in HARMLESS)]
+        errors = made.errors[:before] + [e for e in made.errors[before:] if e != UNHEARD]
+        errors = [e for e in errors if not any(some in e for some in HARMLESS)]
         assert not errors, "\n".join(errors)
 
 

@@ -173,21 +173,14 @@ const execute = async ([code, wait]) => {
   return said;
 };
 
-// Dots of a canvas that are blue; which of 20 pictures of one colour each it shows.
+// Which of 20 pictures of one colour each a canvas shows.
 const dots = (canvas) => {
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   return Array.from({ length: data.length / 4 }, (_, i) => data.subarray(4 * i, 4 * i + 4));
 };
-const blue = (canvas) => dots(canvas).filter(([r, _, b, alpha]) => alpha > 99 && b > r + 80).length;
 const pictured = (canvas) => {
   const at = dots(canvas).map(([r, g, b]) => (b === 120 && r % 12 === 0 && g === 255 - r ? r / 12 : -1));
   return new Set(at.filter((k) => k >= 0 && k < 20)).size;
-};
-
-// Of the attribution lab: whether the last panels, so many abreast, are so wide together.
-const abreast = ([count, least]) => {
-  const all = [...document.querySelectorAll('.xfm-panel canvas[role=application]')];
-  return all.slice(-count).reduce((sum, panel) => sum + panel.offsetWidth, 0) > least;
 };
 
 // Of the attribution lab: the score itm of the whole and of what is left, as they are written.

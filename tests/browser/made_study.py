@@ -15,8 +15,6 @@ METRICS = {  # family, level, what each variant adds, how much the seeds differ 
     "naming, accuracy": ("vision-language", 0.05, (0, -0.02, 0.0), 0.01),
     "retrieval, image to text, recall at 1": ("vision-language", 0.03, (0, 0.0, 0.01), 0.02),
 }
-
-
 KNOWN = {metric: Metric("higher") for metric in METRICS} | {PRIMARY: Metric("lower", "nats", 6.9151, "unigram")}
 
 
@@ -31,12 +29,10 @@ def made(root: Path, seeds: int = 6, missing: int = 0) -> Study:
     keys = [(v, s) for s in range(seeds) for v in VARIANTS]
     for variant, seed in keys[: len(keys) - missing]:
         at = VARIANTS.index(variant)
-        rows = [
-            Measured(
-                family, metric, level + seed / 500 + moved[at] + (rng.normal() * sd if at else 0.0), 100, KNOWN[metric]
-            )
-            for metric, (family, level, moved, sd) in METRICS.items()
-        ]
+        rows = []
+        for metric, (family, level, moved, sd) in METRICS.items():
+            value = level + seed / 500 + moved[at] + (rng.normal() * sd if at else 0.0)
+            rows.append(Measured(family, metric, value, 100, KNOWN[metric]))
         store.add_results(study.folder, study.spec, (variant, seed), rows, 1.0)
         records = []
         for step in (0, 4, 8):

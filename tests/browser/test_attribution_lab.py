@@ -1,10 +1,8 @@
-"""The attribution lab in a real JupyterLab: objects and words go with a click or a key, and scores change."""
-
-from typing import Any
+"""The attribution lab and the task explorer in a real JupyterLab: parts go with a click or a key, tasks are asked."""
 
 import pytest
 from playwright.sync_api import expect
-from views import CHECKS, HOSTILE, press, says
+from views import HOSTILE, press, says
 
 pytestmark = pytest.mark.browser
 CELL = f"""
@@ -38,7 +36,7 @@ def scores(shown, target: str, *texts: str) -> None:
     expect(shown.locator(f"tr[data-target={target}] td.xfm-number")).to_have_text([*texts])
 
 
-def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebook, offline, tmp_path):
+def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebook, offline):
     book = notebook(CELL)
     shown = book.view()
     picture = shown.get_by_role("group", name="gradients, for itc").locator("canvas[role=application]")
@@ -49,7 +47,6 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     picture.focus()
     press(book.page, "ArrowDown", "ArrowRight", "Enter")  # the last patch shows the car
     book.until("[view.removed_objects, view.patch]", [["a car", "the lion"], 3])
-    expect(shown.get_by_role("button", name="a car")).to_have_attribute("aria-pressed", "true")
     shown.get_by_role("button", name="Put all back").click()
     shown.get_by_label("a click on a picture removes").select_option("its patch")
     box = picture.bounding_box()
@@ -60,7 +57,6 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     book.until("view.scores['after']['itm']", 2.0 - 1 - 20)
     assert book.python("(view.removed_words, view.token)") == [[0], 1]
     shown.get_by_role("checkbox", name="attention").uncheck()
-    book.until("view.methods", ["gradients"])
     expect(shown.locator(".xfm-panel h4")).to_have_text(["gradients", "gradients"])
     says(shown.get_by_role("group", name="gradients, for itm"), "With care", "in a unit of its own")
     expect(shown.locator("[data-word='1']").first).to_have_text(f"−{HOSTILE}")
@@ -71,17 +67,62 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     book.python("setattr(view, 'removed_patches', [1]) or setattr(view, 'methods', ['gradients', 'attention'])")
     alert.wait_for(state="detached")
 
-    made: dict[str, Any] = {}
-    exec(CELL, made)
-    made["view"].removed_words, made["view"].removed_patches = [0], [1]
-    page = offline(made["view"].to_html(tmp_path / "lab.html"))
+    page = offline(book.python("str(view.to_html('lab.html').resolve())"))
     scores(page, "itm", "2", "−19", "−21")
     page.get_by_role("button", name="Put all back").click()
     page.get_by_role("button", name="a car").click()
     scores(page, "itm", "2", "0", "−2")
     page.get_by_role("button", name="the lion").click()
     says(page.locator(".xfm-scores"), "need Python")
-    # beside each other where there is room, below each other in a narrow page
-    for width, abreast, share in ((1900, 3, 0.7), (1024, 2, 0.7), (320, 1, 0.8)):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function(CHECKS + "abreast", arg=[abreast, share * width - 60 * abreast])
+
+
+TASKS = f"""
+import xfm_widgets as xw
+from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.finetuned_model import start
+from xfm.tasks.finetuning.task import Item
+from xfm_widgets.task_answers import Answered
+tuned = start(recipe("vqa", CHECKPOINTS / "demo")).eval()
+asked = [tuned.task.item("test", i) for i in range(3)]
+asked[1] = Item(({HOSTILE!r},), asked[1].images, "yes")
+models = [Answered("mine", ["yes", "no", "2"], [1, 0, 1], [0.9, 0.6, 0.3]),
+          Answered("control", ["yes", "yes", "no"], [1, 1, 0], [0.5, None, 0.3])]
+tasks = xw.TaskExplorer("question answering", lambda i: asked[i], models, lambda k: tuned)
+tasks
+"""
+
+
+@pytest.mark.full
+def test_examples_are_kept_chosen_asked_traced_and_attributed(notebook):
+    book = notebook(TASKS)
+    shown = book.view()
+    examples = shown.get_by_role("listbox").get_by_role("option")
+    shown.get_by_role("button", name="✗ wrong 1").click()
+    book.until("[tasks.show, tasks.item, tasks.kept()]", ["wrong", 1, [1]])
+    expect(examples).to_have_count(1)
+    expect(shown.locator(".xfm-asked").first).to_have_text(HOSTILE)
+    shown.get_by_role("button", name="≠ disagree 2").click()
+    book.until("tasks.kept()", [1, 2])
+    examples.nth(1).click()
+    book.until("tasks.item", 2)
+    shown.get_by_role("listbox").focus()
+    press(book.page, "ArrowUp")
+    book.until("tasks.item", 1)
+    shown.get_by_role("textbox", name="Search").fill("no such word")
+    book.until("tasks.kept()", [])
+    shown.get_by_text("0 examples kept.").wait_for()
+    shown.get_by_role("button", name="Reset").click()
+    book.until("[tasks.show, tasks.search, tasks.item]", ["all", "", 0])
+
+    question = shown.get_by_role("textbox", name="A question of your own")
+    question.fill("<b>how many</b> lions?")
+    question.press("Enter")
+    book.until("tasks.answered.get('text')", "<b>how many</b> lions?")
+    answers = shown.locator(".xfm-own-text .xfm-answer")
+    expect(answers).to_have_count(5)
+    assert answers.locator("b").all_text_contents() == book.python("[a['answer'] for a in tasks.answered['answers']]")
+    for name, view in (("Trace", "trace-explorer"), ("Attribute", "attribution-lab")):
+        shown.get_by_role("button", name=name).click()
+        shown.frame_locator("iframe").locator(f".xfm-{view}").wait_for(timeout=60_000)
+        expect(shown.locator("iframe")).to_have_attribute("sandbox", "allow-scripts")

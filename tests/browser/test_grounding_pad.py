@@ -6,11 +6,9 @@ from views import HOSTILE, press, says
 
 pytestmark = pytest.mark.browser
 CELL = f"""
-import numpy as np
-import xfm_widgets as xw
+import numpy as np, xfm_widgets as xw
 rng = np.random.default_rng(0)
 image = np.full((48, 48, 3), (90, 160, 90), np.uint8)
-image[4:20, 4:24] = (200, 60, 60)
 hostile = {HOSTILE!r}
 def ground(phrase):
     if phrase == "nothing":
@@ -43,10 +41,8 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     field.press("Enter")
     book.until("[view.phrase, sorted(view.found) == sorted(['a lion', hostile, 'a big dog'])]", ["a big dog", True])
     shown.get_by_text("IoU –", exact=True).wait_for()
-    expect(shown.get_by_role("button", name="a big dog")).to_have_attribute("aria-pressed", "true")
     shown.get_by_text("Presence 2 %. No verdict: training had no “dog”.", exact=True).wait_for()
     says(shown.locator(".xfm-doubts"), "Never seen in training: “dog”", f"Unknown to the tokenizer: “{HOSTILE}”")
-    assert shown.locator(".xfm-candidates li").count() == 2
 
     shown.get_by_role("combobox", name="layer").select_option("1")
     shown.get_by_role("combobox", name="head").select_option("3")
@@ -59,11 +55,7 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     pointed = shown.get_by_role("paragraph").filter(has_text="Patch 14 (row 3, column 3)")
     assert (pointed.text_content() or "").endswith("Patch 14 (row 3, column 3): 1.")
     box = pad.bounding_box()
-    corner = box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01
-    book.page.mouse.move(*corner)
-    shown.get_by_role("paragraph").filter(has_text="Patch 5 (row").wait_for()
-    assert book.python("view.patch") == 14, "what is pointed at is read out, not chosen"
-    book.page.mouse.click(*corner)
+    book.page.mouse.click(box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01)
     book.until("[view.patch, float(view.attention().max())]", [5, 1])
 
     field.fill("nothing")
@@ -88,58 +80,33 @@ def in_a_page_of_its_own(page) -> None:
     expect(following).to_be_disabled()
     expect(following).to_be_focused()
     expect(names).to_have_text(["a tree"])
-    page.get_by_text("scene 2 of 2", exact=True).wait_for()
-    box = page.locator(".xfm-pad canvas").first.bounding_box()
-    assert box["height"] == pytest.approx(box["width"] / 2, abs=2)
     before.click()
     page.get_by_role("button", name="a big dog").click()
     page.get_by_role("button", name="Remove this phrase").click()
     expect(names).to_have_text(["a lion", HOSTILE])
-    layer = page.get_by_role("combobox", name="layer")
-    layer.focus()
-    page.evaluate("document.querySelector('.xfm-phrases button').click()")  # other word pieces: the choices are new
-    page.get_by_text("IoU 0.82").first.wait_for()
-    expect(layer).to_be_focused()
     field.fill("a big dog")
     find.click()
     expect(names).to_have_text(["a lion", HOSTILE, "a big dog"])
 
 
 @pytest.mark.full
-def test_a_box_that_is_not_finite_and_no_phrase_at_all(offline, tmp_path):
-    made: dict = {}
-    exec(CELL, made)
-    xw, image = made["xw"], made["image"]
-    unbound = xw.GroundingPad(image, {"a lion": (4, 4, 20, 16)}, lambda _: {"box": [float("nan")] * 4})
-    for view, said in (
-        (unbound, "The predicted box is not a finite one."),
-        (xw.GroundingPad(image, {}, made["ground"]), "No phrase is chosen."),
-    ):
-        says(offline(view.to_html(tmp_path / "missing.html")).locator(".xfm-where"), said)
-
-
-@pytest.mark.full
 def test_a_view_shown_again_has_what_was_found_meanwhile(notebook):
     book = notebook(CELL)
     shown = book.view()
-    for phrase in ("one dog", "two dogs", "__proto__"):
-        book.python(f"view.set_trait('phrase', {phrase!r})")
+    book.python("[view.phrase for view.phrase in ('one dog', '__proto__')]")
     shown.get_by_role("button", name="__proto__", exact=True).wait_for()
-    book.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    book.do("notebook:clear-all-cell-outputs")
     shown.wait_for(state="detached")
-    for phrase in ("three dogs", "four dogs", "a lion"):  # while no page looks
+    for phrase in ("two dogs", "three dogs", "a lion"):  # while no page looks
         book.python(f"view.set_trait('phrase', {phrase!r})")
-    book.python("[view.phrase for view.phrase in ('five dogs', 'a lion')]")
     book.page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.setSource('view')")
     book.run()
     again = book.view()
     again.get_by_text("IoU 0.82 ✓ right", exact=True).wait_for()
-    expected = ["a lion", HOSTILE, "one dog", "two dogs", "__proto__", "three dogs", "four dogs", "five dogs"]
     # the newest comes with the view's state, those between when the page has asked for the whole
     listed = again.locator(".xfm-phrases button")
-    expect(listed).to_have_count(len(expected))
-    assert sorted(listed.all_inner_texts()) == sorted(expected)
+    expect(listed).to_have_count(6)
+    assert {*listed.all_inner_texts()} == {"a lion", HOSTILE, "one dog", "__proto__", "two dogs", "three dogs"}
     again.get_by_role("button", name="two dogs").click()
     book.until("view.phrase", "two dogs")
-    again.get_by_text("IoU –", exact=True).wait_for()
     again.get_by_role("button", name="dogs", exact=True).wait_for()  # a word piece: its attention has come

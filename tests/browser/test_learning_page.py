@@ -1,7 +1,7 @@
 """The page that learns, opened from disk with the network off: it learns, and answers keys."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -19,28 +19,21 @@ NO_WORKER = "delete globalThis.Worker;"
 NO_WASM = "if (globalThis.document) delete globalThis.WebAssembly;"
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("learn") / "learn.html"
-    path.write_text(learning_page(), "utf-8")
-    return path
-
-
 @pytest.fixture
-def page(alone: BrowserContext) -> Iterator[Page]:
-    """Nothing may be asked for but the file and the worker that it makes, and the console must have no errors."""
+def learn(alone: BrowserContext, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """learn(state, script): the page after the script. It may ask for nothing but its file and the worker it makes."""
+    path = tmp_path / "learn.html"
+    path.write_text(learning_page(), "utf-8")
     with quiet(alone, "file:", "blob:") as new_page:
-        yield new_page()
 
+        def opened(state: str = "", script: str = "") -> Page:
+            page = new_page()
+            page.add_init_script(script)
+            page.goto(f"{path.as_uri()}{state}")
+            page.locator("#page[data-steps='0']").wait_for()
+            return page
 
-def opened(page: Page, file: Path, state: str = "") -> Page:
-    page.goto(f"{file.as_uri()}{state}")
-    page.locator("#page[data-steps='0']").wait_for()
-    return page
-
-
-def named(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name).click()
+        yield opened
 
 
 def work() -> float:
@@ -50,10 +43,9 @@ def work() -> float:
 
 
 @pytest.mark.full
-def test_it_learns_to_find_pictures_and_drawings(page: Page, file: Path) -> None:
-    opened(page, file)
-    begin, recall, iou = work(), 0.0, 0.0
-    named(page, "Start")
+def test_it_learns_to_find_pictures_and_drawings(learn: Callable[..., Page]) -> None:
+    page, begin, recall, iou = learn(), work(), 0.0, 0.0
+    page.get_by_role("button", name="Start").click()
     while (recall < ENOUGH or iou < BOXES) and work() < begin + LIMIT:
         page.wait_for_timeout(500)
         found, own, constant = (float(page.locator("#page").get_attribute(f"data-{n}") or 0) for n in SHOWN)
@@ -61,10 +53,10 @@ def test_it_learns_to_find_pictures_and_drawings(page: Page, file: Path) -> None
     assert recall >= ENOUGH and iou >= BOXES, f"R@1 {recall}, {iou} times the IoU"
 
 
-def test_every_screen_answers_keys_and_is_accessible(page: Page, file: Path) -> None:
-    opened(page, file)
+def test_every_screen_answers_keys_and_is_accessible(learn: Callable[..., Page]) -> None:
+    page = learn()
     expect(page.locator(".xfm-now")).to_contain_text("Before the first step")
-    named(page, "Step")
+    page.get_by_role("button", name="Step").click()
     expect(page.locator(".xfm-now")).to_contain_text("After 1 step ")
     page.get_by_role("tab", name="Retrieval").focus()
     for title in ("Where does each loss", "What does each loss", "Does the stop protect", "Which picture"):
@@ -77,31 +69,26 @@ def test_every_screen_answers_keys_and_is_accessible(page: Page, file: Path) -> 
 
 
 @pytest.mark.full
-def test_the_stop_lets_nothing_through(page: Page, file: Path) -> None:
-    opened(page, file, "#screen=gradients")
-    named(page, "Step")
+@pytest.mark.parametrize("script, said", [(NO_WORKER, "one step a frame"), (NO_WORKER + NO_WASM, "JavaScript one")])
+def test_it_trains_without_a_worker_and_without_webassembly(learn: Callable[..., Page], script: str, said: str) -> None:
+    page = learn(script=script)
+    expect(page.locator(".learn-status")).to_contain_text(said)
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_function("() => +document.querySelector('#page').dataset.steps >= 2", timeout=60_000)
+
+
+@pytest.mark.full
+def test_the_stop_lets_nothing_through_and_the_class_runs_the_experiment(learn: Callable[..., Page]) -> None:
+    page = learn("#screen=gradients")
+    page.get_by_role("button", name="Step").click()
     expect(page.locator(".xfm-now")).to_contain_text("the stop lets 0 through")
     assert [page.locator(f"[data-{kind}=itm-language]").count() for kind in ("ghost", "edge")] == [1, 0]
     page.get_by_role("switch").click()
     expect(page.locator(".xfm-now")).to_contain_text("nothing stops it")  # at once, without another step
     assert float(page.locator("[data-edge=itm-language]").get_attribute("data-norm") or 0) > 0
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("script, said", [(NO_WORKER, "one step a frame"), (NO_WORKER + NO_WASM, "JavaScript one")])
-def test_it_trains_without_a_worker_and_without_webassembly(page: Page, file: Path, script: str, said: str) -> None:
-    page.add_init_script(script)
-    opened(page, file)
-    expect(page.locator(".learn-status")).to_contain_text(said)
-    named(page, "Start")
-    page.wait_for_function("() => +document.querySelector('#page').dataset.steps >= 2", timeout=60_000)
-
-
-@pytest.mark.full
-def test_the_class_runs_the_experiment(page: Page, file: Path) -> None:
-    opened(page, file, "#screen=stop")
+    page = learn("#screen=stop")
     measured = json.loads(MEASURED.read_text("utf-8"))
     expect(page.locator(".learn-notes")).to_contain_text(f"{measured['two_phases']['n']} seeds")
-    named(page, "Run one seed")
+    page.get_by_role("button", name="Run one seed").click()
     expect(page.locator(".xfm-now")).to_contain_text("One seed", timeout=180_000)
     expect(page.locator(".xfm-big")).to_contain_text("nats")

@@ -9,8 +9,7 @@ from views import CHECKS, HOSTILE, press, says
 
 pytestmark = pytest.mark.browser
 CELL = f"""
-import numpy as np
-import xfm_widgets as xw
+import numpy as np, xfm_widgets as xw
 from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
 n, rng = 20, np.random.default_rng(0)
 features = rng.normal(size=(n, 6)) + 2
@@ -21,13 +20,12 @@ images = np.stack([np.full((48, 48, 3), (12 * i, 255 - 12 * i, 120), np.uint8) f
 truth = np.eye(n, dtype=bool)
 odds = 5.0 * truth + rng.random((n, n))
 gallery = RetrievalSet(images, tuple(texts), features @ other.T, features, other, truth, odds, 4)
-"""
-OWN = """
 def score(query, direction):
     if query == "fail":
         raise ValueError("<b>no</b> model")
-    scores = np.roll(np.arange(n) / n, 3)
-    return OwnScores(scores, None)
+    return OwnScores(np.roll(np.arange(n) / n, 3), None)
+view = xw.RetrievalExplorer(gallery, score=score)
+view
 """
 FIRST = "view.data()['candidate'].tolist()[:4]"
 
@@ -37,24 +35,18 @@ def cards(place) -> list[int]:
 
 
 def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
-    book = notebook(CELL + OWN + "view = xw.RetrievalExplorer(gallery, score=score)\nview")
+    book = notebook(CELL)
     shown, plane = book.view(), book.view().locator(".xfm-map")
-    book.page.wait_for_timeout(500)
-    assert plane.evaluate(CHECKS + "blue") > 20, "pictures are framed in blue before anything is chosen"
     expect(shown.locator(".xfm-query").first).to_have_text(HOSTILE)
     shown.get_by_role("combobox", name="Sentence").select_option("7: a picture of thing 7")
     book.until("view.query", 7)
     assert cards(shown)[:4] == book.python(FIRST)
-    true = shown.locator(".xfm-true")
-    expect(true).to_have_attribute("data-item", "7")
-    says(true, "✓ true")
+    expect(shown.locator(".xfm-true")).to_have_attribute("data-item", "7")
     ranks = book.python("view.data().query('true')[['rank by ITC', 'rank']].values.tolist()[0]")
     said = f"rank {ranks[0]} of 20 by ITC, rank {ranks[1]} after ITM re-ranks the best 4"
     says(shown.get_by_role("paragraph").filter(has_text="The first true picture"), said)
     shown.get_by_role("combobox", name="Order").select_option("ITC")
     book.until("view.order", "ITC")
-    assert cards(shown)[:4] == book.python(FIRST)
-
     shown.locator("[data-item]").nth(2).click()  # asks with that picture
     book.until("[view.direction, view.query in view.data()['candidate'].tolist()]", ["image to text", True])
     assert book.page.evaluate("document.activeElement.className") == "xfm-sheet"
@@ -76,8 +68,6 @@ def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
     is_sentence, one = book.python("divmod(view.selected[0], 20)")
     press(book.page, "Enter")
     book.until("[view.direction, view.query]", ["text to image" if is_sentence else "image to text", one])
-    shown.get_by_label("map: centre each modality").check()
-    book.until("view.apart", True)
 
     own_queries(book, shown)
     path = book.python("str(view.to_html('retrieval.html').resolve())")
@@ -86,18 +76,9 @@ def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
     page.get_by_role("combobox", name="Sentence").select_option("7: a picture of thing 7")
     page.get_by_role("combobox", name="Order").select_option("ITM re-ranked")
     assert cards(page)[:4] == expected
-    boxes = [card.bounding_box() for card in page.locator(".xfm-answers li").all()]
-    assert len({(round(box["width"]), round(box["height"])) for box in boxes}) == 1, "cards are of one size"
-    card = page.locator("[data-item]").first
-    assert not card.locator(".xfm-full").is_visible()
-    press(page, "Tab")
-    card.focus()
-    assert card.locator(".xfm-full").is_visible(), "a long sentence is whole where it has the focus"
     page.locator(".xfm-map").focus()
     press(page, "Escape")  # nothing is selected, so nothing is paler
-    assert page.locator(".xfm-map").evaluate(CHECKS + "pictured") >= 8, (
-        "pictures of their own colours are seen on the map"
-    )
+    assert page.locator(".xfm-map").evaluate(CHECKS + "pictured") >= 8, "pictures of their own colours are seen"
     page.get_by_role("textbox", name="A sentence of your own").fill("a cat")
     press(page, "Enter")
     page.get_by_text("A query of your own needs the model, so Python").first.wait_for()
@@ -110,7 +91,6 @@ def own_queries(book, shown) -> None:
     field.press("Enter")
     book.until("[view.typed, view.own, view.direction]", ["<b>a cat</b>", True, "text to image"])
     shown.get_by_text("<b>a cat</b>", exact=True).wait_for()
-    shown.get_by_text("Your own query: the pictures that fit it best").first.wait_for()
     assert cards(shown)[:4] == [2, 1, 0, 19] and shown.locator(".xfm-true").count() == 0
     field.fill("fail")
     field.press("Enter")
@@ -120,20 +100,8 @@ def own_queries(book, shown) -> None:
     chooser = shown.locator("input[type=file]")
     chooser.set_input_files([{"name": "cut.png", "mimeType": "image/png", "buffer": buffer.getvalue()[:40]}])
     shown.get_by_text("“cut.png” is no picture that the browser can read.").first.wait_for()
-    assert book.python("view.direction") == "text to image"
     chooser.set_input_files([{"name": "red.png", "mimeType": "image/png", "buffer": buffer.getvalue()}])
     book.until("[view.own, view.direction, view._own_picture is None]", [True, "image to text", False])
     assert book.python("view._own_picture.reshape(-1, 3).mean(0).round().tolist()") == [250, 20, 20]
-    shown.get_by_text("your picture, its centre square", exact=True).first.wait_for()
     assert cards(shown)[:4] == [2, 1, 0, 19]
     book.python("[view.set_trait('own', False), view.set_trait('direction', 'text to image')]")
-
-
-@pytest.mark.full
-def test_no_pairs_say_so(offline, tmp_path):
-    made: dict = {}
-    exec(CELL, made)
-    images, truth, features = (made[name][:0] for name in ("images", "truth", "features"))
-    empty = made["RetrievalSet"](images, (), truth[:, :0], features, features, truth[:, :0])
-    page = offline(made["xw"].RetrievalExplorer(empty).to_html(tmp_path / "none.html"))
-    says(page.get_by_role("alert").first, "No pairs")

@@ -15,54 +15,42 @@ from views import accessible, quiet
 
 pytestmark = pytest.mark.full
 ROOT = Path(__file__).resolve().parents[2]
-LOADED = {"src", "srcset", "poster", "data"}  # attributes of what a page loads by itself; of <link> its href, too
-OUTSIDE = re.compile(r"(?:https?:)?//")
 IN_STYLE = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)")
 
 
-def styled(css: str) -> list[str]:
-    """What a style sheet loads."""
-    return [a or b for a, b in IN_STYLE.findall(css)]
-
-
 class Page(HTMLParser):
-    """Ids of a page, what it links to, and what it loads."""
+    """Ids of a page, what it links to, and what it loads by itself."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.ids, self.links = set[str](), list[str]()
-        self.loads = styled("".join(re.findall(r"<style.*?</style>", text, re.S)))
+        self.loads = [max(url) for url in IN_STYLE.findall("".join(re.findall(r"<style.*?</style>", text, re.S)))]
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in ("id", "name"):
-                self.ids.add(value or "")
-            elif name == "href" and tag == "a":
-                self.links.append(value or "")
-            elif name in LOADED or (name, tag) == ("href", "link"):
-                self.loads.append(value or "")
+        given = {name: value or "" for name, value in attrs}
+        self.ids |= {given[name] for name in ("id", "name") if name in given}
+        self.links += [given["href"]] if tag == "a" and "href" in given else []
+        loaded = {"src", "srcset", "poster", "data", *(["href"] if tag == "link" else [])}
+        self.loads += [value for name, value in given.items() if name in loaded]
 
 
 def faults(site: Path) -> list[str]:
     """What a folder of pages asks of other hosts, and its links that lead nowhere."""
-    pages = {path.resolve(): Page(path.read_text("utf-8")) for path in site.rglob("*.html")}
-    found = []
+    pages, found = {path.resolve(): Page(path.read_text("utf-8")) for path in site.rglob("*.html")}, []
     for path, page in pages.items():
-        at = path.relative_to(site.resolve())
-        found += [f"{at} loads {url}" for url in page.loads if OUTSIDE.match(url)]
+        found += [f"{path} loads {url}" for url in page.loads if re.match("(?:https?:)?//", url)]
         for url in page.links + page.loads:
             parts = urlsplit(url)
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if parts.scheme or parts.netloc:
                 continue
-            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.is_file():
-                found.append(f"{at}: {url} is not there")
+                found.append(f"{path}: {url} is not there")
             elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
-                found.append(f"{at}: {url} has no such heading")
-    for style in site.rglob("*.css"):
-        found += [f"{style.name} loads {url}" for url in styled(style.read_text("utf-8")) if OUTSIDE.match(url)]
-    return found
+                found.append(f"{path}: {url} has no such heading")
+    styles = ((style, match) for style in site.rglob("*.css") for match in IN_STYLE.findall(style.read_text("utf-8")))
+    return found + [f"{style} loads {url}" for style, match in styles if (url := max(match)).startswith(("http", "//"))]
 
 
 def test_what_is_outside_or_missing_is_found(tmp_path: Path) -> None:
@@ -91,8 +79,7 @@ def site(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
 
 def test_the_site_is_light_and_whole_and_asks_nobody(site: Path) -> None:
     sizes = {path.relative_to(site): path.stat().st_size for path in site.rglob("*") if path.is_file()}
-    largest = sorted(sizes, key=lambda path: -sizes[path])[:8]
-    assert sum(sizes.values()) <= 25e6, [(str(path), sizes[path]) for path in largest]
+    assert sum(sizes.values()) <= 25e6, sorted((size, str(path)) for path, size in sizes.items())[-8:]
     assert faults(site) == []
     pages = {str(path) for path in sizes if path.suffix == ".html"}
     notebooks = {f"notebooks/{path.stem}.html" for path in (ROOT / "notebooks").glob("*.ipynb")}
@@ -121,7 +108,7 @@ def opened(alone: Any, site: Path) -> Iterator[Callable[[str], Any]]:
 
 
 @pytest.mark.browser
-def test_the_front_page_shows_a_live_view(opened: Callable[[str], Any]) -> None:
+def test_the_front_page_shows_a_live_view_and_one_in_a_notebook_asks_the_model(opened: Callable[[str], Any]) -> None:
     page = opened("index.html")
     page.wait_for_url("**/docs/index.html")
     frame = page.frame_locator("iframe.live")
@@ -131,17 +118,12 @@ def test_the_front_page_shows_a_live_view(opened: Callable[[str], Any]) -> None:
         page.evaluate("theme => { document.body.dataset.theme = theme; }", theme)
         frame.locator(f"body[data-theme={theme}]").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-@pytest.mark.browser
-def test_a_view_in_a_notebook_asks_the_model(opened: Callable[[str], Any]) -> None:
     page = opened("notebooks/07_attribution.html")
-    frame = page.frame_locator("iframe.live").first
     page.locator("iframe.live").first.scroll_into_view_if_needed()
-    before, after = (frame.locator("tr[data-target] td").nth(i) for i in (0, 1))
+    frame = page.frame_locator("iframe.live").first
+    before = frame.locator("tr[data-target] td").first.inner_text()
     frame.get_by_role("group", name="Words").get_by_role("button").first.click()
-    frame.locator(f"tr[data-target] td:nth-of-type(2):not(:text-is('{before.inner_text()}'))").first.wait_for()
-    assert before.inner_text() != after.inner_text()
+    frame.locator(f"tr[data-target] td:nth-of-type(2):not(:text-is('{before}'))").first.wait_for()
 
 
 @pytest.mark.browser

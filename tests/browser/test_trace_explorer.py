@@ -14,19 +14,16 @@ from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
 pieces = ("<s>", "a", "li", "on", "by", "a", "car", {HOSTILE!r}, "</s>")
 def example(seed, pieces=pieces, grid=4, layers=3):
-    def attention(layers, queries, keys):
-        rows = torch.randn(layers, 4, queries, keys, generator=torch.Generator().manual_seed(seed + keys + layers))
-        return (2 * rows).softmax(-1)
+    def attention(layers, *sizes):
+        return (2 * torch.randn(layers, 4, *sizes, generator=torch.Generator().manual_seed(seed + layers))).softmax(-1)
     n, p = len(pieces), 1 + grid ** 2
     words = TokenAxis(pieces, (-1, 0, 1, 1, *range(2, n - 3), -1)[:n], ("a", "lion", "by", "a", "car", *"x" * n)[:n])
     maps = {{"language": AttentionMap(attention(layers, n, n), "words", "words"),
             "vision": AttentionMap(attention(layers, p, p), "patches", "patches"),
             "fusion": AttentionMap(attention(2, n, n), "words", "words"),
             "cross": AttentionMap(attention(2, n, p), "words", "patches")}}
-    y, x = np.mgrid[: 8 * grid, : 8 * grid]
-    image = np.stack([2 * x, 2 * y, 255 - 2 * x], -1).astype(np.uint8)
-    boxes = {{"the lion": (8, 8, 10, 9)}}
-    return Trace("a lion by a car", image, words, PatchAxis(grid, 8), maps, {{}}, {{}}, boxes=boxes)
+    image = np.full((8 * grid, 8 * grid, 3), (90, 160, 90), np.uint8)
+    return Trace("a lion", image, words, PatchAxis(grid, 8), maps, {{}}, {{}}, boxes={{"the lion": (8, 8, 10, 9)}})
 """
 CELL = f"""{EXAMPLE}
 from xfm.explain import head_stats
@@ -59,10 +56,6 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     press(book.page, "ArrowRight", "ArrowDown", "ArrowRight")
     book.until("view.patch", 5)
     assert book.python(f"near({numbers(shown, 1)}, view.weights()[:, 6])")
-    assert "patch 5 (row 2, column 2)" in (picture.get_attribute("aria-label") or "")
-    words.get_by_role("option").nth(6).hover()
-    shown.get_by_role("heading", name="What “car” looks at").wait_for()
-    assert book.python("view.token") == 3
 
     shown.get_by_label("show").select_option("A−B")  # B is not there yet: it is asked for
     book.until("view.shown", "A−B")
@@ -84,15 +77,6 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     heads.nth(1).get_by_label("Sort the heads by").select_option("entropy")
     grid.click(position={"x": 20, "y": 20})
     book.until("[view.layer, view.head] == sharpest()", True)
-    book.python("setattr(view, 'heads', 'max')")
-    shown.get_by_label("Attention of").select_option("patches → patches, vision")
-    book.until("view.map", "vision")
-    shown.get_by_role("button", name="the whole picture's token").first.click()
-    book.until("(view.pooled, view.patch)", [True, -1])
-    expect(shown.get_by_role("combobox", name="heads", exact=True)).to_have_value("max")
-    picture.focus()
-    press(book.page, "Escape")
-    book.until("view.pooled", False)
 
     exported = book.python("str(view.to_html('trace.html').resolve())")
     expected = book.python("view.set_trait('map', 'language') or view.weights()[8].tolist()")
@@ -108,41 +92,27 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
 
 
 @pytest.mark.full
-def test_what_is_missing_is_said_and_a_long_text_stays_small(offline, tmp_path):
+def test_what_is_missing_is_said_and_nothing_moves_for_what_is_pointed_at(offline, tmp_path):
     names: dict[str, Any] = {}
     exec(EXAMPLE, names)
     xw, example = names["xw"], names["example"]
     page = offline(xw.TraceExplorer({"long": example(1), "short": example(1, ("x",))}).to_html(tmp_path / "two.html"))
     page.get_by_label("show").select_option("A−B")
     page.get_by_text("no difference").wait_for()
-    page.get_by_label("show").select_option("B")
-    page.get_by_label("Attention of").select_option("words → words, fusion")
-    page.locator("[role=option]:visible").first.click()
-    assert numbers(page, 0) == ["100.0"]
-    steady(offline(xw.TraceExplorer(example(1), token=3).to_html(tmp_path / "one.html")))
-    long = example(1, tuple(f"word{i}" for i in range(197)), grid=14)
-    page = offline(xw.TraceExplorer(long, map="language").to_html(tmp_path / "long.html"))
-    page.locator("[role=option]:visible").nth(100).click()
-    assert page.evaluate("document.querySelectorAll('*').length") < 2000
 
-
-def steady(page: Any) -> None:
-    """What is pointed at is said on the screen, and nothing moves for it; words are joined by lines."""
+    page = offline(xw.TraceExplorer(example(1), token=3).to_html(tmp_path / "one.html"))
     places = "[...document.querySelectorAll('.xfm-panel, .xfm-panel > *, [role=option]')].map(e => e.offsetTop)"
     before = page.evaluate(places)
     picture = page.locator("[aria-roledescription='patches of a picture']:visible").first
     box = picture.bounding_box()
     picture.hover(position={"x": 0.87 * box["width"], "y": 0.1 * box["height"]})
-    value = page.locator(".xfm-value:visible").first
-    assert re.fullmatch(r"patch 3 [(]row 1, column 4[)]: [0-9.]+\s%", value.inner_text())
-    assert page.evaluate(places) == before
+    said = page.locator(".xfm-value:visible").first.inner_text()
+    assert re.fullmatch(r"patch 3 [(]row 1, column 4[)]: [0-9.]+\s%", said)
     page.locator("[role=option]:visible").nth(7).hover()  # the longest
     assert page.evaluate(places) == before
     page.get_by_text("Every weight of this layer").click()
-    before = page.evaluate(places)
     page.get_by_role("img", name="A matrix, 9 words down and 17 patches across").hover(position={"x": 120, "y": 30})
     page.get_by_text(re.compile(r"“<s>” → .*: [0-9.]+\s%")).wait_for()
-    assert page.evaluate(places) == before
     page.get_by_label("Attention of").select_option("words → words, fusion")
     page.get_by_label("drawn as").select_option("lines between words")
     assert page.locator(".xfm-lines line").count() > 9 and page.locator(".xfm-lines text").count() == 18

@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -21,11 +21,9 @@ HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 
 
 def write_notebook(path: Path, *cells: str) -> Path:
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-    )
-    nbformat.write(book, path)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    code = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=code, metadata={"kernelspec": kernel}), path)
     return path
 
 
@@ -106,8 +104,7 @@ def serving(folder: Path, answers: str, environment: Mapping[str, str], *command
 
 
 def responds(url: str) -> bool:
-    try:
+    with suppress(OSError):
         urllib.request.urlopen(url, timeout=2).close()
-    except OSError:
-        return False
-    return True
+        return True
+    return False

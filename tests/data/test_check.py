@@ -1,6 +1,4 @@
-"""`xfm data check`: every fault that a test plants is found with its line; what is whole is said to be.
-
-And the recipe for own data: it fits what the data are, says what it picked, and trains."""
+"""`xfm data check`: every fault that a test plants is found with its line; what is whole is said to be."""
 
 import warnings
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""Questions and statements: right by a naive reading of the text and the objects, in pairs, and blind to the text.
-
-Captions read back, however they are worded; hard negatives, wrong in one span."""
+"""Questions and statements: right by a naive reading of the text and the objects, in pairs, and blind to the text."""
 
 import hashlib
 import re

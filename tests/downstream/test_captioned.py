@@ -1,5 +1,4 @@
-"""Retrieval and captioning on pictures with captions: what is read, found and written; captions are scored as COCO's
-are, and against what a picture shows."""
+"""Retrieval and captioning on pictures with captions: what is read, found and written."""
 
 from collections import Counter
 from itertools import combinations

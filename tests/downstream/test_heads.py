@@ -1,5 +1,4 @@
-"""The heads that come with the checkpoint: small, of the shipped encoders, as good as said, above their controls; and
-what it recognises without one: zero-shot as written out by hand, few-shot of the few alone, prompts."""
+"""The heads that come with the checkpoint: small, of the shipped encoders, as good as said, above their controls."""
 
 import json
 import shlex

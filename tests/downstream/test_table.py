@@ -1,6 +1,4 @@
-"""The main table in miniature, and studies whose metric is a fine-tuned task.
-
-The data that a fine-tuning was made of are known by what they are, wherever they lie."""
+"""The main table in miniature, and studies whose metric is a fine-tuned task."""
 
 import re
 import shutil

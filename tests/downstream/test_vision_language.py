@@ -1,6 +1,4 @@
-"""VQA, NLVR2 and grounding on user data: what is read, how it is scored, and how training pictures are varied.
-
-Answers: normalised and scored as the VQA challenge's own code does; those of several lengths as each alone."""
+"""VQA, NLVR2 and grounding on user data: what is read, how it is scored, and how training pictures are varied."""
 
 import re
 from dataclasses import replace

@@ -1,5 +1,4 @@
-"""What the tasks get from the model is what the objectives compute in training, whatever the batch; single answers are
-right by ground truth; a retrieval set has the ranks of its task."""
+"""What the tasks get from the model is what the objectives compute in training, whatever the batch."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,5 +1,4 @@
-"""Numbers and their intervals: closed forms, coverage, and the file that keeps them; probes are scikit-learn's own; the
-n-gram is a mixture of counts, as in a loop."""
+"""Numbers and their intervals: closed forms, coverage, and the file that keeps them; probes are scikit-learn's own."""
 
 import dataclasses
 import json

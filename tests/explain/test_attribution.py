@@ -1,5 +1,4 @@
-"""Every method against a closed form on a linear model, or its published formulas; new methods are checked; scores of
-attributions against closed forms; the board of methods; randomised weights."""
+"""Every method against a closed form on a linear model, or its published formulas; new methods are checked."""
 
 from dataclasses import dataclass, fields, replace
 from functools import partial, reduce

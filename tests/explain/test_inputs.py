@@ -1,5 +1,4 @@
-"""What is explained: words, patches and objects, targets, and what is refused; predicted words, patches and boxes are
-those of training and of the evaluation; words that no picture came with."""
+"""What is explained: words, patches and objects, targets, and what is refused."""
 
 from dataclasses import replace
 from functools import partial

@@ -1,5 +1,4 @@
-"""A trace against the model's own outputs, its axes, its heads; ablated heads, removed parts and patched states against
-the model computed by hand; what a notebook shows; captured attention of X-FM and of other libraries' towers."""
+"""A trace against the model's own outputs, its axes, its heads."""
 
 import copy
 import math

@@ -119,7 +119,7 @@ def test_compiled_encoders_train_alike(device, tmp_path):
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_no_step_waits_but_for_its_record(parts, device, tmp_path, monkeypatch):
-    """As torch itself sees it (on a CPU: `tests/train/test_waits.py`)."""
+    """As torch itself sees it (on a CPU: `tests/train/test_step_gradient.py`)."""
 
     def watched(on: bool) -> None:
         if device.type == "cuda":

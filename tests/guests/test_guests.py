@@ -1,5 +1,4 @@
-"""Models of other libraries, asked what X-FM is asked: every method, every question, every view; opened from files
-and folders alone, where whatever lacks is named, with a word on how to get it."""
+"""Models of other libraries, asked what X-FM is asked: every method, every question, every view."""
 
 import math
 import re

@@ -1,5 +1,4 @@
-"""The published names (reference/published_file.py) and ours, both ways, at the paper's size. A frozen open_clip tower
-as MIM's teacher: its own tokens on our grid, and what to do where it cannot be had."""
+"""The published names (reference/published_file.py) and ours, both ways, at the paper's size."""
 
 import json
 import math

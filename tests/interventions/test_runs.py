@@ -20,7 +20,7 @@ RUNS: dict[str, dict[str, Any]] = {  # every intervention is in one; warm starts
     "gradient_global_noise+guide_data2vec+vision_stop": {"train.accumulate": 2},
     "gradient_shuffled+guide_self": {"train.shards": 2, "model.text.dropout": 0.1},
     "gradient_pcgrad+l2sp": {"model.text.dropout": 0.1, "train.checkpoint_activations": True},
-    "gradient_gradvac+guide_ibot+itc_stop": {"train.shards": 2},
+    "gradient_gradvac+guide_ibot+itc_stop": {"train.shards": 2, "train.probe_every": 2},
     "gradient_masked+guide_ibot+text_layer_decay": {"train.accumulate": 2},
     "gradient_lower_stop+ewc+text_slow": {},
     "gradient_upper_stop+mlm_distilled+guide_frozen": {"train.shards": 2},
@@ -62,6 +62,9 @@ def test_a_run_that_was_left_goes_on_bit_for_bit(name, root, monkeypatch):
     if any(n in name for n in ("gradvac", "masked", "ema", "data2vec", "ibot")):
         assert any(memory for memory in states[0]["optimizer"]["steering"].values())
     assert all(math.isfinite(r["loss"]) for r in straight)
+    probes = Run.of(again, root).probes()
+    assert len(probes) == (3 if c.train.probe_every else 0)
+    assert all(p["guidance"][f"{what}_std"] > 0 for p in probes for what in ("target", "prediction")), "no collapse"
 
 
 @pytest.mark.full
@@ -87,7 +90,7 @@ def test_every_intervention_is_in_one_of_these_runs():
     new = {n for n in recipes.ablations() if n.startswith(("gradient_", "guide_", "text_")) or n.endswith("_stop")}
     new |= {"l2sp", "ewc", "mlm_distilled"}
     elsewhere = {"text_only", "text_stage1", "text_frozen", "guide_pixels"}  # or without a memory of their own
-    elsewhere |= {"guide_clip", "guide_stage1"}  # tests/train/test_mim_teachers.py
+    elsewhere |= {"guide_clip", "guide_stage1"}  # tests/train/test_warm_start.py
     assert new - tried == elsewhere
 
 
@@ -104,17 +107,6 @@ def test_off_a_run_is_what_it_was_and_several_processes_keep_no_losses_apart(roo
     with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'pcgrad': .* several processes.*train.accumulate"):
         require_startable(run)
     assert not run.folder.exists()
-
-
-@pytest.mark.full
-def test_collapse_is_recorded_at_every_probe(root):
-    c = config("guide_ibot", **{"train.steps": 2, "train.probe_every": 1, "name": "probed"})
-    [*pretrain(c, root)]
-    probes = Run.of(c, root).probes()
-    assert [p["step"] for p in probes] == [0, 1, 2]
-    for guidance in (p["guidance"] for p in probes):
-        for what in ("target", "prediction"):
-            assert guidance[f"{what}_std"] > 0 and 1 <= guidance[f"{what}_rank"] <= c.flow.prototypes
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "interventions.md").read_text("utf-8")

@@ -4,12 +4,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from xfm.model.attention import Shared, explicit
-from xfm.model.kernels import LEVELS, Dropout, Mix, dropout, noise, take
+from xfm.model.kernels import Dropout, Mix, dropout, noise, take
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 
@@ -36,17 +34,6 @@ def shared(dtype: torch.dtype, pictures: int = 5, items: int = 7, queries: int =
     item = torch.randint(items, (queries,))
     pooled, patches = torch.randn(items, 48), torch.randn(pictures, 9, 48)
     return Shared(pooled.to(dtype).requires_grad_(), patches.to(dtype).requires_grad_(), item, owner[item])
-
-
-@DTYPES
-@pytest.mark.parametrize("heads", [1, 3, 6])
-def test_keys_and_values_by_head_are_those_that_are_spread(heads, dtype):
-    memory = shared(dtype)
-    ours = memory.heads(heads)
-    theirs = memory.spread().unflatten(-1, (2, heads, -1)).permute(2, 0, 3, 1, 4)
-    assert ours.is_contiguous() and torch.equal(ours, theirs)
-    inputs = memory.pooled, memory.patches
-    assert all(map(torch.equal, gradients(ours, *inputs), gradients(theirs, *inputs)))
 
 
 def reference(bias: Tensor | None, heads: int, kept: Tensor | None, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -101,37 +88,23 @@ MANY = 400_000
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
 def test_a_share_of_p_is_dropped_and_the_others_keep_the_mean(p):
+    state = torch.get_rng_state()
     factor = noise(torch.empty(MANY), p)
     dropped = factor == 0
     assert abs(dropped.float().mean() - p) < 4 * math.sqrt(p * (1 - p) / MANY)
     (kept,) = factor[~dropped].unique()
     assert kept.item() == pytest.approx(1 / (1 - p), rel=1e-3)
     assert abs(factor.mean() - 1) < 4 * math.sqrt(p / (1 - p) / MANY)
+    torch.set_rng_state(state)
+    assert torch.equal(noise(torch.empty(MANY, dtype=torch.bfloat16), p) == 0, dropped), "in every precision alike"
+    assert noise(torch.empty(3, 0, 2), p).shape == (3, 0, 2)
 
 
 def test_values_of_one_draw_are_dropped_independently():
-    """Four of them share sixty-four bits. Of pairs at any distance up to eight, a share of p² is dropped together."""
+    """Four of them share sixty-four bits. Of pairs at any distance up to eight, a share of p² is dropped together; and
+    no part of a draw is another's."""
     dropped, p = noise(torch.empty(MANY), 0.3) == 0, 0.3
-    for apart in range(1, 9):
-        both = (dropped[apart:] & dropped[:-apart]).float().mean()
-        assert abs(both - p * p) < 5 * math.sqrt(p * p * (1 - p * p) / MANY), apart
-    for place in range(4):  # and no part of a draw is another's: each has its share
-        assert abs(dropped[place::4].float().mean() - p) < 5 * math.sqrt(p * (1 - p) / (MANY / 4)), place
-
-
-@given(p=st.floats(0, 1, exclude_max=True), shape=st.lists(st.integers(0, 7), max_size=3))
-def test_any_rate_and_shape_is_a_factor_that_is_zero_or_what_keeps_the_mean(p, shape):
-    factor = noise(torch.empty(shape), p)
-    assert factor.shape == torch.Size(shape) and factor.isfinite().all()
-    rounded = min(round(p * LEVELS), LEVELS - 1) / LEVELS
-    assert {*factor.flatten().tolist()} <= {0.0, torch.tensor(1 / (1 - rounded)).item()}
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_the_generator_alone_decides_and_in_every_precision_alike(dtype):
-    made = []
-    for seed, of in ((1, torch.float32), (1, dtype), (2, dtype)):
-        torch.manual_seed(seed)
-        made.append(noise(torch.empty(50, 30, dtype=of), 0.2))
-    assert made[1].dtype == dtype and torch.equal(made[0] == 0, made[1] == 0)
-    assert not torch.equal(made[1], made[2])
+    both = [(dropped[apart:] & dropped[:-apart]).float().mean().item() for apart in range(1, 9)]
+    assert both == pytest.approx([p * p] * 8, abs=5 * math.sqrt(p * p * (1 - p * p) / MANY))
+    each = [dropped[place::4].float().mean().item() for place in range(4)]
+    assert each == pytest.approx([p] * 4, abs=5 * math.sqrt(p * (1 - p) / (MANY / 4)))

@@ -1,18 +1,26 @@
-"""Encoders and fusion are loops, the fusion encoder transformers' too; padding and sharing change nothing. (BEiT's and
-RoBERTa's states: `tests/train/test_encoders.py`, `tests/test_parity.py`.)"""
+"""Encoders and fusion are loops, the fusion encoder transformers' too; padding and sharing change nothing."""
 
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import open_clip
 import pytest
 import torch
 from reference import batches, naive
 from torch import Tensor
 
+from xfm.flow import Flow
+from xfm.interop.clip import to_open_clip
 from xfm.interop.published import published_name
-from xfm.model import ImageTokens
+from xfm.model import XFM, ImageTokens, initialise
 from xfm.model.attention import FUNCTIONS, additive
 from xfm.model.batch import PAD
 from xfm.model.blocks import DropPath
 from xfm.model.text import position_ids
 from xfm.model.vision import relative_index, sine_cosine
+from xfm.objectives import OBJECTIVES, build
 
 
 @pytest.mark.parametrize("grid", [1, 2, 5])
@@ -46,31 +54,15 @@ def test_hidden_patches_are_not_seen():
     assert not torch.allclose(model.vision(image), out)
 
 
-def test_positions_are_sines_and_cosines_of_row_and_column():
-    table = sine_cosine(4, 32)
-    assert table.shape == (16, 32) and (torch.cdist(table, table) + torch.eye(16) * 9 > 0.5).all()
-    torch.testing.assert_close(table[:4, :16], table[:1, :16].expand(4, -1))  # y: the same in a row
-    torch.testing.assert_close(table[::4, 16:], table[:1, 16:].expand(4, -1))  # x: the same in a column
-
-
 def test_drop_path_drops_whole_samples_scales_the_kept_and_rises_linearly():
-    def branch(rate: float, samples: int = 4000, training: bool = True) -> Tensor:
-        return DropPath(rate).train(training)(torch.ones(samples, 3, 2))
-
-    out = branch(0.3).flatten(1)
+    out = DropPath(0.3).train()(torch.ones(4000, 3, 2)).flatten(1)
     assert torch.equal(out, out[:, :1].expand_as(out))
     kept = out[:, 0] > 0
     torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / 0.7))
     assert 0.67 < kept.float().mean() < 0.73  # four deviations
-    assert branch(0.0, 50).eq(1).all() and branch(0.3, 50, training=False).eq(1).all()
+    assert DropPath(0.3).eval()(torch.ones(50, 3)).eq(1).all()
     blocks = batches.model(batches.config(model__vision__depth=5, model__vision__drop_path=0.2)).vision.blocks
     assert [block.drop_path.rate for block in blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
-    block, x, bias = blocks[4].train(), torch.randn(400, 2, 32).double(), torch.zeros(4, 2, 2).double()
-    block.drop_path.rate = 0.5
-    with torch.no_grad():
-        change = (block(x, bias) - x).abs().sum((1, 2))
-    untouched = (change == 0).double().mean()  # both branches dropped: a quarter, if each is drawn on its own
-    assert 0.16 < untouched < 0.34
 
 
 @torch.no_grad()
@@ -97,8 +89,7 @@ def test_positions_are_counted_over_ids_that_are_not_pads_which_have_no_gradient
     assert not word.grad[PAD].any() and not position.grad[PAD].any()
     assert word.grad[words.ids[0]].any(1).all() and position.grad[2:5].any(1).all()
     model.objectives["mlm"].head(hidden, word).logsumexp(-1).sum().backward()
-    assert word.grad[PAD].any()
-    assert not position.grad[PAD].any()
+    assert word.grad[PAD].any() and not position.grad[PAD].any()
 
 
 @torch.no_grad()
@@ -145,3 +136,144 @@ def test_pairings_are_what_each_text_makes_of_its_own_item(pictures, patches, pa
     for n, mask in enumerate(words.mask):
         expected = naive.fuse(model, text[n][mask], items[item[n]])
         torch.testing.assert_close(out[n][mask], expected, rtol=1e-9, atol=1e-11)
+
+
+TOWERS: Any = {"model__vision__encoder": "open_clip", "model__text__encoder": "open_clip"}
+WIDE: Any = {"model__vision__width": 192, "model__text__width": 144, "model__text__vocabulary": 400}
+
+
+def weights(seed: int = 0, **changes) -> dict[str, Tensor]:
+    config = batches.config(model__init_std=0.05, seed=seed, **changes)
+    return {name: p.detach() for name, p in build(config).named_parameters()}
+
+
+def std_is(tensor: Tensor, std: float) -> bool:
+    """Within five deviations of what a normal's sample deviation has."""
+    return abs(tensor.std().item() / std - 1) < 5 / math.sqrt(2 * tensor.numel())
+
+
+def test_the_scheme():
+    made = weights(**WIDE)
+    table = weights(model__vision__absolute_positions=True)["vision.positions"]
+    torch.testing.assert_close(table, sine_cosine(4, 32))
+    for name, p in made.items():
+        last, kind = name.rsplit(".", 1)[-1], name.split(".")
+        if "norm" in kind[-2] or kind[-3:-1] == ["head", "1"]:
+            assert (p == (last == "weight")).all(), name
+        elif last in ("gamma1", "gamma2"):
+            assert (p == torch.tensor(0.1)).all(), name
+        elif last == "temperature":
+            assert p == torch.tensor(0.07)
+        elif "relative_bias" in name:
+            assert not p.any(), name
+        elif "patch_embed" in name or (kind[0] == "objectives" and kind[1] in ("itc", "itm", "bbp")):
+            bound = made[name.replace("bias", "weight")].shape[1] ** -0.5  # PyTorch's Linear
+            assert p.abs().max() <= bound and (len(p) < 5 or std_is(p, bound / 3**0.5)), name
+        elif last == "bias":
+            assert not p.any(), name
+        elif kind[-2] in ("word", "position"):
+            assert not p[PAD].any() and std_is(torch.cat([p[:PAD], p[PAD + 1 :]]), 0.05), name
+        elif kind[:2] == ["vision", "blocks"] and (kind[-2] in ("out", "fc2")):
+            assert std_is(p, 0.05 / (2 * (int(kind[2]) + 1)) ** 0.5), name
+        else:
+            assert std_is(p, 0.05), name
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> set[str]:
+    return {n for n in a.keys() & b.keys() if torch.equal(a[n], b[n])}
+
+
+def test_another_head_or_another_objective_changes_no_other_weight_nor_does_a_dtype():
+    plain, pixels = weights(), weights(flow__mim_target="pixels")
+    assert pixels.keys() - plain.keys() == {"objectives.mim.head.weight", "objectives.mim.head.bias"}
+    assert same(plain, pixels) == set(plain)
+    config = batches.config(model__init_std=0.05)
+    narrow = build(config).bfloat16()
+    initialise(narrow, 0)
+    torch.testing.assert_close({n: p.float() for n, p in narrow.named_parameters()}, plain, rtol=1e-2, atol=1e-3)
+    for gone in OBJECTIVES:
+        model = XFM(config.model, {n: objective(config) for n, objective in OBJECTIVES.items() if n != gone})
+        initialise(model, 0)
+        fewer = dict(model.named_parameters())
+        assert same(plain, fewer) == set(fewer) and not any(n.startswith(f"objectives.{gone}.") for n in fewer)
+
+
+@pytest.mark.parametrize("encoders", [{}, TOWERS], ids=["own", "open_clip"])
+def test_another_seed_draws_everything_anew_and_the_same_seed_the_same(encoders):
+    first, again, other = (weights(seed, **encoders) for seed in (0, 0, 1))
+    assert same(first, again) == set(first)
+    drawn = {n for n, p in first.items() if p.min() < p.max() and not n.endswith("positions")}
+    assert not drawn & same(first, other)
+    assert len({p.flatten()[:3].sum().item() for n, p in first.items() if n in drawn}) == len(drawn)  # no two alike
+    deeper = weights(model__vision__depth=3, **encoders)
+    assert same(deeper, first) >= {n for n in first if n.startswith("vision.")} - {"vision.relative_index"}
+
+
+def theirs(model: XFM, folder: Path) -> Any:
+    config, state = to_open_clip(model.config, model.state_dict())
+    (folder / "xfm-same.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+    made: Any = open_clip.create_model("xfm-same").double().eval()
+    made.load_state_dict(state)
+    return made
+
+
+@pytest.mark.parametrize(("intermediate", "training"), [(40, True), (97, False)])
+def test_states_embeddings_and_gradients_are_open_clips_of_the_same_weights(intermediate, training, tmp_path):
+    config = batches.config(**TOWERS, model__text__intermediate=intermediate)
+    model = batches.model(config).train(training)
+    clip, batch = theirs(model, tmp_path), batches.batch(config)["pairs"]
+    flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
+    ids, length, here = batch.tokens.ids, config.model.text.positions - 2, batch.tokens.mask
+    padded = torch.nn.functional.pad(ids, (0, length - ids.shape[1]), value=1)
+    assert not here.all(), "texts of different lengths"
+    of = {"normalize_intermediates": True, "image_indices": 1, "text_indices": 1}
+    seen = clip.forward_intermediates(flow.pictures, padded, **of)
+    image, text, scale = clip(flow.pictures, padded)
+    loss, expected = model.contrastive(flow).loss, open_clip.loss.ClipLoss()(image, text, scale)
+    close: Any = {"rtol": 0, "atol": 1e-9}
+    torch.testing.assert_close(flow.patches, seen["image_intermediates"][0].flatten(2).mT, **close)
+    torch.testing.assert_close(flow.text[here], seen["text_intermediates"][0][:, : ids.shape[1]][here], **close)
+    torch.testing.assert_close(flow.features, (image, text), **close)
+    torch.testing.assert_close(loss, expected, **close)
+    loss.backward(), expected.backward()
+    wanted = {f"vision.tower.{name}": p.grad for name, p in clip.visual.named_parameters() if name != "proj"}
+    wanted["text.word.weight"] = clip.token_embedding.weight.grad
+    torch.testing.assert_close({name: model.get_parameter(name).grad for name in wanted}, wanted, **close)
+
+
+def test_a_hidden_patch_starts_as_the_mean_colour():
+    model = batches.model(batches.config(**TOWERS))
+    model.vision.mask_token.data.zero_()
+    picture, hidden = torch.randn(1, 3, 16, 16, dtype=torch.float64), torch.arange(16)[None] < 5
+    shown = (~hidden).view(1, 1, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    torch.testing.assert_close(model.vision(picture, hidden), model.vision(picture * shown), rtol=0, atol=1e-12)
+
+
+def test_the_start_is_open_clips():
+    """Every tensor has the mean and the deviation that open_clip's own has, to what so many numbers can tell."""
+    coarse: Any = {"model__embed_dim": 96, "model__vision__patch_size": 8, "data__mask__image_patches": 2}
+    model = build(batches.config(**TOWERS, **WIDE, **coarse))
+    torch.manual_seed(0)
+    own: Any = to_open_clip(model.config, model.state_dict())[0]
+    reference = open_clip.CLIP(own["embed_dim"], own["vision_cfg"], own["text_cfg"])
+    names = {f"vision.tower.{n.removeprefix('visual.')}" if n.startswith("visual.") else f"text.tower.{n}": p
+             for n, p in reference.named_parameters()}  # fmt: skip
+    names["objectives.itc.image.weight"] = names.pop("vision.tower.proj").T
+    names["objectives.itc.text.weight"] = names.pop("text.tower.text_projection").T
+    del names["text.tower.logit_scale"]
+    ours = dict(model.named_parameters())
+    towers = {n for n in ours if ".tower." in n}
+    assert towers == {n for n in names if ".tower." in n}
+    for name, their in names.items():
+        mine = ours[name]
+        assert mine.shape == their.shape, name
+        if their.min() == their.max():
+            assert torch.equal(mine, their), name
+            continue
+        error = 6 / math.sqrt(2 * mine.numel())
+        assert abs(mine.std() / their.std() - 1) < error, name
+        assert mine.mean().abs() < 6 * their.std() / mine.numel() ** 0.5, name
+        kurtosis = [((t - t.mean()) ** 4).mean() / t.var() ** 2 for t in (mine, their)]  # 3 normal, 1.8 uniform
+        assert mine.numel() < 1000 or abs(kurtosis[0] - kurtosis[1]) < 0.6, name
+    assert not ours["vision.mask_token"].any()

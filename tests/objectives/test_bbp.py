@@ -32,15 +32,7 @@ def test_overlap_is_torchvisions(pairs):
     assert (giou <= iou + 1e-12).all() and (giou >= -1).all()
 
 
-def test_boxes_apart_and_degenerate_ones_spoil_no_other_and_without_a_box_there_is_no_loss():
-    """Apart on both sides the shared sides are both negative: their product, unclamped, would be an overlap."""
-    still, near, far = boxes([0.1, 0.1, 0.2, 0.2])[0], [0.5, 0.5, 0.2, 0.2], [0.9, 0.9, 0.2, 0.2]
-    moving = boxes(near, far, [0.5, 0.1, 0.2, 0.2]).requires_grad_()
-    iou, giou = overlap(still.expand(3, 4), moving)
-    assert iou.tolist() == [0, 0, 0]
-    assert giou.tolist() == pytest.approx([0.08 / 0.36 - 1, 0.08 / 1 - 1, 0.08 / 0.12 - 1])
-    giou[1].backward()
-    assert (moving.grad[1, :2] < 0).all()  # nearer is better
+def test_degenerate_boxes_spoil_no_other_and_without_a_box_there_is_no_loss():
     good = boxes([0.4, 0.4, 0.4, 0.4], [0.5, 0.5, 0.3, 0.6])
     target = boxes([0.5, 0.5, 0.4, 0.4], [0.5, 0.5, 0.3, 0.6])
     alone = overlap(good, target)
@@ -52,9 +44,6 @@ def test_boxes_apart_and_degenerate_ones_spoil_no_other_and_without_a_box_there_
         assert together[1].isfinite().all()
         together[1].sum().backward()
         assert predicted.grad.isfinite().all()
-    point = boxes([0.5, 0.5, 0.0, 0.0]).requires_grad_()
-    overlap(point, boxes([0.5, 0.5, 0.0, 0.0]))[1].sum().backward()
-    assert point.grad.isfinite().all()
     p = batches.pretraining()
     batch = replace(batches.regions(p.config, 3), is_image=torch.ones(3).bool())
     loss = p({"regions": batch}, ("bbp",), (0, 0))[0]["regions/bbp"]
@@ -85,10 +74,7 @@ def test_it_is_a_loop_over_regions_that_are_no_whole_pictures(count, pictures, t
     torch.testing.assert_close(out.loss, out.report["l1"] + out.report["giou"])
 
 
-IMAGES = [(1, 16, 4, 6), (3, 16, 4, 15), (2, 24, 8, 1)]  # pictures, pixels, patch, hidden
-
-
-@pytest.mark.parametrize(("count", "size", "patch", "hidden"), IMAGES)
+@pytest.mark.parametrize(("count", "size", "patch", "hidden"), [(1, 16, 4, 6), (3, 16, 4, 15), (2, 24, 8, 1)])
 @pytest.mark.parametrize("target", ["self", "pixels", "teacher"])
 @pytest.mark.parametrize("stream", ["pairs", "images"])
 @torch.no_grad()
@@ -118,11 +104,7 @@ def test_it_is_a_loop(count, size, patch, hidden, target, stream):
 
 
 def test_pictures_of_bytes_are_normalised_as_the_published_code_does():
-    """Also where the target is pixels: those of the normalised picture, and one linear layer is the head."""
     p = batches.pretraining(flow__mim_target="pixels")
-    heads = [q.model.objectives["mim"].named_parameters() for q in (p, batches.pretraining(flow__mim_target="self"))]
-    shapes = [{n: tuple(w.shape) for n, w in head} for head in heads]
-    assert shapes == [{"head.weight": (48, 32), "head.bias": (48,)}, {}]
     batch = batches.images(p.config, 2)
     image = torch.randint(0, 256, batch.image.shape).to(torch.uint8)
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)

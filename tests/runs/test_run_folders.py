@@ -3,10 +3,12 @@ as they were saved or refused by name."""
 
 import json
 import os
+import pickle
 import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any
@@ -32,7 +34,6 @@ from xfm.train import Run, RunBusy, RunError
 
 STEPS = 4
 TENSORS = {"model": {"w": torch.ones(2)}, "optimizer": {"state": {0: {"m": torch.zeros(2)}}}}
-IN_PLACE = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(params=["run", "fine-tuning"])
@@ -50,9 +51,8 @@ def records(until: int) -> list[dict[str, Any]]:
     return [{"step": step, "loss": 1.0} for step in range(until)]
 
 
-def save(folder: Folder[Any], step: int, start: int = 0, **changes: Any) -> None:
-    lines = {METRICS: records(step)[start:]}
-    folder.save_state(step, TENSORS | changes, lines, {WEIGHTS: packed(TENSORS["model"])})
+def save(folder: Folder[Any], step: int, start: int = 0) -> None:
+    folder.save_state(step, TENSORS, {METRICS: records(step)[start:]}, {WEIGHTS: packed(TENSORS["model"])})
 
 
 @pytest.fixture
@@ -84,17 +84,13 @@ def test_what_is_saved_is_named_and_comes_back(left):
     assert opened == left and opened.begun and not opened.done and opened.damaged() == []
     assert opened.load_state(states.append) == 2
     assert equal({k: states[0][k] for k in TENSORS}, TENSORS) and opened.metrics() == records(2)
-    for name in (METRICS, WEIGHTS, STATE):  # a file that was cut is found without reading
-        whole = (left.folder / name).read_bytes()
-        (left.folder / name).write_bytes(whole[:-1])
-        with pytest.raises(RunError, match=rf"{name}: is not the file that was saved here"):
-            left.open(left.folder)
-        (left.folder / name).write_bytes(whole)
+    os.truncate(left.folder / STATE, 9)
+    with pytest.raises(RunError, match=rf"{STATE}: is not the file that was saved here"):
+        left.open(left.folder)
 
 
-@IN_PLACE
-@given(name=st.sampled_from([METRICS, WEIGHTS, STATE, "environment.json"]), at=st.floats(0, 1, exclude_max=True),
-       bit=st.integers(0, 7))  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from([METRICS, WEIGHTS, STATE]), at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_every_flipped_bit_is_found(left, name, at, bit):
     path, good = left.folder / name, (left.folder / name).read_bytes()
     try:
@@ -107,15 +103,13 @@ def test_every_flipped_bit_is_found(left, name, at, bit):
         path.write_bytes(good)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"run": 1}', '{"run": "", "files": {"a": 3}}', "[" * 100_000, None])
-def test_a_manifest_that_is_none(left, text):
-    path = left.folder / MANIFEST
-    path.unlink() if text is None else path.write_text(text)
-    refused(left, rf"{MANIFEST}: .* Put a good copy back, or delete the folder and train again")
-
-
 def test_a_config_that_is_none_or_anothers_is_refused_even_if_the_manifest_names_it(left, kind):
-    for text in ("{", "[]", '{"seed": "x"}', '{"sead": 1}', '{"train": {"steps": 0}}', "\xff"):
+    whole = (left.folder / MANIFEST).read_text()
+    for text in ("", '{"run": 1}', '{"run": "", "files": {"a": 3}}', "[" * 100_000):
+        (left.folder / MANIFEST).write_text(text)
+        refused(left, rf"{MANIFEST}: .* Put a good copy back, or delete the folder and train again")
+    (left.folder / MANIFEST).write_text(whole)
+    for text in ("{", "[]", '{"seed": "x"}', '{"train": {"steps": 0}}', "\xff"):
         (left.folder / left.CONFIG).write_text(text, encoding="latin-1")
         refused(left, rf"{left.CONFIG}: no readable config .* delete the folder")
     with pytest.raises(RunError, match=rf"no {left.KIND} here \(no {left.CONFIG}\)"):
@@ -132,8 +126,8 @@ class Hostile:
         return os.mkdir, ("hacked",)
 
 
-NAN = {"model": {"w": torch.tensor([float("nan")])}}
-INFINITE = {"optimizer": {"state": {3: {"m": torch.tensor([float("inf")])}}}}
+NAN = {"model": {"w": torch.tensor([torch.nan])}}
+INFINITE = {"optimizer": {"state": {3: {"m": torch.tensor([torch.inf])}}}}
 STATES: dict[str, tuple[Any, str]] = {
     **{f"step {x}": ({"step": x}, rf"step .*, of {STEPS}") for x in (0, 5, 10**30, "x", 3.0, True, None)},
     "weights": (NAN, "w is not finite"), "moments": (INFINITE, "3.m is not finite"),
@@ -155,8 +149,6 @@ def test_a_state_that_is_none(left, state, monkeypatch):
     vouch(left)  # type: ignore[arg-type]
     refused(left, rf"{STATE}: no readable checkpoint of this run \(.*{said}.* delete the file to train from the start")
     assert not (left.root / "hacked").exists()
-    with pytest.raises(RunError, match=rf"{STATE}: no readable checkpoint of this run"):
-        left.load_state(lambda state: 1 / 0)
     (left.folder / STATE).unlink()
     assert left.load_state(dict) == 0
 
@@ -174,12 +166,11 @@ def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left):
     assert left.metrics() == records(1) and left.damaged() == []
 
 
-def test_a_folder_belongs_to_the_config_that_has_begun_in_it_and_before_to_nobody(left, kind, tmp_path):
+def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left, kind):
     other = type(left)(left.folder, of(kind, left.root / "elsewhere", lr=0.5).config)
     before = contents(left)
     for look in (other.require_own, other.claim, lambda: of(kind, left.root, lr=0.5)):
-        said = rf"holds a {left.KIND} of another config \(train.lr: 0.001 there, 0.5 asked"
-        with pytest.raises(RunError, match=said):
+        with pytest.raises(RunError, match=rf"a {left.KIND} of another config \(train.lr: 0.001 there, 0.5 asked"):
             look()
     left.claim()
     assert contents(left) == before
@@ -188,16 +179,6 @@ def test_a_folder_belongs_to_the_config_that_has_begun_in_it_and_before_to_nobod
         with pytest.raises(RunError, match=rf"has state.pt and no {left.CONFIG}, so nothing says what was trained"):
             folder.claim()
     assert left.has(STATE) and not left.done
-    first = of(kind, tmp_path / "a")
-    second = type(first)(first.folder, other.config)
-    for folder in (first, second):
-        folder.make()
-        folder.claim()
-        if not folder.has("tokenizer.json"):
-            folder.write({"tokenizer.json": "the first one"})
-    assert second.open(second.folder) == second and second.read("tokenizer.json") and not second.begun
-    second.claim()
-    assert not second.has("tokenizer.json"), "what a refused start has left"
 
 
 class Killed(BaseException):
@@ -211,17 +192,14 @@ def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left, monkeypatch):
     while not steps or kill:
         kill, calls = kill + 1, iter(range(kill, -1, -1))
 
-        def counted(function: Any, calls: Iterator[int] = calls) -> Any:
-            def call(*given: Any) -> Any:
-                if next(calls, -1) == 0:
-                    raise Killed
-                return function(*given)
-
-            return call
+        def call(function: Any, *given: Any, calls: Iterator[int] = calls) -> Any:
+            if next(calls, -1) == 0:
+                raise Killed
+            return function(*given)
 
         with monkeypatch.context() as patch, suppress(Killed):
-            patch.setattr(os, "fsync", counted(os.fsync))
-            patch.setattr(os, "replace", counted(os.replace))
+            patch.setattr(os, "fsync", partial(call, os.fsync))
+            patch.setattr(os, "replace", partial(call, os.replace))
             save(left, 3, start=2)
             kill = 0
         assert left.damaged() == []
@@ -264,29 +242,24 @@ def heard():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [SIGINT, SIGTERM, SIGHUP], ids=lambda n: n.name)
-def test_a_signal_waits_for_the_end_of_its_step(left, number, heard):
-    with left.lock() as lock:
-        with lock.step():
-            os.kill(os.getpid(), number)
-            assert lock.stop.numbers == [number]
-        error = lock.stop.error("saved")
-    assert isinstance(error, KeyboardInterrupt if number == SIGINT else Terminated) and "saved" in str(error.args)
-    with left.lock() as lock, pytest.raises((KeyboardInterrupt, Terminated)), lock.step():
-        os.kill(os.getpid(), number)
-        os.kill(os.getpid(), number)
-        pytest.fail("a second one does not wait")
-
-
 def test_a_signal_that_must_not_cut_arrives_at_the_end_and_processes_stop_together(left, heard):
-    done = False
+    for number in (SIGINT, SIGTERM, SIGHUP):  # each waits for the end of its step, a second one does not
+        with left.lock() as lock:
+            with lock.step():
+                os.kill(os.getpid(), number)
+                assert lock.stop.numbers == [number]
+            error = lock.stop.error("saved")
+        assert isinstance(error, KeyboardInterrupt if number == SIGINT else Terminated) and "saved" in str(error.args)
+        with left.lock() as lock, pytest.raises((KeyboardInterrupt, Terminated)), lock.step():
+            [os.kill(os.getpid(), number) for _ in range(2)]
+            pytest.fail("a second one does not wait")
+    done = []
     with left.lock(), pytest.raises((KeyboardInterrupt, Terminated)):
         with uncut():
             for number in (SIGTERM, SIGINT, SIGTERM):
-                os.kill(os.getpid(), number)
-            done = True
+                done.append(os.kill(os.getpid(), number))
         pytest.fail("it has arrived")
-    assert done
+    assert len(done) == 3
     stop = StopRequest(together=True)
     with stop.between_steps():
         os.kill(os.getpid(), SIGINT)
@@ -299,3 +272,4 @@ def test_a_signal_that_must_not_cut_arrives_at_the_end_and_processes_stop_togeth
     other = StopRequest(together=True)
     other.agree(True)
     assert isinstance(ended := other.error(""), Terminated) and ended.code == 143
+    assert pickle.loads(pickle.dumps(ended)).code == 143, "on the way from a worker"

@@ -1,5 +1,4 @@
-"""Statistics against scipy, enumeration and closed forms; Pareto fronts, ranks, contrasts, tables by field, and how
-much runs vary: word by word, and over simulated studies."""
+"""Statistics against scipy, enumeration and closed forms."""
 
 import itertools
 import json

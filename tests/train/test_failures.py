@@ -13,7 +13,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
-from train import faults
+from train import drive
 from train.conftest import left
 from train.drive import process, received
 
@@ -26,20 +26,16 @@ from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
 pytestmark = pytest.mark.full
 
 
-@pytest.mark.parametrize("mounted", [True, False], ids=["a small disk", "a file that may not grow"])
-def test_a_full_disk(mounted, config, trained, tmp_path, processes, assert_same):
+def test_a_full_disk(config, trained, tmp_path, processes, assert_same):
     config = config.replace({"train.save_every": 1})
-    with process(processes, faults.disk_full, mounted, config, tmp_path) as (_, reports):
+    with process(processes, drive.disk_full, config, tmp_path) as (_, reports):
         reason, *found = received(reports)
     assert len(found) == 7, found
     written = ("metrics.jsonl|manifest.json", "manifest.json|model.safetensors", "state.pt")  # a page has room
     for i, names in enumerate(written):
         (steps, said, same, left), again = found[2 * i : 2 * i + 2]
-        full = (
-            rf"FileError: .*seed0/({names}): cannot be written \({reason}\); the last good file is kept. Make room .*"
-        )
-        assert steps == [] and re.fullmatch(full, said), said
-        assert same, "the last save"
+        full = rf"FileError: .*seed0/({names}): cannot be written \({reason}\); the last good file is kept. Make room"
+        assert steps == [] and same and re.match(full, said), said
         assert not [n for n in left if n.startswith(".") and n != ".lock"], "no half file is left"
         assert again == 2 + i, "what could not be saved is done again"
     assert found[-1] == ([*range(5, 12)], "")
@@ -50,7 +46,7 @@ def test_a_read_only_folder(config, trained, tmp_path, processes, assert_same):
     finished = tmp_path / "finished" / "smoke" / "seed0"
     shutil.copytree(trained.folder, finished)
     config = config.replace({"train.save_every": 2})
-    with process(processes, faults.read_only, config, finished, tmp_path) as (_, reports):
+    with process(processes, drive.read_only, config, finished, tmp_path) as (_, reports):
         became, was, records, again, opened, read, evaluated = received(reports)
     refused = r"cannot be written (Permission denied); the last good file is kept. Make room or rights there"
     assert became[0] == [] and f"seed0/manifest.json: {refused}" in became[1]
@@ -69,7 +65,7 @@ def test_a_read_only_folder(config, trained, tmp_path, processes, assert_same):
 def test_a_cache_that_is_deleted(config, trained, tmp_path, processes, assert_same):
     config, cache = config.replace({"data.workers": 2}), tmp_path / "cache"
     shutil.copytree(os.environ["XFM_CACHE"], cache)
-    with process(processes, faults.cache_deleted, config, tmp_path, cache) as (_, reports):
+    with process(processes, drive.cache_deleted, config, tmp_path, cache) as (_, reports):
         outcome, files = received(reports)
     assert outcome == ([*range(1, 12)], "")
     assert [name for name in files if name.startswith("openmoji-")], "made again, where it was needed again"
@@ -103,34 +99,23 @@ def test_a_loader_that_is_killed(config, trained, tmp_path, monkeypatch, assert_
     assert_same(run.folder, trained.folder)
 
 
-BROKEN = [  # some of what torch and the system have said of a worker that had gone; None: a library that calls exit
-    RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"),
-    FileNotFoundError(errno.ENOENT, "No such file or directory"),
-    None,
-]
-
-
-@pytest.mark.parametrize("said", BROKEN, ids=lambda e: type(e).__name__)
-def test_whatever_is_said_of_a_dead_loader_is_one_error(said, config, trained, tmp_path, monkeypatch):
+def test_whatever_is_said_of_a_dead_loader_is_one_error(config, trained, tmp_path, monkeypatch):
     """Where a worker is alive it is what it is: an error of the data."""
 
     def fails(kill: bool) -> None:
         def next_(self):
             if kill:
                 self._workers[0].kill()
-            raise said
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
 
         monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", next_)
 
     config = config.replace({"data.workers": 1})
-    if said:
-        made = streams.Streams(config, trained.tokenizer())
-        with pytest.raises(type(said)), closing(batch_loader.loader(made)) as batches:
-            fails(kill=False)
-            next(batches)
-        fails(kill=True)
-    else:
-        monkeypatch.setattr(streams.Streams, "images", lambda self, step: os._exit(0))
+    made = streams.Streams(config, trained.tokenizer())
+    with pytest.raises(FileNotFoundError), closing(batch_loader.loader(made)) as batches:
+        fails(kill=False)
+        next(batches)
+    fails(kill=True)
     with pytest.raises(LoaderFailed, match=r"^step 0: a loader process \(pid \d+\) died\. What was saved stays in "):
         next(pretrain(config, tmp_path))
     assert not multiprocessing.active_children()
@@ -138,7 +123,7 @@ def test_whatever_is_said_of_a_dead_loader_is_one_error(said, config, trained, t
 
 def test_shared_memory_that_is_full(config, trained, tmp_path, processes, assert_same):
     """64 MB in a container, of which torch itself would not say anything, and wait."""
-    with process(processes, faults.no_shared_memory, config.replace({"data.workers": 1}), tmp_path) as (_, reports):
+    with process(processes, drive.no_shared_memory, config.replace({"data.workers": 1}), tmp_path) as (_, reports):
         ((steps, said),) = received(reports)
     assert steps == [] and said.endswith(SHARED.format(1))
     assert said.startswith("LoaderFailed: step 2: a loader process has no room for a batch. What was saved stays in ")
@@ -159,7 +144,7 @@ def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_broken(config,
 def test_out_of_memory(tmp_path, processes, assert_same):
     changes = {"data.texts": 1024, "objectives.mlm.start": 0.5, "train.steps": 4, "train.save_every": 100}
     config = recipes.get("smoke").replace(changes)
-    with process(processes, faults.no_memory, config, tmp_path) as (_, reports):
+    with process(processes, drive.no_memory, config, tmp_path) as (_, reports):
         (steps, said), again = received(reports)
     run = Run.of(config, tmp_path)
     assert steps == [] and float(re.match(r"OutOfMemory: step 2: out of memory \(([\d.e+-]+) GiB more", said)[1]) > 5e-4
@@ -205,12 +190,9 @@ def test_a_save_that_fails_after_an_error_does_not_hide_it(between, config, tmp_
     next(records)
     path.unlink()
     path.mkdir()  # nobody can append to that
-    if between:
-        with pytest.raises(FileError, match=r"metrics.jsonl: cannot be written \(Is a directory\)"):
-            records.close()
-        return
     monkeypatch.setattr(loop, "weights_at", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError) as error:
-        next(records)
-    (note,) = error.value.__notes__
-    assert "Nor could the steps since the last save be saved" in note and "metrics.jsonl: cannot be written" in note
+    with pytest.raises(FileError if between else ZeroDivisionError) as error:
+        records.close() if between else next(records)
+    said = str(error.value if between else error.value.__notes__)
+    assert "metrics.jsonl: cannot be written (Is a directory)" in said
+    assert between or "Nor could the steps since the last save be saved" in said

@@ -1,15 +1,12 @@
 """One step: its rate, its record, what is due after it, what it costs (--dry-run); precision, compiling and quiet."""
 
 import math
-import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from accelerate.utils import DistributedType
 
 from xfm import cli, recipes
 from xfm.config import ConfigError
@@ -18,9 +15,8 @@ from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, weights_at
 from xfm.runs import run
 from xfm.train import Run, accelerator, pretrain
-from xfm.train import estimate as estimating
 from xfm.train import step as module
-from xfm.train.estimate import _affordable, _count, _full_batch, estimate, timed_steps
+from xfm.train.estimate import _count, _full_batch
 from xfm.train.optimizer import make_optimizer, rate
 
 FUSED = {"pairs/itm", "pairs/imlm", "regions/itm", "regions/imlm", "regions/bbp"}
@@ -80,7 +76,6 @@ def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypat
     monkeypatch.setattr(run.Run, "save", lambda self, *args: saved.append(args[2]) or real(self, *args))
     with pytest.raises(ConfigError, match=r"smoke\+text_only\+no_mlm: nothing to train"):
         next(pretrain(recipes.get("smoke+text_only+no_mlm"), tmp_path))
-    assert not [*tmp_path.iterdir()]
     changes = {"train.steps": 7, "train.save_every": 3, "train.validate_every": 0}
     for step, record in enumerate(pretrain(config.replace(changes), tmp_path)):
         metrics = Run.open(tmp_path / "smoke" / "seed0").metrics()
@@ -98,33 +93,11 @@ def test_bf16_and_fp32_in_one_process(tmp_path):
 
     fp32, bf16, again = train("first", "fp32"), train("second", "bf16"), train("third", "fp32")
     assert [r["loss"] for r in fp32] == [r["loss"] for r in again]
-    assert fp32[0]["loss"] == 0 == fp32[0]["grad_norm"]
     for a, b in zip(fp32[1:], bf16[1:], strict=True):
         assert a["loss"] != b["loss"] == pytest.approx(a["loss"], rel=0.02)
         assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=0.1)
     model = Run.open(tmp_path / "second" / "seed0").model()
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-
-
-def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
-    """accelerate keeps that of the last one, in the environment and in the state that all accelerators share."""
-    made = []
-
-    def make(**given):
-        made.append((given["fsdp_plugin"], os.environ.get("ACCELERATE_USE_FSDP"), dict(shared)))
-        os.environ["ACCELERATE_USE_FSDP"] = "true"
-        shared["distributed_type"] = DistributedType.FSDP
-
-    shared = {"distributed_type": DistributedType.MULTI_GPU}
-    monkeypatch.setattr(accelerator.PartialState, "_shared_state", shared)
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "")
-    monkeypatch.setattr(accelerator, "Accelerator", make)
-    monkeypatch.setattr(accelerator, "launched", lambda: (0, 2))
-    for strategy in ("fsdp", "ddp"):
-        accelerator.make_accelerator(config.replace({"train.strategy": strategy, "train.muon_lr": 0.0}).train)
-    (first, *_), (second, flag, state) = made
-    assert first is not None and second is None and flag is None
-    assert state["distributed_type"] == DistributedType.MULTI_GPU
 
 
 def test_threads_are_set_where_the_config_says_and_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
@@ -212,38 +185,3 @@ def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     assert f"{sum(p.numel() for p in build(SMOKE).parameters()):,}: vision " in printed
     assert "tokens: pairs " in printed and f"B for the weights of {-(-SMOKE.train.steps // 5)} earlier steps" in printed
     assert list(tmp_path.iterdir()) == []
-
-
-def test_no_step_is_timed_that_may_compile(tmp_path):
-    records, run = timed_steps(SMOKE, tmp_path, steps=6)
-    joins = {step for step in range(1, 6) if weights_at(run.config, step) != weights_at(run.config, step - 1)}
-    assert joins and [r["step"] for r in records] == [step for step in range(1, 6) if step not in joins]
-
-
-@pytest.mark.full
-def test_a_part_of_the_batch_stands_for_the_whole_and_keeps_its_own_activations(monkeypatch):
-    config = SMOKE.replace({f"data.{s}": 16 for s in ("pairs", "regions", "images", "texts")})
-    config = config.replace({"data.region_images": 8, "data.fusion_batch": 0})
-    monkeypatch.setattr(estimating, "_timing_run", lambda some: 0.5)
-    whole = estimate(config)
-    assert whole.share == 1 and _affordable(config, 1.0) is config
-    in_two = estimate(config.replace({"train.accumulate": 2})).memory["activations"]
-    assert in_two == pytest.approx(whole.memory["activations"] / 2)
-    shuffled = recipes.get("base+gradient_shuffled")  # needs two pictures of regions
-    assert _affordable(shuffled, 1e20).data.region_images == 2
-    monkeypatch.setattr(estimating, "AFFORDABLE", 6 * sum(whole.parameters.values()) * sum(whole.tokens.values()) / 3.9)
-    some = estimate(config)
-    assert some.share == 1 / 4 and some.step_seconds == 4 * whole.step_seconds == 2
-    assert some.tokens == whole.tokens and some.parameters == whole.parameters
-    assert some.run_flops == pytest.approx(whole.run_flops, rel=0.15)
-    assert some.memory == pytest.approx(whole.memory, rel=0.15)
-
-
-@pytest.mark.full
-def test_what_is_trained_first_is_not_counted_and_an_estimate_is_one_processs(monkeypatch):
-    monkeypatch.setattr(estimating, "_timing_run", lambda some: 0.5)
-    plain, taught = (str(estimate(recipes.get(name))) for name in ("smoke", "smoke+text_stage1+guide_clip"))
-    assert "before" not in plain and re.search("^before +stage 1, 4 steps and the teacher, 12 steps", taught, re.M)
-    monkeypatch.setenv("RANK", "1"), monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SystemExit, match=r"processes = 2: must be 1 with --dry-run: run it without torchrun"):
-        cli.main(["pretrain", "smoke", "--dry-run"])

@@ -3,7 +3,6 @@
 import getpass
 import multiprocessing
 import os
-import pickle
 import platform
 import random
 import re
@@ -22,7 +21,7 @@ from xfm import recipes
 from xfm.base import seeding
 from xfm.recipes import prior_runs
 from xfm.runs.run_lock import HOLDER
-from xfm.train import Run, RunBusy, RunError, Terminated, loop, pretrain
+from xfm.train import Run, RunBusy, RunError, loop, pretrain
 from xfm.train.step import Training
 
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
@@ -89,12 +88,6 @@ def test_signals_end_a_training_after_a_whole_step(place, numbers, saved, said, 
         assert child.exitcode == ENDING.get(numbers[0], 1)
     assert run.damaged() == [] and not run.done and not [*run.folder.glob(".*.????????")], "no half file"
     goes_on(saved)
-
-
-@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
-def test_an_end_keeps_its_status_on_the_way_from_a_worker(number):
-    sent = pickle.loads(pickle.dumps(Terminated(number, "saved")))
-    assert (sent.code, sent.said) == (ENDING[number], "saved")
 
 
 def test_signals_are_left_as_they_were_and_what_somebody_ignores_stays_ignored(config, tmp_path):
@@ -195,10 +188,6 @@ def test_one_process_at_a_time_and_the_others_hear_who_but_not_of_who_was_killed
     with process(processes, drive.hold, config, tmp_path) as (killed, reports):
         assert reports.recv() == 1
     assert f'"pid": {killed.pid},' in (run.folder / HOLDER).read_text(encoding="utf-8")
-    with process(processes, drive.lock_unsigned, run.folder / ".lock") as (_, reports):
-        assert reports.recv() == "locked"
-        with pytest.raises(RunBusy, match="seed0: another process is training this run"):
-            next(pretrain(config, tmp_path))
     goes_on(1)
 
 

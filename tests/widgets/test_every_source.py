@@ -24,31 +24,27 @@ OWN = {"name": "own", "model.text.vocabulary": 261}  # the bytes
 COUNT = 12  # pictures
 
 
-def boxed(folder: Path) -> str:
-    rows = [f"{name},picture {i},the thing {i},{i} 5 20 20" for i, name in enumerate(photographs(folder, COUNT))]
-    return table(folder, rows, "image,caption,phrase,box")
+def boxed(folder: Path, columns: str, *rows: str) -> str:
+    """A table of the rows for each picture, with its name, and its number as #."""
+    named = enumerate(photographs(folder, COUNT))
+    return table(folder, [f"{name},{row.replace('#', str(i))}" for i, name in named for row in rows], columns)
 
 
-def boxes_alone(folder: Path) -> str:
-    names = photographs(folder, COUNT)
-    rows = [f"{name},{phrase},{i} 5 20 20" for i, name in enumerate(names) for phrase in (f"the thing {i}", "a thing")]
-    return table(folder, [*rows, f"{names[0]},a thing,9 9 9 9"], "image,phrase,box")
-
-
-def folder_of(folder: Path, **counts: int) -> str:
+def folders(folder: Path, **counts: int) -> str:
     for kind, count in counts.items():
         photographs(folder / kind, count)
     return f"folder:{folder}"
 
 
-def texts(folder: Path) -> str:
-    return table(folder, [f"text number {i}" for i in range(COUNT)], "text number", "words.txt")
-
-
 SOURCES: dict[str, Callable[[Path], str] | None] = {  # those of shards and COCO hold what tables hold
-    "drawn world": None, "captions": captions, "captions with boxes": boxed, "boxes alone": boxes_alone, "texts": texts,
-    "folder": lambda folder: folder_of(folder, owl=2 * COUNT, red_fox=COUNT),
-    "folder without classes": lambda folder: folder_of(folder, **{".": COUNT}),
+    "drawn world": None, "captions": captions,
+    "captions with boxes": lambda f: boxed(f, "image,caption,phrase,box", "picture #,the thing #,# 5 20 20"),
+    "boxes alone": lambda f: boxed(
+        f, "image,phrase,box", "the thing #,# 5 20 20", "a thing,# 5 9 9", "a thing,9 9 9 9"
+    ),
+    "texts": lambda f: table(f, [f"text number {i}" for i in range(COUNT)], "text number", "words.txt"),
+    "folder": lambda f: folders(f, owl=2 * COUNT, red_fox=COUNT),
+    "folder without classes": lambda f: folders(f, **{".": COUNT}),
 }  # fmt: skip
 
 
@@ -74,10 +70,9 @@ def first(lab: xfm.Lab) -> tuple[Any, ...]:
 
 
 def ablation(lab: xfm.Lab) -> xw.View:
-    sources = list(lab.config.data.sources)
-    changes = BRIEF | ({"data.sources": sources} if sources else {})
-    variants, root = ["xfm", "no_stop_gradient"], lab.run.folder / "studies"
-    return xw.AblationExplorer(Study("own", "smoke", variants, seeds=[0], changes=changes, root=root))
+    changes = BRIEF | ({"data.sources": [*lab.config.data.sources]} if lab.config.data.sources else {})
+    study = Study("own", "smoke", ["xfm", "no_stop_gradient"], [0], changes=changes, root=lab.run.folder / "studies")
+    return xw.AblationExplorer(study)
 
 
 def task(lab: xfm.Lab) -> xw.View:

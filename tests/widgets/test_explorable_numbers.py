@@ -1,12 +1,11 @@
-"""The explorable: every number is its study's, the folder is complete, and the page computes what PyTorch does."""
+"""The explorable and the page that learns: numbers are their studies', and the page computes what PyTorch does."""
 
 from __future__ import annotations
 
-import csv
+import base64
 import json
-import math
 import re
-from functools import cache
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,81 +14,42 @@ import javascript
 import make_explorable
 import make_watched_runs
 import numpy as np
-import page_values
 import pytest
+import torch
+from learning_twin import FUSED, Twin
 from page import DECODE, sent
 
 import xfm
 from xfm.cli import main
-from xfm.study import Study
 from xfm_widgets import site
+from xfm_widgets.learning_page import drawings
 from xfm_widgets.page_model import page_model
 
 ROOT = Path(__file__).resolve().parents[2]
 STORY: dict[str, Any] = json.loads(site.NUMBERS.read_text("utf-8"))
 FIRST_SCREEN = 1_500_000  # bytes
-FLOATS = ("mean", "mean_against", "baseline", "step_0", "effect", "low", "high", "p_holm", "margin", "p_equivalent")
 
 
-@cache
-def effects(study: str) -> Any:
-    return Study.load(ROOT / "studies" / study).effects().set_index(["variant", "metric"])
-
-
-# ---- numbers
-
-
-@pytest.mark.full
-def test_effects_are_rows_of_their_studies_and_their_seeds_are_the_tables() -> None:
-    for effect in STORY["effects"]:
-        row = effects(effect["study"]).loc[(effect["arm"], effect["metric"])]
-        for name in FLOATS:
-            expected = float(row[name])
-            assert effect[name] == (pytest.approx(expected) if math.isfinite(expected) else None), name
-        family = page_values.family().get((effect["arm"], effect["metric"])) if row["role"] == "primary" else None
-        assert effect["p_family"] == (pytest.approx(family) if family is not None else None)
-        assert all(effect[name] == row[name] for name in ("baseline_name", "verdict", "better", "unit"))
-        with open(ROOT / "studies" / effect["study"] / "results.csv", encoding="utf-8", newline="") as file:
-            runs = {(r["variant"], r["seed"]): r for r in csv.DictReader(file) if not r["level"]}
-        assert len(effect["seeds"]) == effect["n"] == 12
-        for seed, *values in effect["seeds"]:
-            found = [runs[variant, str(int(seed))][effect["metric"]] for variant in (effect["arm"], "xfm")]
-            assert values == pytest.approx([float(cell) for cell in found])
-        assert effect["effect"] == pytest.approx(fmean(ours - theirs for _, ours, theirs in effect["seeds"]))
-
-
-def test_the_watched_runs_are_the_committed_ones_and_differ_by_the_stop_alone() -> None:
+def test_the_watched_runs_differ_by_the_stop_alone_and_the_stop_stops_it() -> None:
     committed = json.loads((ROOT / "studies" / "watched_runs.json").read_text("utf-8"))["arms"]
-    shown, configs = STORY["watched"], make_watched_runs.configs()
-    assert {*shown["arms"]} == {*committed} == {*configs}
+    configs = make_watched_runs.configs()
     stopped, free = (configs[arm].replace({"name": "pair"}) for arm in ("xfm", "no stop"))
     assert stopped != free and stopped.replace({"flow": free.flow}) == free
-    for loss, begin in {"itm": "joins", "imlm": "joins", "bbp": "joins", "mim": "guided"}.items():
-        assert stopped.objectives[loss].start == shown[begin] / stopped.train.steps
-    assert shown["of"] == stopped.train.steps >= max(shown["steps"])
-    for arm, run in committed.items():
-        assert run["seed"] == shown["seed"] and [one["step"] for one in run["probes"]] == shown["steps"]
-        for name in ("language", "boxes"):
-            assert shown["arms"][arm][name] == [one[name] for one in run["measured"]]
-            assert all(low <= mean <= high for mean, low, high in shown["arms"][arm][name])
-    for probe in committed["xfm"]["probes"]:
-        for loss in ("itm", "imlm", "bbp"):
-            norms = probe["norm"].get(loss, {})
-            assert not any(norms[module] for module in norms if module.startswith("language")), "the stop stops it"
-    assert {len(cosines) for maps in shown["guidance"].values() for cosines in maps} == {36}
+    assert {run["seed"] for run in committed.values()} == {STORY["watched"]["seed"]}
+    for probe, loss in product(committed["xfm"]["probes"], ("itm", "imlm", "bbp")):
+        assert not any(norm for name, norm in probe["norm"].get(loss, {}).items() if name.startswith("language"))
 
 
 @pytest.mark.full
-def test_the_committed_numbers_are_what_the_script_writes() -> None:
+def test_the_committed_numbers_are_what_the_script_writes_of_the_studies() -> None:
     assert json.loads(json.dumps(make_explorable.numbers())) == STORY
-
-
-# ---- the folder
+    for effect in STORY["effects"]:
+        assert effect["effect"] == pytest.approx(fmean(ours - theirs for _, ours, theirs in effect["seeds"]))
+        assert len(effect["seeds"]) == effect["n"] == 12
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `xfm site --no-open` writes it."""
     path = tmp_path_factory.mktemp("site") / "class"
     main(["site", "--no-open", str(path)])
     return path
@@ -119,31 +79,22 @@ def test_the_first_screen_is_light_and_its_policy_names_its_one_script_and_style
     assert not re.search(r"(?:src|href)=[\"']?https?:", page)
 
 
-# ---- what the page computes
-
-
 @pytest.fixture(scope="module")
 def story(lab: xfm.Lab) -> dict[str, Any]:
     return site.story_of(lab)
 
 
-def test_every_word_of_the_caption_is_one_piece(story: dict[str, Any], lab: xfm.Lab) -> None:
-    caption = story["scene"]["caption"]
-    assert caption == STORY["pair"]["caption"]
-    assert len(lab.tokenizer.encode(caption, 64)) == len(caption.split()) + 2 == len(STORY["pair"]["unigram"])
-
-
 def test_a_removed_object_is_gone_and_nothing_else_changes(story: dict[str, Any], lab: xfm.Lab) -> None:
     scene = story["scene"]
+    assert len(lab.tokenizer.encode(scene["caption"], 64)) == len(scene["caption"].split()) + 2, "a piece a word"
     whole = lab.scene(STORY["pair"]["index"], concepts=tuple(STORY["pair"]["concepts"])).image
     assert scene["image"] == whole.tobytes()
     side = len(whole)
     for name, (cx, cy, w, h) in zip(scene["names"], scene["boxes"], strict=True):
         without = np.frombuffer(scene["without"][name]["image"], np.uint8).reshape(whole.shape)
         changed = np.argwhere((without != whole).any(-1)) + 0.5
-        assert len(changed) > 0
         low, high = np.array([cy - h / 2, cx - w / 2]) * side - 1, np.array([cy + h / 2, cx + w / 2]) * side + 1
-        assert (changed >= low).all() and (changed <= high).all()
+        assert len(changed) and (changed >= low).all() and (changed <= high).all()
         assert lab.inputs(without, scene["caption"]).score() < lab.inputs(whole, scene["caption"]).score()
 
 
@@ -157,3 +108,87 @@ def test_a_dot_product_is_what_the_encoder_s_attention_is_made_of(story: dict[st
     worst = javascript.run(DECODE + INNER, given)
     assert {name: len(layers) for name, layers in worst.items()} == {"language": 3, "fusion": 2, "vision": 3}
     assert max(map(max, worst.values())) < 1e-4
+
+
+# ---- the page that learns: its gradients are torch's, its steps a twin's, and the stop stops what it says
+ALL = ("mlm", "mim", "itc", "itm", "imlm", "bbp")
+SCRIPT = Path(__file__).with_name("learning_page.js").read_text("utf-8")
+
+
+def page(ask: str, **data: Any) -> Any:
+    return javascript.run(SCRIPT, {"ask": ask, "drawings": drawings(), "seed": 7, "plain": False, **data})
+
+
+def floats(text: str, shape: Any = -1) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.float32).reshape(shape)
+
+
+def settings(losses: tuple[str, ...] = ALL, stopped: bool = True, guidance: str = "self") -> dict[str, Any]:
+    return {"losses": losses, "isStopped": stopped, "guidance": guidance}
+
+
+def equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Gradients of all parameters, or none, within 1e-4 of each parameter's largest."""
+    for name, gradient in expected.items():
+        assert (found[name] is None) == (gradient is None), name
+        if gradient is not None:
+            most = 1e-4 * np.abs(gradient).max() + 1e-7
+            np.testing.assert_allclose(floats(found[name], gradient.shape), gradient, 0, most, err_msg=name)
+
+
+def test_a_step_draws_what_the_twin_draws() -> None:
+    found, twin = page("draws"), Twin([], drawings(), 7)
+    twin.done = 3
+    batch = twin.batch()
+    np.testing.assert_array_equal(floats(found["pixels"], (16, 16, 192)), batch["pixels"].numpy())
+    np.testing.assert_array_equal(floats(found["boxes"], (-1, 4)), batch["boxes"].numpy())
+    assert found["items"] == batch["items"]
+    for name in ("captions", "phrases"):
+        assert found[name] == batch[name].ravel().tolist()
+    assert found["hidden"] == np.flatnonzero(batch["hidden"].numpy()).tolist()
+    for name in ("masked", "texts"):
+        assert found[name]["ids"] == batch[name][0].ravel().tolist()
+        assert found[name]["places"] == batch[name][1].tolist()
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["WebAssembly", "JavaScript"])
+@pytest.mark.parametrize("guidance", ["self", "pixels"])
+def test_every_losss_gradient_is_torchs(guidance: str, plain: bool) -> None:
+    found = page("gradients", settings=settings(guidance=guidance), plain=plain)
+    twin = Twin(found["specs"], drawings(), 7)
+    losses = twin.losses(False, guidance)
+    for name, loss in losses.items():
+        assert found["losses"][name] == pytest.approx(loss.item(), abs=1e-5)
+        equal(found["each"][name], twin.gradients(loss))
+    equal(found["each"]["itm+imlm"], twin.gradients(losses["itm"] + losses["imlm"]))
+    equal(found["joint"], twin.gradients(torch.stack([*twin.losses(True, guidance).values()]).sum()))
+
+
+@pytest.mark.parametrize("stopped, guidance", [(True, "self"), (False, "pixels"), (True, "frozen")])
+def test_the_first_ten_steps_are_the_twins(stopped: bool, guidance: str) -> None:
+    chosen = settings(stopped=stopped, guidance=guidance)
+    found = page("steps", settings=chosen)
+    twin = Twin(found["specs"], drawings(), 7)
+    for step in found["steps"]:
+        assert step["losses"] == pytest.approx(twin.step(stopped, guidance, ALL), abs=1e-4)
+    for name, weights in twin.p.items():
+        expected = weights.detach().numpy()
+        np.testing.assert_allclose(floats(found["weights"][name], expected.shape), expected, 0, 1e-4, err_msg=name)
+
+
+def test_the_stop_keeps_fusion_losses_out_of_the_language_encoder() -> None:
+    for name, (stopped, opened) in page("stop", fused=FUSED).items():
+        language = [p for p in stopped["joint"] if p.startswith("language.")]
+        assert all(stopped["joint"][p] is None for p in language), "no path"
+        assert any(np.abs(floats(stopped["each"][p])).max() > 1e-3 for p in language), f"{name}, measured"
+        assert stopped["each"] == opened["each"] == opened["joint"]
+        others = {p: g for p, g in opened["joint"].items() if p not in language}
+        assert others == {p: g for p, g in stopped["joint"].items() if p not in language}
+
+
+def test_what_no_gradient_reaches_does_not_move() -> None:
+    """Adam's averages alone would move it."""
+    found = page("steps", settings=settings(("itm", "imlm", "mim")), first=["mlm"])
+    still = {name for name, weights in found["weights"].items() if weights == found["before"][name]}
+    assert still >= {n for n, *_ in found["specs"] if n.startswith(("language.", "mlm.", "itc.", "bbp."))}
+    assert not any(n.startswith(("fusion.", "vision.0.", "itm.")) for n in still)

@@ -1,9 +1,9 @@
-"""Whatever is set in a view, from Python or a page: it is brought to what there is, or refused, and nothing breaks."""
+"""Whatever a view is given, or is set in it from Python or a page: brought to what there is, or refused by name."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,22 @@ import hostile
 import numpy as np
 import offline_pages
 import pytest
+import torch
 import traitlets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_study import made
+from PIL import Image
+from test_plots_hostile import NUMBERS, found, pairs, traced, words
 from test_plots_hostile import PICTURE as IMAGE
-from test_plots_hostile import found, pairs, traced, words
 
 import xfm_widgets as xw
+from xfm import plots
 from xfm.base.fields import ConfigError
 from xfm.explain.token_axes import TokenAxis
-from xfm.study import Study
+from xfm.tasks.failure_examples import Grounded, Masked, Retrieved
 from xfm.tasks.finetuning.task import Item
+from xfm_widgets import figures
 from xfm_widgets.pages import script_json
 from xfm_widgets.task_answers import Answered
 from xfm_widgets.view import View
@@ -76,19 +80,13 @@ MAKE: dict[str, Callable[[str], View]] = {
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return made(tmp_path_factory.mktemp("study"))
-
-
-@pytest.fixture(scope="module")
-def views(study: Study) -> dict[str, View]:
+def views(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
+    study = made(tmp_path_factory.mktemp("study"))
     return {"AblationExplorer": xw.AblationExplorer(study)} | {name: MAKE[name]("lion") for name in MAKE}
 
 
 VIEWS = sorted({*xw.__all__} - {"View", "figures"})  # every one
-NESTED: list[Any] = []
-for _ in range(500):
-    NESTED = [NESTED]
+NESTED: list[Any] = reduce(lambda inner, _: [inner], range(500), [])
 JSON: list[Any] = [  # what a page can send
     None, True, False, 0, 1, -1, 2, 10**9, -(10**9), 10**400, 0.5, -0.5, 1e308, math.nan, math.inf, -math.inf,
     "", "x", "lion", "itm", "A", "__proto__", "a\ud800", "\0\x1b[2J\u202e", "$\\frac{", "x" * 10_000,
@@ -109,7 +107,7 @@ def sound(view: View) -> None:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_what_the_view_itself_tells_is_written_by_no_one_else(name: str, views: dict[str, View]) -> None:
+def test_what_the_view_itself_tells_is_written_by_no_one_else(name: str, views: dict[str, View], tmp_path: Path):
     view = views[name]
     with pytest.raises(traitlets.TraitError, match="payload"):
         view.payload = {}
@@ -117,6 +115,9 @@ def test_what_the_view_itself_tells_is_written_by_no_one_else(name: str, views: 
     view.set_state({"payload": {}, "message": "x", "credit": "y", "_css": "</style>", "_esm": "alert(1)"})
     assert view.payload == payload and view.message != "x" and view.credit != "y"
     assert "</style>" not in str(view._css) and "alert(1)" not in str(view._esm)
+    for state in (None, 5, [], "x", {}, *({trait: 1} for trait in ("constructor", "no_such", "comm", "keys"))):
+        view.set_state(state)
+    assert view.figure().bytes() and view.to_html(tmp_path / "view.html").exists(), "what is left is drawn and written"
 
 
 @pytest.mark.full
@@ -146,14 +147,6 @@ def test_nothing_that_is_set_or_sent_breaks_a_view(name: str, data: st.DataObjec
     assert all(getattr(view, trait) is value or getattr(view, trait) == value for trait, value in told.items())
 
 
-@pytest.mark.parametrize("name", VIEWS)
-def test_what_is_left_of_a_view_is_drawn_and_written(name: str, views: dict[str, View], tmp_path: Path) -> None:
-    for state in (None, 5, [], "x", {}, *({trait: 1} for trait in ("constructor", "no_such", "comm", "keys"))):
-        views[name].set_state(state)
-    views[name].figure().bytes()
-    views[name].to_html(tmp_path / "view.html")
-
-
 def test_a_wrong_choice_is_named_and_what_was_chosen_stays() -> None:
     view = lab()
     view.removed_words = [0]
@@ -163,8 +156,6 @@ def test_a_wrong_choice_is_named_and_what_was_chosen_stays() -> None:
         assert len(str(caught.value)) < 400 and view.removed_words == [0]
     view.set_state({"removed_words": [], "removed_objects": ["a lien"]})
     assert view.removed_words == [0] and view.removed_objects == [] and "a lien" in view.message
-    for view.patch, there in ((10**9, 3), (-(10**9), -1)):
-        assert view.patch == there
     with pytest.raises(ConfigError, match=r"opacity = nan: must be a number from 0 to 1"):
         view.opacity = math.nan
     with pytest.raises(ConfigError, match="opacitty: no such field; did you mean 'opacity'"):
@@ -174,10 +165,9 @@ def test_a_wrong_choice_is_named_and_what_was_chosen_stays() -> None:
 def test_a_page_hears_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     view, sent = lab(), []
     monkeypatch.setattr(type(view), "_send", lambda self, msg, buffers=None: sent.append(msg))
-    view.set_state({"patch": 10**9})
-    assert [m["state"]["patch"] for m in sent if m["method"] == "update" and "patch" in m["state"]] == [3]
-    view.set_state({"removed_words": [7]})
-    assert [m["state"]["removed_words"] for m in sent if "removed_words" in m["state"]][-1] == []
+    for trait, asked, holds in (("patch", 10**9, 3), ("removed_words", [7], [])):
+        view.set_state({trait: asked})
+        assert [m["state"][trait] for m in sent if trait in m.get("state", {})][-1] == holds
 
 
 @pytest.mark.parametrize("text", hostile.params())
@@ -186,7 +176,124 @@ def test_any_text_goes_through_every_view(text: str, tmp_path: Path) -> None:
         view = MAKE[name](text or "x")
         if typed := {"GroundingPad": "phrase", "TaskExplorer": "search"}.get(name):
             setattr(view, typed, text)
-        view.data()
         page = view.to_html(tmp_path / f"{name}.html").read_text("utf-8")
-        state = offline_pages.state(page)
-        assert json.dumps(state).isascii() and "</script><img" not in page
+        assert view.data() is not None and offline_pages.state(page) and "</script><img" not in page
+
+
+# ---- what views are given: every form of a picture, numbers and texts
+WORDS = TokenAxis(("<s>", "a", "lion", "</s>"), (-1, 0, 1, -1), ("a", "lion"))
+BOX = {"box": (1, 1, 4, 4)}
+OF_PICTURES: dict[str, Callable[[Any], Any]] = {
+    "AttributionLab": lambda image: xw.AttributionLab(image, WORDS, [found("a")]),
+    "GroundingPad": lambda image: xw.GroundingPad(image, {"a": (0, 0, 1, 1)}, lambda _: BOX),
+    "MaskPlayground": lambda image: xw.MaskPlayground(image, WORDS, 2, None),
+    "TraceExplorer": lambda image: xw.TraceExplorer(replace(traced("a"), image=image)),
+}  # fmt: skip
+GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+OTHERWISE = np.repeat(IMAGE, 2, 1)[:, ::2], IMAGE[::-1, ::-1].copy()[::-1, ::-1]  # strides
+GOOD = IMAGE / 255, *OTHERWISE, Image.fromarray(IMAGE), torch.from_numpy(IMAGE)
+BAD = np.full((8, 8, 3), np.nan), IMAGE.transpose(2, 0, 1), IMAGE.astype(object), None, "no/such.png"
+SQUARE, GUESS = (0.5, 0.5, 0.2, 0.2), (("a", 0.5),)
+TAKES: dict[str, Callable[[Any], Any]] = {
+    "images": lambda image: plots.images({"a": image}),
+    "hidden_patches": lambda image: plots.hidden_patches([image], [np.arange(4) > 2]),
+    "attributions": lambda image: plots.attributions(image, [found("a")]),
+    "patch_maps": lambda image: plots.patch_maps(image, {"a": np.eye(8)}),
+    "retrieval_examples": lambda image: plots.retrieval_examples([Retrieved(image, "a", 0, (("a", 0.5, True),))]),
+    "grounding_examples": lambda image: plots.grounding_examples([Grounded(image, "a", SQUARE, SQUARE, 1.0)]),
+    "masked_word_examples": lambda image: plots.masked_word_examples([Masked(image, image, "a", "a", GUESS, GUESS)]),
+    "grounding": lambda image: figures.grounding(image, "a", attention=np.eye(2)),
+    "masked_prediction": lambda image: figures.masked_prediction(image, np.arange(4) > 2, None, image, []),
+}  # fmt: skip
+GREYS = (GREY, GREY[..., None], np.dstack([GREY, np.full((8, 8), 255, np.uint8)]))
+
+
+def drawn(made: Any) -> bytes:
+    if isinstance(made, plots.Figure):
+        return np.asarray(made.axes[0].images[0].get_array()).tobytes()
+    first = made.payload.get("pictures") or [made.payload.get("traces", {}).get("trace", made.payload)]
+    return first[0]["image"]
+
+
+@pytest.mark.parametrize("name", OF_PICTURES | TAKES)
+def test_every_form_of_a_picture_is_drawn_alike_and_what_is_none_is_refused_by_name(name: str) -> None:
+    make = (OF_PICTURES | TAKES)[name]
+    for like, forms in ((IMAGE, GOOD), (np.stack([GREY] * 3, -1), GREYS)):
+        expected = drawn(make(like))
+        assert all(drawn(make(form)) == expected for form in forms)
+    assert name in TAKES or drawn(make(IMAGE)) == IMAGE.tobytes()
+    for form in BAD:
+        with pytest.raises(ConfigError, match="image"):
+            make(form)
+    if name in ("AttributionLab", "MaskPlayground", "TraceExplorer"):  # of another size than its patches
+        with pytest.raises(ConfigError, match=r"image.shape = "):
+            make(IMAGE[:6])
+
+
+@pytest.mark.parametrize("form", NUMBERS)
+def test_what_are_no_numbers_is_refused_or_said(form: str, tmp_path: Path) -> None:
+    values = NUMBERS[form]
+    pad = xw.GroundingPad(IMAGE, {"a": (0, 0, 1, 1)}, lambda _: BOX | {"attention": values, "pieces": ()})
+    assert ("attention" in pad.message and pad.found == {}) or form in ("none", "flat")
+    with pytest.raises(ConfigError, match=r"boxes\['a'\]"):
+        xw.GroundingPad(IMAGE, {"a": values}, lambda _: BOX)
+    for view, named in (
+        (xw.GroundingPad(IMAGE, {"a": (0, 0, 1, 1)}, lambda _: {"box": values}), "box"),
+        (xw.MaskPlayground(IMAGE, WORDS, 2, lambda *_: {"agreement": values, "pixels": None}), "agreement"),
+        (xw.MaskPlayground(IMAGE, WORDS, 2, lambda *_: {"pixels": values, "agreement": np.zeros(4)}), "pixels"),
+        (xw.RetrievalExplorer(pairs("a"), lambda *_: (values, None), typed="a"), "score(...).itc"),
+    ):
+        assert named in view.message or (form == "none" and named != "box")
+        assert view.data() is not None and view.figure() and view.to_html(tmp_path / "view.html")
+    with pytest.raises(ConfigError, match=r"objects\['a'\]"):
+        xw.AttributionLab(IMAGE, WORDS, [found("a")], objects={"a": NUMBERS["another shape"]})
+    if form in ("complex", "text"):
+        with pytest.raises(ConfigError, match="similarity"):
+            xw.RetrievalExplorer(replace(pairs("a"), similarity=np.asarray(values)[:3, :3]))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_numbers_that_are_not_finite_leave_no_view_broken(value: float, tmp_path: Path) -> None:
+    answer = {"box": (value, 1, 1, 1), "attention": np.full((2, 2, 4, 5), value)}
+    guess = {"piece": "a", "with": {"guesses": [("a", value)], "truth": value}, "without": None, "place": 1}
+    hidden: Any = {"agreement": np.full(4, value), "pixels": np.full((4, 48), value), "words": [guess]}
+    one, spoilt = traced("a"), {"patches": torch.full((4,), value), "score": value, "gap": value}
+    cross = replace(one.maps["cross"], weights=torch.full_like(one.maps["cross"].weights, value))
+    equal = replace(pairs("a"), similarity=np.full((3, 3), value), image_features=np.full((3, 4), value))
+    for view in (
+        xw.GroundingPad(IMAGE, {"a": (0, 0, 1, 1)}, lambda _: answer),
+        xw.MaskPlayground(IMAGE, WORDS, 2, lambda *_: hidden, hidden_patches=[0]),
+        xw.TraceExplorer(replace(one, maps=one.maps | {"cross": cross})),
+        xw.AttributionLab(IMAGE, WORDS, [replace(found("a"), **spoilt), found("b")], rescore=lambda *_: {"b": value}),
+        xw.RetrievalExplorer(equal),
+        xw.RetrievalExplorer(pairs("a"), lambda *_: np.full(3, value)),
+    ):
+        assert view.data() is not None and view.figure().bytes() and view.to_html(tmp_path / "view.html").exists()
+
+
+@pytest.mark.parametrize("text", [None, b"a"])
+def test_what_is_no_text_is_refused_by_name(text: Any) -> None:
+    for make, name in (
+        (lambda: xw.GroundingPad(IMAGE, {text: (0, 0, 1, 1)}, lambda _: BOX), "boxes"),
+        (lambda: xw.GroundingPad(IMAGE, {"a": (0, 0, 1, 1)}, lambda _: BOX, phrase=text), "phrase"),
+        (lambda: xw.RetrievalExplorer(replace(pairs("a"), texts=("a", text, "b"))), r"pairs.texts\[1\]"),
+        (lambda: TokenAxis(("<s>", text), (-1, 0), ("a",)), r"pieces\[1\]"),
+        (lambda: xw.AttributionLab(IMAGE, WORDS, [found("a")], targets=[text]), "targets"),
+        (lambda: xw.TraceExplorer(traced("a"), a=text), "a = "),
+        (lambda: replace(traced("a"), text=text), "text"),
+    ):
+        with pytest.raises(ConfigError, match=name):
+            make()
+
+
+def test_a_trace_is_of_its_words_and_patches() -> None:
+    cross = traced("a").maps["cross"]
+    for said, changes in {
+        r"weights.shape = \(1, 2, 4, 3\)": {"weights": cross.weights[..., :3]},
+        "queries = 'letters'": {"queries": "letters"},
+        "weights.dtype": {"weights": cross.weights + 1j},
+        "gradients.shape": {"gradients": cross.weights[:, :1]},
+    }.items():
+        with pytest.raises(ConfigError, match=rf"maps\['cross'\].{said}"):
+            replace(traced("a"), maps={"cross": replace(cross, **changes)})

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import javascript
 import numpy as np
 import pytest
 import torch
-from page import coded, few_pairs, near, small
+from page import DECODE, alive, coded, few_pairs, near, sent, small
+from PIL import Image
 
 import xfm
 import xfm_widgets as xw
 from xfm import explain
-from xfm.config import MaskConfig
+from xfm.config import ConfigError, MaskConfig
 from xfm.explain.box_prediction import SeenWords
+from xfm.explain.token_axes import TokenAxis
 from xfm.model import XFM
-from xfm_widgets.page_model import as_in_page
+from xfm.study import Study
+from xfm_widgets import attributions
+from xfm_widgets.live_page import PART
+from xfm_widgets.page_model import as_in_page, page_model
+from xfm_widgets.pages import MARIMO_MOST, Embedded
 
 
 @pytest.fixture(scope="module")
 def in_page(lab: xfm.Lab) -> XFM:
     """With the weights that the page has."""
     return as_in_page(lab.model)
+
+
+@pytest.fixture
+def model() -> XFM:  # after the seeds, so the same in every order of tests
+    return small({"model.vision.image_size": 24, "model.fusion_depth": 2})
 
 
 KERNEL = Path(__file__).with_name("page_kernel.js").read_text("utf-8")
@@ -143,8 +156,8 @@ LAB_STEPS = [
 
 
 @pytest.mark.full
-def test_removals_and_methods_in_the_page_are_pythons(lab: xfm.Lab) -> None:
-    model = as_in_page(small({"model.vision.image_size": 24, "model.fusion_depth": 2}))
+def test_removals_and_methods_in_the_page_are_pythons(lab: xfm.Lab, model: XFM) -> None:
+    model = as_in_page(model)
     rows, columns = np.indices((24, 24))
     masks = {"a lion": (rows < 16) & (columns < 10), "__proto__": (rows >= 8) & (columns >= 14)}
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
@@ -179,18 +192,6 @@ def test_removals_and_methods_in_the_page_are_pythons(lab: xfm.Lab) -> None:
     assert own["payload"]["match"] != found[0]["payload"]["match"]
 
 
-def test_a_method_of_a_state_is_computed_when_it_is_opened(lab: xfm.Lab) -> None:
-    view = xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion"), ["occlusion"])
-    message = "Not restored: something else."
-    steps = [{"set": {"methods": ["occlusion", "rollout"], "message": message}}]
-    (found,) = told(view, steps, ["payload", "methods", "message", "allowed"])
-    assert found["payload"]["methods"] == found["methods"] == ["occlusion", "rollout"] and found["message"] == message
-    assert "rollout" in found["allowed"], "the page's own state can be opened in it"
-    view._open('{"view": "AttributionLab", "choices": {"methods": ["rollout", "none"]}}')
-    assert view.methods == ["rollout"] and view.payload["methods"] == ["occlusion", "rollout"]
-    assert "methods = 'none'" in view.message
-
-
 def test_a_sentence_of_ones_own_is_traced_as_in_python(lab: xfm.Lab, in_page: XFM) -> None:
     scene = lab.scene(7, objects=2)
     text, typed = scene.caption.text, "two unbelievably big lions"
@@ -205,3 +206,184 @@ def test_a_sentence_of_ones_own_is_traced_as_in_python(lab: xfm.Lab, in_page: XF
     view.show(PICTURE)
     near(found[3]["sent"], view.sent, "own picture")
     assert (found[3]["a"], found[3]["message"], view.a) == ("your own", "", "your own")
+
+
+METHODS = DECODE + Path(__file__).with_name("page_methods.js").read_text("utf-8")
+GRADIENTS = 1e-3  # of the largest number of an attribution
+
+
+def asked_of(ask: str, model: XFM, lab: xfm.Lab, cases: list[dict[str, Any]]) -> Any:
+    return javascript.run(METHODS, {"ask": ask, "payload": sent(page_model(model, lab.tokenizer)), "cases": cases})
+
+
+@pytest.mark.full
+def test_every_attribution_in_the_page_is_pythons(model: XFM, lab: xfm.Lab) -> None:
+    rounded, rng = as_in_page(model), np.random.default_rng(0)
+    masks = {"one": np.zeros((24, 24), bool), "two": np.zeros((24, 24), bool)}
+    masks["one"][:16, :8], masks["two"][8:, 4:] = True, True
+    cases, asked = [], []
+    texts = {"a big crocodile on the left": "crocodile", "two lions , unbelievably many !": "unbelievably"}
+    for text, word in texts.items():
+        image = rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)
+        inputs = [explain.make_inputs(rounded, lab.tokenizer, image, text, target, masks)
+                  for target in ("itm", "itc", "box x", f"word {word}")]  # fmt: skip
+        targets = [attributions.page_target(one) for one in inputs]
+        patches = [np.flatnonzero(mask).tolist() for mask in inputs[0].object_patches().values()]
+        seed = xw.AttributionLab.of(inputs, [])._given()["random"]
+        asked.append(inputs)
+        cases.append({"rgb": coded(image.tobytes()), "text": text, "objects": patches, "random": seed,
+                      "targets": targets})  # fmt: skip
+    assert [len(case["targets"][-1]["places"]) for case in cases] == [1, 6], "pieces of a word"
+    for inputs, by_target in zip(asked, asked_of("attributions", model, lab, cases)["told"], strict=True):
+        for one, by_method in zip(inputs, by_target, strict=True):
+            assert by_method.keys() == explain.METHODS.keys() == attributions.IN_PAGE.keys()
+            for method, rows in by_method.items():
+                expected = explain.attribute(one, method)
+                said = attributions.IN_PAGE[method]
+                assert said == {name: getattr(expected, name) for name in said}, method
+                for numbers, wanted in zip(rows, (expected.text, expected.patches), strict=True):
+                    most = GRADIENTS * max(expected.text.abs().max().item(), expected.patches.abs().max().item())
+                    where = f"{one.target.name}, {method}"
+                    np.testing.assert_allclose(numbers, wanted, atol=max(most, 1e-6), rtol=0, err_msg=where)
+
+
+@pytest.mark.full
+def test_trust_in_the_page_is_pythons(model: XFM, lab: xfm.Lab) -> None:
+    text, truth = "a big crocodile left of two lions", np.zeros((24, 24), bool)
+    image = np.random.default_rng(2).integers(0, 256, (24, 24, 3)).astype(np.uint8)
+    truth[3:20, 6:13] = True
+    rounded, cases, expected = as_in_page(model), [], []
+    for target in ("itm", "itc", "box x", "word lions"):
+        plain = explain.make_inputs(rounded, lab.tokenizer, image, text, target)
+        names = torch.tensor([word == 2 for word in plain.words.owner])
+        for inputs in (plain, replace(plain, truth=truth, name_pieces=names)):
+            base = explain.attribute(inputs, "occlusion")
+            for numbers in (lambda x: x, torch.round, lambda x: -x.abs(), torch.zeros_like):
+                a = replace(base, patches=numbers(10 * base.patches), text=numbers(10 * base.text))
+                report = explain.faithfulness_report(inputs, a, sensitive=False)
+                drawn = attributions.packed(a, report)
+                expected.append({"trust": drawn["trust"], "beyond": drawn["beyond"]})
+                pieces, patches = (coded(v.numpy().astype("<f4").tobytes()) for v in (a.text, a.patches))
+                cases.append({"rgb": coded(image.tobytes()), "text": text, "pieces": pieces, "patches": patches,
+                              "target": attributions.page_target(inputs, report)})  # fmt: skip
+    found = asked_of("trust", model, lab, cases)
+    assert found["steps"] == [torch.linspace(0, n, min(12, n) + 1).round().int().tolist() for n in range(300)]
+    near(found["told"], expected, "trust")
+    assert len({np.sign(one["beyond"]).sum() for one in expected}) > 1
+
+
+SERVER = 1_000_000  # bytes a second that Jupyter's server lets through
+Parts = list[tuple[dict[str, Any], list[bytes]]]
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Parts:
+    said: Parts = []
+    monkeypatch.setattr(xw.View, "send", lambda _, content, buffers=None: said.append((content, buffers or [])))
+    return said
+
+
+def test_the_model_goes_to_a_page_that_asks_part_by_part(said: Parts, lab: xfm.Lab) -> None:
+    view = xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion")
+    assert not said
+    hear(view, "model")
+    described = said.pop()[0]["model"]
+    digest, size = described["digest"], described["size"]
+    assert described["given"]["text"] == "a lion" and described["given"]["mask"]["patches"] > 0
+    content, heads = b"", []
+    for at in range(0, size, PART):
+        hear(view, "weights", f"{digest} {at}")
+        ((message, (part,)),) = said
+        assert message["part"]["at"] == at and len(str(message)) + len(part) < SERVER
+        content, heads = content + part, [*heads, message["part"]]
+        said.clear()
+    expected = page_model(lab.model, lab.tokenizer)
+    assert heads[0]["payload"] | {"weights": content} == expected and "payload" not in heads[1]
+    assert view._parcel is None, "megabytes for nobody"
+    for wrong in ("", digest, f"{digest} -1", f"{digest} ²", "another 0"):
+        hear(view, "weights", wrong)
+    assert not said
+
+
+def test_the_code_that_comes_with_the_weights_answers_every_such_view(said: Parts, lab: xfm.Lab) -> None:
+    views, digests = list[Any](alive(lab).values()), set()
+    for view in views:
+        hear(view, "model")
+        digests.add(said[-1][0]["model"]["digest"])
+    assert len(digests) == 1, "one model is sent once, whatever the view"
+    hear(views[0], "weights", f"{digests.pop()} 0")
+    url = "data:text/javascript;base64," + base64.b64encode(said[-1][0]["part"]["code"].encode()).decode()
+    script = "const { default: alive } = await import(data.url); answer(data.names.map((name) => typeof alive[name]));"
+    assert javascript.run(script, {"url": url, "names": [v._answers() for v in views]}) == ["function"] * 5
+    for view in views:
+        assert f"'{view._answers()}'" in str(view._esm)
+
+
+def test_python_says_what_it_is_done_with_behind_what_it_tells(said: Parts, lab: xfm.Lab) -> None:
+    view = xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion")
+    told: list[Any] = []
+    view.observe(lambda change: told.append(("answer", len(said))), "answer")
+    view.set_state({"hidden_patches": [1, 2], "turn": 4})
+    assert told == [("answer", 0)] and said == [({"answered": 4}, [])]
+    view.set_state({"hidden_patches": ["no"], "turn": 5})
+    assert said[1:] == [({"answered": 5}, [])] and view.hidden_patches == [1, 2], "what is refused is answered, too"
+    view._hear(view, {"do": "picture", "of": coded(b"no picture"), "act": "a"}, [])
+    assert said[2:] == [({"done": "a"}, [])] and "picture" in view.message
+    for content in ({"do": "nothing", "act": 3}, {"do": "nothing"}, None):
+        view._hear(view, content, [])
+    view.set_state({"hidden_patches": [], "turn": "no"})
+    assert len(said) == 3
+
+
+def test_a_view_without_a_model_sends_and_writes_none_and_says_so(said: Parts, tmp_path: Path, lab: xfm.Lab) -> None:
+    image, axis = lab.scene(7).image, TokenAxis(("<s>", "a", "</s>"), (-1, 0, -1), ("a",))
+    own = explain.Target("twice itm", lambda out: 2 * out.itm, "itm")
+    study = Study("own", "smoke", ["xfm", "no_stop_gradient"], seeds=[0], root=tmp_path)
+    for view, why in (
+        (xw.GroundingPad(image, {}, lambda phrase: {}), "GroundingPad.of"),
+        (xw.MaskPlayground(image, axis, 2, None), "MaskPlayground.of"),
+        (xw.TraceExplorer(explain.trace(lab.model, lab.tokenizer, image, "a lion")), "TraceExplorer.of"),
+        (xw.RetrievalExplorer(few_pairs(lab)), "RetrievalExplorer.of"),
+        (xw.AttributionLab(image, axis, []), "AttributionLab.of"),
+        (xw.AttributionLab.of(lab.inputs(image, "a lion", own), ["rollout"]), "targets need names"),
+        (xw.GradientFlow([]), "GradientFlow has no model"),
+        (xw.TrainingMonitor(tmp_path), "TrainingMonitor has no model"),
+        (xw.AblationExplorer(study), "AblationExplorer has no model"),
+    ):
+        hear(view, "model")
+        hear(view, "weights", "a 0")
+        assert not said
+        for write in (view.to_html, view.to_js, lambda _, model, view=view: view.embed(model=model)):
+            with pytest.raises(ConfigError, match=why):
+                write(tmp_path / "view.html", model=True)
+        assert not (tmp_path / "view.html").exists()
+
+
+@pytest.mark.full
+def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path, lab: xfm.Lab) -> None:
+    for view in alive(lab).values():
+        path = tmp_path / "view.html"
+        without, living = (view.to_html(path, model=model).read_text("utf-8") for model in (False, True))
+        assert "createModel" not in without and len(without) < 1_300_000
+        assert 6_000_000 < len(living.encode()) < MARIMO_MOST and "$page_kernel." in living
+        assert len(str(Embedded(living, "a view", 600))) < MARIMO_MOST
+
+
+def test_a_page_sends_a_picture_of_ones_own_to_python(lab: xfm.Lab) -> None:
+    file = BytesIO()
+    Image.fromarray(PICTURE).save(file, "PNG")
+    good, views = coded(file.getvalue()), alive(lab)
+    for view in views.values():
+        for content, said in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most"), (good, "")):
+            view._hear(view, {"do": "picture", "of": content}, [])
+            assert said in view.message
+        assert view.message == "" and view.figure()
+    explained, view = cast(Any, views["AttributionLab"]), cast(Any, views["GroundingPad"])
+    assert explained.methods == ["rollout"] and explained.payload["objects"] == []
+    assert explained._given()["targets"][0]["truth"] is None and "object ablation" not in explained.payload["more"]
+    view.phrase = "a thing"
+    assert view.scene == 1 and len(view.payload["pictures"]) == 2 and view.found["a thing"]["box"]
+
+
+def hear(view: Any, act: str, of: str = "") -> None:
+    view._hear(view, {"do": act, "of": of}, [])

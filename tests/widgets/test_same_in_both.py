@@ -22,26 +22,10 @@ from xfm.tasks.world.retrieval import DIRECTIONS
 from xfm_widgets.pages import dense
 from xfm_widgets.task_answers import Answered
 
-SMOOTHED = """
-import { runningMean } from "./smoothing.js";
-answer(data.map(({ points, span, across }) => runningMean(points.map(Number), Number(span), across)));
-"""
-KEPT = """
-import { kept } from "./task_items.js";
-answer(data.map(({ items, show, search }) => kept(items, show, search)));
-"""
-COLOURS = """
-import { diverging, sequential } from "./colour.js";
-answer(data.map((t) => [diverging(t), sequential((t + 1) / 2)]));
-"""
-OPACITIES = """
-import { opacityOf } from "./overlay.js";
-answer(data.map(({ weights, most, strength }) => weights.map((w) => opacityOf(Number(w), most, strength))));
-"""
-RANKED = """
-import { ranking } from "./ranking.js";
-answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), truth, itm && itm.map(Number), reranked)));
-"""
+
+def each(module: str, names: str, answer: str, data: Any) -> Any:
+    """What JavaScript answers of each of the data."""
+    return javascript.run(f'import {{ {names} }} from "./{module}.js";\nanswer(data.map({answer}));', data)
 
 
 def curves(seed: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -58,11 +42,11 @@ def test_the_running_mean_is_over_steps_on_both_sides() -> None:
     cases = [curves(seed) for seed in range(300)]
     breaks = [[], [7.0], [0.0, 7.5, 11.0, 11.5, 1e9]]  # also outside, and two in one gap
     across = [breaks[i % 3] for i in range(len(cases))]
-    sent = [
-        {"points": np.stack([x, y], 1).ravel().tolist(), "span": span, "across": steps}
-        for (x, y, span), steps in zip(cases, across, strict=True)
-    ]
-    for (steps, values, span), points, at in zip(cases, javascript.run(SMOOTHED, sent), across, strict=True):
+    sent = [{"points": np.stack([x, y], 1).ravel().tolist(), "span": span, "across": at}
+            for (x, y, span), at in zip(cases, across, strict=True)]  # fmt: skip
+    mean = "({ points, span, across }) => runningMean(points.map(Number), Number(span), across)"
+    found = each("smoothing", "runningMean", mean, sent)
+    for (steps, values, span), points, at in zip(cases, found, across, strict=True):
         means = np.array([float(y) for y in points[1::2]])
         np.testing.assert_allclose(means, smooth(steps, values, span, at), rtol=1e-9, atol=1e-12)
 
@@ -85,28 +69,24 @@ def retrieval_sets(seed: int) -> RetrievalSet:
 
 
 def test_candidates_have_the_same_order_on_both_sides() -> None:
-    sent: list[dict[str, Any]] = []
-    expected: list[list[int]] = []
+    sent, expected = list[Any](), list[list[int]]()
     for pairs in map(retrieval_sets, range(100)):
         for direction in DIRECTIONS:
             for query in range(len(pairs.texts)):
                 scores = {"itc": pairs.similarity, "truth": pairs.truth, "itm": pairs.odds}
                 own = {n: None if x is None else pairs.row(x, direction, query) for n, x in scores.items()}
-                itm = own["itm"]
                 told = {name: None if row is None else row.tolist() for name, row in own.items()}
                 sent.append(told | {"reranked": pairs.reranked})
-                expected.append(pairs.ranking(direction, query, itm).tolist())
-    assert javascript.run(RANKED, sent) == expected
+                expected.append(pairs.ranking(direction, query, own["itm"]).tolist())
+    order = "({ itc, truth, itm, reranked }) => ranking(itc.map(Number), truth, itm && itm.map(Number), reranked)"
+    assert each("ranking", "ranking", order, sent) == expected
 
 
 def test_a_number_has_the_same_colour_on_both_sides() -> None:
-    numbers = np.linspace(-1, 1, 41)
-    shares = (numbers + 1) / 2
+    shares = np.linspace(0, 1, 41)
     drawn = np.stack([DIVERGING(shares), colormaps["cividis"](shares)], 1)[..., :3] * 255
-    views = np.array(javascript.run(COLOURS, numbers.tolist()))
+    views = each("colour", "diverging, sequential", "(t) => [diverging(2 * t - 1), sequential(t)]", shares.tolist())
     assert np.abs(drawn - views).max((0, 2)) == pytest.approx([0, 0], abs=14), "levels of 255, at ten stops"
-    orange, blue = drawn[0, 0], drawn[-1, 0]
-    assert orange[0] > orange[2] + 100 and blue[2] > blue[0] + 100
 
 
 def test_weights_cover_a_picture_alike_in_views_and_figures() -> None:
@@ -115,7 +95,8 @@ def test_weights_cover_a_picture_alike_in_views_and_figures() -> None:
     cases = [(most, strength) for most in (0.0, 0.25, 1.0) for strength in (0.0, 0.4, 1.0)]
     sent = [{"weights": weights.tolist(), "most": most, "strength": strength} for most, strength in cases]
     figures = [opacity(weights, most, strength) for most, strength in cases]
-    np.testing.assert_allclose(javascript.run(OPACITIES, sent), figures, rtol=1e-12)
+    answer = "({ weights, most, strength }) => weights.map((w) => opacityOf(Number(w), most, strength))"
+    np.testing.assert_allclose(each("overlay", "opacityOf", answer, sent), figures, rtol=1e-12)
 
 
 def test_the_same_examples_of_a_task_are_kept_on_both_sides() -> None:
@@ -130,15 +111,8 @@ def test_the_same_examples_of_a_task_are_kept_on_both_sides() -> None:
             view.show, view.search = show, search
             sent.append({"items": view.payload["items"], "show": show, "search": search})
             expected.append(view.kept())
-    assert javascript.run(KEPT, sent) == expected and len({len(kept) for kept in expected}) > 5
-
-
-# ---- pictures and bytes
-
-RESIZE = """
-answer(data.map(({ rgba, width, height, side }) =>
-  Buffer.from(prepared(new Uint8Array(Buffer.from(rgba, "base64")), width, height, side)).toString("base64")));
-"""
+    found = each("task_items", "kept", "({ items, show, search }) => kept(items, show, search)", sent)
+    assert found == expected and len({len(kept) for kept in expected}) > 5
 
 
 def rgba_pictures() -> Iterator[np.ndarray]:
@@ -158,17 +132,18 @@ def test_pictures_of_any_size_become_the_same_pixels() -> None:
     if int(PIL.__version__.partition(".")[0]) < 13:  # which resize what is high in the other order
         given = [(picture, side) for picture, side in given if len(picture) <= picture.shape[1]]
     pictures = [{"rgba": coded(p.tobytes()), "width": p.shape[1], "height": p.shape[0], "side": s} for p, s in given]
-    script = "import { prepared } from './page_model/page_picture.js';\n" + RESIZE
-    for (picture, side), found in zip(given, javascript.run(script, pictures), strict=True):
+    resize = """({ rgba, width, height, side }) =>
+      Buffer.from(prepared(new Uint8Array(Buffer.from(rgba, "base64")), width, height, side)).toString("base64")"""
+    resized = each("page_model/page_picture", "prepared", resize, pictures)
+    for (picture, side), found in zip(given, resized, strict=True):
         expected = prepare(Image.fromarray(picture, "RGBA"), side)
         np.testing.assert_array_equal(np.frombuffer(base64.b64decode(found), np.uint8), expected.ravel())
 
 
 def test_bytes_are_read_from_the_text_that_stands_in_a_page() -> None:
     contents = [np.random.default_rng(n).bytes(n) for n in (0, 1, 2, 12, 13, 26, 1000)] + [bytes(range(256)) * 3]
-    script = """import { fromDense } from "./byte_text.js";
-    answer(data.map((texts) => Buffer.from(fromDense(...texts)).toString("base64")));"""
     texts = [dense(content) for content in contents]
-    found = javascript.run(script, [[text[:32], text[32:]] for text in texts])
+    answer = '(texts) => Buffer.from(fromDense(...texts)).toString("base64")'
+    found = each("byte_text", "fromDense", answer, [[text[:32], text[32:]] for text in texts])
     assert [base64.b64decode(read)[: len(c)] for read, c in zip(found, contents, strict=True)] == contents
     assert not {*"".join(texts)} & {*'<&"'} and texts[6].startswith(dense(contents[6][: 13 * 40]))

@@ -1,7 +1,7 @@
 // What the views send to the browser: the one place where its shape is written down. Arrays travel as little-endian bytes.
 //
 // `tsc` checks the views' JavaScript against these types, tests/widgets/conftest.py what Python really sends, and
-// tests/widgets/test_payloads.py that the interfaces of traits, at the end, are those of the views.
+// tests/widgets/test_view.py that the interfaces of traits, at the end, are those of the views.
 
 /** A whole number */
 export type Int = number;
