@@ -88,8 +88,11 @@ def lighten(output: nbformat.NotebookNode) -> None:
 
 
 def save(notebook: nbformat.NotebookNode, path: Path) -> None:
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
-        lighten(output)
+    for cell in notebook.cells:
+        if "remove-output" in cell.metadata.get("tags", ()):  # an exercise, which nobody has solved yet
+            cell.outputs, cell.execution_count = [], None
+        for output in cell.get("outputs", ()):
+            lighten(output)
     notebook.metadata = {name: value for name, value in notebook.metadata.items() if name in KEPT}
     path.parent.mkdir(parents=True, exist_ok=True)
     text = nbformat.writes(notebook)
@@ -101,15 +104,9 @@ def execute(path: Path, target: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    client = NotebookClient(
-        notebook,
-        timeout=TIMEOUT,
-        kernel_name="python3",
-        store_widget_state=False,
-        coalesce_streams=True,
-        record_timing=False,
-        resources={"metadata": {"path": str(FOLDER)}},
-    )
+    settings = {"store_widget_state": False, "coalesce_streams": True, "record_timing": False}
+    place = {"metadata": {"path": str(FOLDER)}}
+    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources=place, **settings)
     if any("live=" in cell.source for cell in notebook.cells):  # else a view of a training is saved as it began
         notebook.cells.append(nbformat.v4.new_code_cell("monitor.wait()"))
         client.execute()
