@@ -18,6 +18,7 @@ import re
 import time
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -104,9 +105,9 @@ def execute(path: Path, target: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    settings = {"store_widget_state": False, "coalesce_streams": True, "record_timing": False}
-    place = {"metadata": {"path": str(FOLDER)}}
-    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources=place, **settings)
+    settings: Any = {"store_widget_state": False, "coalesce_streams": True, "record_timing": False}
+    settings["resources"] = {"metadata": {"path": str(FOLDER)}}
+    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", **settings)
     if any("live=" in cell.source for cell in notebook.cells):  # else a view of a training is saved as it began
         notebook.cells.append(nbformat.v4.new_code_cell("monitor.wait()"))
         client.execute()
