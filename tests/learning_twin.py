@@ -117,16 +117,12 @@ class Twin:
         spoken = np.array([caption(scene(texts, sprites)) for _ in range(BATCH)])
         boxes = [[x + w / 2, y + h / 2, w, h] for _, _, x, y, w, h in meant]
         return {
-            "pixels": torch.tensor(np.array([paint(s, sprites) for s in shown])),
-            "captions": captions,
-            "masked": hide(captions, generator(*key, WORDS)),
-            "phrases": np.array([[1, *noun_phrase(t)] for t in meant]),
+            "pixels": torch.tensor(np.array([paint(s, sprites) for s in shown])), "captions": captions,
+            "masked": hide(captions, generator(*key, WORDS)), "hidden": torch.tensor(hidden), "spoken": spoken,
+            "phrases": np.array([[1, *noun_phrase(t)] for t in meant]), "texts": hide(spoken, texts),
             "boxes": torch.tensor(boxes, dtype=torch.float64) / SIDE,
             "items": [i for i, s in enumerate(shown) for _ in s["things"]],
-            "hidden": torch.tensor(hidden),
-            "spoken": spoken,
-            "texts": hide(spoken, texts),
-        }
+        }  # fmt: skip
 
     def linear(self, x: Tensor, name: str, p: Any = None) -> Tensor:
         p = p or self.p

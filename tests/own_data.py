@@ -56,16 +56,13 @@ def _glue_row(task: str, i: int, o: int) -> tuple[str, ...]:
 
 
 HEADERS = {
-    "cola": "",
-    "sst2": "sentence label",
-    "mrpc": "\ufeffQuality;#1 ID;#2 ID;#1 String;#2 String",
+    "cola": "", "sst2": "sentence label", "mrpc": "\ufeffQuality;#1 ID;#2 ID;#1 String;#2 String",
     "stsb": "index genre filename year old_index source1 source2 sentence1 sentence2 score",
     "qqp": "id qid1 qid2 question1 question2 is_duplicate",
-    "qnli": "index question sentence label",
-    "rte": "index sentence1 sentence2 label",
+    "qnli": "index question sentence label", "rte": "index sentence1 sentence2 label",
     "mnli": "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
     " sentence1 sentence2 label1 {}gold_label",
-}
+}  # fmt: skip
 
 
 def glue(task: str, folder: Path) -> Path:

@@ -167,6 +167,14 @@ def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -
     assert mim_teacher(no_mim, torch.device("cpu")) is None
 
 
+def test_pixels_of_a_patch_of_one_colour_are_standardised_without_a_division_by_zero() -> None:
+    p = batches.pretraining(flow__mim_target="pixels")
+    flat = batches.images(p.config, 2)
+    flat.image[:, :, :4, :4] = 0.3
+    target = p.flow({"images": flat}, "images", ("mim",), KEY).mim_target
+    assert target.pooled is None and not target.patches[:, 0].any() and target.patches.isfinite().all()
+
+
 # --- an ablation leaves the others alone
 @pytest.mark.parametrize("gone", ALL)
 @pytest.mark.parametrize("still", [True, False], ids=["fusion without dropout", "dropout everywhere"])

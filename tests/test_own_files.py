@@ -62,7 +62,7 @@ def test_a_row_without_a_split_follows_an_equal_picture_that_has_one(tmp_path: P
     source = FileSource(table(tmp_path, said + copies, "image,caption,split"), 48)
     of = {t.split()[-1]: s for s in splits for t in source.texts(s) if t.startswith("picture")}
     wrong = [t for s in splits for t in source.texts(s) if t.startswith("copy") and of[t.split()[-1]] != s]
-    assert wrong == ["copy of 5"], "it is said to be for training, though picture 5 is a test"
+    assert wrong == ["copy of 5"], "named for training, though picture 5 is a test"
     assert all(of[str(i)] == splits[i % 3] for i in range(36))
     both = [f"{n},of two,{split}" for n in names[:9] for split in ("train", "test")]
     copies = [f"copy-{i}.png,copy," for i in range(9)]

@@ -301,14 +301,12 @@ def record(step: int, shift: float = 0.0, guided: bool = True) -> dict:
     language = {"itc mlm": 0.1 + shift, "itm mlm": -0.05 + shift, "imlm mlm": 0.2, "bbp mlm": None}
     guidance = {"agreement": 0.5 + shift, "agreement_of_mean": 0.4, "target_std": 1.0, "target_rank": 20.0 + shift}
     return {
-        "step": step,
+        "step": step, "held_back": {"itm": 3.0, "imlm": 4.0}, "guidance": guidance if guided else None,
         "norm": {"mlm": {"language layer 0": 3.0 + shift, "language embeddings": 4.0, "fusion": None}},
-        "held_back": {"itm": 3.0, "imlm": 4.0},
         "cosine": {"language": language, "vision": {"itc mim": 0.9}},
         "drift": {"language": 0.01 * step, "vision": 0.02 * step + shift},
         "cka": {"language": [1.0, 0.9], "vision": [1.0, 0.8 - shift]},
-        "guidance": guidance if guided else None,
-    }
+    }  # fmt: skip
 
 
 def runs(seeds: int, guided: bool = True) -> dict:
@@ -386,7 +384,7 @@ def test_charts_draw_their_numbers(inputs):
     assert (figure.axes[1].images[0].get_array() == PHOTO.image[:, ::-1]).all() and "Pictures: mine" in tidy(figure)
 
 
-# ---- the six losses' colours can be told apart by colour-blind eyes, on light and on dark pages
+# ---- colour-blind eyes distinguish the six losses' colours, on light and on dark pages
 LOSSES = ("blue", "green", "purple", "orange", "gold", "text")
 SEEN = {  # Machado, Oliveira and Fernandes (2009), in linear RGB
     "all cones": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],

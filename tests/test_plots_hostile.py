@@ -180,13 +180,9 @@ def test_texts_become_drawable_and_short(text: str) -> None:
 
 
 NUMBERS = {
-    "complex": np.eye(8) + 1j,
-    "text": np.full((8, 8), "a"),
-    "another shape": np.eye(7),
-    "none": None,
-    "ragged": [[1.0], [1.0, 2.0]],
-    "graph": torch.ones(8, 8, requires_grad=True),
-}
+    "complex": np.eye(8) + 1j, "text": np.full((8, 8), "a"), "another shape": np.eye(7), "none": None,
+    "ragged": [[1.0], [1.0, 2.0]], "graph": torch.ones(8, 8, requires_grad=True),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("form", NUMBERS)

@@ -66,20 +66,8 @@ def test_polygons_are_drawn_as_pycocotools_draws_them(shapes: list) -> None:
 
 
 SIZES: list[Any] = [[], [40, 60, 3], [0, 60], [40.0, 60.0], ["40", "60"], [True, 1], [10**400, 1], [60, 40], 40]
-COUNTS = [
-    [],
-    [2399],
-    [-1, 2401],
-    [10**400],
-    [2400.0],
-    [True, 2399],
-    None,
-    "",
-    "P" * 5000,
-    "\x00",
-    "\ud800",
-    "oooooooo0",
-]
+COUNTS = [[], [2399], [-1, 2401], [10**400], [2400.0], [True, 2399], None, "", "P" * 5000, "\x00", "\ud800",
+          "oooooooo0"]  # fmt: skip
 HOSTILE = [
     *({"size": [40, 60], "counts": counts} for counts in COUNTS),
     *({"size": size, "counts": [1]} for size in SIZES), {"counts": [2400]}, {"size": [40, 60]},

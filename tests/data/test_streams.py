@@ -95,6 +95,11 @@ def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Token
             assert not torch.equal(before[name].image, other[name].image)
         assert before["texts"].tokens.ids.tolist() != other["texts"].tokens.ids.tolist()
     assert same(before, Streams(config, tokenizer)[5])
+    masks = Streams(config.replace({"data.mask.caption_share": 0.1}), tokenizer)[5]  # move nothing but themselves
+    assert same(before["texts"], masks["texts"]) and same(before["images"], masks["images"])
+    pairs, other = before["pairs"], masks["pairs"]
+    assert same(pairs.image_mask, other.image_mask) and same(pairs.tokens.ids, other.tokens.ids)
+    assert pairs.tokens.labels.shape != other.tokens.labels.shape
     with pytest.raises(ValueError, match=r"4096 ids.* is 5000"):
         Streams(config.replace({"model.text.vocabulary": 5000}), tokenizer)
 

@@ -260,7 +260,7 @@ def test_views_of_one_picture(guest: Any, picture: np.ndarray, name: str, tmp_pa
     assert {*found.scores["after"]} == {"itc", "class among 3"} and found.scores["after"] != found.scores["before"]
     for view, credit in ((traces, "Picture: mine"), (found, "")):
         page = view.to_html(tmp_path / "view.html").read_text()
-        assert "OpenMoji" not in page and credit in page, "a picture of one's own has a credit of its own"
+        assert "OpenMoji" not in page and credit in page, "a user picture has a credit of its own"
 
 
 @pytest.mark.parametrize("name", ["small-sigmoid", "small-convnext", "hugging face"])

@@ -57,6 +57,19 @@ def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_h
     assert dropped == (layer[:2] + cross + layer[2:]) * 2
 
 
+@torch.no_grad()
+def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypatch):
+    """With all of it dropped, a layer is its norms alone, and the embeddings are zero."""
+    monkeypatch.setattr("xfm.model.kernels.noise", lambda x, p: torch.zeros_like(x))
+    model, words = batches.model(batches.config()).train(), batches.words(3, 7, 1)
+    assert not model.text.embed(words.ids).any()
+    x, memory, bias = torch.randn(3, 7, 24).double(), torch.randn(3, 5, 32).double(), additive(words.mask)
+    layer, fused = model.text.layers[1], model.fusion.layers[1]
+    torch.testing.assert_close(layer(x, bias), layer.norm2(layer.norm1(x)))
+    expected = fused.norm2(fused.cross_norm(fused.norm1(x)))
+    torch.testing.assert_close(fused(x, bias, lambda cross: cross.project(memory)), expected)
+
+
 EACH = pytest.mark.parametrize("function", FUNCTIONS)
 CROSS = [f"fusion.layers.{i}.cross" for i in range(2)]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import torch
+from filelock import FileLock
 
 from xfm import pretrain
 from xfm.config import RunConfig
@@ -98,6 +99,14 @@ def hold(config: RunConfig, root: Path, reports: Connection) -> None:
     """One step, then nothing until the other side says so."""
     records = pretrain(config, root)
     reports.send(next(records)["step"])
+    reports.recv()
+
+
+def lock_unsigned(path: Path, reports: Connection) -> None:
+    """As a process that has just locked a run and not said who it is."""
+    lock = FileLock(path)  # held until this process ends
+    lock.acquire()
+    reports.send("locked")
     reports.recv()
 
 

@@ -188,6 +188,10 @@ def test_one_process_at_a_time_and_the_others_hear_who_but_not_of_who_was_killed
     with process(processes, drive.hold, config, tmp_path) as (killed, reports):
         assert reports.recv() == 1
     assert f'"pid": {killed.pid},' in (run.folder / HOLDER).read_text(encoding="utf-8")
+    with process(processes, drive.lock_unsigned, run.folder / ".lock") as (_, reports):
+        assert reports.recv() == "locked"
+        with pytest.raises(RunBusy, match="seed0: another process is training this run"):
+            next(pretrain(config, tmp_path))
     goes_on(1)
 
 

@@ -41,14 +41,11 @@ def drawn(config: RunConfig, seed: int = FIXED) -> dict[str, torch.Tensor]:
     batch, held_out = streams(config)[1], streams(config, "validation")[1]
     return {
         "data": torch.cat([batch["pairs"].image.flatten(), batch["regions"].box.flatten()]),
-        "data of texts": batch["texts"].tokens.ids,
-        "masks": batch["pairs"].image_mask,
+        "data of texts": batch["texts"].tokens.ids, "masks": batch["pairs"].image_mask, "rest": dropped(config),
         "weights": torch.cat([p.flatten() for p in build(config).state_dict().values()]),
-        "negatives": negatives(config, seed),
-        "negatives held out": negatives(config, seed, train=False),
-        "rest": dropped(config),
+        "negatives": negatives(config, seed), "negatives held out": negatives(config, seed, train=False),
         "held out": torch.cat([held_out["pairs"].image.flatten(), held_out["pairs"].image_mask.flatten()]),
-    }
+    }  # fmt: skip
 
 
 def fixed(config: RunConfig) -> Pretraining:

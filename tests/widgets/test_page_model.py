@@ -82,15 +82,10 @@ answer(data.texts.map((text) => {
     assert javascript.run(script, given) == [True] * 5
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"normalizer": {"type": "NFC"}}, "NFC"),
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
-        ({"model": {"type": "WordPiece"}}, "WordPiece"),
-        ({"added_tokens": [{"rstrip": True}]}, "<s>"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "named"), [
+    ({"normalizer": {"type": "NFC"}}, "NFC"), ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
+    ({"model": {"type": "WordPiece"}}, "WordPiece"), ({"added_tokens": [{"rstrip": True}]}, "<s>"),
+])  # fmt: skip
 def test_what_the_page_does_not_know_is_refused(changes: dict[str, Any], named: str, lab: xfm.Lab) -> None:
     tree, config = json.loads(lab.tokenizer.backend.to_str()), lab.model.config
     for key, change in changes.items():

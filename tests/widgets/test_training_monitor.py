@@ -304,7 +304,7 @@ def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(page: Page
     page.until(paused=True, standing=True)
     still = page.state["step"]
     page.idle_after(page.choose(smooth=0.1))  # a message that the cell handles while the training stands
-    assert page.state["step"] == still, "what is said to stand, stands"
+    assert page.state["step"] == still, "a step that stands, stands"
     page.choose(paused=False)
     page.until(standing=False)
     page.hear(lambda _: page.state["step"] > still)
