@@ -52,7 +52,7 @@ def test_masked_prediction_shows_guesses_and_cosines():
     agreement = np.where(hidden, 0.25, np.nan)
     figure = figures.masked_prediction(IMAGE, hidden, agreement, IMAGE, words, "1 hidden", CREDIT)
     texts = {line.replace("\u00a0", " ") for line in tidy(figure)}
-    assert {"lion 0.90 ✓, cat 4e-03", "cat 0.50 (lion –)", "not given", "0.25", CREDIT} <= texts
+    assert {"lion 0.90 ✓, cat 0.004", "cat 0.50 (lion –)", "not given", "0.25", CREDIT} <= texts
     assert (figure.axes[2].images[0].get_array()[12:24, 12:24] == IMAGE[12:24, 12:24]).all()
 
 

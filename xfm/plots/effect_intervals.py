@@ -164,7 +164,7 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
 def spread(rows: pd.DataFrame, variants: Sequence[str], reference: str, title: str = "") -> Figure:
     """Draws one panel per metric: the standard deviation of each variant's runs with its 95 % interval.
 
-    The dashed line is that of the reference, in which every source of randomness varies. At the right stands the
+    The dashed line is that of the reference, in which every source of randomness varies. Right of a panel stands the
     fraction of the reference's variance; the dot is full where the interval of that fraction is below 1.
 
     Args:
@@ -186,7 +186,7 @@ def spread(rows: pd.DataFrame, variants: Sequence[str], reference: str, title: s
             if whole:
                 axes.axvline(row.sd * scale, **_ALL_VARIES, zorder=1)
             elif row.share == row.share:
-                axes.text(1.0, y - 0.3, percent(row.share, 0), transform=axes.get_yaxis_transform(), ha="right",
+                axes.text(1.02, y, percent(row.share, 0), transform=axes.get_yaxis_transform(), va="center",
                           fontsize=SIZE, color=colour)  # fmt: skip
         axes.set(xlim=(0, None), ylim=(len(variants) - 0.5, -0.6))
         axes.set_xlabel(f"standard deviation, {unit_name(each[0])}", fontsize=SIZE)

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, Normalize, TwoSlopeNorm
 from matplotlib.patches import Patch
 
 from ..base.fields import one_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..explain.tracing import Trace
 
 _BAR = 0.19  # inches: a word's bar
+_LIGHT_PART = 0.93  # grey of a scene's ground
 _MAPS = {"language": "words to words, language encoder", "vision": "patches to patches, vision encoder",
          "fusion": "words to words, fusion encoder", "cross": "words to patches, fusion encoder"}  # fmt: skip
 
@@ -95,25 +97,32 @@ def _colours(attributions: Sequence[Attribution], outlined: bool) -> list[Artist
 
 @styled
 def patch_maps(
-    image: ImageLike, maps: Mapping[str, Any], title: str = "", columns: int = 4, signed: bool = False, credit: str = ""
+    image: ImageLike,
+    maps: Mapping[str, Any],
+    title: str = "",
+    columns: int = 4,
+    signed: bool = False,
+    shared: bool = False,
+    credit: str = "",
 ) -> Figure:
-    """Draws one panel per map over a picture, each on a scale of its own, up to the number below it.
+    """Draws one panel per map over a picture, with its largest number below it.
 
     Args:
         image: any image of (H, W) pixels that `xfm.base.images.prepare` accepts.
         maps: numbers (H, W) by name.
         signed: whether numbers are shown around 0.
+        shared: one scale for all maps, up to the largest number; else each has a scale of its own.
 
     Raises:
         ConfigError: for what is no image, and for maps of another size.
     """
     require(maps, "maps")
     picture, cards = pixels(image), []
-    for name, values in maps.items():
-        where = f"maps[{shown(name)}]"
-        draw = partial(overlay, image=picture, values=values, signed=signed, name=where)
-        most = _most(numbers(values, where, picture.shape[:2]), signed)
-        cards.append(Card(draw, [Line(str(name)), Line(most, GREY)]))
+    tables = {name: numbers(values, f"maps[{shown(name)}]", picture.shape[:2]) for name, values in maps.items()}
+    most = max((float(np.abs(finite(table)).max()) for table in tables.values()), default=0.0) if shared else None
+    for name, table in tables.items():
+        draw = partial(overlay, image=picture, values=table, signed=signed, most=most)
+        cards.append(Card(draw, [Line(str(name)), Line(_most(table, signed), GREY)]))
     return sheet(cards, columns, title, credit)
 
 
@@ -132,15 +141,19 @@ def _most(values: np.ndarray, signed: bool) -> str:
 
 
 def overlay(
-    axes: Axes, image: np.ndarray, values: Any, signed: bool, truth: np.ndarray | None = None, name: str = "values"
+    axes: Axes,
+    image: np.ndarray,
+    values: Any,
+    signed: bool,
+    truth: np.ndarray | None = None,
+    most: float | None = None,
 ) -> None:
     """The picture (H, W, 3) uint8 in grey below the numbers (H, W): what is near 0, or not finite, lets it through.
-    ConfigError for numbers of another size."""
+    `most` has the fullest colour; None: the largest number. ConfigError for numbers of another size."""
     grey = np.repeat(image.mean(-1, keepdims=True) / 255, 3, -1)
-    values = finite(numbers(values, name, image.shape[:2]))
-    colours, norm = colour_scale(values, signed)
-    cover = opacity(values, float(np.abs(values).max()))[..., None]
-    axes.imshow(cover * colours(norm(values))[..., :3] + (1 - cover) * grey, interpolation="none")
+    values = finite(numbers(values, "values", image.shape[:2]))
+    fullest = float(np.abs(values).max()) if most is None else most
+    axes.imshow(_over(values, signed, fullest, grey), interpolation="none")
     bare(axes)
     if truth is not None:
         height, width = image.shape[:2]
@@ -150,12 +163,23 @@ def overlay(
             axes.contour(mask, [0.5], colors=colour, linewidths=line, extent=extent)
 
 
-def colour_scale(values: np.ndarray, signed: bool) -> tuple[Colormap, Normalize]:
+def overlay_scale(signed: bool, most: float) -> ScalarMappable:
+    """What a colour bar of `overlay` shows: the colours as they are seen over a light part of the picture."""
+    norm = _scale(signed, most)[1]
+    seen = _over(np.linspace(norm.vmin or 0.0, norm.vmax or 1.0, 256), signed, most, np.full(3, _LIGHT_PART))
+    return ScalarMappable(norm, ListedColormap(seen))
+
+
+def _over(values: np.ndarray, signed: bool, most: float, ground: np.ndarray) -> np.ndarray:
+    """(..., 3): the numbers' colours over a ground in [0, 1], the more opaque the larger they are."""
+    (colours, norm), cover = _scale(signed, most), opacity(values, most)[..., None]
+    return cover * colours(norm(values))[..., :3] + (1 - cover) * ground
+
+
+def _scale(signed: bool, most: float) -> tuple[Colormap, Normalize]:
     """Around 0 where numbers have a sign, from 0 otherwise."""
-    most = max(float(np.abs(finite(values)).max(initial=0)), 1e-12)
-    if signed:
-        return DIVERGING, TwoSlopeNorm(0, -most, most)
-    return colormaps["cividis"], Normalize(0, most)
+    most = max(most, 1e-12)
+    return (DIVERGING, TwoSlopeNorm(0, -most, most)) if signed else (colormaps["cividis"], Normalize(0, most))
 
 
 def _word_bars(axes: Axes, one: Attribution) -> None:

@@ -179,7 +179,7 @@ def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
 @styled
 def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
     """Draws one line per choice between a true and a false caption: accuracy with its 95 % interval, full where the
-    interval is above chance (grey).
+    interval excludes chance (grey).
 
     Args:
         table: a row a run and choice, as studies/relations has them: condition, position, value, low, high; and
@@ -200,11 +200,11 @@ def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
         for (name, _), runs in named[named["group"] == group].groupby(["name", "group"], sort=False):
             y = names.index(name) + 0.6 * ((i + 0.5) / len(groups) - 0.5)
             middle, low, high = _mean(runs)
-            interval_dot(axes, y, (low, middle, high), colour, low > 50, marker=marker)
+            interval_dot(axes, y, (low, middle, high), colour, not low <= 50 <= high, marker=marker)
         axes.plot([], [], marker + "-", color=colour, label=clip(group, 60))
     axes.axvline(50, color=GREY, linewidth=1)
     axes.set_yticks(range(len(names)), [clip(name, 40) for name in names], fontsize=SIZE)
-    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; full: above chance (grey)")
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; full: excludes chance (grey)")
     axes.grid(visible=False, axis="y")
     if len(groups) > 1:
         figure.legend(ncols=3, loc="outside lower center")

@@ -18,6 +18,7 @@ from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
 COLOURS = (BLUE, ORANGE, PURPLE, GREY)  # of the models
 SHORT = 24  # characters of names that stand side by side
+_LINE = 0.26  # inches: a line of text
 Box = Sequence[float]  # cx, cy, width, height as shares of the picture
 
 
@@ -54,14 +55,16 @@ def plot_answers(
         ConfigError: for what is no image, and for more models than there are colours.
     """
     require(0 < len(said) <= len(COLOURS), "said", len(said), f"1 to {len(COLOURS)} models")
-    figure = new_figure(WIDTH, 4.4, title, credit)
+    high = 4.4 if len(images) else 3.4
+    figure = new_figure(WIDTH, high, title, credit)
     left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])  # type: ignore[misc]
-    below = left
+    below, room = left, high - 0.6
     if len(images):
         above, below = left.subfigures(2, 1, height_ratios=[1.25, 1])  # type: ignore[misc]
+        room /= 2.25
         for axes, image in zip(np.ravel(above.subplots(1, len(images))), images, strict=True):
             _picture(axes, pixels(image), truth.box, said)
-    _lines(below.subplots(), texts, truth.answer, said)
+    _lines(below.subplots(), room, texts, truth.answer, said)
     _reliability(right.subplots(), reliability or {})
     return figure
 
@@ -80,11 +83,12 @@ def _picture(axes: Axes, image: np.ndarray, box: Box | None, said: Sequence[Said
             axes.add_patch(Rectangle(corner, w * width, h * height, fill=False, clip_on=True, **look))
 
 
-def _lines(axes: Axes, texts: Sequence[str], truth: str, said: Sequence[Said]) -> None:
+def _lines(axes: Axes, room: float, texts: Sequence[str], truth: str, said: Sequence[Said]) -> None:
+    """The question, the truth and the answers from the top down; `room`: height of the axes in inches."""
     bare(axes)
     asked = wrap(" / ".join(texts), 5.0, most=220)
     above = asked.count("\n") + 1 if asked else 0
-    axes.set_ylim(above + 1 + len(said) + 0.3, 0)
+    axes.set_ylim(max(room / _LINE, above + 1 + len(said) + 0.3), 0)
     axes.text(0, 0.1, asked, fontsize=SIZE, va="top", weight="bold")
     axes.text(0, above + 0.3, wrap(f"truth: {truth}", 5.0, most=70), fontsize=SIZE, va="top", color=GREEN)
     for y, (one, colour) in enumerate(zip(said, COLOURS, strict=False), above + 1):

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.cm import ScalarMappable
 from torch import Tensor
 
 from xfm.base.images import pixels
 from xfm.base.strings import shown
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
-from xfm.plots.explanations import colour_scale, overlay
+from xfm.plots.explanations import overlay, overlay_scale
 from xfm.plots.labels import clip
 from xfm.plots.palette import BLUE, ORANGE
 from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
@@ -23,7 +22,7 @@ from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
 if TYPE_CHECKING:
     from xfm.explain.tracing import Trace
 
-WEIGHT, CHANGE = "attention weight; low ones let the picture through", "change of the attention weight"
+WEIGHT, CHANGE = "attention weight", "change of the attention weight"
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ def plot_attention(
         axes.set_title(clip(side.title, 60))
         if side.kind == "patches":
             overlay(axes, pixels(trace.image), trace.patches.pixels(torch.from_numpy(weights[1:])).numpy(), signed)
-            colours, norm = colour_scale(weights[1:], signed)
-            figure.colorbar(ScalarMappable(norm, colours), ax=axes, aspect=25, label=CHANGE if signed else WEIGHT)
+            scale = overlay_scale(signed, float(np.abs(weights[1:]).max()))
+            figure.colorbar(scale, ax=axes, aspect=25, label=CHANGE if signed else WEIGHT)
             axes.set_xlabel(f"the token of the whole picture: {weights[0]:.3f}", fontsize=SIZE, loc="left")
             continue
         axes.barh(range(len(weights)), weights, height=0.7, color=np.where(weights < 0, ORANGE, BLUE))

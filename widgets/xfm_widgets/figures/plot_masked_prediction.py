@@ -13,9 +13,11 @@ from matplotlib.patheffects import withStroke
 
 from xfm.base.fields import require
 from xfm.base.images import ImageLike, pixels
+from xfm.base.numbers import significant
 from xfm.plots import Figure
 from xfm.plots.arrays import numbers
 from xfm.plots.example_pictures import RIGHT, cover_patches, square_mask
+from xfm.plots.explanations import overlay_scale
 from xfm.plots.labels import clip
 from xfm.plots.palette import BLUE, GREY, opacity
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
@@ -86,11 +88,14 @@ def _sizes(image: np.ndarray, hidden: np.ndarray, target: np.ndarray | None) -> 
 
 
 def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> None:
-    """Patches in the colour of their value, the more opaque the larger it is, with the number where it fits."""
+    """Patches in the colour of their value, the more opaque the larger it is, with the number where it fits; below
+    them the scale."""
     shares = np.clip(np.nan_to_num(values), 0, 1)
     colours = colormaps["cividis"](shares)
     colours[:, 3] = opacity(shares, 1)
     cover_patches(axes, side, known, list(colours))
+    below = axes.inset_axes((0, -0.07, 1, 0.03))
+    below.figure.colorbar(overlay_scale(False, 1.0), below, orientation="horizontal").ax.tick_params(labelsize=7)
     size = round(len(known) ** 0.5)
     for i in np.flatnonzero(known).tolist() if size <= _READABLE else ():
         x, y = ((place + 0.5) * side / size - 0.5 for place in (i % size, i // size))
@@ -122,4 +127,4 @@ def _guesses(piece: str, side: Mapping[str, Any] | None) -> str:
 
 
 def _number(x: float | None) -> str:
-    return "–" if x is None else f"{x:.2f}" if x >= 0.01 else f"{x:.0e}"
+    return "–" if x is None else f"{x:.2f}" if x >= 0.01 else significant(x, 1) if x >= 1e-4 else "< 0.0001"
