@@ -116,11 +116,7 @@ def gradient_scales(table: pd.DataFrame, module: str = "language encoder", title
 
 
 @styled
-def insertion_deletion(
-    curves: Mapping[str, Mapping[str, Curve]],
-    ylabel: str = "score",
-    title: str = "The target's score as parts are inserted and deleted",
-) -> Figure:
+def insertion_deletion(curves: Mapping[str, Mapping[str, Curve]], ylabel: str = "score", title: str = "") -> Figure:
     """Draws insertion and deletion curves of pictures and texts, one line per method.
 
     Args:

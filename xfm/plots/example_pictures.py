@@ -96,12 +96,7 @@ def cover_patches(axes: Axes, side: int, mask: np.ndarray, colours: Sequence[Any
 
 
 @styled
-def retrieval_examples(
-    examples: Sequence[Retrieved],
-    title: str = "Retrieval: which caption is the picture's?",
-    columns: int = 4,
-    credit: str = "",
-) -> Figure:
+def retrieval_examples(examples: Sequence[Retrieved], title: str = "", columns: int = 4, credit: str = "") -> Figure:
     """Draws pictures, the top-ranked captions with their cosines, and the right caption with its rank."""
     require(examples, "examples of retrieval")
     cards = []
@@ -116,12 +111,7 @@ def retrieval_examples(
 
 
 @styled
-def grounding_examples(
-    examples: Sequence[Grounded],
-    title: str = "Grounding: where is what the phrase names?",
-    columns: int = 4,
-    credit: str = "",
-) -> Figure:
+def grounding_examples(examples: Sequence[Grounded], title: str = "", columns: int = 4, credit: str = "") -> Figure:
     """Draws the true box (solid), the predicted one (dashed) and their IoU; right from 0.5. ValueError for none."""
     require(examples, "examples of grounding")
 
@@ -158,12 +148,7 @@ def boxes(axes: Axes, boxes: Mapping[str, Box]) -> list[Line2D]:
 
 
 @styled
-def masked_word_examples(
-    examples: Sequence[Masked],
-    title: str = "The hidden word: guesses given its picture, and given another",
-    columns: int = 3,
-    credit: str = "",
-) -> Figure:
+def masked_word_examples(examples: Sequence[Masked], title: str = "", columns: int = 3, credit: str = "") -> Figure:
     """Draws captions with a masked name and the likeliest words, with their probabilities given the right and a wrong
     picture. ValueError for none.
     """

@@ -141,12 +141,7 @@ def _most(values: np.ndarray, signed: bool) -> str:
 
 
 def overlay(
-    axes: Axes,
-    image: np.ndarray,
-    values: Any,
-    signed: bool,
-    truth: np.ndarray | None = None,
-    most: float | None = None,
+    axes: Axes, image: np.ndarray, values: Any, signed: bool, truth: Any = None, most: float | None = None
 ) -> None:
     """The picture (H, W, 3) uint8 in grey below the numbers (H, W): what is near 0, or not finite, lets it through.
     `most` has the fullest colour; None: the largest number. ConfigError for numbers of another size."""

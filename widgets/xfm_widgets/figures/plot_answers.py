@@ -18,7 +18,6 @@ from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
 COLOURS = (BLUE, ORANGE, PURPLE, GREY)  # of the models
 SHORT = 24  # characters of names that stand side by side
-_LINE = 0.26  # inches: a line of text
 Box = Sequence[float]  # cx, cy, width, height as shares of the picture
 
 
@@ -55,16 +54,14 @@ def plot_answers(
         ConfigError: for what is no image, and for more models than there are colours.
     """
     require(0 < len(said) <= len(COLOURS), "said", len(said), f"1 to {len(COLOURS)} models")
-    high = 4.4 if len(images) else 3.4
-    figure = new_figure(WIDTH, high, title, credit)
+    figure = new_figure(WIDTH, 4.4 if len(images) else 3.4, title, credit)
     left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])  # type: ignore[misc]
-    below, room = left, high - 0.6
+    below = left
     if len(images):
         above, below = left.subfigures(2, 1, height_ratios=[1.25, 1])  # type: ignore[misc]
-        room /= 2.25
         for axes, image in zip(np.ravel(above.subplots(1, len(images))), images, strict=True):
             _picture(axes, pixels(image), truth.box, said)
-    _lines(below.subplots(), room, texts, truth.answer, said)
+    _lines(below.subplots(), texts, truth.answer, said)
     _reliability(right.subplots(), reliability or {})
     return figure
 
@@ -83,18 +80,17 @@ def _picture(axes: Axes, image: np.ndarray, box: Box | None, said: Sequence[Said
             axes.add_patch(Rectangle(corner, w * width, h * height, fill=False, clip_on=True, **look))
 
 
-def _lines(axes: Axes, room: float, texts: Sequence[str], truth: str, said: Sequence[Said]) -> None:
-    """The question, the truth and the answers from the top down; `room`: height of the axes in inches."""
+def _lines(axes: Axes, texts: Sequence[str], truth: str, said: Sequence[Said]) -> None:
     bare(axes)
-    asked = wrap(" / ".join(texts), 5.0, most=220)
-    above = asked.count("\n") + 1 if asked else 0
-    axes.set_ylim(max(room / _LINE, above + 1 + len(said) + 0.3), 0)
-    axes.text(0, 0.1, asked, fontsize=SIZE, va="top", weight="bold")
-    axes.text(0, above + 0.3, wrap(f"truth: {truth}", 5.0, most=70), fontsize=SIZE, va="top", color=GREEN)
-    for y, (one, colour) in enumerate(zip(said, COLOURS, strict=False), above + 1):
+    lines = [(" / ".join(texts), 220, {"weight": "bold"}), (f"truth: {truth}", 70, {"color": GREEN})]
+    for one, colour in zip(said, COLOURS, strict=False):
         sure = "" if one.confidence is None else f", {100 * one.confidence:.0f} %"
-        text = f"{RIGHT if one.right else WRONG} {one.model[:30]}: {one.answer[:40]}{sure}"
-        axes.text(0, y + 0.3, wrap(text, 5.0, most=80), fontsize=SIZE, va="top", color=colour)
+        mark = RIGHT if one.right else WRONG
+        lines.append((f"{mark} {one.model[:30]}: {one.answer[:40]}{sure}", 80, {"color": colour}))
+    look, down = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "in_layout": False}, 4
+    for text, most, colour in lines:
+        axes.annotate(broken := wrap(text, 5.0, most=most), (0, 1), (0, -down), fontsize=SIZE, **look, **colour)
+        down += 7 + 12 * (broken.count("\n") + 1)
 
 
 def _reliability(axes: Axes, reliability: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -110,9 +106,7 @@ def _reliability(axes: Axes, reliability: Mapping[str, Sequence[Mapping[str, Any
             x, y, counts = zip(*points, strict=True)
             axes.plot(x, [100 * share for share in y], marker="o", color=colour, label=name[:30], clip_on=False)
             axes.vlines(x, *_wilson(y, counts), color=colour, alpha=0.5, linewidth=3)
-    axes.set(xlim=(0, 100), ylim=(0, 100))
-    axes.set_xlabel("confidence, %", fontsize=SIZE)
-    axes.set_ylabel("right, %", fontsize=SIZE)
+    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence, %", ylabel="right, %")
     axes.tick_params(labelsize=7)
     axes.set_title("All test items, by confidence; 95 % intervals", fontsize=SIZE, fontweight="normal")
     longest = max((len(text) for text in axes.get_legend_handles_labels()[1]), default=0)

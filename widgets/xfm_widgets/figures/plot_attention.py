@@ -22,7 +22,7 @@ from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
 if TYPE_CHECKING:
     from xfm.explain.tracing import Trace
 
-WEIGHT, CHANGE = "attention weight", "change of the attention weight"
+_LABELS = {False: "attention weight", True: "change of the attention weight"}  # of a colour bar
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def plot_attention(
         axes.set_title(clip(side.title, 60))
         if side.kind == "patches":
             overlay(axes, pixels(trace.image), trace.patches.pixels(torch.from_numpy(weights[1:])).numpy(), signed)
-            scale = overlay_scale(signed, float(np.abs(weights[1:]).max()))
-            figure.colorbar(scale, ax=axes, aspect=25, label=CHANGE if signed else WEIGHT)
+            figure.colorbar(overlay_scale(signed, np.abs(weights[1:]).max()), ax=axes, aspect=25, label=_LABELS[signed])
             axes.set_xlabel(f"the token of the whole picture: {weights[0]:.3f}", fontsize=SIZE, loc="left")
             continue
         axes.barh(range(len(weights)), weights, height=0.7, color=np.where(weights < 0, ORANGE, BLUE))

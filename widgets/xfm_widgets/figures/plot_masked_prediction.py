@@ -88,8 +88,7 @@ def _sizes(image: np.ndarray, hidden: np.ndarray, target: np.ndarray | None) -> 
 
 
 def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> None:
-    """Patches in the colour of their value, the more opaque the larger it is, with the number where it fits; below
-    them the scale."""
+    """Patches in the colour of their value, the more opaque the larger it is, with the number where it fits; a bar."""
     shares = np.clip(np.nan_to_num(values), 0, 1)
     colours = colormaps["cividis"](shares)
     colours[:, 3] = opacity(shares, 1)
@@ -98,9 +97,9 @@ def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> No
     below.figure.colorbar(overlay_scale(False, 1.0), below, orientation="horizontal").ax.tick_params(labelsize=7)
     size = round(len(known) ** 0.5)
     for i in np.flatnonzero(known).tolist() if size <= _READABLE else ():
-        x, y = ((place + 0.5) * side / size - 0.5 for place in (i % size, i // size))
-        halo = withStroke(linewidth=2, foreground="white")
-        axes.text(x, y, f"{values[i]:.2f}", ha="center", va="center", fontsize=7, path_effects=[halo])
+        x, y = (side / size * (place + 0.5) - 0.5 for place in (i % size, i // size))
+        halo: dict[str, Any] = {"path_effects": [withStroke(linewidth=2, foreground="white")]}
+        axes.text(x, y, f"{values[i]:.2f}", ha="center", va="center", fontsize=7, **halo)
 
 
 def _table(axes: Axes, rows: Sequence[tuple[str, Sequence[str]]], lines: float) -> None:
