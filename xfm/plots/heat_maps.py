@@ -97,7 +97,7 @@ def heads(frame: pd.DataFrame, title: str = "Heads: importance by ablation, and 
         table = frame[frame["place"] == places[j]].pivot(index="layer", columns="head", values=measures[i])
         scale = ScalarMappable(Normalize(0, frame[measures[i]].to_numpy(float).max()), "cividis")
         draw_cells(axes, cells_of(table), table.index, table.columns, scale, partial(number, digits=2))
-        axes.set_title(places[j] if len(measures) == 1 else f"{measures[i]}: {places[j]}", fontsize=SIZE + 1)
+        axes.set_title(places[j] if len(measures) == 1 else f"{measures[i]}: {places[j]}", fontsize=SIZE)
         axes.set_xlabel("head" if i == len(measures) - 1 else "", fontsize=SIZE)
         axes.set_ylabel("" if j else "layer", fontsize=SIZE)
     return figure
