@@ -53,8 +53,7 @@ def address(page: Page) -> str:
 
 
 def test_arrow_keys_walk_from_the_first_screen_to_the_last_and_each_says_what_is_seen(explorable: Any) -> None:
-    page = explorable()
-    seen = []
+    page, seen = explorable(), []
     for i, name in enumerate(SCREENS):
         on(page, name)
         title, now = page.evaluate(SAID)

@@ -33,8 +33,7 @@ RECORDS = [{"step": s, "norm": {"itm": {"vision": 1.0, "language layer 0": 0.5}}
 def test_every_view_fits_every_width_and_every_reader(name, offline, tmp_path):
     """Type that can be read; the keyboard reaches every control; text is never HTML."""
     path = MAKE[name](CAPTION).to_html(tmp_path / "view.html")
-    page = offline(path, CHECKS + "listen()")
-    wrong = {}
+    page, wrong = offline(path, CHECKS + "listen()"), {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(CHECKS + "drawn")

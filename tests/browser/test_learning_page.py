@@ -1,5 +1,6 @@
 """The page that learns, opened from disk with the network off: it learns, and answers keys."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,8 +39,11 @@ def learn(alone: BrowserContext, tmp_path: Path) -> Iterator[Callable[..., Page]
 
 def work() -> float:
     """Seconds of processor time that the browser's pages have taken: other work on the machine does not count."""
-    pages = (p for p in psutil.Process().children(recursive=True) if "--type=renderer" in p.cmdline())
-    return sum(sum(p.cpu_times()[:2]) for p in pages)
+    spent = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            spent += sum(process.cpu_times()[:2]) if "--type=renderer" in process.cmdline() else 0
+    return spent
 
 
 @pytest.mark.full

@@ -40,8 +40,7 @@ def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
     book = notebook(CELL)
     shown = book.view()
     picture = shown.get_by_role("application")
-    box = picture.bounding_box()
-    mouse = book.page.mouse
+    box, mouse = picture.bounding_box(), book.page.mouse
     mouse.move(*cell(box, 0))
     mouse.down()
     for i in (1, 2, 3, 7):  # over the top row, and down

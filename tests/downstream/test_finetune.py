@@ -131,8 +131,7 @@ def test_one_that_another_process_trains_is_waited_for(tmp_path: Path, monkeypat
 
 
 def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = list[dict]()
-    scores = iter([0.9, 0.1])
+    kept, scores = list[dict](), iter([0.9, 0.1])
 
     def validated(tuned: Tuned, items: list, hidden: Any) -> float:
         kept.append({n: t.clone() for n, t in tuned.state_dict().items()})

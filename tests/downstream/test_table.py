@@ -85,8 +85,7 @@ def test_the_table_has_a_line_a_model_one_of_simple_models_and_what_they_must_be
 
 @pytest.mark.full
 def test_an_exploration_reads_no_test_item(smallest: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = set[str]()
-    items = Trainable.items
+    read, items = set[str](), Trainable.items
     monkeypatch.setattr(Trainable, "items", lambda self, split, most=0: read.add(split) or items(self, split, most))
     made = {"seeds": range(3), "tasks": "finetune:lexname", "root": tmp_path, "runs": tmp_path / "r", "changes": SHORT}
     study = Study("look", "smoke+bert_like", ["xfm", "train.lr=0.01"], split="validation", **made)

@@ -180,8 +180,7 @@ def test_four_processes_go_on_where_two_were_and_so_does_one(four, folder, two):
 
 
 def test_a_killed_process_ends_all_with_a_message_and_the_run_goes_on(folder, trained):
-    began = time.monotonic()
-    done = launch("killed", 2, folder)
+    began, done = time.monotonic(), launch("killed", 2, folder)
     assert done.returncode != 0 and "Signal 9 (SIGKILL)" in done.stderr
     assert time.monotonic() - began < 120, "nobody waits for the dead"
     place = folder / "left" / "killed" / "seed0"

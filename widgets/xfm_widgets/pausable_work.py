@@ -1,16 +1,18 @@
 """Work in a thread that can be paused and stopped between one item and the next, and what a page says meanwhile.
 
-A kernel takes no message before a cell has ended; a cell that waits can let the page's through. No call for that is in
-all versions of ipykernel, so the messages are taken from its socket.
+A kernel takes no message before a cell has ended; a cell that waits can let the page's through. ipykernel 7 has no
+call for that, so the messages are taken from its socket.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import zmq
@@ -93,14 +95,11 @@ def hear_page() -> None:
     """Hands what pages have sent to their widgets, in its order. All else, as the cells below, waits for the cell's
     end as ever. Does nothing outside a kernel's main thread."""
     kernel: Any = getattr(get_ipython(), "kernel", None)
-    if not hasattr(kernel, "shell_handlers") or threading.current_thread() is not threading.main_thread():
+    if not getattr(kernel, "shell_channel_thread", None) or threading.current_thread() is not threading.main_thread():
         return
-    for frames, put_back in sent(kernel):
-        kind = kernel.session.unpack(kernel.session.feed_identities(frames, copy=False)[1][1].bytes)["msg_type"]
-        if kind.startswith("comm_") and kind in kernel.shell_handlers and not kind.endswith("request"):
-            hand_over(kernel, frames, kind)
-        else:
-            put_back()
+    with contextlib.suppress(zmq.Again):
+        while True:
+            take(kernel, inner(kernel).to_socket.recv_multipart(zmq.NOBLOCK, copy=False))
 
 
 def hear_between_cells(hear: Callable[..., None], yes: bool) -> None:
@@ -112,29 +111,25 @@ def hear_between_cells(hear: Callable[..., None], yes: bool) -> None:
         known = hear in shell.events.callbacks[event]
         if known != yes:
             (shell.events.register if yes else shell.events.unregister)(event, hear)
+    kernel: Any = getattr(shell, "kernel", None)
+    if channel := getattr(kernel, "shell_channel_thread", None):  # the kernel's own makes tasks, which wait their turn
+        own = partial(channel.manager.set_on_recv_callback, kernel.shell_main)
+        first = partial(inner(kernel).to_stream.on_recv, partial(take, kernel), copy=False)
+        kernel.io_loop.add_callback(first if yes else own)
 
 
-def sent(kernel: Any) -> Iterator[tuple[list[Any], Callable[[], None]]]:
-    """The messages that have come, and for each what puts it back at its place in the line."""
-    loop = kernel.io_loop
-    if channel := getattr(kernel, "shell_channel_thread", None):  # ipykernel 7: another thread reads the outer socket
-        socket = channel.manager.get_shell_channel_to_subshell_pair(None).to_socket
-        for frames in received(socket):
-            yield frames, lambda frames=frames: loop.add_callback(kernel.shell_main, None, frames)
-        return
-    read = [kernel.msg_queue.get_nowait() for _ in range(kernel.msg_queue.qsize())]
-    for item in read:
-        yield item[2][0], lambda item=item: kernel.msg_queue.put_nowait(item)
-    for frames in received(kernel.shell_stream.socket):
-        yield frames, lambda frames=frames: kernel.schedule_dispatch(kernel.dispatch_shell, frames)
+def inner(kernel: Any) -> Any:
+    """The pair of sockets by which the thread that reads the outer one hands messages to the main thread."""
+    return kernel.shell_channel_thread.manager.get_shell_channel_to_subshell_pair(None)
 
 
-def received(socket: Any) -> Iterator[list[Any]]:
-    try:
-        while True:
-            yield socket.recv_multipart(zmq.NOBLOCK, copy=False)
-    except zmq.Again:
-        return
+def take(kernel: Any, frames: list[Any]) -> None:
+    """A page's message is handled at once; any other is put back at its place in the line."""
+    kind = kernel.session.unpack(kernel.session.feed_identities(frames, copy=False)[1][1].bytes)["msg_type"]
+    if kind.startswith("comm_") and kind in kernel.shell_handlers and not kind.endswith("request"):
+        hand_over(kernel, frames, kind)
+    else:
+        kernel.io_loop.add_callback(kernel.shell_main, None, frames)
 
 
 def hand_over(kernel: Any, frames: list[Any], kind: str) -> None:
