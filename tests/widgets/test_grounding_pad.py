@@ -15,7 +15,7 @@ from xfm.base.images import prepare
 from xfm.config import ConfigError
 from xfm.data.source import CaptionedImage, Region
 from xfm.data.world import styles
-from xfm.explain.box_prediction import box_predictor, phrase_boxes
+from xfm.explain.box_prediction import box_predictor, region_box
 from xfm.model.modes import eval_mode
 from xfm.tasks import EvalContext
 from xfm.tasks.world import grounding
@@ -46,7 +46,8 @@ def test_known_phrases_are_asked_at_once_and_others_when_they_are_typed():
 
 
 def test_iou_and_boxes_are_the_evaluations(model):
-    view = xw.GroundingPad(SCENE.image, phrase_boxes(SCENE), box_predictor(model, TOKENIZER, SCENE.image))
+    named = {region.text: region_box(region, SIDE) for region in SCENE.regions}
+    view = xw.GroundingPad(SCENE.image, named, box_predictor(model, TOKENIZER, SCENE.image))
     with eval_mode(model), torch.inference_mode():
         _, _, true, predicted = grounding.predict(EvalContext(model, CONFIG, TOKENIZER), [SCENE])
     assert view.data()["phrase"].tolist() == [p.text for p in SCENE.phrases]
@@ -144,7 +145,7 @@ def test_of_scenes_it_has_their_boxes_and_credit_and_whether_training_had_their_
     for scene, picture in zip(scenes, pictures, strict=True):
         assert [*picture["found"]] == [phrase.text for phrase in scene.phrases] and picture["height"] == SIDE
         assert all(found["never_seen"] == [] for found in picture["found"].values())
-    assert pictures[2]["boxes"] == {phrase: [x / 2 for x in box] for phrase, box in phrase_boxes(large).items()}
+    assert pictures[2]["boxes"] == {r.text: [x / 2 for x in region_box(r, 2 * SIDE)] for r in large.regions}
     with pytest.raises(ConfigError, match="scenes"):
         xw.GroundingPad.of(model, TOKENIZER, [], DATA)
     view.show(IMAGE)  # the reader's

@@ -320,8 +320,7 @@ def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(page: Page
 def test_a_pause_is_heard_before_the_cells_that_are_waiting(page: Page) -> None:
     """As in a notebook that is run at once: the message stands in line behind all cells. It comes at the worst moment,
     after the view has heard what came during a cell and before the kernel's own loop reads on."""
-    client = page.client
-    events, event = "get_ipython().events", "('post_run_cell', late)"
+    client, events, event = page.client, "get_ipython().events", "('post_run_cell', late)"
     late = f"def late(_): print('now'), time.sleep(0.5), {events}.unregister{event}\n"
     begun = client.execute(f"{late}{events}.register{event}; time.sleep(0.5)")
     for _ in range(10):

@@ -86,8 +86,3 @@ def _rendered(name: str, side: int) -> np.ndarray:
 def _seen(pixels: np.ndarray) -> dict[str, Any]:
     rgba = base64.b64encode(pixels.tobytes()).decode()
     return {"width": pixels.shape[1], "height": pixels.shape[0], "rgba": rgba}
-
-
-def write_learning_page(path: Path) -> Path:
-    path.write_text(learning_page(), "utf-8")
-    return path

@@ -15,7 +15,7 @@ from typing import Any
 _NAMES = {
     "attention_capture": "attentions capture",
     "attribution": "SCORES SHARE TARGET Attribution",
-    "box_prediction": "box_predictor phrase_boxes seen_words",
+    "box_prediction": "box_predictor seen_words",
     "faithfulness": "BASELINES faithfulness_report perturbation_curves truth_scores",
     "inputs": "AttributionInputs",
     "interventions": "ablate_heads activation_patching head_importance objective_effects pruning_curve removal_effects",

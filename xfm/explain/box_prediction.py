@@ -17,7 +17,7 @@ from ..base import seeding
 from ..base.fields import require
 from ..base.images import ImageLike
 from ..data import Dataset
-from ..data.source import Example, Region, Source
+from ..data.source import Region, Source
 from ..data.streams import region_patches
 from ..data.tokenizer import Tokenizer
 from ..model import XFM, ImageTokens
@@ -89,14 +89,6 @@ Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 MASKED, HIDDEN = 24, 0.3  # pictures that are asked for candidates, and the share of patches hidden in each
 PHRASED, NAMED = 600, 3  # training pictures whose phrases are looked at; their first words that a view names, at most
 SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidates, at most
-
-
-def phrase_boxes(example: Example) -> dict[str, Box]:
-    """Finds the true box of the region that each phrase names: of several such regions the first."""
-    found: dict[str, Box] = {}
-    for region in example.regions:
-        found.setdefault(region.text, region_box(region, len(example.image)))
-    return found
 
 
 def region_box(region: Region, side: int) -> Box:
