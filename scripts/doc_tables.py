@@ -138,7 +138,7 @@ def learnt_table() -> str:
     for key, value, level, name in losses:
         _, stream, loss = key.split("/")
         rows.append([OBJECTIVES[loss].title, stream, f"{value:.2f}", f"{level:.2f} ({name})", OBJECTIVES[loss].unit])
-    return table(["loss", "of", "held out", "without having learnt it", "unit"], rows)
+    return table(["loss", "of", "held out", "baseline", "unit"], rows)
 
 
 def styles_table(results: Sequence[Result]) -> str:
@@ -161,7 +161,7 @@ def styles_study_table() -> str:
             cells[name] = f"{cells[name]}; {cell}" if name in cells else cell
     names = list(dict.fromkeys(key.rsplit(", ", 1)[0] for key in arms))
     body = [[*row, *(cells.get(name, "") for name in names), cells["baseline"]] for row, cells in rows.items()]
-    return table(["", "drawn by", *names, "baseline"], body)
+    return table(["", "condition", *names, "baseline"], body)
 
 
 def language_table() -> str:
@@ -372,7 +372,7 @@ def still_does_table() -> str:
                 cells.append("100" if held == "xfm" else "{} ({} to {})".format(*share).replace("-", "−"))
         rows.append(cells)
     head = ["the language encoder learns by", "language loss, nats", "of X-FM's, %", "grounding", "concepts"]
-    return table([*head, "beside a picture, nats", "naming", "R@1, image to text"], rows)
+    return table([*head, "IMLM loss, nats", "naming", "R@1, image to text"], rows)
 
 
 def answers_list(name: str) -> str:
@@ -411,7 +411,7 @@ def guidance_table() -> str:
         primary = [found.loc[(variant, metric)] for metric in spec.primary]
         asked = [cell for row in primary for cell in (_difference(row), _equivalence(row))]
         rows.append([f"`{variant}`", *asked, *(_difference(found.loc[(variant, metric)]) for metric in further)])
-    head = ["", "neighbours (k-NN)", "within the margin", "boxes", "within the margin"]
+    head = ["", "neighbours (k-NN)", "within the margin", "grounding", "within the margin"]
     return table([*head, *further.values()], rows)
 
 
@@ -470,9 +470,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "warm-starts": partial(warm_table, ROWS["warm-starts"], ROWS["words"]),
     "joint-optimizers": partial(warm_table, {"AdamW": 8, "Muon": 9}, ROWS["words"] | ROWS["sees"]),
     "regimes": partial(warm_table, ROWS["regimes"], dict([*ROWS["words"].items()][:1]) | ROWS["sees"]),
-    "insulation": partial(stop_table, "insulation", {BESIDE: "beside a picture, nats", "naming, accuracy": "naming"}),
+    "insulation": partial(stop_table, "insulation", {BESIDE: "IMLM loss, nats", "naming, accuracy": "naming"}),
     **{
-        name: partial(stop_table, name, {BESIDE: "beside a picture, nats", "image to text, ITC, R@1": "R@1"})
+        name: partial(stop_table, name, {BESIDE: "IMLM loss, nats", "image to text, ITC, R@1": "R@1"})
         for name in ("mends", "elsewhere")
     },
     "still-does": still_does_table,

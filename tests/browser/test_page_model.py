@@ -147,7 +147,7 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model_and_come_w
         page.get_by_text(said).wait_for()
         assert occlusion.is_visible() and words.first.get_attribute("aria-pressed") == "true", "nothing is lost"
     assert give(root, "drop", "own.png", "image/png", a_picture(tmp_path).read_bytes())
-    page.get_by_text("Of this picture's objects no masks are known").wait_for()
+    page.get_by_text("This picture's objects have no masks").wait_for()
     occlusion.get_by_text("the scores").wait_for()
     nothing_went_wrong(page)
     assert "finds the object" not in occlusion.locator(".xfm-verdict").inner_text(), "what is true of it is not known"

@@ -36,8 +36,8 @@ const FAINT = 0.03; // below this share of the largest there is no hatch
 const REMOVED = "#8a8a8a";
 const TARGET = "the target's unit"; // of attributions in the unit of the score
 const KEY =
-  "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. What is near 0 lets the picture through. Crossed: removed. Scores: ▲ better than the baselines, ▼ not.";
-const NO_OBJECTS = "Of this picture's objects no masks are known: words and patches can be removed.";
+  "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: more yellow, more weight. What is near 0 lets the picture through. Crossed: removed. Scores: ▲ better than the baselines, ▼ not.";
+const NO_OBJECTS = "This picture's objects have no masks: words and patches can be removed.";
 const PICKS = /** @type {const} */ (["its object", "its patch"]);
 
 /** @param {number | null} x */

@@ -286,16 +286,15 @@ function render({ model, el }) {
     nothing.textContent = emptyText();
     ui.now(nowText());
   }
-  /** How many curves have left the level that is reached without having learnt anything */
+  /** How many curves have beaten their baseline */
   function nowText() {
     const runs = shownRuns();
     const judged = runs.flatMap((run) => shownPanels().flatMap((panel) => learnt(run, panel) ?? []));
-    if (!judged.length)
-      return emptyText() ? "" : "Of these curves no level is known that is reached without having learnt anything.";
+    if (!judged.length) return emptyText() ? "" : "No baseline is known for these curves.";
     const good = judged.filter(Boolean).length;
     const at = `At step ${lastStep()}`;
     const which = model.get("group") === "losses" ? "losses have" : "curves have";
-    return `${at}, ${good} of ${judged.length} ${which} left the level that is reached without having learnt anything.`;
+    return `${at}, ${good} of ${judged.length} ${which} beaten the baseline.`;
   }
   function drawSoon() {
     drawing ||= requestAnimationFrame(draw);

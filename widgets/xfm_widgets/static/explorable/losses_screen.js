@@ -1,5 +1,5 @@
 // @ts-check
-// The six losses of this pair, each as a share of a baseline that has not looked.
+// The six losses of this pair, each as a share of its baseline.
 import { node, refill, svgNode } from "../dom.js";
 import { short } from "../number_text.js";
 import { answersOf } from "./pair_answers.js";
@@ -42,7 +42,7 @@ export const lossesScreen = {
       const page = model();
       if (!page) {
         refill(picture, node("p", { className: "ex-waiting" }, WAITING));
-        return `Every loss of this pair will stand beside a baseline that has not looked. ${WAITING}`;
+        return `Every loss of this pair will stand beside its baseline. ${WAITING}`;
       }
       const losses = answersOf(page, story).losses(word);
       const { width, height, unit } = roomOf(picture);

@@ -65,7 +65,7 @@ const QUESTIONS = [
     },
   },
   {
-    ask: "ITM is asked whether “left of” or “right of” is true. How often is it right?",
+    ask: "In the evaluation’s captions, most of which name sizes, how often does ITM choose the true relation?",
     options: ["About half of the time", "Three times in four", "Nearly always"],
     right: 0,
     see: "try",

@@ -44,7 +44,7 @@ export const stopScreen = {
       node(
         "span",
         { className: "ex-hint" },
-        `One seed (${seed}) of the demo, without a warm start; bands: 95 % CI over texts, over phrases. Screens 6 and 7 have twelve seeds after one: there the stop finds ${there} of the boxes${(p_family ?? 0) > LEVEL ? " (suggested, not shown)" : ""}.`,
+        `One seed (${seed}) of the demo, without a warm start; bands: 95 % CI over texts, over phrases. Screens 6 and 7 have twelve warm-started seeds: there the stop finds ${there} of the boxes${(p_family ?? 0) > LEVEL ? " (suggested, not shown)" : ""}.`,
       ),
     );
     const most = Math.max(

@@ -84,7 +84,7 @@ export function stopScreen(page, measured) {
     now() {
       if (isRunning) return `Seed ${seed}: ${at}. Both arms begin with the same weights and see the same pictures.`;
       if (!pairs.length)
-        return `First ${FIRST} steps of MLM alone, then ${SECOND} of ITM, IMLM and MIM, once with the stop and once without. Run a seed.`;
+        return `First ${FIRST} steps of MLM, then ${SECOND} of ITM, IMLM and MIM, with the stop (which freezes the language encoder) and without. Run a seed.`;
       const effect = meanInterval(differences());
       if (effect.n < 2)
         return `One seed: MLM's loss without the stop minus with it is ${number(effect.mean, "", DIGITS)} nats. Run more for an interval.`;
