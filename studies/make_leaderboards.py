@@ -86,7 +86,7 @@ def beyond(table: pd.DataFrame, methods: Collection[str]) -> pd.Series:
 
 def distinct(boards: Sequence[Leaderboard], score: str) -> list[pd.DataFrame]:
     """Of each board the values of a score, (scenes, methods), without methods that know nothing of the model. Methods
-    that are equal on it in every scene of every board (ablation, occlusion, object ablation on words) are kept once.
+    that are equal on it in every scene of every board (object ablation and ablation on words) are kept once.
     """
     rows = [board.rows[board.rows["score"] == score] for board in boards]
     wide = [r.pivot(index="scene", columns="method", values="value").drop(columns=[*KNOW_NOTHING]) for r in rows]
