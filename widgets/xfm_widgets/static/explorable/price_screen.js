@@ -116,7 +116,7 @@ export const priceScreen = {
         const [itc, itm, , boxes] = rows;
         const points = (/** @type {number} */ mean) =>
           `${mean > 0 ? "gains" : "loses"} ${number(Math.abs(mean), "%", { digits: 1 })} points`;
-        return `It depends on the ranking: the stop ${points(itc.mean)} of R@1 by ITC and ${points(itm.mean)} where ITM re-ranks (both uncorrected). In grounding it ${points(boxes.mean)}${boxes.isShown ? "" : ", not significant after Holm’s correction over all studies"}.`;
+        return `It depends on the ranking: the stop ${points(itc.mean)} of R@1 by ITC and ${points(itm.mean)} where ITM re-ranks (${itc.text === itm.text ? "both " : ""}${itm.text}). In grounding it ${points(boxes.mean)}${boxes.isShown ? "" : ", not significant after Holm’s correction over all studies"}.`;
       }
       const { effect } = one;
       return `${one.name}: ${percent(effect.mean_against)} with the stop, ${percent(effect.mean)} without (${effect.baseline_name}: ${amount(effect.baseline, effect.unit)}). Status: ${one.text}.`;

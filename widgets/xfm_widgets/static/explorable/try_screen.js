@@ -91,7 +91,7 @@ export const tryScreen = {
     controls.append(given.element, gone.element, node("label", {}, "or type", sentence), button("Ask", ask), drop);
     const share = (/** @type {string} */ key) => percent(checkpoint[key].value);
     const relations = () =>
-      `Masked relations: ${share("masked relations, right picture, accuracy")} right, ${share("masked relations, wrong picture, accuracy")} with another picture, below the most frequent of each length.`;
+      `Masked relations: ${share("masked relations, right picture, accuracy")} right, ${share("masked relations, wrong picture, accuracy")} with another picture; notebook 12 sets this beside guessing by frequency.`;
     const grounding = () =>
       `Among several objects it finds ${share("grounding (several objects), acc@0.5")} of the phrases (best constant box: ${percent(checkpoint["grounding (several objects), acc@0.5"].baseline)}).`;
     const styles = () =>
