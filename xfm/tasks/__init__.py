@@ -5,9 +5,9 @@ from .evaluation import Evaluation, compare_results, evaluate, evaluate_run, fin
 from .failure_examples import examples
 from .result import Result, from_json, to_json
 from .retrieval_set import RetrievalSet, retrieval_set
-from .task_registry import FAMILIES, MEASURED, STANDARD, TASKS, TRAINABLE, Task, answerable, select_tasks, why_not
+from .task_registry import FAMILIES, MEASURED, STANDARD, TASKS, TRAINABLE, Task, answerable, select_tasks
 
 __all__ = ["FAMILIES", "MEASURED", "STANDARD", "TASKS", "TRAINABLE", "EvalContext", "Evaluation", "Result",
            "RetrievalSet", "Task", "answerable", "compare_results", "evaluate", "evaluate_run", "examples",
-           "find_result", "format_lines", "from_json", "results_table", "retrieval_set", "select_tasks", "to_json",
-           "why_not"]  # fmt: skip
+           "find_result", "format_lines", "from_json", "results_table", "retrieval_set", "select_tasks",
+           "to_json"]  # fmt: skip

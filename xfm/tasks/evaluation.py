@@ -110,7 +110,7 @@ def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, st
     """The tasks that the data source and the model can serve, and why not the others. ConfigError for one asked for by
     its name."""
     names, data = listed(tasks), dataset(config)
-    reasons = {name: why_not(name, config, MEASURED[name].way, data) for name in select_tasks(names)}
+    reasons = {name: why_not(name, config, data) for name in select_tasks(names)}
     skipped = {name: reason for name, reason in reasons.items() if reason}
     for name in names:
         if name in skipped:

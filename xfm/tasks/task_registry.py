@@ -1,10 +1,10 @@
-"""All tasks by name, the ways in which each can be answered, and why a run cannot. A new one: a file and lines here."""
+"""All tasks by name, and why a run cannot answer one. A new one: a file and lines here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..base.fields import nearest, require
 from ..base.strings import shown
@@ -40,15 +40,13 @@ from .world import (
     sentence_pairs,
 )
 
-Way = Literal["zero-shot", "probe", "finetune"]
 Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of tasks and families
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """How a frozen model answers: by heads of its pre-training (zero-shot), or by probes of its states."""
+    """How a frozen model answers: by heads of its pre-training, or by probes of its states."""
 
-    way: Literal["zero-shot", "probe"]
     needs: tuple[str, ...]  # of the data source: keys of `data.source.CAPABILITIES`
     score: Callable[[EvalContext], list[Result]]
     heads: tuple[str, ...] = ()  # the losses of whose heads a model must have all
@@ -57,21 +55,17 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Task:
-    """Name and family of a task, and the ways to measure it, frozen or fine-tuned."""
+    """Name and family of a task, and how a model answers it: frozen, fine-tuned, or either."""
 
     name: str
     family: Family
     frozen: Measurement | None = None
     trained: type[Trainable] | None = None  # with a head of its own
 
-    @property
-    def ways(self) -> tuple[Way, ...]:
-        return *((self.frozen.way,) if self.frozen else ()), *(("finetune",) if self.trained else ())
 
-
-def _frozen(way: Literal["zero-shot", "probe"], module: Any, *heads: str, asked_for: bool = False) -> Measurement:
+def _frozen(module: Any, *heads: str, asked_for: bool = False) -> Measurement:
     """By the file of a task in `world/`."""
-    return Measurement(way, module.NEEDS, module.score, heads, asked_for)
+    return Measurement(module.NEEDS, module.score, heads, asked_for)
 
 
 def _trained(*kinds: type[Trainable]) -> tuple[Task, ...]:
@@ -79,25 +73,25 @@ def _trained(*kinds: type[Trainable]) -> tuple[Task, ...]:
 
 
 _LANGUAGE = (
-    Task("mlm", "language", _frozen("zero-shot", language, "mlm")),
-    Task("lexnames", "language", _frozen("probe", lexnames)),
-    Task("pairs", "language", _frozen("probe", sentence_pairs)),
-    Task("minimal_pairs", "language", _frozen("zero-shot", minimal_pairs, "mlm", asked_for=True)),
+    Task("mlm", "language", _frozen(language, "mlm")),
+    Task("lexnames", "language", _frozen(lexnames)),
+    Task("pairs", "language", _frozen(sentence_pairs)),
+    Task("minimal_pairs", "language", _frozen(minimal_pairs, "mlm", asked_for=True)),
     *_trained(Lexname, SameSynset, Hypernym, *GLUE),
 )
 _VISION = (
-    Task("recognition", "vision", _frozen("probe", concept_recognition)),
+    Task("recognition", "vision", _frozen(concept_recognition)),
     *_trained(Concept, Subcategory, Category, UnseenConcept, Fine, FinePrompts, Images),
 )
 _BOTH: tuple[Task, ...] = (
-    Task("retrieval", "vision-language", _frozen("zero-shot", retrieval, "itc"), Retrieval),
-    Task("matching", "vision-language", _frozen("zero-shot", exchanged_words, "itc")),
-    Task("naming", "vision-language", _frozen("zero-shot", object_naming, "itc")),
+    Task("retrieval", "vision-language", _frozen(retrieval, "itc"), Retrieval),
+    Task("matching", "vision-language", _frozen(exchanged_words, "itc")),
+    Task("naming", "vision-language", _frozen(object_naming, "itc")),
     *_trained(Captioning, VQA, NLVR2),
-    Task("grounding", "vision-language", _frozen("zero-shot", grounding, "bbp"), Grounding),
-    Task("alignment", "vision-language", _frozen("zero-shot", alignment, "bbp")),
-    Task("imlm", "vision-language", _frozen("zero-shot", masked_words, "imlm")),
-    Task("styles", "vision-language", _frozen("zero-shot", drawing_styles, "itc")),
+    Task("grounding", "vision-language", _frozen(grounding, "bbp"), Grounding),
+    Task("alignment", "vision-language", _frozen(alignment, "bbp")),
+    Task("imlm", "vision-language", _frozen(masked_words, "imlm")),
+    Task("styles", "vision-language", _frozen(drawing_styles, "itc")),
 )
 
 TASKS: dict[str, Task] = {task.name: task for task in (*_LANGUAGE, *_VISION, *_BOTH)}
@@ -108,12 +102,9 @@ STANDARD = tuple(name for name, measurement in MEASURED.items() if not measureme
 FAMILIES = tuple(dict.fromkeys(task.family for task in TASKS.values()))
 
 
-def why_not(name: str, config: RunConfig, way: Way, data: Dataset | None = None) -> str:
-    """Reason why a run of this config cannot answer a task in a way: what data or model lack; "" where it can.
-    `data`: the config's, where they are open already."""
-    if way == "finetune":
-        return _not_started(name, config)
-    task, data = MEASURED[name], data or dataset(config)
+def why_not(name: str, config: RunConfig, data: Dataset) -> str:
+    """Reason why a frozen run of this config and its data cannot answer a task: what either lacks; "" where it can."""
+    task = MEASURED[name]
     if missing := [need for need in task.needs if need not in data.provides]:
         names = ", ".join(source.name for source in data.sources)
         source = data.name if config.data.sources else f"data.dataset = {config.data.dataset!r} (sources: {names})"
@@ -124,23 +115,19 @@ def why_not(name: str, config: RunConfig, way: Way, data: Dataset | None = None)
     return ""
 
 
-def _not_started(name: str, config: RunConfig) -> str:
-    """A fine-tuning starts from heads that have learnt, from the fusion encoder in which texts meet pictures, and a
-    decoder from the language encoder's embeddings."""
-    kind, encoder = TASKS[name].trained, config.model.text.encoder
-    assert kind is not None, name
+def require_pretrained(name: str, config: RunConfig) -> None:
+    """ConfigError where a run of this config lacks what a fine-tuning on a task starts from: heads that have learnt,
+    the fusion encoder in which texts meet pictures and, of a decoder, the language encoder's embeddings."""
+    kind, model, task = TRAINABLE[name], config.model, f"task = {name!r}: "
     for head in kind.heads:
-        if config.weight(head) <= 0:
-            lacks = "must be positive: it starts from the head of this loss; take a run that has learnt with it"
-            return f"task = {name!r}: objectives.{head}.weight = {config.weight(head)}: {lacks}"
+        lacks = "positive: it starts from the head of this loss; take a run that has learnt with it"
+        require(config.weight(head) > 0, f"{task}objectives.{head}.weight", config.weight(head), lacks)
     fuses = kind.family == "vision-language" and kind.heads != ("itc",)  # which alone compares without fusing
-    if fuses and config.model.fusion_depth == 0:
-        lacks = "must be positive: without a fusion encoder its texts never meet the pictures; take a run with one"
-        return f"task = {name!r}: model.fusion_depth = 0: {lacks}"
+    lacks = "positive: without a fusion encoder its texts never meet the pictures; take a run with one"
+    require(model.fusion_depth > 0 or not fuses, f"{task}model.fusion_depth", model.fusion_depth, lacks)
     alike = [n for n, kin in TEXT_ENCODERS.items() if isinstance(kin, type) and issubclass(kin, TextEncoder)]
-    if kind.decodes and encoder not in alike:
-        return f"task = {name!r}: model.text.encoder = {encoder!r}: must be one of {', '.join(map(repr, alike))}"
-    return ""
+    embeds = model.text.encoder in alike or not kind.decodes
+    require(embeds, f"{task}model.text.encoder", model.text.encoder, f"one of {', '.join(map(repr, alike))}")
 
 
 def answerable(config: RunConfig, tasks: Tasks = "all") -> list[str]:
@@ -148,12 +135,16 @@ def answerable(config: RunConfig, tasks: Tasks = "all") -> list[str]:
     source and the model meet. ConfigError for an unknown name."""
     trained, data = _trained_families(config), dataset(config)
     named = [name for name in select_tasks(tasks) if TASKS[name].family in trained]
-    return [name for name in named if not why_not(name, config, MEASURED[name].way, data)]
+    return [name for name in named if not why_not(name, config, data)]
 
 
 def startable(config: RunConfig, task: str) -> bool:
     """Whether a run of this config has pretrained what a fine-tuning reads: a specialist of another family has not."""
-    return not _not_started(task, config) and TASKS[task].family in _trained_families(config)
+    try:
+        require_pretrained(task, config)
+    except ConfigError:
+        return False
+    return TASKS[task].family in _trained_families(config)
 
 
 def _trained_families(config: RunConfig) -> set[str]:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from ...base import seeding
 from ...base.fields import ConfigError, require, to_tree
 from ...base.progress import Progress
-from ...config import TrainConfig
 from ...model.encoder_calls import RANDOM, draws
 from ...runs.errors import NonFiniteLoss
 from ...runs.folder import METRICS, STATE, WEIGHTS, Record
@@ -27,10 +26,11 @@ from ...runs.signals import uncut
 from ...runs.weights import packed
 from ...train import Run
 from ...train.accelerator import make_accelerator
-from ...train.optimizer import parameter_groups, set_rate
+from ...train.optimizer import make_optimizer, set_rate
 from ..result import to_json
+from ..task_registry import require_pretrained
 from .config import FinetuneConfig
-from .finetuned_model import Tuned, require_pretrained, start, tested, validated
+from .finetuned_model import start, tested, validated
 from .task_run import ANSWERS, RESULTS, TaskRun
 
 VALIDATED = 500  # items of the validation split, by which a step is chosen
@@ -78,7 +78,7 @@ class _Loop:
         self.task = self.tuned.task
         for split in ("train", "validation", "test"):  # reports broken data before training starts
             self.task.size(split)
-        self.adamw = _optimizer(self.tuned, run.config.train)
+        self.adamw = make_optimizer(self.tuned, run.config.train)  # type: ignore[arg-type]
         self.best, self.best_score = dict[str, Tensor](), float("-inf")
         self.records: list[Record] = []  # not saved yet
         self.done = run.load_state(self._load)
@@ -160,14 +160,8 @@ def _run_config(config: FinetuneConfig) -> Any:
     run = Run.open(config.run)
     if not run.done:
         raise ConfigError(f"run = {config.run!r}: is not finished; train it to the end first")
-    require_pretrained(run.config, config.task)
+    require_pretrained(config.task, run.config)
     return run.config.replace({f"train.{name}": value for name, value in to_tree(config.train).items()})
-
-
-def _optimizer(tuned: Tuned, train: TrainConfig) -> torch.optim.AdamW:
-    groups = [dict(g, params=[p for p in g["params"] if p.requires_grad]) for g in parameter_groups(tuned, train)]  # type: ignore[arg-type]
-    betas = (train.beta1, train.beta2)
-    return torch.optim.AdamW(groups, lr=train.lr, betas=betas, eps=train.eps, fused=True)
 
 
 def _due(done: int, every: int, steps: int) -> bool:

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from ...base import seeding
-from ...config import ConfigError, RunConfig, TrainConfig
+from ...config import RunConfig, TrainConfig
 from ...data.tokenizer import Tokenizer
 from ...model import XFM
 from ...model.modes import eval_mode
 from ...objectives import build as build_model
 from ...train import Run
 from ..result import Result
-from ..task_registry import TRAINABLE, why_not
+from ..task_registry import TRAINABLE, require_pretrained
 from .config import STEPS, FinetuneConfig, MeasuredSplit
 from .task import CHUNK, Answer, Frozen, Hidden, Item, Trainable
 
@@ -76,12 +76,6 @@ class Tuned(nn.Module):
         return self.task.loss(self.model, self.head, batch)
 
 
-def require_pretrained(config: RunConfig, task: str) -> None:
-    """ConfigError where a run of this config lacks what a task starts from."""
-    if reason := why_not(task, config, "finetune"):
-        raise ConfigError(reason)
-
-
 def start(config: FinetuneConfig) -> Tuned:
     """What is fine-tuned, as it begins. ConfigError where the run lacks what the task starts from, or its data provide
     too little for it."""
@@ -92,7 +86,7 @@ def start(config: FinetuneConfig) -> Tuned:
 
 def headed(model: XFM, pretrained: RunConfig, tokenizer: Tokenizer, config: FinetuneConfig) -> Tuned:
     """A model of the config `pretrained` with the head of a task. ConfigError as `start`."""
-    require_pretrained(pretrained, config.task)
+    require_pretrained(config.task, pretrained)
     kind = TRAINABLE[config.task]
     task = kind(pretrained, tokenizer, config.data, config.shots, config.seed, config.published)
     with torch.random.fork_rng([]):
