@@ -16,7 +16,8 @@ from xfm.data.world.parsing import parse
 from xfm.objectives import build
 from xfm.tasks import EvalContext, language_finetuning
 from xfm.tasks.baselines import linear_probe
-from xfm.tasks.language_finetuning import LabelledTexts, features, finetune
+from xfm.tasks.finetuning.task import Item
+from xfm.tasks.language_finetuning import features, finetune
 from xfm.tasks.world import lexnames, minimal_pairs, sentence_pairs
 from xfm.tasks.world.language import log_unigram
 from xfm.tasks.world.minimal_pairs import pseudo_log_likelihood
@@ -28,19 +29,19 @@ pytestmark = pytest.mark.usefixtures("few")
 
 
 @pytest.fixture
-def texts(context: EvalContext) -> Callable[..., LabelledTexts]:
+def texts(context: EvalContext) -> Callable[..., list[Item]]:
     """`count` single texts (of = 1) or pairs, and labels that mean nothing."""
 
-    def labelled(count: int, of: int = 1) -> LabelledTexts:
+    def labelled(count: int, of: int = 1) -> list[Item]:
         drawn = [s.text for s in list(context.source.sentences("train")[:: 100_000 // (count * of)])[: count * of]]
         labels = seeding.rng("labels").integers(5 - of, size=count)
-        return LabelledTexts([tuple(drawn[i::count]) for i in range(count)], [f"label {i}" for i in labels])
+        return [Item(tuple(drawn[i::count]), (), f"label {label}") for i, label in enumerate(labels)]
 
     return labelled
 
 
 def test_features_are_those_of_each_text_alone(context: EvalContext, texts) -> None:
-    samples, longest = texts(12).samples, context.config.data.text_tokens
+    samples, longest = [item.texts for item in texts(12)], context.config.data.text_tokens
     states = [context.text_states([context.tokenizer.encode(text, longest)])[0][0] for (text,) in samples]
     alone = torch.stack([torch.cat([each[0], each.mean(0)]) for each in states])
     np.testing.assert_allclose(features(context, samples), alone.numpy(), rtol=1e-4, atol=1e-5)
@@ -52,15 +53,14 @@ def test_features_are_those_of_each_text_alone(context: EvalContext, texts) -> N
 @pytest.mark.full
 @pytest.mark.parametrize("of", [1, 2])
 def test_tuning_begins_at_the_probe_and_learns_more(of, context, texts, monkeypatch) -> None:
-    train, test = texts(160, of), texts(300, of).samples
-    probe = linear_probe(features(context, train.samples), train.labels)
+    train, (test, samples) = texts(160, of), ([i.texts for i in texts(count, of)] for count in (300, 160))
+    probe = linear_probe(known := features(context, samples), labels := [i.target for i in train])
     monkeypatch.setattr(language_finetuning, "STEPS", 0)
     same = finetune(context, probe, train, test, "any") == probe.predict(features(context, test))
     assert same.mean() > 0.99  # near ties aside
     monkeypatch.setattr(language_finetuning, "STEPS", 60)
     monkeypatch.setattr(language_finetuning, "RATE", 5.0)
-    tuned = finetune(context, probe, train, train.samples, "any") == train.labels
-    assert tuned.mean() > probe.score(features(context, train.samples), train.labels) + 0.05
+    assert (finetune(context, probe, train, samples, "any") == labels).mean() > probe.score(known, labels) + 0.05
 
 
 def test_tuning_leaves_the_model_as_it_was_and_is_not_ended_by_a_constant_dimension(context, texts, monkeypatch):
@@ -72,12 +72,12 @@ def test_tuning_leaves_the_model_as_it_was_and_is_not_ended_by_a_constant_dimens
     before = {name: p.clone() for name, p in model.state_dict().items()}
     clip = torch.nn.utils.clip_grad_norm_
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: norms.append(clip(*a).item()))
-    probe = linear_probe(features(context, train.samples), train.labels)
+    probe = linear_probe(features(context, samples := [i.texts for i in train]), [i.target for i in train])
     state = torch.random.get_rng_state()
-    first = finetune(context, probe, train, train.samples, "any")
+    first = finetune(context, probe, train, samples, "any")
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(8)
-    assert (finetune(context, probe, train, train.samples, "any") == first).all()
+    assert (finetune(context, probe, train, samples, "any") == first).all()
     assert len(norms) == 2 * 3 and np.isfinite(norms).all() and min(norms) > 0
     assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
     assert not any(p.requires_grad or p.grad is not None for p in model.parameters())

@@ -139,12 +139,17 @@ def _flat(pictures: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([picture.ravel() for picture in pictures]).astype(np.float32) / 255
 
 
+def numbered_groups(items: Sequence[Any]) -> list[int] | None:
+    """Of a task's items, as `select_penalty` takes them; None where groups are no numbers."""
+    groups = [item.group for item in items]
+    return groups if all(type(group) is int for group in groups) else None
+
+
 def from_words(train: Sequence[Any], numbers: bool = False) -> Predictor | None:
     """A bag of words; with `numbers` the targets are numbers. None where the items cannot be fitted."""
-    groups: Any = [item.group for item in train]
-    groups = groups if all(type(group) is int for group in groups) else None
+    targets, groups = [item.target for item in train], numbered_groups(train)
     try:
-        predict = bag_of_words([item.texts for item in train], [item.target for item in train], groups, numbers)
+        predict = bag_of_words([item.texts for item in train], targets, groups, numbers)
     except ValueError:  # scikit-learn's: one label, no word
         return None
     return lambda items: predict([item.texts for item in items]).tolist()

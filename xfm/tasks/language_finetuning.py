@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +15,9 @@ from torch import Tensor, nn
 from ..base import seeding
 from ..model import TextEncoder
 from ..model.encoder_calls import RANDOM, draws
-from .baselines import Sample, bag_of_words, correct, linear_probe
+from .baselines import Sample, bag_of_words, correct, linear_probe, numbered_groups
 from .context import BATCH, EvalContext
+from .finetuning.task import Item
 from .finetuning.task_heads import compared, pooled
 from .result import Result
 
@@ -32,28 +32,20 @@ CLIP = 1.0  # largest gradient norm
 CONSTANT = 1e-6  # a feature's standard deviation, as a share of the largest, below which it tells nothing
 
 
-@dataclass(frozen=True)
-class LabelledTexts:
-    """Sentences, or pairs of them, with labels."""
-
-    samples: Sequence[Sample]
-    labels: Sequence[str]
-    groups: Sequence[object] | None = None  # of samples that are not independent
-
-
 def compare_with_bag_of_words(
-    context: EvalContext, task: str, train: LabelledTexts, test: LabelledTexts, chance: tuple[float, str]
+    context: EvalContext, task: str, train: Sequence[Item], test: Sequence[Item], chance: tuple[float, str]
 ) -> list[Result]:
     """Accuracies of a linear probe and of a fine-tuned encoder with a bag of words as the baseline, and of that bag of
     words, with `chance` as its baseline."""
-    labels, known = np.asarray(test.labels), (train.labels, train.groups)
-    bag = (bag_of_words(train.samples, *known)(test.samples) == labels).astype(float)  # type: ignore[arg-type]
-    probe = linear_probe(features(context, train.samples), *known)  # type: ignore[arg-type]
+    samples, asked = ([item.texts for item in items] for items in (train, test))
+    known, labels = ([item.target for item in train], numbered_groups(train)), np.array([item.target for item in test])
+    bag = (bag_of_words(samples, *known)(asked) == labels).astype(float)
+    probe = linear_probe(features(context, samples), *known)
     rows = {
-        "linear probe": correct(probe, features(context, test.samples), labels),
-        "fine-tuned": finetune(context, probe, train, test.samples, task) == labels,
+        "linear probe": correct(probe, features(context, asked), labels),
+        "fine-tuned": finetune(context, probe, train, asked, task) == labels,
     }
-    baseline, groups = (bag.mean(), "bag of words"), np.asarray(test.groups)
+    baseline, groups = (bag.mean(), "bag of words"), np.array([item.group for item in test])
     results = [context.result(task, name, "accuracy", row, baseline, None, groups) for name, row in rows.items()]
     return [*results, context.result(task, "bag of words", "accuracy", bag, chance, None, groups, better="")]
 
@@ -106,7 +98,7 @@ class _Classifier(nn.Module):
 
 
 def finetune(
-    context: EvalContext, probe: Pipeline, train: LabelledTexts, test: Sequence[Sample], task: str
+    context: EvalContext, probe: Pipeline, train: Sequence[Item], test: Sequence[Sample], task: str
 ) -> np.ndarray:
     """The labels (n,) that a fine-tuned copy of the encoder predicts for `test`. The model's own weights are only read.
 
@@ -122,13 +114,13 @@ def finetune(
         model = _Classifier(context.model.text, probe).to(device).train()
         adamw = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01, fused=True)
         peak = RATE * context.config.train.lr
-        for step, batch in enumerate(_batches(context.rng(task, "batches"), train.samples)):
+        for step, batch in enumerate(_batches(context.rng(task, "batches"), [item.texts for item in train])):
             for group in adamw.param_groups:
                 group["lr"] = peak * min(1.0, 10 * (step + 1) / STEPS) * (1 - step / STEPS)
-            ids, mask = _padded(context, [text for i in batch for text in train.samples[i]])
+            ids, mask = _padded(context, [text for i in batch for text in train[i].texts])
             states = pooled(model.encoder, ids, mask).unflatten(0, (len(batch), -1))
             logits = model(_join(states).float())
-            loss = F.cross_entropy(logits, torch.tensor([label_ids[train.labels[i]] for i in batch], device=device))
+            loss = F.cross_entropy(logits, torch.tensor([label_ids[train[i].target] for i in batch], device=device))
             adamw.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)

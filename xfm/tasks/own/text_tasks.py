@@ -88,7 +88,7 @@ class EmbeddedPairs(EmbeddedTexts):
             rng = seeding.rng("task", self.relation, split)
             pairs = draw_pairs(rng, type(self).related(sentences(split)), most // 2, used)
             used |= {s.synset for pair in pairs for s in (pair.first, pair.second)}
-            by_split[split] = [Item((p.first.text, p.second.text), (), p.label, p.group) for p in pairs]
+            by_split[split] = [pair.item for pair in pairs]
         return by_split
 
     def batch(self, items: Sequence[Item], device: torch.device, hidden: Hidden = "") -> TaskBatch:

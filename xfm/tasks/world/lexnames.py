@@ -7,7 +7,8 @@ from collections.abc import Collection
 from ...data.wordnet import Sentence
 from ..baselines import majority
 from ..context import EvalContext
-from ..language_finetuning import LabelledTexts, compare_with_bag_of_words
+from ..finetuning.task import Item
+from ..language_finetuning import compare_with_bag_of_words
 from ..result import Result
 
 NEEDS = ("senses",)
@@ -27,10 +28,8 @@ def score(context: EvalContext) -> list[Result]:
         return []
     test = _sample(context, context.split, TEST)
     train = _sample(context, "train", TRAIN, {s.synset for s in test})
-    labels, test_labels = ([s.lexname for s in sentences] for sentences in (train, test))
-    training = LabelledTexts([(s.text,) for s in train], labels)
-    tested = LabelledTexts([(s.text,) for s in test], test_labels, [s.synset for s in test])
-    chance = majority(labels, test_labels), "most frequent file"
+    chance = majority(*([s.lexname for s in sentences] for sentences in (train, test))), "most frequent file"
+    training, tested = ([Item((s.text,), (), s.lexname, s.synset) for s in sentences] for sentences in (train, test))
     return compare_with_bag_of_words(context, TASK, training, tested, chance)
 
 

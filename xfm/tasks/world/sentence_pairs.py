@@ -16,7 +16,8 @@ import numpy as np
 from ...data import wordnet
 from ...data.wordnet import Sentence
 from ..context import EvalContext
-from ..language_finetuning import LabelledTexts, compare_with_bag_of_words
+from ..finetuning.task import Item
+from ..language_finetuning import compare_with_bag_of_words
 from ..result import Result
 
 NEEDS = ("senses",)
@@ -34,6 +35,10 @@ class Pair:
     label: Literal["yes", "no"]
     group: int  # shared by a true pair and a false one
 
+    @property
+    def item(self) -> Item:
+        return Item((self.first.text, self.second.text), (), self.label, self.group)
+
 
 def score(context: EvalContext) -> list[Result]:
     """Accuracy; both labels are equally frequent, and the pairs of a group are resampled together. No synset of a test
@@ -48,13 +53,9 @@ def score(context: EvalContext) -> list[Result]:
         test = draw_pairs(context.rng(task, "tested"), true_pairs(context.source.sentences(context.split)), TEST)
         used = {s.synset for p in test for s in (p.first, p.second)}
         train = draw_pairs(context.rng(task, "trained"), true_pairs(context.source.sentences("train")), TRAIN, used)
-        results += compare_with_bag_of_words(context, task, _labelled(train), _labelled(test), (0.5, "chance"))
+        training, tested = ([pair.item for pair in pairs] for pairs in (train, test))
+        results += compare_with_bag_of_words(context, task, training, tested, (0.5, "chance"))
     return results
-
-
-def _labelled(pairs: list[Pair]) -> LabelledTexts:
-    samples = [(p.first.text, p.second.text) for p in pairs]
-    return LabelledTexts(samples, [p.label for p in pairs], [p.group for p in pairs])
 
 
 def same_synset(sentences: Sequence[Sentence]) -> Iterator[tuple[Sentence, Sentence]]:
