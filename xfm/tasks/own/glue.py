@@ -40,9 +40,7 @@ from .text_tasks import Texts
 TOKENS = 128  # of a text, or of both
 VALIDATION = 20  # one of so many first texts of train
 BROKEN = 0.001  # share of a training file's rows that may have another number of cells: QQP's has such
-NUMBER = {"0": 0, "1": 1}
-ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
-JUDGED = {"entailment": "entailment", "neutral": "neutral", "contradiction": "contradiction"}
+NUMBER, ENTAILMENT, JUDGED = (0, 1), ("entailment", "not_entailment"), ("entailment", "neutral", "contradiction")
 BEST = 5.0  # of STS-B's scores, from 0
 
 ACCURACY = Measure("accuracy", lambda said, true: np.array([s == t for s, t in zip(said, true, strict=True)], float))
@@ -136,31 +134,26 @@ class GlueFiles(Trainable):
 
 
 class GlueLabels(GlueFiles, Texts):
-    """A task with labels; `names`: how they stand in the file."""
-
-    names: ClassVar[Mapping[str, Any]]
-
-    @property
-    def labels(self) -> tuple[Any, ...]:  # type: ignore[override]
-        return tuple(self.names.values())
+    """A task with labels, which stand like this in the file."""
 
     def parsed(self, where: str, cell: str) -> Any:
-        one_of(where, cell, self.names)
-        return self.names[cell]
+        labels = {str(label): label for label in self.labels}
+        one_of(where, cell, labels)
+        return labels[cell]
 
 
 class COLA(GlueLabels):
     """Whether a sentence is acceptable."""
 
     name, title, metrics = "cola", "CoLA", (matthews,)
-    header, columns, names = ("source", "label", "mark", "sentence"), ("sentence",), NUMBER
+    header, columns, labels = ("source", "label", "mark", "sentence"), ("sentence",), NUMBER
     protocol = Protocol(3e-5, 20, 32)  # 65.3
 
 
 class SST2(GlueLabels):
     """Whether a sentence of a film review is positive."""
 
-    name, title, columns, names = "sst2", "SST-2", ("sentence",), NUMBER
+    name, title, columns, labels = "sst2", "SST-2", ("sentence",), NUMBER
     protocol = Protocol(2e-5, 3, 32)  # 95.0
 
 
@@ -169,7 +162,7 @@ class MRPC(GlueLabels):
 
     name, title, metrics = "mrpc", "MRPC", (mean_of_both, ACCURACY, binary_f1)
     reads = "GLUE's folder of the task, with train.tsv and dev.tsv, or msr_paraphrase_train.txt and ..._test.txt"
-    columns, label_column, names = ("#1 String", "#2 String"), "Quality", NUMBER
+    columns, label_column, labels = ("#1 String", "#2 String"), "Quality", NUMBER
     train_files = ("train.tsv", "msr_paraphrase_train.txt")
     test_files: ClassVar = {"": ("dev.tsv", "msr_paraphrase_test.txt")}
     protocol = Protocol(5e-5, 20, 32)  # 91.7
@@ -179,7 +172,7 @@ class QQP(GlueLabels):
     """Whether two questions ask the same."""
 
     name, title, metrics = "qqp", "QQP", (ACCURACY, binary_f1)
-    columns, label_column, names = ("question1", "question2"), "is_duplicate", NUMBER
+    columns, label_column, labels = ("question1", "question2"), "is_duplicate", NUMBER
     protocol = Protocol(2e-5, 5, 32)  # 91.8
 
 
@@ -187,7 +180,7 @@ class MNLI(GlueLabels):
     """Whether a premise entails a hypothesis, contradicts it, or neither: a row for texts of the genres of training,
     one for others."""
 
-    name, title, label_column, names = "mnli", "MNLI", "gold_label", JUDGED
+    name, title, label_column, labels = "mnli", "MNLI", "gold_label", JUDGED
     reads = "GLUE's folder of the task, with train.tsv, dev_matched.tsv and dev_mismatched.tsv"
     test_files: ClassVar = {"matched": ("dev_matched.tsv",), "mismatched": ("dev_mismatched.tsv",)}
     protocol = Protocol(2e-5, 5, 32)  # 87.7 of both
@@ -196,14 +189,14 @@ class MNLI(GlueLabels):
 class QNLI(GlueLabels):
     """Whether a sentence answers a question."""
 
-    name, title, columns, names = "qnli", "QNLI", ("question", "sentence"), ENTAILMENT
+    name, title, columns, labels = "qnli", "QNLI", ("question", "sentence"), ENTAILMENT
     protocol = Protocol(2e-5, 3, 32)  # 92.9
 
 
 class RTE(GlueLabels):
     """Whether the first sentence entails the second."""
 
-    name, title, names = "rte", "RTE", ENTAILMENT
+    name, title, labels = "rte", "RTE", ENTAILMENT
     protocol = Protocol(1e-5, 20, 16)  # 83.8
 
 
