@@ -37,6 +37,7 @@ PROMPT = "a picture of"
 LONGEST, SHORTEST = 40, 5  # tokens, the prompt's among them (published: captions of at most 20 are written)
 WORDS = 40  # of a user's caption, at most
 SMOOTHING = 0.1
+BEAMS = 3
 NGRAMS = 4  # of BLEU
 
 
@@ -54,7 +55,6 @@ class Captioning(OfTheWorld):
     hides = ("pictures",)
     reads = CAPTIONED
     tested = 500  # each is searched for
-    beams = 3  # 1: greedy
 
     def read(self, split: Split) -> list[Item]:
         library()  # what it is measured by is there
@@ -89,13 +89,10 @@ class Captioning(OfTheWorld):
         return self.tokenizer.encode(PROMPT, LONGEST)[:-1]
 
     def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
-        return self.write(model, head, batch.images[0], self.beams)
-
-    def write(self, model: XFM, head: Decoder, image: Tensor, beams: int) -> list[Answer]:
-        """Captions of normalised pictures (B, 3, H, W), by beam search, with the geometric mean of the probabilities of
-        their tokens, </s> among them. One beam is greedy."""
+        """Captions by beam search, with the geometric mean of the probabilities of their tokens, </s> among them."""
+        image = batch.images[0]
         prompt = torch.tensor(self._prompt, device=image.device).expand(len(image), -1)
-        written = beam_search(head, _memory(model, image), prompt, beams, self._longest, SHORTEST)
+        written = beam_search(head, _memory(model, image), prompt, BEAMS, self._longest, SHORTEST)
         rows = zip(written.ids.tolist(), written.logs.tolist(), strict=True)
         return [Answer(self._text(ids), exp(min(0.0, log))) for ids, log in rows]
 
