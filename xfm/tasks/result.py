@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..base import seeding
-from ..base.fields import types
+from ..base.fields import one_of, require, types
 from ..base.strings import baseline_label, brief, parse_json, shown
 
 OfMeans = Callable[[np.ndarray], np.ndarray]  # means (..., k) -> the metric (...)
@@ -133,7 +133,6 @@ class Measure(NamedTuple):
     name: str
     of_items: Callable[[Sequence[Any], Sequence[Any]], np.ndarray]  # predicted, true -> (n,) or (n, k)
     of_means: OfMeans | None = None  # None: the mean of (n,)
-    unit: str = "%"
     best: float = 1.0  # what a perfect model has
     about: Callable[[Sequence[Any]], np.ndarray] = lambda targets: np.ones(len(targets), bool)  # (n,): what it is of
 
@@ -158,7 +157,7 @@ class Measure(NamedTuple):
         about = self.about(targets)
         parts, groups = self.parts(predicted, targets)[about], None if groups is None else groups[about]
         parts = parts[:, 0] if self.of_means is None else parts
-        fields |= {"groups": groups, "of_means": self.of_means, "upper_bound": self.best, "unit": self.unit}
+        fields |= {"groups": groups, "of_means": self.of_means, "upper_bound": self.best}
         return measured((*named, self.name), parts, key, **fields)
 
 
@@ -218,16 +217,13 @@ def _from_row(row: Any, where: str) -> Result:
         fields = brief(", ".join(row)) if isinstance(row, dict) else shown(row)
         raise ValueError(f"{where}: has {fields}; must have exactly {', '.join(kinds)}")
     for name, value in row.items():
-        kind = kinds[name]
+        kind, field = kinds[name], f"{where}: {name}"
         if kind == Better:
-            fits, allowed = value in get_args(Better), f"one of {', '.join(map(repr, get_args(Better)))}"
+            one_of(field, value, get_args(Better))
         elif kind in (int, str):
-            fits, allowed = type(value) is kind, kind.__name__
+            require(type(value) is kind, field, value, kind.__name__)
         else:
             finite = isinstance(value, float) and math.isfinite(value)
-            fits, allowed = finite or (value is None and kind is not float), "float, and finite"
-        if not fits:
-            raise ValueError(f"{where}: {name} = {shown(value)}: must be {allowed}")
-    if row["n"] < 1:
-        raise ValueError(f"{where}: n = {shown(row['n'])}: must be positive")
+            require(finite or (value is None and kind is not float), field, value, "float, and finite")
+    require(row["n"] >= 1, f"{where}: n", row["n"], "positive")
     return Result(**row)
