@@ -83,16 +83,17 @@ class NGram(NamedTuple):
 def fitted(counts: Counts, rows: np.ndarray) -> NGram:
     """With the prior of PRIORS and the weights that make the tokens in rows (n, 3) likeliest; without rows, the middle
     prior and equal weights."""
-    import scipy.optimize  # late, as scikit-learn in baselines.py
+    from scipy.optimize import minimize  # late, as scikit-learn in baselines.py
+    from scipy.special import softmax
 
     equal = np.zeros(len(MODELS))
     if not len(rows):
-        return NGram(counts, PRIORS[1], _softmax(equal))
+        return NGram(counts, PRIORS[1], softmax(equal))
     tried = []
     for prior in PRIORS:
         models = counts.models(rows[:, 0], rows[:, 1], prior, rows[:, 2])
-        found: Any = scipy.optimize.minimize(lambda z, of=models: _loss(of, _softmax(z)), equal)
-        tried.append((found.fun, prior, _softmax(found.x)))
+        found: Any = minimize(lambda z, of=models: _loss(of, softmax(z)), equal)
+        tried.append((found.fun, prior, softmax(found.x)))
     _, prior, weights = min(tried, key=lambda each: each[0])
     return NGram(counts, prior, weights)
 
@@ -105,11 +106,6 @@ def _mixture(models: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _loss(models: np.ndarray, weights: np.ndarray) -> float:
     return float(-np.log(_mixture(models, weights)).mean())
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    powers = np.exp(z - z.max())
-    return powers / powers.sum()
 
 
 def _table(key: np.ndarray, token: np.ndarray, rows: int, size: int) -> Any:
