@@ -3,6 +3,7 @@
 from .context import EvalContext
 from .evaluation import Evaluation, compare_results, evaluate, evaluate_run, find_result, format_lines, results_table
 from .failure_examples import examples
+from .finetuning import table as _table  # noqa: F401  # `xfm.tasks.finetuning.table` is there with `import xfm`
 from .result import Result, from_json, to_json
 from .retrieval_set import RetrievalSet, retrieval_set
 from .task_registry import FAMILIES, MEASURED, STANDARD, TASKS, TRAINABLE, Task, answerable, select_tasks

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ...train import Run
-from .. import Result
+from ..result import Result
 from ..task_registry import TRAINABLE, startable
 from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end
