@@ -19,6 +19,7 @@ from ...config import ConfigError, RunConfig
 from ...data import Dataset, dataset
 from ...data.source import Split
 from ...data.tokenizer import Tokenizer
+from ...data.world.scenes import World
 from ...model import XFM
 from ...model.batch import END, normalise
 from ..result import Measure
@@ -107,6 +108,10 @@ class Trainable(ABC):
     def data(self) -> Dataset:
         """The pretrained run's."""
         return dataset(self.config)
+
+    @property
+    def world(self) -> World:
+        return self.data.world
 
     def read(self, split: Split) -> list[Item]:
         """Items of a split of the user data at `path`, pictures as paths. ConfigError for broken entries, with file,

@@ -20,7 +20,6 @@ from ...base.fields import ConfigError
 from ...base.images import ImageLike, decode, prepare
 from ...base.strings import shown
 from ...data.source import Split
-from ...data.world.scenes import World
 from ..finetuning.protocol import caption_text
 from ..finetuning.task import Item, Trainable
 
@@ -44,10 +43,6 @@ class OfTheWorld(Trainable):
     family = "vision-language"
     needs = frozenset({"objects", "relations"})
     hides = ("pictures", "texts")
-
-    @property
-    def world(self) -> World:
-        return self.data.world
 
     def framed(self, image: Any, side: int) -> np.ndarray:
         return whole(image, side) if self.path else prepare(image, side)

@@ -66,14 +66,12 @@ class Retrieval(OfTheWorld):
 
     @cached_property
     def _gallery(self) -> Any:
-        """Scenes of a split whose captions are each true of its own alone."""
+        return cache(self._distinct)
 
-        @cache
-        def of_split(split: Split) -> list[Example]:
-            scenes = (self.world.scene(split, i, phrases=False) for i in range(ATTEMPTS * self.tested))
-            return distinct_pairs(scenes, self.tested)
-
-        return of_split
+    def _distinct(self, split: Split) -> list[Example]:
+        """Scenes whose captions are each true of its own alone."""
+        scenes = (self.world.scene(split, i, phrases=False) for i in range(ATTEMPTS * self.tested))
+        return distinct_pairs(scenes, self.tested)
 
     def head(self, model: XFM) -> nn.Module:
         return nn.Identity()

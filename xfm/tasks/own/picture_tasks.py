@@ -57,10 +57,6 @@ class DrawnPictures(Pictures):
     needs = frozenset({"objects"})
     field: ClassVar[str]  # of a concept of OpenMoji, which is the label
 
-    @property
-    def world(self) -> World:
-        return self.data.world
-
     def label(self, concept: int) -> str:
         return getattr(openmoji.concepts()[concept], self.field)
 
@@ -136,8 +132,7 @@ class UnseenConcept(Concept):
     def concept(self, split: Split, index: int) -> int:
         return super().concept("unseen_concepts", seeding.seed(split, index))
 
-    def tests(self) -> Mapping[str, Sequence[Item]]:
-        return {"": self.items("test")}
+    tests = Pictures.tests  # of no further styles and concepts
 
     def _drawn(self, world: World, split: Split, index: int) -> Item:
         concept = self.concept(split, index)

@@ -27,14 +27,10 @@ def score(context: EvalContext) -> list[Result]:
         for style in STYLES
     ]
     names, named, retrieved, grounded = context.world.names, list[Result](), list[Result](), list[Result]()
-    chance = 1 / len(names), "chance"
     for kind, style, data in styled:
         if not context.unseen:
-            correct, chance = (
-                object_naming.classify(data, "naming", names, object_naming.EACH),
-                (1 / len(names), "chance"),
-            )
-            named.append(context.result(f"{kind}: naming", style, "accuracy", correct, chance, 1.0))
+            correct, chance = object_naming.classify(data, "naming", names, object_naming.EACH), 1 / len(names)
+            named.append(context.result(f"{kind}: naming", style, "accuracy", correct, (chance, "chance"), 1.0))
         pairs = retrieval.distinct_pairs(data.scene("retrieval", i) for i in range(retrieval.ATTEMPTS))
         by_itc = retrieval.similarities(data, pairs)
         retrieved += [
