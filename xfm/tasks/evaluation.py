@@ -33,8 +33,8 @@ from .task_registry import MEASURED, STANDARD, TASKS, Tasks, listed, select_task
 if TYPE_CHECKING:
     import pandas as pd
 
-# begun first: none is left for the end
 _WIDTH, _NAME = 80, 30  # columns of a terminal, and of a run's name there
+# begun first: none is left for the end
 _LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching", "imlm")
 
 

@@ -17,7 +17,7 @@ from ..data.source import Box, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from .context import EvalContext, NothingToAsk, reproducibly
-from .task_registry import MEASURED
+from .task_registry import why_not
 from .world import grounding, masked_words, retrieval
 
 TOP = 3
@@ -96,9 +96,8 @@ def examples(
     context = EvalContext(model, config, tokenizer, split, seed)
     with reproducibly(model):
         tasks = {"retrieval": _retrieved, "grounding": _grounded, "imlm": _masked}
-        there = {*context.source.provides, *model.objectives}
-        answerable = {task: there.issuperset(MEASURED[task].needs + MEASURED[task].heads) for task in tasks}
-        calls = {task: partial(draw, context, n) for task, draw in tasks.items() if answerable[task]}
+        available = [task for task in tasks if not why_not(task, config, context.source)]
+        calls = {task: partial(tasks[task], context, n) for task in available}
         shown = dict(zip(calls, gather([*calls.values()]), strict=True))
         return Examples(*(shown.get(task, ()) for task in tasks))
 
