@@ -1,7 +1,7 @@
 """CSV files that grow by rows, and by a column as soon as a row has a new value: results, probes, curves, machines.
 
-An empty cell: the row has no such value. Rows are on the disk before `append` returns; a last row that a kill tore has
-no line end and does not count. pandas.read_csv reads these files.
+An empty cell: the row has no such value. Each change writes the file anew, whole or not at all; a last row without its
+line end, of a copy that was cut off, does not count. pandas.read_csv reads these files.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.fields import require
-from ..base.files import Record, explain_os_error, write_atomically
+from ..base.files import Record, write_atomically
 from ..base.strings import parse_json, printable
 
 HINT = "Put a good copy back, or move the file away: the next run writes it anew"
@@ -34,46 +33,36 @@ def explained(path: Path, allowed: str, hint: str = HINT) -> Iterator[None]:
     """Turns what is wrong with a file's content, or its reading, into a StudyError that names it and what to do."""
     try:
         yield
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise StudyError(f"{path}: {allowed} ({type(error).__name__}: {printable(reason)}). {hint}") from error
 
 
 def read(path: Path) -> list[Record]:
     """The whole rows, without their empty cells; none without a file. StudyError for what is no such table."""
-    header, *rows = _cells(path)
-    return [_record(header, row) for row in rows]
+    return [*map(_record, _table(path)[1])]
 
 
 def columns(path: Path) -> list[str]:
     """Names of the columns."""
-    return _cells(path)[0]
+    return _table(path)[0]
 
 
 def append(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Adds rows. A new column, or a torn last row, has the file written anew, whole or not at all."""
-    before, *rows = _cells(path)
+    """Adds rows. The columns are in the order of the file's or of the records', whichever are more."""
+    before, rows = _table(path)
     new = list(dict.fromkeys(name for record in records for name in record))
-    names = list(
-        dict.fromkeys([*new, *before] if len(new) > len(before) else [*before, *new])
-    )  # the fuller one's order
-    added = [[_cell(record[name]) if name in record else "" for name in names] for record in records]
-    if names == before and content(path).endswith("\n"):
-        with explain_os_error(path), open(path, "ab") as file:
-            file.write(_csv(added).encode())
-            file.flush()
-            os.fsync(file.fileno())
-    else:
-        there = [dict(zip(before, row, strict=True)) for row in rows]
-        _write(path, names, [*([cells.get(name, "") for name in names] for cells in there), *added])
+    names = [*new, *before] if len(new) > len(before) else [*before, *new]
+    added = [{name: _cell(value) for name, value in record.items()} for record in records]
+    _write(path, dict.fromkeys(names), [*rows, *added])
 
 
 def keep(path: Path, wanted: Callable[[Record], bool]) -> None:
     """Removes all other rows."""
-    header, *rows = _cells(path)
-    there = [row for row in rows if wanted(_record(header, row))]
+    names, rows = _table(path)
+    there = [row for row in rows if wanted(_record(row))]
     if len(there) < len(rows):
-        _write(path, header, there)
+        _write(path, names, there)
 
 
 def content(path: Path) -> str:
@@ -85,31 +74,29 @@ def content(path: Path) -> str:
             return ""
 
 
-def _cells(path: Path) -> list[list[str]]:
-    """The names of the columns, and the rows below them."""
+def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The names of the columns, and the cells of each row by them."""
     whole = content(path).rpartition("\n")[0]  # a last row without its line end is torn
     with explained(path, "must be a table of one header"):
-        try:
-            header, *rows = [row for row in csv.reader(io.StringIO(whole, newline="")) if row] or [[]]
-        except csv.Error as error:
-            raise ValueError(error) from None
+        table = csv.DictReader(io.StringIO(whole, newline=""))
+        names = table.fieldnames = [*map(_unescaped, table.fieldnames or ())]
+        rows = [*table]
         for row in rows:
-            require(len(row) == len(header), "row", ",".join(row), f"of {len(header)} cells")
-        return [[*map(_unescaped, header)], *rows]
+            good = None not in (*row, *row.values())  # a key for cells too many, a value for one too few
+            require(good, "row", [*row.values()], f"of {len(names)} cells")
+        return names, rows
 
 
-def _write(path: Path, header: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
-    write_atomically(path, _csv([[*map(_escaped, header)], *rows]))
-
-
-def _csv(rows: Iterable[Sequence[str]]) -> str:
+def _write(path: Path, names: Iterable[str], rows: Iterable[Mapping[str, str]]) -> None:
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue()
+    table = csv.DictWriter(file, [*names], lineterminator="\n")
+    table.writerow({name: _escaped(name) for name in table.fieldnames})
+    table.writerows(rows)
+    write_atomically(path, file.getvalue())
 
 
-def _record(header: Sequence[str], row: Sequence[str]) -> Record:
-    return {column: _value(column, cell) for column, cell in zip(header, row, strict=True) if cell}
+def _record(row: Mapping[str, str]) -> Record:
+    return {name: _value(name, cell) for name, cell in row.items() if cell}
 
 
 def _value(column: str, cell: str) -> Any:
