@@ -97,9 +97,7 @@ def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
     assert own.loc[4, "value"] == worst and own.loc[4, "failed"]
     assert own.loc[2, "difference"] == 0, "both runs of the seed failed: a tie"
     assert 5 not in own.index, "not run yet: no pair"
-    assert pairs.loc[(NAMING, 3), ["value", "failed"]].tolist() == [KNOWN[NAMING].baseline, True], (
-        "as what is not finite"
-    )
+    assert pairs.loc[(NAMING, 3), ["value", "failed"]].tolist() == [KNOWN[NAMING].baseline, True], "is not finite"
     found = row(study.effects(), "no_guidance", LOSS)
     difference = number(own.loc[~own["failed"], "difference"].mean(), "nats", sign=True)
     assert found["note"].startswith("1 of 10 pairs missing; 2 with a failed run") and difference in found["note"]
@@ -164,7 +162,7 @@ def test_a_study_is_loaded_from_within_its_folder_and_a_text_alone_is_a_list_of_
     monkeypatch.chdir(study.folder)
     for path in (".", "spec.json", "../invented", study.folder / "spec.json"):
         assert Study.load(path).spec == study.spec
-    spec = Study("s", "smoke", ["xfm"], range(4), LOSS, explored="first", hypotheses="It does.").spec
+    spec = Study("s", "smoke", ["xfm"], range(4), primary=LOSS, explored="first", hypotheses="It does.").spec
     assert (spec.primary, spec.explored, spec.hypotheses) == ((LOSS,), ("first",), ("It does.",))
 
 
@@ -178,7 +176,7 @@ GRID = grid({"data.texts": [4, 8], "train.lr": [1e-3, 3e-3]}, VARIANTS)
     (GRID, PRIMARY, [(variant, seed) for variant in GRID for seed in range(3) if variant.startswith("no_mim")]),
 ])  # fmt: skip
 def test_tables_figures_and_pages_say_so_and_have_the_means_that_there_are(variants, primary, lost, tmp_path):
-    study = Study("early", "smoke+stage1", variants, range(3), primary, root=tmp_path, runs=tmp_path / "runs")
+    study = Study("early", "smoke+stage1", variants, range(3), primary=primary, root=tmp_path, runs=tmp_path / "runs")
     unpaired = made_up(study, {}, lost=tuple(lost))
     assert not len(unpaired.pairs())
     effects = unpaired.effects()
@@ -205,7 +203,7 @@ def test_a_plan_goes_to_json_and_back_and_its_hash_is_of_what_is_said():
     plan = {"gatekeeping": True, "margins": {NAMING: 0.02}, "detectable": {LOSS: 0.01}, "question": "Does it?",
             "admission": {LOSS: "no_mim"}, "hypotheses": ["Yes.", "No."], "would_change": "That."}  # fmt: skip
     spec, *others = (
-        Study("s", "smoke", ["xfm", "no_mim"], range(4), PRIMARY, **plan | other).spec
+        Study("s", "smoke", ["xfm", "no_mim"], range(4), primary=PRIMARY, **plan | other).spec
         for other in ({}, {"margins": {}}, {"question": "Did it?"}, {"gatekeeping": False}, {"hypotheses": []},
                       {"admission": {}}, {"detectable": {LOSS: 0.02}}, {"would_change": ""}, {"split": "validation"})
     )  # fmt: skip
@@ -243,7 +241,7 @@ def test_what_the_results_are_of_is_no_longer_what_an_edited_spec_says(tmp_path,
     explores.run()
     assert explores.levels().query("level == 'step 0'")[["variant", "value"]].to_numpy().tolist() == [["xfm", 0.5]]
     assert explores.effects()["step_0"].tolist() == [0.5] and len(explores.results()) == 2, "no rows of theirs"
-    with pytest.raises(ConfigError, match="has results on split = 'test'; give the other split its own study"):
+    with pytest.raises(ConfigError, match=r"split = 'validation': the results are of 'test' .*make another study"):
         tiny("explores", tmp_path, split="validation")
 
 

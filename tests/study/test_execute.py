@@ -232,7 +232,7 @@ def test_of_two_processes_with_different_specs_exactly_one_runs_the_study(contex
         assert re.search("being run by another process|was measured with the config", of_try[1 - winner])
         study = tiny(f"race{i}", tmp_path, **victim.SPECS[winner])
         assert Study.load(study.folder, study.runs).spec == study.spec, "the winner's spec"
-        assert len(study.results()) == 4 and not study.failed() and set(study.metrics()) == {"m"}
+        assert len(study.results()) == 4 and not study.measurements.failed and set(study.measurements.metrics) == {"m"}
         steps = {variant: [record["step"] for (record,) in seeds] for variant, seeds in study.probes().items()}
         assert steps == {variant: [0, 0] for variant in study.spec.variants}
     assert not [*(tmp_path / "runs").glob(".study-*")]
@@ -282,7 +282,8 @@ def test_a_refused_spec_leaves_the_old_one_and_what_was_noted_of_another_config_
     store.write_metrics(ours.folder, {"m": Metric("higher", "%", 0.5, "another", "vision", 5)})
     run_records.add_records(ours.folder / "probes.csv", ("xfm", 0), [{"step": 7}])
     theirs.run()
-    assert theirs.metrics()["m"][:4] == ("lower", "nats", 9.0, "untrained") and not theirs.failed()
+    data = theirs.measurements
+    assert data.metrics["m"][:4] == ("lower", "nats", 9.0, "untrained") and not data.failed
     assert [record["step"] for seed in theirs.probes()["xfm"] for record in seed] == [0, 0]
 
 
@@ -309,7 +310,7 @@ def test_killed_at_any_moment_it_goes_on_and_has_each_run_once(context, tmp_path
         kills += 1
     process.join()
     runs = len(victim.VARIANTS) * len(victim.SEEDS)
-    assert process.exitcode == 0 and kills == 4 and runs > 100 and len(study.missing()) == 0 and not study.failed()
+    assert process.exitcode == 0 and kills == 4 and runs > 100 and len(study.missing()) == 0
     rows = pd.read_csv(study.table, keep_default_na=False)
     each = Counter(rows[rows["level"] == ""][["variant", "seed"]].itertuples(index=False, name=None))
     assert len(each) == runs and set(each.values()) == {1}

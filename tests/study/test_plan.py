@@ -23,6 +23,7 @@ from xfm.study.study_metrics import Measured, Metric, evaluated
 from xfm.tasks import STANDARD, TRAINABLE, answerable
 from xfm.tasks.finetuning.config import recipe
 from xfm.tasks.finetuning.finetune import train_to_end
+from xfm.train import Run
 
 LOSS = PRIMARY[0]
 SIZE = 16  # bytes of a weight: itself, and again with two moments
@@ -147,7 +148,7 @@ def test_the_metrics_are_those_of_trained_runs(measured, monkeypatch):
         own = results[results["variant"] == variant].set_index("metric")
         assert found.families == own["family"].to_dict()
         assert {row.metric: row.n for row in found.rows} == own["n"].to_dict()
-    after, before = measured.metrics(), {row.metric: row.known for row in found.rows}
+    after, before = measured.measurements.metrics, {row.metric: row.known for row in found.rows}
     of_each_run = {key for key, known in after.items() if known.baseline_name == "differs between runs"}
     assert of_each_run == {"validation/pairs/mim", "validation/images/mim"}, "a constant, for each run's own targets"
     for key, known in after.items():
@@ -159,7 +160,7 @@ def test_the_metrics_are_those_of_trained_runs(measured, monkeypatch):
 @pytest.mark.full
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch, split):
-    names, run = ["grounding", "concept"], measured.run_of("xfm", 3)
+    names, run = ["grounding", "concept"], Run.of(measured.spec.config("xfm", 3), measured.runs)
     for name, size in itertools.product(names, ("tested", "baseline_items")):
         monkeypatch.setattr(TRAINABLE[name], size, 40)
     spec = tiny("tuned", tmp_path, tasks=[f"finetune:{name}" for name in names], split=split).spec
@@ -222,7 +223,7 @@ def test_a_study_asks_every_variant_what_it_can(tmp_path):
     study.run()
     asked = {variant: {*rows["metric"]} for variant, rows in study.results().groupby("variant")}
     language, naming = "language, accuracy", "naming, accuracy"
-    assert asked["xfm"] >= {language, naming} and not study.failed()
+    assert asked["xfm"] >= {language, naming} and not study.measurements.failed
     assert language in asked["bert_like"] - asked["clip_like"] and naming in asked["clip_like"] - asked["bert_like"]
 
 

@@ -21,7 +21,7 @@ from xfm.study.study_metrics import Ask, Measured, Metric
 from xfm.study.variants import changes, labelled, readable
 from xfm.study.worker import Outcome
 from xfm.tasks import evaluate_run
-from xfm.train import loop
+from xfm.train import Run, loop
 
 LOSSES = ["texts/mlm", "pairs/itc", "pairs/itm", "pairs/imlm", "pairs/mim", "regions/itc", "regions/itm",
           "regions/imlm", "regions/bbp", "images/mim"]  # fmt: skip
@@ -33,11 +33,12 @@ def fake(rows_of):
 
 @pytest.mark.full
 def test_rows_are_the_evaluation_and_the_held_out_losses_of_runs_that_share_a_stage_1(measured):
-    frame, run = measured.results(), measured.run_of("no_stop_gradient", 3)
+    runs = [Run.of(measured.spec.config(v, 3), measured.runs) for v in ("xfm", "no_stop_gradient", "no_guidance")]
+    frame, run = measured.results(), runs[1]
     own, last = frame[frame["variant"] == "no_stop_gradient"].set_index("metric"), run.metrics()[-1]
     assert set(own["fingerprint"]) == {run.config.fingerprint}
     assert all(own.loc[f"validation/{loss}", "value"] == last[f"validation/{loss}"] for loss in LOSSES)
-    seen, known = evaluate_run(run.folder, "naming")[0], measured.metrics()
+    seen, known = evaluate_run(run.folder, "naming")[0], measured.measurements.metrics
     assert own.loc["naming, accuracy", ["value", "n", "family"]].tolist() == [seen.value, seen.n, "vision-language"]
     steps, values = measured.curves()["no_stop_gradient"][0]["loss"]
     assert values == pytest.approx([r["loss"] for r in run.metrics()], rel=1e-3) and steps[0] == 1
@@ -47,7 +48,6 @@ def test_rows_are_the_evaluation_and_the_held_out_losses_of_runs_that_share_a_st
     for loss in ("pairs/mim", "images/mim"):  # what a constant reaches is the run's own: its targets are
         assert levels.loc[f"validation/{loss}", "value"] == last[f"validation/{loss}/constant"]
     assert own["seconds"].iloc[0] == pytest.approx(sum(r["seconds"] for r in run.metrics()), abs=0.01)
-    runs = [measured.run_of(variant, 3) for variant in ("xfm", "no_stop_gradient", "no_guidance")]
     assert len({(run.folder / "init.safetensors").read_bytes() for run in runs}) == 1
     records = [[*map(plain, run.metrics())] for run in runs]
     losses = [{k: v for k, v in record[0].items() if k.count("/") == 1} for record in records]
@@ -92,10 +92,10 @@ def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path,
     assert missing[["variant", "seed"]].to_numpy().tolist() == [["xfm", 1], ["no_stop_gradient", 1]]
     assert "warm start of seed 1 failed: ValueError: no luck" in missing["why"][0]
     assert study.effects()[["n", "effect"]].to_numpy().tolist() == [[3, pytest.approx(2 / 3)]], "both failed: a tie"
-    assert Study.load(study.folder, runs=study.runs).failed().keys() == {("xfm", 1), ("no_stop_gradient", 1)}
+    assert Study.load(study.folder, runs=study.runs).measurements.failed.keys() == {("xfm", 1), ("no_stop_gradient", 1)}
     broken.clear()
     study.run()
-    assert not len(study.missing()) and not study.failed() and not (study.folder / "failed.json").exists()
+    assert not len(study.missing()) and not study.measurements.failed and not (study.folder / "failed.json").exists()
 
 
 def test_a_failure_is_kept_at_once_and_is_that_of_its_config(tmp_path, monkeypatch):
@@ -108,10 +108,10 @@ def test_a_failure_is_kept_at_once_and_is_that_of_its_config(tmp_path, monkeypat
     study = Study("failing", "smoke", ["xfm", "no_stop_gradient"], [0, 1], tasks="naming", root=tmp_path, runs=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         study.run()
-    assert study.failed() == {("no_stop_gradient", 0): "ValueError: no luck"}
+    assert study.measurements.failed == {("no_stop_gradient", 0): "ValueError: no luck"}
     path = study.folder / "spec.json"
     path.write_text(path.read_text().replace('"no_stop_gradient": {', '"no_stop_gradient": {"train.lr": 1e-5, '))
-    assert not Study.load(study.folder, study.runs).failed(), "this config has never run"
+    assert not Study.load(study.folder, study.runs).measurements.failed, "this config has never run"
 
 
 def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
@@ -188,10 +188,8 @@ def test_a_config_of_a_study_has_one_thread_unless_said_and_asks_what_its_tasks_
     assert spec(tasks=tasks).asks == (Ask("mlm", "evaluate"), Ask("lexname", "finetune"))
     with pytest.raises(ConfigError, match=r"tasks = .*: must be without finetune: where variants set seed_of"):
         spec(variants=varied, tasks=tasks)
-    one, other = (
-        spec(variants={"a": {"train.lr": 1e-3}}),
-        spec(name="t", variants={"c": {}}, changes={"train.lr": 1e-3}),
-    )
+    one = spec(variants={"a": {"train.lr": 1e-3}})
+    other = spec(name="t", variants={"c": {}}, changes={"train.lr": 1e-3})
     assert one.config("a", 5) == other.config("c", 5), "so that studies share runs"
 
 

@@ -3,9 +3,9 @@
 {"files": {"flow.py": "9f86d081884c"}, "unpinned": 0, "accepted": [{"old", "new", "changed", "runs", "reason"}],
  "found": [["xfm", 100]], "spec": {"hash", "confirmatory", "split", "tasks"}}
 
-files: hashes of the files that can change a number of a run or of its evaluation (`decides`); older pins have every
-file of the package, of which the others are no longer compared. unpinned: runs from before the pin. accepted: changes
-since, after how many runs, and why. found: runs that another study had trained already. spec: as of the first result.
+files: hashes of the files that can change a number of a run or of its evaluation. unpinned: runs from before the pin.
+accepted: changes since, after how many runs, and why. found: runs that another study had trained already. spec: as of
+the first result.
 """
 
 from __future__ import annotations
@@ -53,16 +53,12 @@ class CodePin:
     unpinned: int = 0
     accepted: list[dict[str, Any]] = field(default_factory=list)
     found: list[list[Any]] = field(default_factory=list)  # variant, seed
-    spec: dict[str, Any] = field(default_factory=dict)  # see `written`; {} in old pins
-
-
-def decides(path: str) -> bool:
-    """Whether a file, named from xfm/ on, can change a number of a run or of its evaluation."""
-    return path in _FILES or path.partition("/")[0] in _ROOMS
+    spec: dict[str, Any] = field(kw_only=True)  # see `written`
 
 
 def package_files() -> Files:
-    """The deciding files of the package on the disk: path -> twelve hex digits, whatever their line ends."""
+    """The files of the package on the disk that can change a number: path -> twelve hex digits, whatever their line
+    ends."""
     paths = [_ROOT / name for name in _FILES] + [path for room in _ROOMS for path in (_ROOT / room).rglob("*")]
     files = {}
     for path in paths:
@@ -90,7 +86,7 @@ def digest(files: Mapping[str, str]) -> str:
 
 def _require_same(pinned: Mapping[str, str], where: str) -> None:
     """CodeChanged, with the files, if the package on the disk or in this process is not the pinned one."""
-    now, pinned = package_files(), {path: content for path, content in pinned.items() if decides(path)}
+    now = package_files()
     if now != pinned:
         raise CodeChanged(
             f"{where}: the package xfm is not what the study's results are of ({digest(pinned)}, now {digest(now)}): "
@@ -126,8 +122,7 @@ def read(folder: Path) -> CodePin | None:
         for run in pin.found:
             whole = isinstance(run, list) and [*map(type, run)] == [str, int]
             require(whole, "found", run, "a variant and a seed")
-        if pin.spec:
-            require_types(pin.spec, {"hash": str, "confirmatory": bool, "split": str, "tasks": list})
+        require_types(pin.spec, {"hash": str, "confirmatory": bool, "split": str, "tasks": list})
     return pin
 
 
@@ -142,16 +137,15 @@ def begin(folder: Path, runs: int, spec: Spec) -> CodePin:
     if not runs:
         with explain_os_error(folder / "code.json"):
             (folder / "code.json").unlink(missing_ok=True)
-    pin = read(folder) or CodePin(package_files(), unpinned=runs)
+    pin = read(folder) or CodePin(package_files(), unpinned=runs, spec=written(spec))
     _require_same(pin.files, str(folder / "code.json"))
-    return pin if pin.spec else dataclasses.replace(pin, spec=written(spec))
+    return pin
 
 
 def keep(folder: Path, pin: CodePin) -> None:
     """Writes the pin unless it is there."""
-    there = read(folder)
-    if there is None or not there.spec:
-        _write(folder, dataclasses.replace(there or pin, spec=pin.spec))
+    if read(folder) is None:
+        _write(folder, pin)
 
 
 def note_found(folder: Path, variant: str, seed: int) -> None:
@@ -173,10 +167,10 @@ def accept(folder: Path, reason: str, runs: int) -> str:
     pin = read(folder)
     if pin is None:
         raise StudyError(f"{folder}: nothing to accept: no code is pinned yet. The next result pins it")
-    now, before = package_files(), {path: content for path, content in pin.files.items() if decides(path)}
-    if now == before:
+    now = package_files()
+    if now == pin.files:
         return f"the package is as pinned ({digest(now)}): nothing to accept"
-    changed = _differing(before, now)
+    changed = _differing(pin.files, now)
     entry = {"old": digest(pin.files), "new": digest(now), "changed": changed, "runs": runs, "reason": reason.strip()}
     _write(folder, dataclasses.replace(pin, files=now, accepted=[*pin.accepted, entry]))
     return f"accepted: {entry['old']} -> {entry['new']} ({_listed(changed)})"

@@ -71,13 +71,11 @@ def require_unchanged(spec: Spec, folder: Path) -> None:
     path = folder / "spec.json"
     if path.exists():
         before = read_spec(folder)
-        if before.split != spec.split:
-            raise ConfigError(f"{path}: has results on split = {before.split!r}; give the other split its own study")
         if before != spec and (before.confirmatory or spec.confirmatory):
             changed = ", ".join(f.name for f in fields(Spec) if getattr(before, f.name) != getattr(spec, f.name))
             raise ConfigError(f"{path}: has another {changed}, and results. {_FROZEN}")
     pin = code_pin.read(folder)
-    if pin is None or not pin.spec:
+    if pin is None:
         return
     before, now = pin.spec, code_pin.written(spec)
     for name in ("split", "tasks", "hash"):

@@ -29,8 +29,6 @@ FEW = "at most three, one of language, one of vision, one of vision-language: mo
 # fields that plan the analysis; at their defaults they are not written: older files and hashes stay as they are
 PLAN = ("split", "gatekeeping", "margins", "detectable", "admission", "question", "hypotheses", "would_change")
 _LISTS = ("seeds", "primary", "tasks", "explored", "hypotheses")
-_DESIGN = ("recipe", "variants", "seeds", "primary", "changes", "tasks", "confirmatory", "explored")  # by position
-_DEFAULTS: dict[str, Any] = {"recipe": "demo+stage1", "variants": PAPER, "seeds": range(10), "tasks": "all"}
 _SINGLE_THREADED = {"train.threads": 1, "train.shards": 1, "data.workers": 0}  # unless `changes` set them
 _KINDS: Any = (  # of the fields beside _LISTS
     dict.fromkeys(("name", "recipe", "split", "question", "would_change"), str)
@@ -62,10 +60,11 @@ class Spec:
     would_change: str = ""  # results that would change the conclusion
 
     @classmethod
-    def of(cls, name: str, *design: Any, **fields: Any) -> Spec:
-        """Fields in any notation that `variants` knows, over Study's defaults; `design`: the first of them by position
-        (recipe, variants, seeds, primary, changes, tasks, confirmatory, explored)."""
-        given = _DEFAULTS | dict(zip(_DESIGN[: len(design)], design, strict=True)) | fields
+    def of(
+        cls, name: str, recipe: str = "demo+stage1", variants: Any = PAPER, seeds: Any = range(10), **fields: Any
+    ) -> Spec:
+        """Fields in any notation that `variants` knows, over Study's defaults."""
+        given = {"recipe": recipe, "seeds": seeds, "tasks": "all"} | fields
         names = [f.name for f in dataclasses.fields(cls)]
         if unknown := [name for name in given if name not in names]:
             raise unknown_field(shown(unknown[0][:LONGEST])[1:-1], names)
@@ -73,7 +72,7 @@ class Spec:
         changes = given.get("changes") or {}
         require(isinstance(changes, Mapping), "changes", changes, "a mapping of dotted fields")
         changes = {name: notation.plain(value) for name, value in changes.items()}
-        return cls(name, **given | {"variants": notation.labelled(given["variants"]), "changes": changes})
+        return cls(name, **given | {"variants": notation.labelled(variants), "changes": changes})
 
     def __post_init__(self) -> None:
         for name, kind in (_KINDS | dict.fromkeys(_LISTS, tuple)).items():

@@ -34,7 +34,6 @@ Key = tuple[str, int]  # of a run: its variant and seed
 FILES = RESULTS, METRICS, FAILED, BASELINES = "results.csv", "metrics.json", "failed.json", "baselines.json"
 RUN: dict[str, type] = {"variant": str, "seed": int}
 _ABOUT = [*RUN, "fingerprint", "level", "seconds"]  # columns of results.csv before those of the metrics
-_OLD = "Older versions wrote a row a metric: move the file away and run the study again, which measures finished runs"
 
 
 @contextmanager
@@ -93,8 +92,6 @@ def results_of(folder: Path) -> dict[tuple[str, int, str], Record]:
     """Rows of results.csv by variant, seed and level, the last of each. StudyError for another content."""
     path = folder / RESULTS
     records = growing_csv.read(path)
-    if growing_csv.content(path).startswith("variant,seed,fingerprint,family,metric,"):
-        raise StudyError(f"{path}: {_OLD}")
     with explained(path, f"must have {', '.join(_ABOUT)}, and a column a metric"):
         rows = {}
         for record in records:

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 import pandas as pd
 
 from ..runs.run import Record
-from ..train import Run
 from . import code_pin, comparisons, conclusions, contrasts, growing_csv, plan, run_records, runner, store, variance
 from . import effects as paired
 from .admission import Admission, admissions
 from .measurements import Measurements
 from .preregistration import read_spec, require_fresh, require_unchanged
 from .spec import Spec
-from .store import Key
-from .study_metrics import Metric, of_ngram
+from .study_metrics import of_ngram
 from .worker import untrained_of
 
 if TYPE_CHECKING:
@@ -54,8 +52,8 @@ class Study:
     Resumes from spec.json and results.csv in `<root>/<name>/`; studies share the run folders under `runs`.
 
     Args:
-        name: A Spec, or a name and the fields of `Spec`, by name or (recipe, variants, seeds, primary, changes, tasks)
-            by position. Without them: demo+stage1; the paper's ablations; seeds 0 to 9; all tasks.
+        name: A Spec, or a name and the fields of `Spec`, by name or (recipe, variants, seeds) by position.
+            Without them: demo+stage1; the paper's ablations; seeds 0 to 9; all tasks.
 
     Raises:
         ConfigError: For a spec that cannot be run, and for a confirmatory one that reuses an exploration's seed or
@@ -125,10 +123,6 @@ class Study:
         with store.alone(self.folder):
             return code_pin.accept(self.folder, reason, len(self.measurements.finished))
 
-    def run_of(self, variant: str, seed: int) -> Run:
-        """Run of a variant and seed; its folder need not exist."""
-        return Run.of(self.spec.config(variant, seed), self.runs)
-
     @property
     def measurements(self) -> Measurements:
         """All measurements so far, read again when a file has changed. StudyError for a file of another content."""
@@ -144,16 +138,8 @@ class Study:
 
     def levels(self) -> pd.DataFrame:
         """Reference values of runs: variant, seed, metric, level ("baseline", or "step 0": of its initial weights, for
-        variants that others are compared with), value. Older studies have one baseline a metric (`metrics`)."""
+        variants that others are compared with), value."""
         return self.measurements.levels.copy()
-
-    def metrics(self) -> dict[str, Metric]:
-        """Baseline, unit and better direction of each metric (metrics.json)."""
-        return dict(self.measurements.metrics)
-
-    def failed(self) -> dict[Key, str]:
-        """(variant, seed) -> error message, for runs that failed twice and have no results since."""
-        return dict(self.measurements.failed)
 
     def probes(self) -> dict[str, list[list[Record]]]:
         """Records of the training probe (`changes={"train.probe_every": 100}`), by variant and seed."""
