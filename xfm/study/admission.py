@@ -12,6 +12,7 @@ confirms, by the lower end of a 95 % interval over the seeds:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,16 +39,16 @@ class Admission(NamedTuple):
     part: str  # "baseline", "learnt", "horizons"
     metric: str  # of "baseline"; else what was found of the arm
     variant: str  # that is asked
-    n: int  # its seeds in the studies that explored
-    mean: float
-    low: float  # 95 % t interval over the seeds, of the difference to the runs' own baselines
-    high: float
-    baseline: float  # mean over the runs
-    baseline_name: str
-    better: str
-    unit: str
-    admitted: bool
-    why: str  # it is not; "" where it is
+    n: int = 0  # its seeds in the studies that explored
+    mean: float = nan
+    low: float = nan  # 95 % t interval over the seeds, of the difference to the runs' own baselines
+    high: float = nan
+    baseline: float = nan  # mean over the runs
+    baseline_name: str = ""
+    better: str = ""
+    unit: str = ""
+    admitted: bool = False
+    why: str = ""  # it is not; "" where it is
 
 
 def admissions(spec: Spec, root: Path, own: Measurements | None = None) -> list[Admission]:
@@ -96,11 +97,11 @@ def _check(part: str, metric: str, variant: str, runs: Sequence[tuple[Measuremen
     gains = [data.against_strongest(metric, label) for data, label in runs]
     rows: Any = pd.concat([table for table, _ in gains] or [pd.DataFrame()])
     name = next((name for table, name in gains if len(table)), facts.baseline_label)
-    about, nan = (name, facts.better, facts.unit), float("nan")
+    about: Any = {"baseline_name": name, "better": facts.better, "unit": facts.unit}
     there = listed([data.spec.name for data, _ in runs])
     if (own_target(metric) and part == "baseline") or not len(rows):  # each run's own targets: no direction is better
         why = "has no baseline, or no better direction" if facts.family else f"was not measured in {there}"
-        return Admission(part, metric, variant, 0, nan, nan, nan, nan, *about, False, why)
+        return Admission(part, metric, variant, **about, why=why)
     rows = rows.drop_duplicates("seed")
     mean, level, n = float(rows["value"].mean()), float(rows["level"].mean()), len(rows)
     ends = mean_interval(rows["gain"])
@@ -114,7 +115,7 @@ def _check(part: str, metric: str, variant: str, runs: Sequence[tuple[Measuremen
         reached = f"{amount(mean, facts.unit)} ({interval(low, high, facts.unit)}, {n} seeds)"
         why = f"{variant} has {reached}, and the baseline ({name}) is {amount(level, facts.unit)}; "
         why += f"{facts.better} is better"
-    return Admission(part, metric, variant, n, mean, low, high, level, *about, not why, why)
+    return Admission(part, metric, variant, n, mean, low, high, level, **about, admitted=not why, why=why)
 
 
 def _baseline(spec: Spec, metric: str, studies: Sequence[Measurements]) -> Admission:
@@ -124,7 +125,7 @@ def _baseline(spec: Spec, metric: str, studies: Sequence[Measurements]) -> Admis
     named = listed([data.spec.name for data in studies])
     without = f"of {', '.join(spec.explored)} none has split = 'validation'" if spec.explored else "there is none"
     why = f"no run of {variant}'s config in {named}: the regime must be the one that is confirmed"
-    return _of_arm("baseline", variant, why if studies else f"no study explored it ({without})", metric)
+    return Admission("baseline", metric, variant, why=why if studies else f"no study explored it ({without})")
 
 
 def _learnt(spec: Spec, variant: str, studies: Sequence[Measurements]) -> Admission:
@@ -137,7 +138,8 @@ def _learnt(spec: Spec, variant: str, studies: Sequence[Measurements]) -> Admiss
     why = why if checks else "no run of its config has measured what it trains"
     names = ", ".join(check.metric for check in failed) or count(len(checks), "metric")
     about = names if checks else f"{', '.join(trained(spec.configs[variant]))}, not measured"
-    return _of_arm("learnt", variant, why, about, max((check.n for check in checks), default=0))
+    n = max((check.n for check in checks), default=0)
+    return Admission("learnt", about, variant, n, admitted=not why, why=why)
 
 
 def trained(config: RunConfig) -> list[str]:
@@ -158,13 +160,8 @@ def _horizons(config: RunConfig, variant: str, studies: Sequence[Measurements]) 
                 seeds |= {*runs["seed"]}
     steps = f"{listed([f'{n:,}' for n in sorted(lengths)])} steps" if lengths else "none"
     why = "" if len(lengths) >= HORIZONS else f"ends at {steps}; show the effect at {HORIZONS} numbers of steps"
-    return _of_arm("horizons", variant, why, steps, len(seeds))
+    return Admission("horizons", steps, variant, len(seeds), admitted=not why, why=why)
 
 
 def _but_for_length(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in leaves(config.to_dict()).items() if name not in _LENGTH}
-
-
-def _of_arm(part: str, variant: str, why: str, metric: str, n: int = 0) -> Admission:
-    nan = float("nan")
-    return Admission(part, metric, variant, n, nan, nan, nan, nan, "", "", "", not why, why)

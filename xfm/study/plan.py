@@ -91,25 +91,18 @@ class Plan:
         for name in ("sd", "detectable", "at most", "reference", "baseline"):
             effects[name] = [number(value, unit) for value, unit in zip(effects[name], effects["unit"], strict=True)]
         names = {"step_seconds": "s a step", "to_do": "to do", "to_train": "to train"}
-        refused = pd.DataFrame(self._refused(), columns=["not admitted by", "variant", "of", "why"])
-        tables = arms.rename(columns=names), effects.drop(columns=["against", "alpha"]), refused
+        tables = arms.rename(columns=names), effects.drop(columns=["against", "alpha"]), self._refused()
         return [table.map(printable) for table in tables if len(table)]
 
-    def _refused(self) -> list[tuple[str, str, str, str]]:
+    def _refused(self) -> pd.DataFrame:
         """Checks that are not passed; those that are for one reason in one row, with the variants' number."""
-        rows: dict[tuple[str, str], list[Admission]] = {}
-        for check in self.admission:
-            if not check.admitted:
-                rows.setdefault((check.part, check.why), []).append(check)
-        return [
-            (
-                part,
-                same[0].variant if len(arms := {check.variant for check in same}) == 1 else count(len(arms), "arm"),
-                listed([*dict.fromkeys(check.metric for check in same)]),
-                why,
-            )
-            for (part, why), same in rows.items()
-        ]
+        checks: Any = pd.DataFrame(self.admission, columns=list(Admission._fields))
+        rows = []
+        for (part, why), same in checks[checks["why"] != ""].groupby(["part", "why"], sort=False):
+            first, *others = same["variant"].unique()
+            arms = count(1 + len(others), "arm") if others else first
+            rows.append((part, arms, listed([*same["metric"].unique()]), why))
+        return pd.DataFrame(rows, columns=["not admitted by", "variant", "of", "why"])
 
     def notes(self) -> list[str]:
         """What the second table means, or why there is none."""
