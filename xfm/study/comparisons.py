@@ -18,7 +18,7 @@ from ..base.strings import printable
 from ..config import ConfigError
 from ..tasks.result import NGRAM
 from .growing_csv import StudyError
-from .measurements import Measurements, complete, lacking
+from .measurements import Measurements, lacking
 from .statistics import FEWEST, mean_interval
 from .study_metrics import FAMILIES, SIGN, own_target
 
@@ -46,7 +46,7 @@ def pareto(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFram
     require(len(chosen) in _AXES, "metrics", chosen, "two or three, as one of language, vision and vision-language")
     _require_direction(data, chosen)
     variants, none = list(data.spec.variants), {pair for pair in lacking(data.values) if pair[1] in chosen}
-    values = complete(_at_baseline(data, none), chosen, variants, data.spec.seeds)
+    values = data.complete(chosen, variants, more=_at_baseline(data, none))
     if not len(values):
         names = ", ".join(chosen)
         raise StudyError(f"{data.spec.name}: at no seed have all variants {names}. Run the missing ones first")
@@ -144,12 +144,11 @@ def on_front(means: np.ndarray) -> np.ndarray:
     return np.asarray(~beaten.any(-1))
 
 
-def _at_baseline(data: Measurements, none: Collection[tuple[str, str]]) -> pd.DataFrame:
-    """`values`, with the baseline at each of its seeds for a metric that a variant lacks."""
+def _at_baseline(data: Measurements, none: Collection[tuple[str, str]]) -> list[pd.DataFrame]:
+    """Rows of the baseline at each seed of a variant, for the metrics that it lacks."""
     seeds: Any = data.values[["variant", "seed"]].drop_duplicates()
     known = data.baselines
-    rows = [seeds[seeds["variant"] == v].assign(metric=m, value=known[m]) for v, m in sorted(none) if m in known]
-    return pd.concat([data.values, *rows], ignore_index=True)
+    return [seeds[seeds["variant"] == v].assign(metric=m, value=known[m]) for v, m in sorted(none) if m in known]
 
 
 def _require_direction(data: Measurements, metrics: Collection[str]) -> None:

@@ -6,7 +6,7 @@ A run that failed counts as the worst value of each metric: dropping it would re
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -95,7 +95,9 @@ class Measurements:
         baselines: Any = self.levels[self.levels["level"] == "baseline"]
         seen = pd.concat([frame[["metric", "value"]], baselines[["metric", "value"]]])
         groups: Any = seen[np.isfinite(seen["value"])].groupby("metric")["value"]
-        worst = {key: _worst(values, self.known(key)) for key, values in groups}
+        worst = {
+            key: {"lower": seen.max(), "higher": seen.min()}.get(self.known(key).better, np.nan) for key, seen in groups
+        }
         finite = np.isfinite(frame["value"])
         value = frame["value"].where(finite, frame["metric"].map(worst))
         return frame.assign(value=value, failed=~finite).dropna(subset="value")
@@ -111,8 +113,8 @@ class Measurements:
 
     @cached_property
     def gains(self) -> pd.DataFrame:
-        """`values` with `level`, the run's own baseline, else the metric's, and `gain`, how far the value is on its
-        better side. Metrics without baseline or better direction are left out."""
+        """`values` with `level`, the run's own baseline, else (where it failed) the metric's, and `gain`, how far the
+        value is on its better side. Metrics without baseline or better direction are left out."""
         baselines: Any = self.levels[self.levels["level"] == "baseline"].set_index(["variant", "seed", "metric"])
         rows = self.values.join(baselines["value"].rename("level"), on=["variant", "seed", "metric"])
         usual: Any = {key: known.baseline for key, known in self.metrics.items() if known.baseline is not None}
@@ -184,25 +186,17 @@ class Measurements:
         better."""
         return self.known(metric)._replace(better="") if own_target(metric) else self.known(metric)
 
-    def complete(self, metrics: Collection[str], variants: Collection[str], column: str = "value") -> np.ndarray:
-        """(seeds, variants, metrics) at the seeds, in their order, at which all variants have all metrics."""
-        return complete(self.values, metrics, variants, self.spec.seeds, column)
-
-
-def complete(
-    values: Any, metrics: Collection[str], variants: Collection[str], seeds: Collection[int], column: str = "value"
-) -> np.ndarray:
-    """`Measurements.complete` of any rows with the columns of `Measurements.values`."""
-    rows = values[values["metric"].isin([*metrics]) & values["variant"].isin([*variants])]
-    columns = pd.MultiIndex.from_product([[*variants], [*metrics]])
-    table = rows.pivot(index="seed", columns=["variant", "metric"], values=column)
-    table = table.reindex(index=[*seeds], columns=columns).dropna().astype(float)
-    return table.to_numpy().reshape(len(table), len(variants), len(metrics))
-
-
-def _worst(values: Iterable[float], known: Metric) -> float:
-    seen = [*values, *([] if known.baseline is None else [known.baseline])]
-    return {"lower": max(seen), "higher": min(seen)}.get(known.better, np.nan)
+    def complete(
+        self, metrics: Collection[str], variants: Collection[str], column: str = "value", more: Sequence[Any] = ()
+    ) -> np.ndarray:
+        """(seeds, variants, metrics) at the seeds, in their order, at which all variants have all metrics; `more`: rows
+        beside `values`."""
+        values: Any = pd.concat([self.values, *more], ignore_index=True)
+        rows = values[values["metric"].isin([*metrics]) & values["variant"].isin([*variants])]
+        columns = pd.MultiIndex.from_product([[*variants], [*metrics]])
+        table = rows.pivot(index="seed", columns=["variant", "metric"], values=column)
+        table = table.reindex(index=[*self.spec.seeds], columns=columns).dropna().astype(float)
+        return table.to_numpy().reshape(len(table), len(variants), len(metrics))
 
 
 def lacking(results: pd.DataFrame) -> set[tuple[str, str]]:
