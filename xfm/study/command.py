@@ -12,10 +12,11 @@ import pandas as pd
 from ..base.fields import require
 from ..base.html_card import clipped
 from ..base.numbers import number
-from ..base.strings import parse_json, printable, shown
+from ..base.strings import printable, shown
 from ..config import ConfigError
 from .execute import Slurm
 from .study import Study
+from .variants import parsed
 
 _EFFECTS = 6  # lines that end the command
 _AT_ONCE = 100  # jobs of a cluster, unless `workers` says fewer
@@ -72,10 +73,7 @@ def slurm_options(written: Iterable[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not (name and equals):
             raise ConfigError(f"slurm = {shown(text)}: must be key=value, as partition=gpu timeout_min=240")
-        try:
-            options[name] = parse_json(value)
-        except ValueError:
-            options[name] = value
+        options[name] = parsed(value)
     return options
 
 

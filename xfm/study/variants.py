@@ -45,7 +45,7 @@ def changes(written: VariantSpec) -> Changes:
 def _part(text: str, whole: str) -> Changes:
     field, equals, value = text.partition("=")
     if equals:
-        return _expanded(field.strip(), _parsed(value.strip()))
+        return _expanded(field.strip(), parsed(value.strip()))
     changes_by_name = named_changes() | {name: {SPECIALIST: name} for name in SPECIALISTS}
     names = (BASELINE, *changes_by_name)
     if text not in names:
@@ -57,7 +57,7 @@ def _part(text: str, whole: str) -> Changes:
     return dict(changes_by_name.get(text, {}))
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
     """A JSON value; any other text is itself."""
     try:
         return parse_json(text)
