@@ -39,23 +39,12 @@ class ReportFigure:
     drawings: Mapping[str, Figure]  # by their description for screen readers
     pictures: bool = False  # shows pictures
     note: str = ""  # what is missing, and why
-    drawn: Sequence[str] = ()  # its <svg> elements, where `drawn` has made them
-
-    @property
-    def kinds(self) -> tuple[str]:
-        """Of its files."""
-        return ("png" if self.pictures else "pdf",)
+    drawn: Sequence[str] = ()  # its <svg> elements, one a drawing, that `drawn` makes
 
     def files(self) -> dict[str, Figure]:
         """By the name of the file, without its ending."""
         many = len(self.drawings) > 1
         return {f"{self.name}-{i}" if many else self.name: f for i, f in enumerate(self.drawings.values(), 1)}
-
-    def svgs(self) -> list[str]:
-        """One <svg> element a drawing."""
-        return [*self.drawn] or [
-            f.svg(name, label) for (name, f), label in zip(self.files().items(), self.drawings, strict=True)
-        ]
 
 
 def drawn(
@@ -75,9 +64,11 @@ def drawn(
 
 
 def _draw(figure: ReportFigure, kinds: Sequence[str] | None) -> tuple[list[str], dict[str, bytes]]:
-    own = figure.kinds if kinds is None else kinds
-    files = {f"{name}.{kind}": drawing.bytes(kind) for name, drawing in figure.files().items() for kind in own}
-    return figure.svgs(), files
+    own = ("png" if figure.pictures else "pdf",) if kinds is None else kinds
+    drawings = figure.files().items()
+    files = {f"{name}.{kind}": drawing.bytes(kind) for name, drawing in drawings for kind in own}
+    svgs = [drawing.svg(name, label) for (name, drawing), label in zip(drawings, figure.drawings, strict=True)]
+    return svgs, files
 
 
 def training(records: Sequence[Record], config: RunConfig) -> list[ReportFigure]:
