@@ -33,13 +33,6 @@ class Share(NamedTuple):
     share_high: float
 
 
-class Pairing(NamedTuple):
-    """How alike two variants' runs at the same seeds are."""
-
-    correlation: float
-    worth: float  # how many unpaired seeds of each of two variants tell as much of their difference as one pair
-
-
 def standard_deviation(values: np.ndarray) -> Deviation:
     """Standard deviation of n runs, (n,); NaN ends for fewer than three."""
     n, sd = len(values), float(deviation(values)) if len(values) > 1 else np.nan
@@ -99,20 +92,21 @@ def _variances(runs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where((weights.max(1) == 1)[:, None], np.nan, variances)
 
 
-def pairing(a: np.ndarray, b: np.ndarray) -> Pairing:
-    """Of two variants' runs at the same seeds, (n,) each; NaN where one does not vary or fewer than three are there."""
+def worth_of_a_pair(a: np.ndarray, b: np.ndarray) -> float:
+    """How many unpaired seeds of each of two variants tell as much of their difference as one pair, by their runs at
+    the same seeds, (n,) each; NaN where one does not vary or fewer than three are there."""
     if len(a) < FEWEST or not deviation(a) or not deviation(b):
-        return Pairing(np.nan, np.nan)
+        return np.nan
     of_difference = np.var(a - b, ddof=1)
     both = np.var(a, ddof=1) + np.var(b, ddof=1)
-    return Pairing(float(np.corrcoef(a, b)[0, 1]), float(both / of_difference) if of_difference else np.inf)
+    return float(both / of_difference) if of_difference else np.inf
 
 
 def spread(data: Measurements, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
     """A row a variant x metric: n runs, their standard deviation sd with its 95 % interval (sd_low, sd_high); the share
     of the reference's variance (share_low, share_high), which for a variant that fixes all sources of randomness but
-    one (`vary_data`, ...) is that source's; and, at the seeds that both have, correlation with the reference, and
-    worth: how many unpaired seeds a pair is worth."""
+    one (`vary_data`, ...) is that source's; and, by the seeds that both have, worth: how many unpaired seeds a pair
+    with the reference is worth."""
     runs: Any = data.values.pivot(index="seed", columns=["metric", "variant"], values="value")
     reference, rows = data.spec.compared_with[0], []
     for metric in data.chosen(metrics):
@@ -124,7 +118,7 @@ def spread(data: Measurements, metrics: str | Iterable[str] = "all") -> pd.DataF
             row |= standard_deviation(part.to_numpy())._asdict()
             if variant != reference:
                 row |= share(part.to_numpy(), whole.to_numpy())._asdict()
-                row |= pairing(part[both].to_numpy(), whole[both].to_numpy())._asdict()
+                row["worth"] = worth_of_a_pair(part[both].to_numpy(), whole[both].to_numpy())
             rows.append(row)
     return pd.DataFrame(rows)
 
