@@ -205,17 +205,15 @@ def front(data: Measurements) -> list[str]:
         row = pareto(data).set_index("variant").loc[[reference]].iloc[0]
     except (StudyError, ConfigError):  # at no seed are all there yet; or for one of them no direction is better
         return []
+    if row.n < FEWEST:
+        return []
     better = f"Better on all of them, by intervals: {row.dominated_by}" if row.dominated_by else ""
     better = better or "No variant is better on all of them by its intervals"
-    return (
-        [
-            f"{reference} is {'on' if row.front else 'not on'} the Pareto front of the primary metrics, in "
-            f"{percent(row.probability, 0)} of studies with resampled seeds ({count(int(row.n), 'seed')}).",
-            f"{better} (uncorrected).",
-        ]
-        if row.n >= FEWEST
-        else []
-    )
+    return [
+        f"{reference} is {'on' if row.front else 'not on'} the Pareto front of the primary metrics, in "
+        f"{percent(row.probability, 0)} of studies with resampled seeds ({count(int(row.n), 'seed')}).",
+        f"{better} (uncorrected).",
+    ]
 
 
 def spread(rows: pd.DataFrame, medians: pd.DataFrame, reference: str) -> list[str]:

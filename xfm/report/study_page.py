@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -87,18 +87,12 @@ def figure(study: Study, kind: str = "effects", metrics: Metrics = "", against: 
     return StudyFigures(study, against or study.spec.reference).draw(kind, metrics)
 
 
-def markdown(study: Study, metrics: Metrics = "", against: str = "") -> str:
-    """See Study.to_markdown."""
+def text_table(study: Study, form: Literal["markdown", "latex"], metrics: Metrics = "", against: str = "") -> str:
+    """See Study.to_markdown and Study.to_latex."""
     text, bold = _cells(StudyFigures(study, against or study.spec.reference), metrics)
-    why = f"{no_pairs(study.measurements)}\n\n" if bold is None else ""
-    return why + (as_markdown(text, bold or [False] * len(text)) if len(text) else "")
-
-
-def latex(study: Study, metrics: Metrics = "", against: str = "") -> str:
-    """See Study.to_latex."""
-    text, bold = _cells(StudyFigures(study, against or study.spec.reference), metrics)
-    why = f"% {no_pairs(study.measurements)}\n" if bold is None else ""
-    return why + (as_latex(text, bold or [False] * len(text)) if len(text) else "")
+    write, note = {"markdown": (as_markdown, "{}\n\n"), "latex": (as_latex, "% {}\n")}[form]
+    why = note.format(no_pairs(study.measurements)) if bold is None else ""
+    return why + (write(text, bold or [False] * len(text)) if len(text) else "")
 
 
 def _cells(now: StudyFigures, metrics: Metrics = "all") -> tuple[pd.DataFrame, list[bool] | None]:
@@ -118,8 +112,8 @@ def save(study: Study, against: str = "") -> list[Path]:
     with explain_os_error(folder):
         folder.mkdir(exist_ok=True)
     files: dict[Path, bytes | str] = {folder / name: content for name, content in figures.items()}
-    files |= {folder / "effects.md": markdown(study, "all", against)}
-    files |= {folder / "effects.tex": latex(study, "all", against)}
+    files[folder / "effects.md"] = text_table(study, "markdown", "all", against)
+    files[folder / "effects.tex"] = text_table(study, "latex", "all", against)
     for file, content in files.items():
         write_atomically(file, content)
     return [*files, report]

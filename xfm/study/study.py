@@ -192,11 +192,11 @@ class Study:
     def to_markdown(self, metrics: paired.Metrics = "", against: str = "") -> str:
         """Markdown table of the effects, primary metrics bold; of the means where there are no pairs, of the standard
         deviations for a study of variance (Spec.of_spread)."""
-        return _pages().markdown(self, metrics, against)
+        return _pages().text_table(self, "markdown", metrics, against)
 
     def to_latex(self, metrics: paired.Metrics = "", against: str = "") -> str:
         """`to_markdown` as a LaTeX tabular (package booktabs)."""
-        return _pages().latex(self, metrics, against)
+        return _pages().text_table(self, "latex", metrics, against)
 
     def report(self, path: str | Path = "", against: str = "") -> Path:
         """Writes one self-contained page (report.html in the study's folder, unless `path` says where): question and
