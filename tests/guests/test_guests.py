@@ -25,7 +25,7 @@ import xfm_widgets as xw
 from xfm import explain, recipes
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
-from xfm.explain.targets import ITM, box_target
+from xfm.explain.targets import ITM, TARGETS
 from xfm.explain.tracing import capture_attention
 from xfm.guests.guest_inputs import GuestInputs
 from xfm.guests.handle import GuestLab
@@ -211,7 +211,7 @@ def test_what_a_word_adds(guest: Any, picture: np.ndarray) -> None:
 
 
 def test_questions_that_it_cannot_answer_and_texts_that_are_none(guest: Any, picture: np.ndarray) -> None:
-    for target in ("itm", "nonsense", ITM, box_target("x")):
+    for target in ("itm", "nonsense", ITM, TARGETS["box x"]):
         with pytest.raises(ConfigError, match=r"compares pictures with texts.*'itc'"):
             guest("small-clip").inputs(picture, TEXT, target)
     for name in ("small-clip", "small-sigmoid", "hugging face"):

@@ -29,7 +29,7 @@ from .attribution import SCORES, Attribution, Method
 from .faithfulness import BASELINES, faithfulness_report
 from .inputs import AttributionInputs
 from .method_table import METHODS, SLOW, attribute
-from .prepare_inputs import ForeignModel, said_once, scene_inputs
+from .prepare_inputs import said_once, scene_inputs
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class RankCorrelation:
 
 
 def randomise_weights(
-    make: Callable[[Any], AttributionInputs], model: XFM | ForeignModel, method: str | Method, seed: int = 0
+    make: Callable[[Any], AttributionInputs], model: Any, method: str | Method, seed: int = 0
 ) -> list[RankCorrelation]:
     """Compares the model's attribution with those after cascading randomisation of its parts, from the target down.
 
@@ -57,9 +57,9 @@ def randomise_weights(
 
     Args:
         make: the inputs of a model.
+        model: an XFM, or a `guests.guest.Guest`.
     """
-    trained: Any = model
-    weights, fresh = trained.state_dict(), randomised_copy(model, seed)
+    weights, fresh = model.state_dict(), randomised_copy(model, seed)
     random = {name: value.clone() for name, value in fresh.state_dict().items()}
     before, correlations = attribute(make(model), method, seed), []
     for part, names in model_parts(model).items():
@@ -69,21 +69,20 @@ def randomise_weights(
     return correlations
 
 
-def randomised_copy(model: XFM | ForeignModel, seed: int = 0) -> Any:
+def randomised_copy(model: Any, seed: int = 0) -> Any:
     """A copy with all weights initialised anew; a guest's are drawn with the mean and the deviation of each tensor."""
     fresh = copy.deepcopy(model)
-    if isinstance(fresh, ForeignModel):
-        fresh.redraw(_SEED + seed)
-    else:
+    if isinstance(fresh, XFM):
         initialise(fresh, _SEED + seed)
+    else:
+        fresh.redraw(_SEED + seed)
     return fresh
 
 
-def model_parts(model: XFM | ForeignModel) -> dict[str, set[str]]:
+def model_parts(model: Any) -> dict[str, set[str]]:
     """From the target downwards: part -> the names of its weights."""
-    whole: Any = model
-    names, parts = list(whole.state_dict()), {}
-    if isinstance(model, ForeignModel):
+    names, parts = list(model.state_dict()), {}
+    if not isinstance(model, XFM):
         for depth, prefixes in model.layers():
             parts[f"layer {depth}"] = {name for name in names if name.startswith(prefixes)}
         return parts | {"the rest": set(names) - set().union(*parts.values())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,21 +29,8 @@ from .token_axes import PatchAxis, token_axis, word_spans
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@runtime_checkable
-class ForeignModel(Protocol):
-    """A model that makes its own inputs and knows its own layers: a `guests.guest.Guest`."""
-
-    def inputs(
-        self, image: ImageLike, text: str, target: str | Target, objects: Mapping[str, np.ndarray] | None
-    ) -> AttributionInputs: ...
-
-    def redraw(self, seed: int) -> None: ...
-
-    def layers(self) -> list[tuple[int, tuple[str, ...]]]: ...
-
-
 def make_inputs(
-    model: XFM,
+    model: XFM | Any,
     tokenizer: Tokenizer,
     image: ImageLike,
     text: str,
@@ -53,6 +40,7 @@ def make_inputs(
     """Prepare one image and one text for an explanation of one target.
 
     Args:
+        model: an XFM, or a `guests.guest.Guest`, which makes its own inputs.
         image: any image that `xfm.base.images.prepare` accepts.
         target: "itm", "itc", "box x" (or y, width, height), "word lion" (masks that word of the text and predicts it),
             or a `Target`.
@@ -63,7 +51,7 @@ def make_inputs(
     """
     check_text(text)
     _check_target(target, text)
-    if isinstance(model, ForeignModel):
+    if not isinstance(model, XFM):
         return model.inputs(image, text, target, objects)
     prepared, pixels = prepare_image(model, image)
     word = target.removeprefix("word ") if isinstance(target, str) and target.startswith("word ") else ""

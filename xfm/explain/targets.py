@@ -70,19 +70,15 @@ class Target:
 
 ITM = Target("itm", attrgetter("itm"), "itm")  # all of these can be sent to another process
 ITC = Target("itc", attrgetter("itc"), "itc", None)
-_SIDES = ("x", "y", "width", "height")
-
-
-def box_target(side: str) -> Target:
-    """BBP: "x", "y" (of the centre), "width" or "height" of the box of the text, as shares of the image's side."""
-    return Target(f"box {side}", partial(_box, _SIDES.index(side)), "bbp")
 
 
 def _box(index: int, out: Outputs) -> Tensor:
     return out.head("bbp").boxes(out.fused)[:, index]
 
 
-TARGETS = {target.name: target for target in (ITM, ITC, *map(box_target, _SIDES))}
+# BBP: the centre and the size of the box of the text, as shares of the image's side
+BOX = [Target(f"box {side}", partial(_box, i), "bbp") for i, side in enumerate(("x", "y", "width", "height"))]
+TARGETS = {target.name: target for target in (ITM, ITC, *BOX)}
 
 
 def word_target(name: str, places: Sequence[int], tokens: Sequence[int]) -> Target:

@@ -40,7 +40,7 @@ def rollout(inputs: AttributionInputs) -> Attribution:
     if inputs.target.places is None:
         _require(maps, "language", "vision")
         means = {name: attention.weights.mean(1) for name, attention in maps.items()}
-        text, image = (_read(_encoder_rollout(maps[name]), name, means, inputs) for name in ("language", "vision"))
+        text, image = (_read(_rollout(maps[name].weights)[-1], name, means, inputs) for name in ("language", "vision"))
     else:
         text, image = (rolled[list(inputs.target.places)].mean(0) for rolled in bimodal_rollout(maps)[-1])
         image = image[1:]
@@ -55,7 +55,8 @@ def bimodal_rollout(maps: Mapping[str, AttentionMap]) -> list[Rows]:
     to 1: the second part's sum is the image's share of the piece. ConfigError where an encoder has no attention.
     """
     _require(maps)
-    text, memory = _encoder_rollout(maps["language"]), _memory(_encoder_rollout(maps["vision"]), maps)
+    text, vision = (_rollout(maps[name].weights)[-1] for name in ("language", "vision"))  # after all layers
+    memory = _memory(vision, maps)
     image = torch.zeros(len(text), memory.shape[1])
     steps = [(text, image)]
     for within, cross in zip(maps["fusion"].weights.mean(1), maps["cross"].weights.mean(1), strict=True):
@@ -111,11 +112,6 @@ def _require(maps: Mapping[str, object], *names: str) -> None:
             f"attention: this method needs that of {', '.join(missing)}, but the model has only {', '.join(maps)}; use "
             "a gradient or perturbation method, 'integrated gradients' or 'occlusion' say"
         )
-
-
-def _encoder_rollout(attention: AttentionMap) -> Tensor:
-    """(N, N): what each token of an encoder is made of after all its layers."""
-    return _rollout(attention.weights)[-1]
 
 
 def _weight_gradient(maps: Mapping[str, AttentionMap]) -> dict[str, Tensor]:
