@@ -284,7 +284,7 @@ def test_an_example_is_read_without_a_complaint(section: str, pictures: Path, mo
         else:
             specs += re.findall(r"^xfm data check (\S+)$", block, re.M)
     assert len(specs) == 1
-    records, problems = collected(specs[0])
+    records, problems, _ = collected(specs[0])
     assert records and not problems and all(record.captions or record.phrases or record.picture for record in records)
     assert all(record.picture is None or record.picture.read() for record in records)
 

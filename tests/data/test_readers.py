@@ -28,7 +28,7 @@ def test_a_format_gives_its_pictures_texts_boxes_and_splits_wherever_it_lies(nam
     spec, other = (make(folder) for folder in folders if not folder.mkdir(parents=True))
     source = FileSource(spec, 48)
     assert source.provides == provides and set(FORMATS) == set(READERS)
-    records, problems = collected(spec)
+    records, problems, _ = collected(spec)
     assert len(records) == 12 and problems == []
     assert sorted(i for part in source.splits.values() for i in part) == list(range(12))
     for i, record in enumerate(records):
@@ -49,7 +49,7 @@ def test_a_format_gives_its_pictures_texts_boxes_and_splits_wherever_it_lies(nam
     if name != "hf":
         shout(folders[0])
         spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), spec)
-        after, problems = collected(spec.removeprefix(f"{name}:"))
+        after, problems, _ = collected(spec.removeprefix(f"{name}:"))
         assert not problems and all(r.picture is None or r.picture.read() for r in after)
         assert [(r.captions, r.phrases, r.split) for r in after] == [(r.captions, r.phrases, r.split) for r in records]
 
@@ -76,7 +76,7 @@ def test_each_bad_row_is_named_with_its_line_and_not_used(tmp_path: Path) -> Non
     bad = [row + "," * max(0, 4 - row.count(",")) for row in ROWS]
     good = [f"{n},picture {i},,," for i, n in enumerate(names)]
     spec = table(folder, [*good[:5], *bad, *good[5:]], "image,caption,phrase,box,split")
-    records, problems = collected(spec)
+    records, problems, _ = collected(spec)
     assert len(records) == 12
     lines = {f"captions.csv:{7 + i}": kind for i, kind in enumerate(ROWS.values())}
     assert {problem.where: problem.kind for problem in problems} == lines
@@ -100,7 +100,7 @@ def test_a_damaged_file_gives_checked_rows_and_problems_or_one_error(intact, whi
     at = int(start * len(before))
     path.write_bytes(before[:at] + new + before[at + removed :])
     try:
-        records, problems = collected(spec)
+        records, problems, _ = collected(spec)
     except ConfigError as error:
         assert str(error).isprintable() and str(folder) in str(error)
         return
@@ -156,7 +156,7 @@ def test_a_fault_of_an_entry_is_named_and_costs_no_other(name, file, place, valu
         node = node[part]
     node[last] = value
     write_json(found, tree)
-    records, problems = collected(spec)
+    records, problems, _ = collected(spec)
     assert [str(problem)[: len(said)] for problem in problems] == ([said] if said else [])
     assert sum(bool(record.phrases or name == "karpathy") for record in records) == 11
 
@@ -193,7 +193,7 @@ def test_what_is_wrong_with_a_sample_of_a_shard_is_named(tmp_path: Path) -> None
             link = tarfile.TarInfo(name)
             link.type, link.linkname = kind, "/etc/hostname"
             tar.addfile(link)
-    records, problems = collected(spec)
+    records, problems, _ = collected(spec)
     assert len(records) == 11 and records[0].captions == ("a dog",)
     assert {*map(str, problems)} == {
         "a.tar:1: no row: 1.seg.png: a second picture of one sample; give it another name up to the first dot",
@@ -207,7 +207,7 @@ def test_a_quote_left_open_costs_its_own_row_alone_and_in_quotes_there_may_be_li
     rows = [f"{name},picture {i}" for i, name in enumerate(photographs(tmp_path))]
     rows[3], rows[4] = '3.png,"a cat, ""red"",\n\non a beach"', '4.png,"a dog'
     many = [f"{i % 9}.png,again {i}" for i in range(9_000)]  # more than `csv` takes for a cell
-    records, (problem,) = collected(table(tmp_path, rows + many))
+    records, (problem,), _ = collected(table(tmp_path, rows + many))
     assert str(problem).startswith("captions.csv:8: stray quote: ") and '"a dog' in str(problem)
     assert len(records) == 12 and sum(len(record.captions) for record in records) == 11 + 9_000
     assert records[3].captions[0] == 'a cat, "red", on a beach' and records[3].where == "captions.csv:5"
@@ -217,7 +217,7 @@ def test_a_split_of_a_saved_dataset_has_its_name_in_any_spelling_or_its_rows_are
     parts = {"train": (0, 8), "Validation": (8, 2), "test": (10, 2), "extra": (12, 4)}
     made = {name: of_pictures(tmp_path, *part) for name, part in parts.items()}
     pytest.importorskip("datasets").DatasetDict(made).save_to_disk(str(tmp_path / "saved"))
-    records, problems = collected(str(tmp_path / "saved"))
+    records, problems, _ = collected(str(tmp_path / "saved"))
     assert Counter(record.split for record in records) == {"train": 8, "validation": 2, "test": 2}
     assert [(p.where, p.kind) for p in problems] == [(f"saved/extra[{i}]", "unknown split") for i in range(4)]
 
@@ -227,7 +227,7 @@ def test_folders_of_splits_have_the_labels_inside(tmp_path: Path) -> None:
     for split, kind, count in (("train", "owl", 3), ("train", "red_fox", 3), ("val", "owl", 2), ("Test", "owl", 2)):
         photographs(tmp_path / split / kind, count)
     photographs(tmp_path / "train", 1)
-    records, problems = collected(f"folder:{tmp_path}")
+    records, problems, _ = collected(f"folder:{tmp_path}")
     found = Counter((record.split, *record.captions) for record in records)
     assert not problems and found == {
         ("train",): 1, ("train", "a photo of a owl"): 3, ("train", "a photo of a red fox"): 3,

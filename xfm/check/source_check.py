@@ -26,7 +26,7 @@ from ..config import ConfigError
 from ..data.source import Split
 from ..files.file_source import FileSource
 from ..files.framing import inside, window_of
-from ..files.readers import collected, row_count
+from ..files.readers import collected
 from ..files.readers.records import Problem, Record
 from ..files.sizing import Sized, own
 from .findings import Finding, Seen, duplicates, shared_captions
@@ -113,8 +113,8 @@ def _spread(values: Iterable[float]) -> str:
 def check(spec: str, progress: bool = True) -> Check:
     """Reads every row and decodes every picture of "path" or "format:path", in parallel. Raises ConfigError for what is
     not there or not of its format at all."""
-    records, problems = collected(spec)
-    result = Check(spec, row_count(spec))
+    records, problems, count = collected(spec)
+    result = Check(spec, count)
     result.findings += [Finding(p.where, p.kind, p.what, "refused") for p in problems]
     result.captions = sum(len(r.captions) for r in records)
     result.phrases = sum(len(r.phrases) for r in records)

@@ -18,7 +18,7 @@ from ..config import STREAMS, AugmentConfig, ConfigError
 from ..data.skipped_items import Skipping
 from ..data.source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Split
 from .framing import framed
-from .readers import collected, row_count
+from .readers import collected
 from .readers.records import Problem, Record
 from .splits import SPLITS, Splits, identities, text_identity
 
@@ -56,10 +56,10 @@ class FileSource(Skipping):
         super().__init__()
         self.name, self.spec, self.image_size = spec, spec, image_size
         self.limit, self.augment = unreadable, augment or AugmentConfig()
-        self.records, problems = collected(spec)
+        self.records, problems, count = collected(spec)
         phrases = sum(len(record.phrases) for record in self.records)
         regions = [problem for problem in problems if problem.part]
-        of_rows = "rows", [problem for problem in problems if not problem.part], row_count(spec)
+        of_rows = "rows", [problem for problem in problems if not problem.part], count
         for what, wrong, of in (of_rows, ("regions", regions, len(regions) + phrases)):
             if wrong and (not self.records or len(wrong) > unreadable * of):
                 first = dict[str, Problem]()  # of each kind

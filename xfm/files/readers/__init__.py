@@ -20,7 +20,7 @@ from .records import PICTURES, Problem, Record, load_json, matching, state
 from .tables import read_json_lines, read_table, read_texts
 from .tar_shards import files_of, read_shards
 
-__all__ = ["READERS", "collected", "read", "row_count", "signature"]
+__all__ = ["READERS", "collected", "read"]
 
 READERS: dict[str, Callable[[Path], Iterator[Record | Problem]]] = {
     "csv": read_table,
@@ -104,31 +104,21 @@ def _guess(path: Path) -> str:
 def signature(spec: str) -> str:
     """What changes where the files of a source do, as far as can be told without reading them. ConfigError for one that
     is not there."""
-    _, path = parse(spec)
     seen = []
-    for file in files_of(path):
-        for folder, _, files in os.walk(file) if file.is_dir() else [(file, (), ())]:
-            notes = [os.path.join(folder, f) for f in files if os.path.splitext(f)[1].lower() not in PICTURES]
-            seen += [_state(p) for p in (folder, *notes)]
+    try:
+        for file in files_of(parse(spec)[1]):
+            for folder, _, files in os.walk(file) if file.is_dir() else [(file, (), ())]:
+                notes = [os.path.join(folder, f) for f in files if os.path.splitext(f)[1].lower() not in PICTURES]
+                seen += [state(p) for p in (folder, *notes)]
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
     return "|".join(sorted(seen))
 
 
-def _state(path: str | Path) -> str:
-    try:
-        return state(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def collected(spec: str) -> tuple[list[Record], list[Problem]]:
-    """The rows of a source, those of one picture made one, and what is wrong with the others."""
-    records, problems, _ = _collected(spec, signature(spec))
-    return records, problems
-
-
-def row_count(spec: str) -> int:
-    """How many rows a source has, also of one picture, and those that are wrong; not the wrong parts of a row."""
-    return _collected(spec, signature(spec))[2]
+def collected(spec: str) -> tuple[list[Record], list[Problem], int]:
+    """The rows of a source, those of one picture made one; what is wrong with the others; and how many rows there are,
+    also of one picture, and those that are wrong; not the wrong parts of a row."""
+    return _collected(spec, signature(spec))
 
 
 @lru_cache(maxsize=8)
