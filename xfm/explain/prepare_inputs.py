@@ -37,10 +37,9 @@ def make_inputs(
     target: str | Target = "itm",
     objects: Mapping[str, np.ndarray] | None = None,
 ) -> AttributionInputs:
-    """Prepare one image and one text for an explanation of one target.
+    """Prepare one image and one text for an explanation of one target, by an XFM or a `guests.guest.Guest`.
 
     Args:
-        model: an XFM, or a `guests.guest.Guest`, which makes its own inputs.
         image: any image that `xfm.base.images.prepare` accepts.
         target: "itm", "itc", "box x" (or y, width, height), "word lion" (masks that word of the text and predicts it),
             or a `Target`.
