@@ -356,16 +356,15 @@ def test_attributions_show_every_method_and_word_where_they_are_with_the_truth_t
 
 def test_attention_is_a_picture_or_a_matrix_a_head(inputs):
     traced = trace(inputs.model, TOKENIZER, PHOTO.image, inputs.text, "itm")
-    for name in ("language", "vision", "fusion", "cross"):
-        (layers, heads), by_words = traced.maps[name].weights.shape[:2], name in ("language", "fusion")
+    for name in ("language", "fusion"):
         with pytest.raises(ConfigError, match=f"map = '{name}'"):
-            (plots.attention if by_words else plots.attention_matrices)(traced, name)
-        if by_words:
-            tidy(figure := plots.attention_matrices(traced, name))
-            np.testing.assert_allclose(figure.axes[1].images[0].get_array(), traced.maps[name].weights[-1, 1])
-        else:
-            words = "\n".join(tidy(plots.attention(traced, name, 2, credit=PHOTO.credit)))
-            assert words.count("head ") == layers * heads and PHOTO.credit in words
+            plots.attention(traced, name)
+    tidy(figure := plots.attention_matrices(traced))
+    np.testing.assert_allclose(figure.axes[1].images[0].get_array(), traced.maps["language"].weights[-1, 1])
+    for name in ("vision", "cross"):
+        layers, heads = traced.maps[name].weights.shape[:2]
+        words = "\n".join(tidy(plots.attention(traced, name, 2, credit=PHOTO.credit)))
+        assert words.count("head ") == layers * heads and PHOTO.credit in words
 
 
 def test_charts_draw_their_numbers(inputs):
@@ -378,7 +377,7 @@ def test_charts_draw_their_numbers(inputs):
     table = pd.DataFrame({"a": [0.5, -1.0], "b": [np.nan, 0.25]}, ["x", "y"])
     tidy(figure := plots.heatmap(table, "Map", digits=1))
     assert [t.get_text() for t in figure.axes[0].texts] == ["0.5", "–", "−1.0", "0.2"]
-    tidy(figure := plots.lines(table, "heads", "right (%)", "Lines", reference=0.5))
+    tidy(figure := plots.lines(table.reset_index(drop=True), "heads", "right (%)", "Lines", reference=0.5))
     assert [line.get_ydata()[-1] for line in figure.axes[0].lines] == [-1.0, 0.25, 0.5]
     figure = plots.images({"left": PHOTO.image, "right": PHOTO.image[:, ::-1]}, credit="Pictures: mine")
     assert (figure.axes[1].images[0].get_array() == PHOTO.image[:, ::-1]).all() and "Pictures: mine" in tidy(figure)

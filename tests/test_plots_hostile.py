@@ -87,7 +87,7 @@ def probed(text: str) -> pd.DataFrame:
 
 FIGURES: dict[str, Draw] = {
     "attention": lambda t: plots.attention(traced(t), piece=1, title=t, credit=t),
-    "attention_matrices": lambda t: plots.attention_matrices(traced(t), title=t),
+    "attention_matrices": lambda t: plots.attention_matrices(traced(t)),
     "attributions": lambda t: plots.attributions(PICTURE, [found(t), found(t)], title=t, credit=t),
     "bars": lambda t: plots.bars({t: 1.0, t + "b": -0.5}, t, t),
     "cosines": lambda t: plots.cosines(test_plots.record(0), t),
@@ -106,7 +106,7 @@ FIGURES: dict[str, Draw] = {
         "high": [0.6]}), [t], t),
     "learning_curves": lambda t: plots.learning_curves([{"run": t, "step": i, "of": 2,
         f"{t.replace('/', '|')}/{t.replace('/', '|')}": 1.0} for i in (0, 1)]),
-    "lines": lambda t: plots.lines(pd.DataFrame({t: [1.0, 2]}, [t, t + "b"]), t, t, t),
+    "lines": lambda t: plots.lines(pd.DataFrame({t: [1.0, 2]}), t, t, t),
     "masked_word_examples": lambda t: plots.masked_word_examples([Masked(PICTURE, PICTURE, t, t, ((t, 0.5),), (("lion",
         0.5),))], t, credit=t),
     "paired_seeds": lambda t: plots.paired_seeds(effects(t), seeds(t), [t + "0", t + "1"], t),

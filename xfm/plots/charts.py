@@ -41,18 +41,14 @@ def bars(values: Mapping[str, float], xlabel: str, title: str = "", reference: S
 
 @styled
 def lines(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "", reference: float | None = None) -> Figure:
-    """Draws one line per column over the index, and a grey one at a reference value such as chance. ValueError for no
-    rows."""
+    """Draws one line per column over an index of numbers, and a grey one at a reference value such as chance.
+    ValueError for no rows."""
     require(table, "rows")
     figure = new_figure(WIDTH, 3.6, title)
     axes = figure.subplots()
-    named = table.index.dtype.kind not in "biuf"  # names of the rows, not places on a scale
-    x = np.arange(len(table)) if named else table.index
-    if named:
-        axes.set_xticks(x, [clip(name, 20) for name in table.index])
     for i, (name, values) in enumerate(table.items()):
         colour, dash, _ = LINES[i % len(LINES)]
-        axes.plot(x, values, color=colour, linestyle=dash, linewidth=2, label=str(name))
+        axes.plot(table.index, values, color=colour, linestyle=dash, linewidth=2, label=str(name))
     if reference is not None:
         axes.axhline(reference, color=GREY, linewidth=1)
     axes.set(xlabel=xlabel, ylabel=ylabel)

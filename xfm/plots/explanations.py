@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 _BAR = 0.19  # inches: a word's bar
 _LIGHT_PART = 0.93  # grey of a scene's ground
-_MAPS = {"language": "words to words, language encoder", "vision": "patches to patches, vision encoder",
-         "fusion": "words to words, fusion encoder", "cross": "words to patches, fusion encoder"}  # fmt: skip
+_MAPS = {"vision": "patches to patches, vision encoder", "cross": "words to patches, fusion encoder"}
 
 
 @styled
@@ -223,15 +222,12 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
 
 
 @styled
-def attention_matrices(trace: Trace, map: str = "language", title: str = "") -> Figure:
-    """Draws one matrix per head of the last layer: how much each word piece (row) attends to each (column).
-
-    Raises:
-        ConfigError: for maps of patches.
-    """
-    one_of("map", map, [name for name, one in trace.maps.items() if one.keys == one.queries == "words"])
-    weights, pieces = trace.maps[map].weights[-1].numpy(), trace.words.pieces
-    figure = new_figure(WIDTH, 3.3, title or f"Attention, {_MAPS[map]}: rows attend to columns")
+def attention_matrices(trace: Trace) -> Figure:
+    """Draws one matrix per head of the language encoder's last layer: how much each word piece (row) attends to each
+    (column). ConfigError for a model without attention there."""
+    one_of("map", "language", trace.maps)
+    weights, pieces = trace.maps["language"].weights[-1].numpy(), trace.words.pieces
+    figure = new_figure(WIDTH, 3.3, "Attention, words to words, language encoder: rows attend to columns")
     for head, axes in enumerate(figure.subplots(1, len(weights), sharey=True, squeeze=False)[0]):
         axes.imshow(weights[head], cmap="cividis", vmin=0)
         axes.set_title(f"head {head}: most {weights[head].max():.2f}", fontsize=SIZE + 1)

@@ -1,4 +1,4 @@
-"""Heat maps: matrices, heads, gradients, and effects over a two-way grid."""
+"""Heat maps: matrices, heads and gradients."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NO_PATH = "–"
 PLAIN: dict[str, Any] = {"edgecolor": "white", "linewidth": 1.2, "facecolor": "white"}
 HATCHED: dict[str, Any] = {"hatch": "////", "edgecolor": LIGHT, "facecolor": "white", "linewidth": 0}
+FRAME: dict[str, Any] = {"fill": False, "edgecolor": ORANGE, "linewidth": 2}
 
 Cells = Mapping[tuple[int, int], "float | None"]  # by (column, row); None: there is no number
 
@@ -63,12 +64,6 @@ def draw_cells(
         axes.add_patch(Rectangle((x, y), 1, 1, **look))
         text = NO_PATH if value is None else form(value)
         axes.text(x + 0.5, y + 0.52, text, ha="center", va="center", fontsize=SIZE - 0.5, color=ink, gid=gid)
-
-
-def frame(axes: Axes, place: tuple[int, int], colour: str) -> None:
-    """A frame within the cell (column, row)."""
-    x, y = place
-    axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, fill=False, edgecolor=colour, linewidth=2))
 
 
 @styled
@@ -136,9 +131,9 @@ def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str
         axes.set_title(clip(name, 60), pad=8)
         axes.tick_params(labeltop=True, labelbottom=False)
         axes.set_box_aspect(len(rows) * 0.25 / (len(columns) * 0.58))
-        for place in changed:
-            frame(axes, place, ORANGE)
-    framed = Patch(fill=False, edgecolor=ORANGE, linewidth=2, label="path in one table only")
+        for x, y in changed:
+            axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, **FRAME))
+    framed = Patch(**FRAME, label="path in one table only")
     handles = [Patch(**HATCHED, label=f"{NO_PATH}  no path"), *[framed] * bool(changed)]
     figure.legend(handles=handles, title="gradient norm (L2)", loc="outside lower right", ncols=2, fontsize=SIZE)
     return figure
