@@ -26,7 +26,7 @@ from xfm.data.world.objects import VISIBLE
 from xfm.data.world.questions import QUESTION_KINDS, visual_question
 from xfm.data.world.scenes import Scene, World
 from xfm.data.world.statements import STATEMENT_KINDS, statement
-from xfm.plots.preview import difficulty
+from xfm.plots.scene_card import difficulty
 from xfm.tasks import EvalContext
 from xfm.tasks.world import language
 

@@ -1,28 +1,24 @@
-"""The styles: complete, by different hands; their colours, their crisp pictures, and the sheet that shows them."""
+"""The styles: complete, by different hands; their colours, their crisp pictures."""
 
 import hashlib
 import re
 from dataclasses import replace
 from io import BytesIO
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 from PIL import Image
 
 from xfm import recipes
 from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import dataset
-from xfm.data.source import SPLITS, Split
 from xfm.data.world import colours, crisp, openmoji, styles
 from xfm.data.world.colours import oklab
 from xfm.data.world.objects import VISIBLE
 from xfm.data.world.questions import visual_question
 from xfm.data.world.scenes import Shuffled, World
-from xfm.plots import preview
 
 ALL = tuple(styles.STYLES)
 
@@ -114,24 +110,3 @@ def test_oklab_is_ottossons_and_drawings_have_the_colours_that_anybody_sees() ->
     }  # fmt: skip
     place = {c.name: i for i, c in enumerate(openmoji.concepts())}
     assert {name: colours.colour(place[name]) for name in seen} == seen
-
-
-@pytest.mark.full
-@pytest.mark.parametrize(("name", "split"), [("demo+full_world+hard+rich", None), ("demo+hard+rich", SPLITS[4])])
-def test_texts_and_pictures_of_the_sheet_do_not_overlap(name: str, split: Split | None, tmp_path, monkeypatch) -> None:
-    drawn: list[Figure] = []
-    save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k))[1])
-    assert Image.open(preview.preview(recipes.get(name), tmp_path / "sheet.png", split)).mode == "RGBA"
-    figure = drawn[0]
-    figure.draw_without_rendering()
-    shown = [*figure.texts, *figure.findobj(Annotation)]
-    texts = [text.get_text() for text in shown]
-    assert styles.credit(styles.DEFAULT) in texts and len(figure.axes) == (12 if split else 25)
-    headings = [f"{s.replace('_', ' ')}: {preview.MEANING[s]}" for s in ([split] if split else SPLITS)]
-    assert [text for text in texts if text in headings] == headings
-    boxes = [each.get_window_extent() for each in (*shown, *figure.axes)]
-    assert all(figure.bbox.padded(1).contains(*corner) for box in boxes for corner in box.corners())
-    for a, b in combinations(boxes, 2):
-        overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert min(overlap) < 3, overlap  # pixels: descenders may touch the next line

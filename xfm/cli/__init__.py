@@ -1,4 +1,4 @@
-"""The command `xfm`: pretrain, finetune, study, evaluate, runs, site, data preview and check, import and export."""
+"""The command `xfm`: pretrain, finetune, study, evaluate, runs, site, data check, import and export."""
 
 from __future__ import annotations
 

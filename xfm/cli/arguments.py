@@ -12,7 +12,7 @@ import tyro
 from .. import recipes
 from ..base.fields import require
 from ..config import RunConfig
-from .file_commands import DataCheck, ExportCheckpoint, ImportCheckpoint, Preview
+from .file_commands import DataCheck, ExportCheckpoint, ImportCheckpoint
 from .pretrain_command import Pretrain
 from .results import Evaluate, Runs, Study
 from .site_command import Site
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from .finetune_command import Finetune
 
 Command: TypeAlias = (
-    "Pretrain | Finetune | Study | Evaluate | Runs | Site | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint"
+    "Pretrain | Finetune | Study | Evaluate | Runs | Site | DataCheck | ImportCheckpoint | ExportCheckpoint"
 )
 COMMANDS = {
     "study": Study,
     "evaluate": Evaluate,
     "runs": Runs,
     "site": Site,
-    "data preview": Preview,
     "data check": DataCheck,
     "import-checkpoint": ImportCheckpoint,
     "export-checkpoint": ExportCheckpoint,
@@ -40,7 +39,6 @@ USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 .
        xfm evaluate RUN_FOLDER
        xfm runs [ROOT] [--verify]
        xfm site [FOLDER] [--no-open]
-       xfm data preview [RECIPE] [--out FILE]
        xfm data check PATH... [--out FILE]
        xfm import-checkpoint FILE --tokenizer DIR --out RUN
        xfm export-checkpoint RUN --out FILE

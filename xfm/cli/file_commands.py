@@ -1,4 +1,4 @@
-"""Files of others: `xfm data preview`, `xfm data check`, `xfm import-checkpoint`, `xfm export-checkpoint`."""
+"""Files of others: `xfm data check`, `xfm import-checkpoint`, `xfm export-checkpoint`."""
 
 from __future__ import annotations
 
@@ -8,27 +8,9 @@ from pathlib import Path
 
 import tyro
 
-from .. import recipes
 from ..base.fields import ConfigError, require
 from ..base.strings import printable
-from ..config.data import Split
 from .results import lines
-
-
-@dataclass(frozen=True)
-class Preview:
-    """Draw a contact sheet of the data: pictures, captions, boxes with their phrases, of every split."""
-
-    recipe: tyro.conf.Positional[str] = "demo"
-    out: Path = Path("preview.png")
-    split: Split | None = None
-    """Only this one, and more of it."""
-    seed: int = 0
-
-    def run(self) -> None:
-        from ..plots.preview import preview
-
-        print(preview(recipes.get(self.recipe), self.out, self.split, self.seed))
 
 
 @dataclass(frozen=True)

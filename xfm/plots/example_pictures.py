@@ -20,7 +20,7 @@ from ..data.world.scenes import Scene
 from ..tasks.failure_examples import Grounded, Guess, Masked, Retrieved
 from .arrays import numbers
 from .palette import AXIS, BLUE, FIXED, GREY, ORANGE
-from .preview import scene_card
+from .scene_card import scene_card
 from .style import SIZE, Card, Figure, Line, key, require, sheet, styled
 
 RIGHT, WRONG = "✓", "✗"

@@ -1,74 +1,27 @@
-"""A contact sheet of scenes: what the model sees and reads."""
+"""A scene in a figure: what the model sees and reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from ..base.fields import require
-from ..config import RunConfig
-from ..data import dataset
-from ..data.source import SPLITS, Split
 from ..data.world import styles
 from ..data.world.objects import Object
 from ..data.world.scenes import Scene, World
 from .palette import BLUE, GREEN, ORANGE, PURPLE
-from .style import Card, Figure, Line, sheet, styled
+from .style import Card, Line
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE)  # each box has a line style and a number as well
 STYLES = ("-", "--", "-.", ":")
-KINDS = (".png", ".pdf", ".svg")
-ONE_SPLIT = (1, 1, 1, 1, 2, 3, 4, 2, 3, 4, 2, 4)  # objects of the scenes of one split, four a row ...
-ALL_SPLITS = (1, 2, 3, 4, 2)  # ... and of each of all, a row
-MEANING: dict[Split, str] = {
-    "train": "for learning",
-    "validation": "the same concepts in other scenes, for choices made while training",
-    "test": "the same concepts in other scenes, for results",
-    "unseen_combinations": "pairs of concepts that no other split shows together",
-    "unseen_concepts": "concepts that no other split shows",
-}
 
 
-def preview(config: RunConfig, path: Path | str, split: Split | None = None, seed: int | None = None) -> Path:
-    """Writes a PNG, PDF or SVG of scenes with captions, boxes and the phrases that refer to them; returns its path.
-
-    Args:
-        split: twelve scenes of this split; None: a row of every split that the world has.
-        seed: of the scenes; None: the config's.
-
-    Raises:
-        ConfigError: for another kind of file.
-        ValueError: for an unknown or an empty split, and for a dataset without the drawn world.
-        FileError: where the system refuses the file; an old one is kept then.
-    """
-    path = Path(path)
-    require(path.suffix.lower() in KINDS, "out", str(path), f"a file's name that ends in {', '.join(KINDS)}")
-    figure = _contact_sheet(dataset(config).world, split, config.seed if seed is None else seed)
-    figure.savefig(path, format=path.suffix[1:].lower(), dpi=110)
-    return path
-
-
-@styled
-def _contact_sheet(world: World, split: Split | None, seed: int) -> Figure:
-    counts, cards = ONE_SPLIT if split else ALL_SPLITS, []
-    splits: list[Split] = [split] if split else [s for s in SPLITS if world.pool(s)]
-    for name in splits:
-        least = 2 if name == "unseen_combinations" else 1
-        for i, count in enumerate(counts):
-            heading = f"{name.replace('_', ' ')}: {MEANING[name]}" if not i else ""
-            cards.append(scene_card(world.scene(name, i, max(count, least), seed), heading))
-    title = f"{world.concepts} concepts, {world.image_size} px: {difficulty(world)}"
-    return sheet(cards, 4 if split else len(ALL_SPLITS), title, world.credit)
-
-
-def scene_card(scene: Scene, heading: str = "") -> Card:
+def scene_card(scene: Scene) -> Card:
     """A scene with numbered boxes, its caption and the phrase of each object."""
     phrases = [Line(f"{i + 1} {p.text}", COLOURS[i]) for i, p in enumerate(scene.phrases)]
-    return Card(partial(show, scene=scene, heading=heading), [Line(f"“{scene.text}”"), *phrases])
+    return Card(partial(show, scene=scene), [Line(f"“{scene.text}”"), *phrases])
 
 
 def difficulty(world: World) -> str:
@@ -88,13 +41,9 @@ def difficulty(world: World) -> str:
     return ", ".join(rule for rule, share in rules.items() if share) or "calm scenes, plain captions"
 
 
-def show(axes: Axes, scene: Scene, heading: str = "") -> None:
+def show(axes: Axes, scene: Scene) -> None:
     """The picture, every pixel a square, with numbered boxes."""
     axes.imshow(scene.image, interpolation="nearest")
-    if heading:  # as high as a title, but no wider than the picture
-        axes.set_title(" ")
-        text = axes.annotate(heading, (0, 1), (0, 6), "axes fraction", "offset points", weight="bold")
-        text.set_in_layout(False)
     side = scene.image.shape[0]
     tag, tags = side * 0.075, []
     for i, o in enumerate(scene.objects):
