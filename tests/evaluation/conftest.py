@@ -1,6 +1,7 @@
 """One untrained model of the smoke recipe, its tokenizer, and questions in small number."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,7 +49,11 @@ def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PairSource]:
 
     def add(regions: list[list[Region]] | None = None, captions: Sequence[str] = CAPTIONS) -> PairSource:
         images = list(seeding.rng("pictures").integers(256, size=(20, 40, 60, 3), dtype=np.uint8))
-        source = PairSource(images, captions, 48, regions, name="twenty")
+        source = PairSource(images, captions, 48, name="twenty")
+        if regions:
+            source.provides |= {"regions", "boxes"}
+            examples = zip(source._examples, regions, strict=True)
+            source._examples = [replace(example, regions=tuple(own)) for example, own in examples]
         monkeypatch.setitem(DATASETS, "pictures", lambda config: Dataset(config, [source]))
         return source
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ..base import seeding
 from ..base.images import ImageLike, prepare
 from ..config import ConfigError
-from .source import HELD_OUT, SMALLEST_SPLIT, CaptionedImage, Example, Region, Source, Split
+from .source import HELD_OUT, SMALLEST_SPLIT, CaptionedImage, Example, Source, Split
 
 
 class PairSource(Source):
@@ -21,34 +21,25 @@ class PairSource(Source):
     split. The captions are the texts too.
     """
 
+    provides = frozenset({"pairs", "images", "texts"})
+
     def __init__(
-        self,
-        images: Sequence[ImageLike],
-        captions: Sequence[str],
-        image_size: int,
-        regions: Sequence[Iterable[Region]] | None = None,
-        name: str = "own",
-        credit: str = "",
+        self, images: Sequence[ImageLike], captions: Sequence[str], image_size: int, name: str = "own"
     ) -> None:
         """`images`: n arrays, or whatever `images.prepare` takes, of any sizes; `captions`: n texts; `image_size`: the
-        model's, pixels; `regions`: for each array its phrases with boxes; those outside the centre square are dropped.
+        model's, pixels.
 
         Raises ValueError naming the item and what is wrong with it, and for fewer than 6 different pictures.
         """
-        self.name, self.credit = name, credit
-        self.provides = frozenset({"pairs", "images", "texts", *(("regions", "boxes") if regions is not None else ())})
-        boxed = [()] * len(images) if regions is None else [tuple(r) for r in regions]
-        counts = {"images": len(images), "captions": len(captions), "regions": len(boxed)}
-        if len(set(counts.values())) > 1:
+        self.name = name
+        if len(images) != len(captions):
+            counts = {"images": len(images), "captions": len(captions)}
             raise ValueError(f"source {name!r}: {counts}: must be as many of each")
         for i, caption in enumerate(captions):
-            self._require_text(f"captions[{i}]", caption)
-            for j, region in enumerate(boxed[i]):
-                self._require_region(f"regions[{i}][{j}]", region)
-        self._examples = [
-            CaptionedImage(self._prepared(i, image, image_size), captions[i], _cropped(boxed[i], image), credit)
-            for i, image in enumerate(images)
-        ]
+            if not isinstance(caption, str) or not caption.strip():
+                raise ValueError(f"source {name!r}: captions[{i}] = {caption!r}: must be a text that is not empty")
+        pictures = [self._prepared(i, image, image_size) for i, image in enumerate(images)]
+        self._examples = list(map(CaptionedImage, pictures, captions))
         self._splits = self._split_up()
 
     def size(self, split: Split) -> int:
@@ -65,7 +56,6 @@ class PairSource(Source):
     def corpus(self) -> Iterator[str]:
         for i in self._split("train"):
             yield self._examples[i].text
-            yield from (region.text for region in self._examples[i].regions)
 
     def _split(self, split: Split) -> list[int]:
         if split not in self._splits:
@@ -95,30 +85,3 @@ class PairSource(Source):
             return prepare(image, side)
         except ConfigError as error:
             raise ValueError(f"source {self.name!r}: images[{i}]: {error}") from error
-
-    def _require_text(self, where: str, text: str) -> None:
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"source {self.name!r}: {where} = {text!r}: must be a text that is not empty")
-
-    def _require_region(self, where: str, region: Region) -> None:
-        self._require_text(f"{where}.text", region.text)
-        cx, cy, w, h = region.box if len(region.box) == 4 else (math.nan,) * 4
-        edges = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
-        if not (w > 0 and h > 0 and all(-1e-6 <= edge <= 1 + 1e-6 for edge in edges)):  # false for nan too
-            allowed = "(cx, cy, w, h) inside the picture, as shares of its sides"
-            raise ValueError(f"source {self.name!r}: {where}.box = {region.box}: must be {allowed}")
-
-
-def _cropped(regions: Sequence[Region], image: ImageLike) -> tuple[Region, ...]:
-    """The regions in the centre square of an array (H, W, ...); without those whose own centre is outside."""
-    if regions and not isinstance(image, np.ndarray):
-        raise ValueError(f"regions of {type(image).__name__}: boxes are of arrays (H, W) or (H, W, channels) alone")
-    inside = []
-    for region in regions:
-        height, width = image.shape[:2]  # type: ignore[union-attr]
-        share = np.array([min(1, height / width), min(1, width / height)])  # of the width and the height that is kept
-        centre, size = np.array(region.box).reshape(2, 2)
-        low, high = (((centre + sign * size / 2 - 0.5) / share + 0.5).clip(0, 1) for sign in (-1, 1))
-        if np.all(np.abs(centre - 0.5) <= share / 2) and np.all(low < high):
-            inside.append(Region(region.text, tuple(((low + high) / 2).tolist() + (high - low).tolist())))
-    return tuple(inside)
