@@ -1,5 +1,6 @@
 """The authors' file becomes a run folder and comes back bit for bit; what does not fit is refused."""
 
+import errno
 import re
 import shlex
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from PIL import Image
 from reference import published_file, tiny
 from reference.encoders import beit, bert
 from reference.published_file import TINY
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from train.conftest import equal
@@ -249,12 +249,12 @@ def test_tokenizers_sizes_and_places_that_do_not_fit_are_refused(file, words, ru
 
 
 def test_a_write_that_fails_leaves_no_folder(file, words, run, tmp_path, monkeypatch):
-    def full(tensors, path) -> None:
-        Path(path).write_bytes(b"half")
-        raise SafetensorError("I/O error: No space left")  # a kind of its own
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("xfm.published.import_checkpoint.save_file", full)
-    refused(file, words, tmp_path, "cannot be written .*No space left", RuntimeError)
+    with monkeypatch.context() as disk:
+        disk.setattr("xfm.base.files.os.fsync", full)
+        refused(file, words, tmp_path, "cannot be written .*No space left", RuntimeError)
     with pytest.raises(FileError, match=r"pub\.th: cannot be written \(No such file or directory"):
         export_checkpoint(run.folder, tmp_path / "nowhere" / "pub.th")
 

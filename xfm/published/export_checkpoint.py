@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,13 @@ import torch
 from torch import Tensor
 
 from ..base.fields import ConfigError, one_of, require
-from ..base.files import explain_os_error, write_atomically
+from ..base.files import write_atomically
 from ..interop import published
 from ..interop.checkpoint_file import CheckpointError
 from ..interop.clip import to_open_clip
 from ..runs.errors import RunError
 from ..runs.run import WEIGHTS, Run
 from ..runs.weights import read_weights
-from .import_checkpoint import sync
 
 
 def export_checkpoint(folder: str | Path, out: str | Path) -> None:
@@ -63,12 +61,6 @@ def _published(run: Run, weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _save(content: Mapping[str, Any], out: Path) -> None:
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
-    with explain_os_error(out):
-        try:
-            with temporary.open("wb") as file:  # torch's own opening and writing raise no OSError
-                torch.save(content, file)
-            sync(temporary)
-            os.replace(temporary, out)
-        finally:
-            temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(out, buffer.getbuffer())

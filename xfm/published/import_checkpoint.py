@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
@@ -16,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .. import recipes
 from ..base.fields import require
 from ..base.files import FileError, explain_os_error
-from ..base.strings import brief, printable
+from ..base.strings import brief
 from ..config import ConfigError, RunConfig
 from ..data import cache
 from ..data.tokenizer import read_pretrained
@@ -33,7 +29,7 @@ from ..interop.resolution import grid_of, resize_table
 from ..objectives import build
 from ..runs.folder import environment
 from ..runs.run import METRICS, WEIGHTS, Run
-from ..runs.weights import undrawn
+from ..runs.weights import packed, undrawn
 
 HEAD_WIDTH = 64  # of every RoBERTa
 
@@ -206,20 +202,8 @@ def _write(run: Run, weights: Mapping[str, Tensor], texts: Mapping[str, str]) ->
     made = replace(run, folder=run.folder.with_name(f".{run.folder.name}.{secrets.token_hex(4)}"))
     try:
         made.make()
-        with explain_os_error(run.folder):
-            try:
-                save_file({n: t.contiguous() for n, t in weights.items()}, made.folder / WEIGHTS)
-            except SafetensorError as error:  # a full disk
-                raise OSError(errno.EIO, printable(error)) from error
-            sync(made.folder / WEIGHTS)
-        made.write(texts, grown=[WEIGHTS])
+        made.write({WEIGHTS: packed(weights), **texts})
         with explain_os_error(run.folder):
             made.folder.rename(run.folder)
     finally:
         shutil.rmtree(made.folder, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Waits until the file is on the disk."""
-    with path.open("r+b") as file:  # Windows syncs only what may be written
-        os.fsync(file.fileno())
