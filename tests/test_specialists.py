@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import pytest
 import torch
 
@@ -14,9 +13,7 @@ from xfm.config import ConfigError, FlowConfig
 from xfm.data.streams import Streams
 from xfm.diagnostics.gradient_table import gradient_table
 from xfm.lab import Lab
-from xfm.model.batch import normalise
 from xfm.objectives import Pretraining, build, losses_by_stream
-from xfm.published.export_checkpoint import export_checkpoint
 from xfm.recipes.specialists import SPECIALISTS, parameters
 from xfm.tasks.world import retrieval
 from xfm.train.requirements import require_trainable
@@ -139,18 +136,3 @@ def test_a_dual_encoders_heads_can_be_ablated(dual: Lab, place: str, fill: Any) 
             module.out_proj.weight[:, module.head_dim :] = 0
             assert inputs.score() == pytest.approx(found, abs=1e-6)
             module.out_proj.weight.copy_(kept)
-
-
-def test_a_dual_encoder_is_written_as_open_clips(dual: Lab, tmp_path: Path) -> None:
-    export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")
-    open_clip.add_model_config(tmp_path / "xfm-dual.json")
-    clip: Any = open_clip.create_model("xfm-dual", pretrained=str(tmp_path / "xfm-dual.pt")).eval()
-    scene, length = dual.scene(0), DUAL.model.text.positions - 2
-    traced, ids = dual.trace(scene.image, scene.text), dual.tokenizer.encode(scene.text, length)
-    picture = normalise(torch.from_numpy(traced.image).permute(2, 0, 1)[None])
-    with torch.no_grad():
-        image, text, scale = clip(picture, torch.tensor([ids + [1] * (length - len(ids))]))
-    assert traced.scores["itc"] == pytest.approx((image * text).sum().item(), abs=1e-6)
-    assert scale.item() == pytest.approx(1 / dual.model.contrastive.temperature.item())
-    with pytest.raises(ConfigError, match=r"^out = .*not there yet"):
-        export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")

@@ -11,12 +11,12 @@ import torch
 from reference import batches, naive
 from torch import Tensor
 
+from xfm.config import ModelConfig
 from xfm.flow import Flow
-from xfm.interop.clip import to_open_clip
 from xfm.interop.published import published_name
 from xfm.model import XFM, ImageTokens, initialise
 from xfm.model.attention import FUNCTIONS, additive
-from xfm.model.batch import PAD
+from xfm.model.batch import END, PAD
 from xfm.model.blocks import DropPath
 from xfm.model.text import position_ids
 from xfm.model.vision import relative_index, sine_cosine
@@ -207,6 +207,22 @@ def test_another_seed_draws_everything_anew_and_the_same_seed_the_same(encoders)
     assert len({p.flatten()[:3].sum().item() for n, p in first.items() if n in drawn}) == len(drawn)  # no two alike
     deeper = weights(model__vision__depth=3, **encoders)
     assert same(deeper, first) >= {n for n in first if n.startswith("vision.")} - {"vision.relative_index"}
+
+
+def to_open_clip(model: ModelConfig, tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A dual encoder of open_clip's towers: its config as open_clip has it, and its weights by open_clip's names."""
+    vision, text = model.vision, model.text
+    images = {"image_size": vision.image_size, "patch_size": vision.patch_size, "width": vision.width}
+    images |= {"layers": vision.depth, "head_width": vision.width // vision.heads, "pool_type": "avg"}
+    words = {"context_length": text.positions - 2, "vocab_size": text.vocabulary, "width": text.width}
+    words |= {"heads": text.heads, "layers": text.depth, "mlp_ratio": (text.intermediate + 0.5) / text.width}
+    words |= {"pool_type": "eos", "eos_id": END}
+    config = {"embed_dim": model.embed_dim, "vision_cfg": images, "text_cfg": words}
+    names = {n: n.replace("vision.tower.", "visual.").replace("text.tower.", "") for n in tensors if ".tower." in n}
+    state = {theirs: tensors[ours] for ours, theirs in names.items()}
+    state["visual.proj"] = tensors["objectives.itc.image.weight"].T.contiguous()
+    state["text_projection"] = tensors["objectives.itc.text.weight"].T.contiguous()
+    return config, state | {"logit_scale": -tensors["objectives.itc.temperature"].log()}
 
 
 def theirs(model: XFM, folder: Path) -> Any:

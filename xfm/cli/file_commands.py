@@ -67,8 +67,7 @@ class ImportCheckpoint:
 
 @dataclass(frozen=True)
 class ExportCheckpoint:
-    """Write a finished run as a file of the published form; of an imported run, the file that it was made of; a
-    clip_like one as open_clip's weights, with their config beside them."""
+    """Write a finished run as a file of the published form; of an imported run, the file that it was made of."""
 
     run_folder: tyro.conf.Positional[Path]
     out: Path

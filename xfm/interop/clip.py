@@ -1,11 +1,10 @@
-"""open_clip's image towers as teachers of masked image modelling, and dual encoders of its towers as its own models.
-Nothing is fetched: a config may be another's."""
+"""open_clip's image towers as teachers of masked image modelling. Nothing is fetched: a config may be another's."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from torch import Tensor
 
 from ..base.fields import require
 from ..base.strings import printable, shown
-from ..config import ConfigError, ModelConfig, VisionConfig
-from ..model.batch import END, MEAN, STD
+from ..config import ConfigError, VisionConfig
+from ..model.batch import MEAN, STD
 
 _QUICK, _PICTURES = "-quickgelu", ("mean", "std", "interpolation", "resize_mode")
 FETCH = "open_clip.download_pretrained(open_clip.get_pretrained_cfg({!r}, TAG))"
@@ -106,20 +105,3 @@ def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device)
         return grid.flatten(2).transpose(1, 2)
 
     return tokens
-
-
-def to_open_clip(model: ModelConfig, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """A dual encoder of open_clip's towers: its config as open_clip has it, and its weights by open_clip's names.
-    KeyError for a model without ITC's heads."""
-    vision, text = model.vision, model.text
-    images = {"image_size": vision.image_size, "patch_size": vision.patch_size, "width": vision.width}
-    images |= {"layers": vision.depth, "head_width": vision.width // vision.heads, "pool_type": "avg"}
-    words = {"context_length": text.positions - 2, "vocab_size": text.vocabulary, "width": text.width}
-    words |= {"heads": text.heads, "layers": text.depth, "mlp_ratio": (text.intermediate + 0.5) / text.width}
-    words |= {"pool_type": "eos", "eos_id": END}
-    config = {"embed_dim": model.embed_dim, "vision_cfg": images, "text_cfg": words}
-    names = {n: n.replace("vision.tower.", "visual.").replace("text.tower.", "") for n in tensors if ".tower." in n}
-    state = {theirs: tensors[ours] for ours, theirs in names.items()}
-    state["visual.proj"] = tensors["objectives.itc.image.weight"].T.contiguous()
-    state["text_projection"] = tensors["objectives.itc.text.weight"].T.contiguous()
-    return config, state | {"logit_scale": -tensors["objectives.itc.temperature"].log()}
