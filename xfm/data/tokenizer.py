@@ -14,6 +14,8 @@ from typing import Any
 import tokenizers
 import torch
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+from tokenizers.implementations.byte_level_bpe import ByteLevelBPETokenizer
 from torch import Tensor
 
 from ..base.strings import brief, parse_json, shown
@@ -186,38 +188,29 @@ def _tree(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
     if files == FILES[0]:
         tree = parse_json((folder / files[0]).read_text("utf-8"))
     else:
-        build = _bpe if files == FILES[1] else _wordpiece
-        tree = parse_json(build(folder, *(folder / name for name in files)).to_str())
+        tree = parse_json(_of_vocabulary(folder, files))
     return tree | {"truncation": None, "padding": None, "post_processor": None}
 
 
-def _bpe(folder: Path, vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
-    """RoBERTa's byte-level BPE: as it is, not lower-cased, no space before the first word."""
-    backend = tokenizers.Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([*SPECIAL.values(), AddedToken(MASK, lstrip=True, normalized=False)])
-    return backend
-
-
-def _wordpiece(folder: Path, vocabulary: Path) -> tokenizers.Tokenizer:
-    """BERT's; lower-cased unless tokenizer_config.json says otherwise."""
+def _of_vocabulary(folder: Path, files: tuple[str, ...]) -> str:
+    """RoBERTa's byte-level BPE, no space before the first word; or BERT's word pieces, lower-cased unless
+    tokenizer_config.json says otherwise."""
+    paths = [str(folder / name) for name in files]
+    if files == FILES[1]:
+        backend = ByteLevelBPETokenizer.from_file(*paths)
+        backend.add_special_tokens([*SPECIAL.values(), AddedToken(MASK, lstrip=True, normalized=False)])
+        return backend.to_str()
     settings = folder / "tokenizer_config.json"
     options = parse_json(settings.read_text("utf-8")) if settings.is_file() else {}
-    backend = tokenizers.Tokenizer(models.WordPiece.from_file(str(vocabulary), unk_token=BERTS[UNKNOWN]))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=options.get("do_lower_case", True))
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
+    backend = BertWordPieceTokenizer.from_file(*paths, lowercase=options.get("do_lower_case", True))
     backend.add_special_tokens([*BERTS.values(), BERTS_MASK])
-    return backend
+    return backend.to_str()
 
 
 def _renumbered(tree: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
     """The tree with the special tokens named and numbered as here, and the order. KeyError for one that lacks."""
     model, added = tree["model"], tree.get("added_tokens") or []
-    listed = isinstance(model["vocab"], list)  # a unigram model's: [token, score], numbered by place
-    ids = {pair[0]: i for i, pair in enumerate(model["vocab"])} if listed else dict(model["vocab"])
-    ids |= {token["content"]: token["id"] for token in added}
+    ids = dict(model["vocab"]) | {token["content"]: token["id"] for token in added}
     if sorted(ids.values()) != list(range(len(ids))):
         raise ValueError(f"the ids of its {len(ids)} tokens are not 0 to {len(ids) - 1}")
     berts = BERTS[START] in ids
@@ -232,14 +225,10 @@ def _renumbered(tree: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
     renamed = {theirs[i]: SPECIAL[i] for i in theirs} | {mask: MASK}
     new = {renamed.get(token, token): i for i, token in enumerate(ordered)}
     order = [ids[token] for token in ordered]
-    if listed:
-        if order != list(range(len(order))):
-            raise ValueError("a unigram model whose ids are not RoBERTa's")
-    else:
-        vocabulary = {renamed.get(token, token) for token in model["vocab"]}
-        model["vocab"] = {token: i for token, i in new.items() if token in vocabulary}
-        if model.get("unk_token"):
-            model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
+    vocabulary = {renamed.get(token, token) for token in model["vocab"]}
+    model["vocab"] = {token: i for token, i in new.items() if token in vocabulary}
+    if model.get("unk_token"):
+        model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
     for token in added:
         token["content"] = renamed.get(token["content"], token["content"])
         token["id"] = new[token["content"]]
