@@ -180,16 +180,6 @@ def test_a_recipe_draws_what_its_committed_results_are_of(name: str) -> None:
     assert digest.hexdigest() == DRAWN[name]
 
 
-def test_of_shuffled_texts_only_the_pictures_of_training_are_others() -> None:
-    config = recipes.smoke()
-    plain, shuffled = (dataset(config.replace({"data.dataset": name})).world for name in ("openmoji", "shuffled"))
-    assert plain.fingerprint == shuffled.fingerprint  # they share a tokenizer
-    for i, concepts, split in product(range(8), ((), (5,)), ("train", "test")):
-        a, b, again = (world.scene(split, i, concepts=concepts) for world in (plain, shuffled, shuffled))
-        assert (a.caption, a.phrases, a.objects) == (b.caption, b.phrases, b.objects)
-        assert np.array_equal(a.image, b.image) == (split == "test") and np.array_equal(b.image, again.image)
-
-
 def test_a_replaced_object_is_all_that_changes() -> None:
     scene = next(s for s in (WORLD.scene("test", i, 2) for i in range(50)) if len({o.name for o in s.objects}) == 2)
     name, kept = (o.name for o in scene.objects)

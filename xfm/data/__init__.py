@@ -19,7 +19,7 @@ from .tokenizer import Tokenizer, for_sources
 from .wordnet import Sentence, WordNet
 from .world import styles
 from .world.crisp import RememberingWorld
-from .world.scenes import Shuffled, World
+from .world.scenes import World
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
 
@@ -141,17 +141,16 @@ class Dataset:
         raise ValueError(f"{self.name}: provides no {capability}: {CAPABILITIES[capability]}")
 
 
-def _openmoji_wordnet(config: RunConfig, world: type[World] = RememberingWorld) -> Dataset:
+def _openmoji_wordnet(config: RunConfig) -> Dataset:
     """Drawn scenes and WordNet sentences."""
     data, size = config.data, config.model.vision.image_size
     curriculum = data.single_until, data.full_from
-    scenes = world(data.concepts, size, data.scenes, data.captions, *curriculum, styles.named(data.styles))
+    scenes = RememberingWorld(data.concepts, size, data.scenes, data.captions, *curriculum, styles.named(data.styles))
     return Dataset(config, (scenes, WordNet(scenes)))
 
 
 DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {
     "openmoji": _openmoji_wordnet,
-    "shuffled": lambda config: _openmoji_wordnet(config, Shuffled),
 }
 
 

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -219,22 +218,6 @@ class World(ConceptPools):
             under *= 1 - pixels[..., 3:] / 255
             under += pixels[..., :3]
         return (canvas + 0.5).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class Shuffled(World):
-    """The drawn world with training texts that do not fit their pictures (Adebayo et al., 2018, data randomisation): a
-    model learns pictures and texts here, and nothing of how they correspond. Other splits are not shuffled."""
-
-    name = "shuffled"
-
-    def scene(self, split: Split, index: int, objects: Any = None, seed: int = 0, **constraints: Any) -> Scene:  # type: ignore[override]
-        """Texts, and the boxes that they refer to, of one scene, with the picture of another of as many objects."""
-        scene = super().scene(split, index, objects, seed, **constraints)
-        if split != "train":
-            return scene
-        other = super().scene(split, index, len(scene.objects), seeding.seed("shuffled", seed))
-        return replace(scene, image=other.image, credit=other.credit)
 
 
 def _content(objects: list[Object] | tuple[Object, ...]) -> tuple[tuple[int, ...], ...]:
