@@ -22,7 +22,7 @@ from xfm.data.world import colours, openmoji
 from xfm.data.world.grammar import EXTREMES, Caption, Relation, Thing, compose, is_true, plural
 from xfm.data.world.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
 from xfm.data.world.objects import Object
-from xfm.data.world.parsing import parse, without_opening
+from xfm.data.world.parsing import readings, without_opening
 from xfm.data.world.questions import QUESTION_KINDS, visual_question
 from xfm.data.world.scenes import Scene, World
 from xfm.data.world.statements import STATEMENT_KINDS, statement
@@ -145,20 +145,20 @@ PLACES = [((Thing("cat"), Thing("dog", count=2)), (Relation(0, word, 0),)) for w
 def test_every_caption_and_phrase_is_read_back(index: int, rich: bool) -> None:
     scene = (RICH if rich else WORLD).scene("train", index)
     for said in (scene.caption, *scene.phrases):
-        found = parse(said.text)
+        found = next(readings(said.text))
         assert found.whole and claims(found.claims) == claims(said), said.text
 
 
 def test_every_name_is_known_and_what_the_grammar_does_not_know_is_passed_over_and_so_is_an_opening() -> None:
     for said in (compose(*claimed) for claimed in (*NAMES, *PLACES)):
-        found = parse(said.text)
+        found = next(readings(said.text))
         assert found.whole and claims(found.claims) == claims(said), said.text
     for text, names in (("of of the and", ""), ("a cat above", "cat"), ("a cat above a zzz, with a dog", "cat dog")):
-        found = parse(text)
+        found = next(readings(text))
         assert not found.whole and " ".join(thing.name for thing in found.claims.things) == names
     for start in ("a picture of ", "there are ", "we see ", ""):
         assert without_opening(f"{start}two cats") == "two cats"
-    assert len(parse(" and ".join(["two houses"] * 60)).claims.things) == 60, "at once"
+    assert len(next(readings(" and ".join(["two houses"] * 60))).claims.things) == 60, "at once"
 
 
 WORLDS = WORLD, World(853 - 40, 48, LEVEL.scenes, replace(LEVEL.captions, colours=0.7, negation=0.7))

@@ -15,7 +15,7 @@ from xfm.data.batch_loader import loader, packed, unpacked
 from xfm.data.streams import Streams, region_patches
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.grammar import is_true
-from xfm.data.world.parsing import parse
+from xfm.data.world.parsing import readings
 from xfm.data.world.scenes import Scene
 from xfm.model.batch import PAD, Batch, Pairs, TokenBatch, tree_map
 
@@ -166,7 +166,7 @@ def test_relation_negatives_are_false_and_leave_the_rest_of_the_batch_as_it_is(c
         said, other = tokenizer.decode(ids.tolist()), tokenizer.decode(false.tolist())
         assert (other != said) == bool(scene.caption.relations)
         if other != said:
-            claims = parse(other)
+            claims = next(readings(other))
             assert claims.whole and not is_true(claims.claims, scene.objects) and is_true(scene.caption, scene.objects)
     changed = [int((each[2]["pairs"].false_ids != pairs.tokens.ids).any(1).sum()) for each in (some, streams)]
     assert 0 < changed[0] < changed[1]

@@ -12,7 +12,7 @@ import torch
 from xfm.base import seeding
 from xfm.data import wordnet
 from xfm.data.world.grammar import plural
-from xfm.data.world.parsing import parse
+from xfm.data.world.parsing import readings
 from xfm.objectives import build
 from xfm.tasks import EvalContext, language_finetuning
 from xfm.tasks.baselines import linear_probe
@@ -177,7 +177,7 @@ def test_each_wrong_sentence_is_wrong_in_what_its_phenomenon_names(context: Eval
             before, after = right.split(), wrong.split()
             assert right != wrong
             if source == "captions":
-                assert parse(right).whole and not parse(wrong).whole
+                assert next(readings(right)).whole and not next(readings(wrong)).whole
                 assert minimal_pairs.UNCOUNTED.isdisjoint(before)
             if phenomenon in ("order", "relation"):
                 assert sorted(before) == sorted(after)

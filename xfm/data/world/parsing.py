@@ -44,15 +44,9 @@ class Parsed(NamedTuple):
     whole: bool  # every word of the text is part of it
 
 
-def parse(text: str) -> Parsed:
-    """The things, relations and the absent thing that a text mentions, of all of OpenMoji's names; what the grammar
-    does not know is passed over. The likeliest of its `readings`."""
-    return next(readings(text))
-
-
 def readings(text: str, likely: Iterable[str] = ()) -> Iterator[Parsed]:
-    """All that a text may mean, the likeliest first: "black bird", "small airplane" and "houses" are names, too. Names
-    that are `likely` come before others."""
+    """All that a text may mean, the likeliest first: its things, relations and the absent thing. What the grammar does
+    not know is passed over. "Black bird", "small airplane" and "houses" are names, too; `likely` names come first."""
     mentions, relations, absent = list[list[tuple[Thing, bool]]](), list[Relation](), None
     likely = frozenset(likely)
     position, whole, word = len(text) - len(without_opening(text)), True, None
