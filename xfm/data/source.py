@@ -79,33 +79,32 @@ class Example(Protocol):
     def credit(self) -> str: ...  # what a figure of the picture must say
 
 
-def described(example: Example) -> str:
-    """One line: the kind of example, its caption, its picture's side and its regions."""
-    kind, side = type(example).__name__, example.image.shape[0]
-    return f"{kind}({clipped(example.text)!r}, {side} px, {count(len(example.regions), 'region')})"
+class Shown:
+    """An Example that shows itself: a line in a terminal, a card in a notebook."""
 
+    image: np.ndarray
+    text: str
+    regions: tuple[Region, ...]
+    credit: str
 
-def shown_example(example: Example) -> str:
-    """HTML: the picture with its credit, the caption, the phrases with their boxes."""
-    boxes = [(r.text, ", ".join(f"{x:.2f}" for x in r.box)) for r in example.regions]
-    tables = [table(("phrase", "box: centre x, y, width, height"), boxes)] if boxes else []
-    return card(example.text or "no caption", picture(example.image, example.credit), *tables)
+    def __repr__(self) -> str:
+        kind, side = type(self).__name__, self.image.shape[0]
+        return f"{kind}({clipped(self.text)!r}, {side} px, {count(len(self.regions), 'region')})"
+
+    def _repr_html_(self) -> str:
+        boxes = [(r.text, ", ".join(f"{x:.2f}" for x in r.box)) for r in self.regions]
+        tables = [table(("phrase", "box: centre x, y, width, height"), boxes)] if boxes else []
+        return card(self.text or "no caption", picture(self.image, self.credit), *tables)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CaptionedImage:
+class CaptionedImage(Shown):
     """The plain Example."""
 
     image: np.ndarray
     text: str = ""
     regions: tuple[Region, ...] = ()
     credit: str = ""
-
-    def __repr__(self) -> str:
-        return described(self)
-
-    def _repr_html_(self) -> str:
-        return shown_example(self)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from ...base import seeding
 from ...base.fields import one_of, require
 from ...config import CaptionConfig
-from ..source import ItemKey, Region, Split, described, shown_example
+from ..source import ItemKey, Region, Shown, Split
 from . import captions, colours, concept_pools, grammar, objects, openmoji, styles
 from .captions import PLAIN, CaptionStyle, make_caption, referring_expression
 from .concept_pools import MOST, ConceptPools
@@ -33,7 +33,7 @@ CORPUS_NAMES = 40_000  # ... and repetitions of the concepts' names, shared even
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Scene:
+class Scene(Shown):
     """An Example with all ground truth."""
 
     image: np.ndarray  # (side, side, 3) uint8 RGB
@@ -54,12 +54,6 @@ class Scene:
     def content(self) -> tuple[tuple[int, ...], ...]:
         """Equal for scenes that count as the same one."""
         return _content(self.objects)
-
-    def __repr__(self) -> str:
-        return described(self)
-
-    def _repr_html_(self) -> str:
-        return shown_example(self)
 
 
 @dataclass(frozen=True)
