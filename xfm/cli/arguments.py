@@ -12,10 +12,9 @@ import tyro
 from .. import recipes
 from ..base.fields import require
 from ..config import RunConfig
-from .file_commands import DataCheck, ExportCheckpoint, ImportCheckpoint
+from .file_commands import DataCheck, ExportCheckpoint, ImportCheckpoint, Site
 from .pretrain_command import Pretrain
 from .results import Evaluate, Runs, Study
-from .site_command import Site
 
 if TYPE_CHECKING:
     from .finetune_command import Finetune
