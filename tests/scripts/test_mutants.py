@@ -1,7 +1,5 @@
-"""Scripts: every fault of mutants.txt can be made; the data card counts what the code counts; times are added up."""
+"""Scripts: every fault of mutants.txt can be made; the data card counts what the code counts."""
 
-import re
-import runpy
 from pathlib import Path
 
 import data_card as card
@@ -54,16 +52,3 @@ def test_the_committed_page_counts_what_the_code_counts_in_recipes_and_styles() 
         for label, value in counts.items():
             assert found[label][column] == value, f"make docs/data-card.md again, as it says: {label}"
     assert found["sentences in two splits"] == found["contents in two splits"] == ["0", "0"]
-
-
-TIMES = runpy.run_path(str(ROOT / "scripts" / "time_tests.py"))
-
-
-def test_steps_are_those_of_test_all_and_every_test_has_a_group() -> None:
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    needed = re.findall(r"^(?:test|test-all|static): ?(.+)$", makefile, re.M)
-    called = {*" ".join(needed).split()} | {*re.findall(r"\$\(MAKE\) \S+ (\w+)", makefile)}
-    steps = {name for names in TIMES["STEPS"].values() for name in names}
-    assert steps == called - {"test", "static", "$(VENV)/dev.stamp"}
-    tests = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
-    assert {TIMES["group"](f"{test}::test_it") for test in [*tests, "notebooks/01_tour.ipynb"]} == {*TIMES["GROUPS"]}
