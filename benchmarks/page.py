@@ -3,9 +3,9 @@
     python benchmarks/page.py
 
 Everything runs on one core, once as it is and once beside three busy processes. "questions": what a view asks the
-shipped checkpoint, with plain JavaScript and with the kernels in turns: in Node the time that the core worked for it, in
-Chromium what a clock says, which neighbours on the core lengthen. "opening": files of `to_html(model=True)` in a browser
-that has started and come to rest, from navigation to first paint and until the model answers.
+shipped checkpoint, with plain JavaScript and with the kernels in turns: in Node the time that the core worked for it,
+in Chromium what a clock says, which neighbours on the core lengthen. "opening": files of `to_html(model=True)` in a
+browser that has started and come to rest, from navigation to first paint and until the model answers.
 "precision": the largest and the median change of ITM's log-odds on true and false pairs of the world when matrices are
 rounded.
 """
