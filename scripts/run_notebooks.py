@@ -3,7 +3,6 @@
     python scripts/run_notebooks.py                 # all, at demo scale
     python scripts/run_notebooks.py 04 07           # some, by the beginning of their names
     XFM_SCALE=smoke python scripts/run_notebooks.py --to /tmp/executed 06
-    python scripts/run_notebooks.py --pictures 04   # makes its pictures small again, and runs nothing
 
 A notebook is saved without widget state: each view is followed by its static figure, which is what GitHub shows.
 Pictures become palette PNGs. An error stops the script and leaves that notebook as it was.
@@ -24,7 +23,6 @@ import nbformat
 import numpy as np
 from nbclient import NotebookClient
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from scipy.spatial import KDTree
 
 from xfm.base.files import write_atomically
@@ -32,16 +30,12 @@ from xfm.base.files import write_atomically
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 TIMEOUT = 3600  # seconds a cell
 KEPT = ("kernelspec", "language_info")  # of a notebook's metadata
-MADE = {"Software": "run_notebooks"}  # in a picture that is small already
 ERROR = 19  # of 255, of a palette, in all but a thousandth of the pixels
 
 
 def small(picture: bytes) -> bytes:
     """The smallest PNG of the same size that looks the same: with a palette, but for photographs."""
-    image = Image.open(BytesIO(picture))
-    if MADE.items() <= image.info.items():
-        return picture
-    image = image.convert("RGB")
+    image = Image.open(BytesIO(picture)).convert("RGB")
     pixels = np.asarray(image)
     colours, places = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
     # charts have 256 colours, most of them of their letters' edges; else half are the frequent, half the rare ones
@@ -59,14 +53,7 @@ def small(picture: bytes) -> bytes:
             break
     else:
         image = Image.fromarray(np.rint(np.rint(pixels / 255 * 63) / 63 * 255).astype(np.uint8))  # six bits a channel
-    return saved(image)
-
-
-def saved(image: Image.Image) -> bytes:
-    buffer, info = BytesIO(), PngInfo()
-    for key, value in MADE.items():
-        info.add_text(key, value)
-    image.save(buffer, "png", optimize=True, pnginfo=info)
+    image.save(buffer := BytesIO(), "png", optimize=True)
     return buffer.getvalue()
 
 
@@ -120,7 +107,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="beginnings of notebooks' names; none: all")
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder that they are saved in")
-    parser.add_argument("--pictures", action="store_true", help="run nothing: only make pictures small")
     args = parser.parse_args()
     os.environ.setdefault("XFM_SCALE", "demo")
     paths = sorted(FOLDER.glob("*.ipynb"))
@@ -130,13 +116,10 @@ def main() -> None:
     for path in paths:
         if args.names and not path.name.startswith(tuple(args.names)):
             continue
-        if args.pictures:
-            save(nbformat.read(path, as_version=4), args.to / path.name)
-        else:
-            start = time.perf_counter()
-            print(f"{path.name} at scale {os.environ['XFM_SCALE']} ...", end=" ", flush=True)
-            execute(path, args.to)
-            print(f"{time.perf_counter() - start:.0f} s")
+        start = time.perf_counter()
+        print(f"{path.name} at scale {os.environ['XFM_SCALE']} ...", end=" ", flush=True)
+        execute(path, args.to)
+        print(f"{time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":
