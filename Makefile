@@ -27,7 +27,7 @@ help:
 	@echo '             also one by one: make lint | js | unit | notebooks | browser'
 	@echo 'make test-all  make test, and then what it leaves out: make full (tests marked so) | lessons (notebooks)'
 	@echo 'make attack  kills, races, damaged files, hostile texts, for a minute (XFM_ATTACK=long: an hour)'
-	@echo 'make gallery draw all views in Chromium into docs/'
+	@echo 'make gallery draw all views in Chromium into docs/gallery.jpg'
 	@echo 'make site    build the site, for any static host or from disk: build/site/index.html'
 	@echo 'make bench   run the benchmarks that the README quotes'
 	@echo 'make gpu     check and time training on a CUDA GPU; where there is none it says so, and does nothing'
