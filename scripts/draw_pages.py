@@ -1,6 +1,6 @@
 """Draws the figures of README and docs/: gradients.png, grounding.png and styles.png.
 
-    python scripts/draw_pages.py [--to docs]
+    python scripts/draw_pages.py
 
 The first two are of `xfm.load("demo")` (recipe `pretrained`, seed 0), with the first pictures of the test split; the
 last shows some concepts in every style, side by side.
@@ -8,7 +8,6 @@ last shows some concepts in every style, side by side.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -56,10 +55,7 @@ def sheet() -> Figure:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--to", type=Path, default=DOCS)
-    folder = parser.parse_args().to
     for name, figure in figures().items():
-        write_atomically(folder / f"{name}.png", figure.bytes())
-        print(folder / f"{name}.png")
-    sheet().savefig(folder / "styles.png", dpi=90)
+        write_atomically(DOCS / f"{name}.png", figure.bytes())
+        print(DOCS / f"{name}.png")
+    sheet().savefig(DOCS / "styles.png", dpi=90)

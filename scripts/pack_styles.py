@@ -9,7 +9,6 @@ points; a family that lacks one is refused. index.json says which versions are p
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import lzma
@@ -17,6 +16,8 @@ import sys
 from pathlib import Path
 from tarfile import TarFile
 from typing import Any
+
+import tyro
 
 from xfm.data.world import openmoji
 from xfm.data.world.styles import FOLDER
@@ -59,7 +60,7 @@ def _plain(code: str) -> str:
     return "-".join(part for part in code.lower().split("-") if part != "fe0f")
 
 
-def main(folder: Path) -> None:
+def main(folder: tyro.conf.Positional[Path]) -> None:
     index, total = json.loads((FOLDER / "index.json").read_text("utf-8")), 0
     for name, about in index.items():
         package = folder / f"{about['package'].strip('@').replace('/', '-')}-{about['version']}.tgz"
@@ -76,6 +77,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    main(parser.parse_args().folder)
+    tyro.cli(main, description=__doc__)

@@ -1,13 +1,12 @@
 """Trains the checkpoint that comes with the package, evaluates it, and puts it under xfm/pretrained/.
 
-    python studies/make_checkpoint.py [--root runs] [--recipe pretrained] [--name demo]
+    python studies/make_checkpoint.py
 
 Five hours of one core beside other work; a finished run is only evaluated and copied, an unfinished one goes on.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -66,13 +65,8 @@ def publish(run: Run, folder: Path, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path("runs"))
-    parser.add_argument("--recipe", default="pretrained")
-    parser.add_argument("--name", default="demo")
-    asked = parser.parse_args()
-    config = recipes.get(asked.recipe)
-    for record in pretrain(config, asked.root):
+    config, root = recipes.get("pretrained"), Path("runs")
+    for record in pretrain(config, root):
         if record["step"] % 100 == 0:
             print(f"step {record['step']} of {record['of']}: loss {record['loss']:.3f}", flush=True)
-    publish(Run.of(config, asked.root), CHECKPOINTS / asked.name, asked.root)
+    publish(Run.of(config, root), CHECKPOINTS / "demo", root)

@@ -10,13 +10,13 @@ only the results are kept, in heads.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import tyro
 
 from xfm.base.fields import to_tree
 from xfm.base.files import write_atomically
@@ -31,7 +31,8 @@ from xfm.tasks.finetuning.task_run import ANSWERS, BESIDE, CONFIG, RESULTS, Task
 from xfm.tasks.result import to_json
 
 CHECKPOINT = CHECKPOINTS / "demo"
-HEADS = {
+Head = Literal["vqa", "nlvr2", "captioning"]
+HEADS: dict[Head, dict[str, Any]] = {
     "vqa": {"steps": 1000, "frozen": "model"},
     "nlvr2": {"steps": 1500, "frozen": "encoders"},
     "captioning": {"steps": 1000, "frozen": "model"},
@@ -69,16 +70,15 @@ def publish(run: TaskRun, folder: Path) -> None:
     print(format_lines(results), f"\n{folder}: {size:,} bytes", flush=True)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path("runs"))
-    parser.add_argument("--only", choices=HEADS, default="")
-    parser.add_argument("--controls", action="store_true")
-    asked = parser.parse_args()
+def main(root: Path = Path("runs"), only: Head | None = None, controls: bool = False) -> None:
     torch.set_num_threads(1)
-    for task in [asked.only] if asked.only else HEADS:
+    for task in [only] if only else HEADS:
         config = recipe(task, CHECKPOINT, **HEADS[task])
-        if asked.controls:
-            keep_controls(config, asked.root)
-            continue
-        publish(train_to_end(config, asked.root, progress=True), CHECKPOINT / "tasks" / task)
+        if controls:
+            keep_controls(config, root)
+        else:
+            publish(train_to_end(config, root, progress=True), CHECKPOINT / "tasks" / task)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

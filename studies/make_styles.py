@@ -1,6 +1,6 @@
 """Does a concept outlast the hand that drew it? studies/styles.json: the demo on OpenMoji alone, and on three families.
 
-    python studies/make_styles.py [--seeds 0 1] [--root runs] [--out studies/styles.json]
+    python studies/make_styles.py [--seeds 0 1] [--root runs]
 
 Five arms a seed, each of the recipe `demo`: OpenMoji alone, and for each family the other three. All are
 asked the evaluation's task `styles`: every family, those that were held out too. An arm takes minutes; what
@@ -9,17 +9,15 @@ is in the file is not run again, and a training that was cut off goes on.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import resource
-import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
+import tyro
 
 from xfm import Run, pretrain, recipes
 from xfm.base.files import write_atomically
@@ -44,49 +42,40 @@ def arms(seed: int) -> dict[str, RunConfig]:
 
 
 def measured(config: RunConfig, root: Path) -> Arm:
-    """Trains and asks one arm. To be called in a process of its own: the peak is that of the process."""
+    """Trains and asks one arm."""
     torch.set_num_threads(1)
     for record in pretrain(config, root):
         if record["step"] % 100 == 0:
             print(f"{config.name}: step {record['step']} of {record['of']}, loss {record['loss']:.3f}", flush=True)
-    run, began = Run.of(config, root), time.perf_counter()
-    rows = json.loads(to_json(evaluate_run(run.folder, "styles")))
-    held = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    run = Run.of(config, root)
     return {
         "styles": config.data.styles,
         "seed": config.seed,
         "fingerprint": config.fingerprint,
         "training_seconds": round(sum(record["seconds"] for record in run.metrics()), 1),
-        "evaluation_seconds": round(time.perf_counter() - began, 1),
-        "peak_resident_gigabytes": round(sum(held) * 1024 / 1e9, 2),  # with its loader's; pages of both count twice
         "environment": json.loads(run.read("environment.json")),
-        "evaluation": rows,
+        "evaluation": json.loads(to_json(evaluate_run(run.folder, "styles"))),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--root", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=OUT)
-    asked = parser.parse_args()
-    done = json.loads(asked.out.read_text("utf-8"))["arms"] if asked.out.exists() else {}
-    for seed in asked.seeds:
+def main(seeds: tuple[int, ...] = (0, 1), root: Path = Path("runs")) -> None:
+    done = json.loads(OUT.read_text("utf-8"))["arms"] if OUT.exists() else {}
+    for seed in seeds:
         for name, config in arms(seed).items():
             key = f"{name}, seed {seed}"
             if done.get(key, {}).get("fingerprint") == config.fingerprint:
                 continue
             with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                done[key] = process.submit(measured, config, asked.root).result()
+                done[key] = process.submit(measured, config, root).result()
             result = {
                 "command": "python studies/make_styles.py",
                 "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
                 "config": recipes.demo().replace({"train.threads": 1}).to_dict(),  # but for styles and seed
                 "arms": done,
             }
-            write_atomically(asked.out, json.dumps(result, indent=1) + "\n")
-            print(f"{key}: {asked.out}", flush=True)
+            write_atomically(OUT, json.dumps(result, indent=1) + "\n")
+            print(f"{key}: {OUT}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

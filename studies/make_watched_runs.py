@@ -10,7 +10,6 @@ is in the file is not run again; a training that was cut off goes on.
 
 from __future__ import annotations
 
-import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+import tyro
 from torch import Tensor
 
 from xfm import Run, pretrain, recipes
@@ -127,21 +127,16 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--root", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=OUT)
-    given = parser.parse_args()
-    done = json.loads(given.out.read_text("utf-8"))["arms"] if given.out.exists() else {}
+def main(workers: int = 1, root: Path = Path("runs"), out: Path = OUT) -> None:
+    done = json.loads(out.read_text("utf-8"))["arms"] if out.exists() else {}
     todo = {arm: c for arm, c in configs().items() if done.get(arm, {}).get("fingerprint") != c.fingerprint}
-    with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
-        running = {pool.submit(watched, config, given.root): arm for arm, config in todo.items()}
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        running = {pool.submit(watched, config, root): arm for arm, config in todo.items()}
         for future in as_completed(running):
             done[running[future]] = future.result()
             arms = {arm: done[arm] for arm in ARMS if arm in done}
-            write_atomically(given.out, json.dumps({"every": EVERY, "arms": arms}) + "\n")
+            write_atomically(out, json.dumps({"every": EVERY, "arms": arms}) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

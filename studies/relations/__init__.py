@@ -23,9 +23,9 @@ __all__ = ["AXES", "Question", "Row", "Sizes", "draw_questions", "measure_relati
 class Sizes:
     """How many questions."""
 
-    train: int = 1200  # that probes and heads are trained on
-    test: int = 600
-    patched: int = 60
+    train: int  # that probes and heads are trained on
+    test: int
+    patched: int
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -33,11 +33,10 @@ class Sizes:
             require(value % 4 == 0, name, value, "a multiple of 4: as many of each relation")
 
 
-def measure_relations(context: EvalContext, sizes: Sizes | None = None) -> list[Row]:
+def measure_relations(context: EvalContext, sizes: Sizes) -> list[Row]:
     """All rows of a model, and those of its probes and heads untrained (the weights of its config's seed), asked of the
     context's split; probes and heads learn on training pictures. The model needs ITC, ITM and IMLM; the data are the
     drawn world."""
-    sizes = sizes or Sizes()
     for name in ("itc", "itm", "imlm"):
         require(name in context.model.objectives, "objectives", ", ".join(context.model.objectives), f"with {name}")
     untrained = replace(context, model=build(context.config).to(context.model.device))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,10 @@ def test_every_kept_step_is_measured_as_the_evaluation_does_and_its_probe_is_the
             assert {m: n for m, n in ours["norm"][name].items() if n is not None} == pytest.approx(known, rel=1e-4)
 
 
-def test_an_arm_that_is_in_the_file_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_that_is_in_the_file_is_not_run_again(tmp_path: Path) -> None:
     out, configs = tmp_path / "watched.json", script.configs()
     assert len({config.seed for config in configs.values()}) == 1, "the arms share a seed"
     done = {arm: {"fingerprint": config.fingerprint} for arm, config in configs.items()}
     out.write_text(json.dumps({"every": 80, "arms": done}), "utf-8")
-    monkeypatch.setattr(sys, "argv", ["make_watched_runs.py", "--root", str(tmp_path / "runs"), "--out", str(out)])
-    script.main()
+    script.main(root=tmp_path / "runs", out=out)
     assert json.loads(out.read_text("utf-8"))["arms"] == done and not (tmp_path / "runs").exists()
