@@ -69,6 +69,16 @@ def baseline(result: Result, beside: Sequence[Result] = ()) -> str:
     return own if level is None else f"{own}, {100 * level:.1f} (n-gram)"
 
 
+def _percents(r: Result) -> str:
+    """With its interval."""
+    return f"{100 * r.value:.1f} ({100 * r.low:.1f} to {100 * r.high:.1f})"
+
+
+def _share(row: Any) -> str:
+    """With its interval, in per cent."""
+    return "{:.0f} ({:.0f} to {:.0f})".format(*(100 * row[end] for end in ("share", "low", "high"))).replace("-", "−")
+
+
 def admission_table() -> str:
     """A row a confirmatory study: which checks of the rule of admission it fails."""
     rows = []
@@ -155,8 +165,7 @@ def styles_study_table() -> str:
         name = key.rsplit(", ", 1)[0]
         for r in from_json(json.dumps(arm["evaluation"])):
             kind, question = r.task.split(": ")
-            cell = f"{100 * r.value:.1f} ({100 * r.low:.1f} to {100 * r.high:.1f})"
-            cell = f"**{cell}**" if kind == "held-out style" else cell
+            cell = f"**{_percents(r)}**" if kind == "held-out style" else _percents(r)
             cells = rows.setdefault((f"{question}, {r.metric}", r.condition), {"baseline": baseline(r)})
             cells[name] = f"{cells[name]}; {cell}" if name in cells else cell
     names = list(dict.fromkeys(key.rsplit(", ", 1)[0] for key in arms))
@@ -172,8 +181,7 @@ def language_table() -> str:
         probe = r.condition.removesuffix(" of bert")
         ours = [find_result(results, r.task, r.metric, probe) for results in (demo_results(), checkpoint_results())]
         assert {baseline(own) for own in ours} == {baseline(r)}, r.task
-        values = [f"{100 * own.value:.1f} ({100 * own.low:.1f} to {100 * own.high:.1f})" for own in (*ours, r)]
-        rows.append([f"{r.task}, {probe}", *values, baseline(r), str(r.n)])
+        rows.append([f"{r.task}, {probe}", *map(_percents, (*ours, r)), baseline(r), str(r.n)])
     return table(["", "demo", "checkpoint", "MiniLM", "baseline", "n"], rows)
 
 
@@ -275,13 +283,12 @@ def heads_table() -> str:
     lab, rows = xfm.load("demo"), []
     for task in dict.fromkeys(row["task"] for row in controls):
         run = lab.task(task)
-        own, frozen = run.results()[0], run.config.frozen
+        own, steps = run.results()[0], f"{run.config.train.steps:,}"
         kept = {row["variant"]: f"{100 * row['value']:.1f}" for row in controls if row["task"] == task}
         beside = [kept.get(f"{name}+{run.config.variant}", "") for name in ("scratch", "no_pictures", "no_texts")]
         prior = f"{100 * (own.baseline or 0):.1f} {own.baseline_label}"
-        value = f"{100 * own.value:.1f} ({100 * own.low:.1f} to {100 * own.high:.1f})"
         size = f"{(run.folder / 'model.safetensors').stat().st_size / 1e6:.1f}"
-        rows.append([f"`{task}`", frozen, f"{run.config.train.steps:,}", own.metric, value, *beside, prior, size])
+        rows.append([f"`{task}`", run.config.frozen, steps, own.metric, _percents(own), *beside, prior, size])
     return table(["task", "frozen", "steps", "metric", "test split, %", "no pre-training", "no pictures", "no texts",
                   "baseline", "MB"], rows)  # fmt: skip
 
@@ -321,23 +328,14 @@ def stop_table(name: str, further: dict[str, str]) -> str:
     """A row an arm of a study of the stop: its differences to X-FM, bold where the gates let a verdict through, and the
     fraction of the gap between no stop and X-FM that it closes; `further`: secondary metrics and their heads."""
     primary = study(name).spec.primary
-    loss = primary[0]
     found = effects(name).set_index(["variant", "metric"])
-    shares = study(name).recovered("no stop", "xfm", loss).set_index("variant")
+    shares = study(name).recovered("no stop", "xfm", primary[0]).set_index("variant")
     rows = []
     for variant in study(name).spec.references("xfm"):
-        cells = [variant]
-        for metric in (*primary, *further):
-            cells.append("")
-            if (variant, metric) in found.index:
-                cells[-1] = _difference(found.loc[(variant, metric)])
-            if metric == loss:
-                cells.append(_equivalence(found.loc[(variant, loss)]))
-                cells.append("")
-                if variant in shares.index:
-                    values = (f"{100 * shares.loc[variant, end]:.0f}" for end in ("share", "low", "high"))
-                    cells[-1] = "{} ({} to {})".format(*values).replace("-", "−")
-        rows.append(cells)
+        closed = _share(shares.loc[variant]) if variant in shares.index else ""
+        keys = [(variant, metric) for metric in (*primary, *further)]
+        first, *others = (_difference(found.loc[key]) if key in found.index else "" for key in keys)
+        rows.append([variant, first, _equivalence(found.loc[keys[0]]), closed, *others])
     head = ["", "language loss, nats", "within the margin", "gap closed, %", "grounding", "concepts"]
     return table([*head, *further.values()], rows)
 
@@ -368,8 +366,7 @@ def still_does_table() -> str:
             cells.append(_difference(mends.contrast(lifted, metric).iloc[0]))
             if metric == loss:
                 row = mends.share(lifted, {"no stop": 1, "xfm": -1}, loss).iloc[0]
-                share = (f"{100 * row[end]:.0f}" for end in ("share", "low", "high"))
-                cells.append("100" if held == "xfm" else "{} ({} to {})".format(*share).replace("-", "−"))
+                cells.append("100" if held == "xfm" else _share(row))
         rows.append(cells)
     head = ["the language encoder learns by", "language loss, nats", "of X-FM's, %", "grounding", "concepts"]
     return table([*head, "IMLM loss, nats", "naming", "R@1, image to text"], rows)
@@ -388,10 +385,9 @@ def answers_list(name: str) -> str:
 def targets_table() -> str:
     """A row a target of MIM, its differences to no MIM in points, mean over the seeds that all arms have: neighbours
     and linear probe by the loss's weight, then both tasks of the plan where it joins from the first step on."""
-    explored = study("guidance-exploration")
+    explored, weights = study("guidance-exploration"), ("0.3", "1", "3")
     means: Any = explored.results().query("seed in (0, 1)").groupby(["metric", "variant"])["value"].mean()
     neighbours = explored.spec.primary[0]
-    weights = ("0.3", "1", "3")
     rows = []
     for target in dict.fromkeys(v.split(" x ")[0] for v in explored.spec.variants if " x " in v):
         asked = [(m, f"{target} x {w}") for m in (neighbours, SEEN) for w in weights]
