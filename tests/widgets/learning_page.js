@@ -4,7 +4,7 @@ import { drawBatch, readDrawings } from "./learn/learn_draws.js";
 import { createTrainer } from "./learn/learn_trainer.js";
 const coded = (floats) => Buffer.from(Float32Array.from(floats).buffer).toString("base64");
 const shown = readDrawings(data.drawings);
-const trainer = createTrainer(createKernels(data.plain), shown, data.seed);
+const trainer = createTrainer(createKernels(), shown, data.seed);
 const { parameters, specs, offset } = trainer.model;
 const read = (at) => Object.fromEntries(Object.values(parameters).map((p) => {
   const begin = p.at + at;

@@ -116,7 +116,7 @@ SCRIPT = Path(__file__).with_name("learning_page.js").read_text("utf-8")
 
 
 def page(ask: str, **data: Any) -> Any:
-    return javascript.run(SCRIPT, {"ask": ask, "drawings": drawings(), "seed": 7, "plain": False, **data})
+    return javascript.run(SCRIPT, {"ask": ask, "drawings": drawings(), "seed": 7, **data})
 
 
 def floats(text: str, shape: Any = -1) -> np.ndarray:
@@ -151,10 +151,9 @@ def test_a_step_draws_what_the_twin_draws() -> None:
         assert found[name]["places"] == batch[name][1].tolist()
 
 
-@pytest.mark.parametrize("plain", [False, True], ids=["WebAssembly", "JavaScript"])
 @pytest.mark.parametrize("guidance", ["self", "pixels"])
-def test_every_losss_gradient_is_torchs(guidance: str, plain: bool) -> None:
-    found = page("gradients", settings=settings(guidance=guidance), plain=plain)
+def test_every_losss_gradient_is_torchs(guidance: str) -> None:
+    found = page("gradients", settings=settings(guidance=guidance))
     twin = Twin(found["specs"], drawings(), 7)
     losses = twin.losses(False, guidance)
     for name, loss in losses.items():

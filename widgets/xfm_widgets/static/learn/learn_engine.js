@@ -9,7 +9,7 @@ import { twoPhases } from "./learn_two_phases.js";
 /** @import { Ability, Report, Trainer } from "./learn_trainer.js" */
 /** @import { Pair, Progress } from "./learn_two_phases.js" */
 /** @typedef {{ step: number, losses: Record<string, number>, level?: number }} Point */
-/** @typedef {{ kind: "start", seed: number, kernels: string, levels: Record<string, { value: number, name: string }>, iou: number, scenes: Scene[], captions: number[] }} Start */
+/** @typedef {{ kind: "start", seed: number, levels: Record<string, { value: number, name: string }>, iou: number, scenes: Scene[], captions: number[] }} Start */
 /** @typedef {{ kind: "frame", points: Point[], report: Report | null, ability: Ability, done: number, time: number }} Frame `time`: ms a step */
 /** @typedef {Start | Frame | { kind: "progress", points: Progress[] } | { kind: "pair", pair: Pair } | { kind: "rest" }} News */
 /** @typedef {{ act: "settings", settings: Settings, measures: boolean } | { act: "run", wait: number } | { act: "pause" } | { act: "step" } | { act: "reset", seed: number } | { act: "experiment", seeds: number[] }} Order `measures`: each loss's gradient is shown; `wait`: ms between two steps */
@@ -54,8 +54,8 @@ export function createEngine(drawings, post) {
   function start(seed) {
     trainer.reset(seed);
     const { scenes, captions } = trainer.heldOut();
-    const [kernels, levels, iou] = [trainer.kernels.name, trainer.levels(), trainer.constantIou()];
-    post({ kind: "start", seed, kernels, levels, iou, scenes, captions });
+    const [levels, iou] = [trainer.levels(), trainer.constantIou()];
+    post({ kind: "start", seed, levels, iou, scenes, captions });
     points = [];
     isReady = true;
     frame(measures ? trainer.observe(settings, true) : null);

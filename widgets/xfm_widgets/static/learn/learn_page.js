@@ -4,6 +4,8 @@ import { isDark, onThemeChange, themeInks } from "../colour.js";
 import { button, select } from "../controls.js";
 import { node } from "../dom.js";
 import { short } from "../number_text.js";
+import { train } from "../wasm/train.js";
+import { instance } from "../web_assembly.js";
 import { curvesScreen } from "./learn_curves.js";
 import { readDrawings } from "./learn_draws.js";
 import { employ, work } from "./learn_engine.js";
@@ -43,6 +45,12 @@ export function learn(given) {
   const script = document.getElementById(SCRIPT)?.textContent ?? "";
   const root = /** @type {HTMLElement} */ (document.getElementById(PLACE));
   root.classList.add("xfm-view", "xfm-learn", "xfm-gradient-flow");
+  try {
+    instance(train); // a worker, to which the same is forbidden, would say so to nobody
+  } catch (error) {
+    const { message } = /** @type {Error} */ (error);
+    return root.append(node("p", { className: "xfm-message", role: "alert" }, message));
+  }
   const painter = createPainter(given.pictures);
   painter.ready.then(() => show(root, given, painter, (hear) => employ(drawings, script, hear)));
 }
@@ -57,7 +65,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
   /** @type {Page} */
   const page = {
     choices: readChoices(location.hash),
-    start: { kind: "start", seed: 0, kernels: "", levels: {}, iou: 0, scenes: [], captions: [] },
+    start: { kind: "start", seed: 0, levels: {}, iou: 0, scenes: [], captions: [] },
     report: null,
     ability: { picked: [], recall: 0, boxes: [], ious: [] },
     points: [],
@@ -216,7 +224,7 @@ function show(root, { drawings, losses, measured, credit }, painter, hire) {
     title.textContent = screen.title;
     seed.value = String(choices.seed);
     valve.setAttribute("aria-checked", String(choices.stop));
-    status.textContent = `step ${page.done} · ${page.time ? `${short(Math.round(page.time))} ms a step · ` : ""}${page.start.kernels} ${trainer.place}`;
+    status.textContent = `step ${page.done} · ${page.time ? `${short(Math.round(page.time))} ms a step · ` : ""}${trainer.place}`;
     root.dataset.steps = String(page.done);
     root.dataset.recall = String(page.ability.recall);
     root.dataset.iou = String(meanOf(page.ability.ious));
