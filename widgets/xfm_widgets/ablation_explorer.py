@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xfm import plots
-from xfm.base.fields import one_of
 from xfm.objectives import losses_by_stream
 from xfm.plots.curve_records import HELD_OUT
-from xfm.plots.effect_intervals import forest, paired_seeds
+from xfm.plots.effect_intervals import forest
 from xfm.plots.probe_figures import interval, series
 from xfm.plots.style import message_figure
 from xfm.report.text_tables import to_latex, to_markdown
@@ -37,7 +36,8 @@ MISSING = 5  # runs that are named
 
 
 class AblationExplorer(View):
-    """AblationExplorer(Study.load("studies/insulation")): each metric's difference to `against`, paired by seed.
+    """AblationExplorer(Study.load("studies/insulation")): each metric's difference to the reference, paired by
+    seed.
 
     Reads the study's results, learning curves and probes; run folders are not needed.
     """
@@ -50,20 +50,16 @@ class AblationExplorer(View):
     search = Text("")  # what metrics and variants are looked for by: any words, all of which must be in a name
     step = Place(-1)  # whose values are read out; -1: the last
 
-    def __init__(self, study: Study, against: str = "", **traits: Any) -> None:
-        """Shows a study against one reference; an unreadable study, or one without results, is reported in `message`.
-
-        Args:
-            against: reference, see Study.effects.
-        """
-        self._study, self._against = study, against or study.spec.reference
+    def __init__(self, study: Study, **traits: Any) -> None:
+        """Shows a study; an unreadable one, or one without results, is reported in `message`."""
+        self._study = study
         self._effects: Any = None
         self._pairs: Any = None
         self._curves: dict[str, dict[str, Band]] = {}
         nothing = {"metrics": [], "variants": [], "order": [], "effects": [], "pairs": b"", "texts": {}, "curves": {}}
         payload = {"name": study.spec.name, "kind": "", **nothing}
         with self.reporting():
-            effects, pairs, self._curves = select(study.effects(against), "all"), study.pairs(against), curves(study)
+            effects, pairs, self._curves = select(study.effects(), "all"), study.pairs(), curves(study)
             self._pairs = pairs[pairs["metric"].isin(effects["metric"])]
             payload, self._effects = self._all(effects), effects
         super().__init__(payload, str(self.message) or missing(study), **traits)
@@ -110,27 +106,15 @@ class AblationExplorer(View):
             return self._study.missing()
         return select(self._effects, self.metric if self.rows == "metric" else self.rows).reset_index(drop=True)
 
-    def figure(self, kind: Literal["effects", "seeds", "curves"] = "effects") -> plots.Figure:
-        """effects: the primary metrics (without any: the first six) and the chosen one. seeds: the chosen metric's
-        pairs of the chosen variant. curves: those of the probes."""
-        one_of("kind", kind, ("effects", "seeds", "curves"))
+    def figure(self) -> plots.Figure:
+        """The primary metrics (without any: the first six) and the chosen one."""
         name = self._study.spec.name
         if self._effects is None or not len(self._effects):
             return message_figure(f"{name}: nothing to compare yet")
-        if kind == "curves":
-            if not any(plots.READINGS.keys() & self._curves.keys()):
-                return message_figure(f"{name}: no run has probes")
-            return plots.probes(self._study.probes(), title=f"{name}: means over the seeds, 95 % intervals")
         table = self._effects
-        if kind == "seeds":
-            table = table[table["metric"] == self.metric]
-            rows = table[table["variant"] == self.variant]
-            if not len(rows):
-                return message_figure(f"{name}: {self.variant} has no effect on {self.metric}")
-            return paired_seeds(table, self._study.results(), [rows.iloc[0]["against"], self.variant], name)
         primary = [*dict.fromkeys(table[table["role"] == "primary"]["metric"])]
         chosen = primary or [*dict.fromkeys(table["metric"])][:FIGURE]
-        title = f"{name}, difference to {self._against}, 95 % intervals, paired by seed"
+        title = f"{name}, difference to {self._study.spec.reference}, 95 % intervals, paired by seed"
         rows = select(table, list(dict.fromkeys([*chosen, self.metric])))
         return forest(rows, self._pairs, list(self._study.spec.variants), title)
 

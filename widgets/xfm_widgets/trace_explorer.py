@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,7 +14,6 @@ from xfm.base.fields import ConfigError, require
 from xfm.base.images import ImageLike
 from xfm.base.strings import shown
 from xfm.explain.tracing import Trace, trace
-from xfm.lab import load
 from xfm.plots import Figure
 from xfm.plots.palette import STRONGEST
 from xfm.plots.style import message_figure
@@ -42,7 +40,7 @@ class TraceExplorer(LivePage):
 
     TraceExplorer.of(model, tokenizer, image, text)     # also traces a user's sentences and pictures
     TraceExplorer(trace)
-    TraceExplorer.of_runs({"xfm": lab, "no stop": "runs/no-stop-0"}, image, text)  # A, B and A−B
+    TraceExplorer({"xfm": lab.trace(image, text), "no stop": other.trace(image, text)})  # A, B and A−B
     TraceExplorer({step: trace(...) for step in ...})   # of one probe: a slider through a run
 
     Weights are shown to a 510th of their row's largest: they are sent as uint8 with each row's scale. Traces beyond
@@ -110,12 +108,6 @@ class TraceExplorer(LivePage):
         if view.typed:
             view._trace_own(given.image)
         return view
-
-    @classmethod
-    def of_runs(cls, runs: Mapping[str, Any], image: ImageLike, text: str, **traits: Any) -> TraceExplorer:
-        """Traces a picture and a text by several runs: labs, or what `xfm.load` opens, by label."""
-        labs = {label: load(run) if isinstance(run, str | Path) else run for label, run in runs.items()}
-        return cls({label: lab.trace(image, text) for label, lab in labs.items()}, **traits)
 
     _own_image: np.ndarray | None = None
 
