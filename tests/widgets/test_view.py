@@ -14,7 +14,7 @@ import pytest
 import traitlets
 
 import xfm_widgets as xw
-from xfm.config import ConfigError, FlowConfig
+from xfm.config import ConfigError
 from xfm_widgets import esm
 from xfm_widgets.pages import STATIC, script_json
 from xfm_widgets.view import View
@@ -134,8 +134,8 @@ def test_norms_are_those_of_whole_encoders_and_what_was_held_back_is_what_would_
 
 def test_a_dose_that_was_trained_with_is_undone():
     dosed = {"step": 0, "held_back": {"itm": 1.5}, "norm": {"itm": {"language layer 0": 0.5, "fusion": 1.0}}}
-    view = xw.GradientFlow([dosed], FlowConfig({"itc": 1.0, "itm": 0.25, "imlm": 0.0, "bbp": 0.0}))
-    assert view.share == 0.25 and view.flowing()["itm"]["language"] == pytest.approx(0.5)
+    view = xw.GradientFlow([dosed], share=0.25)
+    assert view.flowing()["itm"]["language"] == pytest.approx(0.5)
     view.share = 1.0
     assert view.flowing()["itm"]["language"] == pytest.approx(2.0)
 

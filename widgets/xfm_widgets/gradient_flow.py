@@ -47,34 +47,26 @@ class GradientFlow(View):
     step = Place(0)  # which record
     cosines = Flag(False)  # shows those between the losses' gradients
 
-    def __init__(self, probes: Records | Mapping[str, Records], flow: FlowConfig | None = None, **traits: Any) -> None:
+    def __init__(self, probes: Records | Mapping[str, Records], **traits: Any) -> None:
         """Shows the training probe's records; without records `message` says how to have them.
 
         Args:
             probes: records of one run, or by the target of MIM.
-            flow: config that the records were measured under; by default the paper's.
 
         Raises:
             ConfigError: for targets that do not exist.
         """
-        flow = flow or FlowConfig()
-        by_target = probes if isinstance(probes, Mapping) else {flow.mim_target: probes}
+        by_target = probes if isinstance(probes, Mapping) else {"self": probes}
         if unknown := set(by_target) - set(TARGETS):
             raise ConfigError(f"probes of mim_target {sorted(unknown)}: there are {', '.join(TARGETS)}")
         self._records = {name: [whole(record) for record in some] for name, some in by_target.items() if some}
-        first = next(iter(self._records), flow.mim_target)
+        first = next(iter(self._records), "self")
         self._losses = measured([record for some in self._records.values() for record in some])
         empty = "" if self._losses else "No record: train with train.probe_every, as --train.probe_every 50 does."
-        shares = {"share": self._scale(flow, "fusion", 0.0), "itc_share": self._scale(flow, "contrast", 1.0)}
         if not self._losses:  # the paths are known, what flows along them is not
             self._losses = {n: described(n, loss.title, loss.kind()) for n, loss in OBJECTIVES.items()}
         payload = {"records": self._records, "objectives": list(self._losses.values())}
-        super().__init__(payload, empty, **{"objectives": list(self._losses), "mim_target": first} | shares | traits)
-
-    def _scale(self, flow: FlowConfig, kind: str, default: float) -> float:
-        """The gradient scale of the first measured loss of a kind."""
-        scales = (flow.text_gradient.get(n) for n, loss in self._losses.items() if loss["kind"] == kind)
-        return next((scale for scale in scales if scale is not None), default)
+        super().__init__(payload, empty, **{"objectives": list(self._losses), "mim_target": first} | traits)
 
     def _share(self, objective: str) -> float:
         """Of its gradient into the language encoder, what flows."""
