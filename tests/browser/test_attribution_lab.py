@@ -27,7 +27,8 @@ def rescore(patches, pieces):
     if patches.all():
         raise RuntimeError("nothing is left of " + HOSTILE)
     return {{"itm": 2.0 - patches.sum() - 10 * pieces.sum(), "itc": 0.5 - 0.1 * pieces.sum()}}
-view = xw.AttributionLab(image, words, some, [trust, None, None, None], {{"the lion": lion, "a car": car}}, rescore)
+pairs = [*zip(some, [trust, None, None, None])]
+view = xw.AttributionLab(image, words, pairs, {{"the lion": lion, "a car": car}}, rescore)
 view
 """
 

@@ -83,14 +83,6 @@ def test_two_traces_are_subtracted_where_they_are_of_one_size():
         xw.TraceExplorer({"one": one, "two": example(1, pieces=4)}, shown="A−B").weights()
 
 
-def test_runs_are_compared_in_one_call(lab: xfm.Lab):
-    scene = lab.scene(0)
-    view = xw.TraceExplorer.of_runs({"lab": lab, "loaded": "demo"}, scene.image, scene.text, shown="A−B", map="cross")
-    assert (view.a, view.b) == ("lab", "loaded") and not view.weights().any()
-    view.shown = "A"
-    torch.testing.assert_close(view.weights(), lab.trace(scene.image, scene.text).maps["cross"].weights[0, 0])
-
-
 def test_the_browser_gets_weights_to_a_510th_of_the_row_and_what_to_sort_by():
     one = example()
     sent = packed(one)["maps"]
@@ -212,13 +204,9 @@ def test_a_sentence_of_ones_own_ranks_the_pictures():
     assert view.own_scores["text to image"]["text"] == "a dog" and view._is_own
 
 
-def test_without_a_model_a_query_of_ones_own_is_refused_and_a_wrong_answer_is_said():
+def test_without_a_model_a_query_of_ones_own_is_refused():
     view = xw.RetrievalExplorer(made())
     view.typed = "a cat"
-    assert "No `score` was given" in view.message and view.own_scores == {}
-    with pytest.raises(ConfigError, match="No `score` was given"):
+    assert "Only the set's own queries are answered" in view.message and view.own_scores == {}
+    with pytest.raises(ConfigError, match="Only the set's own queries"):
         view.show(np.zeros((60, 40, 3), np.uint8))
-    wrong = xw.RetrievalExplorer(made(), score=lambda *_: OwnScores(np.zeros(N + 1), None))
-    wrong.typed, wrong.own = "a cat", True
-    assert "score(...).itc.shape = (7,): must be (6,)" in wrong.message
-    assert len(wrong.data()) == N and wrong.figure().bytes()

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.explain.attribution import Attribution, Method
-    from xfm.explain.faithfulness import FaithfulnessReport
     from xfm.explain.inputs import AttributionInputs
     from xfm.explain.token_axes import TokenAxis
+
+    from .attributions import Pairs
 
 SHOWN = 6  # methods at once
 NONE = "No attribution to show: AttributionLab.of(questions, methods) makes them."
@@ -38,7 +39,6 @@ class AttributionLab(OneQuestion):
     """Attributions of one picture and one text, for one or several targets, and removals.
 
     AttributionLab.of([scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")])
-    AttributionLab(image, words, attributions, reports, {"a red car": mask}, rescore)
 
     `scores` is {"of": what is removed, "before": {target: score}, "after": {target: score}}.
     """
@@ -59,30 +59,29 @@ class AttributionLab(OneQuestion):
         self,
         image: ImageLike,
         words: TokenAxis,
-        attributions: Sequence[Attribution],
-        reports: Sequence[FaithfulnessReport | None] = (),
+        pairs: Pairs,
         objects: Mapping[str, np.ndarray] | None = None,
         rescore: Rescore | None = None,
         grid: int = 1,
         **traits: Any,
     ):
         """Shows attributions of one picture and one text; `message` reports those that are left out as not finite.
-        ConfigError for what is no image, and where sizes differ.
+        ConfigError for what is no image, and where it does not fall into that many patches.
 
         Args:
             image: any image that `xfm.base.images.prepare` accepts, of (side, side) pixels.
-            reports: a `faithfulness_report` for each attribution, or none.
+            pairs: attributions, each with its faithfulness report, if it has one.
             objects: masks (side, side) bool by phrase.
             rescore: (removed patches (P,) bool, removed pieces (L,) bool) -> {target: score}.
             grid: patches a side, where there is no attribution that has it.
         """
-        self._grid = attributions[0].grid.grid if attributions else grid
+        self._grid = pairs[0][0].grid.grid if pairs else grid
         self._image, self._words = square_pixels(image, self._grid), words
-        side, sizes = len(self._image), (self._grid**2, len(words.pieces))
+        side = len(self._image)
         drawn, covers = parts.object_parts(objects, side, self._grid)
-        self._pairs, bad = parts.checked_reports(attributions, reports, sizes)
+        self._pairs, bad = parts.finite_ones(pairs)
         self._inputs: list[AttributionInputs] = []  # that `add` asks
-        self._removals = Removals(covers, words.owner, sizes[0], rescore)
+        self._removals = Removals(covers, words.owner, self._grid**2, rescore)
         payload = {"side": side, "grid": self._grid, "most": SHOWN, "can": rescore is not None, "takes": False}
         payload |= self._seen(drawn) | self._found()
         traits = {"methods": self._all("method")[:SHOWN], "targets": self._all("target")} | traits
@@ -106,7 +105,6 @@ class AttributionLab(OneQuestion):
         inputs: AttributionInputs | Sequence[AttributionInputs],
         methods: Sequence[str] = ("generic attention", "integrated gradients", "occlusion"),
         seed: int = 0,
-        sensitive: bool = False,
         **traits: Any,
     ) -> AttributionLab:
         """Attributes each question by each method, with a faithfulness report each. ConfigError where the questions
@@ -119,13 +117,12 @@ class AttributionLab(OneQuestion):
         first = all_inputs[0]
         same = all(i.text == first.text and np.array_equal(i.image, first.image) for i in all_inputs)
         require(same, "inputs", [i.text for i in all_inputs], "of one picture and one text")
-        pairs = parts.explained(all_inputs, methods, seed, sensitive)
-        attributions, reports = [a for a, _ in pairs], [report for _, report in pairs]
+        pairs = parts.explained(all_inputs, methods, seed)
         traits = {"credit": first.credit, "grid": first.grid.grid} | traits
         rescore, n = parts.rescorer(all_inputs), len(methods)
-        view = cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
+        view = cls(first.image, first.words, pairs, first.objects, rescore, **traits)
         view._inputs = view._first = all_inputs
-        targets = [parts.page_target(i, reports[k * n] if n else None) for k, i in enumerate(all_inputs)]
+        targets = [parts.page_target(i, pairs[k * n][1] if n else None) for k, i in enumerate(all_inputs)]
         if isinstance(first.model, XFM) and first.tokenizer is not None and None not in targets:
             view._model = first.model, first.tokenizer, targets
         view.redraw(**view._found(), takes=view._model is not None)

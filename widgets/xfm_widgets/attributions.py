@@ -125,18 +125,8 @@ def notes_of(report: FaithfulnessReport | None) -> str:
     return "\n".join(lines)
 
 
-def checked_reports(
-    attributions: Sequence[Attribution], reports: Sequence[FaithfulnessReport | None], sizes: Any
-) -> tuple[Pairs, str]:
-    """The attributions that are finite, each with its report; and which are left out, in words. ConfigError for sizes
-    other than (patches, pieces)."""
-    reports = [*reports] if reports else [None] * len(attributions)
-    allowed = f"none, or {len(attributions)}: one an attribution"
-    require(len(reports) == len(attributions), "faithfulness_report", len(reports), allowed)
-    for i, a in enumerate(attributions):
-        numbers(a.patches, f"attributions[{i}].patches", sizes[:1])
-        numbers(a.text, f"attributions[{i}].text", sizes[1:])
-    pairs = [*zip(attributions, reports, strict=True)]
+def finite_ones(pairs: Pairs) -> tuple[Pairs, str]:
+    """Those whose attribution is finite; and which are left out, in words."""
     good = [(a, report) for a, report in pairs if a.patches.isfinite().all() and a.text.isfinite().all()]
     names = [f"{a.method} for {a.target}" for a, _ in pairs if all(a is not other for other, _ in good)]
     return good, f"Left out, since NaN or infinite: {', '.join(names)}. " if names else ""
@@ -184,7 +174,6 @@ def explained(
     inputs: Sequence[AttributionInputs],
     methods: Sequence[str | Method],
     seed: int = 0,
-    sensitive: bool = False,
     name: str = "",
 ) -> list[tuple[Attribution, FaithfulnessReport]]:
     """Each question by each method, a function under `name`. Errors as `attribute`."""
@@ -194,7 +183,7 @@ def explained(
 
     with eval_mode(inputs[0].model):
         found = [(i, attribute(i, method, seed, name=name)) for i in inputs for method in methods]
-        return [(a, faithfulness_report(i, a, seed, sensitive)) for i, a in found]
+        return [(a, faithfulness_report(i, a, seed, sensitive=False)) for i, a in found]
 
 
 def rescorer(inputs: Sequence[AttributionInputs]) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:

@@ -83,38 +83,16 @@ def nearest_box(boxes: list[Any], ground: Ground, phrase: str) -> Sequence[float
     return boxes[0]
 
 
-def checked_answer(answer: Mapping[str, Any], true: list[float] | None) -> tuple[dict[str, Any], np.ndarray | None]:
-    """What `ground` returned, as the page draws it, and its attention (layers, heads, pieces, tokens). ConfigError for
-    what is none."""
-    box, attention = _finite_box(answer["box"], "box"), _four(answer.get("attention"))
-    pieces = [str(p) for p in answer.get("pieces", [])] if attention is not None else []
-    if attention is not None and len(pieces) not in (0, attention.shape[2]):
-        raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
-    candidates = [{"box": _finite_box(one["box"], f"candidates[{i}].box"),
-                  "share": _share(one["share"], f"candidates[{i}].share"),
-                  "presence": _share(one.get("presence"), f"candidates[{i}].presence")}
-                  for i, one in enumerate(answer.get("candidates") or ())]  # fmt: skip
-    split = [(str(word), [str(piece) for piece in pieces]) for word, pieces in answer.get("split") or ()]
-    never = answer.get("never_seen")
-    doubts = {"presence": _share(answer.get("presence"), "presence"), "candidates": candidates, "split": split,
-              "never_seen": None if never is None else [str(word) for word in never],
-              "begins": [str(word) for word in answer.get("begins") or ()]}  # fmt: skip
-    return {"box": box, "iou": iou(box, true), "pieces": pieces} | doubts | _drawn(attention), attention
-
-
-def _share(value: Any, name: str) -> float | None:
-    """A probability or a share; None where it is not given, or not finite."""
-    if value is None:
-        return None
-    share = finite(float(numbers([value], name, (1,))[0]))
-    require(share is None or 0 <= share <= 1, name, share, "in [0, 1]")
-    return share
-
-
-def _finite_box(box: Any, name: str) -> list[float] | None:
-    """None where it is not finite."""
-    values = numbers(box, name, (4,))
-    return _box_of(values, name) if np.isfinite(values).all() else None
+def read_answer(answer: Mapping[str, Any], true: list[float] | None) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What `ground` returned, as the page draws it, and its attention (layers, heads, pieces, tokens)."""
+    box, attention, never = [*map(float, answer["box"])], answer.get("attention"), answer.get("never_seen")
+    candidates = [{"box": [*map(float, one["box"])], "share": finite(one["share"]), "presence": finite(one["presence"])}
+                  for one in answer.get("candidates", ())]  # fmt: skip
+    doubts = {"presence": finite(answer.get("presence")), "candidates": candidates,
+              "split": [(word, [*pieces]) for word, pieces in answer.get("split", ())],
+              "never_seen": None if never is None else [*never], "begins": [*answer.get("begins", ())]}  # fmt: skip
+    drawn = {"box": box, "iou": iou(box, true), "pieces": [*answer.get("pieces", ())]} | doubts | _drawn(attention)
+    return drawn, attention
 
 
 def _box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:
@@ -130,17 +108,6 @@ def iou(a: Sequence[float] | None, b: Sequence[float] | None) -> float | None:
     w, h = (max(0.0, min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i])) for i in (0, 1))
     union = a[2] * a[3] + b[2] * b[3] - w * h
     return w * h / union if union > 0 else 0.0
-
-
-def _four(attention: Any) -> np.ndarray | None:
-    """(layers, heads, pieces, image tokens) float32, of what `ground` gave."""
-    if attention is None:
-        return None
-    values = numbers(attention, "attention").astype(np.float32)
-    if values.ndim not in (1, 3, 4) or not values.size or grid_of(values.shape[-1]) == 0:
-        allowed = "(patches,), (layers, heads, patches) or (layers, heads, pieces, patches) of a square grid"
-        raise ConfigError(f"attention.shape = {values.shape}: must be {allowed}")
-    return values.reshape({1: (1, 1, 1, -1), 3: (*values.shape[:2], 1, -1), 4: values.shape}[values.ndim])
 
 
 def grid_of(tokens: int) -> int:

@@ -19,7 +19,7 @@ from xfm.plots.palette import STRONGEST
 
 from . import figures
 from .choices import Flag, Place, Share, Text, Texts, told
-from .grounded_pictures import Ground, Picture, checked_answer, elsewhere, grid_of, nearest_box, picture_of, unlike
+from .grounded_pictures import Ground, Picture, elsewhere, grid_of, nearest_box, picture_of, read_answer, unlike
 from .json_values import table
 from .live_page import LivePage, seen_payload
 
@@ -42,12 +42,8 @@ class GroundingPad(LivePage):
     """Grounding of typed or picked phrases in a picture, with evidence on how far to trust each box.
 
     GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through
-    GroundingPad(drawn, boxes, box_predictor(model, tokenizer, drawn))  # or prepare(picture, side)
 
-    `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
-    (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
-    where the first image token stands for the picture. What else it may give `explain.box_predictor` says. The known
-    phrases are predicted at once, so that they work in a file too; others need Python.
+    The known phrases are predicted at once, so that they work in a file too; others need Python.
     """
 
     _heads = ("itm", "bbp")
@@ -182,7 +178,7 @@ class GroundingPad(LivePage):
         picture = self._pictures[place]
         with self.reporting():
             if phrase.strip() and phrase not in picture.found:
-                answer, attention = checked_answer(picture.ground(phrase), picture.true.get(phrase))
+                answer, attention = read_answer(picture.ground(phrase), picture.true.get(phrase))
                 picture.found[phrase], picture.attention[phrase] = answer, attention
                 self.tell(newest={"scene": place, "phrase": phrase, "answer": answer, "count": len(picture.found)})
 

@@ -15,7 +15,6 @@ from xfm.base.images import ImageLike
 from xfm.config import MaskConfig
 from xfm.data.masking import block_mask, span_positions
 from xfm.plots import Figure
-from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST
 
 from . import figures
@@ -50,7 +49,6 @@ class MaskPlayground(OneQuestion):
     """Paint on the picture, click words: what X-FM makes of what is left.
 
     MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
-    MaskPlayground(image, words, grid, masked_predictor(model, tokenizer, image, text))
     """
 
     hidden_patches = Places(of=lambda view: view._grid**2)
@@ -88,8 +86,7 @@ class MaskPlayground(OneQuestion):
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
                    "owner": list(words.owner), "can": predict is not None, "takes": False,
                    "crisp": sharp(self._image)}  # fmt: skip
-        absent = "" if predict else "No `predict` was given: parts can be hidden, and nothing is guessed."
-        super().__init__(payload, absent, **traits)
+        super().__init__(payload, **traits)
         self._draws = 0
         self._answer()
 
@@ -185,19 +182,11 @@ class MaskPlayground(OneQuestion):
         self.tell(answer={"of": hidden, "words": new.words, "agreement": agreement, "target": new.target})
 
     def _read(self, given: Mapping[str, Any], hidden: dict[str, list[int]]) -> Answer:
-        """What `predict` returned. ConfigError for another shape."""
+        """What `predict` returned."""
         words = [
-            {"place": int(w["place"]), "piece": str(w["piece"])} | {s: _guessed(w.get(s)) for s in SIDES}
-            for w in given.get("words") or ()
+            {"place": w["place"], "piece": w["piece"]} | {s: _guessed(w[s]) for s in SIDES} for w in given["words"]
         ]
-        agreement, pictured, target = given.get("agreement"), given.get("pixels"), given.get("target")
-        count = self._grid**2
-        if agreement is not None:
-            agreement = numbers(agreement, "agreement", (count,))
-        if pictured is not None:
-            pictured = self._picture(numbers(pictured, "pixels", (count, self._image.size // count)))
-        require(target is None or isinstance(target, str), "target", target, "text, or None")
-        return Answer(hidden, words, agreement, pictured, target)
+        return Answer(hidden, words, given["agreement"], self._picture(given["pixels"]), given["target"])
 
     def _picture(self, standardised: np.ndarray) -> np.ndarray:
         """Standardised patches (P, 3 size²), each (channel, y, x) -> (side, side, 3) uint8"""
@@ -227,4 +216,4 @@ class MaskPlayground(OneQuestion):
 def _guessed(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if given is None:
         return None
-    return {"guesses": [[str(g), finite(p)] for g, p in given["guesses"]], "truth": finite(given.get("truth"))}
+    return {"guesses": [[g, finite(p)] for g, p in given["guesses"]], "truth": finite(given["truth"])}

@@ -13,7 +13,7 @@ from xfm.base.images import ImageLike, decode, prepare
 from xfm.config import ConfigError
 from xfm.data.world.crisp import crisp
 from xfm.plots import Figure
-from xfm.plots.arrays import finite, numbers
+from xfm.plots.arrays import finite
 from xfm.plots.style import message_figure
 
 from . import figures
@@ -42,7 +42,6 @@ class RetrievalExplorer(LivePage):
 
     RetrievalExplorer.of(model, config, tokenizer)    # and the user's queries: a sentence, a picture
     RetrievalExplorer(pairs)    # a RetrievalSet of the user's arrays
-    RetrievalExplorer(pairs, score=query_scorer(...))    # score(sentence or picture, direction) -> OwnScores
     """
 
     _heads = ("itc", "itm")
@@ -143,10 +142,8 @@ class RetrievalExplorer(LivePage):
     def _found(self, query: Any, direction: str) -> tuple[np.ndarray, np.ndarray | None]:
         """(N,) the scores by ITC, and by ITM where there is one."""
         if self._score is None:
-            raise ConfigError("No `score` was given: only the set's own queries are answered.")
-        n = len(self._pairs.texts)
-        itc, itm = self._score(query, direction)
-        return numbers(itc, "score(...).itc", (n,)), None if itm is None else numbers(itm, "score(...).itm", (n,))
+            raise ConfigError("Only the set's own queries are answered: RetrievalExplorer.of(...) has a model.")
+        return self._score(query, direction)
 
     def _told_scores(self) -> dict[str, Any]:
         picture = None if self._own_picture is None else self._own_picture.tobytes()

@@ -40,10 +40,8 @@ class Answered(NamedTuple):
         return np.asarray(self.scores, float) >= RIGHT
 
     def checked(self, place: int, n: int) -> Answered:
-        """ConfigError, which names it, for another number of answers and for numbers that are none or out of [0, 1]."""
+        """ConfigError, which names it, for numbers that are none or out of [0, 1]."""
         where = f"models[{place}]"
-        require(isinstance(self.name, str), f"{where}.name", self.name, "of type str")
-        require(len(self.answers) == n, f"{where}.answers", len(self.answers), f"{n}: one a test item")
         scores = _shares(self.scores, f"{where}.scores", n)
         require(bool(np.isfinite(scores).all()), f"{where}.scores", "NaN", "finite")
         given = [np.nan if c is None else c for c in self.confidences] or [np.nan] * n

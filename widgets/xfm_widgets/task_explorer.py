@@ -44,7 +44,6 @@ class TaskExplorer(View):
 
     TaskExplorer.of(run)                      # a TaskRun, or its folder
     TaskExplorer.of(run, control, other)      # of the same task; the first is the one that is right or wrong
-    TaskExplorer("my task", example, [Answered("mine", answers, scores, confidences)])    # example(i) -> an Item
 
     Shows 80 items of a large test set, stratified by kind; numbers and charts cover the whole set.
     """
@@ -73,9 +72,8 @@ class TaskExplorer(View):
             tuned: number of a model -> the model with its head.
 
         Raises:
-            ConfigError: for different numbers of items, and for what are no answers or items.
+            ConfigError: for too many models, and for scores and confidences out of [0, 1].
         """
-        require(isinstance(title, str), "title", title, "of type str")
         require(0 < len(models) <= MODELS, "models", len(models), f"1 to {MODELS}")
         n = len(models[0].answers)
         self._models, self._ask_for = [model.checked(i, n) for i, model in enumerate(models)], tuned

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xfm.base.fields import require
 from xfm.data.world.crisp import crisp
 
 from .json_values import compact, finite
@@ -30,14 +29,11 @@ def counts(right: np.ndarray, disagree: np.ndarray) -> dict[str, int]:
 def drawn_items(
     places: Sequence[int], items: Sequence[Item], models: Sequence[Answered], disagree: np.ndarray
 ) -> dict[str, Any]:
-    """The items at these places of the test set, and their pictures, each once. ConfigError for texts and pictures that
-    are none."""
+    """The items at these places of the test set, and their pictures, each once."""
     pictures: dict[bytes, int] = {}  # content: place
     sharp: dict[int, bytes] = {}  # place: the same at a screen's resolution
     rights, drawn = [model.right for model in models], []
     for i, item in zip(places, items, strict=True):
-        for text in item.texts:
-            require(isinstance(text, str), f"example({i}).texts", text, "of type str")
         contents = [compact(image, f"example({i}).images") for image in item.images]
         places = [pictures.setdefault(content, len(pictures)) for content in contents]
         for place, image in zip(places, item.images, strict=True):
