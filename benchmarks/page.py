@@ -1,11 +1,11 @@
-"""How fast views answer in a page, with WebAssembly and without it, and what the bits of its weights cost.
+"""How fast views answer in a page, and what the bits of its weights cost.
 
     python benchmarks/page.py
 
 Everything runs on one core, once as it is and once beside three busy processes. "questions": what a view asks the
-shipped checkpoint, with plain JavaScript and with the kernels in turns: in Node the time that the core worked for it,
-in Chromium what a clock says, which neighbours on the core lengthen. "opening": files of `to_html(model=True)` in a
-browser that has started and come to rest, from navigation to first paint and until the model answers.
+shipped checkpoint: in Node the time that the core worked for it, in Chromium what a clock says, which neighbours on
+the core lengthen. "opening": files of `to_html(model=True)` in a browser that has started and come to rest, from
+navigation to first paint and until the model answers.
 "precision": the largest and the median change of ITM's log-odds on true and false pairs of the world when matrices are
 rounded.
 """
@@ -54,58 +54,51 @@ WARM = 4  # times that a question is asked before
 SENTENCE = "two big dogs and a small car below the tree on the left"
 PAGE_MODEL = STATIC / "page_model"
 MODULES = {name: PAGE_MODEL / f"page_{name}.js"
-           for name in ("xfm", "wasm", "tensor", "grounding", "questions", "targets", "methods", "kernel")}  # fmt: skip
+           for name in ("xfm", "grounding", "questions", "targets", "methods", "kernel")}  # fmt: skip
 MEASURE = """
 const clock = () => {{ // of this thread alone, where that can be told
     const spent = globalThis.process?.threadCpuUsage?.();
     return spent ? (spent.user + spent.system) / 1000 : performance.now();
 }};
-const prepared = ({{ payload, rgb, sentence, all }}) => {{
-  const algebras = {{ WebAssembly: {wasm}.fast(), ...(all ? {{ "plain JavaScript": {tensor}.plain }} : {{}}) }};
-  let pictures = null;
-  return Object.entries(algebras).map(([name, algebra]) => {{
-    const model = {xfm}.createModel(payload, algebra);
-    const itm = {targets}.question(model, rgb, sentence, {{ name: "itm", places: [], ids: [] }});
-    const remove = {targets}.removals(model, [itm], {{}});
-    const pad = {grounding}.grounder(model, rgb, payload.seeds.candidates);
-    pictures ??= Array.from({{ length: 64 }}, (_, i) => {{
-      const patches = model.encodeImage(model.embedImage(rgb.map((value) => value ^ i)));
-      return {{ patches, memory: model.remembered(patches) }};
-    }});
-    pad.hurry();
-    return [name, {{
-      "MaskPlayground: a patch and a word hidden": (i) =>
-        {questions}.guess(model, model.inputs(rgb, sentence), {{ patches: [i % model.grid ** 2], pieces: [2] }}),
-      "GroundingPad: a phrase": (i) => pad.find(`the ${{i % 2 ? "red" : "blue"}} lion on the left`),
-      "GroundingPad: the box of a new picture's first phrase": (i) =>
-        {grounding}.grounder(model, rgb.map((value) => value ^ (i % 8)), payload.seeds.candidates).find("the red lion"),
-      "GroundingPad: its candidates too": (i) => {{
-        const own = {grounding}.grounder(model, rgb.map((value) => value ^ (i % 8)), payload.seeds.candidates);
-        own.hurry();
-        own.find("the red lion");
-      }},
-      "RetrievalExplorer: a sentence among 64 pictures": () => {{
-        const text = model.encodeText(model.embedText(model.tokenizer.encode(sentence)));
-        {kernel}.ranked(model, 64, 16, (i) => [text, pictures[i]]);
-      }},
-      "TraceExplorer: a sentence": () => {questions}.trace(model, rgb, sentence),
-      "AttributionLab: parts removed": (i) => remove({{ words: [i % 3], objects: [], patches: [i % model.grid ** 2] }}),
-      "AttributionLab: a gradient": () => {methods}.attributors(model, [], payload.seeds).saliency(itm),
-    }}];
+const prepared = ({{ payload, rgb, sentence }}) => {{
+  const model = {xfm}.createModel(payload);
+  const itm = {targets}.question(model, rgb, sentence, {{ name: "itm", places: [], ids: [] }});
+  const remove = {targets}.removals(model, [itm], {{}});
+  const pad = {grounding}.grounder(model, rgb, payload.seeds.candidates);
+  const pictures = Array.from({{ length: 64 }}, (_, i) => {{
+    const patches = model.encodeImage(model.embedImage(rgb.map((value) => value ^ i)));
+    return {{ patches, memory: model.remembered(patches) }};
   }});
+  pad.hurry();
+  return {{
+    "MaskPlayground: a patch and a word hidden": (i) =>
+      {questions}.guess(model, model.inputs(rgb, sentence), {{ patches: [i % model.grid ** 2], pieces: [2] }}),
+    "GroundingPad: a phrase": (i) => pad.find(`the ${{i % 2 ? "red" : "blue"}} lion on the left`),
+    "GroundingPad: the box of a new picture's first phrase": (i) =>
+      {grounding}.grounder(model, rgb.map((value) => value ^ (i % 8)), payload.seeds.candidates).find("the red lion"),
+    "GroundingPad: its candidates too": (i) => {{
+      const own = {grounding}.grounder(model, rgb.map((value) => value ^ (i % 8)), payload.seeds.candidates);
+      own.hurry();
+      own.find("the red lion");
+    }},
+    "RetrievalExplorer: a sentence among 64 pictures": () => {{
+      const text = model.encodeText(model.embedText(model.tokenizer.encode(sentence)));
+      {kernel}.ranked(model, 64, 16, (i) => [text, pictures[i]]);
+    }},
+    "TraceExplorer: a sentence": () => {questions}.trace(model, rgb, sentence),
+    "AttributionLab: parts removed": (i) => remove({{ words: [i % 3], objects: [], patches: [i % model.grid ** 2] }}),
+    "AttributionLab: a gradient": () => {methods}.attributors(model, [], payload.seeds).saliency(itm),
+  }};
 }};
 const measure = (given) => {{
-  const asked = prepared(given);
   const times = {{}};
-  for (const question of Object.keys(asked[0][1])) {{
-    for (let i = 0; i < {warm}; i++) asked[0][1][question](i); // until the browser has compiled what is hot
-    for (let i = 0; i <= given.repeats; i++)
-      for (const [name, questions] of asked) {{
-        const start = clock();
-        questions[question](i);
-        const of = ((times[question] ??= {{}})[name] ??= []);
-        if (i) of.push(clock() - start);
-      }}
+  for (const [name, ask] of Object.entries(prepared(given))) {{
+    for (let i = 0; i <= {warm}; i++) ask(i); // until the browser has compiled what is hot
+    times[name] = Array.from({{ length: given.repeats }}, (_, i) => {{
+      const start = clock();
+      ask(i + 1);
+      return clock() - start;
+    }});
   }}
   return times;
 }};
@@ -118,12 +111,12 @@ def script() -> str:
     )
 
 
-def questions(lab: Any, repeats: int, plain: bool) -> str:
+def questions(lab: Any, repeats: int) -> str:
     """What `measure` is called with: an expression."""
     payload = page_model(lab.model, lab.tokenizer)
     weights, rgb = (base64.b64encode(x).decode() for x in (payload["weights"], lab.scene(0).image.tobytes()))
     bytes_of = "((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)))"
-    rest = script_json({"sentence": SENTENCE, "repeats": repeats, "all": plain})
+    rest = script_json({"sentence": SENTENCE, "repeats": repeats})
     return (
         f"{{ ...{rest}, rgb: {bytes_of}('{rgb}'), payload: {{ ...{script_json(payload | {'weights': None})}, "
         f"weights: new DataView({bytes_of}('{weights}').buffer) }} }}"
@@ -234,11 +227,10 @@ def measured(asked: Namespace, lab: Any, folder: Path) -> dict[str, Any]:
         with beside(others), sync_playwright() as playwright:
             browser = launched(playwright, asked)
             found["chromium"] = browser.version
-            call = questions(lab, asked.repeats, plain=not others)
+            call = questions(lab, asked.repeats)
             times = {"Node": in_node(call), "Chromium": in_chromium(browser, call, folder)}
             browser.close()
-        of = {where: {question: {how: spread(all_of) for how, all_of in hows.items()} for question, hows in
-              by.items()} for where, by in times.items()}  # fmt: skip
+        of = {where: {question: spread(taken) for question, taken in by.items()} for where, by in times.items()}
         os.sched_setaffinity(0, cores)
         with beside(others), sync_playwright() as playwright:
             start = partial(launched, playwright, asked)

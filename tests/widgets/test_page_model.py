@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 from page import DECODE, TOLERANCE, coded, sent, small
+from torch import Tensor
+from torch.nn import functional as F
 
 import xfm
 from xfm import explain
@@ -174,6 +176,56 @@ SHIPPED = pytest.param("the shipped checkpoint", marks=pytest.mark.full)
 def test_every_output_and_attention_is_pytorchs(kind: str, lab: xfm.Lab) -> None:
     largest = differences(small(KINDS[kind]) if kind in KINDS else lab.model, lab.tokenizer, 62)
     assert max(largest.values()) < TOLERANCE, largest
+
+
+ALGEBRA = Path(__file__).with_name("page_algebra.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "sizes", [(1, 4, 3, 2, 1), (5, 8, 13, 1, 5), (6, 24, 10, 3, 2), (36, 128, 512, 4, 4), (7, 30, 8, 5, 1)]
+)
+def test_the_kernels_compute_what_torch_does_whatever_the_sizes(sizes: tuple[int, ...]) -> None:
+    rng, tensors, weights, matrices = np.random.default_rng(0), {}, b"", []
+    rows, width, hidden, heads, groups = sizes
+    for name, shape in {"up": (hidden, width), "down": (width, hidden), "word.weight": (hidden, width)}.items():
+        codes, of = rng.integers(-32767, 32768, shape, np.int16), (1, -1) if name == "word.weight" else (-1, 1)
+        scales = (rng.integers(1, 8, shape[of.index(-1)]) / 2**18).astype(np.float32)
+        tensors[name] = {"shape": shape, "scales": len(weights), "at": len(weights) + scales.nbytes}
+        weights += scales.tobytes() + codes.tobytes() + bytes(-codes.nbytes % 4)
+        matrices.append(torch.from_numpy(codes * scales.reshape(of)).double())
+    keys = rows // groups + 1
+    shapes = {"x": (2, rows, width), "memory": (3, keys * groups, width), "d": (0.7, rows, width),
+              "narrow": (0.1, rows, hidden), "steep": (6, rows, width), "gain": (0.3, width), "shift": (0.3, width),
+              "wide": (0.3, hidden), "added": (1, heads, rows // groups, keys)}  # fmt: skip
+    numbers = {
+        name: torch.from_numpy(most * rng.uniform(-1, 1, shape)).float() for name, (most, *shape) in shapes.items()
+    }
+    sent = {name: values.flatten().tolist() for name, values in numbers.items()}
+    found = javascript.run(ALGEBRA, {"tensors": tensors, "weights": [*weights], "numbers": sent, "sizes": sizes})
+    expected = in_torch(*matrices, *(values.double() for values in numbers.values()), heads=heads, groups=groups)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        most = 1e-5 * max(1, values.abs().max().item())
+        np.testing.assert_allclose(found[name], values.detach().ravel(), atol=most, rtol=0, err_msg=name)
+
+
+def in_torch(up, down, word, x, memory, d, narrow, steep, gain, shift, wide, added, heads, groups) -> dict[str, Tensor]:
+    """What page_algebra.js computes, by its names."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, groups: int, bias: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        q, k, v = (t.unflatten(0, (groups, -1)).unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+        weights = (q @ k.mT / q.shape[-1] ** 0.5 + bias).softmax(-1)
+        return (weights @ v).transpose(1, 2).reshape(x.shape), weights
+
+    q, k, v, normed, bent = (t.clone().requires_grad_() for t in (x, memory, memory, x, steep))
+    (gathered, weights), (own, map_) = attend(x, memory, memory, groups, added), attend(q, k, v, 1)
+    back = dict(zip(("q", "k", "v", "changes"), torch.autograd.grad(own, (q, k, v, map_), d), strict=True))
+    norm, gelu, hidden = F.layer_norm(normed, gain.shape, gain, shift, 1e-5), F.gelu(bent), F.linear(x, up, wide)
+    return back | {
+        "gathered": gathered, "weights": weights, "norm": norm, "gelu": gelu, "up": hidden, "word": F.linear(x, word),
+        "mlp": F.linear(F.gelu(hidden), down, shift), "upBack": narrow @ up, "wordBack": narrow @ word,
+        "normBack": torch.autograd.grad(norm, normed, d)[0], "geluBack": torch.autograd.grad(gelu, bent, d)[0],
+    }  # fmt: skip
 
 
 MATCH = DECODE + "answer(data.pairs.map(([rgb, text]) => model.itm(model.outputs(model.inputs(bytes(rgb), text)))));"

@@ -48,7 +48,13 @@ export function explorable(data, el, file) {
     const payload = /** @type {PageModelPayload} */ (decoded(sent));
     /** @type {InnerNumbers | null} */
     let inner = null;
-    screens.bring(createModel(payload), () => {
+    let model;
+    try {
+      model = createModel(payload);
+    } catch (error) {
+      return screens.fail(/** @type {Error} */ (error).message);
+    }
+    screens.bring(model, () => {
       inner ??= innerNumbers(payload);
       return inner;
     });

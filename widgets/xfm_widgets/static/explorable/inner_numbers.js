@@ -1,6 +1,6 @@
 // @ts-check
 // Queries, keys and scores of every attention of the model in the page, as its encoders compute them.
-import { plain } from "../page_model/page_tensor.js";
+import { createAlgebra } from "../page_model/page_wasm.js";
 import { createModel } from "../page_model/page_xfm.js";
 
 /** @import { Inputs } from "../page_model/page_xfm.js" */
@@ -11,21 +11,22 @@ import { createModel } from "../page_model/page_xfm.js";
 /** @typedef {ReturnType<typeof innerNumbers>} InnerNumbers */
 
 /**
- * A model that is watched while it computes: in plain JavaScript, whose numbers stay in view
+ * A model that is watched while it computes
  * @param {PageModelPayload} payload
  */
 export function innerNumbers(payload) {
   /** @type {Inner[]} */
   let seen = [];
+  const algebra = createAlgebra();
   /** @type {Algebra} */
   const watching = {
-    ...plain,
+    ...algebra,
     attend(q, k, v, shape, bias) {
       const [rows, keys] = [q.length / shape.width, k.length / shape.width];
       const added = (/** @type {number} */ head, /** @type {number} */ query, /** @type {number} */ key) =>
         bias ? bias.data[(head * rows + query) * keys + key] : 0;
       seen.push({ queries: q, keys: k, bias: added });
-      return plain.attend(q, k, v, shape, bias);
+      return algebra.attend(q, k, v, shape, bias);
     },
   };
   const model = createModel(payload, watching);

@@ -1,8 +1,8 @@
 // @ts-check
-// page_tensor.js's `plain` in WebAssembly: the kernels of assembly/kernel.ts, with the weights in their memory. Operands are
+// The linear algebra in WebAssembly: the kernels of assembly/kernel.ts, with the weights in their memory. Operands are
 // copied in and results out, which costs a tenth of the time.
-import { fromBase64 } from "../byte_text.js";
 import { kernel } from "../wasm/kernel.js";
+import { instance } from "../web_assembly.js";
 import { packed } from "./page_tensor.js";
 
 /** @import { Algebra, Tensor } from "./page_tensor.js" */
@@ -11,23 +11,9 @@ import { packed } from "./page_tensor.js";
 
 const PAGE = 65536; // bytes by which a memory grows; the first one stays free
 
-/**
- * A memory and its kernels; null where the page forbids WebAssembly, or the browser has no SIMD
- * @returns {Record<string, any> | null}
- */
-function begun() {
-  try {
-    return new WebAssembly.Instance(new WebAssembly.Module(fromBase64(kernel))).exports;
-  } catch {
-    return null;
-  }
-}
-
-/** @returns {Algebra | null} null where there is no WebAssembly */
-export function fast() {
-  const exported = begun();
-  if (!exported) return null;
-  const wasm = exported;
+/** Error where WebAssembly is missing @returns {Algebra} */
+export function createAlgebra() {
+  const wasm = instance(kernel);
   const { memory } = wasm;
   let kept = PAGE; // where what stays ends
   let end = kept; // where what this call needs ends

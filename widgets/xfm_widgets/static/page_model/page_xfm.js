@@ -4,9 +4,9 @@
 import { network, relativeBias } from "./page_network.js";
 import { prepared } from "./page_picture.js";
 import { steps, taped } from "./page_tape.js";
-import { mixed, plain, standardised } from "./page_tensor.js";
+import { mixed, standardised } from "./page_tensor.js";
 import { createTokenizer } from "./page_tokenizer.js";
-import { fast } from "./page_wasm.js";
+import { createAlgebra } from "./page_wasm.js";
 
 /** @import { PageModelPayload } from "../payloads.d.ts" */
 /** @import { Algebra } from "./page_tensor.js" */
@@ -27,10 +27,11 @@ const MEAN = [0.48145466, 0.4578275, 0.40821073];
 const DEVIATION = [0.26862954, 0.26130258, 0.27577711];
 
 /**
+ * Error where WebAssembly is missing
  * @param {PageModelPayload} payload
  * @param {Algebra} algebra
  */
-export function createModel(payload, algebra = fast() ?? plain) {
+export function createModel(payload, algebra = createAlgebra()) {
   const { config } = payload;
   const weights = algebra.unpacked(payload);
   const tokenizer = createTokenizer(payload.tokenizer);
