@@ -185,10 +185,10 @@ export function createTrainer(kernels, drawings, firstSeed) {
     /** Levels without learning of all losses but MIM, whose own moves with its target */
     levels: () => levels(kernels.log, heldOutBoxes(16)),
 
-    /** Mean IoU of one box for all pictures, the best one, with the boxes that `ability` asks for in the first groups */
-    constantIou(groups = 1) {
+    /** Mean IoU of one box for all pictures, the best one, with the boxes that `ability` asks for in the first group */
+    constantIou() {
       const { box } = constantBox(heldOutBoxes(16), ({ iou }) => 1 - iou);
-      const scenes = upTo(groups).flatMap((group) => drawBatch(seed, HELD_OUT + group, drawings).scenes);
+      const { scenes } = drawBatch(seed, HELD_OUT, drawings);
       return scenes.reduce((sum, { things }) => sum + boxError(box, boxOf(things[0])).iou, 0) / scenes.length;
     },
   };
