@@ -112,7 +112,7 @@ def of_base(pieces: int = 18) -> TraceExplorer:
 
 def bertviz(view: str, tokens: int) -> str:
     """A page. ImportError where bertviz is not installed."""
-    import bertviz as theirs
+    import bertviz as theirs  # type: ignore[import-not-found]  # installed for this alone
 
     layers = [layer[None] for layer in attention(LAYERS, tokens, tokens)]
     made = getattr(theirs, view)(layers, list(words(tokens).pieces), html_action="return").data

@@ -69,7 +69,7 @@ def product_rate(device: torch.device, size: int = PRODUCT, repeats: int = 20) -
         _finish(device)
         began = time.perf_counter()
         for _ in range(repeats):
-            a @ b
+            _ = a @ b
         _finish(device)
         seconds.append((time.perf_counter() - began) / repeats)
     return 2 * size**3 / statistics.median(seconds[1:])

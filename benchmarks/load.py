@@ -14,7 +14,8 @@ import xfm
 
 def opened() -> None:
     run = xfm.load("demo").run
-    run.model(), run.tokenizer()
+    run.model()
+    run.tokenizer()
 
 
 if __name__ == "__main__":

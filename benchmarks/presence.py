@@ -27,7 +27,7 @@ from scipy.stats import binomtest, spearmanr
 import xfm
 from xfm.base import seeding
 from xfm.data.world.grammar import article, is_true
-from xfm.data.world.parsing import parse
+from xfm.data.world.parsing import readings
 from xfm.data.world.styles import STYLES
 from xfm.explain import attribute, faithfulness_report, make_inputs, seen_words
 from xfm.explain.attribution import Attribution
@@ -133,7 +133,7 @@ def answers(lab: Any, world: Any, style: str) -> Iterator[tuple[str, str, bool]]
     family = STYLES[style].family
     for scene in (replace(world, styles=(style,)).scene("test", i, seed=77) for i in range(STYLED)):
         caption = lab.caption(scene.image)
-        is_right = is_true(parse(caption).claims, scene.objects)
+        is_right = is_true(next(readings(caption)).claims, scene.objects)
         yield f"caption, {family}", "doubtful" if caption.doubt else "no doubt", is_right
     task = lab.task("vqa").tuned().task
     for item in type(task)(lab.config.replace({"data.styles": style}), lab.tokenizer).items("test", STYLED):

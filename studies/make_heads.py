@@ -72,7 +72,7 @@ def publish(run: TaskRun, folder: Path) -> None:
 
 def main(root: Path = Path("runs"), only: Head | None = None, controls: bool = False) -> None:
     torch.set_num_threads(1)
-    for task in [only] if only else HEADS:
+    for task in (only,) if only else HEADS:
         config = recipe(task, CHECKPOINT, **HEADS[task])
         if controls:
             keep_controls(config, root)

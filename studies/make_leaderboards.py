@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Sequence
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,9 +77,9 @@ def write(name: str, board: Leaderboard, yes: int) -> pd.DataFrame:
     return table
 
 
-def beyond(table: pd.DataFrame, methods: Collection[str]) -> pd.Series:
+def beyond(table: pd.DataFrame, methods: Collection[str]) -> Any:
     """score -> how many of the methods are better than random attributions (95 % interval of the paired lift)."""
-    own = table[table["method"].isin(methods)]
+    own: Any = table[table["method"].isin([*methods])]
     lower = own["over random, high"] < 0
     better = lower.where(~own["score"].map(higher), own["over random, low"] > 0)
     return better.groupby(own["score"]).sum()
@@ -103,9 +104,8 @@ def agreement(boards: Sequence[Leaderboard], tables: Sequence[pd.DataFrame]) -> 
         scenes = len(values[0])
         rng = seeding.rng("agreement", score)
         drawn = [rng.integers(scenes, size=scenes) for _ in range(RESAMPLES)]
-        rank = [
-            spearmanr(*(np.nanmean(v[scene], 0) for v in values)).statistic for scene in (np.arange(scenes), *drawn)
-        ]
+        means_of = [[np.nanmean(v[scene], 0) for v in values] for scene in (np.arange(scenes), *drawn)]
+        rank: Any = [spearmanr(*means)[0] for means in means_of]
         low, high = np.quantile(rank[1:], (0.025, 0.975))
         row = {"score": score, "methods": values[0].shape[1], "rank correlation": rank[0], "low": low, "high": high}
         for name, table, own in zip(MODELS, tables, distinct(boards, score), strict=True):

@@ -69,7 +69,8 @@ def figures(table: pd.DataFrame, split: str) -> dict[str, plots.Figure]:
             f"Left or right, above or below? {of}",
         )
     }
-    for share, own in table.query("part == 'probe'").groupby("relation_negatives"):
+    by_share: Any = table.query("part == 'probe'").groupby("relation_negatives")
+    for share, own in by_share:
         title = f"Linear probes by layer; relation negatives {share:g}, {own['run'].nunique()} of {of}"
         drawn["probes" + f"-negatives-{share:g}" * (share > 0)] = plots.probe_layers(own, title)
     return drawn
@@ -89,7 +90,8 @@ def main(runs: tyro.conf.Positional[tuple[str, ...]] = ("demo",), split: Asked =
     everything = table(lines)
     write_atomically(FOLDER / "results.csv", everything.to_csv(index=False, float_format="%.5g"))
     trained_here = everything["run"].str.contains("/")
-    for (of_split, here), own in everything.groupby(["split", trained_here]):
+    groups: Any = everything.groupby(["split", trained_here])
+    for (of_split, here), own in groups:
         for name, figure in figures(own, str(of_split)).items():
             for kind in ("png", "pdf"):
                 path = FOLDER / "figures" / f"{name}{'-runs' * bool(here)}-{of_split}.{kind}"
