@@ -9,6 +9,7 @@ import torch
 from sklearn.decomposition import PCA
 from torchvision.ops import box_iou
 
+from xfm import recipes
 from xfm.base import seeding
 from xfm.config import ConfigError
 from xfm.data import DATASETS, Dataset
@@ -19,6 +20,7 @@ from xfm.data.world.grammar import plural
 from xfm.data.world.scenes import Scene, World
 from xfm.flow import Flow
 from xfm.model.batch import IGNORE, Texts, TokenBatch
+from xfm.objectives import build
 from xfm.objectives.bbp import corners
 from xfm.tasks import EvalContext, examples, find_result, pairings
 from xfm.tasks import context as context_module
@@ -139,6 +141,12 @@ def test_a_set_has_the_arrays_and_recalls_of_the_task_and_examples_its_ranks(
     nearer = (small.similarity > small.similarity.diagonal()[:, None]).sum(1).tolist()
     expected = [(text, n, n == 0) for text, n in zip(small.texts, nearer, strict=True)]
     assert [(r.caption, r.rank, r.right) for r in shown] == expected
+
+
+def test_a_model_without_itm_has_a_set_that_is_ranked_by_itc_alone(config, tokenizer) -> None:
+    dual = recipes.with_changes(config, ["clip_like"])
+    pairs = retrieval_set(build(dual), dual, tokenizer, 8)
+    assert pairs.odds is None and sorted(pairs.ranking("image to text", 0)) == [*range(8)]
 
 
 @pytest.mark.full

@@ -107,11 +107,11 @@ def retrieval_set(
     with reproducibly(model):
         image, text = context.image_features(pairs), context.text_features(texts)
         similarity = image @ text.T
-        odds = retrieval.match_best(context, pairs, similarity)
+        odds = retrieval.match_best(context, pairs, similarity).numpy() if "itm" in model.objectives else None
     truth = np.array([[retrieval.caption_fits(caption, picture) for caption in pairs] for picture in pairs])
     images = np.stack([pair.image for pair in pairs])
     credit = "; ".join(dict.fromkeys(pair.credit for pair in pairs if pair.credit))
-    numbers = similarity.numpy(), image.numpy(), text.numpy(), truth, odds.numpy()
+    numbers = similarity.numpy(), image.numpy(), text.numpy(), truth, odds
     return RetrievalSet(images, texts, *numbers, credit=credit)
 
 
