@@ -46,6 +46,12 @@ def test_a_masked_word_is_asked_for_and_hidden(model):
     assert attribution.score == pytest.approx(expected, abs=1e-3)
 
 
+def test_a_phrase_that_the_scene_lacks_is_refused_with_how_many_there_are(model):
+    for about in (-1, len(SCENE.phrases)):
+        with pytest.raises(ConfigError, match=rf"about = {about}: must be 0 to {len(SCENE.phrases) - 1}"):
+            scene_inputs(model, TOKENIZER, SCENE, about=about)
+
+
 def test_a_phrase_is_about_its_object_and_a_masked_name_about_all_that_have_it(model):
     inputs, groups = scene_inputs(model, TOKENIZER, SCENE, about=1), 0
     named = [piece for piece, naming in zip(inputs.words.pieces, inputs.name_pieces.tolist(), strict=True) if naming]

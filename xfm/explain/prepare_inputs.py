@@ -168,7 +168,10 @@ def scene_inputs(
 def _question(
     scene: Scene, target: str | Target, about: int | None
 ) -> tuple[str | Target, Caption, list[int], list[Span]]:
-    """The target, the text, the objects that are meant, and the nouns of the text that name them."""
+    """The target, the text, the objects that are meant, and the nouns of the text that name them. ConfigError for a
+    phrase that the scene does not have."""
+    phrases = len(scene.phrases)
+    require(about is None or 0 <= about < phrases, "about", about, f"0 to {phrases - 1}: there are {phrases} phrases")
     caption = scene.caption if about is None or target == "name" else scene.phrases[about]
     nouns = [span for span in caption.spans if span[2] == "noun"]
     if target != "name":
