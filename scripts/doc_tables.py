@@ -48,7 +48,6 @@ NOT_LEARNT: dict[Any, str] = {
     "validation/images/mim, not measured": "MIM loss, not measured",
     "validation/images/mim, language, loss (nats)": "MIM loss and language, loss (nats)",
 }
-FEW = 10  # cases below which a verdict's rate is left to the file
 WINDOWS = (200, 400, 600, 800, 1000, 1200)
 SHORT = [ROWS["demo"][i] for i in (0, 2, 4, 6, 9, 10, 14, 15, 22, 25)]
 
@@ -100,9 +99,8 @@ def evaluation_table(results: Sequence[Result], keys: Sequence[Key]) -> str:
     for task, condition, metric in keys:
         r = find_result(results, task, metric, condition)
         interval = f"{100 * r.low:.1f} to {100 * r.high:.1f}"
-        rows.append(
-            [title((task, condition, metric)), f"{100 * r.value:.1f}", interval, baseline(r, results), str(r.n)]
-        )
+        name = title((task, condition, metric))
+        rows.append([name, f"{100 * r.value:.1f}", interval, baseline(r, results), str(r.n)])
     return table(["", "%", "95 % interval", "baseline", "n"], rows)
 
 
@@ -211,17 +209,14 @@ def views_table() -> str:
                 hover, layer = (f"{m[k]:.0f}" if k in m else "" for k in ("milliseconds_hover", "milliseconds_layer"))
                 times = [f"{m['seconds_first_paint']:.2f}", hover, layer]
             elements = f"{m['elements']:,}" if "elements" in m else ""
-            size = "all maps of `base`" if tokens == "base" else tokens
-            rows.append([size, name, f"{m['bytes'] / 1e6:.1f}", *times, elements])
-    return table(["tokens", "view", "file, MB", "first paint, s", "hover, ms", "layer, ms", "elements"], rows)
+            rows.append([tokens, name, f"{m['bytes'] / 1e6:.1f}", *times, elements])
+    return table(["tokens or model", "view", "file, MB", "first paint, s", "hover, ms", "layer, ms", "elements"], rows)
 
 
 def presence_table() -> str:
-    """A row a verdict and what it was given of, in at least FEW cases: how often it was true. First those tested."""
-    rows, tested = [], ("likely there", "likely not there", "rejected by ITM")
-    for row in sorted(benchmark("presence")["verdicts"], key=lambda row: row["verdict"] not in tested):
-        if row["n"] < FEW:
-            continue
+    """A row a verdict and what it was given of, in ten cases or more: how often it was true. First those tested."""
+    rows, every, tested = [], benchmark("presence")["verdicts"], ("likely there", "likely not there", "rejected by ITM")
+    for row in sorted((row for row in every if row["n"] >= 10), key=lambda row: row["verdict"] not in tested):
         interval = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"
         rows.append([row["verdict"], row["where"], f"{100 * row['true']:.1f}", interval, str(row["n"])])
     return table(["verdict", "asked of", "true, %", "95 % interval", "n"], rows)
@@ -274,11 +269,10 @@ def finetune_table() -> str:
         value = f"{100 * own['value']:.1f} ({100 * own['low']:.1f} to {100 * own['high']:.1f})"
         controls = ("" if other is None else f"{100 * other['value']:.1f}" for other in others)
         prior = f"{100 * own['baseline']:.1f} {baseline_label(own['baseline_name'])}"
-        simple = f"{100 * own['simple']:.1f} {own['simple_name']}" if own.get("simple") is not None else ""
-        cells = [value, *controls, prior, simple, f"{own['n']:,}", f"{own['seconds']:.0f}"]
-        rows.append([f"`{task}`", own["metric"], *cells])
-    return table(["task", "metric", "fine-tuned", "no pre-training", "no pictures", "no texts", "constant",
-                  "without encoder", "n", "seconds"], rows)  # fmt: skip
+        prior += f", {100 * own['simple']:.1f} {own['simple_name']}" if own.get("simple") else ""
+        rows.append([f"`{task}`", own["metric"], value, *controls, prior, f"{own['n']:,}", f"{own['seconds']:.0f}"])
+    head = ["task", "metric", "fine-tuned", "no pre-training", "no pictures", "no texts", "baseline", "n", "seconds"]
+    return table(head, rows)
 
 
 def heads_table() -> str:

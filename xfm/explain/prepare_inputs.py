@@ -168,18 +168,15 @@ def scene_inputs(
 def _question(
     scene: Scene, target: str | Target, about: int | None
 ) -> tuple[str | Target, Caption, list[int], list[Span]]:
-    """The target, the text, the objects that are meant, and the nouns of the text that name them. ConfigError for a
-    phrase that the scene does not have."""
-    phrases = len(scene.phrases)
-    require(about is None or 0 <= about < phrases, "about", about, f"0 to {phrases - 1}: there are {phrases} phrases")
+    """The target, the text, the objects meant, and the nouns that name them. ConfigError for a phrase not there."""
+    require(about in (None, *range(n := len(scene.phrases))), "about", about, f"0 to {n - 1}: there are {n} phrases")
     caption = scene.caption if about is None or target == "name" else scene.phrases[about]
     nouns = [span for span in caption.spans if span[2] == "noun"]
     if target != "name":
         if about is None:
             return target, caption, [*range(len(scene.objects))], nouns
         return target, caption, [about], nouns[:1]  # others only locate it: "the lion below a car"
-    once = said_once(scene)
-    if about is None or about not in once:
+    if about not in (once := said_once(scene)) or about is None:
         allowed = f"one of {', '.join(map(str, once)) or 'none'}: the objects whose name the caption says once"
         raise ConfigError(f"about = {shown(about)}: must be {allowed} (target = 'name')")
     mentions = [span for span in nouns if caption.text[slice(*span[:2])] == once[about]]

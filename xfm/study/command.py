@@ -60,9 +60,7 @@ def command(
             study.run(cluster, show=True)
     elif workers != 0:
         study.run(workers=workers, show=True)
-    if not len(study.results()):
-        print(f"{spec.name}: no results yet")
-    else:
+    if len(study.results()):
         print(study.to_markdown("all") if tell == "all" else _brief(study))
         print(f"Report: {study.save()[-1].resolve().as_uri()}")
     return study
