@@ -72,6 +72,12 @@ const targets = (least) => [...document.querySelectorAll('.xfm-view *')]
   .filter(({ box }) => box.width && box.height && (box.height < least || box.width < least))
   .map(({ e, box }) => `${Math.round(box.width)} x ${Math.round(box.height)}: ${e.outerHTML.slice(0, 120)}`);
 
+// Of the presented view: how far its body lies over what follows it.
+const spilt = () => {
+  const body = document.querySelector('.xfm-body');
+  return body.scrollHeight - body.clientHeight;
+};
+
 // Of the presented view: what lies below the screen or is cut by what holds it, and type under 16 px.
 const presented = () => {
   const root = document.querySelector('.xfm-view'), wrong = [];

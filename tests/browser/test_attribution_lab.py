@@ -112,7 +112,7 @@ def test_examples_are_kept_chosen_asked_traced_and_attributed(notebook):
     book.until("tasks.item", 1)
     shown.get_by_role("textbox", name="Search").fill("no such word")
     book.until("tasks.kept()", [])
-    shown.get_by_text("0 examples kept.").wait_for()
+    shown.get_by_text("No example matches “no such word”.").wait_for()
     shown.get_by_role("button", name="Reset").click()
     book.until("[tasks.show, tasks.search, tasks.item]", ["all", "", 0])
 

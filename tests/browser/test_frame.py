@@ -208,5 +208,9 @@ def test_axe_finds_nothing_and_presented_a_view_fits_a_projector(name, shown):
     page.wait_for_function("() => document.fullscreenElement?.matches('.xfm-view.xfm-present')")
     page.evaluate(SETTLED)
     assert page.evaluate(CHECKS + "presented") == []
+    for width, height in ((1920, 1080), (1366, 768)):  # on a low screen it scrolls
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate(SETTLED)
+        assert page.evaluate(CHECKS + "spilt") <= 4
     page.get_by_role("button", name="Present").click()
     page.wait_for_function("() => !document.fullscreenElement && !document.querySelector('.xfm-present')")

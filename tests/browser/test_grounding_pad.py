@@ -40,7 +40,7 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     field.fill("a big dog")
     field.press("Enter")
     book.until("[view.phrase, sorted(view.found) == sorted(['a lion', hostile, 'a big dog'])]", ["a big dog", True])
-    shown.get_by_text("IoU –", exact=True).wait_for()
+    shown.get_by_text("Presence 2 %", exact=True).wait_for()
     shown.get_by_text("Presence 2 %. No verdict: training had no “dog”.", exact=True).wait_for()
     says(shown.locator(".xfm-doubts"), "Never seen in training: “dog”", f"Unknown to the tokenizer: “{HOSTILE}”")
 

@@ -229,7 +229,7 @@ function render({ model, el }) {
     { className: "xfm-more", open: true },
     node("summary", {}, "Other places it may be"),
     candidateList,
-    node("p", { className: "xfm-soft" }, `${CANDIDATES} ${PRESENCE}`),
+    node("p", { className: "xfm-soft" }, CANDIDATES),
     showCandidates.element,
   );
   const pieceButtons = node("div", { className: "xfm-words", role: "group", "aria-label": "Attention of" });
@@ -242,7 +242,7 @@ function render({ model, el }) {
   const attentionPart = node("div", {}, heading, pieceButtons, choices, strengthScale, pointed);
   const padHolder = node("div", { className: "xfm-stage xfm-pad" }, pad);
   const side = node("div", { className: "xfm-side xfm-beside" }, score, presence, doubts);
-  side.append(ui.controls, attentionPart, where, candidatePart);
+  side.append(ui.controls, attentionPart, where, node("p", { className: "xfm-soft" }, PRESENCE), candidatePart);
   ui.body.append(node("div", { className: "xfm-two" }, padHolder, side));
 
   let built = ""; // what the choices were made of
@@ -385,7 +385,7 @@ function render({ model, el }) {
     presence.textContent = found ? presenceText(found, model.get("phrase"), picture().own || picture().unlike) : "";
     doubts.replaceChildren(...(found ? wordDoubts(found) : []).map((line) => node("li", {}, line)));
     const candidates = found ? numberedCandidates(found) : [];
-    candidatePart.style.display = candidates.length ? "" : "none";
+    candidatePart.style.display = candidates.some(({ isNew }) => isNew) ? "" : "none";
     showCandidates.value(model.get("candidates"));
     candidateList.replaceChildren(
       ...candidates.map(({ share, presence: fits, box, isNew }) =>
@@ -415,7 +415,9 @@ function render({ model, el }) {
     drawScene();
     drawPhrases();
     const iou = answer()?.iou ?? null;
-    score.textContent = iou === null ? "IoU –" : `IoU ${fixed(iou)} ${iou >= RIGHT ? "✓ right" : "✗ wrong"}`;
+    const known = answer()?.presence ?? null; // the largest number, where the true box is not known
+    if (iou !== null) score.textContent = `IoU ${fixed(iou)} ${iou >= RIGHT ? "✓ right" : "✗ wrong"}`;
+    else score.textContent = known === null ? "" : `Presence ${wholePercent(known)}`;
     where.textContent = description() + (iou === null ? "" : `\nRight: an IoU of ${RIGHT} or more.`);
     drawDoubts();
     drawChoices();
@@ -433,7 +435,7 @@ function render({ model, el }) {
     if (!found) return `${called} has no answer yet.`;
     if (iou !== null)
       return `The model's box for ${called} ${iou >= RIGHT ? "is right" : "is wrong"}: it overlaps the true box by ${wholePercent(iou)} (IoU).`;
-    return `The dashed box is where the model finds ${called}; the true box is not known.`;
+    return `BBP gives a box for any phrase, here for ${called}, dashed; the true box is not known.`;
   }
   const takeNewest = () => {
     const newest = model.get("newest");

@@ -104,12 +104,14 @@ export function noteOn(runs, { key, group }) {
 }
 
 /**
- * Whether a curve has left its level; null: that is not known
+ * Whether a curve has left its level by a step; null: that is not known
  * @param {Run} run
  * @param {MonitorPanel} panel
+ * @param {number} step
  */
-export function learnt(run, { key, group }) {
-  const [level, points] = [levelOf(run, key), run.curves[key] ?? []];
+export function learnt(run, { key, group }, step) {
+  const level = levelOf(run, key);
+  const points = (run.curves[key] ?? []).filter((_, i, all) => all[i - (i % 2)] <= step);
   if (level === null || lateMean(points) === null) return null;
   return !standsAtChance(points, level, group === "accuracies");
 }

@@ -147,6 +147,8 @@ function render({ model, el }) {
     if (!words.matches(":focus")) words.value = model.get("search");
     const here = items.length === counts.all ? "" : ` ${items.length} of ${counts.all} test items are in this view.`;
     status.textContent = `${countOf(left.length, "example")} kept.${here}`;
+    const sought = model.get("search") ? `“${model.get("search")}”` : "this choice";
+    if (!left.length) status.textContent = `No example matches ${sought}.${here}`;
     list.replaceChildren(...left.map((i) => options[i]));
     drawChosen();
   }

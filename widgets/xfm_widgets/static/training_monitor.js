@@ -289,12 +289,12 @@ function render({ model, el }) {
   /** How many curves have beaten their baseline */
   function nowText() {
     const runs = shownRuns();
-    const judged = runs.flatMap((run) => shownPanels().flatMap((panel) => learnt(run, panel) ?? []));
-    if (!judged.length) return emptyText() ? "" : "No baseline is known for these curves.";
+    const step = model.get("cursor") < 0 ? lastStep() : model.get("cursor");
+    const judged = runs.flatMap((run) => shownPanels().flatMap((panel) => learnt(run, panel, step) ?? []));
+    if (!judged.length) return emptyText() ? "" : `At step ${step} no curve can be compared with a baseline.`;
     const good = judged.filter(Boolean).length;
-    const at = `At step ${lastStep()}`;
     const which = model.get("group") === "losses" ? "losses have" : "curves have";
-    return `${at}, ${good} of ${judged.length} ${which} beaten the baseline.`;
+    return `At step ${step}, ${good} of ${judged.length} ${which} beaten the baseline.`;
   }
   function drawSoon() {
     drawing ||= requestAnimationFrame(draw);

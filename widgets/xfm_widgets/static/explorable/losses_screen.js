@@ -25,7 +25,7 @@ const text = (value) => (value < TINY ? `<${TINY}` : short(value));
 /** @type {Screen} */
 export const lossesScreen = {
   id: "losses",
-  title: "How far is each loss below its baseline?",
+  title: "How does each loss compare with its baseline?",
   make({ story, picture, controls, model, set }) {
     const words = story.scene.caption.split(" ");
     const first = words.indexOf(story.scene.names[0]);
@@ -95,9 +95,9 @@ export const lossesScreen = {
             "data-baseline": baseline,
           }),
         );
-        const words_ = `${text(value)} of ${text(baseline)}`;
+        const words_ = `${text(value)} (${isNarrow ? `${text(baseline)}: ${against}` : `baseline ${text(baseline)}`})`;
         if (isNarrow)
-          plot.text(0, middle - thick / 2 - 6, `${words_} (${against})`, {
+          plot.text(0, middle - thick / 2 - 6, words_, {
             class: "ex-tick ex-haloed",
           });
         else {
