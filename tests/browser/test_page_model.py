@@ -78,7 +78,7 @@ def test_painted_before_the_model_answers_or_says_why_it_cannot_and_in_a_sandbox
     page.locator("button.xfm-typed", has_text="yellow thing").wait_for()
     paint, ready = page.evaluate(TIMES)
     assert paint < ready
-    page.locator(".xfm-candidates li").first.wait_for()
+    page.locator(".xfm-big", has_text="Presence ").wait_for()
     nothing_went_wrong(page)
     (tmp_path / "frame.html").write_text(f'<div class="xfm-view">{view.embed(model=True)}</div>', "utf-8")
     frame = offline(tmp_path / "frame.html").frame_locator("iframe")
