@@ -47,6 +47,7 @@ BESIDE = "validation/pairs/imlm"
 NOT_LEARNT: dict[Any, str] = {
     "validation/images/mim, not measured": "MIM loss, not measured",
     "validation/images/mim, language, loss (nats)": "MIM loss and language, loss (nats)",
+    "validation/regions/itm, language, loss (nats)": "ITM loss on regions and language, loss (nats)",
 }
 WINDOWS = (200, 400, 600, 800, 1000, 1200)
 SHORT = [ROWS["demo"][i] for i in (0, 2, 4, 6, 9, 10, 14, 15, 22, 25)]

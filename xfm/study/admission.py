@@ -53,13 +53,14 @@ class Admission(NamedTuple):
 
 def admissions(spec: Spec, root: Path, own: Measurements | None = None) -> list[Admission]:
     """All checks, from the studies under `root` that explored on the validation split. `own`: results of the study
-    itself, by which an arm that no exploration has is judged."""
+    itself, by which an arm is judged that the explorations have too few seeds of; the two are never pooled."""
     explored = [read_spec(root / name) for name in spec.explored]
     studies = [Measurements.read(root / each.name, each) for each in explored if each.split == "validation"]
     checks = [_baseline(spec, metric, studies) for metric in spec.primary]
-    with_own = [*studies, *([own] if own is not None and own.finished else [])]
-    checks += [_learnt(spec, variant, with_own) for variant in spec.variants]
-    return checks + [_horizons(spec.configs[variant], variant, with_own) for variant in spec.variants]
+    itself = [own] if own is not None and own.finished else []
+    by = {variant: itself if itself and _seeds(spec, variant, studies) < FEWEST else studies for variant in spec.variants}
+    checks += [_learnt(spec, variant, by[variant]) for variant in spec.variants]
+    return checks + [_horizons(spec.configs[variant], variant, by[variant]) for variant in spec.variants]
 
 
 def require_admitted(spec: Spec, root: Path) -> None:
@@ -89,6 +90,11 @@ def _runs(spec: Spec, variant: str, studies: Sequence[Measurements]) -> list[tup
     """The studies that have runs of a variant's config, and its label there."""
     labels = [(data, label_of(data.spec, spec.configs[variant].fingerprint)) for data in studies]
     return [(data, label) for data, label in labels if label in {*data.results["variant"]}]
+
+
+def _seeds(spec: Spec, variant: str, studies: Sequence[Measurements]) -> int:
+    runs = _runs(spec, variant, studies)
+    return len({seed for data, label in runs for seed in data.results.query("variant == @label")["seed"]})
 
 
 def _check(part: str, metric: str, variant: str, runs: Sequence[tuple[Measurements, str]]) -> Admission:
