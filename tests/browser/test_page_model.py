@@ -238,7 +238,7 @@ def test_a_sentence_is_explained_and_traced_and_traced_again_from_an_address(
     expect(words).to_have_text(["a", "yellow", "lion"])
     expect(page.locator(".xfm-verdict")).to_be_attached(timeout=LONG)
     words.nth(2).click()
-    expect(page.locator(".xfm-now")).to_contain_text("Without “lion” the score itm goes from")
+    expect(page.locator(".xfm-now")).to_contain_text("Without “lion” ITM goes from")
 
     trace = xw.TraceExplorer.of(demo.model, demo.tokenizer, demo.scene(7).image, "a lion")
     page = offline(trace.to_html(tmp_path / "trace.html", model=True))

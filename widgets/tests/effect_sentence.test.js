@@ -49,13 +49,17 @@ test("equivalence is said where the spec has a margin, whatever the verdict", ()
 });
 
 test("an effect stands beside what has learnt nothing and what this training began with", () => {
-  const level = { baseline: 6.9151, baseline_name: "unigram", step_0: 4.3774, unit: "nats", floor: false };
+  const level = { baseline: 6.9151, baseline_name: "unigram", ngram: null, step_0: 4.3774, unit: "nats", floor: false };
   const share = { ...level, baseline: 0.045, baseline_name: "raw pixels", step_0: 0.0538, unit: "%" };
   assert.equal(levelsSentence(level), "Baseline (unigram): 6.9151 nats. Before this training: 4.3774 nats.");
   assert.equal(levelsSentence(share), "Baseline (raw pixels): 4.50 %. Before this training: 5.38 %.");
   assert.equal(
     levelsSentence({ ...level, baseline: null }),
     "Baseline: none is known. Before this training: 4.3774 nats.",
+  );
+  assert.match(
+    levelsSentence({ ...level, ngram: 3.8 }),
+    /nats. An n-gram of the two visible neighbours: 3.8000 nats. B/,
   );
   const early = levelsSentence({ ...level, step_0: null, floor: true });
   assert.match(early, /^Baseline \(unigram\): 6.9151 nats. Every variant is near the baseline: /);

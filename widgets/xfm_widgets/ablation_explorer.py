@@ -82,14 +82,14 @@ class AblationExplorer(View):
             (metrics.index(p["metric"]), variants.index(p["variant"]), p["seed"], p["value_against"], p["value"])
             for p in self._pairs.to_dict("records")
         ]
-        columns = ["metric", "role", "family", "unit", "better", "baseline", "baseline_name", "step_0"]
+        columns = ["metric", "role", "family", "unit", "better", "baseline", "baseline_name", "ngram", "step_0"]
         known = table.drop_duplicates("metric")[columns].to_dict("records")
         texts = {"markdown": cut(to_markdown(table), 2), "latex": cut(to_latex(table), 4, 2)} if len(table) else {}
         return {
             "name": spec.name,
             "kind": spec.kind,
             "metrics": [
-                row | {level: number(row[level]) for level in ("baseline", "step_0")} | {"floor": floor(table, row)}
+                row | {level: number(row[level]) for level in ("baseline", "ngram", "step_0")} | {"floor": floor(table, row)}
                 for row in known
             ],
             "variants": variants,

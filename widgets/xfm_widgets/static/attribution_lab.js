@@ -34,6 +34,8 @@ const [WIDE, WIDEST] = [226, 560]; // of a panel's picture, CSS pixels: at first
 const IN_PRESENT = 0.36; // of the screen's height, where the view fills it: below a map stand its words and its verdict
 const FAINT = 0.03; // below this share of the largest there is no hatch
 const REMOVED = "#8a8a8a";
+/** "itm" -> "ITM": as a sentence names it @param {string} target */
+const scoreName = (target) => (/^it[mc]$/.test(target) ? target.toUpperCase() : `the score of ${target}`);
 const TARGET = "the target's unit"; // of attributions in the unit of the score
 const KEY =
   "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: more yellow, more weight. What is near 0 lets the picture through. Crossed: removed. Scores: ▲ better than the baselines, ▼ not.";
@@ -301,7 +303,7 @@ function render({ model, el }) {
     ];
     if (gone.length) {
       if ((after[target] ?? null) === null) return `Without ${gone.join(", ")}: ${note || "no score"}`;
-      return `Without ${gone.join(", ")} the score ${target} goes from ${plain(before[target])} to ${plain(after[target])}${unit}.`;
+      return `Without ${gone.join(", ")} ${scoreName(target)} goes from ${plain(before[target])} to ${plain(after[target])}${unit}.`;
     }
     const tops = shown()
       .filter((a) => a.target === target)
@@ -310,7 +312,7 @@ function render({ model, el }) {
     const weighs = credited.length
       ? ` The ${tops.length === 1 ? "method gives" : "methods give"} ${credited.join(" or ")} the most weight among the words.`
       : "";
-    return `The score ${target} is ${plain(before[target])}${unit}.${weighs}`;
+    return `${scoreName(target)} is ${plain(before[target])}${unit}.${weighs}`;
   }
 
   // ---- panels

@@ -13,6 +13,7 @@ import { roundTicks } from "./ticks.js";
 /** @typedef {{ metric: StudyMetric, effect: StudyEffect, pairs: Pair[], variant: string }} Shown */
 
 const FULL_CIRCLE = 2 * Math.PI;
+const CAP = 8; // of an interval's end, on either side: seen where the interval is shorter than its circle
 const KEY = "Left: a line a seed, bars for the means. Right: a dot a seed, and the mean with its 95 % interval.";
 
 /**
@@ -46,8 +47,11 @@ export function drawSmall(surface, effect, pairs, most, inks, unit = "") {
   const { low, high } = effect;
   const y = 0.7 * tall;
   drawMean(brush, inks, effect, 3);
-  if (low !== null && high !== null) drawSegment(brush, [x(low), y], [x(high), y]);
-  drawCircle(brush, x(effect.effect), y, clamp(tall / 10, 4, 7));
+  if (low !== null && high !== null) {
+    drawSegment(brush, [x(low), y], [x(high), y]);
+    for (const end of [low, high]) drawSegment(brush, [x(end), y - CAP], [x(end), y + CAP]);
+  }
+  drawCircle(brush, x(effect.effect), y, clamp(tall / 14, 3, 5));
 }
 /**
  * Where a difference is within the margin of equivalence
@@ -227,8 +231,11 @@ function drawDifferences(plate, { metric, effect, pairs }, inks) {
   });
   drawMean(brush, inks, effect, 2.4);
   const { low, high } = effect;
-  if (low !== null && high !== null) drawSegment(brush, [middle + 20, y(low)], [middle + 20, y(high)]);
-  if (effect.effect !== null) drawCircle(brush, middle + 20, y(effect.effect), 5);
+  if (low !== null && high !== null) {
+    drawSegment(brush, [middle + 20, y(low)], [middle + 20, y(high)]);
+    for (const end of [low, high]) drawSegment(brush, [middle + 20 - CAP, y(end)], [middle + 20 + CAP, y(end)]);
+  }
+  if (effect.effect !== null) drawCircle(brush, middle + 20, y(effect.effect), 3);
   Object.assign(brush, { fillStyle: inks.ink, textAlign: "center" });
   brush.fillText("difference", middle, plate.tall - onScreen(plate, 5));
   brush.fillStyle = inks.soft;

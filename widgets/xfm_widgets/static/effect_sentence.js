@@ -74,8 +74,9 @@ function intervalText({ low, high }, unit) {
  * is better than nothing
  * @param {StudyMetric} m
  */
-export function levelsSentence({ baseline, baseline_name: name, step_0: start, unit, floor }) {
+export function levelsSentence({ baseline, baseline_name: name, ngram, step_0: start, unit, floor }) {
   const said = [baseline === null ? "Baseline: none is known." : `Baseline (${name}): ${amount(baseline, unit)}.`];
+  if (ngram !== null) said.push(`An n-gram of the two visible neighbours: ${amount(ngram, unit)}.`);
   if (start !== null) said.push(`Before this training: ${amount(start, unit)}.`);
   if (floor)
     said.push(

@@ -220,6 +220,7 @@ export interface StudyMetric {
   better: string; // "higher", "lower", or neither
   baseline: number | null; // what a model that has learnt nothing reaches
   baseline_name: string;
+  ngram: number | null; // what a count model of the two visible neighbours reaches
   step_0: number | null; // what the reference's own training began with
   floor: boolean; // every variant is near the baseline, or worse
 }

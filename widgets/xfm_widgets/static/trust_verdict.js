@@ -136,6 +136,7 @@ function explains({ infidelity: error }, { [ALIKE]: ofAlike }, beyond) {
   if (!ofAlike) return [share >= 0.5, said];
   const [low, high] = beyond ?? [0, 0];
   const ofEqual = percent(Math.max(0, 1 - Number(ofAlike.infidelity)), 0);
-  if (share >= 0.5 && low <= 0 && high >= 0) return [null, `${said}, about as much as equal ones (${ofEqual})`];
-  return [share >= 0.5 && low > 0, `${said}, equal ones ${ofEqual}`];
+  if (share >= 0.5 && low <= 0 && high >= 0)
+    return [null, `${said}, numbers all alike ${ofEqual}: no difference is shown`];
+  return [share >= 0.5 && low > 0, `${said}, numbers all alike ${ofEqual}`];
 }
