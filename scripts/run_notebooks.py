@@ -79,8 +79,9 @@ def save(notebook: nbformat.NotebookNode, path: Path) -> None:
     for cell in notebook.cells:
         if "remove-output" in cell.metadata.get("tags", ()):  # an exercise, which nobody has solved yet
             cell.outputs, cell.execution_count = [], None
-        for output in cell.get("outputs", ()):
-            lighten(output)
+        if cell.cell_type == "code":  # how far something was is not what came out
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        any(map(lighten, cell.get("outputs", ())))
     notebook.metadata = {name: value for name, value in notebook.metadata.items() if name in KEPT}
     path.parent.mkdir(parents=True, exist_ok=True)
     text = nbformat.writes(notebook)

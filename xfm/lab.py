@@ -39,6 +39,11 @@ def checkpoints() -> list[str]:
     return sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
 
 
+def run_folder(what: str | Path) -> Path:
+    """Where a run lies: a bundled checkpoint by its name, others at the path that `what` is."""
+    return CHECKPOINTS / what if str(what) in checkpoints() else Path(what)
+
+
 def beside(run: Path) -> Path:
     """Root of a run's fine-tunings: the root of the run itself; "runs" for a bundled checkpoint."""
     return Path("runs") if run.parent == CHECKPOINTS else run.parent.parent
@@ -79,10 +84,8 @@ def load(
     """
     require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
     prefix, colon, name = str(what).partition(":")
-    published = colon and prefix == "xfm"
-    guest = bool(colon) and prefix in GUESTS
-    own = "left out: a run has its own (xfm:FILE and some of open_clip: need one)"
-    require(published or guest or tokenizer is None, "tokenizer", tokenizer, own)
+    published, guest = colon and prefix == "xfm", colon and prefix in GUESTS
+    require(published or guest or tokenizer is None, "tokenizer", tokenizer, "left out: a run has its own")
     for field, size in (("image_size", image_size), ("text_heads", text_heads)):
         require(published or not size, field, size, "left out but for xfm:FILE: a run has its own")
     require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {':, '.join(GUESTS)}:")
@@ -92,16 +95,13 @@ def load(
     if guest:
         from .guests.handle import GuestLab
 
-        return GuestLab(
-            import_module(f".guests.{GUESTS[prefix]}", __package__).open_model(name, pretrained, tokenizer or "")
-        )
-    if what in checkpoints():
-        return Lab(Run.open(CHECKPOINTS / what))
-    if not os.path.isdir(what):
+        module = import_module(f".guests.{GUESTS[prefix]}", __package__)
+        return GuestLab(module.open_model(name, pretrained, tokenizer or ""))
+    if not os.path.isdir(folder := run_folder(what)):
         hint = nearest(str(what), checkpoints(), before="; ")
         known = ", ".join(map(repr, checkpoints()))
         raise ConfigError(f"load({shown(str(what))}): is neither a run folder nor a bundled checkpoint ({known}){hint}")
-    return Lab(Run.open(what))
+    return Lab(Run.open(folder))
 
 
 class Caption(str):

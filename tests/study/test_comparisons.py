@@ -91,7 +91,7 @@ def test_a_ratios_interval_is_what_a_t_test_does_not_refuse(values):
     assert np.isnan(ratio(np.ones(2), np.ones(2))[1:]).all()
 
 
-def test_fronts_and_ranks_turn_losses_round_and_count_failures_and_what_is_not_asked_stands_at_its_baseline(invented):
+def test_fronts_turn_losses_round_and_count_failures_and_what_is_not_asked_stands_at_its_baseline(invented):
     study = invented(TWO, lost=(("no_guidance", 3), ("neither", 4)))
     store.write_failed(study.folder, study.spec, {("no_guidance", 3): "nan"})
     table = study.pareto()
@@ -102,11 +102,6 @@ def test_fronts_and_ranks_turn_losses_round_and_count_failures_and_what_is_not_a
     worse = study.pareto([LOSS, "validation/regions/bbp"]).set_index(["variant", "metric"]).loc[("neither", LOSS)]
     assert not worse["front"] and worse["probability"] == 0 and "xfm" in worse["dominated_by"]
     study = invented(TWO, root=study.folder)
-    table = study.mean_ranks().set_index(["family", "variant"])
-    assert table.loc["vision-language", "metrics"].unique().tolist() == [2] and "vision" not in table.index, "held out"
-    ranks = [stats.rankdata(-values_of(study, metric), axis=1) for metric in (NAMING, GROUNDING)]
-    means = dict(zip(values_of(study).columns, np.mean(ranks, 0).mean(0), strict=True))
-    assert table.loc["vision-language", "rank"].to_dict() == pytest.approx(means)
     without(study, "neither", NAMING)
     table = study.pareto([LOSS, NAMING]).set_index(["variant", "metric"])
     assert table["lacking"].to_dict() == {key: key == ("neither", NAMING) for key in table.index}
@@ -178,17 +173,14 @@ def test_effects_seeds_and_the_front_have_an_arrow_and_the_numbers(invented):
     assert front.xaxis_inverted() and markers(front) == ["<"], "a loss that is far higher: worse, so to the left"
 
 
-def test_cells_are_means_with_t_intervals_and_each_field_ends_with_its_mean_ranks(invented):
+def test_cells_are_means_with_t_intervals(invented):
     study = invented({"no_stop_gradient": 0.7, "neither": -0.4})
     without(study, "neither", lost := PRIMARY[0])  # as a specialist's that is not asked it
-    table, ranks = study.by_field(PRIMARY).set_index("metric"), study.mean_ranks(PRIMARY).set_index("family")
+    table = study.by_field(PRIMARY).set_index("metric")
     x = study.results().query("metric == @PRIMARY[2] and variant == 'xfm'")["value"] * 100
     told = [float(number) for number in re.findall(r"[\d.]+", table.loc[PRIMARY[2], "xfm"])]
     assert told == pytest.approx([x.mean(), *stats.ttest_1samp(x, 0).confidence_interval(0.95)], abs=0.051)
     assert table.loc[lost, "neither"] == "" and table.loc[lost, "xfm"] != ""
-    field = table.loc[lost, "field"]
-    last = table[table["field"] == field].iloc[-1]
-    assert all(last[row.variant].startswith(f"{row.rank:.2f} (") for row in ranks.loc[[field]].itertuples())
 
 
 MIM = "validation/images/mim"
@@ -216,7 +208,7 @@ def test_against_each_runs_own_level():
     assert [*table.loc["xfm", ["n", "value", "level", "gain", "low", "high"]]] == pytest.approx(expected)
 
 
-def test_losses_against_different_targets_are_not_better_or_worse_and_have_no_front_and_no_rank():
+def test_losses_against_different_targets_are_not_better_or_worse_and_have_no_front():
     lower = {("xfm", MIM): [0.5, 0.52, 0.55], ("pixels", MIM): [0.30, 0.31, 0.29]}
     lower |= {("xfm", LOSS): [4.5, 4.52, 4.55], ("pixels", LOSS): [4.30, 4.31, 4.29]}
     data = measurements(TARGETS, frame(lower, family="vision"), KNOWN)
@@ -225,9 +217,8 @@ def test_losses_against_different_targets_are_not_better_or_worse_and_have_no_fr
     assert [*table.loc[LOSS, columns]] == ["secondary", "lower", "better"]
     assert [*table.loc[MIM, columns]] == ["control", "", "different"] and table.loc[MIM, "effect"] < 0
     study = Study.load(Path(__file__).parents[2] / "studies/insulation")
-    for ask in (study.pareto, study.mean_ranks):
-        with pytest.raises(ConfigError, match="'validation/images/mim': is a control: neither direction"):
-            ask([LOSS, MIM])
+    with pytest.raises(ConfigError, match="'validation/images/mim': is a control: neither direction"):
+        study.pareto([LOSS, MIM])
 
 
 def test_intervals_cover_in_95_of_100_studies():

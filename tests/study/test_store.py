@@ -113,7 +113,7 @@ def test_a_curve_has_at_most_60_points_each_the_mean_of_its_steps(steps):
 
 ROOT = Path(__file__).parents[2] / "studies"
 STUDIES = sorted(p.parent.name for p in ROOT.glob("*/spec.json") if p.with_name("results.csv").exists())
-TABLES = ("effects", "pairs", "learnt", "mean_ranks", "spread", "median_shares", "admission", "by_field")
+TABLES = ("effects", "pairs", "learnt", "spread", "median_shares", "admission", "by_field")
 
 
 def fingerprint(values: pd.Series):

@@ -89,7 +89,7 @@ class AblationExplorer(View):
             "name": spec.name,
             "kind": spec.kind,
             "metrics": [
-                row | {level: number(row[level]) for level in ("baseline", "ngram", "step_0")} | {"floor": floor(table, row)}
+                row | {key: number(row[key]) for key in ("baseline", "ngram", "step_0")} | {"floor": floor(table, row)}
                 for row in known
             ],
             "variants": variants,

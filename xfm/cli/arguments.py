@@ -105,7 +105,7 @@ def _words(argv: list[str]) -> list[str]:
 def _finetune(argv: list[str]) -> Finetune:
     """The task and the run are words; the recipe for both, and for the data, shots and seed that the options name, is
     the default of the options. The data's path becomes absolute, so that they are found from anywhere."""
-    from ..lab import CHECKPOINTS, checkpoints
+    from ..lab import run_folder
     from ..tasks import TRAINABLE
     from ..tasks.finetuning.config import recipe as finetuning
     from .finetune_command import Finetune
@@ -114,14 +114,13 @@ def _finetune(argv: list[str]) -> Finetune:
     if len(named) < 2 and not {"-h", "--help"} & {*argv}:
         sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TRAINABLE)}")
     task, folder = [*named, *(next(iter(TRAINABLE)), "demo")[len(named) :]]
-    path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
     words = _words(argv[len(named) :])
     for i, (option, value) in enumerate(pairwise(words), 1):
         if option == "--data" and value[:2] not in ("", "--"):
             words[i] = str(Path(value).expanduser().absolute())
-    given = dict(pairwise([*words, ""]))
+    given, run = dict(pairwise([*words, ""])), run_folder(folder)
     numbers = {name: int(n) for name in ("shots", "seed") if (n := given.get(f"--{name}", "")).isdecimal()}
-    recipe = finetuning(task, path, data=given.get("--data", ""), published="--published" in words, **numbers)
+    recipe = finetuning(task, run, data=given.get("--data", ""), published="--published" in words, **numbers)
     return tyro.cli(Finetune, prog="xfm finetune TASK RUN_FOLDER", args=words, default=Finetune(recipe))
 
 

@@ -69,18 +69,20 @@ class Evaluate:
 
     def run(self) -> None:
         from ..data.source import allow
+        from ..lab import run_folder
         from ..tasks import FAMILIES, MEASURED, evaluate_run
         from ..train import Run
 
         names = ", ".join(("all", "downstream", *FAMILIES, *MEASURED))
         require(bool(self.tasks), "--tasks", "", f"one name or more of {names}; leave --tasks out for all")
+        folder = run_folder(self.run_folder)
         if self.fetch:
-            allow(Run.open(self.run_folder).config.data.sources)
+            allow(Run.open(folder).config.data.sources)
         if self.tasks == ("downstream",):
-            return self._fine_tune(Run.open(self.run_folder))
-        results = evaluate_run(self.run_folder, self.tasks, self.again, progress=True)
+            return self._fine_tune(Run.open(folder))
+        results = evaluate_run(folder, self.tasks, self.again, progress=True)
         print_results(results, self.all)
-        if (report := self.run_folder / "report.html").exists():
+        if (report := folder / "report.html").exists():
             print(f"Report: {report.resolve().as_uri()}")
         if not self.all:
             chosen = "" if self.tasks == ("all",) else f" --tasks {' '.join(self.tasks)}"
@@ -93,9 +95,8 @@ class Evaluate:
         from ..tasks import format_lines
         from ..tasks.finetuning.table import EMBEDDED, finetuned, table
 
-        root = beside(self.run_folder)
-        kinds = {"pretrained": False, "no pre-training": True}
-        rows = {name: finetuned(run, EMBEDDED, root, scratch, progress=True) for name, scratch in kinds.items()}
+        of = partial(finetuned, run, EMBEDDED, beside(run.folder), progress=True)
+        rows = {"pretrained": of(), "no pre-training": of(scratch=True)}
         if self.all:
             print(format_lines([result for results in rows.values() for result in results]) + "\n")
         print(table(rows))
@@ -149,6 +150,7 @@ class Runs:
         from ..tasks.evaluation import Result, compare_answers, compare_results, evaluate_run
         from ..train import Run
 
+        require(self.root == ROOT or self.root.is_dir(), "ROOT", str(self.root), "a folder of runs (NAME/seed0/...)")
         folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
         if not folders:
             print(f"no runs under {printable(self.root)}; `{started_as()} pretrain demo` makes one")
@@ -163,8 +165,7 @@ class Runs:
                 said, broken = f"broken: {error}", broken + 1
             print(f"{printable(folder)}  {printable(said)}")
         if evaluated:
-            names = readable(configs)
-            compare = compare_results if self.all else compare_answers
+            names, compare = readable(configs), compare_results if self.all else compare_answers
             print("\n" + compare({names[folder]: results for folder, results in evaluated.items()}))
         if broken and self.verify:
             sys.exit(f"xfm: {broken} of {len(folders)} runs are damaged")

@@ -58,9 +58,9 @@ def admissions(spec: Spec, root: Path, own: Measurements | None = None) -> list[
     studies = [Measurements.read(root / each.name, each) for each in explored if each.split == "validation"]
     checks = [_baseline(spec, metric, studies) for metric in spec.primary]
     itself = [own] if own is not None and own.finished else []
-    by = {variant: itself if itself and _seeds(spec, variant, studies) < FEWEST else studies for variant in spec.variants}
-    checks += [_learnt(spec, variant, by[variant]) for variant in spec.variants]
-    return checks + [_horizons(spec.configs[variant], variant, by[variant]) for variant in spec.variants]
+    by = {v: itself if itself and _seeds(spec, v, studies) < FEWEST else studies for v in spec.variants}
+    checks += [_learnt(spec, variant, studies) for variant, studies in by.items()]
+    return checks + [_horizons(spec.configs[variant], variant, studies) for variant, studies in by.items()]
 
 
 def require_admitted(spec: Spec, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""All variants of a study at once, over the seeds that they share: the Pareto front, mean ranks, the main table."""
+"""All variants of a study at once, over the seeds that they share: the Pareto front, the main table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..base import seeding
 from ..base.fields import require
@@ -65,38 +64,14 @@ def pareto(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def mean_ranks(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
-    """A row a family x variant: the mean rank over the family's metrics (1 is the best, ties share), with its 95 % t
-    interval over the seeds; a failed run is last. Of a family: the variants that have any of its metrics, the metrics
-    and seeds that all of them have. `metrics`: keys; all but controls and held-out losses."""
-    values, rows = data.values, []
-    chosen = data.chosen(metrics) if metrics else data.judged()
-    _require_direction(data, chosen)
-    for family in FAMILIES:
-        measured: Any = values[(values["family"] == family) & values["metric"].isin(chosen)]
-        variants = [v for v in data.spec.variants if (measured["variant"] == v).any()]
-        of_metric = measured.groupby("metric", sort=False)["variant"].nunique()
-        if shared := [m for m, n in of_metric.items() if n == len(variants)]:
-            signs = np.array([SIGN[data.metrics[m].better] for m in shared])
-            failed = data.complete(shared, variants, "failed") > 0
-            ranked = np.where(failed, -np.inf, data.complete(shared, variants) * signs)
-            ranks = stats.rankdata(-ranked, axis=1).mean(2)  # (seeds, variants)
-            for variant, *numbers in zip(variants, *mean_interval(ranks), strict=True):
-                row = {"family": family, "variant": variant, "metrics": len(shared), "n": len(ranks)}
-                rows.append(row | dict(zip(("rank", "low", "high"), map(float, numbers), strict=True)))
-    return pd.DataFrame(rows, columns=["family", "variant", "metrics", "n", "rank", "low", "high"])
-
-
 def by_field(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
-    """The study as the paper's main table, in text: a row a metric with its baseline, grouped by field, and each
-    field's mean ranks; a column a variant, its cells "mean (low to high)" over its own seeds (t, 95 %), "" where it has
-    no such metric. `metrics`: keys; the first of each task and the primary ones."""
+    """The study as the paper's main table, in text: a row a metric with its baseline, grouped by field; a column a
+    variant, its cells "mean (low to high)" over its own seeds (t, 95 %), "" where it has no such metric. `metrics`:
+    keys; the first of each task and the primary ones."""
     values, judged, primary = data.values, data.judged(), data.spec.primary
     there = [m for m in dict.fromkeys(values["metric"]) if m in judged or m in primary]
     first = {re.split(r" \(|, ", metric)[0]: metric for metric in reversed(there)}.values()  # of each task
     chosen = data.chosen(metrics) if metrics else [m for m in there if m in primary or m in first]
-    ranked_metrics = [m for m in chosen if m in judged]
-    ranks = mean_ranks(data, ranked_metrics) if ranked_metrics else pd.DataFrame(columns=["family", "variant"])
     variants = [v for v in data.spec.variants if v in {*values["variant"]}]
     rows = []
     for family in (f for f in FAMILIES if f in {*values["family"]}):
@@ -109,11 +84,6 @@ def by_field(data: Measurements, metrics: str | Iterable[str] = ()) -> pd.DataFr
             means: Any = {v: mean_interval(x) for v, x in runs.groupby("variant")["value"]}
             row = {"field": family, "metric": printable(metric), "baseline": baseline}
             rows.append(row | {v: _cell(means[v], known.unit) if v in means else "" for v in variants})
-        ranked: Any = ranks[ranks["family"] == family].set_index("variant")
-        if len(ranked) and ranked["n"].iloc[0]:  # else they have no seed in common yet
-            name = f"mean rank, {ranked['metrics'].iloc[0]} metrics"
-            cells = {v: _cell(ranked.loc[v, ["rank", "low", "high"]], "") for v in ranked.index}
-            rows.append({"field": family, "metric": name, "baseline": ""} | {v: cells.get(v, "") for v in variants})
     return pd.DataFrame(rows, columns=["field", "metric", "baseline", *variants], dtype=str)
 
 

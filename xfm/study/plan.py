@@ -152,11 +152,11 @@ def make(data: Measurements, folder: Path, runs: Path, workers: int) -> Plan:
     """See Study.plan. A few steps of each arm without a finished run are timed here, in a folder that is removed."""
     require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
     spec, finished = data.spec, data.seconds()
-    untrained = untrained_of(spec, folder)
-    require_all_measured(spec, untrained.families)
     root = folder.parent
     pilots = {name: Measurements.read(root / name, read_spec(root / name)) for name in spec.explored}
     todo = [key for key in data.runs if key not in data.finished]
+    untrained = untrained_of(spec, folder) if todo else None  # of a complete study nothing is measured again
+    require_all_measured(spec, untrained.families if untrained else data.families)
     pace, rows = _Pace(), []
     first = dict[str, dict[Path, RunConfig]]()  # by kind
     for variant, changes in spec.variants.items():
@@ -176,7 +176,7 @@ def make(data: Measurements, folder: Path, runs: Path, workers: int) -> Plan:
     for kind, needed in first.items():
         seconds[f"{kind}s"] = sum(pace(c) * c.train.steps for c in needed.values())
     step_0 = sum(variant in spec.compared_with for variant, _ in todo)  # is measured as well
-    seconds["measuring"] = untrained.seconds * (len(todo) + step_0)
+    seconds["measuring"] = untrained.seconds * (len(todo) + step_0) if untrained else 0.0
     tuning = [(variant, task) for variant, _ in todo for task in startable_of(spec.configs[variant], spec.asks)]
     of_task = _tuned(spec) if tuning else {}
     seconds["fine-tuning"] = sum(of_task[task] for _, task in tuning)

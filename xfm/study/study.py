@@ -159,7 +159,6 @@ class Study:
     share = _of_measurements(contrasts.share)
     recovered = _of_measurements(contrasts.recovered)
     pareto = _of_measurements(comparisons.pareto)
-    mean_ranks = _of_measurements(comparisons.mean_ranks)
     by_field = _of_measurements(comparisons.by_field)
     spread = _of_measurements(variance.spread)
     median_shares = _of_measurements(variance.median_shares)

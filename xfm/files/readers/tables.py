@@ -63,8 +63,7 @@ def _row(ahead: Sequence[str], delimiter: str) -> tuple[list[str] | Unusable, in
         cells, why = next(reader), ""
     except csv.Error as error:
         cells, why = [], brief(error)
-    used = reader.line_num
-    if used > 1 and not why and sum(_pictured(ahead[i], delimiter) for i in range(used)) > 1:
+    if (used := reader.line_num) > 1 and not why and sum(_pictured(ahead[i], delimiter) for i in range(used)) > 1:
         why = "a further picture before it is closed"
     if not why:
         return cells, used

@@ -26,18 +26,16 @@ def finetuned(
 ) -> list[Result]:
     """A finished run's results on a split of each of the tasks that it can start, by their recipes, at the run's seed;
     `scratch`: of the same model without the pretraining."""
-    results: list[Result] = []
-    for task in tasks:
-        if startable(run.config, task):
-            config = recipe(task, run.folder, seed=run.config.seed, scratch=scratch, split=split)
-            results += train_to_end(config, root, progress).results()
-    return results
+    given: Any = {"seed": run.config.seed, "scratch": scratch, "split": split}
+    configs = [recipe(task, run.folder, **given) for task in tasks if startable(run.config, task)]
+    return [result for config in configs for result in train_to_end(config, root, progress).results()]
 
 
 def compared(run: Run, task: str, root: str | Path = "runs", steps: int = 300, **changes: Any) -> list[Result]:
     """The results of a fine-tuning, condition "", and those of its controls; `changes`: fields of FinetuneConfig."""
     config = recipe(task, run.folder, steps, **changes)
-    return [result for variant in (config, *controls(config)) for result in train_to_end(variant, root).results()]
+    runs = (train_to_end(variant, root) for variant in (config, *controls(config)))
+    return [*dict.fromkeys(result for run in runs for result in run.results())]  # a simple model stands beside each
 
 
 def table(rows: Mapping[str, Sequence[Result]]) -> str:
