@@ -127,7 +127,7 @@ def test_the_front_page_shows_a_live_view_and_one_in_a_notebook_asks_the_model(o
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", ["quiz", "quiz-key", "sus"])
+@pytest.mark.parametrize("name", ["quiz", "quiz-key"])
 def test_a_form_is_one_page_of_paper(name: str, opened: Callable[[str], Any]) -> None:
     paper = opened(f"docs/course/{name}.html").pdf(format="A4")
     assert len(re.findall(rb"/Type\s*/Page\b", paper)) == 1
