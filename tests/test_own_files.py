@@ -110,7 +110,7 @@ def test_a_tokenizer_may_be_given(tmp_path: Path) -> None:
 # ---- augmentation
 def test_nothing_is_varied_unless_asked_and_never_in_a_test(tmp_path: Path) -> None:
     spec = captions(tmp_path)
-    plain, varied = FileSource(spec, 48), FileSource(spec, 48, augment=AugmentConfig(crop=0.4, flip=0.5, colour=0.3))
+    plain, varied = FileSource(spec, 48), FileSource(spec, 48, augment=AugmentConfig(crop=0.4, flip=0.5))
     for key in (ItemKey(split, 0, s, 0) for split in ("train", "validation") for s in range(8)):
         one, other, again = plain.pair(key), varied.pair(key), varied.pair(key)
         assert np.array_equal(one.image, other.image) == (key.split != "train") and one.text == other.text

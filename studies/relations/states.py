@@ -31,7 +31,7 @@ def layer_states(
             first = {name: next(iter(layers.values())) for name, layers in stacks.items() if layers}
             entered = stack.enter_context(hooks.record(first, inputs=True))
             left = {name: stack.enter_context(hooks.record(layers)) for name, layers in stacks.items()}
-            image = normalise(pixels([shown[i] for i in chunk.tolist()]).to(model.device)).to(model.dtype)
+            image = normalise(pixels([shown[i].image for i in chunk.tolist()]).to(model.device)).to(model.dtype)
             tokens, seen = padded[chunk].to(model.device), mask[chunk].to(model.device)
             items = torch.arange(len(chunk), device=model.device)
             model.fusion(model.text(tokens, seen), seen, ImageTokens.of_pictures(model.vision(image)), items)

@@ -1,6 +1,7 @@
 """Batches: their shapes, their keys, the curriculum, and that processes and resumes agree."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from xfm.config import RunConfig
 from xfm.data.batch_loader import loader, packed, unpacked
-from xfm.data.streams import Streams, region_patches
+from xfm.data.streams import Streams, region_patches, vary_colours
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.grammar import is_true
 from xfm.data.world.parsing import readings
@@ -85,6 +86,22 @@ def test_a_stream_does_not_move_the_others_nor_its_own_first_items(config, token
         first = len(before[changed].image)
         assert same(more[changed].image[:first], before[changed].image)
         assert same(more[changed].image_mask[:first], before[changed].image_mask)
+
+
+def test_colours_vary_in_training_alone_and_nothing_else_does(config: RunConfig, tokenizer: Tokenizer) -> None:
+    coloured = config.replace({"data.augment.colour": 0.5})
+    plain, varied = Streams(config, tokenizer)[3], Streams(coloured, tokenizer)[3]
+    assert same(varied, Streams(coloured, tokenizer)[3])
+    more = Streams(coloured.replace({"data.pairs": 2 * config.data.pairs}), tokenizer)[3]["pairs"].image
+    for name in ("pairs", "regions", "images"):
+        before, now = plain[name], varied[name]
+        assert (now.image != before.image).flatten(1).any(1).all(), "every picture"
+        assert same(replace(now, image=before.image), before)
+    assert torch.equal(more[: config.data.pairs], varied["pairs"].image)
+    assert same(Streams(coloured, tokenizer, "validation")[3], Streams(config, tokenizer, "validation")[3])
+    grey, rng = np.full((8, 8, 3), 128, np.uint8), np.random.default_rng(0)
+    means = [vary_colours(grey, 0.5, rng) for _ in range(200)]
+    assert all(np.ptp(picture) == 0 for picture in means) and 64 <= np.min(means) < 70 and 186 < np.max(means) <= 192
 
 
 def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Tokenizer) -> None:

@@ -47,7 +47,7 @@ class CaptionConfig(Group, path="data.captions."):
 
 @dataclass(frozen=True)
 class AugmentConfig(Group, path="data.augment."):
-    """Training pictures of `data.sources` as they are varied; off by default, and never in validation or tests."""
+    """How training pictures are varied, files also by crop and mirror; off by default, never in validation or tests."""
 
     # smallest share of the picture's largest square that a random crop keeps (1: the centre square)
     crop: Annotated[float, Range(0, 1, "in (0, 1]", above=True)] = 1.0

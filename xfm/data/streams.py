@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
@@ -81,15 +82,15 @@ class Streams(TorchDataset):
         examples = [source.pair(key) for source, key in self.items("pairs", step, self.config.data.pairs)]
         tokens, false_ids = self.tokens([e.text for e in examples], step, "pairs"), None
         if share := self.config.data.relation_negatives:
-            false = false_captions(
-                self.source.world, examples, share, self.rng(step, "pairs", "relation negatives", "data")
-            )
+            rng = self.rng(step, "pairs", "relation negatives", "data")
+            false = false_captions(self.source.world, examples, share, rng)
             tokens, false_ids = joined(tokens, false, self.tokenizer, self.config.data.caption_tokens)
-        return Pairs(pixels(examples), tokens, self.image_mask(step, "pairs", len(examples)), false_ids)
+        images = self.varied([e.image for e in examples], step, "pairs")
+        return Pairs(images, tokens, self.image_mask(step, "pairs", len(examples)), false_ids)
 
     def images(self, step: int) -> Images:
         images = [source.image(key) for source, key in self.items("images", step, self.config.data.images)]
-        return Images(_stacked(images), self.image_mask(step, "images", len(images)))
+        return Images(self.varied(images, step, "images"), self.image_mask(step, "images", len(images)))
 
     def texts(self, step: int) -> Texts:
         texts = [source.text(key) for source, key in self.items("texts", step, self.config.data.texts)]
@@ -112,7 +113,7 @@ class Streams(TorchDataset):
         shares = np.array([box or WHOLE for box in boxes])
         edges = np.concatenate([shares[:, :2] - shares[:, 2:] / 2, shares[:, 2:]], 1) * vision.image_size
         return Regions(
-            pixels(examples),
+            self.varied([e.image for e in examples], step, "regions"),
             torch.tensor(owners),
             torch.from_numpy(region_patches(edges.round(6), vision.grid, vision.patch_size)),  # whole pixels stay whole
             self.tokens(texts, step, "regions"),
@@ -125,6 +126,11 @@ class Streams(TorchDataset):
         for index in range(self.rank * count, (self.rank + 1) * count):
             key = ItemKey(self.split, self.seed_of("data"), step, index, step / self.config.train.steps)
             yield self.source.source_of(stream, key), key
+
+    def varied(self, images: Sequence[np.ndarray], step: int, stream: str) -> Tensor:
+        """n pictures -> (n, 3, H, W) uint8, their colours varied in training where the config asks for it."""
+        most, rng = self.config.data.augment.colour, self.rng(step, stream, "colours", "data")
+        return pixels([vary_colours(x, most, rng) for x in images] if most and self.split == "train" else images)
 
     def image_mask(self, step: int, stream: str, count: int) -> Tensor:
         """(count, P) bool."""
@@ -154,12 +160,16 @@ class Streams(TorchDataset):
         return self.config.drawn_by(source if self.split == "train" else "rest")
 
 
-def pixels(examples: Sequence[Example]) -> Tensor:
-    """The pictures of n examples -> (n, 3, H, W) uint8."""
-    return _stacked([e.image for e in examples])
+def vary_colours(image: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) uint8 with brightness, contrast and saturation each multiplied by 1 - most to 1 + most."""
+    picture = Image.fromarray(image)
+    for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        picture = change(picture).enhance(rng.uniform(1 - most, 1 + most))
+    return np.array(picture)
 
 
-def _stacked(images: Sequence[np.ndarray]) -> Tensor:
+def pixels(images: Sequence[np.ndarray]) -> Tensor:
+    """n pictures (H, W, 3) -> (n, 3, H, W) uint8."""
     return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageOps
 
 from ..config import AugmentConfig
 from ..data.source import Box, Region
@@ -66,9 +66,6 @@ def framed(
     if rng is not None and rng.random() < augment.flip:
         square, text = ImageOps.mirror(square), mirrored_text(text)
         regions = [Region(mirrored_text(r.text), (1 - r.box[0], *r.box[1:])) for r in regions]
-    if rng is not None and augment.colour:
-        for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-            square = change(square).enhance(rng.uniform(1 - augment.colour, 1 + augment.colour))
     return np.array(square), tuple(regions), text
 
 

@@ -197,7 +197,7 @@ class EvalContext:
 
     def patch_states(self, scenes: Sequence[Example]) -> Tensor:
         """Vision encoder outputs of n scenes -> (n, P, D), on the model's device"""
-        image = pixels(scenes).to(self.model.device)
+        image = pixels([scene.image for scene in scenes]).to(self.model.device)
         dtype = self.model.vision.mask_token.dtype
         return torch.cat([self.model.vision(normalise(chunk).to(dtype)) for chunk in image.split(BATCH)])
 

@@ -148,7 +148,7 @@ def _patches(
     size = context.config.model.vision.patch_size
     encoders: dict[str, Callable[[Sequence[Scene]], Tensor]] = {
         "tokens": context.patch_states,
-        "raw pixels": lambda scenes: patchify(pixels(scenes).float() / 255, size),
+        "raw pixels": lambda scenes: patchify(pixels([s.image for s in scenes]).float() / 255, size),
         "random weights": random_weights.patch_states,
     }
     (y, owner, at), (y_test, owner_test, at_test) = _covered(train, size), _covered(test, size)
