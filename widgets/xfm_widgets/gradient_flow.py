@@ -105,8 +105,7 @@ class GradientFlow(View):
         if not record["norm"]:
             return figures.flow_diagram(flow)
         held = {n: (1 - self._share(n)) * (record["norm"][n]["language"] or 0.0) for n in scales if n in record["norm"]}
-        title = f"Measured gradient norms, step {record['step']}"
-        return figures.flow_diagram(flow, title, self.flowing(), held)
+        return figures.flow_diagram(flow, f"Measured gradient norms, step {record['step']}", self.flowing(), held)
 
 
 def measured(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
