@@ -460,6 +460,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "general": partial(by_field_table, "general", ROWS["general"]),
     "insulation-exploration": partial(by_field_table, "insulation-exploration", ROWS["insulation-exploration"]),
     "attention": partial(differences_table, "attention", ROWS["attention"]),
+    "colours": partial(differences_table, "colours", ROWS["colours"]),
     "warm-starts": partial(warm_table, ROWS["warm-starts"], ROWS["words"]),
     "joint-optimizers": partial(warm_table, {"AdamW": 8, "Muon": 9}, ROWS["words"] | ROWS["sees"]),
     "regimes": partial(warm_table, ROWS["regimes"], dict([*ROWS["words"].items()][:1]) | ROWS["sees"]),
