@@ -233,7 +233,7 @@ const NARROW = {
             rank,
             "end",
           ),
-          language: bundled([CENTRE + 26 + shift, FUSION - 27], [320 + 0.9 * shift, 105], [292, 284], rank, "start"),
+          language: bundled([CENTRE + 26 + shift, FUSION - 27], [320 + 0.9 * shift, 105], [294, 286], rank, "start"),
         },
       };
     },
