@@ -81,7 +81,8 @@ def save(notebook: nbformat.NotebookNode, path: Path) -> None:
             cell.outputs, cell.execution_count = [], None
         if cell.cell_type == "code":  # how far something was is not what came out
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-        any(map(lighten, cell.get("outputs", ())))
+        for output in cell.get("outputs", ()):
+            lighten(output)
     notebook.metadata = {name: value for name, value in notebook.metadata.items() if name in KEPT}
     path.parent.mkdir(parents=True, exist_ok=True)
     text = nbformat.writes(notebook)

@@ -1,6 +1,7 @@
 """The command `xfm`, as a shell meets it."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ def test_a_signal_ends_the_command_with_128_and_its_number(raised, status: int, 
 @pytest.mark.parametrize(("words", "said"), [
     ("pretrain dmo", "did you mean 'demo'"), ("pretrain demo+no_guidance", "+stage1"),
     ("pretrain smoke --train.lr -1", "train.lr = -1.0"), ("evaluate nowhere", "no run here"),
+    ("runs nowhere", "ROOT = 'nowhere': must be a folder of runs"),
     ("evaluate demo --tasks", "--tasks = '': must be one name or more of all, downstream, language, "),
     ("pretrain --seed 3 small", "recipe = 'small': must be the first word, whose options follow it"),
     ("pretrain demo --data=x.csv", "must be behind the recipe 'own'"),
@@ -127,6 +129,12 @@ def made(root: Path, name: str, lines: str = "") -> Run:
 def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     main(["runs", *words])
     return capsys.readouterr().out.splitlines()
+
+
+def test_a_bundled_checkpoint_is_evaluated_by_its_name(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["evaluate", "demo"])
+    assert re.search(r"objects named +100\.0 %", capsys.readouterr().out) and not any(tmp_path.iterdir())
 
 
 def test_runs_lists_what_is_broken_beside_the_rest(tmp_path: Path, capsys) -> None:

@@ -85,7 +85,7 @@ def load(
     require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
     prefix, colon, name = str(what).partition(":")
     published, guest = colon and prefix == "xfm", colon and prefix in GUESTS
-    require(published or guest or tokenizer is None, "tokenizer", tokenizer, "left out: a run has its own")
+    require(published or guest or tokenizer is None, "tokenizer", tokenizer, "left out but for xfm:FILE and guests")
     for field, size in (("image_size", image_size), ("text_heads", text_heads)):
         require(published or not size, field, size, "left out but for xfm:FILE: a run has its own")
     require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {':, '.join(GUESTS)}:")

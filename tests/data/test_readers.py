@@ -118,6 +118,7 @@ def test_a_damaged_file_gives_checked_rows_and_problems_or_one_error(intact, whi
 @pytest.mark.parametrize(("name", "content", "said"), [
     ("a.csv", b"image,captoin\n", "did you mean 'caption'"), ("cooc:.", None, "did you mean 'coco'"),
     ("a.csv", b"image,caption, caption\nx.png,a,b\n", "column = 'caption': must be there once, not 2 times"),
+    ("a.csv", b"image;caption\nx.png;a\n", "header = 'image;caption': divide its cells by commas (.csv)"),
     ("a.csv", b"image,caption\n" + 3000 * b"x.png,a\n" + b"x.png,caf\xe9\n", "a.csv:3002: byte 0xe9 is not UTF-8"),
     ("a.csv", b'image,"caption\nx.png,a\n', "a.csv:1: stray quote in the header: 'image,\"caption'"),
     ("a.jsonl", b"{}\n\n" + b'{"caption": "\xc3"}\n', "a.jsonl:3: byte 0xc3 is not UTF-8"),

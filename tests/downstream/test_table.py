@@ -4,11 +4,12 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from downstream.conftest import cut, short
+from downstream.conftest import RUN, cut, short
 from own_data import glue, karpathy
 from photographs import photograph
 
@@ -69,6 +70,17 @@ def test_a_decoder_looks_at_what_its_task_gives_it_whatever_the_width_of_picture
     tuned(tuned.task.batch(tuned.task.drawn(0, 0, 2), torch.device("cpu"))).backward()
     cross = tuned.head.layers[0].cross  # type: ignore[union-attr, index]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in cross.parameters())  # type: ignore[union-attr]
+
+
+def test_a_simple_model_beside_two_fine_tunings_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tuned(config: FinetuneConfig, *_: Any) -> Any:
+        conditions = "scratch" * config.scratch, "bag of words"
+        rows = [Result("lexname", c, "accuracy", 0.5, 0, 1, 10, 0.25, "x", 1.0, 0, "test") for c in conditions]
+        return SimpleNamespace(results=lambda: rows)
+
+    monkeypatch.setattr(module_of_table, "train_to_end", tuned)
+    rows = module_of_table.compared(RUN, "lexname")
+    assert [row.condition for row in rows] == ["", "bag of words", "scratch"]
 
 
 def test_the_table_has_a_line_a_model_one_of_simple_models_and_what_they_must_beat() -> None:

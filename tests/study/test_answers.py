@@ -145,6 +145,19 @@ def test_a_metric_that_was_learnt_is_admitted(look, confirm):
     assert f"{100 * row.low:.2f} to {100 * row.high:.2f}" in page and "1.00 % chance" in page
 
 
+@pytest.mark.parametrize(("explored", "seeds"), [(range(5), 5), ([3, 4], 8)])  # of eight of its own
+def test_own_results_stand_in_for_too_few_explored_seeds_and_are_never_pooled(
+    explored, seeds, look, confirm, monkeypatch
+):
+    look(seeds=explored)
+    study = confirm(confirmatory=False)
+    study.run()
+    assert study.admission().query("part == 'horizons'")["n"].tolist() == [seeds] * 2
+    (study.folder / "untrained.json").unlink(missing_ok=True)
+    monkeypatch.setattr(worker, "measure_untrained", lambda *_: pytest.fail("of a complete study nothing is measured"))
+    assert study.plan().lines()["runs"] == "0 of 16 to do"
+
+
 def test_the_strongest_baseline_counts_and_must_be_known(look, confirm):
     study = look({"xfm": -4})
     store.write_ngram(study.folder, {LOSS: 3.7})

@@ -73,9 +73,8 @@ class Dataset:
         missing = [stream for stream in STREAMS if getattr(self.config.data, stream) and stream not in self.provides]
         config = self.config.replace({f"data.{stream}": 0 for stream in missing}) if missing else self.config
         if missing and not any(getattr(config.data, stream) for stream in STREAMS):
-            raise ConfigError(
-                f"{self.name}: provides no {' and no '.join(missing)}, and the config has no other stream"
-            )
+            lacking = f"provides no {' and no '.join(missing)}, and the config has no other stream"
+            raise ConfigError(f"{self.name}: {lacking}")
         return config
 
     @cached_property
@@ -118,10 +117,8 @@ class Dataset:
                 given = Tokenizer.load(path)
             except (OSError, ValueError) as error:
                 raise ConfigError(f"data.tokenizer = {shown(path)}: {error}") from error
-            size = self.config.model.text.vocabulary
-            require(
-                given.vocabulary == size, "model.text.vocabulary", size, f"{given.vocabulary}, as {shown(path)} has"
-            )
+            size, allowed = self.config.model.text.vocabulary, f"{given.vocabulary}, as {shown(path)} has"
+            require(given.vocabulary == size, "model.text.vocabulary", size, allowed)
             return given
         return for_sources(self.sources, self.config.model.text.vocabulary)
 

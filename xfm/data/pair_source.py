@@ -73,12 +73,9 @@ class PairSource(Source):
         members = list(groups.values())
         order = seeding.rng("split", self.name).permutation(len(members)).tolist()
         held_out = max(SMALLEST_SPLIT, math.ceil(HELD_OUT * len(members)))
-        groups_of: dict[Split, list[int]] = {
-            "train": order[2 * held_out :],
-            "validation": order[held_out : 2 * held_out],
-            "test": order[:held_out],
-        }
-        return {split: sorted(i for group in chosen for i in members[group]) for split, chosen in groups_of.items()}
+        parts = order[2 * held_out :], order[held_out : 2 * held_out], order[:held_out]
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        return {s: sorted(i for group in part for i in members[group]) for s, part in zip(splits, parts, strict=True)}
 
     def _prepared(self, i: int, image: ImageLike, side: int) -> np.ndarray:
         try:

@@ -45,14 +45,10 @@ class Tokenizer:
         if sorted(backend.get_vocab().values()) != list(range(self.vocabulary)):
             raise ValueError(f"the ids of its {self.vocabulary} tokens are not 0 to {self.vocabulary - 1}")
         if backend.truncation or backend.padding or backend.post_processor:
-            raise ValueError(
-                "it cuts, pads or frames texts by itself: its truncation, padding, post_processor must be null"
-            )
+            raise ValueError("it cuts, pads or frames by itself: its truncation, padding, post_processor must be null")
         for i, token in {**SPECIAL, self.mask_id: MASK}.items():
-            if backend.id_to_token(i) != token:
-                raise ValueError(
-                    f"token {i} of {self.vocabulary} is {shown(backend.id_to_token(i))}: must be {token!r}"
-                )
+            if (there := backend.id_to_token(i)) != token:
+                raise ValueError(f"token {i} of {self.vocabulary} is {shown(there)}: must be {token!r}")
 
     def encode(self, text: str, longest: int) -> list[int]:
         """`<s>` tokens `</s>`, the tokens cut so that at most `longest` ids come out.
@@ -185,11 +181,8 @@ def read_pretrained(folder: str | Path) -> tuple[Tokenizer, list[int]]:
 
 def _tree(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
     """The tokenizer as tokenizer.json has it, without what the toolkit does itself."""
-    if files == FILES[0]:
-        tree = parse_json((folder / files[0]).read_text("utf-8"))
-    else:
-        tree = parse_json(_of_vocabulary(folder, files))
-    return tree | {"truncation": None, "padding": None, "post_processor": None}
+    text = (folder / files[0]).read_text("utf-8") if files == FILES[0] else _of_vocabulary(folder, files)
+    return parse_json(text) | {"truncation": None, "padding": None, "post_processor": None}
 
 
 def _of_vocabulary(folder: Path, files: tuple[str, ...]) -> str:

@@ -142,7 +142,7 @@ def _learnt(spec: Spec, variant: str, studies: Sequence[Measurements]) -> Admiss
     failed = [check for check in checks if not check.admitted]
     why = "; ".join(f"{check.metric}: {check.why}" for check in failed)
     why = why if checks else "no run of its config has measured what it trains"
-    names = ", ".join(check.metric for check in failed) or count(len(checks), "metric")
+    names = listed([check.metric for check in failed]) or count(len(checks), "metric")
     about = names if checks else f"{', '.join(trained(spec.configs[variant]))}, not measured"
     n = max((check.n for check in checks), default=0)
     return Admission("learnt", about, variant, n, admitted=not why, why=why)

@@ -77,7 +77,8 @@ def rows(numbered: Iterable[tuple[str, Any]], make: Any) -> Iterator[Record | Pr
 
 def columns(path: Path, names: Sequence[str], needed: Iterable[str], known: Iterable[str]) -> None:
     """ConfigError, with the nearest name, unless every needed column is there, every column known, and none twice."""
-    require(len(names) != 1, f"{path}: header", ", ".join(names), "cells divided by commas (.csv) or tabs (.tsv)")
+    if len(names) == 1 and names[0] not in known:
+        raise ConfigError(f"{path}: header = {shown(names[0])}: divide its cells by commas (.csv) or tabs (.tsv)")
     for name in names:
         one_of(f"{path}: column", name, known)
         require(names.count(name) == 1, f"{path}: column", name, f"there once, not {names.count(name)} times")
