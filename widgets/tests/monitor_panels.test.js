@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { breaks, joinsAfter, jumps, noteOn } from "../xfm_widgets/static/monitor_panels.js";
+import { beganBeyond, breaks, joinsAfter, jumps, noteOn } from "../xfm_widgets/static/monitor_panels.js";
 
 const chance = { value: 0.637, name: "entropy of the labels", kind: "chance" };
 const flat = (value) => Array.from({ length: 40 }, (_, i) => [i + 1, value]).flat();
@@ -58,6 +58,15 @@ test("each of the losses has a level, and says whether it has left it", () => {
     noteOn([{ curves: {}, joins: {}, levels: LOSSES }], { key: "texts/mlm", group: "losses" }),
     "constant 6.87 (unigram)",
   );
+});
+
+test("MLM after a warm start has not beaten the unigram in this training", () => {
+  const [key, group, levels] = ["texts/mlm", "losses", LOSSES];
+  const from = (first) => ({ curves: { [key]: [...flat(first), ...flat(4.5)] }, joins: {}, levels });
+  assert.equal(beganBeyond(from(8.4), { key, group }), false);
+  assert.equal(beganBeyond(from(4.4), { key, group }), true);
+  assert.equal(noteOn([from(8.4)], { key, group }), "constant 6.87 (unigram)");
+  assert.equal(noteOn([from(4.4)], { key, group }), "constant 6.87 (unigram) · beyond it from the first step");
 });
 
 test("MIM's level moves with its target", () => {

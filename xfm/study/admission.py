@@ -164,9 +164,8 @@ def _horizons(config: RunConfig, variant: str, studies: Sequence[Measurements]) 
                 runs: Any = data.results[data.results["variant"] == label]
                 lengths |= {other.train.steps} if len(runs) else set()
                 seeds |= {*runs["seed"]}
-    steps = f"{listed([f'{n:,}' for n in sorted(lengths)])} steps" if lengths else "no length"
-    ended = f"ends at {steps}" if lengths else "none of its runs has ended"
-    why = "" if len(lengths) >= HORIZONS else f"{ended}; show the effect at {HORIZONS} numbers of steps"
+    steps = f"{listed([f'{n:,}' for n in sorted(lengths)])} steps" if lengths else "no step"
+    why = "" if len(lengths) >= HORIZONS else f"ends at {steps}; show the effect at {HORIZONS} numbers of steps"
     return Admission("horizons", steps, variant, len(seeds), admitted=not why, why=why)
 
 

@@ -2,7 +2,7 @@
 // Whether a loss has left the level that is reached without having learnt anything.
 
 const LATE = 0.1; // of a curve's points: the last of them, which are judged
-const FEWEST = 5; // points of a curve to be judged
+export const FEWEST = 5; // points of a curve to be judged
 const NEAR = 0.03; // of the level: a loss this near to it, or beyond, has learnt nothing yet
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 // The training monitor's panels: a chart a curve, what is known of it before it comes, its values in words.
 
-import { lateMean, standsAtChance } from "./at_chance.js";
+import { FEWEST, lateMean, standsAtChance } from "./at_chance.js";
 import { canvas, pointerAt, resize } from "./canvas.js";
 import { lineChart } from "./chart.js";
 import { lineStyle } from "./colour.js";
@@ -94,6 +94,7 @@ export function noteOn(runs, { key, group }) {
   const parts = [...new Set(known.map((run) => levelText(run, key)))];
   const joined = joinsAfter(runs, key);
   if (joined) parts.push(`joins after step ${joined}`);
+  if (known.some((run) => beganBeyond(run, { key, group }))) parts.push("beyond it from the first step");
   const isScore = group === "accuracies";
   const stuck = known.filter((run) => standsAtChance(run.curves[key] ?? [], levelOf(run, key) ?? [], isScore));
   if (stuck.length) {
@@ -101,6 +102,16 @@ export function noteOn(runs, { key, group }) {
     parts.push(`${which}this loss has learnt nothing yet`);
   }
   return parts.join(" · ");
+}
+
+/**
+ * Whether a curve's first values have left its level already, as MLM's after a warm start
+ * @param {Run} run
+ * @param {Pick<MonitorPanel, "key" | "group">} panel
+ */
+export function beganBeyond(run, { key, group }) {
+  const [level, first] = [run.levels[key]?.value, (run.curves[key] ?? []).slice(0, 2 * FEWEST)];
+  return level !== undefined && lateMean(first) !== null && !standsAtChance(first, level, group === "accuracies");
 }
 
 /**

@@ -5,7 +5,7 @@ import { lineStyle, themeInks } from "./colour.js";
 import { button, select, slider, toggle, usable } from "./controls.js";
 import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
-import { breaks, learnt, monitorPanels } from "./monitor_panels.js";
+import { beganBeyond, breaks, learnt, monitorPanels } from "./monitor_panels.js";
 import { percent, short } from "./number_text.js";
 import { float32, mean } from "./numeric.js";
 import { runningMean } from "./smoothing.js";
@@ -286,15 +286,19 @@ function render({ model, el }) {
     nothing.textContent = emptyText();
     ui.now(nowText());
   }
-  /** How many curves have beaten their baseline */
+  /** How many curves have beaten the baseline that they began at */
   function nowText() {
     const runs = shownRuns();
     const step = model.get("cursor") < 0 ? lastStep() : model.get("cursor");
-    const judged = runs.flatMap((run) => shownPanels().flatMap((panel) => learnt(run, panel, step) ?? []));
+    const curves = runs.flatMap((run) => shownPanels().map((panel) => ({ run, panel })));
+    const fresh = curves.filter(({ run, panel }) => !beganBeyond(run, panel));
+    const judged = fresh.flatMap(({ run, panel }) => learnt(run, panel, step) ?? []);
     if (!judged.length) return emptyText() ? "" : `At step ${step} no curve can be compared with a baseline.`;
     const good = judged.filter(Boolean).length;
     const which = model.get("group") === "losses" ? "losses have" : "curves have";
-    return `At step ${step}, ${good} of ${judged.length} ${which} beaten the baseline.`;
+    const beyond = curves.length - fresh.length;
+    const warm = beyond ? ` (not counted: ${beyond} beyond it from the first step)` : "";
+    return `At step ${step}, ${good} of ${judged.length} ${which} beaten the baseline${warm}.`;
   }
   function drawSoon() {
     drawing ||= requestAnimationFrame(draw);
