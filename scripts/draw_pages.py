@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from page_values import effects, family, study
@@ -53,15 +54,18 @@ def findings() -> plots.Figure:
         for i, (metric, (colour, marker, scale)) in enumerate(metrics.items()):
             for y, (name, arm) in enumerate(ARMS.values()):
                 row: Any = effects(name).query("variant == @arm and metric == @metric").iloc[0]
-                ends = tuple(scale * float(row[end]) for end in ("low", "effect", "high"))
-                shown = row["role"] == "primary" and family()[arm, metric] <= 0.05
-                interval_dot(axes, y + 0.3 * i, ends, colour, full=shown, marker=marker)
+                low, effect, high = (scale * float(row[end]) for end in ("low", "effect", "high"))
+                shown = bool(row["role"] == "primary" and family()[arm, metric] <= 0.05)
+                interval_dot(axes, y + 0.3 * i, (low, effect, high), colour, full=shown, marker=marker)
             margin = study("insulation").spec.margins.get(metric, 0.0)
             axes.axvspan(-margin, margin, color=GREY, alpha=0.15, linewidth=0, zorder=0)
         axes.set_yticks(range(len(ARMS)), list(ARMS))
         axes.set_ylim(len(ARMS) - 0.4, -0.6)
         axes.set_xlabel(label)
-    handles = [key("shown among all 84 primary tests"), key("not shown among them, or secondary", mfc="white")]
+    handles: list[Artist] = [
+        key("shown among all 84 primary tests"),
+        key("not shown among them, or secondary", mfc="white"),
+    ]
     handles += [key("by ITC", mfc="white"), key("by ITM re-ranking", color=ORANGE, marker="s", mfc="white")]
     handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="margin of equivalence"))
     figure.legend(handles=handles, loc="outside lower left", ncols=3)
