@@ -105,12 +105,15 @@ def load(
 
 
 class Caption(str):
-    """A caption that a model wrote; `doubt`, which its `repr` shows, says what the same model holds against it."""
+    """A caption that a model wrote; `doubt`, which is printed with it, says what the same model holds against it."""
 
     doubt = ""
 
+    def __str__(self) -> str:
+        return super().__str__() + bool(self.doubt) * f" (doubtful: {self.doubt})"
+
     def __repr__(self) -> str:
-        return f"{super().__repr__()} (doubtful: {self.doubt})" if self.doubt else super().__repr__()
+        return repr(str(self))
 
 
 class Lab:
@@ -191,6 +194,7 @@ class Lab:
     def ask(self, image: ImageLike, question: str) -> list[Answer]:
         """Likeliest answers to a question about a picture, best first, with their probabilities (task `vqa`), and what
         speaks against the best: lab.ask("picture.png", "how many objects are there?")[0].value"""
+        require(bool(question.strip()), "question", question, "some words")
         best, *others = self._tuned("vqa").answers((question,), (self._prepared(image),))
         doubt = "" if best.confidence >= 0.5 else f"the model gives it {100 * best.confidence:.0f} %"
         with suppress(ConfigError):  # a run may have no head that writes captions

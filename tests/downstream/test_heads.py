@@ -68,7 +68,9 @@ def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab)
     doubts = {lab.caption(lab.scene(i).image).doubt for i in range(20)}
     assert "" in doubts and "by ITM it does not belong to the picture" in max(doubts)
     photo = Image.fromarray(np.random.default_rng(0).integers(60, 200, (30, 40, 3), np.uint8)).resize((400, 300))
-    assert lab.caption(photo).doubt and lab.ask(photo, "what is this?")[0].doubt
+    assert " (doubtful: by ITM" in f"{lab.caption(photo)}" and lab.ask(photo, "what is this?")[0].doubt
+    with pytest.raises(ConfigError, match="question = ' ': must be some words"):
+        lab.ask(photo, " ")
     assert not any(answer.doubt for answer in others)
     item: Any = nlvr2.items("test", 1)[0]
     judged = lab.judge(item.texts[0], *item.images)

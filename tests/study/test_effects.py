@@ -64,9 +64,11 @@ def test_a_planted_effect_is_found_and_stands_in_tables_and_figures_beside_its_b
     lines = [line.get_xdata() for line in study.figure("effects", LOSS).axes[0].lines]
     assert sum(len(x) == 2 and np.allclose(x, level) for x in lines) == len(SHIFT)
     assert any(np.allclose(line.get_xdata(), 4.05) for line in study.figure("seeds", LOSS).axes[0].lines)
-    edited(study, lambda row: row | {LOSS: float(row[LOSS]) + 1.0})
-    axes = next(axes for axes in study.figure().axes if axes.get_title(loc="left") == LOSS)
-    assert "xfm: at or above baseline" in [text.get_text() for text in axes.texts]
+    store.write_ngram(study.folder, {LOSS: 0.1})
+    for worse, beaten_by in ((0, "n-gram"), (1, "baseline")):
+        edited(study, lambda row, worse=worse: row | {LOSS: float(row[LOSS]) + worse})
+        axes = next(axes for axes in study.figure().axes if axes.get_title(loc="left") == LOSS)
+        assert [f"xfm: at or above {beaten_by}"] == [text.get_text() for text in axes.texts]
 
 
 def test_a_table_is_the_callers_own_and_of_what_the_files_hold_now(invented):
@@ -74,6 +76,7 @@ def test_a_table_is_the_callers_own_and_of_what_the_files_hold_now(invented):
     first, mine = study.effects(), study.effects()
     mine["effect"] = 0.0
     pd.testing.assert_frame_equal(study.effects(), first)
+    assert "3 of 4 rows, six of" in study.effects()._repr_html_(), "of the primary metrics"
     odd = invented({"<b>": 0.7}, variants={"xfm": {}, "<b>": {"train.lr": 1e-3}}, root=study.folder).effects()
     assert "<b>" not in odd._repr_html_() and "&lt;b&gt;" in odd._repr_html_()
     without(study, "no_stop_gradient", seed=9)

@@ -65,6 +65,8 @@ test("MLM after a warm start has not beaten the unigram in this training", () =>
   const from = (first) => ({ curves: { [key]: [...flat(first), ...flat(4.5)] }, joins: {}, levels });
   assert.equal(beganBeyond(from(8.4), { key, group }), false);
   assert.equal(beganBeyond(from(4.4), { key, group }), true);
+  const atOnce = { curves: { [key]: [1, 8.4, ...flat(4.5)] }, joins: {}, levels };
+  assert.equal(beganBeyond(atOnce, { key, group }), false, "learnt within the first points");
   assert.equal(noteOn([from(8.4)], { key, group }), "constant 6.87 (unigram)");
   assert.equal(noteOn([from(4.4)], { key, group }), "constant 6.87 (unigram) · beyond it from the first step");
 });

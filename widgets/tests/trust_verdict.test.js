@@ -98,9 +98,11 @@ test("methods that pass and rank the parts otherwise lower each other, and other
 test("where the model says that picture and text do not belong together there is no verdict", () => {
   const one = trusted(GOOD, around(0.2));
   const said =
-    "No verdict: the model does not match this picture and text (ITM −10.20, below 0), so there is no match to explain.";
+    "No verdict: ITM rejects this text as a caption of the whole picture (−10.20, below 0), so there is no match to explain.";
   for (const target of ["itm", "itc", "word lion"]) assert.equal(verdict({ ...one, target }, [], -10.2), said);
   assert.match(verdict({ ...one, target: "answer red" }, [], -10.2), /^Likely shows/, "the text is no statement");
+  assert.match(verdict({ ...one, target: "box x" }, [], -10.2), /^With care: .*, and ITM rejects this text .* 0\)\.$/);
+  assert.match(verdict({ ...one, target: "box x" }, [], 0.1), /^Likely shows/);
   assert.match(verdict(one, [], 0.1), /^Likely shows/);
   assert.match(verdict(one, [], null), /^Likely shows/);
 });

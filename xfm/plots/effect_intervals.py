@@ -93,12 +93,13 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
 
 
 def _say_unlearnt(axes: Axes, name: str, rows: Sequence[Any]) -> None:
-    """Writes into a panel that the means of its references do not beat the baseline; nothing where one does."""
+    """Writes into a panel that no mean of its references beats the baseline or, if one does, an n-gram."""
     side = {"higher": 1, "lower": -1}.get(rows[0].better, math.nan)
-    beaten = any(not side * (row.mean_against - row.baseline) <= 0 for row in rows)
-    if not beaten:
-        words = f"{name}: at or {'below' if side > 0 else 'above'} baseline"
-        axes.text(1, 1, words, transform=axes.transAxes, **_CORNER)
+    for level, called in (("baseline", "baseline"), ("ngram", "n-gram")):
+        if all(side * (row.mean_against - getattr(row, level)) <= 0 for row in rows):
+            words = f"{name}: at or {'below' if side > 0 else 'above'} {called}"
+            axes.text(1, 1, words, transform=axes.transAxes, **_CORNER)
+            return
 
 
 def _effect(axes: Axes, row: Any, seeds: Any, y: int, away: bool) -> None:

@@ -30,16 +30,20 @@ COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "
 
 
 class EffectTable(pd.DataFrame):
-    """Rows of `effects` with all columns, of which a notebook shows six. What is made of it is a plain frame."""
+    """Rows of `effects` with all columns; a notebook shows six, of the primary metrics where there are any. What is
+    made of it is a plain frame."""
 
     _constructor = pd.DataFrame  # type: ignore[assignment]
 
     def _repr_html_(self) -> str:
-        rows, shown = cast(list[Any], list(self.itertuples())), pd.DataFrame(self[["variant", "metric"]])
+        primary = self[self["role"] == "primary"]
+        table = primary if len(primary) else self
+        rows, shown = cast(list[Any], list(table.itertuples())), pd.DataFrame(table[["variant", "metric"]])
         shown["effect"] = [f"{number(r.effect, r.unit, sign=True)} {difference_unit(r.unit)}" for r in rows]
         shown["95 % CI"] = [interval(r.low, r.high, r.unit, sign=True) for r in rows]
-        shown["p"], shown["verdict"] = self["p"].map(p_value), self["verdict"]
-        return f"{shown.map(printable).to_html()}<p>Six of {len(self.columns)} columns; .columns has all.</p>"
+        shown["p"], shown["verdict"] = table["p"].map(p_value), table["verdict"]
+        count = f"{len(table)} of {len(self)} rows, six of {len(self.columns)} columns"
+        return f"{shown.map(printable).to_html()}<p>{count}; pandas.DataFrame(table) shows all.</p>"
 
 
 def pairs(data: Measurements, against: str = "") -> pd.DataFrame:

@@ -68,7 +68,7 @@ class Plan:
         rows = {
             "study": f"{spec.name} ({spec.kind}): {size} of {spec.recipe}",
             "runs": f"{to_do} of {int(arms['runs'].sum())} to do{trained}{shared}",
-            "a run": f"about {duration(sum(self.seconds.values()) / max(1, to_do))} on this machine",
+            "a run": f"about {duration(sum(self.seconds.values()) / to_do)} on this machine" if to_do else "none to do",
             "all runs": f"about {duration(3600 * self.hours)} {by} ({shares or 'nothing to do'})",
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }

@@ -2,7 +2,7 @@
 // Whether a loss has left the level that is reached without having learnt anything.
 
 const LATE = 0.1; // of a curve's points: the last of them, which are judged
-export const FEWEST = 5; // points of a curve to be judged
+const FEWEST = 5; // points of a curve to be judged
 const NEAR = 0.03; // of the level: a loss this near to it, or beyond, has learnt nothing yet
 
 /**
@@ -14,9 +14,17 @@ const NEAR = 0.03; // of the level: a loss this near to it, or beyond, has learn
 export function standsAtChance(points, level, isScore) {
   const end = lateMean(points);
   const known = typeof level === "number" ? level : lateMean(level);
-  if (end === null || known === null) return false;
-  return isScore ? end <= known + NEAR * (1 - known) : end >= (1 - NEAR) * known;
+  return end !== null && known !== null && !isBeyond(end, known, isScore);
 }
+
+/**
+ * Whether a value has left a level, to its right side
+ * @param {number} value
+ * @param {number} level
+ * @param {boolean} isScore higher is better, and 1 is the best
+ */
+export const isBeyond = (value, level, isScore) =>
+  isScore ? value > level + NEAR * (1 - level) : value < (1 - NEAR) * level;
 
 /**
  * The mean of a curve's last values; null where they are too few

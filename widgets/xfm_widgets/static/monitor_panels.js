@@ -1,7 +1,7 @@
 // @ts-check
 // The training monitor's panels: a chart a curve, what is known of it before it comes, its values in words.
 
-import { FEWEST, lateMean, standsAtChance } from "./at_chance.js";
+import { isBeyond, lateMean, standsAtChance } from "./at_chance.js";
 import { canvas, pointerAt, resize } from "./canvas.js";
 import { lineChart } from "./chart.js";
 import { lineStyle } from "./colour.js";
@@ -105,13 +105,13 @@ export function noteOn(runs, { key, group }) {
 }
 
 /**
- * Whether a curve's first values have left its level already, as MLM's after a warm start
+ * Whether a curve's first value has left its level already, as MLM's after a warm start
  * @param {Run} run
  * @param {Pick<MonitorPanel, "key" | "group">} panel
  */
 export function beganBeyond(run, { key, group }) {
-  const [level, first] = [run.levels[key]?.value, (run.curves[key] ?? []).slice(0, 2 * FEWEST)];
-  return level !== undefined && lateMean(first) !== null && !standsAtChance(first, level, group === "accuracies");
+  const [level, first] = [run.levels[key]?.value, run.curves[key]?.[1]];
+  return level !== undefined && first !== undefined && isBeyond(first, level, group === "accuracies");
 }
 
 /**

@@ -20,7 +20,8 @@ const ROUNDING = { relative: 1e-5, absolute: 1e-6 }; // by so much passes differ
  * Up to three things are asked: whether it finds the object better than every baseline, whether what it ranks first
  * matters more, and whether it explains half of the changes under masking, and more than equal numbers. It likely shows what
  * the model used where all of them say so, and no other method of which that holds ranks the parts otherwise. There is no
- * verdict where ITM says that picture and text do not belong together. What is not finite is no part of it.
+ * verdict on a match where ITM rejects the text as a caption of the picture, and one with care on a box. What is not
+ * finite is no part of it.
  * @param {Ranked} attribution
  * @param {Ranked[]} all of the view
  * @param {number | null} match ITM's log-odds of picture and text
@@ -29,13 +30,16 @@ export function verdict(attribution, all = [], match = null) {
   const { target } = attribution;
   const { parts, passes } = judged(attribution);
   if (!parts.length) return "Not measured.";
-  if (match !== null && match < 0 && OF_MATCH.test(target))
-    return `No verdict: the model does not match this picture and text (ITM ${fixed(match)}, below 0), so there is no match to explain.`;
+  const rejected = match !== null && match < 0;
+  const said = rejected ? `ITM rejects this text as a caption of the whole picture (${fixed(match)}, below 0)` : "";
+  if (rejected && OF_MATCH.test(target)) return `No verdict: ${said}, so there is no match to explain.`;
   const other = passes ? opponent(attribution, all) : null;
   const texts = parts.map(([, text]) => text);
   if (other)
     texts.push(`and “${other.method}”, which passes the same tests, ranks the parts otherwise (${other.said})`);
-  const head = passes && !other ? SHOWN : parts.every(([isGood]) => isGood === false) ? UNSHOWN : "With care";
+  const lost = rejected && target.startsWith("box ");
+  if (lost) texts.push(`and ${said}`);
+  const head = passes && !other && !lost ? SHOWN : parts.every(([isGood]) => isGood === false) ? UNSHOWN : "With care";
   return `${head}: ${texts.join(", ")}.`;
 }
 
