@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from page_values import effects, family, study
@@ -62,10 +61,7 @@ def findings() -> plots.Figure:
         axes.set_yticks(range(len(ARMS)), list(ARMS))
         axes.set_ylim(len(ARMS) - 0.4, -0.6)
         axes.set_xlabel(label)
-    handles: list[Artist] = [
-        key("shown among all 84 primary tests"),
-        key("not shown among them, or secondary", mfc="white"),
-    ]
+    handles: Any = [key("shown among all 84 primary tests"), key("not shown among them, or secondary", mfc="white")]
     handles += [key("by ITC", mfc="white"), key("by ITM re-ranking", color=ORANGE, marker="s", mfc="white")]
     handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="margin of equivalence"))
     figure.legend(handles=handles, loc="outside lower left", ncols=3)

@@ -71,8 +71,7 @@ def test_every_loss_of_the_demo_has_learnt_and_firm_verdicts_of_views_are_true_w
     held_out = [row for row in demo["held_out"] if row["loss"] != "validation/texts/mlm"]  # of too few texts
     assert demo["fingerprint"] == recipes.demo().fingerprint
     assert len(held_out) == 9 and all(row["value"] < row["level"] for row in held_out)
-    names = "likely there", "likely not there", "rejected by ITM"
-    firm = [row for row in found["verdicts"] if row["verdict"] in names]
+    firm = [r for r in found["verdicts"] if r["verdict"] in ("likely there", "likely not there", "rejected by ITM")]
     forms = {f"{form}, OpenMoji" for form in ("the", "a", "no article")}
     assert {row["where"] for row in firm} == forms | {"a true or a false caption"}
     assert all(row["low"] >= 0.95 for row in firm)

@@ -117,10 +117,8 @@ class Caption(str):
 
 
 class Lab:
-    """A run's model with its tokenizer, data and config; each is loaded when first used.
-
-    Images are paths, PIL images, arrays or the bytes of a file, of any size (`xfm.base.images.prepare`); texts are str.
-    """
+    """A run's model, tokenizer, data and config, each loaded when first used. Images are paths, PIL images, arrays or
+    the bytes of a file, of any size (`xfm.base.images.prepare`); texts are str."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -130,15 +128,14 @@ class Lab:
 
     def _repr_html_(self) -> str:
         config, vision = self.config, self.config.model.vision
-        losses = [name.upper() for name in config.objectives if config.weight(name)]
-        heads = sorted(path.parent.name for path in self.run.folder.glob("tasks/*/finetune.json"))
+        heads = ", ".join(sorted(path.parent.name for path in self.run.folder.glob("tasks/*/finetune.json")))
         rows = {
             "folder": self.run.folder,
-            "losses": ", ".join(losses),
+            "losses": ", ".join(name.upper() for name in config.objectives if config.weight(name)),
             "steps": f"{config.train.steps:,}",
             "image": f"{vision.image_size} px, {vision.grid**2} patches",
             "vocabulary": f"{config.model.text.vocabulary:,} tokens",
-            "fine-tuned heads": ", ".join(heads) or "none",
+            "fine-tuned heads": heads or "none",
         }
         return card(f"{config.name}, seed {config.seed}", table(("", "of this model"), rows.items()))
 
@@ -198,8 +195,7 @@ class Lab:
         best, *others = self._tuned("vqa").answers((question,), (self._prepared(image),))
         doubt = "" if best.confidence >= 0.5 else f"the model gives it {100 * best.confidence:.0f} %"
         with suppress(ConfigError):  # a run may have no head that writes captions
-            if not doubt and self.caption(image).doubt:
-                doubt = "by ITM the model's own caption does not belong to the picture"
+            doubt = doubt or bool(self.caption(image).doubt) * "by ITM the model's own caption does not belong to it"
         return [best._replace(doubt=doubt), *others]
 
     def caption(self, image: ImageLike) -> Caption:
@@ -238,9 +234,8 @@ class Lab:
         """Step -> `trace`, for each step whose weights the run kept (`train.keep`); input of TraceExplorer."""
         allowed = "1 or more in the run's config: set it and train again, and weights are kept on the way"
         require(bool(steps := self.run.kept()), "train.keep", self.config.train.keep, allowed)
-        return {
-            step: explain.trace(self.run.model(step), self.tokenizer, image, text, target, **options) for step in steps
-        }
+        given = self.tokenizer, image, text, target
+        return {step: explain.trace(self.run.model(step), *given, **options) for step in steps}
 
     def attribute(
         self,

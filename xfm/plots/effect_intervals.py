@@ -94,11 +94,10 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
 
 def _say_unlearnt(axes: Axes, name: str, rows: Sequence[Any]) -> None:
     """Writes into a panel that no mean of its references beats the baseline or, if one does, an n-gram."""
-    side = {"higher": 1, "lower": -1}.get(rows[0].better, math.nan)
+    side, words = {"higher": (1, "below"), "lower": (-1, "above")}.get(rows[0].better, (math.nan, ""))
     for level, called in (("baseline", "baseline"), ("ngram", "n-gram")):
         if all(side * (row.mean_against - getattr(row, level)) <= 0 for row in rows):
-            words = f"{name}: at or {'below' if side > 0 else 'above'} {called}"
-            axes.text(1, 1, words, transform=axes.transAxes, **_CORNER)
+            axes.text(1, 1, f"{name}: at or {words} {called}", transform=axes.transAxes, **_CORNER)
             return
 
 

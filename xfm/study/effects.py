@@ -30,20 +30,18 @@ COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "
 
 
 class EffectTable(pd.DataFrame):
-    """Rows of `effects` with all columns; a notebook shows six, of the primary metrics where there are any. What is
-    made of it is a plain frame."""
+    """Rows of `effects`; a notebook shows six columns, of primary metrics if there are any. Frames of it show all."""
 
     _constructor = pd.DataFrame  # type: ignore[assignment]
 
     def _repr_html_(self) -> str:
-        primary = self[self["role"] == "primary"]
-        table = primary if len(primary) else self
+        table = self.query("role == 'primary'") if "primary" in {*self["role"]} else self
         rows, shown = cast(list[Any], list(table.itertuples())), pd.DataFrame(table[["variant", "metric"]])
         shown["effect"] = [f"{number(r.effect, r.unit, sign=True)} {difference_unit(r.unit)}" for r in rows]
         shown["95 % CI"] = [interval(r.low, r.high, r.unit, sign=True) for r in rows]
         shown["p"], shown["verdict"] = table["p"].map(p_value), table["verdict"]
-        count = f"{len(table)} of {len(self)} rows, six of {len(self.columns)} columns"
-        return f"{shown.map(printable).to_html()}<p>{count}; pandas.DataFrame(table) shows all.</p>"
+        size = f"{len(table)} of {len(self)} rows, six of {self.shape[1]} columns; DataFrame.to_html shows all"
+        return f"{shown.map(printable).to_html()}<p>{size}.</p>"
 
 
 def pairs(data: Measurements, against: str = "") -> pd.DataFrame:
@@ -103,8 +101,7 @@ def _effects(data: Measurements, against: str) -> pd.DataFrame:
     keys: Any = table[["variant", "against", "metric"]].itertuples(index=False, name=None)
     measured = np.array([not {(v, m), (other, m)} & none for v, other, m in keys], bool)
     table = cast(pd.DataFrame, table[measured]).reset_index(drop=True)
-    rows = cast(list[Any], list(table.itertuples()))
-    floor = data.at_floor
+    rows, floor = cast(list[Any], list(table.itertuples())), data.at_floor
     table["verdict"] = [_verdict(row, row.metric in floor, (row.variant, row.metric) in shut) for row in rows]
     return table
 
@@ -113,8 +110,7 @@ def _rows(data: Measurements, references: Mapping[str, str], declared: bool, aga
     """The rows of `effects`, before what is computed over several of them. Not `declared`: against other variants than
     the spec says, which no correction, margin or stated effect was meant for."""
     spec, families = data.spec, _families(data)
-    groups = dict(iter(pairs(data, against).groupby(["variant", "metric"])))
-    none = next(iter(groups.values()), pairs(data, against))[:0]
+    groups, none = dict(iter((every := pairs(data, against)).groupby(["variant", "metric"]))), every[:0]
     corrected = declared and bool(spec.primary) and can_reach(spec.tests, len(spec.seeds))
     correction = "gatekeeping" if spec.gatekeeping else "Holm"
     stated, margins = (spec.detectable, spec.margins) if declared else ({}, {})
