@@ -147,7 +147,7 @@ def test_marks_that_a_far_one_presses_together_keep_their_numbers(metrics):
     check(figure, 7)
 
 
-CASES = json.loads((Path(__file__).parents[2] / "widgets/tests/far.json").read_text("utf-8"))
+CASES = json.loads((Path(__file__).parent / "far.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["what"])

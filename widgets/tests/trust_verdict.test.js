@@ -31,7 +31,7 @@ test("trust is one sentence", () => {
   const cases = [
     [
       GOOD,
-      /^Likely shows what the model used, which may still be wrong: finds the object better than random and centre by 2 of 2 scores, what it ranks first matters more to the model than the rest, its numbers explain 80.% of what masking does, numbers all alike 65.%\.$/,
+      /^Likely shows what the model used, which may still be wrong: finds the object better than random and centre \(2 of 2 scores\), what it ranks first matters more to the model than the rest, its numbers explain 80.% of what masking does, numbers all alike 65.%\.$/,
     ],
     [
       { ...GOOD, infidelity: 0.9 },
@@ -43,7 +43,7 @@ test("trust is one sentence", () => {
       { infidelity: 0.34 },
       /^With care: its numbers explain 66.% .*, numbers all alike 65.%: no difference is shown\.$/,
     ],
-    [{ ...GOOD, "mass in mask": 0.55, "pointing game": 0.5 }, /^With care: .* by 0 of 2 scores, /],
+    [{ ...GOOD, "mass in mask": 0.55, "pointing game": 0.5 }, /^With care: does not find .* \(0 of 2 scores\), /],
     [
       { "insertion, image": -1, "deletion, image": 2, infidelity: 1 },
       /^Not shown to be what the model used: what it ranks first does not matter more .*, its numbers explain 0.% /,
@@ -62,7 +62,7 @@ test("trust is one sentence", () => {
     ],
     [{ ...GOOD, "insertion, text": -2.501, "deletion, text": -2.5 }, /^With care: .* does not matter more /],
     [{ "insertion, image": 1, "deletion, image": 1 }, /^Not measured\.$/],
-    [{ "mass in mask": 0.9 }, /^With care: finds the object better than random and centre by 1 of 1 scores\.$/],
+    [{ "mass in mask": 0.9 }, /^With care: finds the object better than random and centre \(1 of 1 scores\)\.$/],
     [{}, /^Not measured\.$/],
     [{ "insertion, image": 1 }, /^Not measured\.$/],
   ];

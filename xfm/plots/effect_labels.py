@@ -12,7 +12,7 @@ from ..base.numbers import amount, interval, number
 from .palette import BLUE
 
 SHARE = {"%": 100.0}  # shares are shown in per cent
-_FAR = 4  # times as far away as the others go: as widgets/xfm_widgets/static/far_spans.js
+_FAR = 4  # times as far away as the others go
 LEVELS = {
     "baseline": "baseline",
     "ngram": "n-gram",

@@ -6,7 +6,6 @@ import { arrowKeys, button, select } from "./controls.js";
 import { keysOf, node, uniqueId } from "./dom.js";
 import { drawPairs, drawSmall } from "./effect_plots.js";
 import { change, effectSentence, effectText, levelsSentence, named, UNCORRECTED, verdict } from "./effect_sentence.js";
-import { far } from "./far_spans.js";
 import { frame } from "./frame.js";
 import { countOf, differenceUnit, number } from "./number_text.js";
 import { float32 } from "./numeric.js";
@@ -53,24 +52,13 @@ function render({ model, el }) {
     return pairs;
   };
   /**
-   * Of each variant that has any, the least and the largest of its differences and its interval's ends
-   * @param {StudyMetric} m
-   */
-  const spans = (m) =>
-    variants().flatMap((v) => {
-      const ends = [effectOf(m, v)?.low, effectOf(m, v)?.high].filter((end) => typeof end === "number");
-      const all = [...ends, ...pairsOf(m, v).map(change)];
-      return all.length ? [/** @type {[string, number, number]} */ ([v, Math.min(...all), Math.max(...all)])] : [];
-    });
-  /**
-   * Where a metric's scale ends: the same for all variants, but for those that are far away
+   * Where a row's scale ends: it has room for the chosen variant and the margin of equivalence
    * @param {StudyMetric} m
    */
   const extent = (m) => {
-    const all = spans(m);
-    const away = far(all);
-    const shown = all.filter(([v]) => away.has(v) === away.has(variant()));
-    return Math.max(0, ...shown.flatMap(([, low, high]) => [-low, high])) || 1;
+    const effect = effectOf(m);
+    const ends = [effect?.low, effect?.high, effect?.margin, ...pairsOf(m).map(change)];
+    return Math.max(...ends.map((end) => Math.abs(end ?? 0))) || 1;
   };
   /** @param {StudyEffect} effect */
   const isChosen = (effect) =>
@@ -91,7 +79,7 @@ function render({ model, el }) {
     const star = metrics().some(isPrimary) ? "★ primary. " : "";
     const test = judge ? `primary: ${judge}; others: ${UNCORRECTED}` : UNCORRECTED;
     const shaded = hasMargin ? "; shaded: within the margin of equivalence" : "";
-    return `${star}The line is zero; each row has its own scale, the same for every variant but those far away. Dots: seeds; circle with a bar: the mean with its 95 % interval, full where a difference is shown (${test})${shaded}.`;
+    return `${star}The line is zero; each row and variant has its own scale. Dots: seeds; circle with a bar: the mean with its 95 % interval, full where a difference is shown (${test})${shaded}.`;
   }
   const ui = frame(model, el, {
     view: "xfm-ablation-explorer",
@@ -166,7 +154,8 @@ function render({ model, el }) {
     const rows = Math.max(1, listed().length);
     const isPresented = ui.root.classList.contains("xfm-present");
     const room = isPresented ? stage.clientHeight : innerHeight - 300;
-    const tall = rows > FEW ? LIST[1] : Math.round(Math.max(LIST[1], Math.min(HIGH, room / rows - 90)));
+    const tall =
+      rows > FEW ? LIST[1] : Math.round(Math.max(LIST[1], Math.min(isPresented ? room : HIGH, room / rows - 90)));
     return [wide, tall];
   }
 

@@ -39,7 +39,7 @@ export function drawSmall(surface, effect, pairs, most, inks, unit = "") {
   brush.fillStyle = inks.soft;
   brush.fillRect(wide / 2, 0, 1.5, tall);
   Object.assign(brush, { font: font(surface), textAlign: "center" });
-  for (const tick of roundTicks(-most * factor, most * factor, Math.max(3, wide / 160)))
+  for (const tick of roundTicks(-most * factor, most * factor, Math.max(5, wide / 130)))
     if (Math.abs(x(tick / factor) - wide / 2) < wide / 2 - 24)
       brush.fillText(withMinus(signed(tick)) || "0", x(tick / factor), surface.tall - 3);
   if (!effect || effect.effect === null) return;

@@ -105,7 +105,9 @@ function found(scores, baselines) {
   const names = Object.keys(baselines)
     .filter((name) => name !== ALIKE)
     .join(" and ");
-  return [2 * won > wins.length, `finds the object better than ${names} by ${won} of ${wins.length} scores`];
+  const isGood = 2 * won > wins.length;
+  const finds = isGood ? "finds the object" : "does not find the object";
+  return [isGood, `${finds} better than ${names} (${won} of ${wins.length} scores)`];
 }
 
 /**
