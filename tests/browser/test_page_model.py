@@ -133,7 +133,7 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model_and_come_w
     occlusion = page.get_by_role("group", name="occlusion, for itm")
     occlusion.get_by_text("the scores").wait_for()
     expect(add).to_be_focused()
-    assert "finds the object better than random and centre by" in occlusion.locator(".xfm-verdict").inner_text()
+    assert "find the object better than random and centre (" in occlusion.locator(".xfm-verdict").inner_text()
     page.get_by_role("button", name="Save as").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="HTML", exact=True).click()
@@ -239,9 +239,9 @@ def test_a_sentence_is_explained_and_traced_and_traced_again_from_an_address(
     expect(page.locator(".xfm-verdict")).to_be_attached(timeout=LONG)
     words.nth(2).click()
     expect(page.locator(".xfm-now")).to_contain_text("Without “lion” ITM goes from")
-
     trace = xw.TraceExplorer.of(demo.model, demo.tokenizer, demo.scene(7).image, "a lion")
     page = offline(trace.to_html(tmp_path / "trace.html", model=True))
+    expect(page.locator(".xfm-both")).to_be_hidden()
     ask(page, "two unbelievable zebras")
     expect(page.get_by_text("zebras", exact=True).first).to_be_visible()
     nothing_went_wrong(page)

@@ -8,7 +8,7 @@ import { frame } from "./frame.js";
 import { headDetail } from "./head_detail.js";
 import { headSheet } from "./head_sheet.js";
 import { percent } from "./number_text.js";
-import { uint8 } from "./numeric.js";
+import { float32, uint8 } from "./numeric.js";
 import { asSeenToggle, strengthSlider } from "./overlay.js";
 import { pictureSender } from "./picture_upload.js";
 import { modeCaption, sumCaption } from "./trace_captions.js";
@@ -276,9 +276,11 @@ function render({ model, el }) {
     detail.draw();
   }
 
-  /** The heads of A and B, where there are two; heads that differ in number are said */
+  /** The heads of A and B, where there are two that differ; heads that differ in number are said */
   function drawPair() {
     if (model.get("a") === model.get("b") || !pair.every(({ one }) => one.isReady())) return false;
+    const [ofA, ofB] = pair.map(({ one }) => float32(one.map().entropy));
+    if (ofA.length === ofB.length && ofA.every((nats, i) => nats === ofB[i])) return false; // nothing is asked yet
     const [a, b] = pair.map(({ one }) => one.map().size);
     const isSame = a[0] === b[0] && a[1] === b[1];
     sizes.textContent = isSame
