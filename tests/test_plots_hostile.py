@@ -60,9 +60,9 @@ def pairs(text: str) -> RetrievalSet:
 
 
 def effects(text: str) -> pd.DataFrame:
-    numbers = {"effect": 0.1, "low": 0.05, "high": 0.2, "mean": 0.5, "mean_against": 0.4, "baseline": 0.1, "n": 2,
-               "step_0": 0.2, "margin": 0.05, "role": "primary", "unit": "%", "better": "higher", "verdict": "better",
-               "judged_by": "Holm", "against": text + "0"}  # fmt: skip
+    numbers = {"effect": 0.1, "low": 0.05, "high": 0.2, "mean": 0.5, "mean_against": 0.4, "baseline": 0.1, "ngram": 0.3,
+               "n": 2, "step_0": 0.2, "margin": 0.05, "role": "primary", "unit": "%", "better": "higher",
+               "verdict": "better", "judged_by": "Holm", "against": text + "0"}  # fmt: skip
     named = dict.fromkeys(("metric", "baseline_name", "y", "columns", "rows"), text)
     return pd.DataFrame([numbers | named | {"variant": text + v, "x": x} for v, x in (("1", 0), ("2", text))])
 
