@@ -58,10 +58,14 @@ export const isDark = () =>
  * @returns {() => void} what ends it
  */
 export function onThemeChange(act) {
-  const themes = new MutationObserver(act);
+  // a host that says the same theme again and again, as the site does with each height, has nothing drawn anew
+  const isNew = (/** @type {MutationRecord} */ { target, attributeName, oldValue }) =>
+    /** @type {Element} */ (target).getAttribute(attributeName ?? "") !== oldValue;
+  const themes = new MutationObserver((seen) => seen.some(isNew) && act());
   const attributeFilter = ["class", "theme", "data-theme", "data-bs-theme", "data-vscode-theme-kind"];
+  const watched = { attributeOldValue: true, attributeFilter };
   attributeFilter.push("data-jp-theme-light", "data-jp-theme-name");
-  for (const element of [document.body, document.documentElement]) themes.observe(element, { attributeFilter });
+  for (const element of [document.body, document.documentElement]) themes.observe(element, watched);
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", act);
   return () => {
