@@ -80,11 +80,12 @@ def test_the_site_is_light_and_whole_and_asks_nobody(site: Path) -> None:
     sizes = {path.relative_to(site): path.stat().st_size for path in site.rglob("*") if path.is_file()}
     assert sum(sizes.values()) <= 25e6, sorted((size, str(path)) for path, size in sizes.items())[-8:]
     assert faults(site) == []
-    written = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "docs").glob("*.md")]
-    named = {f"{path.parent.name}/{path.stem}.html" for path in written}
+    written = (*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("docs/*.md"))
+    named = {f"{page.parent.name}/{page.stem}.html" for page in written}
     assert named | {"index.html", "studies/README.html", "docs/course/teaching.html"} <= set(map(str, sizes))
     lesson = (site / "notebooks" / "07_attribution.html").read_text("utf-8")
-    assert re.search(r'<iframe[^>]* src="../live/07-Attribution[^>]* loading="lazy" sandbox="allow-scripts">', lesson)
+    live = r'<iframe[^>]* src="../live/07-AttributionLab.html"[^>]* loading="lazy" sandbox="allow-scripts">'
+    assert re.search(live, lesson)
     assert "lab.inputs" in lesson and "xfm.explain.attribute" in (site / "docs" / "api.html").read_text("utf-8")
 
 
@@ -121,9 +122,8 @@ def test_the_front_page_shows_a_live_view_and_one_in_a_notebook_asks_the_model(o
     before = frame.locator("tr[data-target] td").first.inner_text()
     frame.get_by_role("group", name="Words").get_by_role("button").first.click()
     frame.locator(f"tr[data-target] td:nth-of-type(2):not(:text-is('{before}'))").first.wait_for()
-    methods = frame.locator(".xfm-methods").element_handle()
-    page.wait_for_timeout(500)  # each height is answered by the theme: where that is no news, nothing is drawn anew
-    assert methods.evaluate("(element) => element.isConnected")
+    # each height is answered by the theme: where that is no news, nothing is drawn anew
+    assert frame.locator(".xfm-methods").evaluate("(m) => new Promise((f) => setTimeout(() => f(m.isConnected), 500))")
 
 
 @pytest.mark.browser

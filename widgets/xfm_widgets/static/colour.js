@@ -63,8 +63,8 @@ export function onThemeChange(act) {
     /** @type {Element} */ (target).getAttribute(attributeName ?? "") !== oldValue;
   const themes = new MutationObserver((seen) => seen.some(isNew) && act());
   const attributeFilter = ["class", "theme", "data-theme", "data-bs-theme", "data-vscode-theme-kind"];
-  const watched = { attributeOldValue: true, attributeFilter };
   attributeFilter.push("data-jp-theme-light", "data-jp-theme-name");
+  const watched = { attributeOldValue: true, attributeFilter };
   for (const element of [document.body, document.documentElement]) themes.observe(element, watched);
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", act);
